@@ -1,0 +1,1 @@
+"""Train routers on the best-paths corpus and run the routed model."""

@@ -1,0 +1,1 @@
+"""Distributed Monte-Carlo tree search over the layer paths of frozen LLMs."""

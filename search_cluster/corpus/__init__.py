@@ -1,0 +1,1 @@
+"""The product: records, Parquet shards, manifest, dataset card and exports."""

@@ -1,0 +1,65 @@
+"""The exception tree of the project.
+
+Every error message gives the value, the rule and the next step.
+
+    SearchClusterError
+    ├── InvalidValueError (also ValueError)   a caller's mistake
+    │   ├── InvalidPathError                  a layer path that no model can run
+    │   ├── TaskError                         an unknown task, a file without one good row
+    │   └── ConfigError                       a setting, a flag, a run folder started otherwise
+    ├── ModelError                            a model that can't be loaded or can't be re-ordered
+    │   ├── UnsupportedFamilyError            an architecture without an anatomy entry
+    │   ├── PromptTooLongError                a prompt longer than the model's context
+    │   └── NonFiniteLogitsError              NaN or infinite logits: a failure, never a reward
+    ├── CacheError                            the cache server can't be started or reached
+    ├── CorpusError                           a corpus that is missing, unfinished or damaged
+    └── EvaluatorError                        no worker could be placed, or all of them died
+"""
+
+
+class SearchClusterError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+
+class InvalidValueError(SearchClusterError, ValueError):
+    """A caller passed a value that breaks a stated rule."""
+
+
+class InvalidPathError(InvalidValueError):
+    """A layer path that no model can run."""
+
+
+class TaskError(InvalidValueError):
+    """An unknown task, or data that holds no usable example."""
+
+
+class ConfigError(InvalidValueError):
+    """A setting that is out of range, unknown, or contradicts the run folder."""
+
+
+class ModelError(SearchClusterError):
+    """A model that can't be loaded, or can't be used as asked."""
+
+
+class UnsupportedFamilyError(ModelError):
+    """An architecture that has no anatomy entry."""
+
+
+class PromptTooLongError(ModelError):
+    """A prompt that does not fit into the model's context window."""
+
+
+class NonFiniteLogitsError(ModelError):
+    """The model produced NaN or infinite logits, so there is no verdict."""
+
+
+class CacheError(SearchClusterError):
+    """The cache server can't be started, reached or trusted."""
+
+
+class CorpusError(SearchClusterError):
+    """A corpus folder that is missing, unfinished or damaged."""
+
+
+class EvaluatorError(SearchClusterError):
+    """No evaluator could be placed, or none is left alive."""

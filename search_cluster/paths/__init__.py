@@ -1,0 +1,1 @@
+"""Immutable layer paths, the moves between them and the spaces that limit them (pure Python)."""

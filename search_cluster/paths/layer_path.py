@@ -1,0 +1,98 @@
+"""The layer path: which layers of a model run, in which order.
+
+Knows nothing about models, tensors or search.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from search_cluster.errors import InvalidPathError
+
+SKIP, EXECUTE, REPEAT = 0, 1, 2
+"""Decisions of an order-keeping path, per layer (Dr.LLM, arXiv 2510.12773, section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPath:
+    """An immutable, non-empty tuple of layer indices in ``[0, num_layers)``, in execution order.
+
+    Two paths are equal if they run the same layers of a model of the same depth. The depth belongs to the path, so that
+    no default of another model's depth can leak into it.
+
+    Raises:
+        InvalidPathError: the path is empty, or names a layer that the model does not have.
+    """
+
+    layers: tuple[int, ...]
+    num_layers: int
+
+    def __post_init__(self) -> None:
+        if self.num_layers < 1:
+            raise InvalidPathError(f"num_layers is {self.num_layers}; a model has at least 1 layer")
+        if not self.layers:
+            raise InvalidPathError("path () is empty; a layer path runs at least one layer")
+        for layer in self.layers:
+            if not 0 <= layer < self.num_layers:
+                raise InvalidPathError(
+                    f"path {self.layers} uses layer {layer}; the model has layers 0..{self.num_layers - 1}"
+                )
+
+    @classmethod
+    def identity(cls, num_layers: int) -> "LayerPath":
+        """The path of the plain model: ``(0, ..., num_layers - 1)``."""
+        return cls(tuple(range(num_layers)), num_layers)
+
+    @classmethod
+    def from_decisions(cls, decisions: tuple[int, ...]) -> "LayerPath":
+        """The order-keeping path that runs layer ``i`` ``decisions[i]`` times.
+
+        Args:
+            decisions: one count per layer, 0 (skip), 1 (execute), 2 (repeat) or more. Shape ``[num_layers]``.
+
+        Raises:
+            InvalidPathError: a count is negative, or all are 0.
+        """
+        if any(count < 0 for count in decisions):
+            raise InvalidPathError(f"decisions {decisions} hold a negative count; each layer runs 0 or more times")
+        layers = tuple(layer for layer, count in enumerate(decisions) for _ in range(count))
+        return cls(layers, len(decisions))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether this is the plain model's path."""
+        return len(self.layers) == self.num_layers and self.layers == tuple(range(self.num_layers))
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether layers run in the model's order, copies of one layer directly after each other."""
+        return all(a <= b for a, b in zip(self.layers, self.layers[1:], strict=False))
+
+    def counts(self) -> tuple[int, ...]:
+        """How often each layer runs, whatever the order. Shape ``[num_layers]``."""
+        counts = [0] * self.num_layers
+        for layer in self.layers:
+            counts[layer] += 1
+        return tuple(counts)
+
+    def decisions(self) -> tuple[int, ...]:
+        """Per layer 0 (skip), 1 (execute), 2 (repeat) or a higher count. Shape ``[num_layers]``.
+
+        Raises:
+            InvalidPathError: the path re-orders layers, so that counts alone do not describe it.
+        """
+        if not self.keeps_order:
+            raise InvalidPathError(
+                f"path {self} re-orders layers, so it has no decision vector; only order-keeping paths have one"
+            )
+        return self.counts()
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        """A compact form: ``0-5,7,8,8,9-29`` (runs of consecutive layers joined)."""
+        parts: list[str] = []
+        for _, run in groupby(enumerate(self.layers), key=lambda item: item[1] - item[0]):
+            members = [layer for _, layer in run]
+            parts.append(str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}")
+        return ",".join(parts)

@@ -1,0 +1,1 @@
+"""Examples, prompts, graders and data sources: what is asked and what counts as a right answer."""

@@ -1,0 +1,38 @@
+"""One question with its gold answer, identified by a hash of its content."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+ID_HEX_DIGITS = 24
+"""96 bits: no collision to expect below 10^14 examples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One question, immutable. Equal content has an equal ``example_id``, wherever it was read from."""
+
+    task: str
+    """Name of the task whose prompt and grader apply."""
+    question: str
+    """The question's text, without choices and without any prompt around it."""
+    choices: tuple[str, ...] = ()
+    """Texts of the choices in their order; empty if the answer is generated freely."""
+    gold: str
+    """The right answer: for a choice task the text of the right choice, else what the grader compares with."""
+    gold_index: int | None = None
+    """Index of the right choice in ``choices``; ``None`` without choices."""
+    split: str
+    """``train``, ``validation`` or ``test``."""
+    source: str
+    """Where it was read, for messages only: ``ARC-Easy-Train.jsonl:12`` or ``built-in``. Not part of the identity."""
+    difficulty: str = ""
+    """The data set's own label of difficulty (MATH: ``"1"``..``"5"``), empty if there is none. Not part of the identity."""
+    example_id: str = field(init=False, default="")
+    """Hash of task, question, choices and gold: 24 hexadecimal digits."""
+
+    def __post_init__(self) -> None:
+        content = json.dumps(
+            [self.task, self.question, list(self.choices), self.gold, self.gold_index], ensure_ascii=False
+        )
+        object.__setattr__(self, "example_id", hashlib.sha256(content.encode()).hexdigest()[:ID_HEX_DIGITS])

@@ -1,0 +1,108 @@
+"""The task protocol: how an example is asked and how an answer is graded.
+
+Knows nothing about tokenizers and models; `search_cluster.model.prompting` turns a `Prompt` into tokens.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from search_cluster.tasks.example import Example
+
+SPLITS = ("train", "validation", "test")
+"""The names of splits; every task maps its own onto these."""
+
+
+class AnswerKind(StrEnum):
+    """How an answer comes out of the model."""
+
+    CHOICE = "choice"
+    """Each choice's text is scored as a continuation of the prompt; the best mean log-probability per token wins."""
+    GENERATE = "generate"
+    """The answer is decoded greedily and graded as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What to ask, in both styles; the model decides which one applies (chat template or plain text)."""
+
+    chat: str
+    """The user message for an instruct model."""
+    plain: str
+    """The whole prompt for a base model; ends where the answer begins, without trailing white space."""
+    choices: tuple[str, ...] = ()
+    """Texts that are scored as continuations, in the order of the example's choices (CHOICE tasks only)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalformedRow:
+    """A row that could not be used, and why."""
+
+    source: str
+    """``file:line``."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedExamples:
+    """Examples of one split in a fixed order, de-duplicated by content, and the rows that were skipped."""
+
+    examples: tuple[Example, ...]
+    malformed: tuple[MalformedRow, ...] = ()
+    num_duplicates: int = 0
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A prompt format plus a reward. Implementations are immutable, picklable by spec (see `registry`) and cheap to build."""
+
+    @property
+    def name(self) -> str:
+        """The task's name on command lines, in keys and in corpora."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the prompt or the grader changes, so that old verdicts are not taken for new ones."""
+        ...
+
+    @property
+    def kind(self) -> AnswerKind:
+        """How an answer comes out of the model."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Greedy tokens per answer at most; 0 for CHOICE tasks."""
+        ...
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """Generation ends before the first of these (GENERATE tasks)."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One line for ``search-cluster tasks``."""
+        ...
+
+    def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
+        """All examples of a split, in a fixed order.
+
+        Args:
+            split: one of `SPLITS`.
+            data_dir: folder of local files in the layouts of the README, or ``None`` for the hub (or built-in data).
+
+        Raises:
+            TaskError: no such split, or not one good row.
+        """
+        ...
+
+    def prompt(self, example: Example) -> Prompt:
+        """How the example is asked."""
+        ...
+
+    def grade(self, example: Example, output: str) -> float:
+        """The reward in [0, 1] of a generated answer, or of the chosen choice's text."""
+        ...

@@ -1,0 +1,1 @@
+"""Counters, their exporters and the HTML report of a run."""
