@@ -76,9 +76,7 @@ class ScriptedEvaluator:
             self._num_failures += 1
             return EvaluationResult(request_id=request.request_id, outcome=reward)
         self._num_evaluated += 1
-        verdict = Verdict(
-            reward=reward, margin=None, output=f"{reward:g}", num_layer_tokens=len(request.path)
-        )
+        verdict = Verdict(reward=reward, margin=None, output=f"{reward:g}", num_layer_tokens=len(request.path))
         return EvaluationResult(request_id=request.request_id, outcome=verdict)
 
     def stats(self) -> EvaluatorStats:

@@ -27,11 +27,15 @@ class PathLimits:
             layer = counts.index(max(counts))
             return f"path {path} runs layer {layer} {max(counts)} times; at most {self.max_layer_uses} are allowed"
         if len(path) > self.max_length_ratio * path.num_layers:
-            return f"path {path} has {len(path)} layers; at most {self.max_length_ratio * path.num_layers:g} are allowed"
+            return (
+                f"path {path} has {len(path)} layers; at most {self.max_length_ratio * path.num_layers:g} are allowed"
+            )
         if self.order_kept and not path.keeps_order:
             return f"path {path} re-orders layers; this space keeps the model's order"
         if self.max_skipped_run is not None:
-            longest = max((len(list(run)) for skipped, run in groupby(counts, lambda c: c == SKIP) if skipped), default=0)
+            longest = max(
+                (len(list(run)) for skipped, run in groupby(counts, lambda c: c == SKIP) if skipped), default=0
+            )
             if longest > self.max_skipped_run:
                 return f"path {path} skips {longest} adjacent layers; at most {self.max_skipped_run} are allowed"
         return None

@@ -1,6 +1,6 @@
 """The search graph of one example: proposes paths in rounds, takes their rewards back.
 
-Pure: no clock, no I/O, no global random state. Three words make the loop: `propose`, `observe` (or `abandon`), and again.
+Pure: no clock, no I/O, no global random state. Three words make the loop: `propose`, `observe` (or `abandon`), again.
 """
 
 import random
@@ -117,11 +117,11 @@ class SearchGraph:
             node = nodes[-1]
             open_edges = [edge for edge in node.edges if _is_open(edge.child, blocked)]
             if self._may_widen(node, any_open=bool(open_edges)):
-                edge = self._expand(node, on_trail=nodes)
-                is_new = edge is not None and edge.child.reward is None and edge.child.path not in self._pending
-                if edge is not None and is_new and not edge.child.failed:
+                num_nodes = len(self.nodes)
+                edge = self._expand(node)
+                if len(self.nodes) > num_nodes:
                     return _Trail((*nodes, edge.child), (*edges, edge))
-                continue
+                continue  # a transposition: the node has one more child to choose from
             if not open_edges:
                 self._close(node, blocked)
                 return None
@@ -143,15 +143,13 @@ class SearchGraph:
         all_closed = not any_open and all(edge.child.exhausted for edge in node.edges)
         return len(node.edges) < limit or all_closed
 
-    def _expand(self, node: Node, *, on_trail: list[Node]) -> Edge | None:
+    def _expand(self, node: Node) -> Edge:
         """Link one untried successor: a new node, or one that another order of edits already made (transposition)."""
         assert node.untried, "only a node with untried successors is expanded"
         path = node.untried.pop()
         child = self.nodes.get(path)
         if child is None:
             child = self.nodes[path] = Node(path=path)
-        elif any(child is ancestor for ancestor in on_trail):
-            return None  # a move that leads back: linking it would make a cycle
         edge = Edge(child)
         node.edges.append(edge)
         return edge

@@ -42,4 +42,4 @@ def ucb_score(
 
 def max_children(num_visits: int, *, scale: float, exponent: float) -> int:
     """Progressive widening: a node with v visits may have ``max(1, ceil(scale * v^exponent))`` children (PoLar)."""
-    return max(1, math.ceil(scale * num_visits**exponent))
+    return max(1, math.ceil(scale * math.pow(num_visits, exponent)))
