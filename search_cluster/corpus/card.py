@@ -1,0 +1,92 @@
+"""The dataset card: README.md of a corpus folder, for people and for `datasets.load_dataset`."""
+
+import json
+from dataclasses import fields
+
+from search_cluster.corpus.manifest import Manifest, Provenance
+
+FIELDS = {
+    "example_id": "hash of task, question, choices and gold answer; equal content has an equal id",
+    "task, split, source, difficulty": "where the example comes from",
+    "question, choices, gold, gold_index": "what was asked, and the right answer",
+    "identity": "the plain model's verdict; null if it could not be computed",
+    "evaluated_paths": "every path that was tried, in the order in which it was proposed: lists of layer indices",
+    "evaluated_rewards": "per path 1 for a right answer, 0 for a wrong one (or something between)",
+    "evaluated_margins": "log-probability gap of the right answer to the best wrong one, in nats; null where a task "
+    "has none. Carries arithmetic noise: compare within 1e-3. Not part of the digest",
+    "evaluated_outputs": "what the model answered",
+    "evaluated_num_layer_tokens": "(layer, token) applications that a plain evaluation of the path needs",
+    "failures": "paths without a verdict, and why",
+    "best": "the best paths, best first, with their verdicts; empty where no path was right",
+    "pareto": "the Pareto front of (reward up, length down), shortest first",
+    "stop_reason": "why the search of this example ended",
+}
+"""Columns of a shard, explained."""
+
+LUCK = (
+    "A verdict says that a path was right *once*. On a question with four choices a ruined model is right one time in "
+    "four, so among many tried paths some are right by luck. Treat the shortest right path of a single example as a "
+    "candidate, not as a fact about the model, and measure whatever learns from this corpus on questions that it has "
+    "not seen."
+)
+
+
+def render_card(manifest: Manifest) -> str:
+    """The Markdown text, with front matter that makes `datasets` read the shards and nothing else."""
+    provenance = manifest.provenance
+    lines = [
+        "---",
+        f"pretty_name: {json.dumps(f'Layer paths of {provenance.model_spec} on {provenance.task}')}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        f"  - split: {json.dumps(provenance.split)}",
+        '    path: "data/*.parquet"',
+        "---",
+        "",
+        f"# Layer paths of {provenance.model_spec} on {provenance.task}",
+        "",
+        f"{manifest.num_examples} examples with {manifest.num_paths} evaluated layer paths. A layer path says which "
+        f"layers of the frozen model run, in which order; the plain model runs 0 to {provenance.num_layers - 1}.",
+        "",
+        "```python",
+        "import datasets",
+        f'corpus = datasets.load_dataset("path/to/this/folder", split="{provenance.split}")',
+        "```",
+        "",
+        "## Columns",
+        "",
+        "| column | meaning |",
+        "|---|---|",
+        *(f"| `{name}` | {meaning} |" for name, meaning in FIELDS.items()),
+        "",
+        "## What the verdicts are worth",
+        "",
+        LUCK,
+        "",
+        "## Provenance",
+        "",
+        "| field | value |",
+        "|---|---|",
+        *(f"| {name} | {_cell(value)} |" for name, value in _provenance_rows(provenance)),
+        f"| corpus digest | `{manifest.corpus_digest}` |",
+        "",
+        "The digest covers everything but margins: the same search gives the same digest, whatever the number of "
+        "workers or the order of their answers.",
+        "",
+        "## Licence",
+        "",
+        "The texts of questions and answers belong to their sources and keep the licences of those. The verdicts and "
+        "paths are outputs of the model named above; its licence applies to them.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _provenance_rows(provenance: Provenance) -> list[tuple[str, object]]:
+    rows = [(item.name, getattr(provenance, item.name)) for item in fields(Provenance) if item.name != "versions"]
+    return [*rows, *((f"version of {name}", version) for name, version in sorted(provenance.versions.items()))]
+
+
+def _cell(value: object) -> str:
+    return f"`{value}`".replace("|", "\\|").replace("\n", " ")

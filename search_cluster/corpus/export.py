@@ -1,0 +1,160 @@
+"""Exports for other tools: PoLar's supervision file, Dr.LLM's decision vectors, one flat Parquet table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from search_cluster.corpus.files import replaced_whole, write_text_whole
+from search_cluster.corpus.reader import Corpus
+from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.corpus.schema import PROVENANCE_KEY, layer_type
+from search_cluster.corpus.text import storable_text
+from search_cluster.paths.layer_path import REPEAT
+
+EXAMPLES_PER_ROW_GROUP = 512
+"""Bounds the memory of `export_parquet`."""
+
+
+def export_polar(corpus: Corpus, out: Path) -> int:
+    """Write PoLar's ``merged_mcts_samples.json`` (arXiv 2606.06574): a list of one object per example.
+
+    The keys are those that PoLar trains on: ``question``, ``gt_ans``, ``initial_score`` (the plain model's reward,
+    null if it failed), ``final_valid_transitions`` and ``final_invalid_transitions`` (right and wrong paths other than
+    identity, as lists of layer indices, in the order in which they were tried). ``query_id`` is the example's id, and
+    ``choices`` are there where the task has some.
+
+    Returns:
+        The number of examples written.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    samples = [_polar_sample(record) for record in corpus.records]
+    write_text_whole(out, json.dumps(samples, ensure_ascii=False, indent=1) + "\n")
+    return len(samples)
+
+
+def export_decisions(corpus: Corpus, out: Path) -> int:
+    """Write Dr.LLM's supervision (arXiv 2510.12773) as JSON Lines: one decision vector per example.
+
+    ``decisions`` holds 0 (skip), 1 (execute) or 2 (repeat) per layer, of the first best path that has such a vector:
+    one that keeps the model's order and runs no layer more than twice. Examples without one are left out.
+
+    Returns:
+        The number of examples written.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    rows = [row for record in corpus.records if (row := _decision_row(record)) is not None]
+    write_text_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return len(rows)
+
+
+def export_parquet(corpus: Corpus, out: Path) -> int:
+    """Write one flat Parquet file with a row per evaluated path, for SQL and data frames.
+
+    Returns:
+        The number of rows written.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    provenance = corpus.manifest.provenance
+    schema = _flat_schema(provenance.num_layers).with_metadata({PROVENANCE_KEY: provenance.to_json()})
+    num_rows = 0
+    with replaced_whole(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for first in range(0, len(corpus.records), EXAMPLES_PER_ROW_GROUP):
+            records = corpus.records[first : first + EXAMPLES_PER_ROW_GROUP]
+            rows = [row for record in records for row in _flat_rows(record)]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            num_rows += len(rows)
+    return num_rows
+
+
+def _polar_sample(record: ExampleRecord) -> dict[str, Any]:
+    example = record.example
+    others = [item for item in record.evaluated if not item.path.is_identity]
+    sample: dict[str, Any] = {
+        "query_id": example.example_id,
+        "question": example.question,
+        "gt_ans": example.gold,
+        "initial_score": None if record.identity is None else record.identity.reward,
+        "final_valid_transitions": [list(item.path.layers) for item in others if item.verdict.is_correct],
+        "final_invalid_transitions": [list(item.path.layers) for item in others if not item.verdict.is_correct],
+    }
+    if example.choices:
+        sample["choices"] = list(example.choices)
+    return sample
+
+
+def _decision_row(record: ExampleRecord) -> dict[str, Any] | None:
+    best = next((item for item in record.best if _has_decision_vector(item)), None)
+    if best is None:
+        return None
+    example = record.example
+    return {
+        "example_id": example.example_id,
+        "question": example.question,
+        "choices": list(example.choices),
+        "answer": example.gold,
+        "decisions": list(best.path.decisions()),
+        "num_layers_run": len(best.path),
+        "reward": best.verdict.reward,
+        "identity_correct": record.identity is not None and record.identity.is_correct,
+    }
+
+
+def _has_decision_vector(item: PathVerdict) -> bool:
+    return item.path.keeps_order and max(item.path.counts()) <= REPEAT
+
+
+def _flat_schema(num_layers: int) -> Any:
+    return pa.schema(
+        [
+            ("example_id", pa.string()),
+            ("task", pa.string()),
+            ("split", pa.string()),
+            ("question", pa.string()),
+            ("gold", pa.string()),
+            ("order_tried", pa.int32()),
+            ("path", pa.list_(layer_type(num_layers))),
+            ("num_layers_run", pa.int32()),
+            ("is_identity", pa.bool_()),
+            ("reward", pa.float32()),
+            ("margin", pa.float64()),
+            ("output", pa.string()),
+            ("num_layer_tokens", pa.int64()),
+            ("best_rank", pa.int32()),
+            ("on_pareto_front", pa.bool_()),
+        ]
+    )
+
+
+def _flat_rows(record: ExampleRecord) -> list[dict[str, Any]]:
+    example = record.example
+    ranks = {item.path: rank for rank, item in enumerate(record.best)}
+    front = {item.path for item in record.pareto}
+    return [
+        {
+            "example_id": example.example_id,
+            "task": example.task,
+            "split": example.split,
+            "question": example.question,
+            "gold": example.gold,
+            "order_tried": order,
+            "path": list(item.path.layers),
+            "num_layers_run": len(item.path),
+            "is_identity": item.path.is_identity,
+            "reward": item.verdict.reward,
+            "margin": item.verdict.margin,
+            "output": storable_text(item.verdict.output),
+            "num_layer_tokens": item.verdict.num_layer_tokens,
+            "best_rank": ranks.get(item.path),
+            "on_pareto_front": item.path in front,
+        }
+        for order, item in enumerate(record.evaluated)
+    ]

@@ -1,0 +1,148 @@
+"""What a corpus is made of: where it comes from, its shards, its digest.
+
+The manifest is written last, so a corpus without one is unfinished.
+"""
+
+import math
+from dataclasses import dataclass, field, fields
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from search_cluster.errors import ConfigError, CorpusError, InvalidValueError
+
+CORPUS_SCHEMA = 1
+"""Version of the Parquet columns and of the manifest."""
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Everything that the records depend on. Two provenances that differ in the time alone are equal."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    model_spec: str
+    """How the model was named: ``demo``, a hub id, a folder."""
+    model_fingerprint: str
+    num_layers: int
+    dtype: str
+    task: str
+    task_version: str
+    split: str
+    preset: str
+    seed: int
+    budget: int
+    """Paths per example at most, identity included."""
+    leaves_per_round: int
+    limit: int | None
+    """Examples at most; ``None``: all of the split."""
+    schema: int = CORPUS_SCHEMA
+    versions: dict[str, str]
+    """Of search-cluster, torch, transformers and python."""
+    created_at: str = field(compare=False)
+    """ISO 8601, passed in by the caller. Says nothing about the content, so it is not compared."""
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back."""
+        return _PROVENANCE.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes, source: str) -> "Provenance":
+        """The provenance in ``text``.
+
+        Args:
+            text: what `to_json` wrote.
+            source: the file that it comes from, for messages.
+
+        Raises:
+            CorpusError: a field is missing, unknown, or of another type.
+        """
+        try:
+            return _PROVENANCE.validate_json(text)
+        except ValidationError as error:
+            raise CorpusError(_complaint(source, "provenance", error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One Parquet file of a corpus."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    """Path inside the corpus folder: ``data/shard-00000.parquet``."""
+    num_rows: int
+    sha256: str
+    """Of the file's bytes, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A finished corpus in short."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    provenance: Provenance
+    num_examples: int
+    num_paths: int
+    """Evaluated paths over all examples; failed ones are not counted."""
+    corpus_digest: str
+    """See `search_cluster.corpus.digest`."""
+    shards: tuple[Shard, ...]
+    summary: dict[str, float | int | str]
+    """Numbers of the run that wrote it, for people. JSON has no NaN, so numbers are finite."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.summary.items():
+            if not isinstance(value, float | int | str) or (isinstance(value, float) and not math.isfinite(value)):
+                raise InvalidValueError(f"summary {name} is {value!r}; a summary holds finite numbers and texts")
+
+    def to_json(self) -> str:
+        """Indented JSON that `from_json` reads back."""
+        return _MANIFEST.dump_json(self, indent=2).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, source: str) -> "Manifest":
+        """The manifest in ``text``.
+
+        Raises:
+            CorpusError: a field is missing, unknown, or of another type; or the schema is another one's.
+        """
+        try:
+            manifest = _MANIFEST.validate_json(text)
+        except ValidationError as error:
+            raise CorpusError(_complaint(source, "manifest", error)) from error
+        if manifest.provenance.schema != CORPUS_SCHEMA:
+            raise CorpusError(
+                f"{source} has corpus schema {manifest.provenance.schema}; this version reads schema {CORPUS_SCHEMA}: "
+                "search again, or install the version that wrote it"
+            )
+        return manifest
+
+
+_PROVENANCE = TypeAdapter(Provenance)
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def require_same_provenance(found: Provenance, wanted: Provenance, folder: str) -> None:
+    """Pass if both are equal.
+
+    Raises:
+        ConfigError: naming the first field that differs, both values, and the way out.
+    """
+    for item in fields(Provenance):
+        before, now = getattr(found, item.name), getattr(wanted, item.name)
+        if item.compare and before != now:
+            raise ConfigError(
+                f"{folder} was started with {item.name} {before!r}, and this run has {now!r}; a corpus has one "
+                f"provenance: go on with {item.name} {before!r}, or choose another run folder"
+            )
+
+
+def _complaint(source: str, kind: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the text"
+    return (
+        f"{source} does not hold a {kind} of corpus schema {CORPUS_SCHEMA}: {place}: {first['msg']}; "
+        "the file was changed or written by another version: search again in a new folder"
+    )

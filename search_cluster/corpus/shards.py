@@ -1,0 +1,69 @@
+"""Parquet shards: written whole, read with their provenance."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from search_cluster.corpus.files import replaced_whole
+from search_cluster.corpus.manifest import Provenance, Shard
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, record_of, row_of
+from search_cluster.errors import CorpusError, InvalidValueError
+
+DATA_FOLDER = "data"
+
+
+def shard_paths(folder: Path) -> tuple[Path, ...]:
+    """The shards in a corpus folder, in the order of their numbers."""
+    return tuple(sorted((folder / DATA_FOLDER).glob("shard-*.parquet")))
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where the shard of that number lies; shards count from 0."""
+    return folder / DATA_FOLDER / f"shard-{number:05d}.parquet"
+
+
+def write_shard(path: Path, records: Sequence[ExampleRecord], provenance: Provenance) -> None:
+    """Write records as one zstd-compressed Parquet file, atomically.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    schema = corpus_schema(provenance.num_layers).with_metadata({PROVENANCE_KEY: provenance.to_json()})
+    table = pa.Table.from_pylist([row_of(record) for record in records], schema=schema)
+    with replaced_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        writer.write_table(table)
+
+
+def describe_shard(folder: Path, path: Path, num_rows: int) -> Shard:
+    """The manifest's entry for a shard."""
+    return Shard(name=path.relative_to(folder).as_posix(), num_rows=num_rows, sha256=file_sha256(path))
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_shard(path: Path) -> tuple[Provenance, tuple[ExampleRecord, ...]]:
+    """The provenance and the records of one shard, in the order in which they were written.
+
+    Raises:
+        CorpusError: the file is missing, damaged, not a shard, or holds values that can't be.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        provenance = Provenance.from_json((table.schema.metadata or {}).get(PROVENANCE_KEY, b"{}"), str(path))
+        if not table.schema.equals(corpus_schema(provenance.num_layers)):
+            raise CorpusError("its columns are not those of a shard of this version")
+        return provenance, tuple(record_of(row, provenance.num_layers) for row in table.to_pylist())
+    except (pa.ArrowException, OSError, InvalidValueError, CorpusError, TypeError) as error:
+        raise CorpusError(
+            f"shard {path} is damaged: {error}; delete this file and run the same search again: it searches the "
+            "missing examples only"
+        ) from error

@@ -1,0 +1,202 @@
+"""Writing a corpus: shards as they fill, the manifest last, resumable at any point.
+
+One process writes a folder at a time (a lock file says so). A shard is visible whole or not at all, so whatever moment
+a process is killed at leaves a readable prefix.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from search_cluster.corpus.card import render_card
+from search_cluster.corpus.digest import combined_digest, record_digest
+from search_cluster.corpus.files import TEMPORARY_PATTERN, write_text_whole
+from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance, Shard, require_same_provenance
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.corpus.shards import DATA_FOLDER, describe_shard, read_shard, shard_path, shard_paths, write_shard
+from search_cluster.errors import CorpusError, InvalidValueError
+
+LOCK_NAME = ".writer.lock"
+CARD_NAME = "README.md"
+
+
+class CorpusWriter:
+    """Appends records to a corpus folder.
+
+    Opening a folder that already holds shards resumes it: they are kept, their ids are in `written_ids`, and records of
+    these ids are ignored. A context manager: leaving the block without an error flushes, and the lock is always given
+    back; only `close` writes the manifest.
+
+    Args:
+        folder: created if missing.
+        provenance: what the records depend on; must be that of the shards that are there.
+        examples_per_shard: a shard is written when so many records wait.
+        max_shard_age_s: or, at the next `add`, when the oldest waiting record is older than this.
+        clock: seconds that only grow.
+
+    Raises:
+        ConfigError: the folder was started with another provenance.
+        CorpusError: another process writes here, a shard is damaged, or the operating system refused.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        provenance: Provenance,
+        *,
+        examples_per_shard: int = 64,
+        max_shard_age_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if examples_per_shard < 1:
+            raise InvalidValueError(f"examples_per_shard is {examples_per_shard}; a shard holds at least 1 example")
+        self._folder = folder
+        self._provenance = provenance
+        self._examples_per_shard = examples_per_shard
+        self._max_shard_age_s = max_shard_age_s
+        self._clock = clock
+        self._digests: dict[str, str] = {}
+        self._shards: list[Shard] = []
+        self._num_paths = 0
+        self._pending: dict[str, ExampleRecord] = {}
+        self._oldest_pending_s = 0.0
+        self._next_shard = 0
+        self._lock: int | None = _lock_folder(folder)
+        try:
+            self._remove_leftovers()
+            self._take_over_shards()
+        except BaseException:
+            self.release()
+            raise
+
+    @property
+    def written_ids(self) -> frozenset[str]:
+        """Ids of the examples that lie in shards on disk."""
+        return frozenset(self._digests)
+
+    @property
+    def num_examples(self) -> int:
+        """Distinct examples added so far, those on disk before included."""
+        return len(self._digests) + len(self._pending)
+
+    def add(self, record: ExampleRecord) -> None:
+        """Take one record; writes a shard when enough wait. A record whose id was added before is ignored.
+
+        Raises:
+            CorpusError: the operating system refused to write; the waiting records are kept, and `flush` tries again.
+            InvalidValueError: the record's paths are of a model of another depth.
+        """
+        example_id = record.example.example_id
+        if example_id in self._digests or example_id in self._pending:
+            return
+        self._require_depth(record)
+        now_s = self._clock()
+        if not self._pending:
+            self._oldest_pending_s = now_s
+        self._pending[example_id] = record
+        if len(self._pending) >= self._examples_per_shard or now_s - self._oldest_pending_s >= self._max_shard_age_s:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the waiting records as a shard, if there are any.
+
+        Raises:
+            CorpusError: the operating system refused; the records keep waiting.
+        """
+        if not self._pending:
+            return
+        self._require_open()
+        (self._folder / MANIFEST_NAME).unlink(missing_ok=True)  # it would not list this shard
+        path = shard_path(self._folder, self._next_shard)
+        records = list(self._pending.values())
+        write_shard(path, records, self._provenance)
+        self._count(path, records)
+        self._pending.clear()
+
+    def close(self, summary: Mapping[str, float | int | str]) -> Manifest:
+        """Finish the corpus: the last shard, the dataset card, and the manifest last. Gives the lock back.
+
+        Raises:
+            CorpusError: the operating system refused; the folder is then an unfinished corpus.
+        """
+        self._require_open()
+        self.flush()
+        manifest = Manifest(
+            provenance=self._provenance,
+            num_examples=len(self._digests),
+            num_paths=self._num_paths,
+            corpus_digest=combined_digest(self._digests),
+            shards=tuple(self._shards),
+            summary=dict(summary),
+        )
+        write_text_whole(self._folder / CARD_NAME, render_card(manifest))
+        write_text_whole(self._folder / MANIFEST_NAME, manifest.to_json())
+        self.release()
+        return manifest
+
+    def release(self) -> None:
+        """Give the folder's lock back without finishing the corpus. Idempotent."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "CorpusWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._lock is not None and kind is None:
+                self.flush()
+        finally:
+            self.release()
+
+    def _remove_leftovers(self) -> None:
+        for folder in (self._folder, self._folder / DATA_FOLDER):
+            for leftover in folder.glob(TEMPORARY_PATTERN):
+                leftover.unlink(missing_ok=True)
+
+    def _take_over_shards(self) -> None:
+        for path in shard_paths(self._folder):
+            provenance, records = read_shard(path)
+            require_same_provenance(provenance, self._provenance, str(self._folder))
+            self._count(path, records)
+
+    def _count(self, path: Path, records: list[ExampleRecord] | tuple[ExampleRecord, ...]) -> None:
+        self._shards.append(describe_shard(self._folder, path, len(records)))
+        self._next_shard = int(path.stem.removeprefix("shard-")) + 1
+        self._num_paths += sum(len(record.evaluated) for record in records)
+        self._digests.update((record.example.example_id, record_digest(record)) for record in records)
+
+    def _require_open(self) -> None:
+        if self._lock is None:
+            raise InvalidValueError(f"the writer of {self._folder} is closed; open a new one to go on")
+
+    def _require_depth(self, record: ExampleRecord) -> None:
+        for item in record.evaluated[:1]:
+            if item.path.num_layers != self._provenance.num_layers:
+                raise InvalidValueError(
+                    f"example {record.example.example_id} has paths of a model of {item.path.num_layers} layers; this "
+                    f"corpus is of one of {self._provenance.num_layers}"
+                )
+
+
+def _lock_folder(folder: Path) -> int:
+    """An exclusive lock that ends with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise CorpusError(f"can't write to {folder}: {error}; name a folder that you may write to") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise CorpusError(
+            f"another process writes the corpus {folder}; wait for it or stop it, then run the same command again"
+        ) from error
+    return descriptor
