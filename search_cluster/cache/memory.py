@@ -1,0 +1,32 @@
+"""A verdict store in this process's memory: nothing outlives it."""
+
+from collections.abc import Sequence
+
+from search_cluster.cache.store import StoreErrors
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.verdict import Verdict
+
+
+class MemoryStore:
+    """Implements `VerdictStore` with an unbounded dict."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[tuple[str, LayerPath], Verdict] = {}
+
+    @property
+    def errors(self) -> StoreErrors:
+        """Nothing can go wrong here."""
+        return StoreErrors()
+
+    def get_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | None]:
+        """As the protocol says."""
+        return [self._verdicts.get(item) for item in items]
+
+    def put_many(self, items: Sequence[tuple[str, LayerPath, Verdict]]) -> None:
+        """As the protocol says."""
+        for example_id, path, verdict in items:
+            self._verdicts.setdefault((example_id, path), verdict)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._verdicts.clear()

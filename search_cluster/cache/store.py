@@ -1,0 +1,46 @@
+"""The verdict store: what every implementation promises."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreErrors:
+    """What went wrong in a store since it was opened. A store that degrades goes on and counts."""
+
+    num_corrupt: int = 0
+    """Values that did not decode; each was a miss and was removed."""
+    num_failed: int = 0
+    """Calls and commands that the server did not answer, or refused."""
+    num_buffered: int = 0
+    """Verdicts that wait for the server right now."""
+    num_dropped: int = 0
+    """Verdicts that were never stored: the buffer was full, or the server had not returned at the end."""
+
+
+class VerdictStore(Protocol):
+    """Verdicts by (example id, path), within one `VerdictContext`. One thread owns a store.
+
+    A lost server is never an error of a call: reads are misses, writes wait in a bounded buffer, `errors` counts.
+    """
+
+    @property
+    def errors(self) -> StoreErrors:
+        """Counters since the store was opened."""
+        ...
+
+    def get_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | None]:
+        """The verdicts of (example id, path) pairs, in their order; ``None`` where there is none."""
+        ...
+
+    def put_many(self, items: Sequence[tuple[str, LayerPath, Verdict]]) -> None:
+        """Store verdicts. The first writer wins: an existing verdict stays."""
+        ...
+
+    def close(self) -> None:
+        """Write what waits, if the server is there, and let go of it. Idempotent."""
+        ...
