@@ -1,0 +1,109 @@
+"""A router's evaluation on held-out questions, as ``router-train evaluate --json`` says it, and what it means in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from search_cluster.errors import InvalidValueError
+
+SIGNIFICANCE = 0.05
+"""A p-value below this counts as a difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterEvaluation:
+    """One router against the plain model on the same questions."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    router: str
+    task: str
+    split: str
+    n: int
+    """Questions."""
+    accuracy_plain: float
+    accuracy_plain_low: float
+    """Ends of 95 % intervals."""
+    accuracy_plain_high: float
+    accuracy_routed: float
+    accuracy_routed_low: float
+    accuracy_routed_high: float
+    layers_plain: float
+    """Layers run per question."""
+    layers_routed: float
+    p_value: float | None = None
+    """Of a paired test of the two accuracies."""
+    num_fixed: int | None = None
+    """Questions that only the routed model answers rightly."""
+    num_broken: int | None = None
+    """Questions that only the plain model answers rightly."""
+    routed_decisions: tuple[tuple[int, int, int], ...] | None = None
+    """Per layer, how many questions skip, execute, repeat it. Shape [num_layers, 3]."""
+    layers_per_question: tuple[int, ...] | None = None
+    helps: bool | None = None
+    """The evaluation's own judgement, if it gave one."""
+
+
+_EVALUATION = TypeAdapter(RouterEvaluation)
+
+
+def parse_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> tuple[RouterEvaluation, ...]:
+    """The evaluations with their types checked; unknown keys are ignored.
+
+    Raises:
+        InvalidValueError: a key is missing, or its value has another type.
+    """
+    parsed = []
+    for number, evaluation in enumerate(evaluations):
+        try:
+            parsed.append(_EVALUATION.validate_python(dict(evaluation)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise InvalidValueError(
+                f"evaluation {number}: {key}: {first['msg']}; pass the JSON of router-train evaluate --json as it is"
+            ) from error
+    return tuple(parsed)
+
+
+def router_helps(evaluation: RouterEvaluation) -> bool:
+    """Whether the router is worth having.
+
+    The evaluation's own judgement if it gave one; else: no less accurate with fewer layers, or significantly more
+    accurate at any length.
+    """
+    if evaluation.helps is not None:
+        return evaluation.helps
+    gain = evaluation.accuracy_routed - evaluation.accuracy_plain
+    significant = evaluation.p_value is not None and evaluation.p_value < SIGNIFICANCE
+    return (gain >= 0 and evaluation.layers_routed < evaluation.layers_plain) or (gain > 0 and significant)
+
+
+def router_sentence(evaluation: RouterEvaluation) -> str:
+    """What the evaluation says, in plain words; says so if the router does not help."""
+    helps = router_helps(evaluation)
+    numbers = (
+        f"on {evaluation.n} {evaluation.split} questions of {evaluation.task} the routed model is right on "
+        f"{evaluation.accuracy_routed:.1%} with {evaluation.layers_routed:.1f} layers a question, the plain model on "
+        f"{evaluation.accuracy_plain:.1%} with {evaluation.layers_plain:.1f}"
+    )
+    changed = ""
+    if evaluation.num_fixed is not None and evaluation.num_broken is not None:
+        changed = f" It fixes {evaluation.num_fixed} answers and breaks {evaluation.num_broken}."
+    tested = "" if evaluation.p_value is None else f" (p = {evaluation.p_value:.2g})"
+    verb = "helps" if helps else "does not help"
+    return f"The router {evaluation.router} {verb}: {numbers}{tested}.{changed} {_reason(evaluation, helps)}"
+
+
+def _reason(evaluation: RouterEvaluation, helps: bool) -> str:
+    gain = evaluation.accuracy_routed - evaluation.accuracy_plain
+    saved = evaluation.layers_plain - evaluation.layers_routed
+    if helps:
+        return f"It saves {saved:.1f} layers a question." if saved > 0 else "It costs layers and gains accuracy."
+    if abs(saved) < 0.05 and gain == 0:
+        return "It chooses the plain path nearly always, so nothing changes."
+    if gain < 0:
+        return "It loses accuracy." if saved <= 0 else "The layers that it saves cost accuracy."
+    return "It runs no fewer layers, and its gain in accuracy may be chance."

@@ -1,0 +1,100 @@
+"""Progress of a search: a bar on a terminal, a line every few seconds elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class ProgressReporter:
+    """Says how far a search is; a context manager, used from one thread.
+
+    On a terminal it draws one bar. Elsewhere (log files, jobs) it writes a plain line at most every ``interval_s``, and a
+    last one when the block ends, however it ends.
+
+    Args:
+        total_examples: how many examples there are to search.
+        description: what runs, one or two words.
+        stream: where to write; ``None``: standard error.
+        clock: seconds that only grow.
+        interval_s: between two lines.
+    """
+
+    def __init__(
+        self,
+        total_examples: int,
+        description: str,
+        stream: TextIO | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        interval_s: float = 5.0,
+    ) -> None:
+        self._total = total_examples
+        self._description = description
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
+        self._interval_s = interval_s
+        self._counts = (0, 0, 0, 0)
+        self._first_done: int | None = None
+        self._started_s = self._last_line_s = clock()
+        console = Console(file=self._stream)
+        self._bar = _bar(console) if console.is_terminal else None
+        self._task = None if self._bar is None else self._bar.add_task(description, total=total_examples, detail="")
+
+    def update(self, examples_done: int, paths_searched: int, cache_hits: int, failures: int) -> None:
+        """Take the totals so far and show them if it is time to."""
+        self._counts = (examples_done, paths_searched, cache_hits, failures)
+        if self._first_done is None:
+            self._first_done = examples_done
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=examples_done, detail=self._detail())
+        elif self._clock() - self._last_line_s >= self._interval_s:
+            self._write_line()
+
+    def __enter__(self) -> "ProgressReporter":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        else:
+            self._write_line()
+
+    def _write_line(self) -> None:
+        self._last_line_s = self._clock()
+        line = f"{self._description}: {self._counts[0]}/{self._total} examples, {self._detail()}{self._time_left()}"
+        print(line, file=self._stream, flush=True)
+
+    def _detail(self) -> str:
+        _, paths_searched, cache_hits, failures = self._counts
+        elapsed_s = self._clock() - self._started_s
+        rate = f", {paths_searched / elapsed_s:.1f} paths/s" if elapsed_s > 0 else ""
+        return f"{paths_searched} paths ({cache_hits} cached, {failures} failed){rate}"
+
+    def _time_left(self) -> str:
+        # Examples that were there at the first call come from an earlier run and say nothing about the speed.
+        done = self._counts[0] - (self._first_done or 0)
+        if done < 1 or self._counts[0] >= self._total:
+            return ""
+        left_s = (self._clock() - self._started_s) / done * (self._total - self._counts[0])
+        return f", about {left_s:.0f} s left" if left_s < 120 else f", about {left_s / 60:.0f} min left"
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

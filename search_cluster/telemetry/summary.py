@@ -1,0 +1,127 @@
+"""Numbers that sum up what a search found."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from statsmodels.stats.proportion import proportion_confint
+
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.errors import InvalidValueError
+from search_cluster.paths.layer_path import LayerPath
+
+CountPairs = tuple[tuple[int, int], ...]
+"""(value, how many examples have it), values ascending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusSummary:
+    """What a search found, in numbers. Shares of nothing are 0, with the interval (0, 1)."""
+
+    examples: int
+    num_layers: int
+    """Depth of the model; 0 without a single path."""
+    paths_searched: int
+    """Verdicts delivered to trees, from a device or from the cache; identity included."""
+    failures: int
+    """Paths without a verdict."""
+    identity_accuracy: float
+    """Share of examples that the plain model answers rightly. An example without a verdict counts as wrong."""
+    identity_low: float
+    """Ends of the 95 % Wilson interval of `identity_accuracy`."""
+    identity_high: float
+    found_accuracy: float
+    """Share of examples with a right best path or a right identity. Found with the gold answer at hand: a bound on what
+    a router could reach, and partly luck."""
+    found_low: float
+    found_high: float
+    improved: int
+    """Examples whose best path is right and is not identity."""
+    mean_layers_saved: float
+    """Model depth minus the length of the best path, averaged over the examples whose best path is right."""
+    mean_best_length: float
+    """Layers of the best path, averaged over the same examples."""
+    best_lengths: CountPairs
+    """How many layers the right best paths have."""
+    layer_shares: tuple[tuple[float, float, float], ...]
+    """Per layer, the shares of right best paths that skip it, run it once, run it more often. Shape [num_layers, 3]."""
+    evaluations: CountPairs
+    """How many verdicts an example took."""
+    stop_reasons: tuple[tuple[str, int], ...]
+    """Why searches ended, most frequent first."""
+
+
+def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
+    """Sum up records of one model.
+
+    Raises:
+        InvalidValueError: the records hold paths of models of different depths.
+    """
+    examples = len(records)
+    num_layers = _depth(records)
+    best = [record.best[0].path for record in records if _best_is_right(record)]
+    identity_right = sum(record.identity is not None and record.identity.is_correct for record in records)
+    found_right = sum(
+        _best_is_right(record) or (record.identity is not None and record.identity.is_correct) for record in records
+    )
+    identity_low, identity_high = wilson_interval(identity_right, examples)
+    found_low, found_high = wilson_interval(found_right, examples)
+    mean_best_length = _share(sum(len(path) for path in best), len(best))
+    stop_reasons = Counter(record.stop_reason for record in records)
+    return CorpusSummary(
+        examples=examples,
+        num_layers=num_layers,
+        paths_searched=sum(len(record.evaluated) for record in records),
+        failures=sum(len(record.failures) for record in records),
+        identity_accuracy=_share(identity_right, examples),
+        identity_low=identity_low,
+        identity_high=identity_high,
+        found_accuracy=_share(found_right, examples),
+        found_low=found_low,
+        found_high=found_high,
+        improved=sum(not path.is_identity for path in best),
+        mean_layers_saved=num_layers - mean_best_length if best else 0.0,
+        mean_best_length=mean_best_length,
+        best_lengths=_counted(len(path) for path in best),
+        layer_shares=_layer_shares(best, num_layers),
+        evaluations=_counted(len(record.evaluated) for record in records),
+        stop_reasons=tuple(sorted(stop_reasons.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def wilson_interval(num_right: int, num_questions: int) -> tuple[float, float]:
+    """The 95 % interval of Wilson (1927) for a share; (0, 1) of no questions."""
+    if num_questions == 0:
+        return 0.0, 1.0
+    low, high = proportion_confint(num_right, num_questions, alpha=0.05, method="wilson")
+    return float(low), float(high)
+
+
+def _best_is_right(record: ExampleRecord) -> bool:
+    return bool(record.best) and record.best[0].verdict.is_correct
+
+
+def _depth(records: Sequence[ExampleRecord]) -> int:
+    depths = {item.path.num_layers for record in records for item in (*record.evaluated, *record.failures)}
+    if len(depths) > 1:
+        raise InvalidValueError(f"records of models of {sorted(depths)} layers; sum up one model at a time")
+    return depths.pop() if depths else 0
+
+
+def _layer_shares(best: Sequence[LayerPath], num_layers: int) -> tuple[tuple[float, float, float], ...]:
+    counts = [[0, 0, 0] for _ in range(num_layers)]
+    for path in best:
+        for layer, uses in enumerate(path.counts()):
+            counts[layer][min(uses, 2)] += 1
+    return tuple(
+        (_share(skip, len(best)), _share(execute, len(best)), _share(repeat, len(best)))
+        for skip, execute, repeat in counts
+    )
+
+
+def _counted(values: Iterable[int]) -> CountPairs:
+    return tuple(sorted(Counter(values).items()))
+
+
+def _share(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,110 @@
+"""The summary that ends a run on a terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from search_cluster.telemetry.evaluations import parse_evaluations, router_sentence
+from search_cluster.telemetry.summary import CorpusSummary
+
+
+def summary_table(
+    run: Mapping[str, Any], summary: CorpusSummary, evaluations: Sequence[Mapping[str, Any]] = ()
+) -> Table:
+    """A table of what was searched and found, and of how the routers fare.
+
+    Args:
+        run: what ``search --json`` says; missing keys are left out.
+        summary: of the corpus.
+        evaluations: what ``router-train evaluate --json`` says, one per router.
+
+    Raises:
+        InvalidValueError: an evaluation lacks a key.
+    """
+    table = Table(title="What was searched and found", show_header=False, title_justify="left")
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for what, value, interval in _search_rows(run, summary):
+        table.add_row(what, value, interval)
+    for item in parse_evaluations(evaluations):
+        table.add_section()
+        where = escape(f"{item.n} {item.split} questions")
+        plain = _interval(item.accuracy_plain_low, item.accuracy_plain_high)
+        routed = _interval(item.accuracy_routed_low, item.accuracy_routed_high)
+        table.add_row(f"plain model, {where}", f"{item.accuracy_plain:.1%}", plain)
+        table.add_row(f"router {escape(item.router)}, {where}", f"{item.accuracy_routed:.1%}", routed)
+        table.add_row("layers a question, plain -> routed", f"{item.layers_plain:.1f} -> {item.layers_routed:.1f}", "")
+    return table
+
+
+def print_summary(
+    console: Console,
+    run: Mapping[str, Any],
+    summary: CorpusSummary,
+    evaluations: Sequence[Mapping[str, Any]] = (),
+    commands: Sequence[str] = (),
+) -> None:
+    """Print the table, what each router's numbers mean, and commands to try next."""
+    console.print(summary_table(run, summary, evaluations))
+    for item in parse_evaluations(evaluations):
+        console.print(router_sentence(item), markup=False, highlight=False)
+    if commands:
+        console.print("\nTry next:", highlight=False)
+        for command in commands:
+            console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def next_commands(run_folder: Path, corpus: Path, router: Path | None = None) -> tuple[str, ...]:
+    """Commands that go on from a finished run.
+
+    Args:
+        run_folder: what ``--run`` named.
+        corpus: the corpus inside it.
+        router: a trained router's folder, if there is one.
+    """
+    commands = [
+        f"search-cluster report {run_folder}",
+        f"search-cluster export {run_folder} --format polar --out merged_mcts_samples.json",
+    ]
+    if router is None:
+        return (*commands, f"router-train fit --corpus {corpus} --router drllm --out {run_folder / 'router'}")
+    return (*commands, f'router-train generate --router {router} --prompt "What is the capital of France?"')
+
+
+def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[str, str, str]]:
+    rows = [
+        ("examples searched", f"{summary.examples:,}", ""),
+        (
+            "plain model is right on",
+            f"{summary.identity_accuracy:.1%}",
+            _interval(summary.identity_low, summary.identity_high),
+        ),
+        (
+            "some path found is right on (gold answer known)",
+            f"{summary.found_accuracy:.1%}",
+            _interval(summary.found_low, summary.found_high),
+        ),
+        (
+            "layers of the best path, mean",
+            f"{summary.mean_best_length:.1f} of {summary.num_layers}" if summary.best_lengths else "none is right",
+            "",
+        ),
+        ("paths searched", f"{summary.paths_searched:,}", ""),
+    ]
+    for key, what in (
+        ("paths_evaluated", "paths evaluated on a device"),
+        ("cache_hits", "answered by the cache"),
+        ("paths_per_device_hour", "paths per device-hour"),
+    ):
+        if isinstance(run.get(key), int | float):
+            rows.append((what, f"{run[key]:,.0f}", ""))
+    return [*rows, ("paths without a verdict", f"{summary.failures:,}", "")]
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.1%} to {high:.1%}"
