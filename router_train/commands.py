@@ -1,0 +1,200 @@
+"""What the commands do: load, call the library, say the result to people (standard error) and machines (last line)."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from router_train.checkpoint import RouterMeta, load_router, read_meta
+from router_train.config import FitConfig
+from router_train.evaluate import HELPS_RULE, EvaluationReport, evaluate
+from router_train.fit import fit
+from router_train.predictions import PREDICTIONS_FOLDER, PredictionLog
+from router_train.routed_model import RoutedModel
+from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.sources import resolve_data_dir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """How the command line names the model."""
+
+    spec: str | None
+    """``None``: the one that the corpus or the checkpoint names."""
+    device: str
+    dtype: str | None
+    trust_remote_code: bool
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+
+    def load(self, spec: str, dtype: str) -> LoadedModel:
+        """The chosen model; ``spec`` and ``dtype`` where nothing was chosen."""
+        return load_model(
+            self.spec or spec,
+            dtype=self.dtype or dtype,
+            device=self.device,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """Which questions are asked."""
+
+    task_spec: str
+    split: str
+    limit: int | None
+    seed: int
+    data_dir: Path | None
+
+
+def run_fit(
+    corpus: Path,
+    out: Path,
+    config: FitConfig,
+    model: ModelChoice,
+    *,
+    task_spec: str | None,
+    force: bool,
+    json_output: bool,
+) -> None:
+    """``router-train fit``."""
+    outcome = fit(corpus, out, config, model.load, task_spec=task_spec, force=force)
+    meta = outcome.meta
+    if outcome.already_finished:
+        _say(f"{out} already holds this {meta.kind} router (same corpus, model and settings); --force trains it again")
+    else:
+        _say(_fit_text(meta, out))
+    if json_output:
+        _print_json(
+            {
+                "router": meta.kind,
+                "out": str(out),
+                "already_finished": outcome.already_finished,
+                "digest": meta.digest,
+                "num_train": meta.num_train,
+                "num_validation": meta.num_validation,
+                "class_counts": meta.class_counts,
+                "left_out": meta.left_out,
+                "metrics": meta.metrics,
+            }
+        )
+
+
+def run_evaluate(
+    router_folder: Path,
+    questions: Questions,
+    model: ModelChoice,
+    *,
+    threshold: float,
+    out: Path | None,
+    json_output: bool,
+) -> None:
+    """``router-train evaluate``."""
+    task = get_task(questions.task_spec)
+    found = task.load(questions.split, resolve_data_dir(questions.data_dir))
+    if found.malformed:
+        first = found.malformed[0]
+        _say(f"{len(found.malformed)} malformed rows skipped, the first at {first.source}: {first.reason}")
+    examples = select_examples(found.examples, questions.limit, questions.seed)
+    meta = read_meta(router_folder)
+    loaded = model.load(meta.model_spec, meta.model_dtype)
+    router, meta = load_router(router_folder, loaded)
+    key = {
+        "model": loaded.fingerprint,
+        "router": meta.digest,
+        "threshold": threshold,
+        "task": task.name,
+        "task_version": task.version,
+    }
+    log = PredictionLog(router_folder / PREDICTIONS_FOLDER, key)
+    report = evaluate(loaded, RoutedModel(loaded, router, threshold=threshold), task, examples, log)
+    result = {
+        "router": meta.kind,
+        "task": task.name,
+        "split": questions.split,
+        "threshold": threshold,
+        "model": loaded.spec,
+        **report_json(report),
+    }
+    _say(_evaluation_text(result))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if json_output:
+        _print_json(result)
+
+
+def run_generate(
+    router_folder: Path, prompt: str, model: ModelChoice, *, max_new_tokens: int, threshold: float, json_output: bool
+) -> None:
+    """``router-train generate``: the answer goes to standard output."""
+    meta = read_meta(router_folder)
+    loaded = model.load(meta.model_spec, meta.model_dtype)
+    router, meta = load_router(router_folder, loaded)
+    answer = RoutedModel(loaded, router, threshold=threshold).generate([prompt], max_new_tokens=max_new_tokens)[0]
+    path = answer.routed.path
+    _say(f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence {answer.routed.confidence:.2f}")
+    if not json_output:
+        print(answer.text)
+        return
+    _print_json(
+        {
+            "text": answer.text,
+            "path": list(path.layers),
+            "num_layers": loaded.num_layers,
+            "confidence": answer.routed.confidence,
+            "num_fallbacks": answer.routed.num_fallbacks,
+            "new_tokens": len(answer.token_ids),
+        }
+    )
+
+
+def report_json(report: EvaluationReport) -> dict[str, Any]:
+    """The report as one flat JSON object."""
+    values = asdict(report)
+    return {**values.pop("comparison"), **values, "helps_rule": HELPS_RULE}
+
+
+def _fit_text(meta: RouterMeta, out: Path) -> str:
+    skips, executes, repeats = meta.class_counts
+    lines = [
+        f"{meta.kind} router saved in {out}",
+        f"labels: {meta.num_train} train, {meta.num_validation} validation; {skips} skips, {executes} executes, "
+        f"{repeats} repeats",
+        *(f"{name}: {value:.4g}" for name, value in meta.metrics.items()),
+        f"next: router-train evaluate --router {out} --task {meta.inputs.task} --split test --limit 200",
+    ]
+    return "\n".join(lines)
+
+
+def _evaluation_text(result: Mapping[str, Any]) -> str:
+    verdict = "the router helps" if result["helps"] else "the router does NOT help"
+    return "\n".join(
+        [
+            f"{result['router']} on {result['n']} questions of {result['task']} ({result['split']}), one answer each",
+            *(
+                f"{name:<7} accuracy {result[f'accuracy_{name}']:.3f} "
+                f"[{result[f'accuracy_{name}_low']:.3f}, {result[f'accuracy_{name}_high']:.3f}], "
+                f"{result[f'layers_{name}']:.2f} layers"
+                for name in ("plain", "routed")
+            ),
+            f"fixed {result['num_fixed']}, broken {result['num_broken']}, exact McNemar p = {result['p_value']:.3g}; "
+            f"{result['layer_token_share']:.1%} of the plain model's layer-token work",
+            f"{verdict} here (helps = {result['helps_rule']})",
+        ]
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    sys.stderr.flush()
+    print(json.dumps(value), flush=True)

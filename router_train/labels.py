@@ -1,0 +1,141 @@
+"""What a router is taught: per example of a corpus the decisions of its best path.
+
+Knows nothing about tensors and models. A label is partly luck (on a four-way question a ruined path is right one time
+in four), which is why routers are judged on held-out questions only.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router_train.config import KEEP_ALL, KEEP_CHANGED, FitConfig
+from search_cluster.corpus.reader import Corpus
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.errors import CorpusError
+from search_cluster.paths.layer_path import EXECUTE, REPEAT, LayerPath
+from search_cluster.tasks.example import Example
+
+NUM_DECISIONS = 3
+"""Skip, execute, repeat."""
+HELD_OUT_SPLIT = "test"
+"""Examples of this split never teach."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathLabel:
+    """One example and the path that its router should choose."""
+
+    example: Example
+    decisions: tuple[int, ...]
+    """Skip 0, execute 1, repeat 2 per layer. Shape ``[num_layers]``."""
+
+    @property
+    def path(self) -> LayerPath:
+        """The path of these decisions."""
+        return LayerPath.from_decisions(self.decisions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSet:
+    """The labels of one corpus, in the order of their example ids, and what was left out."""
+
+    train: tuple[PathLabel, ...]
+    validation: tuple[PathLabel, ...]
+    """Held out of training for early stopping; disjoint from ``train`` in questions."""
+    num_layers: int
+    num_unsolved: int
+    """Examples without a right path (labelled with identity if ``keep`` is ``all``, else left out)."""
+    num_unchanged: int
+    """Examples left out because their best path is identity (``keep`` is ``changed``)."""
+    num_inexpressible: int
+    """Examples left out because every best path re-orders layers or runs one more than twice."""
+    num_test: int
+    """Examples left out because they belong to the test split."""
+
+    def class_counts(self) -> tuple[int, ...]:
+        """How often the training labels skip, execute and repeat, over all layers. Shape ``[3]``."""
+        counts = Counter(decision for label in self.train for decision in label.decisions)
+        return tuple(counts[decision] for decision in range(NUM_DECISIONS))
+
+
+def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
+    """The labels that ``config`` keeps of a corpus, split by a hash of the question's text.
+
+    The split depends on nothing but the questions, so it is the same in every run, and a question that comes twice with
+    other distractors stays on one side.
+
+    Raises:
+        CorpusError: fewer than two labels are left.
+    """
+    num_layers = corpus.manifest.provenance.num_layers
+    left_out: Counter[str] = Counter()
+    labels: list[PathLabel] = []
+    for record in sorted(corpus.records, key=lambda record: record.example.example_id):
+        label = _label(record, num_layers, config.keep, left_out)
+        if label is not None:
+            labels.append(label)
+    if len({_question_hash(label.example) for label in labels}) < 2:
+        raise CorpusError(
+            f"the corpus has {len(corpus.records)} examples, of which {len(labels)} can teach a router "
+            f"({_reasons(left_out)}); at least 2 different questions are needed: search more examples (--limit)"
+        )
+    train, validation = _split(labels, config.validation_share)
+    return LabelSet(
+        train=train,
+        validation=validation,
+        num_layers=num_layers,
+        num_unsolved=left_out["unsolved"],
+        num_unchanged=left_out["unchanged"],
+        num_inexpressible=left_out["inexpressible"],
+        num_test=left_out["test"],
+    )
+
+
+def _label(record: ExampleRecord, num_layers: int, keep: str, left_out: Counter[str]) -> PathLabel | None:
+    if record.example.split == HELD_OUT_SPLIT:
+        left_out["test"] += 1
+        return None
+    right = [found.path for found in record.best if found.verdict.is_correct]
+    if not right:
+        left_out["unsolved"] += 1
+        if keep != KEEP_ALL:
+            return None
+        right = [LayerPath.identity(num_layers)]
+    expressible = [path for path in right if path.keeps_order and max(path.counts()) <= REPEAT]
+    if not expressible:
+        left_out["inexpressible"] += 1
+        return None
+    if keep == KEEP_CHANGED and expressible[0].is_identity:
+        left_out["unchanged"] += 1
+        return None
+    return PathLabel(example=record.example, decisions=expressible[0].decisions())
+
+
+def _split(labels: Sequence[PathLabel], validation_share: float) -> tuple[tuple[PathLabel, ...], tuple[PathLabel, ...]]:
+    """Labels whose question hash lies below the share are validation; neither side is left empty."""
+    hashes = sorted({_question_hash(label.example) for label in labels})
+    held_out = {value for value in hashes if value < validation_share * 2**64} or {hashes[0]}
+    if len(held_out) == len(hashes):
+        held_out.remove(hashes[-1])
+    train = tuple(label for label in labels if _question_hash(label.example) not in held_out)
+    validation = tuple(label for label in labels if _question_hash(label.example) in held_out)
+    return train, validation
+
+
+def _question_hash(example: Example) -> int:
+    digest = hashlib.sha256(f"router validation:{example.task}:{example.question}".encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest()[:8], "big")
+
+
+def _reasons(left_out: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items())) or "none left out"
+
+
+def most_common_path(labels: Sequence[PathLabel], num_layers: int) -> LayerPath:
+    """The path that is the label of most examples; ties: the shortest, then the lowest decisions."""
+    counts = Counter(label.decisions for label in labels)
+    if not counts:
+        return LayerPath.from_decisions((EXECUTE,) * num_layers)
+    best = min(counts, key=lambda decisions: (-counts[decisions], sum(decisions), decisions))
+    return LayerPath.from_decisions(best)

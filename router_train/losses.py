@@ -1,0 +1,40 @@
+"""The focal loss with effective-number class weights. Shapes: N examples, L layers, C = 3 decisions."""
+
+# ruff: noqa: N803, N806 - shape suffixes are upper case
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def effective_number_weights(class_counts: Sequence[int], beta: float) -> Tensor:
+    """Class weights ``(1 - beta) / (1 - beta^n)``, scaled so that they sum to the number of classes that occur.
+
+    Class-balanced loss (Cui et al., arXiv 1901.05555, eq. 3), as Dr.LLM uses it with beta = 0.999. Mind the scale: the
+    effective number saturates at ``1 / (1 - beta)`` = 1,000, so classes that all come thousands of times have nearly
+    equal weights, and rare decisions are then lifted by the focal term alone.
+
+    Args:
+        class_counts: how often each class occurs. Shape ``[C]``.
+        beta: in [0, 1); 0 weighs all classes alike.
+
+    Returns:
+        Weights ``[C]``, float32; 0 for a class that does not occur.
+    """
+    weights = torch.tensor([(1 - beta) / (1 - beta**count) if count else 0.0 for count in class_counts])
+    num_present = sum(1 for count in class_counts if count)
+    return weights * (num_present / weights.sum()) if num_present else weights
+
+
+def focal_loss(logits_NLC: Tensor, decisions_NL: Tensor, weights_C: Tensor, gamma: float) -> Tensor:
+    """The mean over examples and layers of ``-weight * (1 - p)^gamma * log p``, p the label's probability.
+
+    Focal loss (Lin et al., arXiv 1708.02002, eq. 5).
+
+    Returns:
+        A scalar.
+    """
+    log_probs_NL = functional.log_softmax(logits_NLC, dim=-1).gather(-1, decisions_NL.unsqueeze(-1)).squeeze(-1)
+    return (-weights_C[decisions_NL] * (1 - log_probs_NL.exp()) ** gamma * log_probs_NL).mean()

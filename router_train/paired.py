@@ -1,0 +1,60 @@
+"""Statistics of two models that answered the same questions. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+CONFIDENCE = 0.95
+"""Of the intervals."""
+SIGNIFICANCE = 0.05
+"""Below this p-value a difference counts as more than luck."""
+
+
+def wilson_interval(num_right: int, n: int) -> tuple[float, float]:
+    """The Wilson score interval of a share ``num_right / n`` at 95 % confidence."""
+    low, high = proportion_confint(num_right, n, alpha=1 - CONFIDENCE, method="wilson")
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedComparison:
+    """The plain and the routed model on the same n >= 1 questions."""
+
+    n: int
+    accuracy_plain: float
+    accuracy_plain_low: float
+    accuracy_plain_high: float
+    accuracy_routed: float
+    accuracy_routed_low: float
+    accuracy_routed_high: float
+    num_fixed: int
+    """Wrong plain, right routed."""
+    num_broken: int
+    """Right plain, wrong routed."""
+    p_value: float
+    """Of the exact two-sided McNemar test on fixed against broken; 1 where neither occurs."""
+
+
+def compare(plain_right: Sequence[bool], routed_right: Sequence[bool]) -> PairedComparison:
+    """Compares paired answers, in the same order and at least one."""
+    n = len(plain_right)
+    table = [[0, 0], [0, 0]]
+    for plain, routed in zip(plain_right, routed_right, strict=True):
+        table[int(plain)][int(routed)] += 1
+    num_fixed, num_broken = table[0][1], table[1][0]
+    plain_low, plain_high = wilson_interval(sum(plain_right), n)
+    routed_low, routed_high = wilson_interval(sum(routed_right), n)
+    return PairedComparison(
+        n=n,
+        accuracy_plain=sum(plain_right) / n,
+        accuracy_plain_low=plain_low,
+        accuracy_plain_high=plain_high,
+        accuracy_routed=sum(routed_right) / n,
+        accuracy_routed_low=routed_low,
+        accuracy_routed_high=routed_high,
+        num_fixed=num_fixed,
+        num_broken=num_broken,
+        p_value=float(mcnemar(table, exact=True).pvalue) if num_fixed + num_broken else 1.0,
+    )

@@ -1,0 +1,99 @@
+"""What every router is: something that chooses a layer path for a prompt, once, before decoding."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from router_train.config import FitConfig
+from router_train.labels import LabelSet
+from search_cluster.model.loading import LoadedModel
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.task import Task
+
+Settings = dict[str, int | str]
+"""What a router needs beside its tensors to be built again; JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedPath:
+    """A router's choice for one prompt."""
+
+    path: LayerPath
+    confidence: float
+    """In [0, 1]: how sure the router was of its least sure decision, before fallbacks; 1 where nothing is decided."""
+    num_fallbacks: int
+    """Layers that run once because the router's decision was below the threshold, or would have left no layer."""
+    num_layer_tokens: int
+    """(layer, token) applications that choosing cost, on top of answering."""
+
+
+class Router(Protocol):
+    """Chooses one path per prompt. Immutable once trained."""
+
+    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+        """The path for one prompt.
+
+        Args:
+            loaded: the model that the router was trained for.
+            context_ids: the prompt's tokens, without padding.
+            threshold: a decision with a lower probability falls back to running the layer once; 0 trusts every one.
+        """
+        ...
+
+    def settings(self) -> Settings:
+        """What `RouterKind.restore` needs beside the tensors."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The trained weights, contiguous and in main memory; may be empty."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitInputs:
+    """What a router is trained from."""
+
+    labels: LabelSet
+    config: FitConfig
+    loaded: LoadedModel | None
+    """The frozen model; ``None`` for kinds that need none."""
+    task: Task
+    curve_file: Path
+    """JSONL with one line per epoch, for kinds that have epochs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A trained router and what is known about its training."""
+
+    router: Router
+    metrics: Mapping[str, float]
+
+
+class RouterKind(Protocol):
+    """One way to train and to restore routers."""
+
+    @property
+    def name(self) -> str:
+        """The name on command lines and in checkpoints."""
+        ...
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether training reads the model's states."""
+        ...
+
+    def fit(self, inputs: FitInputs) -> Fitted:
+        """A router trained on the labels."""
+        ...
+
+    def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> Router:
+        """The router that gave these settings and tensors.
+
+        Raises:
+            ConfigError: they do not fit together.
+        """
+        ...

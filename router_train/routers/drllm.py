@@ -1,0 +1,129 @@
+"""Dr.LLM's router: walks the prompt through the model and decides before each layer: skip, execute or repeat.
+
+The decisions depend on the prompt's states alone and hold for all tokens that are generated after it.
+"""
+
+# ruff: noqa: N803 - shape suffixes are upper case
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from router_train.curve import CurveWriter
+from router_train.features import Features, compute_features
+from router_train.loop import train_routers
+from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
+from router_train.routers.layer_routers import LayerRouters
+from router_train.walk import walk_layers
+from search_cluster.errors import ConfigError, NonFiniteLogitsError
+from search_cluster.model.loading import LoadedModel
+from search_cluster.paths.layer_path import EXECUTE, LayerPath
+
+
+@dataclass(frozen=True, slots=True)
+class DrLLMRouter:
+    """Per-layer routers and the pooling that they were trained with."""
+
+    routers: LayerRouters
+    num_windows: int
+    bottleneck: int
+
+    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+        """One pass over the prompt along the path that the routers choose on the way.
+
+        Where the routers would skip every layer, the answer is the identity path.
+
+        Raises:
+            NonFiniteLogitsError: a router's logits are NaN or infinite.
+        """
+        self.routers.to(loaded.model.device)
+        chosen: list[float] = []
+
+        def decide(layer: int, windows_WD: Tensor) -> int:
+            logits = self.routers.layers[layer](windows_WD.unsqueeze(0))[0]
+            if not bool(logits.isfinite().all()):
+                raise NonFiniteLogitsError(f"the router of layer {layer} gives {logits.tolist()}; logits are finite")
+            probability, decision = logits.softmax(dim=-1).max(dim=-1)
+            chosen.append(float(probability))
+            return EXECUTE if chosen[-1] < threshold else int(decision)
+
+        decisions = walk_layers(loaded, context_ids, self.num_windows, decide)
+        num_fallbacks = sum(probability < threshold for probability in chosen)
+        path = LayerPath.from_decisions(decisions) if any(decisions) else LayerPath.identity(loaded.num_layers)
+        return RoutedPath(
+            path=path,
+            confidence=min(chosen),
+            num_fallbacks=num_fallbacks if any(decisions) else loaded.num_layers,
+            num_layer_tokens=sum(decisions) * len(context_ids),
+        )
+
+    def settings(self) -> Settings:
+        """Depth, width, bottleneck and windows."""
+        num_layers, width = len(self.routers.layers), self.tensors()["layers.0.mean"].shape[0]
+        return {
+            "num_layers": num_layers,
+            "width": width,
+            "bottleneck": self.bottleneck,
+            "num_windows": self.num_windows,
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights of all routers, on the CPU."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.routers.state_dict().items()}
+
+
+@dataclass(frozen=True, slots=True)
+class DrLLMKind:
+    """Trains and restores `DrLLMRouter`."""
+
+    name: str = "drllm"
+    needs_model: bool = True
+
+    def fit(self, inputs: FitInputs) -> Fitted:
+        """Computes the features once, then trains the routers with early stopping."""
+        config = inputs.config
+        train = _features(inputs, "train")
+        validation = _features(inputs, "validation")
+        with CurveWriter(inputs.curve_file) as curve:
+            result = train_routers(
+                train,
+                validation,
+                class_counts=inputs.labels.class_counts(),
+                config=config,
+                device=_model(inputs).model.device,
+                on_epoch=lambda epoch: curve.write(asdict(epoch)),
+            )
+        router = DrLLMRouter(result.routers, config.num_windows, config.bottleneck)
+        return Fitted(router=router, metrics=asdict(result.best))
+
+    def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> DrLLMRouter:
+        """The router of these weights."""
+        sizes = {name: settings.get(name) for name in ("num_layers", "width", "bottleneck", "num_windows")}
+        if not all(isinstance(size, int) and size >= 1 for size in sizes.values()):
+            raise ConfigError(f"router settings {settings} lack a size of {', '.join(sizes)}; fit the router again")
+        num_layers, width, bottleneck, num_windows = (int(size or 0) for size in sizes.values())
+        routers = LayerRouters(num_layers, width, bottleneck)
+        try:
+            routers.load_state_dict(dict(tensors))
+        except RuntimeError as error:
+            raise ConfigError(f"the router's weights do not fit its settings {settings}: {error}") from error
+        return DrLLMRouter(routers.eval().requires_grad_(False), num_windows, bottleneck)
+
+
+def _model(inputs: FitInputs) -> LoadedModel:
+    assert inputs.loaded is not None, "the kind says that it needs a model"
+    return inputs.loaded
+
+
+def _features(inputs: FitInputs, side: str) -> Features:
+    labels = inputs.labels.train if side == "train" else inputs.labels.validation
+    return compute_features(
+        _model(inputs),
+        inputs.task,
+        labels,
+        num_windows=inputs.config.num_windows,
+        dtype=getattr(torch, inputs.config.feature_dtype),
+        description=f"prompt states ({side})",
+    )

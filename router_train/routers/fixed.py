@@ -1,0 +1,77 @@
+"""Routers that send every prompt down one path: the baselines that a learned router has to beat."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from router_train.labels import most_common_path
+from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
+from search_cluster.errors import ConfigError
+from search_cluster.model.loading import LoadedModel
+from search_cluster.paths.codec import parse_path
+from search_cluster.paths.layer_path import LayerPath
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRouter:
+    """Always the same path."""
+
+    path: LayerPath
+
+    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+        """The one path, at no cost and without any doubt."""
+        return RoutedPath(path=self.path, confidence=1.0, num_fallbacks=0, num_layer_tokens=0)
+
+    def settings(self) -> Settings:
+        """The path as text and the model's depth."""
+        return {"path": str(self.path), "num_layers": self.path.num_layers}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """None."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityKind:
+    """The plain model, as a router."""
+
+    name: str = "identity"
+    needs_model: bool = False
+
+    def fit(self, inputs: FitInputs) -> Fitted:
+        """The identity path, whatever the labels are."""
+        return Fitted(router=FixedRouter(LayerPath.identity(inputs.labels.num_layers)), metrics={})
+
+    def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> FixedRouter:
+        """The router of the saved path."""
+        return _restore(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticKind:
+    """The path that is the label of most training examples, for every prompt."""
+
+    name: str = "static"
+    needs_model: bool = False
+
+    def fit(self, inputs: FitInputs) -> Fitted:
+        """The most common label; its share of the training and validation labels is reported."""
+        path = most_common_path(inputs.labels.train, inputs.labels.num_layers)
+        decisions = path.decisions()
+        metrics = {
+            f"{side}_path_accuracy": sum(label.decisions == decisions for label in labels) / len(labels)
+            for side, labels in (("train", inputs.labels.train), ("validation", inputs.labels.validation))
+        }
+        return Fitted(router=FixedRouter(path), metrics=metrics)
+
+    def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> FixedRouter:
+        """The router of the saved path."""
+        return _restore(settings)
+
+
+def _restore(settings: Settings) -> FixedRouter:
+    path, num_layers = settings.get("path"), settings.get("num_layers")
+    if not isinstance(path, str) or not isinstance(num_layers, int):
+        raise ConfigError(f"router settings {settings} lack a path or the number of layers; fit the router again")
+    return FixedRouter(parse_path(path, num_layers))

@@ -1,0 +1,23 @@
+"""The kinds of routers that exist. A new kind is one module and one line here."""
+
+from difflib import get_close_matches
+
+from router_train.routers.base import RouterKind
+from router_train.routers.drllm import DrLLMKind
+from router_train.routers.fixed import IdentityKind, StaticKind
+from search_cluster.errors import ConfigError
+
+_KINDS: dict[str, RouterKind] = {kind.name: kind for kind in (DrLLMKind(), IdentityKind(), StaticKind())}
+
+
+def get_kind(name: str) -> RouterKind:
+    """The kind of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in _KINDS:
+        close = get_close_matches(name, _KINDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"router {name!r} is unknown; routers are {', '.join(_KINDS)}{hint}")
+    return _KINDS[name]
