@@ -88,7 +88,7 @@ class RedisClient:
             # The cause is cut off: it may quote a part of the password.
             raise CacheError(
                 f"redis url {self.shown_url} is malformed; write redis://user:password@host:port/db, rediss://... or "
-                "unix://user:password@/path, options that redis-py knows, and percent-encode reserved characters of the password"
+                "unix://user:password@/path with options that redis-py knows; percent-encode reserved characters"
             ) from None
         return Redis(connection_pool=pool)
 

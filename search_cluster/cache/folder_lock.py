@@ -1,0 +1,83 @@
+"""An exclusive lock on a folder that ends with the last process that holds it, however that ends."""
+
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from search_cluster.errors import CacheError
+
+LOCK_NAME = "server.lock"
+LIVE_OWNER_WAIT_S = 1.0
+"""Covers an owner that is just ending, or was killed and is not yet reaped."""
+DEAD_OWNER_WAIT_S = 15.0
+"""How long the server of a killed run may need to write and stop."""
+POLL_S = 0.05
+
+
+def lock_folder(folder: Path) -> int:
+    """Lock ``folder``; returns a file descriptor that holds the lock and may be inherited by child processes.
+
+    The lock is free again when the last copy of the descriptor is closed; nothing stale can be left behind. The file
+    names the owner's process id, which tells a run in progress (an error soon) from one that was killed and whose
+    server still writes (worth waiting for).
+
+    Raises:
+        CacheError: another live process has the lock, or the folder can't be written to.
+    """
+    path = folder / LOCK_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    try:
+        _acquire(lock_fd, folder)
+        os.ftruncate(lock_fd, 0)
+        os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
+        os.fsync(lock_fd)
+    except OSError as error:
+        os.close(lock_fd)
+        raise _not_writable(folder, error) from error
+    except BaseException:
+        os.close(lock_fd)
+        raise
+    return lock_fd
+
+
+def _acquire(lock_fd: int, folder: Path) -> None:
+    started_at = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+        owner = os.pread(lock_fd, 32, 0).decode("ascii", "replace").strip()
+        if time.monotonic() - started_at > (LIVE_OWNER_WAIT_S if _is_alive(owner) else DEAD_OWNER_WAIT_S):
+            raise CacheError(
+                f"{folder} is in use by the cache server of process {owner or 'unknown'}; a folder has one server at a "
+                "time; wait for that run to end, or use another run folder"
+            )
+        time.sleep(POLL_S)
+
+
+def _is_alive(pid: str) -> bool:
+    if not pid.isdigit() or int(pid) < 1:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _not_writable(folder: Path, error: OSError) -> CacheError:
+    return CacheError(
+        f"cache folder {folder} can't be written to: {error.strerror}; the embedded server keeps verdicts there; make "
+        "room or choose another run folder, or set the redis url to 'none'"
+    )

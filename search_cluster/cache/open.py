@@ -1,0 +1,50 @@
+"""Opens the verdict store that a redis url names."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.cache.keys import VerdictContext
+from search_cluster.cache.memory import MemoryStore
+from search_cluster.cache.redis_store import RedisStore
+from search_cluster.cache.server_url import is_server_url, redact_url
+from search_cluster.cache.store import VerdictStore
+from search_cluster.errors import ConfigError
+
+EMBEDDED = "embedded"
+NONE = "none"
+EMBEDDED_FOLDER = "cache"
+"""Folder of the embedded server within a run folder."""
+
+
+@contextmanager
+def open_store(redis_url: str, *, context: VerdictContext, run_dir: Path) -> Iterator[VerdictStore]:
+    """The store for a run, closed at the end of the ``with`` block (an embedded server is stopped after it).
+
+    Args:
+        redis_url: ``embedded``, ``none``, or a ``redis://``, ``rediss://`` or ``unix://`` URL.
+        context: what the verdicts depend on.
+        run_dir: the run folder; an embedded server keeps its data in `EMBEDDED_FOLDER` under it.
+
+    Raises:
+        ConfigError: ``redis_url`` has none of these forms.
+        CacheError: the server can't be started, reached or written to.
+    """
+    if redis_url == NONE:
+        with closing(MemoryStore()) as memory_store:
+            yield memory_store
+    elif redis_url == EMBEDDED:
+        with (
+            EmbeddedServer(run_dir / EMBEDDED_FOLDER) as server,
+            closing(RedisStore(server.url, context=context)) as embedded_store,
+        ):
+            yield embedded_store
+    elif is_server_url(redis_url):
+        with closing(RedisStore(redis_url, context=context)) as shared_store:
+            yield shared_store
+    else:
+        raise ConfigError(
+            f"redis url {redact_url(redis_url)!r} is unknown; use 'embedded', 'none', redis://host:port/db, "
+            "rediss://user:password@host:port/db or unix:///path/to/socket"
+        )

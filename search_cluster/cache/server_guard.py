@@ -1,0 +1,110 @@
+"""Guards one embedded server: starts it, restarts it if it is killed, stops it when whoever asked for it is gone.
+
+`EmbeddedServer` runs it as a script (``python -I -S server_guard.py BINARY FOLDER PRIVATE_DIR LOCK_FD``), in a process
+of its own with a single thread, because a parent-death signal is tied to the thread that forked. Uses the standard
+library only.
+
+Over standard input come the server's configuration, a NUL, later `READY` when the server has answered once, and at last
+the end of file: the parent wants to stop, or has died, by whatever signal. The configuration holds the password; it
+stays in memory here and reaches the server over its standard input.
+"""
+
+import ctypes
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+READY = b"R"
+END_OF_CONFIG = b"\0"
+MAX_RESTARTS = 5
+RESTART_DELAY_S = 0.5
+STOP_GRACE_S = 10.0
+"""Between asking the server to write everything and stop, and killing it."""
+PR_SET_PDEATHSIG = 1
+
+
+def read_config() -> bytes:
+    """Standard input up to `END_OF_CONFIG` (or its end)."""
+    config = b""
+    while (byte := os.read(0, 1)) not in (b"", END_OF_CONFIG):
+        config += byte
+    return config
+
+
+def start_server(binary: str, folder: str, lock_fd: int, config: bytes) -> tuple[subprocess.Popen[bytes], int]:
+    """The server, and a file descriptor that reads as ended when it is gone."""
+    alive_fd, inherited_fd = os.pipe()
+    guard_pid = os.getpid()
+
+    def die_with_guard() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != guard_pid:
+                os._exit(1)
+
+    server = subprocess.Popen(
+        [binary, "-"],
+        stdin=subprocess.PIPE,
+        cwd=folder,
+        pass_fds=(inherited_fd, lock_fd),
+        preexec_fn=die_with_guard,  # Safe: this process has one thread.
+    )
+    os.close(inherited_fd)
+    assert server.stdin is not None
+    try:
+        server.stdin.write(config)
+        server.stdin.close()
+    except BrokenPipeError:
+        print("the server ended before it read its configuration", file=sys.stderr)
+    return server, alive_fd
+
+
+def stop_server(server: subprocess.Popen[bytes]) -> None:
+    """Let the server write and stop; kill it if it does not. Does nothing if it is gone."""
+    server.terminate()
+    try:
+        server.wait(STOP_GRACE_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def guard(binary: str, folder: str, lock_fd: int) -> int:
+    """Keep the server running until standard input ends; returns the server's exit status."""
+    config = read_config()
+    was_ready = False
+    for num_restarts in range(MAX_RESTARTS + 1):
+        if num_restarts:
+            time.sleep(RESTART_DELAY_S)
+            print(f"restart {num_restarts} of at most {MAX_RESTARTS}: the server ended by itself", file=sys.stderr)
+        server, alive_fd = start_server(binary, folder, lock_fd, config)
+        try:
+            while alive_fd not in (readable := select.select([0, alive_fd], [], [])[0]):
+                if 0 in readable and os.read(0, 1) == b"":
+                    return 0
+                was_ready = True
+        finally:
+            stop_server(server)
+            os.close(alive_fd)
+        if not was_ready:
+            break
+    return server.returncode or 1
+
+
+def main() -> int:
+    """Guard the server that the command line names; clean its private directory up."""
+    binary, folder, private_dir, lock_fd = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        return guard(binary, folder, int(lock_fd))
+    finally:
+        shutil.rmtree(Path(private_dir), ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
