@@ -1,0 +1,47 @@
+"""GGUF files as ordinary float32 models: loading, and converting once to a safetensors folder."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from search_cluster.errors import ModelError
+from search_cluster.model.anatomy import anatomy_of
+
+
+def load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The dequantised model and the tokenizer of a GGUF file, on the CPU.
+
+    The tokenizer is what transformers reads out of the file: it keeps the vocabulary, but for some families not the
+    exact rule that splits text into words. A safetensors folder is the better source where there is one.
+
+    Raises:
+        UnsupportedFamilyError: the model's family has no anatomy entry.
+        ModelError: the reader packages are missing, or the file can't be read.
+    """
+    try:
+        config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=dtype,
+            attn_implementation=anatomy_of(config).attention_kernel,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except ImportError as error:
+        raise ModelError(
+            f"{file} is a GGUF file, which needs the packages gguf and accelerate: pip install 'search-cluster[demo]'"
+        ) from error
+    except (ValueError, KeyError, OSError, NotImplementedError) as error:
+        raise ModelError(f"{file} can't be read as a GGUF model ({error}); convert it to safetensors first") from error
+    _detach_quantizer(model)
+    return model, tokenizer
+
+
+def _detach_quantizer(model: PreTrainedModel) -> None:
+    """Make the dequantised model an ordinary one: it holds no quantised weight, but would refuse to be saved."""
+    for name in ("hf_quantizer", "quantization_method", "is_quantized"):
+        if name in vars(model):
+            delattr(model, name)
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config

@@ -1,0 +1,84 @@
+"""A layer path as an ordinary Hugging Face causal LM that shares all weights with the plain model.
+
+Replacing ``model.layers`` alone would be silently wrong: families cut a list that is longer than
+``config.num_hidden_layers``, look masks up by position in ``config.layer_types``, and give both copies of a repeated
+layer the same KV-cache slot. So every *position* of the path gets its own shallow copy with its own slot.
+"""
+
+import copy
+from typing import TypeVar
+
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from search_cluster.errors import InvalidPathError, ModelError
+from search_cluster.model.anatomy import anatomy_of
+from search_cluster.paths.layer_path import LayerPath
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
+    """The model that runs ``path``: forward, KV cache and ``generate()`` work as on any other causal LM.
+
+    No weight is copied and ``model`` is not changed; building it costs a few milliseconds. The view is for reading:
+    training it, moving it to a device or saving it is the plain model's business.
+
+    Args:
+        model: a causal LM of a supported family, not itself a view.
+        path: a path of this model's depth, of any length.
+
+    Raises:
+        InvalidPathError: the path belongs to a model of another depth.
+        UnsupportedFamilyError: the model's family has no anatomy entry.
+        ModelError: something has wrapped the forward of the model's layers.
+    """
+    anatomy_of(model.config)
+    depth = len(model.model.layers)
+    if path.num_layers != depth:
+        raise InvalidPathError(
+            f"path {path} is for a model of {path.num_layers} layers; this model has {depth}: build the path with "
+            f"num_layers={depth}"
+        )
+    view = _shallow_copy(model)
+    view.config = _path_config(model.config, path)
+    view.model = _shallow_copy(model.model)
+    view.model.config = view.config
+    view.model.layers = nn.ModuleList(
+        _layer_at(model.model.layers[layer], position) for position, layer in enumerate(path.layers)
+    )
+    return view
+
+
+def _path_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
+    path_config = copy.deepcopy(config)
+    path_config.num_hidden_layers = len(path)
+    layer_types = getattr(config, "layer_types", None)
+    if layer_types is not None:
+        path_config.layer_types = [layer_types[layer] for layer in path.layers]
+    return path_config
+
+
+def _layer_at(layer: nn.Module, position: int) -> nn.Module:
+    """A copy of a decoder layer whose attention writes to KV-cache slot ``position``."""
+    if "forward" in vars(layer) or "forward" in vars(layer.self_attn):
+        raise ModelError(
+            f"the forward of {type(layer).__name__} is wrapped (device maps and off-loading do that), which a shallow "
+            "copy can't follow; load the whole model on one device"
+        )
+    placed = _shallow_copy(layer)
+    attention: nn.Module = layer.self_attn  # type: ignore[assignment]
+    placed.self_attn = _shallow_copy(attention)
+    for module in (placed, placed.self_attn):
+        if hasattr(module, "layer_idx"):
+            vars(module)["layer_idx"] = position
+    return placed
+
+
+def _shallow_copy(module: ModuleT) -> ModuleT:
+    """A module with the same parameters and children, whose registries can be changed without changing ``module``."""
+    twin = copy.copy(module)
+    for name, value in vars(module).items():
+        if isinstance(value, dict):
+            vars(twin)[name] = copy.copy(value)
+    return twin

@@ -1,0 +1,110 @@
+"""From a task's prompt to tokens: chat template or plain text, one BOS at most, and never past the context window."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from search_cluster.errors import ModelError, PromptTooLongError
+from search_cluster.model.loading import LoadedModel
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import AnswerKind, Task
+
+PROMPTING_VERSION = "1"
+"""Changes whenever the same text would give other tokens; part of what a verdict depends on."""
+TEMPLATE_DATE = datetime(2024, 7, 26)
+"""What chat templates that print today's date get instead, so that a prompt does not change overnight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedExample:
+    """Token ids of a context and of the choices that may follow it (none for generated answers)."""
+
+    context_ids: tuple[int, ...]
+    choice_ids: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the context and of all choices."""
+        return len(self.context_ids) + sum(map(len, self.choice_ids))
+
+
+def encode_example(loaded: LoadedModel, task: Task, example: Example) -> EncodedExample:
+    """The tokens with which a task asks an example.
+
+    Choices follow the context verbatim after a chat template, and after one space in plain text.
+
+    Raises:
+        PromptTooLongError: context plus the longest choice, or plus ``task.max_new_tokens``, exceed the context window.
+        ModelError: a choice has no token.
+    """
+    prompt = task.prompt(example)
+    text = _chat_text(loaded, prompt.chat) if loaded.chat else prompt.plain
+    context_ids = _encode_context(loaded, text)
+    choice_ids: tuple[tuple[int, ...], ...] = ()
+    if task.kind is AnswerKind.CHOICE:
+        joint = "" if loaded.chat else " "
+        choice_ids = tuple(_encode_continuation(loaded, text, joint + choice) for choice in prompt.choices)
+    num_answer_tokens = max(map(len, choice_ids)) if choice_ids else task.max_new_tokens
+    _check_length(loaded, len(context_ids), num_answer_tokens)
+    return EncodedExample(context_ids=context_ids, choice_ids=choice_ids)
+
+
+def encode_prompt_text(loaded: LoadedModel, text: str, *, max_new_tokens: int = 0) -> tuple[int, ...]:
+    """The tokens of a user's free prompt: a chat message for a chat model, else the text itself.
+
+    Raises:
+        PromptTooLongError: the prompt plus ``max_new_tokens`` exceeds the context window.
+    """
+    context_ids = _encode_context(loaded, _chat_text(loaded, text) if loaded.chat else text)
+    _check_length(loaded, len(context_ids), max_new_tokens)
+    return context_ids
+
+
+def _chat_text(loaded: LoadedModel, message: str) -> str:
+    """One user message in the model's template, up to where its answer begins, without a reasoning section."""
+    return str(
+        loaded.tokenizer.apply_chat_template(
+            [{"role": "user", "content": message}],
+            add_generation_prompt=True,
+            tokenize=False,
+            enable_thinking=False,
+            strftime_now=TEMPLATE_DATE.strftime,
+        )
+    )
+
+
+def _encode_context(loaded: LoadedModel, text: str) -> tuple[int, ...]:
+    """Ids of the text, with the BOS that the tokenizer puts in front of plain text unless the text begins with it."""
+    ids = _encode(loaded, text)
+    bos_id = loaded.tokenizer.bos_token_id
+    adds_bos = bos_id is not None and list(loaded.tokenizer("").input_ids[:1]) == [bos_id]
+    if adds_bos and not loaded.chat and ids[:1] != (bos_id,):
+        ids = (bos_id, *ids)
+    if not ids:
+        raise ModelError("the prompt is empty and the tokenizer adds no BOS token; a prompt has at least one token")
+    return ids
+
+
+def _encode_continuation(loaded: LoadedModel, text: str, continuation: str) -> tuple[int, ...]:
+    """Ids of a continuation as they follow the text's own ids.
+
+    Encoded together with the text, because some tokenizers start every text with a space; alone, if the two would merge
+    into one token across the seam.
+    """
+    text_ids, joint_ids = _encode(loaded, text), _encode(loaded, text + continuation)
+    ids = joint_ids[len(text_ids) :] if joint_ids[: len(text_ids)] == text_ids else _encode(loaded, continuation)
+    if not ids:
+        raise ModelError(f"choice {continuation!r} has no token; every choice needs at least one to be scored")
+    return ids
+
+
+def _encode(loaded: LoadedModel, text: str) -> tuple[int, ...]:
+    return tuple(loaded.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+
+
+def _check_length(loaded: LoadedModel, num_context: int, num_answer: int) -> None:
+    window = getattr(loaded.model.config, "max_position_embeddings", None)
+    if window is not None and num_context + num_answer > window:
+        raise PromptTooLongError(
+            f"a prompt of {num_context} tokens plus {num_answer} for the answer makes {num_context + num_answer}; the "
+            f"model's context window is {window}: leave the example out, or take a model with a longer window"
+        )

@@ -1,0 +1,124 @@
+"""The verdict of a path on an example, the plain way: the reference that faster engines are tested against.
+
+Shapes: C choices, T tokens, R rows that are read, V vocabulary.
+"""
+# ruff: noqa: N803, N806 - names of tensors end in their shape
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from search_cluster.errors import InvalidValueError
+from search_cluster.model.decoding import answer_text, decode_greedily, require_finite
+from search_cluster.model.loading import LoadedModel
+from search_cluster.model.materialise import materialise
+from search_cluster.model.prompting import EncodedExample, encode_example
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import AnswerKind, Task
+from search_cluster.tasks.verdict import Verdict
+
+SCORING_VERSION = "1"
+"""Changes whenever the same tokens would give another verdict; part of what a verdict depends on."""
+
+
+def evaluate_path(loaded: LoadedModel, task: Task, example: Example, path: LayerPath) -> Verdict:
+    """What the model says when it runs ``path``. Deterministic on one device with a fixed number of threads.
+
+    Raises:
+        InvalidPathError: the path belongs to a model of another depth.
+        PromptTooLongError: the example does not fit into the context window.
+        NonFiniteLogitsError: a logit that matters is NaN or infinite.
+    """
+    return evaluate_with(materialise(loaded.model, path), loaded, task, example, num_layers_run=len(path))
+
+
+@torch.inference_mode()
+def evaluate_with(
+    causal_lm: PreTrainedModel, loaded: LoadedModel, task: Task, example: Example, *, num_layers_run: int
+) -> Verdict:
+    """What any causal LM that shares ``loaded``'s tokenizer says, such as an already materialised path.
+
+    CHOICE: each choice is scored by its mean log-probability per token; the best wins, the lowest index among equals;
+    the margin is gold minus best wrong. GENERATE: greedy, up to the first EOS or stop string; no margin.
+
+    Args:
+        causal_lm: the model that answers.
+        loaded: tokenizer, chat style and context window.
+        task: how to ask and grade.
+        example: the question.
+        num_layers_run: layers that ``causal_lm`` runs per token, for ``Verdict.num_layer_tokens``.
+
+    Raises:
+        PromptTooLongError: the example does not fit into the context window.
+        NonFiniteLogitsError: a logit that matters is NaN or infinite.
+        InvalidValueError: a CHOICE example without a gold index.
+    """
+    encoded = encode_example(loaded, task, example)
+    margin: float | None
+    if task.kind is AnswerKind.CHOICE:
+        scores = score_choices(causal_lm, encoded)
+        output = example.choices[scores.index(max(scores))]
+        margin = choice_margin(scores, example)
+        num_tokens = encoded.num_tokens
+    else:
+        generated = decode_greedily(
+            causal_lm,
+            loaded.tokenizer,
+            encoded.context_ids,
+            max_new_tokens=task.max_new_tokens,
+            stop_strings=task.stop_strings,
+        )
+        output = answer_text(loaded.tokenizer, generated, task.stop_strings)
+        margin = None
+        num_tokens = encoded.num_tokens + len(generated)
+    return Verdict(
+        reward=task.grade(example, output), margin=margin, output=output, num_layer_tokens=num_layers_run * num_tokens
+    )
+
+
+def choice_margin(scores: list[float], example: Example) -> float | None:
+    """The gold choice's score minus the best wrong one, in nats per token; ``None`` if there is only one choice.
+
+    Raises:
+        InvalidValueError: the example names no gold choice.
+    """
+    if example.gold_index is None:
+        raise InvalidValueError(f"example {example.example_id} has choices but no gold index; set gold_index")
+    wrong = scores[: example.gold_index] + scores[example.gold_index + 1 :]
+    return scores[example.gold_index] - max(wrong) if wrong else None
+
+
+@torch.inference_mode()
+def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[float]:
+    """The mean log-probability per token of each choice after the context, in nats.
+
+    One batch with a row per choice, padded on the right; causal attention never looks there, so no mask is needed.
+
+    Raises:
+        NonFiniteLogitsError: a logit that is read is NaN or infinite.
+    """
+    lengths = [len(ids) for ids in encoded.choice_ids]
+    num_context, num_rows = len(encoded.context_ids), max(lengths)
+    input_ids_CT = torch.zeros(len(lengths), num_context + num_rows, dtype=torch.long)
+    for row, choice in enumerate(encoded.choice_ids):
+        input_ids_CT[row, : num_context + len(choice)] = torch.tensor(encoded.context_ids + choice)
+    input_ids_CT = input_ids_CT.to(causal_lm.device)
+    # The row of token t predicts token t + 1: rows from the context's last token to the last choice token but one.
+    rows_R = torch.arange(num_context - 1, num_context + num_rows - 1, device=causal_lm.device)
+    logits_CRV = causal_lm(input_ids_CT[:, :-1], use_cache=False, logits_to_keep=rows_R).logits
+    return [
+        mean_log_probability(logits_CRV[row, :length], input_ids_CT[row, num_context : num_context + length])
+        for row, length in enumerate(lengths)
+    ]
+
+
+def mean_log_probability(logits_RV: Tensor, targets_R: Tensor) -> float:
+    """The mean over rows of ``log softmax(logits)[target]``, in float32.
+
+    Raises:
+        NonFiniteLogitsError: a logit is NaN or infinite.
+    """
+    require_finite(logits_RV)
+    log_probs_RV = logits_RV.float().log_softmax(dim=-1)
+    return float(log_probs_RV.gather(1, targets_R[:, None]).mean())
