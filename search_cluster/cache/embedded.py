@@ -75,8 +75,8 @@ class EmbeddedServer:
         except OSError as error:
             self.stop()
             raise CacheError(
-                f"the embedded cache server in {self._folder} can't be started: {error}; make room or choose another run "
-                "folder, or set the redis url to 'none'"
+                f"the embedded cache server in {self._folder} can't be started: {error}; make room or choose another "
+                "run folder, or set the redis url to 'none'"
             ) from error
         except BaseException:
             self.stop()
@@ -164,8 +164,8 @@ class EmbeddedServer:
                 raise CacheError(
                     f"the embedded cache server in {self._folder} did not start; its log ends with:\n"
                     f"{self._log_tail(log_start)}\n"
-                    "if its data are damaged, move the folder away (its verdicts will be computed again); if the disk is "
-                    "full, make room; or set the redis url to 'none'"
+                    "if its data are damaged, move the folder away (its verdicts will be computed again); if the disk "
+                    "is full, make room; or set the redis url to 'none'"
                 )
             time.sleep(POLL_S)
         self._tell_guard(READY)

@@ -17,7 +17,7 @@ def redact_url(url: str) -> str:
     Everything between the first colon and the last ``@`` counts as password, so that one with reserved characters in it
     does not show either; so does a lone word before the ``@``.
     """
-    url = re.sub(r"^([a-z]*:/*)(.*)@", _redact_user, url, flags=re.IGNORECASE | re.DOTALL)
+    url = re.sub(r"^((?:[a-z]+:/+)?)(.*)@", _redact_user, url, flags=re.IGNORECASE | re.DOTALL)
     return re.sub(r"(password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
 
 
