@@ -92,11 +92,11 @@ def tiny_config(model_type: str = "llama", **overrides: object) -> PreTrainedCon
 
 def tiny_model(model_type: str = "llama", seed: int = 0, **overrides: object) -> PreTrainedModel:
     """A random model in eval mode whose layers differ clearly, norms included (float32, CPU)."""
-    model = AutoModelForCausalLM.from_config(tiny_config(model_type, **overrides))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(tiny_config(model_type, **overrides))
         for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(0.2 * torch.randn(parameter.shape))
     return model.eval().requires_grad_(False)
 
 
