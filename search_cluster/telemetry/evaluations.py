@@ -1,4 +1,4 @@
-"""A router's evaluation on held-out questions, as ``router-train evaluate --json`` says it, and what it means in words."""
+"""A router's evaluation on held-out questions, as ``router-train evaluate --json`` has it, and what it means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

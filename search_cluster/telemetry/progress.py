@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class ProgressReporter:
     """Says how far a search is; a context manager, used from one thread.
 
-    On a terminal it draws one bar. Elsewhere (log files, jobs) it writes a plain line at most every ``interval_s``, and a
-    last one when the block ends, however it ends.
+    On a terminal it draws one bar. Elsewhere (log files, jobs) it writes a plain line at most every ``interval_s``, and
+    a last one when the block ends, however it ends.
 
     Args:
         total_examples: how many examples there are to search.

@@ -102,7 +102,8 @@ def _best_is_right(record: ExampleRecord) -> bool:
 
 
 def _depth(records: Sequence[ExampleRecord]) -> int:
-    depths = {item.path.num_layers for record in records for item in (*record.evaluated, *record.failures)}
+    depths = {item.path.num_layers for record in records for item in record.evaluated}
+    depths |= {failure.path.num_layers for record in records for failure in record.failures}
     if len(depths) > 1:
         raise InvalidValueError(f"records of models of {sorted(depths)} layers; sum up one model at a time")
     return depths.pop() if depths else 0

@@ -1,0 +1,92 @@
+"""The page of the report, a Jinja template that is rendered with autoescape on.
+
+Figures arrive as JSON in script elements of a data type; the one script of our own draws them.
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{{ title }}</title>
+<style>{{ style }}</style>
+</head>
+<body>
+<main>
+<h1>{{ title }}</h1>
+<p class="quiet">{{ subtitle }}</p>
+
+<div class="cards">
+{% for card in cards %}<div class="card"><b>{{ card.value }}</b><span>{{ card.label }}</span></div>
+{% endfor %}</div>
+
+<section id="findings">
+<h2>What came out</h2>
+{% for finding in findings %}<p{% if finding.kind %} class="{{ finding.kind }}"{% endif %}>{{ finding.text }}</p>
+{% endfor %}</section>
+
+<section id="headline">
+<h2>Numbers</h2>
+<div class="scroll"><table>
+<thead><tr><th>what</th><th>questions</th><th>right</th><th>95 % interval</th><th>layers a question</th></tr></thead>
+<tbody>{% for row in headline %}
+<tr><td>{{ row.what }}</td><td class="number">{{ row.n }}</td><td class="number">{{ row.accuracy }}</td>
+<td class="number">{{ row.interval }}</td><td class="number">{{ row.layers }}</td></tr>{% endfor %}
+</tbody></table></div>
+</section>
+
+<noscript><p>The plots are drawn by a script inside this file; allow it to see them. All numbers are in the tables.</p>
+</noscript>
+<div class="plots">
+{% for plot in plots %}<section{% if loop.first %} class="wide"{% endif %}>
+<h2>{{ plot.title }}</h2>
+<p class="quiet">{{ plot.caption }}</p>
+<div class="plot" id="plot-{{ loop.index }}"></div>
+<script type="application/json" data-plot="plot-{{ loop.index }}">{{ plot.json }}</script>
+</section>
+{% endfor %}</div>
+
+<section id="search">
+<h2>The search</h2>
+<table class="facts"><tbody>{% for name, value in search_rows %}
+<tr><td>{{ name }}</td><td>{{ value }}</td></tr>{% endfor %}
+</tbody></table>
+</section>
+
+<section id="examples">
+<h2>Examples</h2>
+<p class="quiet">{{ examples_note }}</p>
+<div class="scroll"><table class="examples">
+<thead><tr><th>question</th><th>right answer</th><th>plain model says</th><th>best path</th>
+<th>answer on it</th></tr></thead>
+<tbody>{% for row in examples %}
+<tr><td class="text">{{ row.question }}</td><td class="text">{{ row.gold }}</td>
+<td class="text {{ row.identity_class }}">{{ row.identity }}</td><td><code>{{ row.path }}</code><br>
+<span class="quiet">{{ row.layers }}</span></td><td class="text {{ row.output_class }}">{{ row.output }}</td></tr>
+{% endfor %}</tbody></table></div>
+</section>
+
+<section id="limits">
+<h2>What these numbers do not say</h2>
+{% for limit in limits %}<p>{{ limit }}</p>
+{% endfor %}</section>
+
+<section id="provenance">
+<h2>Provenance</h2>
+<table class="facts"><tbody>{% for name, value in provenance %}
+<tr><td>{{ name }}</td><td>{{ value }}</td></tr>{% endfor %}
+</tbody></table>
+</section>
+</main>
+<script>{{ plotly }}</script>
+<script>
+for (const source of document.querySelectorAll("script[data-plot]")) {
+  const plot = JSON.parse(source.textContent);
+  Plotly.newPlot(source.dataset.plot, plot.data, plot.layout, {responsive: true, displayModeBar: false});
+}
+</script>
+</body>
+</html>
+"""

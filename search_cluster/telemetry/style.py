@@ -1,0 +1,61 @@
+"""The style sheet of the report: light and dark, laptop and phone, no fetched font."""
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --page: #f6f7f9; --panel: #ffffff; --ink: #1d2430; --quiet: #5a6575; --line: #dde2ea; --accent: #2f6bc4;
+  --good: #1f7a54; --bad: #b04a2f;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #12151b; --panel: #1a1f28; --ink: #e4e8ef; --quiet: #9aa5b5; --line: #2e3644; --accent: #7fb0f5;
+    --good: #63c99a; --bad: #ef9577;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+}
+main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 60px; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 0 0 4px; overflow-wrap: anywhere; }
+section {
+  background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px; margin: 16px 0;
+}
+.plots { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; margin: 16px 0; }
+.plots section { margin: 0; min-width: 0; }
+.plots section.wide { grid-column: 1 / -1; }
+.quiet { color: var(--quiet); }
+.plots p { margin: 0 0 8px; font-size: 0.88rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 16px 0; }
+.card { background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
+.card b { display: block; font-size: 1.45rem; line-height: 1.2; }
+.card span { font-size: 0.85rem; color: var(--quiet); }
+.helps { border-left: 4px solid var(--good); padding-left: 12px; }
+.fails { border-left: 4px solid var(--bad); padding-left: 12px; }
+.scroll { overflow-x: auto; max-height: 34rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
+th, td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; color: var(--quiet); }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.text { overflow-wrap: anywhere; white-space: pre-wrap; }
+table.examples { min-width: 760px; }
+table.examples thead th { position: sticky; top: 0; background: var(--panel); }
+table.facts td:first-child { color: var(--quiet); width: 40%; }
+table.facts td:last-child { overflow-wrap: anywhere; }
+code { font: 0.85em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+.right { color: var(--good); }
+.wrong { color: var(--bad); }
+.plot text { fill: var(--ink) !important; }
+.plot .gridlayer path { stroke: var(--line) !important; }
+.plot .errorbar path { stroke: var(--ink) !important; }
+.plot .hovertext path { fill: var(--panel) !important; stroke: var(--line) !important; }
+@media (max-width: 760px) {
+  main { padding: 16px 12px 40px; }
+  .plots { grid-template-columns: minmax(0, 1fr); }
+  section { padding: 14px 12px; }
+  .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  h1 { font-size: 1.3rem; }
+}
+"""
