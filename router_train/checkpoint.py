@@ -6,7 +6,6 @@ A folder without ``router.json`` is an unfinished training. The base model is ne
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from router_train.config import FitConfig
-from router_train.routers.base import Router, Settings
+from router_train.routers.base import Router
 from router_train.routers.registry import get_kind
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.loading import LoadedModel
@@ -155,11 +154,7 @@ def load_router(folder: Path, loaded: LoadedModel) -> tuple[Router, RouterMeta]:
         tensors = load_file(weights)
     except SafetensorError as error:
         raise ConfigError(f"{weights} is no safetensors file ({error}); fit the router again with --force") from error
-    return _restore(meta.kind, meta.settings, tensors), meta
-
-
-def _restore(kind: str, settings: Settings, tensors: Mapping[str, object]) -> Router:
-    return get_kind(kind).restore(settings, tensors)  # type: ignore[arg-type]  # safetensors is untyped
+    return get_kind(meta.kind).restore(meta.settings, tensors), meta
 
 
 def _sha256(path: Path) -> str:

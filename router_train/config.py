@@ -46,15 +46,15 @@ class FitConfig:
     weight_decay: float = 0.01
     """AdamW's; at least 0."""
     focal_gamma: float = 2.0
-    """Exponent of the focal loss; 0 is cross-entropy."""
+    """Exponent of the focal loss; 0 (cross-entropy) or at least 1, since the gradient is infinite in between."""
     effective_beta: float = 0.999
     """Beta of the effective-number class weights; in [0, 1); 0 gives every class the same weight."""
 
     def __post_init__(self) -> None:
         for name in ("num_windows", "bottleneck", "epochs", "patience", "batch_size"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("weight_decay", "focal_gamma"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
+        _require(self.focal_gamma == 0 or self.focal_gamma >= 1, "focal_gamma", self.focal_gamma, "0, or at least 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(0 < self.validation_share < 1, "validation_share", self.validation_share, "between 0 and 1")
         _require(0 <= self.effective_beta < 1, "effective_beta", self.effective_beta, "in [0, 1)")

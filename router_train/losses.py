@@ -33,8 +33,14 @@ def focal_loss(logits_NLC: Tensor, decisions_NL: Tensor, weights_C: Tensor, gamm
 
     Focal loss (Lin et al., arXiv 1708.02002, eq. 5).
 
+    Args:
+        logits_NLC: of the decisions.
+        decisions_NL: the labels.
+        weights_C: class weights.
+        gamma: 0 (cross-entropy) or at least 1; in between the gradient of a certain answer is infinite.
+
     Returns:
         A scalar.
     """
     log_probs_NL = functional.log_softmax(logits_NLC, dim=-1).gather(-1, decisions_NL.unsqueeze(-1)).squeeze(-1)
-    return (-weights_C[decisions_NL] * (1 - log_probs_NL.exp()) ** gamma * log_probs_NL).mean()
+    return (-weights_C[decisions_NL] * (-torch.expm1(log_probs_NL)) ** gamma * log_probs_NL).mean()

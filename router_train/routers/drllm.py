@@ -28,7 +28,6 @@ class DrLLMRouter:
 
     routers: LayerRouters
     num_windows: int
-    bottleneck: int
 
     def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
         """One pass over the prompt along the path that the routers choose on the way.
@@ -61,11 +60,10 @@ class DrLLMRouter:
 
     def settings(self) -> Settings:
         """Depth, width, bottleneck and windows."""
-        num_layers, width = len(self.routers.layers), self.tensors()["layers.0.mean"].shape[0]
         return {
-            "num_layers": num_layers,
-            "width": width,
-            "bottleneck": self.bottleneck,
+            "num_layers": len(self.routers.layers),
+            "width": self.routers.width,
+            "bottleneck": self.routers.bottleneck,
             "num_windows": self.num_windows,
         }
 
@@ -95,7 +93,7 @@ class DrLLMKind:
                 device=_model(inputs).model.device,
                 on_epoch=lambda epoch: curve.write(asdict(epoch)),
             )
-        router = DrLLMRouter(result.routers, config.num_windows, config.bottleneck)
+        router = DrLLMRouter(result.routers, config.num_windows)
         return Fitted(router=router, metrics=asdict(result.best))
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> DrLLMRouter:
@@ -109,7 +107,7 @@ class DrLLMKind:
             routers.load_state_dict(dict(tensors))
         except RuntimeError as error:
             raise ConfigError(f"the router's weights do not fit its settings {settings}: {error}") from error
-        return DrLLMRouter(routers.eval().requires_grad_(False), num_windows, bottleneck)
+        return DrLLMRouter(routers.eval().requires_grad_(False), num_windows)
 
 
 def _model(inputs: FitInputs) -> LoadedModel:

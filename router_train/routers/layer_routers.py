@@ -39,6 +39,7 @@ class LayerRouters(nn.Module):
 
     def __init__(self, num_layers: int, width: int, bottleneck: int) -> None:
         super().__init__()
+        self.width, self.bottleneck = width, bottleneck
         self.layers = nn.ModuleList([LayerRouter(width, bottleneck) for _ in range(num_layers)])
 
     def forward(self, windows_NLWD: Tensor) -> Tensor:
