@@ -27,7 +27,7 @@ class Example:
     source: str
     """Where it was read, for messages only: ``ARC-Easy-Train.jsonl:12`` or ``built-in``. Not part of the identity."""
     difficulty: str = ""
-    """The data set's own label of difficulty (MATH: ``"1"``..``"5"``), empty if there is none. Not part of the identity."""
+    """The data set's own label of difficulty (MATH: ``"1"``..``"5"``), or empty. Not part of the identity."""
     example_id: str = field(init=False, default="")
     """Hash of task, question, choices and gold: 24 hexadecimal digits."""
 

@@ -55,7 +55,7 @@ class LoadedExamples:
 
 @runtime_checkable
 class Task(Protocol):
-    """A prompt format plus a reward. Implementations are immutable, picklable by spec (see `registry`) and cheap to build."""
+    """A prompt format plus a reward. Implementations are immutable, rebuilt from a spec (`registry`), cheap to build."""
 
     @property
     def name(self) -> str:

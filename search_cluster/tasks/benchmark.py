@@ -1,0 +1,103 @@
+"""Sources of published benchmarks: the hub through ``datasets``, or local files in the layouts of the README."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_cluster.errors import TaskError
+from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
+from search_cluster.tasks.drafts import Converter, Draft, Row, RowError, collect_examples
+from search_cluster.tasks.files import RawRows, read_rows
+from search_cluster.tasks.splits import normalize_text, split_of
+from search_cluster.tasks.task import LoadedExamples, MalformedRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a published data set, on the hub and on disk."""
+
+    repository: str
+    """Data set on the hub, such as ``allenai/ai2_arc``."""
+    configs: tuple[str, ...]
+    """Configurations that together hold the part."""
+    hub_split: str
+    """The hub's own name of the part."""
+    files: str
+    """Glob of the local files, relative to the data folder."""
+    shares: Mapping[str, int] | None = None
+    """Percent per split by hash of the question; ``None``: the whole part belongs to one split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkSource:
+    """A `Source` over parts. Questions are compared by their levelled text, so no question is in two splits."""
+
+    parts: Mapping[str, Part]
+    """The part that each split is taken from."""
+    convert: Converter
+    layout: str
+    """The local record layout, for messages."""
+    unique_questions: bool = False
+    """Keep the first row of each question, and drop from other splits what the test part asks too."""
+
+    def __call__(self, task: str, split: str, data_dir: Path | None) -> LoadedExamples:
+        """The examples of one split.
+
+        Raises:
+            TaskError: a file or the hub can't be read, or not one row is good.
+        """
+        part = self.parts[split]
+        held_out = self._held_out_questions(task, split, data_dir)
+
+        def belongs(draft: Draft) -> bool:
+            in_share = part.shares is None or split_of(draft.split_key, part.shares) == split
+            return in_share and normalize_text(draft.question) not in held_out
+
+        rows = self._rows(task, part, data_dir)
+        return collect_examples(
+            rows, self.convert, task=task, split=split, belongs=belongs, unique_questions=self.unique_questions
+        )
+
+    def _held_out_questions(self, task: str, split: str, data_dir: Path | None) -> set[str]:
+        test = self.parts["test"]
+        if not self.unique_questions or self.parts[split] == test:
+            return set()
+        return set(self._questions(self._rows(task, test, data_dir)))
+
+    def _questions(self, rows: RawRows) -> Iterator[str]:
+        for row in rows:
+            if isinstance(row, MalformedRow):
+                continue
+            try:
+                yield normalize_text(self.convert(row.value).question)
+            except RowError:
+                continue  # counted and reported when the test split itself is loaded
+
+    def _rows(self, task: str, part: Part, data_dir: Path | None) -> RawRows:
+        return self._hub_rows(task, part) if data_dir is None else self._local_rows(task, part, data_dir)
+
+    def _local_rows(self, task: str, part: Part, data_dir: Path) -> RawRows:
+        paths = sorted(data_dir.glob(part.files))
+        if not paths:
+            raise TaskError(
+                f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it there, name "
+                f"another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both out to load {part.repository} from "
+                "the hub"
+            )
+        for path in paths:
+            yield from read_rows(path)
+
+    def _hub_rows(self, task: str, part: Part) -> RawRows:
+        from datasets import load_dataset  # heavy, and needed for the hub only
+
+        for config in part.configs:
+            name = f"{part.repository}/{config}/{part.hub_split}"
+            try:
+                rows = load_dataset(part.repository, config, split=part.hub_split)
+            except Exception as error:  # the library raises dozens of types: no network, no data set, a broken cache
+                raise TaskError(
+                    f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: {error}); check the "
+                    f"connection, or name a folder with {part.files} by --data-dir or {DATA_DIR_VARIABLE}"
+                ) from error
+            for number, value in enumerate(rows):
+                yield Row(source=f"{name}:{number}", value=value)

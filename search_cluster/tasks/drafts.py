@@ -1,0 +1,123 @@
+"""From raw rows to examples: the one place where rows are checked, counted, de-duplicated and split.
+
+A *row* is any value with a source (``file:line``). A converter turns its value into a `Draft`, or raises `RowError`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from search_cluster.errors import TaskError
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.splits import normalize_text
+from search_cluster.tasks.task import LoadedExamples, MalformedRow
+
+
+class RowError(ValueError):
+    """A row that can't be used; its text is the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A raw value and where it was read."""
+
+    source: str
+    """``file:line``."""
+    value: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An example's content, before it belongs to a task and a split."""
+
+    question: str
+    gold: str
+    choices: tuple[str, ...] = ()
+    gold_index: int | None = None
+    difficulty: str = ""
+    split: str = ""
+    """A split that the row itself names; empty if it names none."""
+    fact: str = ""
+    """What decides the split by hash; empty: the question."""
+
+    @property
+    def split_key(self) -> str:
+        """The text that must not cross splits."""
+        return self.fact or self.question
+
+
+Converter = Callable[[object], Draft]
+"""Turns a row's value into a draft, or raises `RowError`."""
+
+
+def collect_examples(
+    rows: Iterable[Row | MalformedRow],
+    convert: Converter,
+    *,
+    task: str,
+    split: str,
+    belongs: Callable[[Draft], bool],
+    unique_questions: bool = False,
+) -> LoadedExamples:
+    """The examples of one split, in the order of the rows, each content once.
+
+    Args:
+        rows: raw rows, some of them already found malformed.
+        convert: from value to draft.
+        task: name of the task that the examples belong to.
+        split: name of the split that the examples belong to.
+        belongs: whether a good row belongs to this split.
+        unique_questions: keep the first row of each question only, even where answers or choices differ.
+
+    Raises:
+        TaskError: not one row is good, or not one good row belongs to the split.
+    """
+    examples: dict[str, Example] = {}
+    malformed: list[MalformedRow] = []
+    num_good = num_members = 0
+    for row in rows:
+        if isinstance(row, MalformedRow):
+            malformed.append(row)
+            continue
+        try:
+            draft = convert(row.value)
+        except RowError as error:
+            malformed.append(MalformedRow(source=row.source, reason=str(error)))
+            continue
+        num_good += 1
+        if belongs(draft):
+            num_members += 1
+            example = _example(draft, task=task, split=split, source=row.source)
+            identity = normalize_text(draft.question) if unique_questions else example.example_id
+            examples.setdefault(identity, example)
+    if not examples:
+        raise TaskError(_nothing_usable(task, split, num_good, malformed))
+    return LoadedExamples(
+        examples=tuple(examples.values()), malformed=tuple(malformed), num_duplicates=num_members - len(examples)
+    )
+
+
+def _example(draft: Draft, *, task: str, split: str, source: str) -> Example:
+    return Example(
+        task=task,
+        question=draft.question,
+        choices=draft.choices,
+        gold=draft.gold,
+        gold_index=draft.gold_index,
+        split=split,
+        source=source,
+        difficulty=draft.difficulty,
+    )
+
+
+def _nothing_usable(task: str, split: str, num_good: int, malformed: list[MalformedRow]) -> str:
+    if num_good:
+        return (
+            f"split {split!r} of task {task} is empty: {num_good} good rows, all in other splits; "
+            "add rows, or name each row's split"
+        )
+    if malformed:
+        return (
+            f"task {task}: not one good row among {len(malformed)}; the first, {malformed[0].source}: "
+            f"{malformed[0].reason}; compare the file with the layout in the README"
+        )
+    return f"task {task}: the data holds no row at all; compare the file with the layout in the README"

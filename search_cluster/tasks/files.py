@@ -1,0 +1,87 @@
+"""Raw rows from local files, each with its file and line; damage becomes a `MalformedRow`, never an exception."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from search_cluster.errors import TaskError
+from search_cluster.tasks.drafts import Row
+from search_cluster.tasks.task import MalformedRow
+
+RawRows = Iterator[Row | MalformedRow]
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_rows(path: Path) -> RawRows:
+    """The rows of a ``.jsonl``, ``.json`` (one array) or ``.csv`` (no header) file, in their order.
+
+    Raises:
+        TaskError: the file can't be read, or its suffix is none of these.
+    """
+    readers = {".jsonl": _read_jsonl, ".json": _read_json_array, ".csv": _read_csv}
+    if path.suffix not in readers:
+        raise TaskError(f"{path} ends in {path.suffix!r}; data files end in {', '.join(readers)}")
+    try:
+        data = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
+    except OSError as error:
+        raise TaskError(f"{path} can't be read ({error.strerror}); check its permissions") from error
+    return readers[path.suffix](path.name, data)
+
+
+def _malformed(name: str, line: int, error: Exception) -> MalformedRow:
+    return MalformedRow(source=f"{name}:{line}", reason=f"{type(error).__name__}: {error}")
+
+
+def _read_jsonl(name: str, data: bytes) -> RawRows:
+    for line, content in enumerate(data.split(b"\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            yield Row(source=f"{name}:{line}", value=json.loads(content.decode()))
+        except (ValueError, RecursionError) as error:
+            yield _malformed(name, line, error)
+
+
+def _read_json_array(name: str, data: bytes) -> RawRows:
+    """Elements one by one, so that each has its line; what follows a broken element can't be told apart and is lost."""
+    text = data.decode(errors="surrogateescape")
+    decoder = json.JSONDecoder()
+    position = _skip(text, 0, " \t\r\n")
+    if text[position : position + 1] != "[":
+        yield MalformedRow(source=f"{name}:1", reason="the file does not start with '['; it has to hold one JSON array")
+        return
+    line, counted = 1, 0
+    position = _skip(text, position + 1, " \t\r\n")
+    while text[position : position + 1] not in ("", "]"):
+        line, counted = line + text.count("\n", counted, position), position
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            yield _malformed(name, line, error)
+            return
+        yield Row(source=f"{name}:{line}", value=value)
+        position = _skip(text, position, ", \t\r\n")
+
+
+def _skip(text: str, position: int, characters: str) -> int:
+    while position < len(text) and text[position] in characters:
+        position += 1
+    return position
+
+
+def _read_csv(name: str, data: bytes) -> RawRows:
+    """Records of fields; a record may span lines and is named by its first."""
+    reader = csv.reader(io.StringIO(data.decode(errors="surrogateescape"), newline=""))
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield _malformed(name, line, error)
+            continue
+        if record:
+            yield Row(source=f"{name}:{line}", value=record)

@@ -1,0 +1,147 @@
+r"""Mathematical equality of an answer in ``\boxed{}`` and a gold answer, by math-verify in a process of its own.
+
+math-verify needs the main thread (it sets an alarm signal) and may loop for ever on hostile input; its own process
+makes it usable from threads and Ray actors and can be ended. It is started at the first use, once a process, and again after
+a request that it did not survive; such an answer earns nothing.
+"""
+
+import atexit
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from search_cluster.errors import TaskError
+from search_cluster.tasks.example import Example
+
+MATH_GRADER_VERSION = "math-verify-1"
+WALL_LIMIT_S = 60.0
+"""Backstop behind the worker's own limit of processor time, wide because machines may be busy."""
+START_LIMIT_S = 120.0
+_MAX_ANSWER_CHARACTERS = 4000
+_WORKER = Path(__file__).with_name("math_worker.py")
+_logger = logging.getLogger(__name__)
+
+
+class MathVerifier:
+    """Owns one worker process. Safe to call from any thread, one request at a time; not carried across a fork."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner_pid = 0
+
+    def equal(self, gold: str, answer: str) -> bool:
+        """Whether the answer is mathematically the gold answer; ``False`` too where that took too long to tell.
+
+        Raises:
+            TaskError: the worker can't be started (math-verify is not installed, or broken).
+        """
+        with self._lock:
+            process = self._running_process()
+            reply = _ask(process, json.dumps([gold, answer[:_MAX_ANSWER_CHARACTERS]]))
+            if reply is None:
+                self._stop()
+                _logger.warning("grading %.80r against %.80r took too long or too much; it earns 0", answer, gold)
+            return reply is True
+
+    def close(self) -> None:
+        """End the worker. Idempotent; the next request starts another one."""
+        with self._lock:
+            self._stop()
+
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        if self._owner_pid != os.getpid():
+            self._process = None  # the parent's worker: answers to us would be lost to it
+            self._owner_pid = os.getpid()
+        if self._process is None or self._process.poll() is not None:
+            self._stop()
+            self._process = _start_worker()
+        return self._process
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None or self._owner_pid != os.getpid():
+            return
+        process.kill()
+        process.communicate()
+
+
+def _start_worker() -> subprocess.Popen[bytes]:
+    # -P keeps this folder off the worker's sys.path; its modules must not shadow anybody's.
+    command = [sys.executable, "-P", str(_WORKER)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    )
+    if _read_line(process, START_LIMIT_S) != "ready":
+        process.kill()
+        process.communicate()
+        raise TaskError(
+            f"the math grader did not start: {' '.join(command)} ended with {process.returncode}; "
+            "run it by hand to see why (is math-verify installed?)"
+        )
+    return process
+
+
+def _ask(process: subprocess.Popen[bytes], request: str) -> object:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(request.encode() + b"\n")
+    except BrokenPipeError:
+        return None
+    return _read_line(process, WALL_LIMIT_S)
+
+
+def _read_line(process: subprocess.Popen[bytes], limit_s: float) -> object:
+    """The next reply; ``None`` if the worker ended or the time is over."""
+    assert process.stdout is not None
+    received = b""
+    deadline = time.monotonic() + limit_s
+    while not received.endswith(b"\n"):
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        chunk = os.read(process.stdout.fileno(), 4096) if ready else b""
+        if not chunk:
+            return None
+        received += chunk
+    reply: object = json.loads(received)
+    return reply
+
+
+_VERIFIER = MathVerifier()
+atexit.register(_VERIFIER.close)
+
+
+@lru_cache(maxsize=65_536)
+def answers_equal(gold: str, answer: str) -> bool:
+    """As `MathVerifier.equal`, with one worker for the whole process; many paths give the same answer."""
+    return _VERIFIER.equal(gold, answer)
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last ``\boxed{...}`` (or ``\fbox{...}``, ``\boxed 7``); ``None`` without a complete one."""
+    start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
+    if start < 0:
+        return None
+    body = text[start:].removeprefix("\\boxed").removeprefix("\\fbox").lstrip()
+    if not body.startswith("{"):
+        return body.split("$")[0].split()[0] if body.split("$")[0].split() else None
+    depth = 0
+    for position, character in enumerate(body):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return body[1:position].strip() or None
+    return None
+
+
+def grade_math(example: Example, output: str) -> float:
+    r"""1 if the last ``\boxed{}`` of the answer, or else the whole answer, equals the gold answer; else 0."""
+    answer = last_boxed(output)
+    if answer is not None and answer == example.gold:
+        return 1.0
+    return float(answers_equal(example.gold, output if answer is None else f"\\boxed{{{answer}}}"))

@@ -1,0 +1,40 @@
+"""Prompt templates: text with the fields ``{question}`` and ``{choices}``."""
+
+from string import Formatter
+
+from search_cluster.errors import TaskError
+from search_cluster.tasks.example import Example
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Labels of choices wherever a prompt lists them."""
+FIELDS = ("question", "choices")
+"""What a template may name."""
+
+
+def check_template(template: str) -> None:
+    """Refuse a template that could not be filled.
+
+    Raises:
+        TaskError: a broken brace, a field that is none of `FIELDS`, no ``{question}``, or white space at the end
+            (an answer's tokens would not start where they do in running text).
+    """
+    try:
+        fields = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(template)]
+    except ValueError as error:
+        raise TaskError(f"template {template!r}: {error}; write {{{{ and }}}} for literal braces") from error
+    named = [name for name, _, _ in fields if name is not None]
+    for name, spec, conversion in fields:
+        if name is not None and (name not in FIELDS or spec or conversion):
+            raise TaskError(
+                f"template {template!r} has the field {{{name}}}; the fields are {{question}} and {{choices}}"
+            )
+    if "question" not in named:
+        raise TaskError(f"template {template!r} never asks: add the field {{question}}")
+    if template != template.rstrip():
+        raise TaskError(f"template {template!r} ends with white space; remove it")
+
+
+def render(template: str, example: Example) -> str:
+    """The template filled with the example's question and its choices, listed as ``A. text`` lines."""
+    lines = (f"{LETTERS[index]}. {text}" for index, text in enumerate(example.choices))
+    return template.format(question=example.question, choices="\n".join(lines))

@@ -1,0 +1,107 @@
+r"""Rows of a user's own task.
+
+A row is ``{"question": TEXT, "answer": TEXT}``; with ``"choices": [TEXT, ...]`` the answer is the right choice's text,
+or its index from 0. Optional keys: ``"split"`` (``train``, ``validation``, ``test``; else a hash of the question decides,
+70/15/15) and ``"difficulty"``. Other keys are ignored.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from search_cluster.tasks.drafts import Converter, Draft, Row, RowError, collect_examples
+from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
+from search_cluster.tasks.files import RawRows, read_rows
+from search_cluster.tasks.simple import Source
+from search_cluster.tasks.splits import split_of
+from search_cluster.tasks.task import SPLITS, LoadedExamples
+from search_cluster.tasks.template import LETTERS
+
+
+def convert_user_row(value: object) -> Draft:
+    """A draft from one row of the module's layout.
+
+    Raises:
+        RowError: not the layout, or an answer that is none of the choices.
+    """
+    row = as_mapping(value)
+    question = get_text(row, "question")
+    split = row.get("split", "")
+    if split and split not in SPLITS:
+        raise RowError(f"'split' is {shown(split)}; the splits are {', '.join(SPLITS)}")
+    difficulty = as_text(row["difficulty"], "'difficulty'") if "difficulty" in row else ""
+    choices = as_choices(as_sequence(row["choices"], "'choices'")) if "choices" in row else ()
+    gold, gold_index = _gold(get(row, "answer"), choices)
+    return Draft(
+        question=question,
+        choices=choices,
+        gold=gold,
+        gold_index=gold_index,
+        split=str(split),
+        difficulty=difficulty,
+    )
+
+
+def _gold(answer: object, choices: tuple[str, ...]) -> tuple[str, int | None]:
+    if not choices:
+        return as_text(answer, "'answer'"), None
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        if not 0 <= answer < len(choices):
+            raise RowError(f"'answer' is {shown(answer)}; the choices are numbered 0 to {len(choices) - 1}")
+        return choices[answer], answer
+    text = as_text(answer, "'answer'")
+    if text not in choices:
+        raise RowError(f"'answer' is {shown(text)}, which is none of the choices {shown(choices)}")
+    return text, choices.index(text)
+
+
+def convert_choice_row(value: object) -> Draft:
+    """As `convert_user_row`, for a task that scores choices."""
+    draft = convert_user_row(value)
+    if not draft.choices:
+        raise RowError("the key 'choices' is missing; a choice task needs it in every row")
+    return draft
+
+
+def convert_letter_row(value: object) -> Draft:
+    """As `convert_choice_row`, with the letter of the right choice (from A) as the gold answer."""
+    draft = convert_choice_row(value)
+    assert draft.gold_index is not None
+    return Draft(
+        question=draft.question,
+        choices=draft.choices,
+        gold=LETTERS[draft.gold_index],
+        gold_index=draft.gold_index,
+        difficulty=draft.difficulty,
+        split=draft.split,
+    )
+
+
+def _load(rows: RawRows, convert: Converter, task: str, split: str) -> LoadedExamples:
+    def belongs(draft: Draft) -> bool:
+        return (draft.split or split_of(draft.question)) == split
+
+    return collect_examples(rows, convert, task=task, split=split, belongs=belongs)
+
+
+def rows_source(rows: Iterable[object], convert: Converter = convert_user_row) -> Source:
+    """A source over rows that a Python file holds or computes; bad rows are counted by their number from 0."""
+    kept = tuple(rows)
+
+    def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:
+        return _load(_numbered(task, kept), convert, task, split)
+
+    return source
+
+
+def _numbered(task: str, rows: tuple[object, ...]) -> Iterator[Row]:
+    for number, value in enumerate(rows):
+        yield Row(source=f"{task}:{number}", value=value)
+
+
+def file_source(path: Path, convert: Converter = convert_user_row) -> Source:
+    """A source over a JSONL file."""
+
+    def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:
+        return _load(read_rows(path), convert, task, split)
+
+    return source
