@@ -29,8 +29,8 @@ from search_cluster.paths.codec import encode_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict
 
-FAILURES_TO_OPEN = 3
-"""Calls in a row without an answer until the server is taken for lost."""
+FAILURES_TO_OPEN = 2
+"""Calls in a row without an answer, each with its retries, until the server is taken for lost (8 s if it hangs)."""
 MAX_PROBE_WAIT_S = 60.0
 ENTRIES_PER_FLUSH = 1000
 

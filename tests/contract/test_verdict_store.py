@@ -1,0 +1,477 @@
+"""One suite over every verdict store: memory, the embedded server, Debian's redis-server on TCP with an ACL user."""
+
+import contextlib
+import logging
+import shutil
+import socket
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psutil
+import pytest
+import redis
+
+from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.cache.keys import KEY_PREFIX, STORED_APART, VerdictContext, apart_key, context_key, example_key
+from search_cluster.cache.memory import MemoryStore
+from search_cluster.cache.open import open_store
+from search_cluster.cache.redis_store import RedisStore
+from search_cluster.cache.store import StoreErrors, VerdictStore
+from search_cluster.errors import CacheError, ConfigError, InvalidPathError
+from search_cluster.paths.codec import encode_path
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.verdict import Verdict
+
+pytestmark = pytest.mark.server
+
+CONTEXT = VerdictContext(
+    schema=1,
+    model_fingerprint="f",
+    task="t",
+    task_version="1",
+    decoding="greedy",
+    tie_threshold=0.01,
+    num_layers=30,
+)
+IDENTITY = LayerPath.identity(30)
+SHORTER = LayerPath(tuple(range(29)), 30)
+SHORT = Verdict(reward=1.0, margin=0.1, output="Paris", num_layer_tokens=3000)
+LONG = Verdict(reward=0.25, margin=None, output="a long answer, " * 200 + "né \x00 €", num_layer_tokens=2**40)
+PASSWORD = "s3cr3t-p4ss"
+ADMIN_PASSWORD = "adm1n"
+
+
+@dataclass
+class Server:
+    """A running server, seen from a test."""
+
+    url: str
+    """For the store's user."""
+    admin: "redis.Redis[bytes]"
+    """May do everything."""
+    lose: Callable[[], None]
+    """Kill -9; the server stays away until `revive`."""
+    revive: Callable[[], None]
+    """The same socket or port, the same folder."""
+
+    def process(self) -> psutil.Process:
+        return psutil.Process(int(self.admin.info("server")["process_id"]))
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_at, "waited in vain"
+        time.sleep(0.02)
+
+
+def client(url: str) -> "redis.Redis[bytes]":
+    return redis.Redis.from_url(url, protocol=2, socket_timeout=5)
+
+
+def answers(admin: "redis.Redis[bytes]") -> bool:
+    try:
+        return bool(admin.ping())
+    except redis.RedisError:
+        return False
+
+
+@contextlib.contextmanager
+def embedded_server(folder: Path) -> Iterator[Server]:
+    with EmbeddedServer(folder) as server, contextlib.closing(client(server.url)) as admin:
+        process = psutil.Process(int(admin.info("server")["process_id"]))
+        guard = process.parent()
+        assert guard is not None
+
+        def lose() -> None:
+            guard.suspend()  # Else it would restart the server at once.
+            process.kill()
+            wait_for(lambda: not answers(admin))
+
+        def revive() -> None:
+            guard.resume()
+            wait_for(lambda: answers(admin))
+
+        try:
+            yield Server(url=server.url, admin=admin, lose=lose, revive=revive)
+        finally:
+            guard.resume()
+
+
+@contextlib.contextmanager
+def debian_server(folder: Path, *tls_config: str, scheme: str = "redis", options: str = "") -> Iterator[Server]:
+    """A redis-server from the PATH on a loopback port, with an ACL user for the store and one for the test."""
+    if (binary := shutil.which("redis-server")) is None:
+        pytest.skip("no redis-server on the PATH")
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = [
+        "bind 127.0.0.1",
+        f"port {port}" if scheme == "redis" else f"port 0\ntls-port {port}",
+        'save ""',
+        "appendonly yes",
+        f"user ann on >{PASSWORD} ~{KEY_PREFIX}* &* -@all +@read +@write +@connection",
+        f"user admin on >{ADMIN_PASSWORD} ~* &* +@all",
+        "user default off",
+        *tls_config,
+    ]
+    running: list[subprocess.Popen[bytes]] = []
+    tail = f"127.0.0.1:{port}/0{options}"
+
+    def lose() -> None:
+        running[-1].kill()
+        running[-1].wait()
+
+    with contextlib.closing(client(f"{scheme}://admin:{ADMIN_PASSWORD}@{tail}")) as admin:
+
+        def revive() -> None:
+            process = subprocess.Popen([binary, "-"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            running.append(process)
+            assert process.stdin is not None
+            process.stdin.write("\n".join(config).encode())
+            process.stdin.close()
+            wait_for(lambda: answers(admin))
+
+        try:
+            revive()
+            yield Server(url=f"{scheme}://ann:{PASSWORD}@{tail}", admin=admin, lose=lose, revive=revive)
+        finally:
+            lose()
+
+
+SERVERS = {"embedded": embedded_server, "debian": debian_server}
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with SERVERS[request.param](tmp_path / "server") as running:
+        yield running
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[RedisStore]:
+    with contextlib.closing(RedisStore(server.url, context=CONTEXT, probe_after_s=0.05)) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["memory", *SERVERS])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VerdictStore]:
+    with contextlib.ExitStack() as stack:
+        if request.param == "memory":
+            yield stack.enter_context(contextlib.closing(MemoryStore()))
+            return
+        running = stack.enter_context(SERVERS[request.param](tmp_path / "server"))
+        yield stack.enter_context(contextlib.closing(RedisStore(running.url, context=CONTEXT)))
+
+
+def raw(server: Server, key: str, path: LayerPath = IDENTITY) -> Any:
+    return server.admin.hget(key, encode_path(path))  # type: ignore[arg-type]
+
+
+class TestEveryStore:
+    def test_round_trip(self, any_store: VerdictStore) -> None:
+        any_store.put_many([("e1", IDENTITY, SHORT), ("e1", SHORTER, LONG), ("e2", IDENTITY, LONG)])
+        assert any_store.get_many(
+            [("e2", IDENTITY), ("e1", SHORTER), ("e3", IDENTITY), ("e1", IDENTITY), ("e2", SHORTER), ("e2", IDENTITY)]
+        ) == [LONG, LONG, None, SHORT, None, LONG]
+        assert any_store.errors == StoreErrors()
+
+    def test_nothing_is_nothing(self, any_store: VerdictStore) -> None:
+        any_store.put_many([])
+        assert any_store.get_many([]) == []
+
+    @pytest.mark.parametrize(("first", "second"), [(SHORT, LONG), (LONG, SHORT), (LONG, replace(LONG, reward=1.0))])
+    def test_the_first_writer_wins(self, any_store: VerdictStore, first: Verdict, second: Verdict) -> None:
+        any_store.put_many([("e1", IDENTITY, first)])
+        any_store.put_many([("e1", IDENTITY, second)])
+        any_store.put_many([("e2", IDENTITY, first), ("e2", IDENTITY, second)])
+        assert any_store.get_many([("e1", IDENTITY), ("e2", IDENTITY)]) == [first, first]
+
+    def test_thousands_at_once(self, any_store: VerdictStore) -> None:
+        items = [
+            (f"e{number}", path, replace(verdict, num_layer_tokens=number))
+            for number in range(1500)
+            for path, verdict in ((IDENTITY, SHORT), (SHORTER, LONG))
+        ]
+        any_store.put_many(items)
+        assert any_store.get_many([(example_id, path) for example_id, path, _ in items]) == [item[2] for item in items]
+        assert any_store.errors == StoreErrors()
+
+    def test_closing_twice_is_closing_once(self, any_store: VerdictStore) -> None:
+        any_store.close()
+        any_store.close()
+
+
+class TestSharing:
+    def test_another_client_reads_what_was_written_and_loses_the_race(self, server: Server, store: RedisStore) -> None:
+        store.put_many([("e1", IDENTITY, SHORT)])
+        with contextlib.closing(RedisStore(server.url, context=CONTEXT)) as other:
+            other.put_many([("e1", IDENTITY, LONG)])
+            assert other.get_many([("e1", IDENTITY)]) == [SHORT]
+
+    def test_contexts_do_not_mix(self, server: Server, store: RedisStore) -> None:
+        store.put_many([("e1", IDENTITY, SHORT)])
+        with contextlib.closing(RedisStore(server.url, context=replace(CONTEXT, task_version="2"))) as other:
+            assert other.get_many([("e1", IDENTITY)]) == [None]
+
+    def test_short_verdicts_keep_the_hash_compact_and_the_context_is_readable(
+        self, server: Server, store: RedisStore
+    ) -> None:
+        store.put_many([("e1", IDENTITY, SHORT), ("e1", SHORTER, LONG)])
+        assert server.admin.object("encoding", example_key(CONTEXT.namespace, "e1")) in (b"listpack", b"ziplist")
+        assert raw(server, example_key(CONTEXT.namespace, "e1"), SHORTER) == STORED_APART
+        assert server.admin.get(context_key(CONTEXT.namespace)) == CONTEXT.canonical_json().encode()
+
+    def test_a_path_of_another_model_has_no_place(self, store: RedisStore) -> None:
+        with pytest.raises(InvalidPathError, match="of a model of 8 layers; this cache is of one of 30"):
+            store.get_many([("e1", LayerPath.identity(8))])
+        with pytest.raises(InvalidPathError, match="of a model of 8 layers"):
+            store.put_many([("e1", LayerPath.identity(8), SHORT)])
+
+
+class TestDamage:
+    @pytest.mark.parametrize("planted", [b"", b"garbage", b"\x80\x04N.", b"\x95\x02\x01\xc0\x01\xa1x"])
+    @pytest.mark.parametrize("long", [False, True])
+    def test_a_value_that_does_not_decode_is_a_counted_miss_and_gives_way(
+        self, server: Server, store: RedisStore, planted: bytes, long: bool
+    ) -> None:
+        good = LONG if long else SHORT
+        key_of = apart_key if long else example_key
+        store.put_many([("e1", IDENTITY, good), ("e1", SHORTER, SHORT)])
+        server.admin.hset(key_of(CONTEXT.namespace, "e1"), encode_path(IDENTITY), planted)  # type: ignore[call-overload]
+        assert store.get_many([("e1", IDENTITY), ("e1", SHORTER)]) == [None, SHORT]
+        assert store.errors == StoreErrors(num_corrupt=1)
+        store.put_many([("e1", IDENTITY, good)])
+        assert store.get_many([("e1", IDENTITY)]) == [good]
+
+    def test_a_long_value_that_vanished_is_a_miss_and_comes_back(self, server: Server, store: RedisStore) -> None:
+        store.put_many([("e1", IDENTITY, LONG)])
+        server.admin.delete(apart_key(CONTEXT.namespace, "e1"))
+        assert store.get_many([("e1", IDENTITY)]) == [None]
+        store.put_many([("e1", IDENTITY, LONG)])
+        assert store.get_many([("e1", IDENTITY)]) == [LONG]
+
+    def test_a_key_of_another_type_spoils_nothing_else(self, server: Server, store: RedisStore) -> None:
+        server.admin.set(example_key(CONTEXT.namespace, "e1"), b"text")
+        store.put_many([("e1", IDENTITY, SHORT), ("e2", IDENTITY, SHORT)])
+        assert store.get_many([("e1", IDENTITY), ("e2", IDENTITY)]) == [None, SHORT]
+        assert store.errors == StoreErrors(num_failed=2)
+
+
+class TestOutage:
+    def test_lost_in_the_middle_writes_wait_and_are_flushed(
+        self, server: Server, store: RedisStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store.put_many([("e0", IDENTITY, LONG)])
+        server.lose()
+        for number in range(1, 9):
+            store.put_many([(f"e{number}", IDENTITY, SHORT)])
+            assert store.get_many([("e0", IDENTITY)]) == [None]
+        assert store.errors.num_buffered == 8
+        assert store.errors.num_failed >= 2
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "going on without it" in caplog.text
+        server.revive()
+        wait_for(lambda: store.get_many([("e0", IDENTITY)]) == [LONG])
+        assert store.errors.num_buffered == 0
+        assert store.errors.num_dropped == 0
+        assert store.get_many([(f"e{number}", IDENTITY) for number in range(1, 9)]) == [SHORT] * 8
+        assert [record.getMessage().partition(" has ")[2] for record in caplog.records[1:]] == [
+            "returned; 8 writes waited"
+        ]
+
+    def test_a_short_break_between_two_calls_is_not_noticed(
+        self, server: Server, store: RedisStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store.put_many([("e0", IDENTITY, SHORT)])
+        server.lose()
+        server.revive()
+        store.put_many([("e1", IDENTITY, SHORT)])
+        assert store.get_many([("e0", IDENTITY), ("e1", IDENTITY)]) == [SHORT, SHORT]
+        assert store.errors == StoreErrors()
+        assert caplog.records == []
+
+    def test_what_others_wrote_meanwhile_wins_over_the_buffer(self, server: Server, store: RedisStore) -> None:
+        server.lose()
+        store.put_many([("e1", IDENTITY, SHORT)])
+        server.revive()
+        with contextlib.closing(RedisStore(server.url, context=CONTEXT)) as other:
+            other.put_many([("e1", IDENTITY, LONG)])
+        wait_for(lambda: store.get_many([("e1", IDENTITY)]) == [LONG])
+        assert store.errors.num_buffered == 0
+
+    def test_a_server_that_hangs_costs_little_after_a_few_calls(self, server: Server) -> None:
+        with contextlib.closing(RedisStore(server.url, context=CONTEXT, probe_after_s=3.0)) as store:
+            process = server.process()
+            process.suspend()
+            try:
+                for _ in range(2):
+                    assert store.get_many([("e1", IDENTITY)]) == [None]
+                started_at = time.monotonic()
+                for number in range(500):
+                    store.put_many([(f"e{number}", IDENTITY, SHORT)])
+                assert time.monotonic() - started_at < 2.0
+                assert store.errors.num_buffered == 500
+            finally:
+                process.resume()
+            wait_for(lambda: store.get_many([("e499", IDENTITY)]) == [SHORT])
+            assert store.errors.num_buffered == 0
+
+    def test_the_buffer_is_bounded_and_says_so_once(self, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+        with contextlib.closing(RedisStore(server.url, context=CONTEXT, max_buffered_bytes=1000)) as store:
+            server.lose()
+            for number in range(100):
+                store.put_many([(f"e{number}", IDENTITY, SHORT)])
+            assert store.errors.num_buffered == 3
+            assert store.errors.num_dropped == 97
+            assert caplog.text.count("buffer for cache writes is full") == 1
+        assert store.errors.num_buffered == 0
+        assert store.errors.num_dropped == 100
+        assert caplog.text.count("3 verdicts were not cached") == 1
+
+    def test_closing_flushes_without_waiting_for_a_probe(self, server: Server) -> None:
+        store = RedisStore(server.url, context=CONTEXT, probe_after_s=1000.0)
+        server.lose()
+        for number in range(5):
+            store.put_many([(f"e{number}", IDENTITY, SHORT)])
+        server.revive()
+        assert store.get_many([("e1", IDENTITY)]) == [None]
+        store.close()
+        assert store.errors.num_dropped == 0
+        assert raw(server, example_key(CONTEXT.namespace, "e4")) is not None
+
+    def test_a_server_that_refuses_writes_is_still_read(
+        self, server: Server, store: RedisStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store.put_many([("e0", IDENTITY, SHORT)])
+        server.admin.config_set("maxmemory", 1)
+        for number in range(1, 9):
+            store.put_many([(f"e{number}", IDENTITY, SHORT)])
+            assert store.get_many([("e0", IDENTITY)]) == [SHORT]
+        assert store.errors.num_buffered == 8
+        assert caplog.text.count("refuses writes") == len(caplog.records) == 1
+        server.admin.config_set("maxmemory", 0)
+        wait_for(lambda: store.get_many([("e8", IDENTITY)]) == [SHORT])
+        assert store.errors.num_buffered == 0
+
+
+class TestStart:
+    def test_a_server_that_is_not_there_is_named_with_the_next_step(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            CacheError, match=r"unix://:\*\*\*@/.*/none can't be used: .*; it has to answer PING"
+        ) as error:
+            RedisStore(f"unix://:{PASSWORD}@{tmp_path}/none", context=CONTEXT)
+        assert PASSWORD not in "".join(traceback.format_exception(error.value))
+
+    def test_a_wrong_password_is_refused_and_never_shown(
+        self, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        wrong = (
+            server.url.replace(PASSWORD, "wr0ng-one")
+            if PASSWORD in server.url
+            else "unix://:wr0ng-one@" + server.url.partition("@")[2]
+        )
+        with pytest.raises(CacheError, match=r"can't be used: .*password") as error:
+            RedisStore(wrong, context=CONTEXT)
+        assert "wr0ng-one" not in "".join(traceback.format_exception(error.value)) + caplog.text
+
+    def test_a_server_that_can_not_be_written_to_is_refused(self, server: Server) -> None:
+        server.admin.config_set("maxmemory", 1)
+        with pytest.raises(CacheError, match=r"can't be used: .*memory"):
+            RedisStore(server.url, context=CONTEXT)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://:s3cr/et@127.0.0.1:1",
+            "redis://ann:s3cr?et@127.0.0.1:1",
+            "redis://:12#s3cret@127.0.0.1:1",
+            "redis://ann:s3cret@127.0.0.1:port",
+            "redis://ann:s3cret@127.0.0.1:1?colour=red",
+            "redis://ann:s3cret@127.0.0.1:1?socket_timeout=soon",
+            "redis://ann:s3cret@[::1",
+        ],
+    )
+    def test_a_malformed_url_is_refused_and_its_password_never_shown(self, url: str) -> None:
+        with pytest.raises(CacheError, match="is malformed; write redis://user:password@host:port/db") as error:
+            RedisStore(url, context=CONTEXT)
+        text = "".join(traceback.format_exception(error.value))
+        assert "s3cr" not in text
+        assert "et@" not in text
+
+    def test_passwords_never_reach_logs_and_reprs(
+        self, server: Server, store: RedisStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        password = unquote(urlsplit(server.url).password or "")
+        assert len(password) >= 8
+        store.put_many([("e1", IDENTITY, SHORT)])
+        server.lose()
+        for _ in range(5):
+            store.get_many([("e1", IDENTITY)])
+        assert ":***@" in caplog.text
+        assert password not in caplog.text + repr(store) + repr(store._client) + repr(vars(store)) + repr(
+            vars(store._client)
+        )
+
+    def test_tls(self, tmp_path: Path) -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip("no openssl on the PATH")
+        subprocess.run(
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=127.0.0.1 "
+            "-addext subjectAltName=IP:127.0.0.1".split(),
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        )
+        tls = [
+            f"tls-cert-file {tmp_path}/cert.pem",
+            f"tls-key-file {tmp_path}/key.pem",
+            f"tls-ca-cert-file {tmp_path}/cert.pem",
+        ]
+        options = f"?ssl_ca_certs={tmp_path}/cert.pem"
+        with debian_server(
+            tmp_path / "server", *tls, "tls-auth-clients no", scheme="rediss", options=options
+        ) as server:
+            with contextlib.closing(RedisStore(server.url, context=CONTEXT)) as store:
+                store.put_many([("e1", IDENTITY, LONG)])
+                assert store.get_many([("e1", IDENTITY)]) == [LONG]
+            with pytest.raises(CacheError, match=r"can't be used: .*certificate verify failed"):
+                RedisStore(server.url.partition("?")[0], context=CONTEXT)
+
+
+class TestOpen:
+    def test_none_is_memory(self, tmp_path: Path) -> None:
+        with open_store("none", context=CONTEXT, run_dir=tmp_path) as store:
+            store.put_many([("e1", IDENTITY, SHORT)])
+            assert store.get_many([("e1", IDENTITY)]) == [SHORT]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_embedded_is_there_again_at_the_next_start(self, tmp_path: Path) -> None:
+        with open_store("embedded", context=CONTEXT, run_dir=tmp_path / "run") as store:
+            store.put_many([("e1", IDENTITY, SHORT)])
+        with open_store("embedded", context=CONTEXT, run_dir=tmp_path / "run") as store:
+            assert store.get_many([("e1", IDENTITY)]) == [SHORT]
+
+    def test_a_url_is_a_shared_server(self, server: Server, tmp_path: Path) -> None:
+        with open_store(server.url, context=CONTEXT, run_dir=tmp_path) as store:
+            store.put_many([("e1", IDENTITY, SHORT)])
+        assert raw(server, example_key(CONTEXT.namespace, "e1")) is not None
+
+    @pytest.mark.parametrize("url", ["", "redis", "http://ann:s3cret@host", "localhost:6379", "Embedded"])
+    def test_anything_else_is_refused_with_the_allowed_forms(self, tmp_path: Path, url: str) -> None:
+        with (
+            pytest.raises(ConfigError, match=r"use 'embedded', 'none', redis://") as error,
+            open_store(url, context=CONTEXT, run_dir=tmp_path),
+        ):
+            pass
+        assert "s3cret" not in str(error.value)
