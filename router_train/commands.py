@@ -14,9 +14,9 @@ from router_train.fit import fit
 from router_train.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.routed_model import RoutedModel
 from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
-from search_cluster.tasks.data_dir import resolve_data_dir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

