@@ -21,7 +21,7 @@ from urllib.parse import quote
 from search_cluster.cache import server_guard
 from search_cluster.cache.folder_lock import lock_folder
 from search_cluster.cache.server_binary import find_server_binary
-from search_cluster.cache.server_guard import END_OF_CONFIG, READY, STOP_GRACE_S
+from search_cluster.cache.server_guard import END_OF_CONFIG, READY, STOP, STOP_GRACE_S
 from search_cluster.errors import CacheError
 
 LOG_NAME = "server.log"
@@ -90,16 +90,16 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Let the server write everything and end. Idempotent."""
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            assert guard.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # The guard is gone already; there is nothing to tell it.
-                guard.stdin.close()
+        if self._guard is not None:
+            self._tell_guard(STOP)
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
             try:
-                guard.wait(STOP_GRACE_S + 5.0)
+                self._guard.wait(STOP_GRACE_S + 5.0)
             except subprocess.TimeoutExpired:
-                guard.kill()  # Its death ends the server, too.
-                guard.wait()
+                self._guard.kill()  # Its death ends the server, too.
+                self._guard.wait()
+            self._guard = None
         if self._private_dir is not None:
             shutil.rmtree(self._private_dir, ignore_errors=True)
             self._private_dir = None
@@ -112,7 +112,7 @@ class EmbeddedServer:
             self._private_dir = _make_private_dir()
             with (self._folder / LOG_NAME).open("ab") as log:
                 log_start = log.tell()
-                arguments = [str(binary), str(self._folder), str(self._private_dir), str(lock_fd)]
+                arguments = [str(binary), str(self._folder), str(self._private_dir), str(lock_fd), str(os.getpid())]
                 self._guard = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(Path(server_guard.__file__)), *arguments],
                     stdin=subprocess.PIPE,
@@ -151,7 +151,7 @@ class EmbeddedServer:
     def _tell_guard(self, message: bytes) -> None:
         assert self._guard is not None
         assert self._guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # A guard that is gone is noticed, and explained, by the waiting.
+        with contextlib.suppress(BrokenPipeError):  # A guard that is gone is noticed where it is waited for.
             self._guard.stdin.write(message)
 
     def _wait_until_ready(self, log_start: int) -> None:

@@ -1,12 +1,13 @@
 """Guards one embedded server: starts it, restarts it if it is killed, stops it when whoever asked for it is gone.
 
-`EmbeddedServer` runs it as a script (``python -I -S server_guard.py BINARY FOLDER PRIVATE_DIR LOCK_FD``), in a process
-of its own with a single thread, because a parent-death signal is tied to the thread that forked. Uses the standard
-library only.
+`EmbeddedServer` runs it as a script (``python -I -S server_guard.py BINARY FOLDER PRIVATE_DIR LOCK_FD PARENT_PID``), in
+a process of its own with a single thread, because a parent-death signal is tied to the thread that forked. Uses the
+standard library only.
 
-Over standard input come the server's configuration, a NUL, later `READY` when the server has answered once, and at last
-the end of file: the parent wants to stop, or has died, by whatever signal. The configuration holds the password; it
-stays in memory here and reaches the server over its standard input.
+Over standard input come the server's configuration, a NUL, `READY` when the server has answered once, and `STOP`. The
+end of file means that the parent has died, by whatever signal; where a forked child of the parent keeps the pipe open,
+the change of the parent's process id tells. The configuration holds the password; it stays in memory here and reaches
+the server over its standard input.
 """
 
 import ctypes
@@ -20,11 +21,13 @@ import time
 from pathlib import Path
 
 READY = b"R"
+STOP = b"S"
 END_OF_CONFIG = b"\0"
 MAX_RESTARTS = 5
 RESTART_DELAY_S = 0.5
 STOP_GRACE_S = 10.0
 """Between asking the server to write everything and stop, and killing it."""
+PARENT_POLL_S = 1.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -74,8 +77,8 @@ def stop_server(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def guard(binary: str, folder: str, lock_fd: int) -> int:
-    """Keep the server running until standard input ends; returns the server's exit status."""
+def guard(binary: str, folder: str, lock_fd: int, parent_pid: int) -> int:
+    """Keep the server running until the parent says stop or is gone; returns an exit status."""
     config = read_config()
     was_ready = False
     for num_restarts in range(MAX_RESTARTS + 1):
@@ -84,10 +87,10 @@ def guard(binary: str, folder: str, lock_fd: int) -> int:
             print(f"restart {num_restarts} of at most {MAX_RESTARTS}: the server ended by itself", file=sys.stderr)
         server, alive_fd = start_server(binary, folder, lock_fd, config)
         try:
-            while alive_fd not in (readable := select.select([0, alive_fd], [], [])[0]):
-                if 0 in readable and os.read(0, 1) == b"":
+            while alive_fd not in (readable := select.select([0, alive_fd], [], [], PARENT_POLL_S)[0]):
+                if os.getppid() != parent_pid or (0 in readable and os.read(0, 1) != READY):
                     return 0
-                was_ready = True
+                was_ready = was_ready or 0 in readable
         finally:
             stop_server(server)
             os.close(alive_fd)
@@ -98,10 +101,10 @@ def guard(binary: str, folder: str, lock_fd: int) -> int:
 
 def main() -> int:
     """Guard the server that the command line names; clean its private directory up."""
-    binary, folder, private_dir, lock_fd = sys.argv[1:]
+    binary, folder, private_dir, lock_fd, parent_pid = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        return guard(binary, folder, int(lock_fd))
+        return guard(binary, folder, int(lock_fd), int(parent_pid))
     finally:
         shutil.rmtree(Path(private_dir), ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import shutil
 import socket
 import subprocess
@@ -427,8 +428,10 @@ class TestStart:
         if shutil.which("openssl") is None:
             pytest.skip("no openssl on the PATH")
         subprocess.run(
-            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=127.0.0.1 "
-            "-addext subjectAltName=IP:127.0.0.1".split(),
+            shlex.split(
+                "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=127.0.0.1 "
+                "-addext subjectAltName=IP:127.0.0.1"
+            ),
             cwd=tmp_path,
             check=True,
             capture_output=True,
