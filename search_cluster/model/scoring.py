@@ -1,12 +1,12 @@
 """The verdict of a path on an example, the plain way: the reference that faster engines are tested against.
 
-Shapes: C choices, T tokens, R rows that are read, V vocabulary.
+Shapes: B 1 row, C choices, T tokens, R rows that are read, V vocabulary.
 """
 # ruff: noqa: N803, N806 - names of tensors end in their shape
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.model.decoding import answer_text, decode_greedily, require_finite
@@ -93,23 +93,27 @@ def choice_margin(scores: list[float], example: Example) -> float | None:
 def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[float]:
     """The mean log-probability per token of each choice after the context, in nats.
 
-    One batch with a row per choice, padded on the right; causal attention never looks there, so no mask is needed.
+    The context runs once; the choices run on top of its KV cache as one batch, padded on the right, where causal
+    attention never looks. A choice of one token needs nothing but the context's last row.
 
     Raises:
         NonFiniteLogitsError: a logit that is read is NaN or infinite.
     """
     lengths = [len(ids) for ids in encoded.choice_ids]
-    num_context, num_rows = len(encoded.context_ids), max(lengths)
-    input_ids_CT = torch.zeros(len(lengths), num_context + num_rows, dtype=torch.long)
-    for row, choice in enumerate(encoded.choice_ids):
-        input_ids_CT[row, : num_context + len(choice)] = torch.tensor(encoded.context_ids + choice)
-    input_ids_CT = input_ids_CT.to(causal_lm.device)
-    # The row of token t predicts token t + 1: rows from the context's last token to the last choice token but one.
-    rows_R = torch.arange(num_context - 1, num_context + num_rows - 1, device=causal_lm.device)
-    logits_CRV = causal_lm(input_ids_CT[:, :-1], use_cache=False, logits_to_keep=rows_R).logits
+    choices_CT = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
+    for row, ids in enumerate(encoded.choice_ids):
+        choices_CT[row, : len(ids)] = torch.tensor(ids)
+    choices_CT = choices_CT.to(causal_lm.device)
+    context_BT = torch.tensor([encoded.context_ids], device=causal_lm.device)
+    cache = DynamicCache(config=causal_lm.config)
+    last_BRV = causal_lm(context_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+    logits_CRV = last_BRV.expand(len(lengths), -1, -1)
+    if max(lengths) > 1:
+        cache.batch_repeat_interleave(len(lengths))
+        later_CRV = causal_lm(choices_CT[:, :-1], past_key_values=cache, use_cache=True).logits
+        logits_CRV = torch.cat([logits_CRV, later_CRV], dim=1)
     return [
-        mean_log_probability(logits_CRV[row, :length], input_ids_CT[row, num_context : num_context + length])
-        for row, length in enumerate(lengths)
+        mean_log_probability(logits_CRV[row, :length], choices_CT[row, :length]) for row, length in enumerate(lengths)
     ]
 
 

@@ -1,5 +1,6 @@
 """The real pretrained demo model: conversion, tokenizer, re-ordered paths, plausible answers."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def capital_examples() -> list[Example]:
     return [
         Example(
             task="capital",
-            question=f"What is the capital of {country}? Answer with the name of the city alone.",
+            question=f"The capital of {country} is",
             choices=cities,
             gold=cities[0],
             gold_index=0,
@@ -141,20 +142,21 @@ def test_paths_of_a_real_model_equal_the_plain_pass_with_and_without_cache(
 
 def test_it_knows_most_of_a_few_capitals_and_a_ruined_path_knows_fewer(demo: LoadedModel) -> None:
     identity, ruined = LayerPath.identity(30), LayerPath((3, 2, 1), 30)
-    task = CapitalTask()
-    right = [evaluate_path(demo, task, example, identity) for example in capital_examples()]
-    wrong = [evaluate_path(demo, task, example, ruined) for example in capital_examples()]
-    assert sum(verdict.reward for verdict in right) >= 4
-    assert sum(verdict.reward for verdict in wrong) <= 4
-    assert all(verdict.margin is not None for verdict in right)
+    task, plain = CapitalTask(), dataclasses.replace(demo, chat=False)
+    right = [evaluate_path(plain, task, example, identity) for example in capital_examples()]
+    wrong = [evaluate_path(plain, task, example, ruined) for example in capital_examples()]
+    assert sum(verdict.reward for verdict in right) >= 5
+    assert sum(verdict.reward for verdict in wrong) <= 3
 
 
 def test_it_generates_an_answer_that_ends_by_itself(demo: LoadedModel) -> None:
     task = CapitalTask(kind=AnswerKind.GENERATE, max_new_tokens=40)
-    verdict = evaluate_path(demo, task, capital_examples()[0], LayerPath.identity(30))
+    example = dataclasses.replace(capital_examples()[0], question="What is the capital of France?")
+    verdict = evaluate_path(demo, task, example, LayerPath.identity(30))
     assert "Paris" in verdict.output
     assert "<|" not in verdict.output
-    again = evaluate_path(demo, task, capital_examples()[0], LayerPath.identity(30))
+    assert verdict.num_layer_tokens < 30 * (len(encode_prompt_text(demo, example.question)) + 40)
+    again = evaluate_path(demo, task, example, LayerPath.identity(30))
     assert again == verdict
 
 
