@@ -81,8 +81,8 @@ class BenchmarkSource:
         if not paths:
             raise TaskError(
                 f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it there, name "
-                f"another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both out to load {part.repository} from "
-                "the hub"
+                f"another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both out to load "
+                f"{part.repository} from the hub"
             )
         for path in paths:
             yield from read_rows(path)

@@ -1,4 +1,4 @@
-"""The built-in task ``elements``: symbols and atomic numbers of the chemical elements, asked in both directions."""
+"""The built-in task ``elements``: symbols of the chemical elements, in both directions, and atomic numbers."""
 
 from collections.abc import Iterator
 
@@ -9,58 +9,46 @@ from search_cluster.tasks.simple import choice_task
 
 _SYMBOL_OF = (
     "What is the chemical symbol of {name}?",
+    "Write the chemical symbol for {name}.",
     "Which symbol stands for {name} in the periodic table?",
     "How is the element {name} abbreviated in chemistry?",
 )
-_NAME_OF_SYMBOL = (
+_NAME_OF = (
     "Which element has the chemical symbol {symbol}?",
+    "What does the chemical symbol {symbol} stand for?",
     "What element does {symbol} stand for in the periodic table?",
     "Name the chemical element with the symbol {symbol}.",
 )
 _NUMBER_OF = (
     "What is the atomic number of {name}?",
     "How many protons does an atom of {name} have?",
-    "Which place does {name} have in the periodic table, counted from hydrogen as 1?",
-)
-_NAME_OF_NUMBER = (
-    "Which element has the atomic number {number}?",
-    "Which element has {number} protons in its nucleus?",
-    "Name the chemical element with atomic number {number}.",
+    "The atomic number of {name} is what?",
 )
 _NEAR = 8
 """Neighbours in the periodic table are at most this many places away."""
+_MIN_ALIKE = 5
+"""Elements whose symbol starts alike make a pool of hard distractors from this many on (the right one included)."""
 
 
 def _facts() -> Iterator[Fact]:
-    """Four facts an element; symbol and number are split on their own, each with both of its directions."""
+    """Three facts an element: its symbol in both directions under one key, and its number."""
     for element in ELEMENTS:
         near = tuple(other for other in ELEMENTS if abs(other.number - element.number) <= _NEAR)
-        alike = tuple(other for other in ELEMENTS if other.symbol[0] == element.name[0].upper())
-        pools = (ELEMENTS, alike if len(alike) > 4 else near)
-        yield from _both_ways(element, "symbol", _SYMBOL_OF, _NAME_OF_SYMBOL, pools)
-        yield from _both_ways(element, "number", _NUMBER_OF, _NAME_OF_NUMBER, (ELEMENTS, near))
+        alike = tuple(other for other in ELEMENTS if other.symbol[0] == element.symbol[0])
+        pools = (ELEMENTS, alike if len(alike) >= _MIN_ALIKE else near)
+        yield _fact(element, "symbol", _SYMBOL_OF, [[other.symbol for other in pool] for pool in pools])
+        yield _fact(element, "name", _NAME_OF, [[other.name.capitalize() for other in pool] for pool in pools])
+        numbers = [[str(other.number) for other in pool] for pool in (ELEMENTS, near)]
+        yield _fact(element, "number", _NUMBER_OF, numbers)
 
 
-def _both_ways(
-    element: Element,
-    attribute: str,
-    forwards: tuple[str, ...],
-    backwards: tuple[str, ...],
-    pools: tuple[tuple[Element, ...], ...],
-) -> Iterator[Fact]:
-    key = f"{attribute} of {element.name}"
-    fields = {"name": element.name, "symbol": element.symbol, "number": element.number}
-    yield Fact(
-        key=key,
-        wordings=tuple(text.format(**fields) for text in forwards),
-        answer=str(fields[attribute]),
-        pools=tuple(tuple(str(getattr(other, attribute)) for other in pool) for pool in pools),
-    )
-    yield Fact(
-        key=key,
-        wordings=tuple(text.format(**fields) for text in backwards),
-        answer=element.name.capitalize(),
-        pools=tuple(tuple(other.name.capitalize() for other in pool) for pool in pools),
+def _fact(element: Element, asked: str, wordings: tuple[str, ...], pools: list[list[str]]) -> Fact:
+    fields = {"name": element.name, "symbol": element.symbol, "number": str(element.number)}
+    return Fact(
+        key=f"{'number' if asked == 'number' else 'symbol'} of {element.name}",
+        wordings=tuple(text.format(**fields) for text in wordings),
+        answer=fields[asked].capitalize() if asked == "name" else fields[asked],
+        pools=tuple(tuple(pool) for pool in pools),
     )
 
 
@@ -70,7 +58,7 @@ def _drafts() -> Iterator[Draft]:
 
 ELEMENTS_TASK = choice_task(
     name="elements",
-    description="symbols and atomic numbers of the chemical elements, in both directions (built in, 4 choices)",
+    description="symbols (in both directions) and atomic numbers of the chemical elements (built in, 4 choices)",
     chat="{question}",
     source=generated_source(_drafts),
 )

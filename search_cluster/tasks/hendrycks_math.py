@@ -1,8 +1,8 @@
 r"""Competition mathematics, ``math``: the questions behind DART-Math with difficulties 1-5, answered in ``\boxed{}``.
 
 Hendrycks et al., arXiv 2103.03874; Tong et al. (DART-Math), arXiv 2407.13690. Records are ``{problem, level,
-solution}``; the gold answer is the last ``\boxed{}`` of the solution, ``level`` the difficulty. Two rows have ``Level ?``: they are
-kept without a difficulty. One training problem is also a test problem: it is dropped from training. Pools of several
+solution}``; the gold answer is the last ``\boxed{}`` of the solution, ``level`` the difficulty. Rows with ``Level ?``
+are kept without a difficulty. Training problems that are also test problems are dropped from training, and pools of several
 responses per question are de-duplicated. The source has no validation part: 15 % of its training part, by hash of the
 question, serve as one.
 """

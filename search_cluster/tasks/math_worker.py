@@ -3,7 +3,7 @@
 Started by path (see `math_grading`), so it imports nothing of the project. It says ``"ready"`` once, then answers
 ``[gold, answer]`` with ``true`` or ``false``. Hostile input can't hold it up: each request may use `CPU_LIMIT_S` of
 processor time, after which the kernel ends the process (no Python code has to run for that, so a loop inside C code
-ends too), and memory is bounded. Processor time, not wall time, so that the verdict does not depend on the machine's load.
+ends too), and memory is bounded. Processor time, not wall time, so that no verdict depends on the machine's load.
 It ends when its parent does: at the end of stdin, or when it finds itself adopted.
 """
 
@@ -14,7 +14,7 @@ import select
 import signal
 import sys
 
-CPU_LIMIT_S = 5.0
+CPU_LIMIT_S = 3.0
 MEMORY_LIMIT_BYTES = 4 * 2**30
 PARENT_CHECK_S = 5.0
 
@@ -54,9 +54,9 @@ def main() -> None:
         request = requests.readline()
         if not request:
             return
-        signal.setitimer(signal.ITIMER_VIRTUAL, CPU_LIMIT_S)
+        signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)
         reply = _answer(request.decode())
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(reply), file=replies, flush=True)
 
 

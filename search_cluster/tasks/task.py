@@ -55,7 +55,7 @@ class LoadedExamples:
 
 @runtime_checkable
 class Task(Protocol):
-    """A prompt format plus a reward. Implementations are immutable, rebuilt from a spec (`registry`), cheap to build."""
+    """A prompt format plus a reward. Implementations are immutable, cheap, and rebuilt from a spec (`registry`)."""
 
     @property
     def name(self) -> str:
