@@ -9,7 +9,7 @@ from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
 from search_cluster.tasks.drafts import Converter, Draft, Row, RowError, collect_examples
 from search_cluster.tasks.files import RawRows, read_rows
 from search_cluster.tasks.splits import normalize_text, split_of
-from search_cluster.tasks.task import LoadedExamples, MalformedRow
+from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkSource:
-    """A `Source` over parts. Questions are compared by their levelled text, so no question is in two splits."""
+    """A `Source` over parts. What validation or test ask is dropped from the splits before them, so no question (by its
+    levelled text) is in two splits, whatever the publisher did.
+    """
 
     parts: Mapping[str, Part]
     """The part that each split is taken from."""
@@ -38,7 +40,7 @@ class BenchmarkSource:
     layout: str
     """The local record layout, for messages."""
     unique_questions: bool = False
-    """Keep the first row of each question, and drop from other splits what the test part asks too."""
+    """Keep only the first row of each question."""
 
     def __call__(self, task: str, split: str, data_dir: Path | None) -> LoadedExamples:
         """The examples of one split.
@@ -59,10 +61,15 @@ class BenchmarkSource:
         )
 
     def _held_out_questions(self, task: str, split: str, data_dir: Path | None) -> set[str]:
-        test = self.parts["test"]
-        if not self.unique_questions or self.parts[split] == test:
-            return set()
-        return set(self._questions(self._rows(task, test, data_dir)))
+        """What later splits ask; a later part whose files are absent holds nothing out."""
+        later = {self.parts[name].files: self.parts[name] for name in SPLITS[SPLITS.index(split) + 1 :]}
+        later.pop(self.parts[split].files, None)  # one part cut by hash is disjoint already
+        return {
+            question
+            for part in later.values()
+            if data_dir is None or any(data_dir.glob(part.files))
+            for question in self._questions(self._rows(task, part, data_dir))
+        }
 
     def _questions(self, rows: RawRows) -> Iterator[str]:
         for row in rows:
@@ -71,7 +78,7 @@ class BenchmarkSource:
             try:
                 yield normalize_text(self.convert(row.value).question)
             except RowError:
-                continue  # counted and reported when the test split itself is loaded
+                continue  # counted and reported when its own split is loaded
 
     def _rows(self, task: str, part: Part, data_dir: Path | None) -> RawRows:
         return self._hub_rows(task, part) if data_dir is None else self._local_rows(task, part, data_dir)
