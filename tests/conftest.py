@@ -2,13 +2,28 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-# Set before anything imports ray, transformers or datasets: no test talks to a hub, phones home, or writes into $HOME.
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+import pytest
+
+# Set before anything imports ray, transformers or datasets: no test talks to a hub or phones home.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One private Ray for all tests that need one; starting it takes seconds."""
+    from search_cluster.workers.ray_environment import prepare_ray_environment
+
+    prepare_ray_environment("local")
+    from search_cluster.workers.ray_session import connect_ray, disconnect_ray
+
+    connect_ray("local", min_cpus=4)
+    yield
+    disconnect_ray()

@@ -1,0 +1,252 @@
+"""The command line ``search-cluster``: options, their help, and how results are printed.
+
+Everything heavy is imported inside the commands that need it, so that ``--help`` answers at once.
+"""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search_cluster.config import SearchConfig, read_config
+from search_cluster.errors import SearchClusterError
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+DEFAULTS = SearchConfig()
+
+app = typer.Typer(
+    help="Search the layer paths of a frozen LLM: skip or repeat layers per question, find shorter right paths.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a search.")]
+
+
+class ExportFormat(StrEnum):
+    """What ``export`` writes."""
+
+    POLAR = "polar"
+    DECISIONS = "decisions"
+    PARQUET = "parquet"
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    app()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Known errors end as one line on standard error and exit code 2; Ctrl-C and SIGTERM as exit code 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except SearchClusterError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(EXIT_ERROR) from error
+    except ModuleNotFoundError as error:
+        extra = "pip install 'search-cluster[search]'; `search-cluster doctor` lists what else is missing"
+        print(f"error: the package {error.name} is not installed: {extra}", file=sys.stderr)
+        raise typer.Exit(EXIT_ERROR) from error
+    except KeyboardInterrupt as error:
+        print("interrupted; nothing found is lost: run the same command again to go on", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def _print_json(values: Mapping[str, Any]) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+@app.command(
+    epilog="Examples: search-cluster search --model demo --task capitals --limit 50 --run runs/first | "
+    "search-cluster search --config deploy/runs/demo.toml --json | "
+    "search-cluster search --model org/name --task arc_easy --redis-url redis://cache:6380/0 --run runs/arc"
+)
+def search(
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings; flags win over it.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="demo, a hub id, a folder or a .gguf file.", show_default=DEFAULTS.model)
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="A task (see 'tasks'), a .py or a .toml file.", show_default=DEFAULTS.task)
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation or test.", show_default=DEFAULTS.split)] = None,
+    limit: Annotated[int | None, typer.Option(help="Examples at most, drawn by the seed.", show_default="all")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Named search: moves, limits, score.", show_default=DEFAULTS.preset)
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="Paths per example at most, identity included.", show_default="the preset's")
+    ] = None,
+    leaves_per_round: Annotated[
+        int | None, typer.Option(help="Paths of one example proposed together.", show_default="the preset's")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the sample and the search.", show_default=str(DEFAULTS.seed))
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Run folder; the same command resumes it.", show_default=str(DEFAULTS.run)),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="local (a private Ray), none (this process), auto (a running one) or an address.",
+            show_default=DEFAULTS.ray,
+        ),
+    ] = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(help="embedded, none, or redis://, rediss://, unix:// URL.", show_default=DEFAULTS.redis_url),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Evaluators.", show_default="one per GPU, else per core up to 8")
+    ] = None,
+    threads_per_worker: Annotated[
+        int | None, typer.Option(help="CPU threads of a worker.", show_default=str(DEFAULTS.threads_per_worker))
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default=DEFAULTS.device)] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="auto, float32, bfloat16 or float16.", show_default=DEFAULTS.dtype)
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    trust_remote_code: Annotated[
+        bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Local benchmark files.", show_default="LPS_DATA_DIR, else the hub")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Search layer paths for the examples of a task and write the corpus; running it again resumes."""
+    with _one_line_errors():
+        from search_cluster.run import run_search  # the rooms: a second
+
+        flags = {
+            "model": model, "task": task, "split": split, "limit": limit, "preset": preset, "budget": budget,
+            "leaves_per_round": leaves_per_round, "seed": seed, "run": run, "ray": ray, "redis_url": redis_url,
+            "workers": workers, "threads_per_worker": threads_per_worker, "device": device, "dtype": dtype,
+            "revision": revision, "trust_remote_code": trust_remote_code, "data_dir": data_dir,
+        }  # fmt: skip
+        settings = (DEFAULTS if config is None else read_config(config)).overridden(flags)
+        result = run_search(settings)
+        if json_output:
+            _print_json(result)
+        else:
+            _print_run(settings.run)
+
+
+@app.command(epilog="Example: search-cluster status runs/demo --json")
+def status(run: RunArgument, json_output: JsonOption = False) -> None:
+    """Say how far a search is and what it found; works while it runs, too."""
+    with _one_line_errors():
+        from search_cluster.inspection import describe_status
+
+        values = describe_status(run)
+        if json_output:
+            _print_json(values)
+        else:
+            for key, value in values.items():
+                print(f"{key}: {value}")
+
+
+@app.command(epilog="Example: search-cluster report runs/demo --out report.html")
+def report(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option(help="HTML file.", show_default="DIR/report.html")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Write the HTML report of a finished search and of the routers evaluated on it, and print the summary table."""
+    with _one_line_errors():
+        from search_cluster.inspection import write_run_report
+
+        target = write_run_report(run, out)
+        if json_output:
+            _print_json({"report": str(target)})
+        else:
+            _print_run(run)
+            print(f"report: {target}")
+
+
+@app.command(epilog="Example: search-cluster export runs/demo --format polar --out merged_mcts_samples.json")
+def export(
+    run: RunArgument,
+    format_: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
+    out: Annotated[Path, typer.Option(help="File to write; replaced whole.")],
+    json_output: JsonOption = False,
+) -> None:
+    """Write a finished corpus in another format.
+
+    polar: PoLar's merged_mcts_samples.json. decisions: Dr.LLM's decision vectors, JSONL. parquet: one flat file, a row
+    per evaluated path.
+    """
+    with _one_line_errors():
+        from search_cluster.corpus.export import export_decisions, export_parquet, export_polar
+        from search_cluster.corpus.reader import read_corpus
+
+        exporters = {
+            ExportFormat.POLAR: export_polar,
+            ExportFormat.DECISIONS: export_decisions,
+            ExportFormat.PARQUET: export_parquet,
+        }
+        num_rows = exporters[format_](read_corpus(run), out)
+        if json_output:
+            _print_json({"format": format_.value, "out": str(out), "rows": num_rows})
+        else:
+            print(f"{num_rows} rows written to {out}")
+
+
+@app.command(epilog="Example: search-cluster tasks --json")
+def tasks(json_output: JsonOption = False) -> None:
+    """List the tasks: what they ask and how answers are graded."""
+    with _one_line_errors():
+        from search_cluster.tasks.registry import list_tasks
+
+        rows = [
+            {"name": task.name, "kind": task.kind.value, "version": task.version, "description": task.description}
+            for task in list_tasks()
+        ]
+        if json_output:
+            _print_json({"tasks": rows})
+        else:
+            for row in rows:
+                print(f"{row['name']:<22} {row['kind']:<9} {row['description']}")
+
+
+@app.command(epilog="Example: search-cluster doctor")
+def doctor(json_output: JsonOption = False) -> None:
+    """Check packages, devices, the cache server and the demo model, and say what to do about what fails."""
+    with _one_line_errors():
+        from search_cluster.doctor import run_checks
+
+        checks = run_checks()
+        if json_output:
+            _print_json({"checks": checks, "ok": all(check["ok"] for check in checks)})
+        else:
+            for check in checks:
+                print(f"{'ok     ' if check['ok'] else 'missing'} {check['name']:<14} {check['detail']}")
+                if check["advice"]:
+                    print(f"        {'':<14} -> {check['advice']}")
+
+
+def _print_run(run: Path) -> None:
+    from search_cluster.inspection import print_run
+
+    print_run(run)
+
+
+if __name__ == "__main__":
+    main()

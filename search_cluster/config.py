@@ -1,0 +1,117 @@
+"""The settings of a search: one frozen dataclass, filled from defaults, a TOML file and flags, in this order.
+
+A fact about the model (its depth, its context) is never a setting.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from search_cluster.errors import ConfigError
+
+RAY_LOCAL = "local"
+RAY_NONE = "none"
+RAY_AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig:
+    """What to search, and on what. Paths in a TOML file are relative to the working directory, as on a command line.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    model: str = "demo"
+    """``demo``, a hub id, a folder with safetensors, or a ``.gguf`` file."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    dtype: str = "auto"
+    """``float32``, ``bfloat16``, ``float16``; ``auto``: float32 on the CPU, bfloat16 on a GPU."""
+    device: str = "auto"
+    """``cpu``, ``cuda``; ``auto``: a GPU if the worker has one."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model."""
+    task: str = "capitals"
+    """A task's name, or a task file (``.py``, ``.toml``)."""
+    split: str = "train"
+    """``train``, ``validation`` or ``test``."""
+    data_dir: Path | None = None
+    """Folder of local benchmark files; ``None``: the environment variable LPS_DATA_DIR, else the hub."""
+    limit: int | None = None
+    """Examples at most, drawn by the seed; ``None``: all of the split."""
+    preset: str = "drllm"
+    """Named search: space, score, stop rule."""
+    budget: int | None = None
+    """Paths per example at most, identity included; ``None``: the preset's."""
+    leaves_per_round: int | None = None
+    """Paths of one example proposed together, at most; ``None``: the preset's."""
+    seed: int = 0
+    """Of the sample of examples and of every search tree."""
+    run: Path = Path("runs/search")
+    """Run folder: the corpus, the embedded cache, the report. The same command on the same folder resumes."""
+    ray: str = RAY_LOCAL
+    """``local``: a private Ray on this machine; ``none``: this process alone; ``auto`` or an address: a running
+    cluster."""
+    redis_url: str = "embedded"
+    """``embedded``: a private server for this run; ``none``: memory only; or a ``redis://``, ``rediss://``, ``unix://``
+    URL."""
+    workers: int | None = None
+    """Evaluators, one device each; ``None``: one per GPU, else one per CPU core up to 8."""
+    threads_per_worker: int = 1
+    """CPU threads of one worker's arithmetic. Other values may change the last bits of a result."""
+    requests_per_batch: int = 4
+    """Paths sent to a worker together, at most."""
+    placement_timeout_s: float = 600.0
+    """How long to wait for all workers to be placed and to load the model, in seconds."""
+    examples_per_shard: int = 64
+    """Examples per Parquet file of the corpus."""
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "budget", "leaves_per_round", "workers", "threads_per_worker", "requests_per_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; it is at least 1")
+        if self.examples_per_shard < 1 or self.placement_timeout_s <= 0:
+            raise ConfigError(
+                f"examples_per_shard is {self.examples_per_shard} and placement_timeout_s {self.placement_timeout_s}; "
+                "both are above 0"
+            )
+
+    def overridden(self, values: Mapping[str, Any]) -> "SearchConfig":
+        """This configuration with the values that are not ``None`` in place of its own."""
+        return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+
+def read_config(path: Path) -> SearchConfig:
+    """The configuration in a TOML file; keys are the fields of `SearchConfig`, at the top level.
+
+    Raises:
+        ConfigError: the file can't be read, is not TOML, has an unknown key or a value of another type.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path} can't be read: {error}; name a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"config {path} is not TOML: {error}") from error
+    hints = get_type_hints(SearchConfig)
+    known = [item.name for item in fields(SearchConfig)]
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(f"config {path} has the key {key!r}; keys are: {', '.join(known)}")
+        if hints[key] in (Path, Path | None) and isinstance(value, str):
+            values[key] = Path(value)
+        elif hints[key] is float and type(value) is int:
+            values[key] = float(value)
+        elif type(value) not in _allowed_types(hints[key]):
+            wanted = " or ".join(kind.__name__ for kind in _allowed_types(hints[key]))
+            raise ConfigError(f"config {path}: {key} is {value!r}; it is of type {wanted}")
+    return SearchConfig(**values)
+
+
+def _allowed_types(hint: Any) -> tuple[type, ...]:
+    kinds: tuple[Any, ...] = getattr(hint, "__args__", None) or (hint,)
+    return tuple(str if kind is Path else kind for kind in kinds if kind is not type(None))

@@ -1,0 +1,102 @@
+"""Looking at a run folder: its state, its numbers, its report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search_cluster.corpus.manifest import MANIFEST_NAME
+from search_cluster.corpus.reader import read_corpus, read_shards
+from search_cluster.errors import CorpusError
+from search_cluster.telemetry.report import write_report
+from search_cluster.telemetry.sessions import read_sessions, total_of
+from search_cluster.telemetry.summary import CorpusSummary, summarise
+from search_cluster.telemetry.table import next_commands, print_summary
+
+EVALUATIONS_FOLDER = "evaluations"
+"""In the run folder: one JSON file per ``router-train evaluate --out``."""
+ROUTERS_FOLDER = "routers"
+"""In the run folder: where the printed commands put routers."""
+
+
+def describe_status(run: Path) -> dict[str, Any]:
+    """How far a search is, what it found and what it cost over all its sessions.
+
+    Raises:
+        CorpusError: there is no such run folder, or it is damaged.
+    """
+    sessions = read_sessions(run)
+    summary = _summarise_shards(run, started=bool(sessions))
+    total = total_of(sessions)
+    return {
+        "run": str(run),
+        "finished": (run / MANIFEST_NAME).is_file(),
+        "sessions": len(sessions),
+        "examples": summary.examples,
+        "examples_total": total.get("examples_total"),
+        "identity_accuracy": summary.identity_accuracy,
+        "found_accuracy": summary.found_accuracy,
+        "mean_layers_saved": summary.mean_layers_saved,
+        "paths_searched": total.get("paths_searched", 0),
+        "paths_evaluated": total["paths_evaluated"],
+        "cache_hits": total["cache_hits"],
+        "failures": summary.failures,
+        "device_seconds": total["device_seconds"],
+        "paths_per_device_hour": total["paths_per_device_hour"],
+        "evaluations": [evaluation.get("router") for evaluation in read_evaluations(run)],
+    }
+
+
+def write_run_report(run: Path, out: Path | None) -> Path:
+    """Write the HTML report of a finished search; returns its path.
+
+    Raises:
+        CorpusError: the search is unfinished, or its folder is damaged.
+    """
+    target = run / "report.html" if out is None else out
+    write_report(
+        run, target, corpus=read_corpus(run), run=total_of(read_sessions(run)), evaluations=read_evaluations(run)
+    )
+    return target
+
+
+def print_run(run: Path) -> None:
+    """Print the table of a finished search, what its routers achieve, and the next commands to try.
+
+    Raises:
+        CorpusError: the search is unfinished, or its folder is damaged.
+    """
+    routers = sorted(path.parent for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
+    print_summary(
+        Console(),
+        total_of(read_sessions(run)),
+        summarise(read_corpus(run).records),
+        read_evaluations(run),
+        next_commands(run, run, routers[0] if routers else None),
+    )
+
+
+def read_evaluations(run: Path) -> list[dict[str, Any]]:
+    """The router evaluations that lie in a run folder, in the order of their file names.
+
+    Raises:
+        CorpusError: a file is not a JSON object.
+    """
+    evaluations = []
+    for path in sorted((run / EVALUATIONS_FOLDER).glob("*.json")):
+        try:
+            evaluation = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CorpusError(f"{path} is not JSON ({error}); delete it and evaluate the router again") from error
+        if not isinstance(evaluation, dict):
+            raise CorpusError(f"{path} holds no JSON object; delete it and evaluate the router again")
+        evaluations.append(evaluation)
+    return evaluations
+
+
+def _summarise_shards(run: Path, *, started: bool) -> CorpusSummary:
+    records = read_shards(run)
+    if not records and not started:
+        raise CorpusError(f"{run} is not a run folder: it has no shard and no session; name what --run named")
+    return summarise(records)

@@ -1,0 +1,279 @@
+"""One search from its configuration to its corpus: wires the rooms together, knows no details of any.
+
+What is loaded when: the rooms of torch and Ray are imported when a search starts, so that the command line's help is
+fast and a search without Ray needs no Ray.
+"""
+
+import importlib.metadata
+import json
+import logging
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from search_cluster.cache.front import CachedEvaluator
+from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
+from search_cluster.cache.open import open_store
+from search_cluster.config import RAY_LOCAL, RAY_NONE, SearchConfig
+from search_cluster.corpus.files import write_text_whole
+from search_cluster.corpus.manifest import Manifest, Provenance
+from search_cluster.corpus.reader import read_shards
+from search_cluster.corpus.writer import CorpusWriter
+from search_cluster.errors import TaskError
+from search_cluster.evaluation.messages import EvaluatorStats
+from search_cluster.search.coordinator import Coordinator, SearchProgress
+from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import MalformedRow, Task
+from search_cluster.telemetry.progress import ProgressReporter
+from search_cluster.telemetry.sessions import SessionLog
+from search_cluster.telemetry.summary import summarise
+from search_cluster.tree.settings import SearchPreset, get_preset
+
+if TYPE_CHECKING:
+    from search_cluster.workers.local_pool import LocalPool
+    from search_cluster.workers.path_worker import WorkerInfo, WorkerSpec
+    from search_cluster.workers.ray_pool import RayPool
+
+logger = logging.getLogger(__name__)
+
+MALFORMED_NAME = "malformed.jsonl"
+"""Rows of the data set that were skipped, one JSON object a line, in the run folder."""
+MAX_AUTO_CPU_WORKERS = 8
+"""Each CPU worker holds a copy of the model."""
+
+
+def run_search(config: SearchConfig) -> dict[str, Any]:
+    """Search every example and finish the corpus in ``config.run``; what ``search --json`` reports.
+
+    Running it again on the same folder resumes: verdicts of finished shards and of the cache are not computed again.
+
+    Raises:
+        SearchClusterError: settings, data, model, server or cluster are not as they must be; the message says how.
+        KeyboardInterrupt: what was found so far is on disk, and running it again resumes.
+    """
+    started = datetime.now(UTC)
+    started_s = time.perf_counter()
+    preset = _preset_of(config)
+    task = get_task(config.task)
+    examples, malformed = _load_examples(config, task)
+    with ExitStack() as stack:
+        pool = stack.enter_context(_open_pool(config))
+        provenance = _provenance(config, task, preset, pool.info, started)
+        writer = stack.enter_context(CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard))
+        _write_malformed(config, malformed)
+        store = stack.enter_context(open_store(config.redis_url, context=_context(task, pool.info), run_dir=config.run))
+        evaluator = CachedEvaluator(pool, store)
+        evaluator.preload(
+            (record.example.example_id, item.path, item.verdict)
+            for record in read_shards(config.run)
+            for item in record.evaluated
+        )
+        coordinator = Coordinator(evaluator, examples, num_layers=pool.info.num_layers, preset=preset, seed=config.seed)
+        sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"))
+
+        def counters() -> dict[str, Any]:
+            elapsed_s = time.perf_counter() - started_s
+            return _counters(coordinator.progress(), evaluator.stats(), elapsed_s) | {"started_at": started.isoformat()}
+
+        try:
+            _drive(config, coordinator, writer, sessions, counters)
+        finally:
+            sessions.update(counters(), force=True)
+        summary = _found(config) | counters() | {"malformed_rows": len(malformed)}
+        manifest = writer.close({key: value for key, value in summary.items() if value is not None})
+    return _report(config, task, manifest, summary)
+
+
+def _drive(
+    config: SearchConfig, coordinator: Coordinator, writer: CorpusWriter, sessions: SessionLog, counters: Any
+) -> None:
+    """Run the coordinator to the end; an interrupt leaves every finished example on disk."""
+    with ProgressReporter(coordinator.progress().num_examples, f"searching {config.task}") as reporter:
+        try:
+            for record in coordinator.run():
+                if record is not None:
+                    writer.add(record)
+                progress = coordinator.progress()
+                reporter.update(
+                    progress.num_examples_done,
+                    progress.num_paths_searched,
+                    progress.num_cache_hits,
+                    progress.num_failures,
+                )
+                sessions.update(counters())
+        finally:
+            writer.flush()
+
+
+def _preset_of(config: SearchConfig) -> SearchPreset:
+    preset = get_preset(config.preset)
+    return replace(
+        preset,
+        budget=preset.budget if config.budget is None else config.budget,
+        leaves_per_round=preset.leaves_per_round if config.leaves_per_round is None else config.leaves_per_round,
+    )
+
+
+def _load_examples(config: SearchConfig, task: Task) -> tuple[tuple[Example, ...], tuple[MalformedRow, ...]]:
+    loaded = task.load(config.split, resolve_data_dir(config.data_dir))
+    if not loaded.examples:
+        raise TaskError(f"task {task.name} has no example in split {config.split!r}; choose another split")
+    if loaded.malformed:
+        first = loaded.malformed[0]
+        logger.warning(
+            "%d malformed rows were skipped, the first is %s: %s; all are listed in %s",
+            len(loaded.malformed),
+            first.source,
+            first.reason,
+            config.run / MALFORMED_NAME,
+        )
+    return select_examples(loaded.examples, config.limit, config.seed), loaded.malformed
+
+
+def _write_malformed(config: SearchConfig, malformed: tuple[MalformedRow, ...]) -> None:
+    if malformed:
+        rows = [json.dumps({"source": row.source, "reason": row.reason}, ensure_ascii=False) for row in malformed]
+        write_text_whole(config.run / MALFORMED_NAME, "\n".join(rows) + "\n")
+
+
+@contextmanager
+def _open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
+    """The evaluators: threads of this process, or Ray actors."""
+    from search_cluster.workers.path_worker import WorkerSpec  # torch: seconds
+
+    spec = WorkerSpec(
+        model=config.model,
+        dtype=config.dtype,
+        device=config.device,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+        task=config.task,
+        num_threads=config.threads_per_worker,
+    )
+    if config.ray != RAY_NONE:
+        with _open_ray_pool(config, spec) as ray_pool:
+            yield ray_pool
+        return
+    from search_cluster.workers.local_pool import LocalPool
+
+    with closing(LocalPool(spec, num_workers=config.workers or 1)) as local_pool:
+        yield local_pool
+
+
+@contextmanager
+def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPool"]:
+    from search_cluster.workers.ray_environment import prepare_ray_environment
+
+    prepare_ray_environment(config.ray)
+    from search_cluster.workers.ray_pool import RayPool  # reads the environment that was just prepared
+    from search_cluster.workers.ray_session import connect_ray, count_devices, disconnect_ray, require_one_node
+
+    connect_ray(config.ray, min_cpus=(config.workers or 1) * config.threads_per_worker)
+    try:
+        if config.redis_url == "embedded" and config.ray != RAY_LOCAL:
+            require_one_node()
+        num_gpus = count_devices("GPU") if config.device != "cpu" else 0
+        on_gpus = num_gpus > 0
+        auto = num_gpus or min(MAX_AUTO_CPU_WORKERS, max(1, count_devices("CPU") // config.threads_per_worker))
+        pool = RayPool(
+            spec,
+            num_workers=config.workers or auto,
+            num_gpus_per_worker=1 if on_gpus else 0,
+            requests_per_batch=config.requests_per_batch,
+            placement_timeout_s=config.placement_timeout_s,
+        )
+        with closing(pool):
+            yield pool
+    finally:
+        disconnect_ray()
+
+
+def _context(task: Task, info: "WorkerInfo") -> VerdictContext:
+    from search_cluster.model.scoring import SCORING_VERSION
+
+    return VerdictContext(
+        schema=CONTEXT_SCHEMA,
+        model_fingerprint=info.model_fingerprint,
+        task=task.name,
+        task_version=task.version,
+        decoding=f"{task.kind.value};scoring={SCORING_VERSION};greedy;max_new_tokens={task.max_new_tokens}",
+        tie_threshold=0.0,
+        num_layers=info.num_layers,
+    )
+
+
+def _provenance(
+    config: SearchConfig, task: Task, preset: SearchPreset, info: "WorkerInfo", started: datetime
+) -> Provenance:
+    packages = ("search-cluster", "torch", "transformers")
+    return Provenance(
+        model_spec=config.model,
+        model_fingerprint=info.model_fingerprint,
+        num_layers=info.num_layers,
+        dtype=info.dtype,
+        task=task.name,
+        task_version=task.version,
+        split=config.split,
+        preset=preset.name,
+        seed=config.seed,
+        budget=preset.budget,
+        leaves_per_round=preset.leaves_per_round,
+        limit=config.limit,
+        versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},
+        created_at=started.isoformat(),
+    )
+
+
+def _counters(progress: SearchProgress, stats: EvaluatorStats, elapsed_s: float) -> dict[str, Any]:
+    """What this invocation delivered and what it cost."""
+    held_s = stats.device_held_s
+    return {
+        "examples_done": progress.num_examples_done,
+        "examples_total": progress.num_examples,
+        "paths_searched": progress.num_paths_searched,
+        "paths_evaluated": stats.num_evaluated,
+        "cache_hits": stats.num_cached,
+        "failures": progress.num_failures,
+        "device_seconds": held_s,
+        "device_busy_seconds": stats.device_busy_s,
+        "paths_per_device_hour": 3600.0 * progress.num_paths_searched / held_s if held_s else 0.0,
+        "layer_tokens": stats.num_layer_tokens,
+        "workers": stats.num_devices,
+        "worker_restarts": stats.num_worker_restarts,
+        "cache_errors": stats.num_cache_errors,
+        "elapsed_seconds": elapsed_s,
+    }
+
+
+def _found(config: SearchConfig) -> dict[str, Any]:
+    summary = summarise(read_shards(config.run))
+    return {
+        "examples": summary.examples,
+        "identity_accuracy": summary.identity_accuracy,
+        "found_accuracy": summary.found_accuracy,
+        "mean_layers_saved": summary.mean_layers_saved,
+        "mean_best_length": summary.mean_best_length,
+        "improved_examples": summary.improved,
+    }
+
+
+def _report(config: SearchConfig, task: Task, manifest: Manifest, summary: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "split": config.split,
+        "preset": manifest.provenance.preset,
+        "budget": manifest.provenance.budget,
+        "seed": config.seed,
+        "model": config.model,
+        "num_layers": manifest.provenance.num_layers,
+        "run": str(config.run),
+        **summary,
+        "corpus_digest": manifest.corpus_digest,
+    }

@@ -1,0 +1,17 @@
+"""Environment variables that Ray reads when it is imported; so this module must not import it, and runs before."""
+
+import os
+import secrets
+
+
+def prepare_ray_environment(mode: str) -> None:
+    """Set what Ray needs in this process's environment; what the user has set stays.
+
+    Ray binds its ports to all interfaces whatever address it is given, so a private cluster (mode ``local``) gets a
+    random token: without it nobody can submit work. The token lives in the environment of this process tree only; Ray's
+    own default would write one into the user's home folder.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if mode == "local" and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -1,0 +1,240 @@
+"""The search command as a user runs it: end to end on a tiny random model, killed, resumed, interrupted, misused."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pytest
+import tiny
+from command import num_paths_searched, run, run_json, start, wait_for
+
+from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.corpus.reader import read_corpus
+from search_cluster.tree.settings import DRLLM
+
+REPORTED = {
+    "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy", "found_accuracy",
+    "mean_layers_saved", "device_seconds", "paths_per_device_hour", "failures", "corpus_digest",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("tiny-model")
+    tiny.save_tiny_model(folder, chat=True)
+    return str(folder)
+
+
+@pytest.fixture
+def search(model_dir: str) -> list[str]:
+    """The command that most tests vary; no Ray, no server."""
+    return [
+        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--limit", "6", "--budget", "12",
+        "--seed", "3", "--ray", "none", "--redis-url", "none",
+    ]  # fmt: skip
+
+
+def test_a_search_writes_a_corpus_that_every_reader_takes(search: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    result = run_json(*search, "--run", str(run_dir))
+    assert result.keys() >= REPORTED
+    assert result["examples"] == 6
+    assert result["paths_searched"] == result["paths_evaluated"] + result["cache_hits"]
+    assert result["failures"] == 0
+    assert result["device_seconds"] > 0
+
+    corpus = read_corpus(run_dir)
+    assert corpus.manifest.corpus_digest == result["corpus_digest"]
+    assert sum(len(record.evaluated) for record in corpus.records) == result["paths_searched"]
+    limits = DRLLM.space.limits
+    assert all(limits.violation(item.path) is None for record in corpus.records for item in record.evaluated)
+
+    rows = datasets.load_dataset(str(run_dir), cache_dir=str(tmp_path / "hf"), split="train")
+    assert len(rows) == 6
+
+    status = run_json("search-cluster", "status", str(run_dir))
+    assert status["finished"]
+    assert status["paths_evaluated"] == result["paths_evaluated"]
+
+    report = run_json("search-cluster", "report", str(run_dir))["report"]
+    assert "<html" in Path(report).read_text()
+
+    for name, check in (
+        ("polar", json.loads),
+        ("decisions", lambda text: [json.loads(row) for row in text.splitlines()]),
+    ):
+        out = tmp_path / name
+        rows_written = run_json("search-cluster", "export", str(run_dir), "--format", name, "--out", str(out))["rows"]
+        assert len(check(out.read_text())) == rows_written
+    flat = tmp_path / "flat.parquet"
+    exported = run_json("search-cluster", "export", str(run_dir), "--format", "parquet", "--out", str(flat))
+    assert exported["rows"] == result["paths_searched"]
+
+
+def test_running_a_finished_search_again_evaluates_nothing(search: list[str], tmp_path: Path) -> None:
+    command = [*search, "--run", str(tmp_path / "run")]
+    first = run_json(*command)
+    again = run_json(*command)
+    assert again["paths_evaluated"] == 0
+    assert again["cache_hits"] == again["paths_searched"] == first["paths_searched"]
+    assert again["corpus_digest"] == first["corpus_digest"]
+
+
+def test_another_seed_gives_another_corpus(search: list[str], tmp_path: Path) -> None:
+    first = run_json(*search, "--run", str(tmp_path / "a"))
+    other = run_json(*search, "--seed", "4", "--run", str(tmp_path / "b"))
+    assert first["corpus_digest"] != other["corpus_digest"]
+
+
+@pytest.fixture
+def shared_url(tmp_path: Path) -> Iterator[str]:
+    with EmbeddedServer(tmp_path / "shared") as server:
+        yield server.url
+
+
+@pytest.mark.ray
+@pytest.mark.server
+def test_workers_and_cache_warmth_do_not_change_the_corpus(search: list[str], tmp_path: Path, shared_url: str) -> None:
+    alone = run_json(*search, "--run", str(tmp_path / "alone"))
+    on_ray = [*search, "--ray", "local", "--redis-url", shared_url]
+    cold = run_json(*on_ray, "--workers", "1", "--run", str(tmp_path / "cold"))
+    assert cold["corpus_digest"] == alone["corpus_digest"]
+    assert cold["cache_hits"] == 0
+    warm = run_json(*on_ray, "--workers", "2", "--run", str(tmp_path / "warm"))
+    assert warm["corpus_digest"] == alone["corpus_digest"]
+    assert warm["paths_evaluated"] == 0
+    two = run_json(*search, "--ray", "local", "--workers", "2", "--run", str(tmp_path / "two"))
+    assert two["corpus_digest"] == alone["corpus_digest"]
+    assert two["workers"] == 2
+
+
+@pytest.mark.ray
+@pytest.mark.server
+def test_kill_9_in_the_middle_then_resume_computes_nothing_twice(model_dir: str, tmp_path: Path) -> None:
+    # Enough work that the kill falls into it; shards are large, so that the cache alone must carry the resume.
+    command = [
+        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--limit", "60", "--budget", "50",
+        "--ray", "local", "--workers", "2",
+    ]  # fmt: skip
+    run_dir = tmp_path / "killed"
+    process = start(*command, "--redis-url", "embedded", "--run", str(run_dir))
+    wait_for(lambda: num_paths_searched(run_dir) >= 100, timeout_s=120)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (run_dir / "manifest.json").exists()
+    wait_for(lambda: not server_is_alive(run_dir), timeout_s=30)
+
+    with EmbeddedServer(run_dir / "cache") as server:
+        num_cached = count_verdicts(server.url)
+    assert num_cached >= 100 - 1  # the append-only file is synced every second; what was delivered later may be in it
+
+    resumed = run_json(*command, "--redis-url", "embedded", "--run", str(run_dir))
+    undisturbed = run_json(*command, "--redis-url", "none", "--run", str(tmp_path / "undisturbed"))
+    assert resumed["corpus_digest"] == undisturbed["corpus_digest"]
+    assert resumed["paths_searched"] == undisturbed["paths_searched"]
+    assert resumed["paths_evaluated"] == resumed["paths_searched"] - num_cached
+
+
+def server_is_alive(run_dir: Path) -> bool:
+    """Whether an embedded server still holds the run's cache folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == run_dir / "cache" and b"server" in (process / "comm").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def count_verdicts(url: str) -> int:
+    import redis
+
+    client = redis.Redis.from_url(url)
+    try:
+        return sum(client.hlen(key) for key in client.scan_iter("lps:v:*") if not key.endswith(b":out"))
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_says_so_and_resumes(search: list[str], tmp_path: Path, sent: signal.Signals) -> None:
+    command = [*search, "--limit", "60", "--budget", "50"]
+    run_dir = tmp_path / "run"
+    process = start(*command, "--run", str(run_dir))
+    wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=120)
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, f"{out}\n{err}"
+    assert "run the same command again" in err
+    assert "Traceback" not in err
+    assert not run_json("search-cluster", "status", str(run_dir))["finished"]
+
+    resumed = run_json(*command, "--run", str(run_dir))
+    undisturbed = run_json(*command, "--run", str(tmp_path / "undisturbed"))
+    assert resumed["corpus_digest"] == undisturbed["corpus_digest"]
+    assert resumed["cache_hits"] > 0
+
+
+def test_a_run_folder_has_one_set_of_settings(search: list[str], tmp_path: Path) -> None:
+    run_json(*search, "--run", str(tmp_path / "run"))
+    _, err = run(*search, "--seed", "9", "--run", str(tmp_path / "run"), expect=2)
+    assert "seed" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--task", "capitels"], "capitals"),
+        (["--preset", "nope"], "presets are: "),
+        (["--model", "/no/such/folder"], "there is no such folder"),
+        (["--limit", "0"], "limit is 0"),
+        (["--split", "holdout"], "holdout"),
+        (["--redis-url", "http://x"], "redis"),
+        (["--config", "/no/such.toml"], "can't be read"),
+    ],
+)
+def test_misuse_is_one_line_with_a_next_step(search: list[str], tmp_path: Path, flags: list[str], message: str) -> None:
+    _, err = run(*search, *flags, "--run", str(tmp_path / "run"), expect=2)
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_settings_come_from_defaults_then_the_file_then_flags(model_dir: str, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'model = "{model_dir}"\ntask = "elements"\nlimit = 2\nbudget = 4\nray = "none"\nredis_url = "none"\nseed = 5\n'
+    )
+    result = run_json(
+        "search-cluster", "search", "--config", str(config), "--seed", "6", "--run", str(tmp_path / "run")
+    )
+    assert (result["task"], result["examples"], result["budget"], result["seed"]) == ("elements", 2, 4, 6)
+
+
+def test_help_is_fast_and_light() -> None:
+    out, _ = run("search-cluster", "search", "--help")
+    for flag in ("--model", "--task", "--limit", "--preset", "--budget", "--seed", "--run", "--config", "--ray",
+                 "--redis-url", "--workers", "--json", "Examples"):  # fmt: skip
+        assert flag in out
+
+
+def test_importing_the_command_line_imports_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, search_cluster.cli; print([m for m in ('torch', 'ray', 'transformers') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_tasks_and_doctor_answer_in_json() -> None:
+    names = {task["name"] for task in run_json("search-cluster", "tasks")["tasks"]}
+    assert names >= {
+        "capitals", "elements", "arithmetic", "arc_easy", "arc_challenge", "arc_easy_letter", "arc_challenge_letter",
+        "gsm8k", "math", "mmlu", "truthfulqa_mc1",
+    }  # fmt: skip
+    checks = {check["name"]: check for check in run_json("search-cluster", "doctor")["checks"]}
+    assert checks["cache server"]["ok"]
+    assert checks["torch"]["ok"]
