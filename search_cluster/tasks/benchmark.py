@@ -30,8 +30,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkSource:
-    """A `Source` over parts. What validation or test ask is dropped from the splits before them, so no question (by its
-    levelled text) is in two splits, whatever the publisher did.
+    """A `Source` over parts that never puts one question (by its levelled text) into two splits.
+
+    What test asks is dropped from validation, and what either asks from train; some publishers repeat questions.
     """
 
     parts: Mapping[str, Part]
