@@ -93,7 +93,7 @@ class Coordinator:
                 yield None
 
     def _fill(self) -> list[ExampleSearch]:
-        """Submit rounds until the evaluator is full, started examples first; the searches that turned out to be done."""
+        """Submit rounds until the evaluator is full, started examples first; returns the searches that were done."""
         done = []
         while (self._ready or self._waiting) and len(self._in_flight) < self._evaluator.max_in_flight:
             search = self._ready.popleft() if self._ready else self._start(self._waiting.popleft())

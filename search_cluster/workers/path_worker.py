@@ -11,6 +11,7 @@ from search_cluster.model.loading import LoadedModel, load_model
 from search_cluster.model.runtime import limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.verdict import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class PathWorker:
     def _evaluate_one(self, request: EvaluationRequest) -> EvaluationResult:
         limit_threads(self._num_threads)  # the setting belongs to the calling thread
         started_s = time.perf_counter()
+        outcome: Verdict | Failure
         try:
             outcome = evaluate_path(self._loaded, self._task, request.example, request.path)
         except SearchClusterError as error:

@@ -21,9 +21,20 @@ from search_cluster.workers.tally import Tally
 
 BATCHES_PER_WORKER = 2
 """In flight: one running, one waiting, which keeps a device busy while results travel."""
-MAX_WORKER_RESTARTS = 3
 MAX_ATTEMPTS = 3
 """How often one request may lose its worker before it counts as a failure."""
+MAX_LOSSES_IN_A_ROW = 12
+"""Batches lost without one result in between: then it is not the requests that kill the workers."""
+UNLIMITED_RESTARTS = -1
+"""Of an actor. What bounds restarts is that no request is sent more than `MAX_ATTEMPTS` times."""
+
+
+@dataclass(slots=True, eq=False)
+class _Queued:
+    """A request that waits, and how many workers it has killed."""
+
+    request: EvaluationRequest
+    num_attempts: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -31,23 +42,10 @@ class _Worker:
     """One actor and what is in flight on it; owned by the pool."""
 
     actor: Any
-    num_batches: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Queued:
-    """A request that waits, and how many workers it has lost."""
-
-    request: EvaluationRequest
-    num_attempts: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """Requests in flight on one worker."""
-
-    worker: _Worker
-    items: list[_Queued] = field(default_factory=list)
+    batches: dict[Any, list[_Queued]] = field(default_factory=dict)
+    """In flight, by result reference, in the order of sending: the actor runs the first, the others wait there."""
+    probe: Any = None
+    """Set while the actor restarts: the reference of a call that returns when it is up again. It gets no batch."""
 
 
 class RayPool:
@@ -77,15 +75,14 @@ class RayPool:
         actor_class = ray.remote(PathWorkerActor).options(
             num_cpus=spec.num_threads,
             num_gpus=num_gpus_per_worker,
-            max_restarts=MAX_WORKER_RESTARTS,
+            max_restarts=UNLIMITED_RESTARTS,
             enable_task_events=False,
         )
         self._tally = Tally(num_devices=num_workers)
         self._workers = [_Worker(actor_class.remote(spec)) for _ in range(num_workers)]
         self._requests_per_batch = requests_per_batch
         self._queue = deque[_Queued]()
-        self._batches: dict[Any, _Batch] = {}
-        self._failed: list[EvaluationResult] = []
+        self._losses_in_a_row = 0
         try:
             self.info = self._wait_until_ready(placement_timeout_s)
         except BaseException:
@@ -120,23 +117,20 @@ class RayPool:
 
     def _dispatch(self) -> None:
         """Send batches, the idlest worker first, until all are full or nothing waits."""
-        while self._queue and self._workers:
-            worker = min(self._workers, key=lambda candidate: candidate.num_batches)
-            if worker.num_batches >= BATCHES_PER_WORKER:
+        while self._queue:
+            ready = [worker for worker in self._workers if worker.probe is None]
+            worker = min(ready, key=lambda candidate: len(candidate.batches), default=None)
+            if worker is None or len(worker.batches) >= BATCHES_PER_WORKER:
                 return
-            batch = _Batch(worker, self._next_items())
-            worker.num_batches += 1
-            ref = worker.actor.evaluate.remote([item.request for item in batch.items])
-            self._batches[ref] = batch
+            items = self._next_items()
+            ref = worker.actor.evaluate.remote([item.request for item in items])
+            worker.batches[ref] = items
 
     def _next_items(self) -> list[_Queued]:
-        """An even share of the queue, at most a batch; a request that lost a worker goes alone."""
-        first = self._queue.popleft()
-        if first.num_attempts:
-            return [first]
-        items = [first]
+        """An even share of the queue, at most a batch; a request that may have killed a worker goes alone."""
+        items = [self._queue.popleft()]
         size = min(self._requests_per_batch, math.ceil((1 + len(self._queue)) / len(self._workers)))
-        while self._queue and len(items) < size and not self._queue[0].num_attempts:
+        while self._queue and len(items) < size and not (items[0].num_attempts or self._queue[0].num_attempts):
             items.append(self._queue.popleft())
         return items
 
@@ -144,51 +138,78 @@ class RayPool:
         """Results of the batches that are ready; waits for the first.
 
         Raises:
-            EvaluatorError: all workers are dead.
+            EvaluatorError: workers die one after another, or can't be built again.
         """
         results: list[EvaluationResult] = []
-        while not results and (self._batches or self._queue or self._failed):
-            results, self._failed = self._failed, []
-            if not results:
-                if not self._batches:
-                    raise EvaluatorError(
-                        f"all workers died, each after {MAX_WORKER_RESTARTS} restarts; nothing is lost: look at Ray's "
-                        "logs for the cause, then run the same command again"
-                    )
-                ready, _ = ray.wait(list(self._batches), num_returns=1, timeout=timeout_s)
-                if not ready:
-                    break
-                for ref in ready:
-                    results += self._take(ref)
+        while not results and (waiting := self._references()):
+            ready, _ = ray.wait(list(waiting), num_returns=1, timeout=timeout_s)
+            if not ready:
+                break
+            for ref in ready:
+                worker = waiting[ref]
+                if ref in worker.batches:
+                    results += self._take(worker, ref)
+                elif ref == worker.probe:
+                    self._revive(worker)
             self._dispatch()
         self._tally.add(results)
         return results
 
-    def _take(self, ref: Any) -> list[EvaluationResult]:
-        batch = self._batches.pop(ref)
-        batch.worker.num_batches -= 1
+    def _references(self) -> dict[Any, _Worker]:
+        """What can be waited for, and whose it is."""
+        waiting = {ref: worker for worker in self._workers for ref in worker.batches}
+        return waiting | {worker.probe: worker for worker in self._workers if worker.probe is not None}
+
+    def _take(self, worker: _Worker, ref: Any) -> list[EvaluationResult]:
+        """The results of a batch; of a worker that died, the failures of requests that are given up."""
         try:
             results: list[EvaluationResult] = ray.get(ref)
-        except ActorDiedError as error:
-            if batch.worker in self._workers:
-                self._workers.remove(batch.worker)
-            self._retry(batch, error)
-            return []
-        except ActorUnavailableError as error:
-            self._retry(batch, error)
-            return []
+        except (ActorUnavailableError, ActorDiedError) as error:
+            return self._requeue(worker, error)
+        del worker.batches[ref]
+        self._losses_in_a_row = 0
         return results
 
-    def _retry(self, batch: _Batch, error: Exception) -> None:
-        """Queue the requests of a lost batch again, in front; give up on those that lost too many workers."""
+    def _requeue(self, worker: _Worker, error: RayActorError) -> list[EvaluationResult]:
+        """Put all that was in flight on a dead worker back in front of the queue, and have the worker restarted.
+
+        Only the first batch was running, so only its requests may have killed the worker.
+        """
         self._tally.num_worker_restarts += 1
-        for item in reversed(batch.items):
+        self._losses_in_a_row += 1
+        if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW:
+            raise EvaluatorError(
+                f"workers died {self._losses_in_a_row} times without one result in between ({_first_line(error)}); "
+                "nothing found is lost: look at Ray's logs for the cause, then run the same command again"
+            ) from error
+        running, *behind = worker.batches.values()
+        worker.batches.clear()
+        worker.probe = worker.actor.info.options(max_task_retries=-1).remote()
+        for item in running:
             item.num_attempts += 1
-            if item.num_attempts < MAX_ATTEMPTS:
-                self._queue.appendleft(item)
-            else:
-                failure = Failure(kind="WorkerDied", message=_first_line(error))
-                self._failed.append(EvaluationResult(request_id=item.request.request_id, outcome=failure))
+        again = [item for item in running if item.num_attempts < MAX_ATTEMPTS]
+        self._queue.extendleft(reversed([*again, *(item for batch in behind for item in batch)]))
+        message = f"{MAX_ATTEMPTS} workers died of it: {_first_line(error)}"
+        return [
+            EvaluationResult(request_id=item.request.request_id, outcome=Failure(kind="WorkerDied", message=message))
+            for item in running
+            if item.num_attempts >= MAX_ATTEMPTS
+        ]
+
+    def _revive(self, worker: _Worker) -> None:
+        """Give a restarted worker work again.
+
+        Raises:
+            EvaluatorError: it can't be built again.
+        """
+        probe, worker.probe = worker.probe, None
+        try:
+            ray.get(probe)
+        except (RayActorError, RayTaskError) as error:
+            raise EvaluatorError(
+                f"a worker that died can't be built again ({_first_line(error)}); nothing found is lost: look at Ray's "
+                "logs for the cause, then run the same command again"
+            ) from error
 
     def stats(self) -> EvaluatorStats:
         """Counters since the pool was built."""
@@ -199,7 +220,6 @@ class RayPool:
         for worker in self._workers:
             ray.kill(worker.actor)
         self._workers.clear()
-        self._batches.clear()
         self._queue.clear()
         self._tally.stop()
 

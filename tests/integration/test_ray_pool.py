@@ -1,0 +1,119 @@
+"""The Ray pool under fire: killed workers, deadly requests, clusters that are too small."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import tiny
+
+from search_cluster.errors import EvaluatorError, ModelError
+from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, Failure
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.workers.path_worker import WorkerInfo, WorkerSpec, require_same_model
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+POISON_TASK = Path(__file__).parent / "data" / "poison_task.py"
+PATH = LayerPath.identity(6)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.save_tiny_model(folder)
+    return WorkerSpec(
+        model=str(folder),
+        dtype="auto",
+        device="cpu",
+        revision=None,
+        trust_remote_code=False,
+        task="capitals",
+        num_threads=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def examples() -> tuple[Example, ...]:
+    return get_task("capitals").load("train", None).examples
+
+
+def worker_processes() -> Iterator[psutil.Process]:
+    for process in psutil.process_iter(["cmdline"]):
+        if any("ray::PathWorkerActor" in part for part in process.info["cmdline"] or ()):
+            yield process
+
+
+def test_requests_of_a_killed_worker_are_sent_again(spec: WorkerSpec, examples: tuple[Example, ...]) -> None:
+    from search_cluster.workers.ray_pool import RayPool
+
+    with closing(RayPool(spec, num_workers=2, requests_per_batch=2)) as pool:
+        pool.submit([EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(80)])
+        results = {result.request_id: result for result in pool.collect()}
+        os.kill(next(worker_processes()).pid, signal.SIGKILL)
+        while len(results) < 80:
+            results |= {result.request_id: result for result in pool.collect()}
+        stats = pool.stats()
+    assert sorted(results) == list(range(80))
+    assert all(isinstance(result.outcome, Verdict) for result in results.values())
+    assert stats.num_worker_restarts >= 1
+
+
+def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
+    spec: WorkerSpec, examples: tuple[Example, ...]
+) -> None:
+    from search_cluster.workers.ray_pool import MAX_ATTEMPTS, RayPool
+
+    requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
+    requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
+    results: list[EvaluationResult] = []
+    with closing(RayPool(replace(spec, task=str(POISON_TASK)), num_workers=1, requests_per_batch=6)) as pool:
+        pool.submit(requests)
+        while len(results) < 6:
+            results += pool.collect()
+        stats = pool.stats()
+    outcomes = {result.request_id: result.outcome for result in results}
+    deadly = outcomes.pop(2)
+    assert isinstance(deadly, Failure)
+    assert deadly.kind == "WorkerDied"
+    assert all(isinstance(outcome, Verdict) for outcome in outcomes.values())
+    assert stats.num_worker_restarts == MAX_ATTEMPTS
+    assert (stats.num_evaluated, stats.num_failures) == (5, 1)
+
+
+def test_a_cluster_that_is_too_small_is_an_error_with_numbers(spec: WorkerSpec) -> None:
+    from search_cluster.workers.ray_pool import RayPool
+
+    with pytest.raises(EvaluatorError, match=r"0 of 1 workers were ready after 2 s; the cluster has .* CPU free"):
+        RayPool(replace(spec, num_threads=999), num_workers=1, placement_timeout_s=2)
+
+
+def test_the_error_of_building_a_worker_keeps_its_type(spec: WorkerSpec) -> None:
+    from search_cluster.workers.ray_pool import RayPool
+
+    with pytest.raises(ModelError, match="there is no such folder"):
+        RayPool(replace(spec, model="/no/such/folder"), num_workers=1)
+
+
+def test_workers_with_different_models_are_refused() -> None:
+    one = WorkerInfo(model_fingerprint="a", num_layers=6, dtype="float32", device="cpu")
+    with pytest.raises(EvaluatorError, match="fingerprints a, b; all must hold the same one"):
+        require_same_model([one, replace(one, model_fingerprint="b")])
+
+
+def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:
+    from search_cluster.workers.ray_session import connect_ray, disconnect_ray
+
+    disconnect_ray()
+    try:
+        with pytest.raises(EvaluatorError, match=r"no Ray cluster at '127\.0\.0\.1:9'"):
+            connect_ray("127.0.0.1:9", min_cpus=1)
+    finally:
+        connect_ray("local", min_cpus=4)
