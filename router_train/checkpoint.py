@@ -13,7 +13,7 @@ from platform import python_version
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from router_train.config import FitConfig
 from router_train.routers.base import Router
@@ -94,7 +94,7 @@ def save_weights(folder: Path, router: Router) -> str:
     """Writes ``router.safetensors`` atomically and returns its sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{WEIGHTS_NAME}.{os.getpid()}.tmp"
-    save_file(router.tensors(), unfinished)
+    unfinished.write_bytes(save(router.tensors()))
     unfinished.replace(folder / WEIGHTS_NAME)
     return _sha256(folder / WEIGHTS_NAME)
 

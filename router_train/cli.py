@@ -63,6 +63,10 @@ def fit(
     patience: Annotated[int, typer.Option(help="Epochs without a better validation loss.")] = _DEFAULTS.patience,
     bottleneck: Annotated[int, typer.Option(help="Width inside each layer's router.")] = _DEFAULTS.bottleneck,
     windows: Annotated[int, typer.Option(help="Mean-pooled windows per prompt.")] = _DEFAULTS.num_windows,
+    gamma: Annotated[float, typer.Option(help="Exponent of the focal loss; 0: cross-entropy.")] = _DEFAULTS.focal_gamma,
+    beta: Annotated[
+        float, typer.Option(help="Effective-number class weights; 0: none, for which few labels are a reason.")
+    ] = _DEFAULTS.effective_beta,
     keep: Annotated[
         str, typer.Option(help=f"Which examples teach: {KEEP_RIGHT}, {KEEP_CHANGED} or {KEEP_ALL}.")
     ] = _DEFAULTS.keep,
@@ -88,6 +92,8 @@ def fit(
             patience=patience,
             bottleneck=bottleneck,
             num_windows=windows,
+            focal_gamma=gamma,
+            effective_beta=beta,
             keep=keep,
             seed=seed,
         )

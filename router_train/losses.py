@@ -14,7 +14,8 @@ def effective_number_weights(class_counts: Sequence[int], beta: float) -> Tensor
 
     Class-balanced loss (Cui et al., arXiv 1901.05555, eq. 3), as Dr.LLM uses it with beta = 0.999. Mind the scale: the
     effective number saturates at ``1 / (1 - beta)`` = 1,000, so classes that all come thousands of times have nearly
-    equal weights, and rare decisions are then lifted by the focal term alone.
+    equal weights, and rare decisions are then lifted by the focal term alone; from a few dozen examples the weights are
+    far apart, and the router skips and repeats much more often than its labels do.
 
     Args:
         class_counts: how often each class occurs. Shape ``[C]``.

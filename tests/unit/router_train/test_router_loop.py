@@ -8,6 +8,7 @@ from router_train.config import FitConfig
 from router_train.curve import CurveWriter
 from router_train.features import Features
 from router_train.loop import EpochMetrics, TrainResult, train_routers
+from router_train.losses import effective_number_weights, focal_loss
 from search_cluster.errors import ConfigError
 
 NUM_LAYERS, NUM_WINDOWS, WIDTH = 4, 3, 12
@@ -76,6 +77,9 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     assert len(epochs) < 60
     assert result.best == min(epochs, key=lambda epoch: epoch.validation_loss)
     assert epochs[-1].epoch == result.best.epoch + 3
+    weights = effective_number_weights((1, 1, 1), FitConfig().effective_beta)
+    loss = focal_loss(result.routers(noise.windows_NLWD), noise.decisions_NL, weights, FitConfig().focal_gamma)
+    assert float(loss) == pytest.approx(result.best.validation_loss)
 
 
 def test_a_loss_that_is_not_finite_is_said() -> None:
