@@ -57,7 +57,7 @@ def decode_verdict(data: bytes) -> Verdict:
     if type(elements) is not list or len(elements) != NUM_ELEMENTS:
         raise VerdictDecodeError(f"{_shown(data)} is not an array of {NUM_ELEMENTS} elements; delete the key")
     schema, reward, margin, num_layer_tokens, output = elements
-    if type(schema) is not int or schema != VALUE_SCHEMA:
+    if schema != VALUE_SCHEMA:
         raise VerdictDecodeError(f"{_shown(data)} has schema {schema!r}; this program reads {VALUE_SCHEMA}")
     if (
         type(reward) not in (int, float)

@@ -190,6 +190,21 @@ class TestNoOrphans:
         with EmbeddedServer(tmp_path) as server:
             assert read(server, "key") == b"value"
 
+    def test_the_folder_stays_locked_until_the_server_itself_is_gone(self, tmp_path: Path) -> None:
+        with EmbeddedServer(tmp_path) as server:
+            process = process_of(server)
+            guard = process.parent()
+            assert guard is not None
+            process.suspend()
+            guard.kill()
+            wait_for(lambda: is_gone(guard))
+            with pytest.raises(CacheError, match="is in use"):
+                EmbeddedServer(tmp_path).__enter__()
+            process.resume()
+            wait_for(lambda: is_gone(process))
+            with EmbeddedServer(tmp_path) as other:
+                write(other, "key", "value")
+
     def test_ctrl_c_leaves_the_server_to_take_the_last_writes(self, tmp_path: Path) -> None:
         with running_parent(tmp_path) as (parent, process, private_dir):
             guard = process.parent()
