@@ -1,6 +1,7 @@
 """The built-in task ``arithmetic``: small sums, differences and products; the number is generated."""
 
 from collections.abc import Iterator
+from itertools import product
 
 from search_cluster.tasks.drafts import Draft
 from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number
@@ -8,45 +9,55 @@ from search_cluster.tasks.quiz import generated_source
 from search_cluster.tasks.simple import generate_task
 
 MAX_NUMBER_TOKENS = 16
-_MAX_TERM = 30
+_MAX_TERM = 20
 _MAX_FACTOR = 12
+_ROUND_TERMS = range(30, 100, 10)
+"""Sums of these with numbers from 1 to 9, such as 30 + 7."""
 
-_UNITS = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+_SUM = (
+    "Complete the equation: {a} + {b} =",
+    "Complete: {a} + {b} =",
+    "Finish this: {a} + {b} =",
+    "{a} plus {b} equals",
+    "Add {a} and {b}.",
 )
-_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_DIFFERENCE = (
+    "{a} minus {b} equals",
+    "Subtract {b} from {a}.",
+    "Finish this: {a} - {b} =",
+)
+_PRODUCT = (
+    "Multiply {a} by {b}.",
+    "Multiply {a} and {b}.",
+    "Multiply the numbers {a} and {b}.",
+    "What do you get if you multiply {a} by {b}?",
+    "The product of {a} and {b} is",
+)
 
 
-def in_words(number: int) -> str:
-    """A number from 0 to 99 in words: ``twenty-one``."""
-    if number < len(_UNITS):
-        return _UNITS[number]
-    tens, unit = divmod(number, 10)
-    return _TENS[tens] + (f"-{_UNITS[unit]}" if unit else "")
-
-
-def _ask(a: int, b: int, sign: str, word: str, result: int) -> Iterator[Draft]:
-    """One calculation in digits and in words; what it has in common with its mirror image decides the split."""
-    fact = f"{sign} {min(a, b)} {max(a, b)}"
-    for question in (f"What is {a} {sign} {b}?", f"What is {in_words(a)} {word} {in_words(b)}?"):
-        yield Draft(question=question, gold=str(result), fact=fact)
+def _ask(wordings: tuple[str, ...], name: str, a: int, b: int, result: int) -> Iterator[Draft]:
+    """One calculation in all wordings; what it has in common with its mirror image decides the split."""
+    fact = f"{name} {min(a, b)} {max(a, b)}"
+    for wording in wordings:
+        yield Draft(question=wording.format(a=a, b=b), gold=str(result), fact=fact)
 
 
 def _drafts() -> Iterator[Draft]:
-    for a in range(1, _MAX_TERM + 1):
-        for b in range(1, _MAX_TERM + 1):
-            yield from _ask(a, b, "+", "plus", a + b)
-            if a > b:
-                yield from _ask(a, b, "-", "minus", a - b)
-    for a in range(2, _MAX_FACTOR + 1):
-        for b in range(2, _MAX_FACTOR + 1):
-            yield from _ask(a, b, "*", "times", a * b)
+    terms = range(1, _MAX_TERM + 1)
+    for a, b in product(terms, repeat=2):
+        if min(a, b) < 10:
+            yield from _ask(_SUM, "sum", a, b, a + b)
+        if b < min(a, 10):
+            yield from _ask(_DIFFERENCE, "difference", a, b, a - b)
+    for tens, unit in product(_ROUND_TERMS, range(1, 10)):
+        yield from _ask(_SUM, "sum", tens, unit, tens + unit)
+    for a, b in product(range(1, _MAX_FACTOR + 1), repeat=2):
+        yield from _ask(_PRODUCT, "product", a, b, a * b)
 
 
 ARITHMETIC = generate_task(
     name="arithmetic",
-    description="sums, differences and products of small numbers, in digits and words (built in, generated)",
+    description="sums, differences and products of small numbers (built in, generated)",
     chat="{question}",
     source=generated_source(_drafts),
     grader=grade_number,
