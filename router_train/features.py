@@ -3,8 +3,6 @@
 Shapes: N examples, L layers, W windows, D model width.
 """
 
-# ruff: noqa: N803, N806, N815 - shape suffixes are upper case
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Shapes: N examples, L layers, C = 3 decisions.
 """
 
-# ruff: noqa: N803, N806 - shape suffixes are upper case
-
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The focal loss with effective-number class weights. Shapes: N examples, L layers, C = 3 decisions."""
 
-# ruff: noqa: N803, N806 - shape suffixes are upper case
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ Training (teacher forcing) and inference share this walk, so that a router sees 
 Shapes: T tokens, W windows, D model width.
 """
 
-# ruff: noqa: N803 - shape suffixes are upper case
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 

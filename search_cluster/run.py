@@ -196,6 +196,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
 
 
 def _context(task: Task, info: "WorkerInfo") -> VerdictContext:
+    from search_cluster.model.prompting import PROMPTING_VERSION
     from search_cluster.model.scoring import SCORING_VERSION
 
     return VerdictContext(
@@ -203,7 +204,10 @@ def _context(task: Task, info: "WorkerInfo") -> VerdictContext:
         model_fingerprint=info.model_fingerprint,
         task=task.name,
         task_version=task.version,
-        decoding=f"{task.kind.value};scoring={SCORING_VERSION};greedy;max_new_tokens={task.max_new_tokens}",
+        decoding=(
+            f"{task.kind.value};prompting={PROMPTING_VERSION};scoring={SCORING_VERSION};greedy;"
+            f"max_new_tokens={task.max_new_tokens};stop={task.stop_strings!r}"
+        ),
         tie_threshold=0.0,
         num_layers=info.num_layers,
     )

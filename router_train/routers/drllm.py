@@ -3,8 +3,6 @@
 The decisions depend on the prompt's states alone and hold for all tokens that are generated after it.
 """
 
-# ruff: noqa: N803 - shape suffixes are upper case
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 

@@ -5,8 +5,6 @@ Know nothing about prompts, labels and training.
 Shapes: N examples, L layers, W windows, D model width, C = 3 decisions.
 """
 
-# ruff: noqa: N803 - shape suffixes are upper case
-
 import torch
 from torch import Tensor, nn
 

@@ -3,7 +3,6 @@
 Equal to ``generate(do_sample=False)`` with a bare generation config; penalties and other processors that a model's own
 generation config asks for do not apply, so that an answer depends on the weights and the prompt alone.
 """
-# ruff: noqa: N806 - names of tensors end in their shape
 
 from collections.abc import Sequence
 

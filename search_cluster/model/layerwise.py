@@ -5,7 +5,6 @@ states of a prompt and to decide on the way which layer comes next.
 
 Shapes: B rows, T tokens, D width, V vocabulary, R rows that are read.
 """
-# ruff: noqa: N803, N806 - names of tensors end in their shape
 
 import torch
 from torch import Tensor

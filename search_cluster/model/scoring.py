@@ -2,7 +2,6 @@
 
 Shapes: B 1 row, C choices, T tokens, R rows that are read, V vocabulary.
 """
-# ruff: noqa: N803, N806 - names of tensors end in their shape
 
 import torch
 from torch import Tensor

@@ -1,5 +1,4 @@
 """The self-test of a freshly loaded model: can its layers be re-ordered without silent damage?"""
-# ruff: noqa: N803, N806 - names of tensors end in their shape
 
 import torch
 from torch import Tensor

@@ -1,6 +1,6 @@
 """How fast the search core is without a model: proposals + observations per second on one core.
 
-Compared in one run: the graph alone, and the whole coordinator over the scripted evaluator; memory per tree beside them.
+Compared in one run: the graph alone, and the coordinator over the scripted evaluator; memory per tree.
 Prints one JSON line.
 """
 
