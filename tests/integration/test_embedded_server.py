@@ -196,11 +196,13 @@ class TestNoOrphans:
             guard = process.parent()
             assert guard is not None
             process.suspend()
-            guard.kill()
-            wait_for(lambda: is_gone(guard))
-            with pytest.raises(CacheError, match="is in use"):
-                EmbeddedServer(tmp_path).__enter__()
-            process.resume()
+            try:
+                guard.kill()
+                wait_for(lambda: is_gone(guard))
+                with pytest.raises(CacheError, match="is in use"), EmbeddedServer(tmp_path):
+                    pass
+            finally:
+                process.resume()
             wait_for(lambda: is_gone(process))
             with EmbeddedServer(tmp_path) as other:
                 write(other, "key", "value")
