@@ -28,7 +28,7 @@ from search_cluster.evaluation.messages import EvaluatorStats
 from search_cluster.search.coordinator import Coordinator, SearchProgress
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import MalformedRow, Task
 from search_cluster.telemetry.progress import ProgressReporter
@@ -154,7 +154,7 @@ def _open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
         device=config.device,
         revision=config.revision,
         trust_remote_code=config.trust_remote_code,
-        task=config.task,
+        task=absolute_spec(config.task),
         num_threads=config.threads_per_worker,
     )
     if config.ray != RAY_NONE:
