@@ -53,7 +53,7 @@ _BEST_CAPTION = (
     "Share of right best paths that skip a layer, run it once or repeat it. Layers that are hardly ever skipped matter "
     "most for these questions."
 )
-_ROUTED_CAPTION = "The same for the paths that the router chooses on held-out questions."
+_ROUTED_CAPTION = "The same for the paths that the router chooses without the gold answer."
 
 
 def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
@@ -93,7 +93,7 @@ def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -
     return ReportFigure(
         title="Accuracy",
         caption="With 95 % intervals. The search knows the gold answer and may pick a lucky path, so its bar is a "
-        "bound, not something a router can promise; routers answer questions that no search has seen.",
+        "bound, not something a router can promise; a router chooses without the gold answer.",
         figure=figure,
     )
 
@@ -110,12 +110,11 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
             hovertemplate="%{x} layers: %{y:.1f} % of questions<extra></extra>",
         )
     depth = evaluations[0].layers_plain
-    figure.add_vline(x=depth, line_dash="dash", line_color=PLAIN, annotation_text="plain model")
     _lay_out(figure, "layers run for a question", "questions, %")
+    _mark_depth(figure, depth, [length for item in evaluations for length in item.layers_per_question or ()])
     return ReportFigure(
         title="Layers per question",
-        caption="How many layers the routed model runs for a held-out question. The plain model always runs "
-        f"{depth:g}.",
+        caption=f"How many layers the routed model runs for a question. The plain model always runs {depth:g}.",
         figure=figure,
     )
 
@@ -123,7 +122,7 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
 def _decisions(title: str, caption: str, shares: Sequence[tuple[float, float, float]]) -> ReportFigure:
     figure = go.Figure()
     for choice, (name, colour) in enumerate(
-        (("skipped", SKIP_COLOUR), ("run once", EXECUTE_COLOUR), ("repeated", REPEAT_COLOUR))
+        (("skipped", SKIP_COLOUR), ("once", EXECUTE_COLOUR), ("repeated", REPEAT_COLOUR))
     ):
         figure.add_bar(
             x=list(range(len(shares))),
@@ -147,8 +146,8 @@ def _best_lengths(summary: CorpusSummary) -> ReportFigure:
             hovertemplate="%{x} layers: %{y} examples<extra></extra>",
         )
     )
-    figure.add_vline(x=summary.num_layers, line_dash="dash", line_color=PLAIN, annotation_text="plain model")
     _lay_out(figure, "layers of the best path", "examples")
+    _mark_depth(figure, summary.num_layers, [length for length, _ in summary.best_lengths])
     return ReportFigure(
         title="Length of best paths",
         caption="Over the examples whose best path is right. Left of the dashed line the answer took fewer layers than "
@@ -177,6 +176,12 @@ def _evaluations(summary: CorpusSummary) -> ReportFigure:
 def _shares(counts: Sequence[tuple[int, int, int]] | None) -> list[tuple[float, float, float]]:
     totals = [(layer, max(1, sum(layer))) for layer in counts or ()]
     return [(layer[0] / total, layer[1] / total, layer[2] / total) for layer, total in totals]
+
+
+def _mark_depth(figure: Any, depth: float, lengths: Sequence[int]) -> None:
+    """Draw the plain model's depth, and leave room around it so that ticks fall on whole layers."""
+    figure.add_vline(x=depth, line_dash="dash", line_color=PLAIN, annotation_text="plain model")
+    figure.update_xaxes(range=[min(depth, *lengths) - 2.6, max(depth, *lengths) + 2.6])
 
 
 def _lay_out(figure: Any, x_title: str, y_title: str, height: int = 320) -> None:

@@ -29,10 +29,12 @@ PAGE = """<!doctype html>
 
 <section id="headline">
 <h2>Numbers</h2>
-<div class="scroll"><table>
-<thead><tr><th>what</th><th>questions</th><th>right</th><th>95 % interval</th><th>layers a question</th></tr></thead>
+<div class="scroll"><table class="headline">
+<thead><tr><th>what</th><th class="number">right</th><th class="number">95 % interval</th>
+<th class="number">layers a question</th></tr></thead>
 <tbody>{% for row in headline %}
-<tr><td>{{ row.what }}</td><td class="number">{{ row.n }}</td><td class="number">{{ row.accuracy }}</td>
+<tr><td>{{ row.what }}<br><span class="quiet">{{ row.n }} questions</span></td>
+<td class="number">{{ row.accuracy }}</td>
 <td class="number">{{ row.interval }}</td><td class="number">{{ row.layers }}</td></tr>{% endfor %}
 </tbody></table></div>
 </section>
@@ -58,13 +60,14 @@ PAGE = """<!doctype html>
 <section id="examples">
 <h2>Examples</h2>
 <p class="quiet">{{ examples_note }}</p>
-<div class="scroll"><table class="examples">
+<div class="scroll tall"><table class="examples">
 <thead><tr><th>question</th><th>right answer</th><th>plain model says</th><th>best path</th>
 <th>answer on it</th></tr></thead>
 <tbody>{% for row in examples %}
-<tr><td class="text">{{ row.question }}</td><td class="text">{{ row.gold }}</td>
-<td class="text {{ row.identity_class }}">{{ row.identity }}</td><td><code>{{ row.path }}</code><br>
-<span class="quiet">{{ row.layers }}</span></td><td class="text {{ row.output_class }}">{{ row.output }}</td></tr>
+<tr><td class="text">{{ row.question }}</td><td class="text" data-label="right answer">{{ row.gold }}</td>
+<td class="text {{ row.identity_class }}" data-label="plain model says">{{ row.identity }}</td>
+<td data-label="best path"><code>{{ row.path }}</code> <span class="quiet">{{ row.layers }}</span></td>
+<td class="text {{ row.output_class }}" data-label="answer on it">{{ row.output }}</td></tr>
 {% endfor %}</tbody></table></div>
 </section>
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search_cluster.corpus.files import write_text_whole
+from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.text import storable_text
 from search_cluster.telemetry.evaluations import RouterEvaluation, parse_evaluations, router_helps, router_sentence
@@ -67,7 +68,7 @@ def write_report(
         style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
         cards=headline_cards(summary, routers),
-        findings=_findings(summary, routers),
+        findings=_findings(summary, routers, provenance),
         headline=headline_rows(summary, routers),
         plots=[_plot(figure) for figure in report_figures(summary, routers)],
         search_rows=search_rows(summary, run),
@@ -80,7 +81,9 @@ def write_report(
     write_text_whole(out, storable_text(text))
 
 
-def _findings(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
+def _findings(
+    summary: CorpusSummary, routers: Sequence[RouterEvaluation], searched: Provenance
+) -> list[dict[str, str]]:
     found = (
         f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions rightly. For "
         f"{summary.found_accuracy:.1%} the search knows a path that does, the plain one included; for "
@@ -91,6 +94,9 @@ def _findings(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -> li
     findings = [{"text": found, "kind": ""}]
     for item in routers:
         findings.append({"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"})
+        if (item.task, item.split) == (searched.task, searched.split):
+            seen = f"The {item.split} split of {item.task} was searched: this is no test on unseen questions."
+            findings.append({"text": seen, "kind": "fails"})
     if not routers:
         findings.append({"text": "No router was evaluated, so nothing is known about unseen questions.", "kind": ""})
     return findings

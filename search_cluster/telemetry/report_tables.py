@@ -45,14 +45,16 @@ def headline_rows(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -
     found = (summary.found_accuracy, summary.found_low, summary.found_high)
     found_layers = f"{summary.mean_best_length:.1f}" if summary.best_lengths else ""
     rows = [
-        _accuracy_row("plain model, searched questions", summary.examples, identity, f"{summary.num_layers}"),
+        _accuracy_row("plain model on the searched questions", summary.examples, identity, f"{summary.num_layers}"),
         _accuracy_row("found by search, gold answer known", summary.examples, found, found_layers),
     ]
     for item in routers:
         where = f"{item.split} questions of {item.task}"
         plain = (item.accuracy_plain, item.accuracy_plain_low, item.accuracy_plain_high)
         routed = (item.accuracy_routed, item.accuracy_routed_low, item.accuracy_routed_high)
-        rows.append(_accuracy_row(f"plain model, {where}", item.n, plain, f"{item.layers_plain:g}"))
+        plain_row = _accuracy_row(f"plain model, {where}", item.n, plain, f"{item.layers_plain:g}")
+        if plain_row not in rows:  # routers are usually compared on the same questions
+            rows.append(plain_row)
         rows.append(_accuracy_row(f"router {item.router}, {where}", item.n, routed, f"{item.layers_routed:.1f}"))
     return rows
 
@@ -86,7 +88,7 @@ def _accuracy_row(what: str, n: int, accuracy: tuple[float, float, float], layer
         "what": what,
         "n": f"{n:,}",
         "accuracy": f"{value:.1%}",
-        "interval": f"{low:.1%} to {high:.1%}",
+        "interval": f"{100 * low:.1f} to {high:.1%}",
         "layers": layers,
     }
 

@@ -34,11 +34,14 @@ section {
 .card span { font-size: 0.85rem; color: var(--quiet); }
 .helps { border-left: 4px solid var(--good); padding-left: 12px; }
 .fails { border-left: 4px solid var(--bad); padding-left: 12px; }
-.scroll { overflow-x: auto; max-height: 34rem; }
+.scroll { overflow-x: auto; }
+.tall { max-height: 34rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 th, td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--quiet); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th.number { white-space: normal; vertical-align: bottom; }
+table.headline td:first-child { min-width: 7rem; }
 td.text { overflow-wrap: anywhere; white-space: pre-wrap; }
 table.examples { min-width: 760px; }
 table.examples thead th { position: sticky; top: 0; background: var(--panel); }
@@ -47,6 +50,8 @@ table.facts td:last-child { overflow-wrap: anywhere; }
 code { font: 0.85em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 .right { color: var(--good); }
 .wrong { color: var(--bad); }
+.right::after { content: " \\2713"; }
+.wrong::after { content: " \\2717"; }
 .plot text { fill: var(--ink) !important; }
 .plot .gridlayer path { stroke: var(--line) !important; }
 .plot .errorbar path { stroke: var(--ink) !important; }
@@ -57,5 +62,11 @@ code { font: 0.85em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono"
   section { padding: 14px 12px; }
   .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   h1 { font-size: 1.3rem; }
+  .number { white-space: normal; }
+  table.examples { min-width: 0; }
+  table.examples thead { display: none; }
+  table.examples tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--line); }
+  table.examples td { display: block; border: 0; padding: 2px 0; }
+  table.examples td[data-label]::before { content: attr(data-label) ": "; color: var(--quiet); }
 }
 """
