@@ -40,9 +40,9 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
             f"path {path} is for a model of {path.num_layers} layers; this model has {depth}: build the path with "
             f"num_layers={depth}"
         )
-    view = _shallow_copy(model)
+    view = shallow_copy(model)
     view.config = _path_config(model.config, path)
-    view.model = _shallow_copy(model.model)
+    view.model = shallow_copy(model.model)
     view.model.config = view.config
     view.model.layers = nn.ModuleList(
         _layer_at(model.model.layers[layer], position) for position, layer in enumerate(path.layers)
@@ -66,16 +66,16 @@ def _layer_at(layer: nn.Module, position: int) -> nn.Module:
             f"the forward of {type(layer).__name__} is wrapped (device maps and off-loading do that), which a shallow "
             "copy can't follow; load the whole model on one device"
         )
-    placed = _shallow_copy(layer)
+    placed = shallow_copy(layer)
     attention: nn.Module = layer.self_attn  # type: ignore[assignment]
-    placed.self_attn = _shallow_copy(attention)
+    placed.self_attn = shallow_copy(attention)
     for module in (placed, placed.self_attn):
         if hasattr(module, "layer_idx"):
             vars(module)["layer_idx"] = position
     return placed
 
 
-def _shallow_copy(module: ModuleT) -> ModuleT:
+def shallow_copy(module: ModuleT) -> ModuleT:
     """A module with the same parameters and children, whose registries can be changed without changing ``module``."""
     twin = copy.copy(module)
     for name, value in vars(module).items():

@@ -1,0 +1,74 @@
+"""Runs one layer of a frozen model on packed rows.
+
+Shapes: N rows of a call, D width, V vocabulary.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from search_cluster.model.anatomy import anatomy_of, layer_type_of
+from search_cluster.model.materialise import shallow_copy
+from search_cluster.model.packed_attention import KERNEL_NAME, SegmentGroup
+
+
+class LayerRunner:
+    """The layers of a model with the packed attention kernel; weights are shared, the model itself is not changed.
+
+    Raises:
+        UnsupportedFamilyError: the model's family has no anatomy entry.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._rotary_per_type = anatomy_of(model.config).rotary_per_layer_type
+        packed_config = copy.copy(model.config)
+        packed_config._attn_implementation_internal = KERNEL_NAME
+        self._layers = [_with_config(layer, packed_config) for layer in model.model.layers]
+        self.num_layers = len(self._layers)
+        self.device = model.device
+        self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
+        self._window: int | None = getattr(model.config, "sliding_window", None)
+        self._softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
+
+    def window(self, layer: int) -> int | None:
+        """How many positions a layer looks back, itself included; ``None``: all."""
+        return self._window if self._types[layer] == "sliding_attention" else None
+
+    def embed(self, tokens_N: Tensor) -> Tensor:
+        """Embeddings ``[N, D]``, scaled where the family does so."""
+        hidden_ND: Tensor = self._model.model.embed_tokens(tokens_N[None])[0]
+        return hidden_ND
+
+    def run(self, layer: int, hidden_ND: Tensor, positions_N: Tensor, groups: list[SegmentGroup]) -> Tensor:
+        """Outputs ``[N, D]`` of one layer; keys and values go to the states that the groups name."""
+        rotary = self._model.model.rotary_emb
+        positions_1N = positions_N[None]
+        type_arguments = (self._types[layer],) if self._rotary_per_type else ()
+        output_1ND: Tensor = self._layers[layer](
+            hidden_ND[None],
+            attention_mask=groups,
+            position_ids=positions_1N,
+            position_embeddings=rotary(hidden_ND[None], positions_1N, *type_arguments),
+            past_key_values=None,
+            use_cache=False,
+        )
+        return output_1ND[0]
+
+    def logits(self, hidden_ND: Tensor) -> Tensor:
+        """Logits ``[N, V]`` of final states: norm, head and soft-capping."""
+        logits_NV: Tensor = self._model.lm_head(self._model.model.norm(hidden_ND))
+        if self._softcap is not None:
+            logits_NV = torch.tanh(logits_NV / self._softcap) * self._softcap
+        return logits_NV
+
+
+def _with_config(layer: nn.Module, config: object) -> nn.Module:
+    """A copy of a layer whose attention reads another configuration."""
+    packed = shallow_copy(layer)
+    attention: nn.Module = layer.self_attn  # type: ignore[assignment]
+    packed.self_attn = shallow_copy(attention)
+    vars(packed.self_attn)["config"] = config
+    return packed

@@ -1,0 +1,113 @@
+"""Attention over packed rows: one call of a layer runs rows of many examples and paths without a pad between them.
+
+Everything in a decoder layer but attention treats rows one by one, so rows of any origin can stand in one sequence. For
+attention this module registers a kernel with transformers that splits the sequence into segments, each looking only at
+its own rows. It gets its plan in the place of the attention mask, so no layer code is touched and every family keeps its
+own projections, norms and rotary embeddings.
+
+Shapes: N rows of the call, S segments of a group, R rows a segment, K rows looked at, H query heads, G key-value heads,
+E head width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from search_cluster.model.path_trie import NodeState
+
+KERNEL_NAME = "packed_rows"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SegmentGroup:
+    """Segments with the same rows of the same example, one for each path prefix; side by side in the call."""
+
+    first_row: int
+    num_rows: int
+    """R, per segment."""
+    states: list[NodeState]
+    """Where each segment's keys and values go, if they are kept; S of them."""
+    mask_RK: Tensor
+    """What each new row may look at: rows held before, then the new ones."""
+    keep_keys: bool
+    """Whether later rows will look at these."""
+
+
+def attend(
+    module: nn.Module,
+    query_1HNE: Tensor,
+    key_1GNE: Tensor,
+    value_1GNE: Tensor,
+    attention_mask: list[SegmentGroup],
+    scaling: float,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Attention of each segment over its own rows; what transformers calls in the place of SDPA.
+
+    Args:
+        module: the attention module; unused.
+        query_1HNE: queries of all rows.
+        key_1GNE: keys of all rows.
+        value_1GNE: values of all rows.
+        attention_mask: the plan; groups cover all rows in order.
+        scaling: factor of the scores.
+        dropout: unused, models are frozen.
+        softcap: cap of the scores before the mask (Gemma 2), or none.
+
+    Returns:
+        The output ``[1, N, H, E]``, and no weights.
+    """
+    parts = []
+    for group in attention_mask:
+        num_segments, num_rows = len(group.states), group.num_rows
+        span = slice(group.first_row, group.first_row + num_segments * num_rows)
+        query_SHRE = _segments(query_1HNE[0, :, span], num_segments)
+        key_SGRE = _segments(key_1GNE[0, :, span], num_segments)
+        value_SGRE = _segments(value_1GNE[0, :, span], num_segments)
+        kept = [
+            state.append_keys(key_SGRE[segment], value_SGRE[segment])
+            for segment, state in enumerate(group.states)
+            if group.keep_keys
+        ]
+        if group.mask_RK.shape[1] == num_rows:
+            out_SHRE = _attention(query_SHRE, key_SGRE, value_SGRE, group.mask_RK, scaling, softcap)
+        else:
+            out_SHRE = torch.cat(
+                [
+                    _attention(query_SHRE[i : i + 1], keys[None], values[None], group.mask_RK, scaling, softcap)
+                    for i, (keys, values) in enumerate(kept)
+                ]
+            )
+        num_heads, head_width = out_SHRE.shape[1], out_SHRE.shape[3]
+        parts.append(out_SHRE.transpose(1, 2).reshape(num_segments * num_rows, num_heads, head_width))
+    return torch.cat(parts)[None], None
+
+
+def _segments(part_HNE: Tensor, num_segments: int) -> Tensor:
+    """``[H, S * R, E]`` as ``[S, H, R, E]``."""
+    heads, rows, width = part_HNE.shape
+    return part_HNE.reshape(heads, num_segments, rows // num_segments, width).transpose(0, 1)
+
+
+def _attention(
+    query_SHRE: Tensor, key_SGKE: Tensor, value_SGKE: Tensor, mask_RK: Tensor, scaling: float, softcap: float | None
+) -> Tensor:
+    """Plain attention with grouped key-value heads, ``[S, H, R, E]``."""
+    repeats = query_SHRE.shape[1] // key_SGKE.shape[1]
+    if repeats > 1:
+        key_SGKE = key_SGKE.repeat_interleave(repeats, dim=1)
+        value_SGKE = value_SGKE.repeat_interleave(repeats, dim=1)
+    if softcap is None:
+        return scaled_dot_product_attention(query_SHRE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling)
+    scores_SHRK = torch.tanh(query_SHRE @ key_SGKE.transpose(2, 3) * scaling / softcap) * softcap
+    scores_SHRK = scores_SHRK.masked_fill(~mask_RK, torch.finfo(scores_SHRK.dtype).min)
+    weights_SHRK = scores_SHRK.softmax(dim=-1, dtype=torch.float32).to(query_SHRE.dtype)
+    return weights_SHRK @ value_SGKE
+
+
+AttentionInterface.register(KERNEL_NAME, attend)

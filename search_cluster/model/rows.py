@@ -1,0 +1,85 @@
+"""The tokens of one example as a tree of rows: the context, then choices, drafts and generated tokens branching off it.
+
+A row is one token at one place. Rows that begin alike are the same rows, so a tree holds every continuation of an
+example once. A row sees its ancestors and itself, which is all that causal attention is. Rows are only ever added.
+
+Shapes: R rows that ask, K rows that are looked at.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+INITIAL_CAPACITY = 64
+
+
+class RowTree:
+    """Rows of one example; row ``i`` of the context is row ``i`` here.
+
+    Args:
+        context_ids: tokens that all continuations share, at least one.
+    """
+
+    def __init__(self, context_ids: Sequence[int]) -> None:
+        self.num_context = len(context_ids)
+        self.tokens: list[int] = []
+        self.positions: list[int] = []
+        self._children: list[dict[int, int]] = []
+        self._sees_KK = torch.zeros(0, 0, dtype=torch.bool)
+        self._reserve(len(context_ids) + INITIAL_CAPACITY)
+        row = -1
+        for token in context_ids:
+            row = self.add(row, token)
+
+    @property
+    def last_context_row(self) -> int:
+        """Where every continuation branches off."""
+        return self.num_context - 1
+
+    def add(self, parent: int, token: int) -> int:
+        """The row of ``token`` after row ``parent`` (-1: none), a new one if there is none yet."""
+        if parent >= 0 and token in self._children[parent]:
+            return self._children[parent][token]
+        row = len(self.tokens)
+        self._reserve(row + 1)
+        self.tokens.append(token)
+        self.positions.append(0 if parent < 0 else self.positions[parent] + 1)
+        self._children.append({})
+        if parent >= 0:
+            self._children[parent][token] = row
+            self._sees_KK[row] = self._sees_KK[parent]
+        self._sees_KK[row, row] = True
+        return row
+
+    def add_chain(self, parent: int, tokens: Iterable[int]) -> list[int]:
+        """The rows of tokens that follow each other after ``parent``."""
+        rows = []
+        for token in tokens:
+            parent = self.add(parent, token)
+            rows.append(parent)
+        return rows
+
+    def child(self, parent: int, token: int) -> int | None:
+        """The row of ``token`` after ``parent``, if there is one."""
+        return self._children[parent].get(token)
+
+    def children(self, parent: int) -> list[int]:
+        """The rows that follow ``parent``, oldest first."""
+        return list(self._children[parent].values())
+
+    def visible(self, asking_R: Tensor, looked_at_K: Tensor, window: int | None) -> Tensor:
+        """Which rows see which, ``[R, K]`` bool: ancestors and self, the last ``window`` positions if there is one."""
+        visible_RK = self._sees_KK[asking_R][:, looked_at_K]
+        if window is not None:
+            positions = torch.tensor(self.positions)
+            distance_RK = positions[asking_R][:, None] - positions[looked_at_K][None, :]
+            visible_RK &= distance_RK < window
+        return visible_RK
+
+    def _reserve(self, num_rows: int) -> None:
+        capacity = len(self._sees_KK)
+        if num_rows > capacity:
+            larger_KK = torch.zeros(2 * num_rows, 2 * num_rows, dtype=torch.bool)
+            larger_KK[:capacity, :capacity] = self._sees_KK
+            self._sees_KK = larger_KK
