@@ -42,6 +42,8 @@ class RouterEvaluation:
     routed_decisions: tuple[tuple[int, int, int], ...] | None = None
     """Per layer, how many questions skip, execute, repeat it. Shape [num_layers, 3]."""
     layers_per_question: tuple[int, ...] | None = None
+    layer_token_share_with_routing: float | None = None
+    """(layer, token) work of the routed answers, the choice of the path included, over that of the plain ones."""
     helps: bool | None = None
     """The evaluation's own judgement, if it gave one."""
 
@@ -94,7 +96,8 @@ def router_sentence(evaluation: RouterEvaluation) -> str:
         changed = f" It fixes {evaluation.num_fixed} answers and breaks {evaluation.num_broken}."
     tested = "" if evaluation.p_value is None else f" (p = {evaluation.p_value:.2g})"
     verb = "helps" if helps else "does not help"
-    return f"The router {evaluation.router} {verb}: {numbers}{tested}.{changed} {_reason(evaluation, helps)}"
+    reason = f"{_reason(evaluation, helps)}{_cost(evaluation)}"
+    return f"The router {evaluation.router} {verb}: {numbers}{tested}.{changed} {reason}"
 
 
 def _reason(evaluation: RouterEvaluation, helps: bool) -> str:
@@ -107,3 +110,10 @@ def _reason(evaluation: RouterEvaluation, helps: bool) -> str:
     if gain < 0:
         return "It loses accuracy." if saved <= 0 else "The layers that it saves cost accuracy."
     return "It runs no fewer layers, and its gain in accuracy may be chance."
+
+
+def _cost(evaluation: RouterEvaluation) -> str:
+    share = evaluation.layer_token_share_with_routing
+    if share is None:
+        return ""
+    return f" The prompt pass in which it chooses included, it does {share:.0%} of the plain model's layer work."

@@ -1,0 +1,67 @@
+"""A bar on a terminal, lines elsewhere."""
+
+import io
+
+from search_cluster.telemetry.progress import ProgressReporter
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_every_few_seconds_and_a_last_one():
+    clock, stream = _Clock(), io.StringIO()
+    with ProgressReporter(10, "searching t", stream, clock=clock, interval_s=5) as reporter:
+        for second in range(13):
+            clock.now_s = 1000.0 + second
+            reporter.update(second // 2, 3 * second, second, 1)
+    assert stream.getvalue().splitlines() == [
+        "searching t: 2/10 examples, 15 paths (5 cached, 1 failed), 3.0 paths/s, about 20 s left",
+        "searching t: 5/10 examples, 30 paths (10 cached, 1 failed), 3.0 paths/s, about 10 s left",
+        "searching t: 6/10 examples, 36 paths (12 cached, 1 failed), 3.0 paths/s, about 8 s left",
+    ]
+
+
+def test_examples_of_an_earlier_run_do_not_make_it_look_faster():
+    clock, stream = _Clock(), io.StringIO()
+    with ProgressReporter(200, "s", stream, clock=clock) as reporter:
+        reporter.update(100, 0, 0, 0)
+        clock.now_s += 60
+        reporter.update(110, 50, 0, 0)
+    assert stream.getvalue().splitlines()[0].endswith("about 9 min left")
+
+
+def test_an_error_in_the_block_still_leaves_a_last_line_and_passes():
+    stream = io.StringIO()
+    try:
+        with ProgressReporter(10, "s", stream, clock=_Clock()) as reporter:
+            reporter.update(1, 2, 0, 0)
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert stream.getvalue() == "s: 1/10 examples, 2 paths (0 cached, 0 failed)\n"
+    else:
+        raise AssertionError("the interrupt was swallowed")
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "140")
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    stream = _Terminal()
+    with ProgressReporter(10, "searching t", stream, clock=_Clock()) as reporter:
+        reporter.update(10, 30, 4, 0)
+    text = stream.getvalue()
+    assert "\x1b[" in text
+    assert "10/10" in text
+    assert "30 paths (4 cached, 0 failed)" in text
+    assert "examples," not in text

@@ -1,0 +1,188 @@
+"""The report as a browser sees it."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from search_cluster.telemetry.report import write_report
+from search_cluster.telemetry.style import STYLE
+
+HOSTILE = "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{ 7*7 }} ${1} ' \" &amp; \x00 <!--"
+
+EXTERNAL = {"src", "href", "action", "srcset", "data"}
+
+
+class _Page(HTMLParser):
+    """Collects tags, scripts and the text outside of scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._open.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "script":
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+        elif not self._open or self._open[-1] != "style":
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+def _parsed(out: Path) -> _Page:
+    page = _Page()
+    page.feed(out.read_text(encoding="utf-8"))
+    page.close()
+    return page
+
+
+def _plots(page: _Page) -> list[dict]:
+    return [json.loads(text) for attributes, text in page.scripts if "data-plot" in attributes]
+
+
+@pytest.fixture
+def written(tmp_path, records, corpus_of, evaluation):
+    """Writes a report and parses it."""
+
+    def write(*, records=records, run=None, evaluations=()) -> _Page:
+        out = tmp_path / "report.html"
+        write_report(tmp_path / "my run", out, corpus=corpus_of(records), run=run or {}, evaluations=evaluations)
+        return _parsed(out)
+
+    return write
+
+
+def test_everything_is_in_the_page(written, evaluation):
+    routed = evaluation(
+        routed_decisions=[[0, 100, 0], [50, 50, 0], [75, 25, 0], [0, 90, 10]],
+        layers_per_question=[3] * 75 + [4] * 25,
+        num_fixed=4,
+        num_broken=2,
+    )
+    run = {"paths_evaluated": 1234, "cache_hits": 56, "device_seconds": 7.89, "paths_per_device_hour": 98765.4}
+    page = written(run=run, evaluations=[routed])
+    for expected in (
+        "Layer paths of tiny on t",
+        "Run my run: 5 questions of the train split",
+        "The router drllm helps: on 100 test questions of t",
+        "It fixes 4 answers and breaks 2.",
+        "paths evaluated on a device 1,234",
+        "answered by the cache 56",
+        "paths per device-hour 98,765.4",
+        "budget: 2, improved: 2, failed: 1",
+        "fixed by a skip",
+        "0-1,3",
+        "none is right",
+        "no verdict",
+        "right by luck",
+        "corpus digest " + "d" * 64,
+    ):
+        assert expected in page.words, expected
+    for title in (
+        "Accuracy",
+        "Layers per question",
+        "Best paths per depth",
+        "Router drllm per depth",
+        "Length of best paths",
+        "Effort per example",
+    ):
+        assert title in page.words, title
+    plots = _plots(page)
+    assert len(plots) == 6
+    assert plots[0]["data"][0]["x"] == [pytest.approx(value) for value in (62, 60, 60, 40)]
+    assert plots[1]["data"][0]["y"] == [75, 25]
+    assert [trace["y"][1] for trace in plots[2]["data"]] == [pytest.approx(100 / 3)] * 3
+    assert [trace["y"][3] for trace in plots[3]["data"]] == [0, 90, 10]
+    assert plots[4]["data"][0]["x"] == [3, 5]
+    assert plots[5]["data"][0]["y"] == [1, 1, 3]
+
+
+def test_a_router_that_does_not_help_is_called_that(written, evaluation):
+    page = written(evaluations=[evaluation(accuracy_routed=0.5)])
+    assert "The router drllm does not help" in page.words
+    assert ("class", "fails") in page.attributes
+    assert ("class", "helps") not in page.attributes
+
+
+def test_a_router_scored_on_searched_questions_is_called_that(written, evaluation):
+    assert "this is no test on unseen questions" in written(evaluations=[evaluation(split="train")]).words
+    assert "this is no test on unseen questions" not in written(evaluations=[evaluation()]).words
+
+
+def test_without_a_router_and_without_records(written):
+    assert "No router was evaluated" in written().words
+    page = written(records=[])
+    assert "0 of 0 questions" in page.words
+    assert len(_plots(page)) == 1
+
+
+def test_hostile_texts_stay_texts(written, record, evaluation):
+    plain = written(evaluations=[evaluation()])
+    hostile = written(
+        records=[
+            record(HOSTILE, identity=0.0, best=(0, 1, 3), output=HOSTILE, stop_reason=HOSTILE),
+            record(HOSTILE + "2", identity=1.0, best=None, output="\ud800"),
+        ],
+        evaluations=[
+            evaluation(
+                router=HOSTILE,
+                split=HOSTILE,
+                task=HOSTILE,
+                routed_decisions=[[1, 1, 1]] * 4,
+                layers_per_question=[4] * 100,
+            )
+        ],
+    )
+    assert "img" not in hostile.tags
+    assert not any(name.startswith("on") for name, _ in hostile.attributes)
+    ours = [text for attributes, text in hostile.scripts if "data-plot" not in attributes]
+    assert ours == [text for attributes, text in plain.scripts if "data-plot" not in attributes]
+    assert len(_plots(hostile)) == 6
+    assert "alert(1)" in hostile.words
+    assert "{{ 7*7 }}" in hostile.words
+
+
+def test_nothing_is_fetched(written, evaluation):
+    page = written(evaluations=[evaluation(layers_per_question=[4] * 100)])
+    assert not [(name, value) for name, value in page.attributes if name in EXTERNAL]
+    assert "link" not in page.tags
+    policy = next(value for name, value in page.attributes if name == "content" and "default-src" in (value or ""))
+    assert "default-src 'none'" in policy
+    assert "connect-src" not in policy
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+
+
+def test_at_most_fifty_examples_and_those_that_were_fixed_first(written, record):
+    many = [record(f"right anyway {number}", identity=1.0, best=(0, 1, 2, 3)) for number in range(60)]
+    page = written(records=[*many, record("the fixed one", identity=0.0, best=(0, 1, 3))])
+    assert "50 of 61 questions" in page.words
+    assert page.words.count("right anyway") == 49
+    assert page.words.index("the fixed one") < page.words.index("right anyway")
+
+
+def test_a_long_question_is_cut(written, record):
+    page = written(records=[record("x" * 5000, identity=1.0, best=None)])
+    assert "x" * 600 + " ..." in page.words
+    assert "x" * 601 not in page.words

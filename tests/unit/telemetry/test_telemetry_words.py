@@ -1,0 +1,84 @@
+"""What is said about a router, in words and in the terminal table."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search_cluster.errors import InvalidValueError
+from search_cluster.telemetry.evaluations import parse_evaluations, router_helps, router_sentence
+from search_cluster.telemetry.summary import summarise
+from search_cluster.telemetry.table import next_commands, print_summary
+
+
+@pytest.mark.parametrize(
+    ("changes", "helps", "words"),
+    [
+        ({}, True, "It saves 0.8 layers a question."),
+        ({"accuracy_routed": 0.6, "layers_routed": 4.0}, False, "It chooses the plain path nearly always"),
+        ({"accuracy_routed": 0.55}, False, "The layers that it saves cost accuracy."),
+        ({"accuracy_routed": 0.55, "layers_routed": 4.5}, False, "It loses accuracy."),
+        ({"layers_routed": 4.5}, False, "its gain in accuracy may be chance."),
+        ({"layers_routed": 4.5, "p_value": 0.01}, True, "It costs layers and gains accuracy."),
+        ({"layers_routed": 4.5, "p_value": None}, False, "may be chance"),
+        ({"helps": False}, False, "does not help"),
+        ({"num_fixed": 7, "num_broken": 5}, True, "It fixes 7 answers and breaks 5."),
+        ({"layer_token_share_with_routing": 1.8}, True, "it does 180% of the plain model's layer work"),
+    ],
+)
+def test_the_sentence_says_whether_the_router_helps(evaluation, changes, helps, words):
+    (parsed,) = parse_evaluations([evaluation(**changes)])
+    sentence = router_sentence(parsed)
+    assert router_helps(parsed) is helps
+    assert words in sentence
+    assert ("does not help" in sentence) is not helps
+
+
+def test_keys_of_later_versions_are_ignored(evaluation):
+    (parsed,) = parse_evaluations([evaluation(something_new=[1, 2])])
+    assert parsed.router == "drllm"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"n": "many"}, "evaluation 0: n: Input should be a valid integer"),
+        ({"accuracy_routed": float("nan")}, "accuracy_routed: Input should be a finite number"),
+    ],
+)
+def test_a_wrong_value_is_named(evaluation, changes, text):
+    with pytest.raises(InvalidValueError, match=text):
+        parse_evaluations([evaluation(**changes)])
+
+
+def test_a_missing_key_is_named(evaluation):
+    broken = evaluation()
+    del broken["layers_routed"]
+    with pytest.raises(
+        InvalidValueError, match=r"layers_routed: Field required; pass the JSON of router-train evaluate"
+    ):
+        parse_evaluations([evaluation(), broken])
+
+
+def test_the_terminal_summary(records, evaluation):
+    out = io.StringIO()
+    console = Console(file=out, width=110)
+    commands = next_commands(Path("runs/x"), Path("runs/x"))
+    print_summary(
+        console,
+        {"paths_evaluated": 7, "cache_hits": 3, "paths_per_device_hour": 12345.6},
+        summarise(records),
+        [evaluation(router="[red]odd[/red]", accuracy_routed=0.5)],
+        commands,
+    )
+    text = out.getvalue()
+    for expected in ("40.0%", "60.0%", "3.7 of 4", "12,346", "4.0 -> 3.2", "router [red]odd[/red]", "does not help"):
+        assert expected in text, expected
+    assert "router-train fit --corpus runs/x --router drllm --out runs/x/router" in text
+
+
+def test_with_a_router_the_next_command_uses_it():
+    assert next_commands(Path("r"), Path("r"), Path("r/router"))[-1].startswith(
+        "router-train generate --router r/router"
+    )
