@@ -159,6 +159,7 @@ def test_hostile_texts_stay_texts(written, record, evaluation):
     ours = [text for attributes, text in hostile.scripts if "data-plot" not in attributes]
     assert ours == [text for attributes, text in plain.scripts if "data-plot" not in attributes]
     assert len(_plots(hostile)) == 6
+    assert not [text for attributes, text in hostile.scripts if "data-plot" in attributes and "<" in text]
     assert "alert(1)" in hostile.words
     assert "{{ 7*7 }}" in hostile.words
 
