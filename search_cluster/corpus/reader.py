@@ -1,4 +1,4 @@
-"""Reading a corpus, finished or not. Needs nothing but pyarrow."""
+"""Reading a corpus, finished or not. Takes no model, no server and no cluster."""
 
 from dataclasses import dataclass
 from pathlib import Path

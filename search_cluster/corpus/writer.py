@@ -4,7 +4,6 @@ One process writes a folder at a time (a lock file says so). A shard is visible 
 a process is killed at leaves a readable prefix.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +13,12 @@ from types import TracebackType
 from search_cluster.corpus.card import render_card
 from search_cluster.corpus.digest import combined_digest, record_digest
 from search_cluster.corpus.files import TEMPORARY_PATTERN, write_text_whole
+from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance, Shard, require_same_provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.shards import DATA_FOLDER, describe_shard, read_shard, shard_path, shard_paths, write_shard
-from search_cluster.errors import CorpusError, InvalidValueError
+from search_cluster.errors import InvalidValueError
 
-LOCK_NAME = ".writer.lock"
 CARD_NAME = "README.md"
 
 
@@ -64,7 +63,7 @@ class CorpusWriter:
         self._pending: dict[str, ExampleRecord] = {}
         self._oldest_pending_s = 0.0
         self._next_shard = 0
-        self._lock: int | None = _lock_folder(folder)
+        self._lock: int | None = locked_folder(folder)
         try:
             self._remove_leftovers()
             self._take_over_shards()
@@ -76,11 +75,6 @@ class CorpusWriter:
     def written_ids(self) -> frozenset[str]:
         """Ids of the examples that lie in shards on disk."""
         return frozenset(self._digests)
-
-    @property
-    def num_examples(self) -> int:
-        """Distinct examples added so far, those on disk before included."""
-        return len(self._digests) + len(self._pending)
 
     def add(self, record: ExampleRecord) -> None:
         """Take one record; writes a shard when enough wait. A record whose id was added before is ignored.
@@ -183,20 +177,3 @@ class CorpusWriter:
                     f"example {record.example.example_id} has paths of a model of {item.path.num_layers} layers; this "
                     f"corpus is of one of {self._provenance.num_layers}"
                 )
-
-
-def _lock_folder(folder: Path) -> int:
-    """An exclusive lock that ends with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise CorpusError(f"can't write to {folder}: {error}; name a folder that you may write to") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise CorpusError(
-            f"another process writes the corpus {folder}; wait for it or stop it, then run the same command again"
-        ) from error
-    return descriptor

@@ -1,32 +1,25 @@
-"""The plots of the report.
-
-Their texts have no colour of their own: the page colours them for light and dark.
-"""
+"""The plots of the report."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import plotly.graph_objects as go
 
+from search_cluster.telemetry.chart import (
+    EXECUTE_COLOUR,
+    FOUND,
+    PLAIN,
+    REPEAT_COLOUR,
+    ROUTED,
+    ROUTER_COLOURS,
+    SKIP_COLOUR,
+    ReportFigure,
+    lay_out,
+    mark_depth,
+)
 from search_cluster.telemetry.evaluations import RouterEvaluation
 from search_cluster.telemetry.summary import CorpusSummary
-
-PLAIN, FOUND, ROUTED = "#8b95a5", "#c58a1b", "#3f7fdb"
-SKIP_COLOUR, EXECUTE_COLOUR, REPEAT_COLOUR = "#e0913a", "#7f8ea3", "#2f9e8f"
-ROUTER_COLOURS = (ROUTED, "#8a63d2", "#2f9e8f", "#d1556b")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportFigure:
-    """One plot with the words around it."""
-
-    title: str
-    caption: str
-    figure: Any
-    """A plotly figure."""
 
 
 def report_figures(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -> tuple[ReportFigure, ...]:
@@ -88,7 +81,7 @@ def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -
             hovertemplate="%{x:.1f} %<extra></extra>",
         )
     )
-    _lay_out(figure, "right answers, %", "", height=90 + 62 * len(bars))
+    lay_out(figure, "right answers, %", "", height=90 + 62 * len(bars))
     figure.update_xaxes(range=[0, 100])
     return ReportFigure(
         title="Accuracy",
@@ -110,8 +103,8 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
             hovertemplate="%{x} layers: %{y:.1f} % of questions<extra></extra>",
         )
     depth = evaluations[0].layers_plain
-    _lay_out(figure, "layers run for a question", "questions, %")
-    _mark_depth(figure, depth, [length for item in evaluations for length in item.layers_per_question or ()])
+    lay_out(figure, "layers run for a question", "questions, %")
+    mark_depth(figure, depth, [length for item in evaluations for length in item.layers_per_question or ()])
     return ReportFigure(
         title="Layers per question",
         caption=f"How many layers the routed model runs for a question. The plain model always runs {depth:g}.",
@@ -131,7 +124,7 @@ def _decisions(title: str, caption: str, shares: Sequence[tuple[float, float, fl
             marker_color=colour,
             hovertemplate=f"layer %{{x}}: %{{y:.1f}} % {name}<extra></extra>",
         )
-    _lay_out(figure, "layer", "share, %")
+    lay_out(figure, "layer", "share, %")
     figure.update_layout(barmode="stack", bargap=0.08)
     figure.update_yaxes(range=[0, 100])
     return ReportFigure(title=title, caption=caption, figure=figure)
@@ -146,8 +139,8 @@ def _best_lengths(summary: CorpusSummary) -> ReportFigure:
             hovertemplate="%{x} layers: %{y} examples<extra></extra>",
         )
     )
-    _lay_out(figure, "layers of the best path", "examples")
-    _mark_depth(figure, summary.num_layers, [length for length, _ in summary.best_lengths])
+    lay_out(figure, "layers of the best path", "examples")
+    mark_depth(figure, summary.num_layers, [length for length, _ in summary.best_lengths])
     return ReportFigure(
         title="Length of best paths",
         caption="Over the examples whose best path is right. Left of the dashed line the answer took fewer layers than "
@@ -165,7 +158,7 @@ def _evaluations(summary: CorpusSummary) -> ReportFigure:
             hovertemplate="%{x} paths: %{y} examples<extra></extra>",
         )
     )
-    _lay_out(figure, "paths tried for an example", "examples")
+    lay_out(figure, "paths tried for an example", "examples")
     return ReportFigure(
         title="Effort per example",
         caption="How many paths the search tried before it stopped, the plain path included.",
@@ -176,24 +169,3 @@ def _evaluations(summary: CorpusSummary) -> ReportFigure:
 def _shares(counts: Sequence[tuple[int, int, int]] | None) -> list[tuple[float, float, float]]:
     totals = [(layer, max(1, sum(layer))) for layer in counts or ()]
     return [(layer[0] / total, layer[1] / total, layer[2] / total) for layer, total in totals]
-
-
-def _mark_depth(figure: Any, depth: float, lengths: Sequence[int]) -> None:
-    """Draw the plain model's depth, and leave room around it so that ticks fall on whole layers."""
-    figure.add_vline(x=depth, line_dash="dash", line_color=PLAIN, annotation_text="plain model")
-    figure.update_xaxes(range=[min(depth, *lengths) - 2.6, max(depth, *lengths) + 2.6])
-
-
-def _lay_out(figure: Any, x_title: str, y_title: str, height: int = 320) -> None:
-    figure.update_layout(
-        template="none",
-        height=height,
-        autosize=True,
-        margin={"l": 10, "r": 16, "t": 30, "b": 10},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "inherit", "size": 13},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
-    )
-    figure.update_xaxes(title=x_title, automargin=True, zeroline=False, fixedrange=True)
-    figure.update_yaxes(title=y_title, automargin=True, zeroline=False, fixedrange=True)

@@ -12,8 +12,9 @@ from search_cluster.corpus.files import write_text_whole
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.text import storable_text
+from search_cluster.telemetry.chart import ReportFigure
 from search_cluster.telemetry.evaluations import RouterEvaluation, parse_evaluations, router_helps, router_sentence
-from search_cluster.telemetry.figures import ReportFigure, report_figures
+from search_cluster.telemetry.figures import report_figures
 from search_cluster.telemetry.page import PAGE
 from search_cluster.telemetry.report_tables import (
     MAX_EXAMPLES,

@@ -1,0 +1,44 @@
+"""What all plots of the report share.
+
+Their texts have no colour of their own: the page colours them for light and dark.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PLAIN, FOUND, ROUTED = "#8b95a5", "#c58a1b", "#3f7fdb"
+SKIP_COLOUR, EXECUTE_COLOUR, REPEAT_COLOUR = "#e0913a", "#7f8ea3", "#2f9e8f"
+ROUTER_COLOURS = (ROUTED, "#8a63d2", "#2f9e8f", "#d1556b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFigure:
+    """One plot with the words around it."""
+
+    title: str
+    caption: str
+    figure: Any
+    """A plotly figure."""
+
+
+def mark_depth(figure: Any, depth: float, lengths: Sequence[int]) -> None:
+    """Draw the plain model's depth, and leave room around it so that ticks fall on whole layers."""
+    figure.add_vline(x=depth, line_dash="dash", line_color=PLAIN, annotation_text="plain model")
+    figure.update_xaxes(range=[min(depth, *lengths) - 2.6, max(depth, *lengths) + 2.6])
+
+
+def lay_out(figure: Any, x_title: str, y_title: str, height: int = 320) -> None:
+    """Give a figure its axes, its height in pixels and a transparent ground; zooming by touch is off."""
+    figure.update_layout(
+        template="none",
+        height=height,
+        autosize=True,
+        margin={"l": 10, "r": 16, "t": 30, "b": 10},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "inherit", "size": 13},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+    )
+    figure.update_xaxes(title=x_title, automargin=True, zeroline=False, fixedrange=True)
+    figure.update_yaxes(title=y_title, automargin=True, zeroline=False, fixedrange=True)
