@@ -25,12 +25,14 @@ MAX_DRAFT_ROWS = 24
 class RowReading:
     """What was read off one row's logits."""
 
-    log_probs: Mapping[int, float]
-    """Log-probabilities of the tokens that were asked for, in nats."""
-    best_token: int
-    gap: float
-    """Logit of the best token minus that of the second best."""
     finite: bool
+    """Whether all logits are."""
+    log_probs: Mapping[int, float] | None = None
+    """Log-probabilities of the tokens that were asked for, in nats; if any were."""
+    best_token: int = -1
+    """The most likely token, the first of equals; if no token was asked for."""
+    gap: float = 0.0
+    """Its logit minus the second best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,7 @@ class ChoiceAnswer:
     def take(self, readings: Mapping[int, RowReading]) -> Answered:
         """The choice with the best mean log-probability per token, the first of equals."""
         _require_finite([readings[row] for choice in self._choices for row, _ in choice])
-        scores = [
-            sum(readings[row].log_probs[token] for row, token in choice) / len(choice) for choice in self._choices
-        ]
+        scores = [sum(_log_prob(readings[row], token) for row, token in choice) / len(choice) for choice in self._choices]
         ordered = sorted(scores, reverse=True)
         return Answered(
             output=self._example.choices[scores.index(ordered[0])],
@@ -166,6 +166,11 @@ class GeneratedAnswer:
             num_tokens=len(self._generated),
             gap=self._gap,
         )
+
+
+def _log_prob(reading: RowReading, token: int) -> float:
+    assert reading.log_probs is not None, "the row was read without asking for tokens"
+    return reading.log_probs[token]
 
 
 def _draft_of(tokenizer: PreTrainedTokenizerBase, gold: str, max_tokens: int) -> list[int]:

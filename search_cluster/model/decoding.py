@@ -45,7 +45,7 @@ def decode_greedily(
         require_finite(logits_V)
         token = int(logits_V.argmax())
         generated.append(token)
-        if token in ends or _stop_position(answer_text(tokenizer, generated), stop_strings) is not None:
+        if token in ends or has_stop(answer_text(tokenizer, generated), stop_strings):
             break
         input_ids_BT = torch.tensor([[token]], device=causal_lm.device)
     return tuple(generated)
@@ -69,6 +69,11 @@ def require_finite(logits: torch.Tensor) -> None:
             f"{num_bad} of {logits.numel()} logits are NaN or infinite; this path has no verdict: try another path, or "
             "a dtype with a wider range (bfloat16, float32)"
         )
+
+
+def has_stop(text: str, stop_strings: Sequence[str]) -> bool:
+    """Whether the text holds a stop string, which ends it."""
+    return _stop_position(text, stop_strings) is not None
 
 
 def _stop_position(text: str, stop_strings: Sequence[str]) -> int | None:

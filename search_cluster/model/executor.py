@@ -10,18 +10,19 @@ second best, most likely token against the next) and is below the tie threshold,
 materialised model instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from search_cluster.errors import ModelError, SearchClusterError
-from search_cluster.model.answers import Answer, ChoiceAnswer, GeneratedAnswer, RowReading
+from search_cluster.errors import ModelError, NonFiniteLogitsError, SearchClusterError
+from search_cluster.model.answers import Answer, Answered, ChoiceAnswer, GeneratedAnswer, RowReading
 from search_cluster.model.decoding import eos_ids
 from search_cluster.model.layer_runner import LayerRunner
 from search_cluster.model.loading import LoadedModel
 from search_cluster.model.path_runner import PathRunner, WorkCounters
-from search_cluster.model.path_trie import ExampleTrie, StateStore, TrieNode
+from search_cluster.model.path_trie import ExampleTrie, NodeState, StateStore, TrieNode
 from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.model.rows import RowTree
 from search_cluster.model.scoring import evaluate_path
@@ -49,10 +50,9 @@ class _Job:
     trie: ExampleTrie
     nodes: list[TrieNode]
     answer: Answer
-    wanted: list[int] = field(default_factory=list)
-    """Rows that the path must run next, ancestors first."""
-    readings: list[int] = field(default_factory=list)
-    """Rows among them whose logits are asked for."""
+    asked: dict[int, list[int]] = field(default_factory=dict)
+    """Rows whose logits are read next, and the tokens whose log-probabilities are."""
+    answered: Answered | None = None
 
 
 class PathExecutor:
@@ -86,6 +86,8 @@ class PathExecutor:
         self.tie_threshold = TIE_THRESHOLDS[loaded.dtype] if tie_threshold is None else tie_threshold
         self.num_tie_rechecks = 0
         self._tries: dict[str, tuple[ExampleTrie, EncodedExample]] = {}
+        self._keep_keys = task.kind is AnswerKind.GENERATE
+        self._bytes_per_row = self._layers.bytes_per_row(keep_keys=self._keep_keys)
         self._ends = eos_ids(loaded.model.generation_config, loaded.tokenizer)
 
     @property
@@ -96,7 +98,7 @@ class PathExecutor:
     @torch.inference_mode()
     def evaluate(self, requests: Sequence[tuple[Example, LayerPath]]) -> list[Outcome]:
         """One outcome per request, in the same order. The order and the company of requests change no verdict."""
-        outcomes: list[Outcome | None] = [None] * len(requests)
+        outcomes: dict[int, Outcome] = {}
         jobs: list[_Job] = []
         for index, (example, path) in enumerate(requests):
             try:
@@ -106,7 +108,7 @@ class PathExecutor:
         for chunk in self._chunks(jobs):
             self._run_chunk(chunk, outcomes)
         self._forget_empty_tries()
-        return [outcome if outcome is not None else ModelError("no outcome") for outcome in outcomes]
+        return [outcomes[index] for index in range(len(requests))]
 
     def _job(self, index: int, example: Example, path: LayerPath) -> _Job:
         if path.num_layers != self._layers.num_layers:
@@ -122,3 +124,127 @@ class PathExecutor:
         else:
             answer = GeneratedAnswer(example, self._task, self._loaded.tokenizer, self._ends, trie.rows)
         return _Job(index, example, path, trie, trie.nodes_of(path.layers), answer)
+
+    def _chunks(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
+        """Jobs that run together: as many as the state budget has room for, an example's side by side."""
+        order = {job.example.example_id: position for position, job in reversed(list(enumerate(jobs)))}
+        chunk: list[_Job] = []
+        counted: set[TrieNode] = set()
+        num_bytes = 0
+        for job in sorted(jobs, key=lambda job: order[job.example.example_id]):
+            new = [node for node in job.nodes if node not in counted]
+            job_bytes = len(new) * self._bytes_per_row * (job.trie.rows.num_context + len(job.answer.wanted_rows()))
+            if chunk and num_bytes + job_bytes > self.store.max_bytes:
+                yield chunk
+                chunk, counted, num_bytes = [], set(), 0
+            chunk.append(job)
+            counted.update(new)
+            num_bytes += job_bytes
+        if chunk:
+            yield chunk
+
+    def _run_chunk(self, jobs: list[_Job], outcomes: dict[int, Outcome]) -> None:
+        """Run rows and read logits until every job is answered, then grade."""
+        running = jobs
+        try:
+            while running:
+                self._runner.bring_up_to_date(self._wants(running), keep_keys=self._keep_keys)
+                readings = self._read(running)
+                still_running = []
+                for job in running:
+                    try:
+                        job.answered = job.answer.take(readings[job.index])
+                    except NonFiniteLogitsError as error:
+                        outcomes[job.index] = error
+                        continue
+                    if job.answered is None:
+                        still_running.append(job)
+                running = still_running
+        finally:
+            self._runner.release()
+        for job in jobs:
+            if job.answered is not None:
+                outcomes[job.index] = self._graded(job, job.answered)
+
+    def _wants(self, jobs: list[_Job]) -> dict[TrieNode, list[int]]:
+        """Which rows every node on the jobs' paths must hold."""
+        wants: dict[TrieNode, set[int]] = {}
+        for job in jobs:
+            rows = set(job.answer.wanted_rows())
+            if not job.asked:
+                rows.update(range(job.trie.rows.num_context))
+            job.asked = job.answer.read_rows()
+            for node in job.nodes if self._keep_keys else _from_last_held(job.nodes, rows):
+                wants.setdefault(node, set()).update(rows)
+        return {node: sorted(rows) for node, rows in wants.items()}
+
+    def _read(self, jobs: list[_Job]) -> dict[int, dict[int, RowReading]]:
+        """Logits of all rows that the jobs ask for, a bounded number at a time."""
+        asked = [(job, row, tokens) for job in jobs for row, tokens in job.asked.items()]
+        readings: dict[int, dict[int, RowReading]] = {job.index: {} for job in jobs}
+        for first in range(0, len(asked), HEAD_ROWS):
+            part = asked[first : first + HEAD_ROWS]
+            hidden_RD = torch.cat([_state_of(job).hidden([row]) for job, row, _ in part])
+            logits_RV = self._layers.logits(hidden_RD).float()
+            for (job, row, _), reading in zip(part, read_logits(logits_RV, [tokens for *_, tokens in part]), strict=True):
+                readings[job.index][row] = reading
+        self.counters.head_rows += len(asked)
+        return readings
+
+    def _graded(self, job: _Job, answered: Answered) -> Outcome:
+        """The verdict; the materialised model's where a gap is too small for batched arithmetic."""
+        try:
+            if answered.gap < self.tie_threshold:
+                self.num_tie_rechecks += 1
+                return evaluate_path(self._loaded, self._task, job.example, job.path)
+            num_tokens = job.trie.rows.num_context + answered.num_tokens
+            return Verdict(
+                reward=self._task.grade(job.example, answered.output),
+                margin=answered.margin,
+                output=answered.output,
+                num_layer_tokens=len(job.path) * num_tokens,
+            )
+        except Exception as error:  # a grader's failure is this request's, not the batch's
+            return error
+
+    def _forget_empty_tries(self) -> None:
+        """Let go of examples of which no state is left."""
+        self._tries = {key: known for key, known in self._tries.items() if known[0].root.children}
+
+
+def _from_last_held(nodes: list[TrieNode], rows: set[int]) -> list[TrieNode]:
+    """The nodes from the deepest one that holds all rows (so that it stays) to the path's end."""
+    for depth in range(len(nodes) - 1, -1, -1):
+        state = nodes[depth].state
+        if state is not None and all(state.has(row) for row in rows):
+            return nodes[depth:]
+    return nodes
+
+
+def _state_of(job: _Job) -> NodeState:
+    state = job.nodes[-1].state
+    assert state is not None, "a job's last node was wanted"
+    return state
+
+
+def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowReading]:
+    """What `RowReading` says, for rows of float32 logits.
+
+    Args:
+        logits_RV: logits.
+        asked: per row the tokens whose log-probabilities are wanted; none: the most likely token is.
+    """
+    finite = torch.isfinite(logits_RV).all(dim=-1).tolist()
+    if any(asked):
+        rows = [row for row, tokens in enumerate(asked) for _ in tokens]
+        tokens = [token for row_tokens in asked for token in row_tokens]
+        log_probs = (logits_RV[rows, tokens] - logits_RV.logsumexp(dim=-1)[rows]).tolist()
+        found: list[dict[int, float]] = [{} for _ in asked]
+        for row, token, log_prob in zip(rows, tokens, log_probs, strict=True):
+            found[row][token] = log_prob
+        return [RowReading(finite=ok, log_probs=values) for ok, values in zip(finite, found, strict=True)]
+    top = logits_RV.topk(2, dim=-1)
+    best, gaps = logits_RV.argmax(dim=-1).tolist(), (top.values[:, 0] - top.values[:, 1]).tolist()
+    return [
+        RowReading(finite=ok, best_token=token, gap=gap) for ok, token, gap in zip(finite, best, gaps, strict=True)
+    ]

@@ -37,6 +37,13 @@ class LayerRunner:
         """How many positions a layer looks back, itself included; ``None``: all."""
         return self._window if self._types[layer] == "sliding_attention" else None
 
+    def bytes_per_row(self, *, keep_keys: bool) -> int:
+        """Memory of one row's state after one layer, keys and values included if they are kept."""
+        config, weight = self._model.config, self._model.model.embed_tokens.weight
+        head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        width = config.hidden_size + (2 * config.num_key_value_heads * head_width if keep_keys else 0)
+        return int(width * weight.element_size())
+
     def embed(self, tokens_N: Tensor) -> Tensor:
         """Embeddings ``[N, D]``, scaled where the family does so."""
         hidden_ND: Tensor = self._model.model.embed_tokens(tokens_N[None])[0]
