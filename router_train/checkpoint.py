@@ -114,7 +114,9 @@ def read_meta(folder: Path) -> RouterMeta:
     """
     path = folder / META_NAME
     if not path.is_file():
-        raise ConfigError(f"{folder} holds no {META_NAME}; train a router first: router-train fit --out {folder}")
+        raise ConfigError(
+            f"{folder} holds no {META_NAME}; train a router first: router-train fit --corpus RUN --out {folder}"
+        )
     try:
         meta = _META.validate_json(path.read_bytes())
     except ValidationError as error:

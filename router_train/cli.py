@@ -51,7 +51,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 @app.command(
-    epilog="Example: router-train fit --corpus runs/demo/corpus --router drllm --out runs/demo/router-drllm --epochs 25"
+    epilog="Example: router-train fit --corpus runs/demo --router drllm --out runs/demo/routers/drllm --epochs 25"
 )
 def fit(
     corpus: Annotated[Path, typer.Option(help="Folder of a finished corpus.")],
@@ -103,7 +103,8 @@ def fit(
         run_fit(corpus, out, config, choice, task_spec=task, force=force, json_output=json_output)
 
 
-@app.command(epilog="Example: router-train evaluate --router runs/demo/router-drllm --task capitals --limit 200 --json")
+@app.command(epilog="Example: router-train evaluate --router runs/demo/routers/drllm --task capitals --limit 200 "
+    "--out runs/demo/evaluations/drllm.json --json")
 def evaluate(
     router: RouterFolder,
     task: Annotated[str, typer.Option(help="A task name (see search-cluster tasks), a .py or a .toml file.")],
@@ -132,7 +133,7 @@ def evaluate(
 
 
 @app.command(
-    epilog='Example: router-train generate --router runs/demo/router-drllm --prompt "What is the capital of Peru?"'
+    epilog='Example: router-train generate --router runs/demo/routers/drllm --prompt "What is the capital of Peru?"'
 )
 def generate(
     router: RouterFolder,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from router_train.checkpoint import RouterMeta, load_router, read_meta
@@ -69,7 +70,7 @@ def run_fit(
     if outcome.already_finished:
         _say(f"{out} already holds this {meta.kind} router (same corpus, model and settings); --force trains it again")
     else:
-        _say(_fit_text(meta, out))
+        _say(_fit_text(meta, out, task_spec or meta.inputs.task))
     if json_output:
         _print_json(
             {
@@ -161,16 +162,24 @@ def report_json(report: EvaluationReport) -> dict[str, Any]:
     return {**values.pop("comparison"), **values, "helps_rule": HELPS_RULE}
 
 
-def _fit_text(meta: RouterMeta, out: Path) -> str:
+def _fit_text(meta: RouterMeta, out: Path, task_spec: str) -> str:
     skips, executes, repeats = meta.class_counts
     lines = [
         f"{meta.kind} router saved in {out}",
         f"labels: {meta.num_train} train, {meta.num_validation} validation; {skips} skips, {executes} executes, "
         f"{repeats} repeats",
         *(f"{name}: {value:.4g}" for name, value in meta.metrics.items()),
-        f"next: router-train evaluate --router {out} --task {meta.inputs.task} --split test --limit 200",
+        f"next: router-train evaluate --router {quote(str(out))} --task {quote(task_spec)} --split test --limit 200"
+        f"{_reported(out)}",
     ]
     return "\n".join(lines)
+
+
+def _reported(out: Path) -> str:
+    """The flag that puts an evaluation where the run's report looks, for a router that lies in its run folder."""
+    if out.parent.name != "routers":
+        return ""
+    return f" --out {quote(str(out.parent.parent / 'evaluations' / f'{out.name}.json'))}"
 
 
 def _evaluation_text(result: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 HELPS_RULE = (
-    "at least the plain accuracy with fewer layers, or a higher accuracy at any length with an exact McNemar p below "
-    f"{SIGNIFICANCE:g}"
+    "at least the plain accuracy, if that is above zero, with fewer layers, or a higher accuracy at any length with an "
+    f"exact McNemar p below {SIGNIFICANCE:g}"
 )
 """When a router counts as a help."""
 
@@ -155,4 +155,5 @@ def decision_counts(predictions: Sequence[Prediction], num_layers: int) -> tuple
 def helps(comparison: PairedComparison, layers_plain: float, layers_routed: float) -> bool:
     """Whether the router is a help by `HELPS_RULE`."""
     gain = comparison.accuracy_routed - comparison.accuracy_plain
-    return (gain >= 0 and layers_routed < layers_plain) or (gain > 0 and comparison.p_value < SIGNIFICANCE)
+    saves = comparison.accuracy_plain > 0 and gain >= 0 and layers_routed < layers_plain
+    return saves or (gain > 0 and comparison.p_value < SIGNIFICANCE)

@@ -19,7 +19,7 @@ from router_train.labels import LabelSet, read_labels
 from router_train.routers.base import FitInputs
 from router_train.routers.registry import get_kind
 from search_cluster.corpus.reader import Corpus, read_corpus
-from search_cluster.errors import ConfigError, ModelError
+from search_cluster.errors import ConfigError, ModelError, TaskError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.task import Task
@@ -52,6 +52,7 @@ def fit(
 
     Raises:
         ConfigError: ``out`` holds a router of other inputs, or the task changed since the search.
+        TaskError: the corpus's task is not found.
         CorpusError: the corpus is unfinished, damaged, or too small.
         ModelError: the model is not the one that the corpus was searched with.
     """
@@ -97,7 +98,13 @@ def fit(
 
 def _corpus_task(corpus: Corpus, task_spec: str | None) -> Task:
     provenance = corpus.manifest.provenance
-    task = get_task(task_spec or provenance.task)
+    try:
+        task = get_task(task_spec or provenance.task)
+    except TaskError as error:
+        raise error if task_spec else TaskError(
+            f"the corpus was searched with task {provenance.task!r}, which is not built in; pass the .py or .toml file "
+            "that the search was given: --task FILE"
+        ) from error
     if (task.name, task.version) != (provenance.task, provenance.task_version):
         raise ConfigError(
             f"the corpus was searched with task {provenance.task} version {provenance.task_version}; the task found is "

@@ -242,6 +242,56 @@ def doctor(json_output: JsonOption = False) -> None:
                     print(f"        {'':<14} -> {check['advice']}")
 
 
+bench = typer.Typer(help="Measure on this machine; speeds are stated as ratios of one run.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.command(epilog="Example: search-cluster bench engine --task arc_easy --num-examples 24 --num-paths 60 --json")
+def engine(
+    model: Annotated[str, typer.Option(help="demo, a hub id, a folder or a .gguf file.")] = DEFAULTS.model,
+    task: Annotated[str, typer.Option(help="A task; its test split is used.")] = DEFAULTS.task,
+    num_examples: Annotated[int, typer.Option(min=1, help="Questions.")] = 24,
+    num_paths: Annotated[int, typer.Option(min=1, help="Paths of one real search; each runs on each question.")] = 60,
+    num_verdicts: Annotated[int, typer.Option(min=1, help="Verdicts compared with the materialised model's.")] = 240,
+    sample: Annotated[int, typer.Option(min=1, help="Pairs on which the slow ways are timed.")] = 96,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs per call of the engine.")] = 256,
+    state_bytes: Annotated[int, typer.Option(min=1, help="What the engine may keep of path prefixes.")] = 2**32,
+    seed: Annotated[int, typer.Option(help="Of questions, paths and samples.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = DEFAULTS.device,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = DEFAULTS.dtype,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Local benchmark files.", show_default="LPS_DATA_DIR, else the hub")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Compare the engine with evaluating one path at a time, and one path for all questions at a time."""
+    with _one_line_errors():
+        from search_cluster.engine_bench import EngineBenchConfig, bench_engine
+
+        result = bench_engine(
+            EngineBenchConfig(
+                model=model,
+                task=task,
+                data_dir=data_dir,
+                num_examples=num_examples,
+                num_paths=num_paths,
+                num_verdicts=num_verdicts,
+                sample=sample,
+                batch=batch,
+                state_bytes=state_bytes,
+                seed=seed,
+                device=device,
+                dtype=dtype,
+            ),
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        if json_output:
+            _print_json(result)
+        else:
+            for key, value in result.items():
+                print(f"{key}: {value}")
+
+
 def _print_run(run: Path) -> None:
     from search_cluster.inspection import print_run
 

@@ -14,6 +14,10 @@ from search_cluster.errors import ConfigError
 RAY_LOCAL = "local"
 RAY_NONE = "none"
 RAY_AUTO = "auto"
+AT_LEAST_ONE = (
+    "limit", "budget", "leaves_per_round", "workers", "threads_per_worker", "requests_per_batch", "state_bytes",
+)  # fmt: skip
+EXECUTORS = ("engine", "materialised")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +66,24 @@ class SearchConfig:
     """Evaluators, one device each; ``None``: one per GPU, else one per CPU core up to 8."""
     threads_per_worker: int = 1
     """CPU threads of one worker's arithmetic. Other values may change the last bits of a result."""
-    requests_per_batch: int = 4
-    """Paths sent to a worker together, at most."""
+    requests_per_batch: int = 16
+    """Paths sent to a worker together, at most. Larger batches share more work; GPUs want hundreds."""
+    executor: str = "engine"
+    """``engine``, or ``materialised``: one path at a time on the reference model, slow and exact."""
+    state_bytes: int | None = None
+    """What one worker may keep of path prefixes; ``None``: half of a GPU's free memory, on the CPU up to 1 GiB."""
     placement_timeout_s: float = 600.0
     """How long to wait for all workers to be placed and to load the model, in seconds."""
     examples_per_shard: int = 64
     """Examples per Parquet file of the corpus."""
 
     def __post_init__(self) -> None:
-        for name in ("limit", "budget", "leaves_per_round", "workers", "threads_per_worker", "requests_per_batch"):
+        for name in AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it is at least 1")
+        if self.executor not in EXECUTORS:
+            raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
         if self.examples_per_shard < 1 or self.placement_timeout_s <= 0:
             raise ConfigError(
                 f"examples_per_shard is {self.examples_per_shard} and placement_timeout_s {self.placement_timeout_s}; "

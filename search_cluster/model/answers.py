@@ -94,7 +94,9 @@ class ChoiceAnswer:
     def take(self, readings: Mapping[int, RowReading]) -> Answered:
         """The choice with the best mean log-probability per token, the first of equals."""
         _require_finite([readings[row] for choice in self._choices for row, _ in choice])
-        scores = [sum(_log_prob(readings[row], token) for row, token in choice) / len(choice) for choice in self._choices]
+        scores = [
+            sum(_log_prob(readings[row], token) for row, token in choice) / len(choice) for choice in self._choices
+        ]
         ordered = sorted(scores, reverse=True)
         return Answered(
             output=self._example.choices[scores.index(ordered[0])],

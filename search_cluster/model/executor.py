@@ -48,8 +48,9 @@ class _Job:
     example: Example
     path: LayerPath
     trie: ExampleTrie
-    nodes: list[TrieNode]
     answer: Answer
+    nodes: list[TrieNode] = field(default_factory=list)
+    """Of its path's prefixes, while its chunk runs."""
     asked: dict[int, list[int]] = field(default_factory=dict)
     """Rows whose logits are read next, and the tokens whose log-probabilities are."""
     answered: Answered | None = None
@@ -123,7 +124,7 @@ class PathExecutor:
             answer = ChoiceAnswer(example, encoded, trie.rows)
         else:
             answer = GeneratedAnswer(example, self._task, self._loaded.tokenizer, self._ends, trie.rows)
-        return _Job(index, example, path, trie, trie.nodes_of(path.layers), answer)
+        return _Job(index, example, path, trie, answer)
 
     def _chunks(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
         """Jobs that run together: as many as the state budget has room for, an example's side by side."""
@@ -132,7 +133,7 @@ class PathExecutor:
         counted: set[TrieNode] = set()
         num_bytes = 0
         for job in sorted(jobs, key=lambda job: order[job.example.example_id]):
-            new = [node for node in job.nodes if node not in counted]
+            new = [node for node in job.trie.nodes_of(job.path.layers) if node not in counted]
             job_bytes = len(new) * self._bytes_per_row * (job.trie.rows.num_context + len(job.answer.wanted_rows()))
             if chunk and num_bytes + job_bytes > self.store.max_bytes:
                 yield chunk
@@ -145,6 +146,8 @@ class PathExecutor:
 
     def _run_chunk(self, jobs: list[_Job], outcomes: dict[int, Outcome]) -> None:
         """Run rows and read logits until every job is answered, then grade."""
+        for job in jobs:  # not before: evictions of an earlier chunk may have taken nodes out of the trie
+            job.nodes = job.trie.nodes_of(job.path.layers)
         running = jobs
         try:
             while running:
@@ -186,7 +189,9 @@ class PathExecutor:
             part = asked[first : first + HEAD_ROWS]
             hidden_RD = torch.cat([_state_of(job).hidden([row]) for job, row, _ in part])
             logits_RV = self._layers.logits(hidden_RD).float()
-            for (job, row, _), reading in zip(part, read_logits(logits_RV, [tokens for *_, tokens in part]), strict=True):
+            for (job, row, _), reading in zip(
+                part, read_logits(logits_RV, [tokens for *_, tokens in part]), strict=True
+            ):
                 readings[job.index][row] = reading
         self.counters.head_rows += len(asked)
         return readings
@@ -245,6 +250,4 @@ def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowRe
         return [RowReading(finite=ok, log_probs=values) for ok, values in zip(finite, found, strict=True)]
     top = logits_RV.topk(2, dim=-1)
     best, gaps = logits_RV.argmax(dim=-1).tolist(), (top.values[:, 0] - top.values[:, 1]).tolist()
-    return [
-        RowReading(finite=ok, best_token=token, gap=gap) for ok, token, gap in zip(finite, best, gaps, strict=True)
-    ]
+    return [RowReading(finite=ok, best_token=token, gap=gap) for ok, token, gap in zip(finite, best, gaps, strict=True)]

@@ -2,8 +2,8 @@
 
 Everything in a decoder layer but attention treats rows one by one, so rows of any origin can stand in one sequence. For
 attention this module registers a kernel with transformers that splits the sequence into segments, each looking only at
-its own rows. It gets its plan in the place of the attention mask, so no layer code is touched and every family keeps its
-own projections, norms and rotary embeddings.
+its own rows. It gets its plan in the place of the attention mask, so no layer code is touched and every family keeps
+its own projections, norms and rotary embeddings.
 
 Shapes: N rows of the call, S segments of a group, R rows a segment, K rows looked at, H query heads, G key-value heads,
 E head width.

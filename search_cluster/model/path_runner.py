@@ -1,8 +1,8 @@
 """The scheduler: brings the states of many path prefixes up to date, layer by layer, each piece of work once.
 
-A *want* says: this node must hold these rows. All wants of a batch whose parents are done and that run the same layer go
-through that layer in one call, whatever example, path or position they belong to. The lowest such layer goes first, so
-that paths in the model's order read each layer's weights once; repeats and re-ordered paths need no other rule.
+A *want* says: this node must hold these rows. All wants of a batch whose parents are done and that run the same layer
+go through that layer in one call, whatever example, path or position they belong to. The lowest such layer goes first,
+so that paths in the model's order read each layer's weights once; repeats and re-ordered paths need no other rule.
 
 Shapes: N rows of a call, D width.
 """
@@ -79,7 +79,9 @@ class PathRunner:
 
     def _calls(self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]]) -> Iterable[list[TrieNode]]:
         """Nodes in batches of bounded rows; nodes with equal rows of one example stand together."""
-        nodes = sorted(nodes, key=lambda node: (id(node.trie), missing[node], len(node.state.rows) if node.state else 0))
+        nodes = sorted(
+            nodes, key=lambda node: (id(node.trie), missing[node], len(node.state.rows) if node.state else 0)
+        )
         batch: list[TrieNode] = []
         num_rows = 0
         for node in nodes:

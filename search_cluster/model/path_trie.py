@@ -19,7 +19,7 @@ SLACK_ROWS = 16
 
 
 class NodeState:
-    """Outputs of one layer run for some rows of an example, and its keys and values if they are kept. Rows only grow."""
+    """Outputs of one layer run for some rows of an example, with keys and values if they are kept. Rows only grow."""
 
     __slots__ = ("_hidden_MD", "_keys_HME", "_slot_of", "_values_HME", "rows")
 

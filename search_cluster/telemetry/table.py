@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -59,21 +60,24 @@ def print_summary(
             console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
-def next_commands(run_folder: Path, corpus: Path, router: Path | None = None) -> tuple[str, ...]:
+def next_commands(run_folder: Path, routers_folder: Path, *, task_file: str = "", router: str = "") -> tuple[str, ...]:
     """Commands that go on from a finished run.
 
     Args:
-        run_folder: what ``--run`` named.
-        corpus: the corpus inside it.
-        router: a trained router's folder, if there is one.
+        run_folder: what ``--run`` named; its shards are the corpus.
+        routers_folder: where routers lie, one folder each.
+        task_file: how to name a task that is not known by its name; empty for one that is.
+        router: the name of a router that is trained already; empty if there is none.
     """
+    run, folder = quote(str(run_folder)), quote(str(routers_folder / (router or "drllm")))
     commands = [
-        f"search-cluster report {run_folder}",
-        f"search-cluster export {run_folder} --format polar --out merged_mcts_samples.json",
+        f"search-cluster report {run}",
+        f"search-cluster export {run} --format polar --out merged_mcts_samples.json",
     ]
-    if router is None:
-        return (*commands, f"router-train fit --corpus {corpus} --router drllm --out {run_folder / 'router'}")
-    return (*commands, f'router-train generate --router {router} --prompt "What is the capital of France?"')
+    if not router:
+        task = f" --task {task_file}" if task_file else ""
+        return (*commands, f"router-train fit --corpus {run} --router drllm --out {folder}{task}")
+    return (*commands, f'router-train generate --router {folder} --prompt "What is the capital of France?"')
 
 
 def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[str, str, str]]:

@@ -1,50 +1,65 @@
 """The in-process pool: threads over one model, no Ray. The debugging backend, and what tests run on."""
 
 import queue
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
+from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.path_worker import PathWorker, WorkerInfo, WorkerSpec
 from search_cluster.workers.tally import Tally
 
 
 class LocalPool:
-    """Implements `PathEvaluator` with ``num_workers`` threads that share one frozen model.
+    """Implements `PathEvaluator` with ``num_workers`` threads that share one frozen model, each with its own states.
 
     Raises:
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
 
-    def __init__(self, spec: WorkerSpec, *, num_workers: int = 1) -> None:
-        self._worker = PathWorker(spec)
-        self._num_workers = num_workers
-        self._tally = Tally(num_devices=num_workers)
-        self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="path-worker")
+    def __init__(self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int = 16) -> None:
+        first = PathWorker(spec)
+        workers = [first, *(PathWorker(spec, loaded=first.loaded) for _ in range(num_workers - 1))]
+        self.info: WorkerInfo = first.info
+        self._requests_per_batch = requests_per_batch
+        self._dispatcher = Dispatcher[EvaluationRequest](
+            num_workers, requests_per_batch, lambda request: request.example.example_id
+        )
+        self._changed = threading.Condition()  # guards the dispatcher and `_closed`
+        self._closed = False
         self._done: queue.SimpleQueue[EvaluationResult] = queue.SimpleQueue()
         self._num_in_flight = 0
+        self._tally = Tally(num_devices=num_workers)
+        self._threads = [
+            threading.Thread(target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True)
+            for number, worker in enumerate(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    @property
-    def info(self) -> WorkerInfo:
-        """Facts about the model that all workers hold."""
-        return self._worker.info
+    def _work(self, number: int, worker: PathWorker) -> None:
+        while True:
+            with self._changed:
+                while not (batch := self._dispatcher.next_batch(number)):
+                    if self._closed:
+                        return
+                    self._changed.wait()
+            for result in worker.evaluate(batch):
+                self._done.put(result)
 
     @property
     def max_in_flight(self) -> int:
-        """Two requests per thread: one running, one waiting."""
-        return 2 * self._num_workers
+        """Two batches per thread: one running, one waiting."""
+        return 2 * len(self._threads) * self._requests_per_batch
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
-        """Queue requests on the threads."""
-        for request in requests:
-            self._num_in_flight += 1
-            self._threads.submit(self._evaluate, request)
-
-    def _evaluate(self, request: EvaluationRequest) -> None:
-        for result in self._worker.evaluate([request]):
-            self._done.put(result)
+        """Queue requests for the threads."""
+        self._num_in_flight += len(requests)
+        with self._changed:
+            self._dispatcher.add(requests)
+            self._changed.notify_all()
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
         """All results that are ready; waits for the first."""
@@ -63,6 +78,12 @@ class LocalPool:
         return self._tally.stats()
 
     def close(self) -> None:
-        """Finish what runs, drop what waits."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Finish the batches that run, drop what waits. Idempotent."""
+        with self._changed:
+            self._closed = True
+            while any(self._dispatcher.next_batch(number) for number in range(len(self._threads))):
+                pass
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
         self._tally.stop()

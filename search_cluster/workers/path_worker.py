@@ -1,19 +1,23 @@
-"""The path worker: one device, one frozen model, one task. Turns requests into results, one after the other."""
+"""The path worker: one device, one frozen model, one task. Turns batches of requests into results."""
 
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search_cluster.errors import EvaluatorError, SearchClusterError
+from search_cluster.errors import EvaluatorError, SearchClusterError, UnsupportedFamilyError
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, Failure
+from search_cluster.model.executor import TIE_THRESHOLDS, Outcome, PathExecutor
 from search_cluster.model.loading import LoadedModel, load_model
-from search_cluster.model.runtime import limit_threads
+from search_cluster.model.runtime import default_state_bytes, limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 
 logger = logging.getLogger(__name__)
+
+ENGINE = "engine"
+MATERIALISED = "materialised"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,11 @@ class WorkerSpec:
     task: str
     """Task name, or the path of a task file, as `search_cluster.tasks.registry.get_task` takes it."""
     num_threads: int
-    """CPU threads of one worker's arithmetic, at least 1. Part of what makes results reproducible to the last bit."""
+    """CPU threads of one worker's arithmetic, at least 1."""
+    executor: str = ENGINE
+    """`ENGINE`, or `MATERIALISED`: one request at a time on the reference model."""
+    state_bytes: int | None = None
+    """What the engine may keep of path prefixes; ``None``: a share of the device's free memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,57 +48,91 @@ class WorkerInfo:
     num_layers: int
     dtype: str
     device: str
+    tie_threshold: float
+    """Deciding gaps below it are recomputed by the materialised model."""
 
 
 class PathWorker:
-    """Evaluates requests on one device. Building it loads the model, which takes seconds.
+    """Evaluates requests on one device. Building it loads the model, which takes seconds. Used by one thread.
+
+    Args:
+        spec: what to build.
+        loaded: a model that is loaded already, to share it.
 
     Raises:
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, spec: WorkerSpec, loaded: LoadedModel | None = None) -> None:
         limit_threads(spec.num_threads)
         self._num_threads = spec.num_threads
         self._task = get_task(spec.task)
-        self._loaded: LoadedModel = load_model(
+        self.loaded = loaded or load_model(
             spec.model,
             dtype=spec.dtype,
             device=spec.device,
             revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
         )
+        self._executor = self._build_executor(spec)
+
+    def _build_executor(self, spec: WorkerSpec) -> PathExecutor | None:
+        if spec.executor == MATERIALISED:
+            return None
+        state_bytes = default_state_bytes(self.loaded.device) if spec.state_bytes is None else spec.state_bytes
+        try:
+            return PathExecutor(self.loaded, self._task, max_state_bytes=state_bytes)
+        except UnsupportedFamilyError as error:
+            logger.warning("paths are evaluated one at a time on the materialised model, which is slow: %s", error)
+            return None
 
     @property
     def info(self) -> WorkerInfo:
         """Facts about the loaded model."""
-        loaded = self._loaded
+        loaded = self.loaded
         return WorkerInfo(
             model_fingerprint=loaded.fingerprint,
             num_layers=loaded.num_layers,
             dtype=loaded.dtype,
             device=loaded.device,
+            tie_threshold=TIE_THRESHOLDS[loaded.dtype],
         )
 
     def evaluate(self, requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
         """One result per request, in the same order. An example that can't be evaluated gives a `Failure`."""
-        return [self._evaluate_one(request) for request in requests]
-
-    def _evaluate_one(self, request: EvaluationRequest) -> EvaluationResult:
         limit_threads(self._num_threads)  # the setting belongs to the calling thread
         started_s = time.perf_counter()
-        outcome: Verdict | Failure
+        outcomes = self._outcomes(requests)
+        share_s = (time.perf_counter() - started_s) / max(1, len(requests))
+        return [
+            EvaluationResult(
+                request_id=request.request_id, outcome=_as_message(request, outcome), device_busy_s=share_s
+            )
+            for request, outcome in zip(requests, outcomes, strict=True)
+        ]
+
+    def _outcomes(self, requests: Sequence[EvaluationRequest]) -> list[Outcome]:
+        if self._executor is not None:
+            try:
+                return self._executor.evaluate([(request.example, request.path) for request in requests])
+            except Exception:  # the batch as such failed: each request gets a chance of its own
+                logger.exception("a batch of %d requests failed; they are evaluated one at a time", len(requests))
+        return [self._evaluate_alone(request) for request in requests]
+
+    def _evaluate_alone(self, request: EvaluationRequest) -> Outcome:
         try:
-            outcome = evaluate_path(self._loaded, self._task, request.example, request.path)
-        except SearchClusterError as error:
-            outcome = Failure(kind=type(error).__name__, message=str(error))
+            return evaluate_path(self.loaded, self._task, request.example, request.path)
         except Exception as error:  # one bad example never stops a run; the cause is reported with the example
-            logger.exception("example %s, path %s failed", request.example.example_id, request.path)
-            outcome = Failure(kind=type(error).__name__, message=str(error))
-        return EvaluationResult(
-            request_id=request.request_id, outcome=outcome, device_busy_s=time.perf_counter() - started_s
-        )
+            return error
+
+
+def _as_message(request: EvaluationRequest, outcome: Outcome) -> Verdict | Failure:
+    if isinstance(outcome, Verdict):
+        return outcome
+    if not isinstance(outcome, SearchClusterError):
+        logger.error("example %s, path %s failed", request.example.example_id, request.path, exc_info=outcome)
+    return Failure(kind=type(outcome).__name__, message=str(outcome))
 
 
 def require_same_model(infos: Sequence[WorkerInfo]) -> WorkerInfo:

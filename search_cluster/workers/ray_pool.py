@@ -4,7 +4,6 @@ Evaluation is idempotent, so a request whose worker died is simply sent again: a
 worker takes no other with it, and a bounded number of times.
 """
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 
 from search_cluster.errors import EvaluatorError, SearchClusterError
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, EvaluatorStats, Failure
+from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.path_worker import PathWorker, WorkerInfo, WorkerSpec, require_same_model
 from search_cluster.workers.ray_session import describe_resources
 from search_cluster.workers.tally import Tally
@@ -41,6 +41,7 @@ class _Queued:
 class _Worker:
     """One actor and what is in flight on it; owned by the pool."""
 
+    number: int
     actor: Any
     batches: dict[Any, list[_Queued]] = field(default_factory=dict)
     """In flight, by result reference, in the order of sending: the actor runs the first, the others wait there."""
@@ -69,7 +70,7 @@ class RayPool:
         *,
         num_workers: int,
         num_gpus_per_worker: float = 0,
-        requests_per_batch: int = 4,
+        requests_per_batch: int = 16,
         placement_timeout_s: float = 600.0,
     ) -> None:
         actor_class = ray.remote(PathWorkerActor).options(
@@ -79,9 +80,12 @@ class RayPool:
             enable_task_events=False,
         )
         self._tally = Tally(num_devices=num_workers)
-        self._workers = [_Worker(actor_class.remote(spec)) for _ in range(num_workers)]
+        self._workers = [_Worker(number, actor_class.remote(spec)) for number in range(num_workers)]
         self._requests_per_batch = requests_per_batch
-        self._queue = deque[_Queued]()
+        self._dispatcher = Dispatcher[_Queued](
+            num_workers, requests_per_batch, lambda item: item.request.example.example_id
+        )
+        self._suspects = deque[_Queued]()
         self._losses_in_a_row = 0
         try:
             self.info = self._wait_until_ready(placement_timeout_s)
@@ -112,27 +116,21 @@ class RayPool:
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests and fill idle workers."""
-        self._queue.extend(_Queued(request) for request in requests)
+        self._dispatcher.add(_Queued(request) for request in requests)
         self._dispatch()
 
     def _dispatch(self) -> None:
         """Send batches, the idlest worker first, until all are full or nothing waits."""
-        while self._queue:
-            ready = [worker for worker in self._workers if worker.probe is None]
-            worker = min(ready, key=lambda candidate: len(candidate.batches), default=None)
-            if worker is None or len(worker.batches) >= BATCHES_PER_WORKER:
-                return
-            items = self._next_items()
-            ref = worker.actor.evaluate.remote([item.request for item in items])
-            worker.batches[ref] = items
+        ready = [worker for worker in self._workers if worker.probe is None]
+        for num_batches in range(BATCHES_PER_WORKER):
+            for worker in ready:
+                if len(worker.batches) == num_batches and (items := self._next_items(worker)):
+                    ref = worker.actor.evaluate.remote([item.request for item in items])
+                    worker.batches[ref] = items
 
-    def _next_items(self) -> list[_Queued]:
-        """An even share of the queue, at most a batch; a request that may have killed a worker goes alone."""
-        items = [self._queue.popleft()]
-        size = min(self._requests_per_batch, math.ceil((1 + len(self._queue)) / len(self._workers)))
-        while self._queue and len(items) < size and not (items[0].num_attempts or self._queue[0].num_attempts):
-            items.append(self._queue.popleft())
-        return items
+    def _next_items(self, worker: _Worker) -> list[_Queued]:
+        """A batch; a request that may have killed a worker goes alone."""
+        return [self._suspects.popleft()] if self._suspects else self._dispatcher.next_batch(worker.number)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
         """Results of the batches that are ready; waits for the first.
@@ -187,8 +185,10 @@ class RayPool:
         worker.probe = worker.actor.info.options(max_task_retries=-1).remote()
         for item in running:
             item.num_attempts += 1
-        again = [item for item in running if item.num_attempts < MAX_ATTEMPTS]
-        self._queue.extendleft(reversed([*again, *(item for batch in behind for item in batch)]))
+        self._suspects.extend(item for item in running if item.num_attempts < MAX_ATTEMPTS)
+        behind_items = [item for batch in behind for item in batch]
+        self._suspects.extend(item for item in behind_items if item.num_attempts)
+        self._dispatcher.add_first(item for item in behind_items if not item.num_attempts)
         message = f"{MAX_ATTEMPTS} workers died of it: {_first_line(error)}"
         return [
             EvaluationResult(request_id=item.request.request_id, outcome=Failure(kind="WorkerDied", message=message))
@@ -220,7 +220,6 @@ class RayPool:
         for worker in self._workers:
             ray.kill(worker.actor)
         self._workers.clear()
-        self._queue.clear()
         self._tally.stop()
 
 

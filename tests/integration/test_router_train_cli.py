@@ -107,6 +107,17 @@ def fit(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def test_a_users_task_is_asked_for_by_its_file(place: Path, tmp_path: Path) -> None:
+    command = ("fit", "--corpus", place / "corpus", "--router", "static", "--out", tmp_path / "routers" / "static")
+    done = router_train(*command)
+    assert done.returncode == 2
+    assert "task 'fruit_file', which is not built in; pass the .py or .toml file" in done.stderr
+    done = router_train(*command, "--task", place / "fruit.py")
+    assert done.returncode == 0
+    report = tmp_path / "evaluations" / "static.json"
+    assert done.stderr.endswith(f"--task {place}/fruit.py --split test --limit 200 --out {report}\n")
+
+
 def evaluate(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
     return router_train(
         "evaluate", "--router", folder / "router", "--task", folder / "fruit.py", "--limit", 12, "--json", *more

@@ -185,6 +185,23 @@ def test_a_run_folder_has_one_set_of_settings(search: list[str], tmp_path: Path)
     assert "Traceback" not in err
 
 
+def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path: Path) -> None:
+    data = tmp_path / "rivers.jsonl"
+    rows = [{"question": f"River {number}?", "choices": ["Rhine", "Nile"], "answer": number % 2} for number in range(9)]
+    data.write_text("".join(json.dumps(row | {"split": "train"}) + "\n" for row in rows))
+    (tmp_path / "rivers.toml").write_text(
+        'name = "rivers"\ndescription = "rivers"\nkind = "choice"\ndata = "rivers.jsonl"\n[prompt]\nchat = "{question}"\n'
+    )
+    command = [*search, "--task", str(tmp_path / "rivers.toml"), "--limit", "20", "--run", str(tmp_path / "run")]
+    first = run_json(*command)
+    data.write_text(data.read_text().replace("River 3", "Stream 3"))
+    _, err = run(*command, expect=2)
+    assert "holds 1 searched examples that task" in err
+    assert "restore the data, or choose another run folder" in err
+    data.write_text(data.read_text().replace("Stream 3", "River 3"))
+    assert run_json(*command)["corpus_digest"] == first["corpus_digest"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -238,3 +255,10 @@ def test_tasks_and_doctor_answer_in_json() -> None:
     checks = {check["name"]: check for check in run_json("search-cluster", "doctor")["checks"]}
     assert checks["cache server"]["ok"]
     assert checks["torch"]["ok"]
+
+
+def test_doctor_reports_a_wrong_data_folder_and_goes_on() -> None:
+    report = run_json("search-cluster", "doctor", LPS_DATA_DIR="/no/such/folder")
+    check = report["checks"][-1]
+    assert (report["ok"], check["name"], check["ok"]) == (False, "LPS_DATA_DIR", False)
+    assert "/no/such/folder" in check["detail"]

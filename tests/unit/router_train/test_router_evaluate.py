@@ -167,3 +167,7 @@ def test_helps(num_fixed: int, num_broken: int, layers_routed: float, expected: 
     plain = [False] * num_fixed + [True] * num_broken + [True] * 10
     routed = [True] * num_fixed + [False] * num_broken + [True] * 10
     assert helps(compare(plain, routed), 6.0, layers_routed) is expected
+
+
+def test_a_shorter_way_to_be_always_wrong_is_no_help() -> None:
+    assert not helps(compare([False] * 3, [False] * 3), 6.0, 4.0)

@@ -64,7 +64,7 @@ def test_a_missing_key_is_named(evaluation):
 def test_the_terminal_summary(records, evaluation):
     out = io.StringIO()
     console = Console(file=out, width=110)
-    commands = next_commands(Path("runs/x"), Path("runs/x"))
+    commands = next_commands(Path("runs/x"), Path("runs/x/routers"))
     print_summary(
         console,
         {"paths_evaluated": 7, "cache_hits": 3, "paths_per_device_hour": 12345.6},
@@ -75,10 +75,17 @@ def test_the_terminal_summary(records, evaluation):
     text = out.getvalue()
     for expected in ("40.0%", "60.0%", "3.7 of 4", "12,346", "4.0 -> 3.2", "router [red]odd[/red]", "does not help"):
         assert expected in text, expected
-    assert "router-train fit --corpus runs/x --router drllm --out runs/x/router" in text
+    assert "router-train fit --corpus runs/x --router drllm --out runs/x/routers/drllm" in text
 
 
 def test_with_a_router_the_next_command_uses_it():
-    assert next_commands(Path("r"), Path("r"), Path("r/router"))[-1].startswith(
-        "router-train generate --router r/router"
+    assert next_commands(Path("r"), Path("r/routers"), router="static")[-1].startswith(
+        "router-train generate --router r/routers/static "
+    )
+
+
+def test_commands_can_be_pasted_and_name_a_users_task():
+    fit = next_commands(Path("my runs/x"), Path("my runs/x/routers"), task_file="YOUR_TASK_FILE")[-1]
+    assert fit == (
+        "router-train fit --corpus 'my runs/x' --router drllm --out 'my runs/x/routers/drllm' --task YOUR_TASK_FILE"
     )

@@ -1,0 +1,49 @@
+"""How much arithmetic the engine does, and how fast a plain matrix product of the same widths is on this machine."""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+PRODUCT_ROWS = 2048
+ROUNDS = 5
+
+
+def flops_per_layer_row(model: PreTrainedModel) -> float:
+    """Multiply-adds, times two, of one row in an average layer's linear parts; attention scores are left out."""
+    layers = model.model.layers
+    weights = sum(part.weight.numel() for part in layers.modules() if isinstance(part, nn.Linear))
+    return 2.0 * weights / len(layers)
+
+
+def flops_per_head_row(model: PreTrainedModel) -> float:
+    """The same for one row of the LM head."""
+    weight: torch.Tensor = model.lm_head.weight
+    return 2.0 * weight.numel()
+
+
+@torch.inference_mode()
+def product_flops_per_s(model: PreTrainedModel) -> float:
+    """FLOP/s of the linear parts of the model's first layer, alone, at `PRODUCT_ROWS` rows; the median of several."""
+    parts = [part for part in model.model.layers[0].modules() if isinstance(part, nn.Linear)]
+    inputs = [
+        torch.randn(PRODUCT_ROWS, part.in_features, dtype=part.weight.dtype, device=part.weight.device)
+        for part in parts
+    ]
+    flops = sum(2.0 * PRODUCT_ROWS * part.weight.numel() for part in parts)
+    rates = []
+    for _ in range(ROUNDS + 1):
+        _wait(model)
+        started_s = time.perf_counter()
+        for part, rows in zip(parts, inputs, strict=True):
+            torch.nn.functional.linear(rows, part.weight)
+        _wait(model)
+        rates.append(flops / (time.perf_counter() - started_s))
+    return statistics.median(rates[1:])
+
+
+def _wait(model: PreTrainedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)

@@ -1,0 +1,53 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_cluster.workers.dispatch import Dispatcher
+
+Item = tuple[str, int]
+
+
+def new_dispatcher(num_workers: int = 2, batch_size: int = 3) -> Dispatcher[Item]:
+    return Dispatcher(num_workers, batch_size, lambda item: item[0])
+
+
+def test_an_examples_items_stay_with_one_worker() -> None:
+    dispatcher = new_dispatcher()
+    dispatcher.add([("a", 1), ("b", 1), ("a", 2), ("b", 2)])
+    assert dispatcher.next_batch(0) == [("a", 1), ("a", 2)]
+    assert dispatcher.next_batch(1) == [("b", 1), ("b", 2)]
+    dispatcher.add([("b", 3), ("a", 3)])
+    assert dispatcher.next_batch(0) == [("a", 3)]
+
+
+def test_an_idle_worker_takes_over_whole_examples_and_keeps_them() -> None:
+    dispatcher = new_dispatcher(batch_size=10)
+    dispatcher.add([("a", 1), ("b", 1)])
+    dispatcher.next_batch(1)
+    dispatcher.add([("a", 2), ("a", 3), ("c", 1)])  # c moves in where the queue is empty
+    assert dispatcher.next_batch(1) == [("c", 1)]
+    dispatcher.add([("a", 4), ("d", 1), ("d", 2)])
+    taken = dispatcher.next_batch(1)
+    assert taken == [("d", 1), ("d", 2)]
+    dispatcher.add([("d", 3)])
+    assert ("d", 3) in dispatcher.next_batch(1)
+
+
+def test_first_items_come_before_the_others_in_their_order() -> None:
+    dispatcher = new_dispatcher(num_workers=1)
+    dispatcher.add([("a", 3)])
+    dispatcher.add_first([("a", 1), ("a", 2)])
+    assert dispatcher.next_batch(0) == [("a", 1), ("a", 2), ("a", 3)]
+
+
+@given(
+    items=st.lists(st.tuples(st.sampled_from("abcdef"), st.integers()), max_size=40),
+    workers=st.lists(st.integers(0, 2), min_size=1, max_size=60),
+)
+def test_every_item_is_handed_out_once(items: list[Item], workers: list[int]) -> None:
+    dispatcher = new_dispatcher(num_workers=3)
+    dispatcher.add(items)
+    handed = [item for worker in workers for item in dispatcher.next_batch(worker)]
+    while batch := dispatcher.next_batch(0):
+        handed += batch
+    assert sorted(handed) == sorted(items)
+    assert len(dispatcher) == 0
