@@ -190,7 +190,8 @@ def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path
     rows = [{"question": f"River {number}?", "choices": ["Rhine", "Nile"], "answer": number % 2} for number in range(9)]
     data.write_text("".join(json.dumps(row | {"split": "train"}) + "\n" for row in rows))
     (tmp_path / "rivers.toml").write_text(
-        'name = "rivers"\ndescription = "rivers"\nkind = "choice"\ndata = "rivers.jsonl"\n[prompt]\nchat = "{question}"\n'
+        'name = "rivers"\ndescription = "rivers"\nkind = "choice"\ndata = "rivers.jsonl"\n'
+        '[prompt]\nchat = "{question}"\n'
     )
     command = [*search, "--task", str(tmp_path / "rivers.toml"), "--limit", "20", "--run", str(tmp_path / "run")]
     first = run_json(*command)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from search_cluster.corpus.digest import corpus_digest
+from search_cluster.corpus.files import write_text_whole
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.corpus.writer import CorpusWriter
@@ -274,3 +275,13 @@ def test_kill_9_leaves_a_readable_prefix_that_can_be_resumed(tmp_path, provenanc
         writer.add(record(1))
         assert writer.close({}).num_examples == len(found) + 1
     assert pq.ParquetFile(shards[0]).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_refused_write_is_said_even_where_nothing_can_be_cleaned_up(tmp_path, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(CorpusError, match=r"can't write .*report.html: Read-only file system"):
+        write_text_whole(tmp_path / "report.html", "x")
