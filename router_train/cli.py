@@ -103,8 +103,10 @@ def fit(
         run_fit(corpus, out, config, choice, task_spec=task, force=force, json_output=json_output)
 
 
-@app.command(epilog="Example: router-train evaluate --router runs/demo/routers/drllm --task capitals --limit 200 "
-    "--out runs/demo/evaluations/drllm.json --json")
+@app.command(
+    epilog="Example: router-train evaluate --router runs/demo/routers/drllm --task capitals --limit 200 "
+    "--out runs/demo/evaluations/drllm.json --json"
+)
 def evaluate(
     router: RouterFolder,
     task: Annotated[str, typer.Option(help="A task name (see search-cluster tasks), a .py or a .toml file.")],

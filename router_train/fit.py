@@ -101,7 +101,9 @@ def _corpus_task(corpus: Corpus, task_spec: str | None) -> Task:
     try:
         task = get_task(task_spec or provenance.task)
     except TaskError as error:
-        raise error if task_spec else TaskError(
+        if task_spec is not None:
+            raise
+        raise TaskError(
             f"the corpus was searched with task {provenance.task!r}, which is not built in; pass the .py or .toml file "
             "that the search was given: --task FILE"
         ) from error

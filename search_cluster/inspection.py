@@ -77,9 +77,7 @@ def print_run(run: Path) -> None:
         task_file="" if known else "YOUR_TASK_FILE",
         router=routers[0] if routers else "",
     )
-    print_summary(
-        Console(), total_of(read_sessions(run)), summarise(corpus.records), read_evaluations(run), commands
-    )
+    print_summary(Console(), total_of(read_sessions(run)), summarise(corpus.records), read_evaluations(run), commands)
 
 
 def read_evaluations(run: Path) -> list[dict[str, Any]]:
