@@ -1,0 +1,38 @@
+"""The tasks that the README shows, taken from it as printed."""
+
+import re
+from pathlib import Path
+
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.task import AnswerKind
+
+README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    """The README's one code block in that language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_the_pair_of_files(tmp_path: Path) -> None:
+    (tmp_path / "rivers.toml").write_text(block("toml"))
+    (tmp_path / "rivers.jsonl").write_text(block("json"))
+    task = get_task(str(tmp_path / "rivers.toml"))
+    assert task.kind is AnswerKind.CHOICE
+    (vienna,) = task.load("train", None).examples
+    (cairo,) = task.load("test", None).examples
+    assert (vienna.gold, cairo.gold) == ("Danube", "Nile")
+    assert task.prompt(cairo).plain == "Q: Which river flows through Cairo?\nA:"
+    assert not task.load("train", None).malformed
+
+
+def test_the_python_file(tmp_path: Path) -> None:
+    (tmp_path / "doubling.py").write_text(block("python"))
+    task = get_task(str(tmp_path / "doubling.py"))
+    sizes = [len(task.load(split, None).examples) for split in ("train", "validation", "test")]
+    assert sum(sizes) == 1000
+    assert min(sizes) > 100
+    example = task.load("test", None).examples[0]
+    assert task.grade(example, f"It is {example.gold}.") == 1.0
+    assert task.grade(example, f"It is {example.gold}1.") == 0.0
