@@ -15,7 +15,12 @@ from typing import Any
 from search_cluster.evaluation.messages import Failure
 from search_cluster.model.baselines import answer_one, answer_together
 from search_cluster.model.executor import PathExecutor
-from search_cluster.model.flops import flops_per_head_row, flops_per_layer_row, product_flops_per_s
+from search_cluster.model.flops import (
+    flops_per_feed_forward_row,
+    flops_per_head_row,
+    flops_per_layer_row,
+    product_flops_per_s,
+)
 from search_cluster.model.loading import LoadedModel, load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
@@ -89,6 +94,7 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     compared, flips, rechecks, worst = _flips(loaded, task, pairs, config, rng)
     counters = engine.counters
     flops = counters.layer_tokens * flops_per_layer_row(loaded.model)
+    flops -= counters.unread_rows * flops_per_feed_forward_row(loaded.model)
     flops += counters.head_rows * flops_per_head_row(loaded.model)
     engine_rate = len(pairs) / engine_s
     return {

@@ -10,7 +10,7 @@ second best, most likely token against the next) and is below the tie threshold,
 materialised model instead.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -151,7 +151,8 @@ class PathExecutor:
         running = jobs
         try:
             while running:
-                self._runner.bring_up_to_date(self._wants(running), keep_keys=self._keep_keys)
+                wants = self._wants(running)
+                self._runner.bring_up_to_date(wants, keep_keys=self._keep_keys, finals=self._finals(running))
                 readings = self._read(running)
                 still_running = []
                 for job in running:
@@ -177,9 +178,19 @@ class PathExecutor:
             if not job.asked:
                 rows.update(range(job.trie.rows.num_context))
             job.asked = job.answer.read_rows()
-            for node in job.nodes if self._keep_keys else _from_last_held(job.nodes, rows):
+            for node in job.nodes if self._keep_keys else _from_last_held(job, rows):
                 wants.setdefault(node, set()).update(rows)
         return {node: sorted(rows) for node, rows in wants.items()}
+
+    def _finals(self, jobs: list[_Job]) -> dict[TrieNode, list[int]]:
+        """The ends of paths that no other path goes through, with the rows that are read there.
+
+        Not for generated answers: their nodes must be ready for rows that nobody has thought of yet.
+        """
+        if self._keep_keys:
+            return {}
+        inner = {node for job in jobs for node in job.nodes[:-1]}
+        return {job.nodes[-1]: sorted(job.asked) for job in jobs if job.nodes[-1] not in inner}
 
     def _read(self, jobs: list[_Job]) -> dict[int, dict[int, RowReading]]:
         """Logits of all rows that the jobs ask for, a bounded number at a time."""
@@ -217,13 +228,15 @@ class PathExecutor:
         self._tries = {key: known for key, known in self._tries.items() if known[0].root.children}
 
 
-def _from_last_held(nodes: list[TrieNode], rows: set[int]) -> list[TrieNode]:
-    """The nodes from the deepest one that holds all rows (so that it stays) to the path's end."""
-    for depth in range(len(nodes) - 1, -1, -1):
-        state = nodes[depth].state
-        if state is not None and all(state.has(row) for row in rows):
-            return nodes[depth:]
-    return nodes
+def _from_last_held(job: _Job, rows: set[int]) -> list[TrieNode]:
+    """The nodes from the deepest one that holds all that is needed of it (so that it stays) to the path's end."""
+    needed: Iterable[int] = job.asked
+    for depth in range(len(job.nodes) - 1, -1, -1):
+        state = job.nodes[depth].state
+        if state is not None and all(state.has(row) for row in needed):
+            return job.nodes[depth:]
+        needed = rows
+    return job.nodes
 
 
 def _state_of(job: _Job) -> NodeState:
@@ -239,7 +252,8 @@ def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowRe
         logits_RV: logits.
         asked: per row the tokens whose log-probabilities are wanted; none: the most likely token is.
     """
-    finite = torch.isfinite(logits_RV).all(dim=-1).tolist()
+    extremes = logits_RV.aminmax(dim=-1)  # NaN if any logit is
+    finite = (torch.isfinite(extremes.min) & torch.isfinite(extremes.max)).tolist()
     if any(asked):
         rows = [row for row, tokens in enumerate(asked) for _ in tokens]
         tokens = [token for row_tokens in asked for token in row_tokens]

@@ -18,6 +18,13 @@ def flops_per_layer_row(model: PreTrainedModel) -> float:
     return 2.0 * weights / len(layers)
 
 
+def flops_per_feed_forward_row(model: PreTrainedModel) -> float:
+    """The share of the feed-forward blocks in `flops_per_layer_row`."""
+    layers = model.model.layers
+    parts = (part for layer in layers for part in layer.mlp.modules() if isinstance(part, nn.Linear))
+    return 2.0 * sum(part.weight.numel() for part in parts) / len(layers)
+
+
 def flops_per_head_row(model: PreTrainedModel) -> float:
     """The same for one row of the LM head."""
     weight: torch.Tensor = model.lm_head.weight

@@ -27,6 +27,7 @@ class LayerRunner:
         packed_config = copy.copy(model.config)
         packed_config._attn_implementation_internal = KERNEL_NAME
         self._layers = [_with_config(layer, packed_config) for layer in model.model.layers]
+        self._feed_forwards = [_limit_feed_forward(layer) for layer in self._layers]
         self.num_layers = len(self._layers)
         self.device = model.device
         self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
@@ -49,8 +50,24 @@ class LayerRunner:
         hidden_ND: Tensor = self._model.model.embed_tokens(tokens_N[None])[0]
         return hidden_ND
 
-    def run(self, layer: int, hidden_ND: Tensor, positions_N: Tensor, groups: list[SegmentGroup]) -> Tensor:
-        """Outputs ``[N, D]`` of one layer; keys and values go to the states that the groups name."""
+    def run(
+        self,
+        layer: int,
+        hidden_ND: Tensor,
+        positions_N: Tensor,
+        groups: list[SegmentGroup],
+        rows_read: Tensor | None = None,
+    ) -> Tensor:
+        """Outputs ``[N, D]`` of one layer; keys and values go to the states that the groups name.
+
+        Args:
+            layer: which one.
+            hidden_ND: what it gets.
+            positions_N: the rows' positions in their sequences.
+            groups: which rows see which.
+            rows_read: rows whose outputs matter; the outputs of others are wrong. ``None``: all.
+        """
+        self._feed_forwards[layer].rows_read = rows_read
         rotary = self._model.model.rotary_emb
         positions_1N = positions_N[None]
         type_arguments = (self._types[layer],) if self._rotary_per_type else ()
@@ -70,6 +87,29 @@ class LayerRunner:
         if self._softcap is not None:
             logits_NV = torch.tanh(logits_NV / self._softcap) * self._softcap
         return logits_NV
+
+
+class _SomeRows(nn.Module):
+    """A feed-forward block that runs only for rows that are read and gives 0 for the others."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.rows_read: Tensor | None = None
+
+    def forward(self, hidden_1ND: Tensor) -> Tensor:
+        if self.rows_read is None:
+            everything: Tensor = self.inner(hidden_1ND)
+            return everything
+        output_1ND = torch.zeros_like(hidden_1ND)
+        output_1ND[:, self.rows_read] = self.inner(hidden_1ND[:, self.rows_read])
+        return output_1ND
+
+
+def _limit_feed_forward(layer: nn.Module) -> _SomeRows:
+    limited = _SomeRows(layer.mlp)  # type: ignore[arg-type]
+    layer.mlp = limited
+    return limited
 
 
 def _with_config(layer: nn.Module, config: object) -> nn.Module:

@@ -8,7 +8,7 @@ Shapes: N rows of a call, D width.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,8 @@ class WorkCounters:
     """Runs of a layer for the first rows of a node: once per (example, prefix) unless its state was evicted."""
     layer_tokens: int = 0
     """(layer, row) applications."""
+    unread_rows: int = 0
+    """(layer, row) applications without the feed-forward part, because nothing reads the row afterwards."""
     layer_calls: int = 0
     """Calls of a layer, each for many rows."""
     head_rows: int = 0
@@ -48,7 +50,9 @@ class PathRunner:
         self._max_call_rows = max_call_rows
         self.counters = WorkCounters()
 
-    def bring_up_to_date(self, wants: dict[TrieNode, list[int]], *, keep_keys: bool) -> None:
+    def bring_up_to_date(
+        self, wants: dict[TrieNode, list[int]], *, keep_keys: bool, finals: Mapping[TrieNode, list[int]]
+    ) -> None:
         """Compute the wanted rows that nodes do not hold yet.
 
         A wanted row's ancestors are wanted or held by the same node, and by the node's parent, root excepted. Pinned
@@ -56,9 +60,15 @@ class PathRunner:
 
         Args:
             wants: rows per node, ancestors before descendants.
-            keep_keys: keep keys and values, so that rows can be added to the nodes later.
+            keep_keys: keep keys and values, so that rows can be added to the nodes later; else a node that lacks a
+                wanted row runs all of them.
+            finals: nodes at which only some rows are read, because no wanted path goes on from there.
         """
-        missing = {node: rows for node, wanted in wants.items() if (rows := _missing_rows(node, wanted))}
+        missing = {
+            node: rows
+            for node, wanted in wants.items()
+            if (rows := _missing_rows(node, wanted, finals.get(node), keep_keys=keep_keys))
+        }
         ready: dict[int, list[TrieNode]] = defaultdict(list)
         for node in missing:
             if node.parent not in missing:
@@ -66,7 +76,7 @@ class PathRunner:
         while ready:
             layer = min(ready)
             for batch in self._calls(ready.pop(layer), missing):
-                self._run_or_split(layer, batch, missing, keep_keys=keep_keys)
+                self._run_or_split(layer, batch, missing, finals, keep_keys=keep_keys)
                 for node in batch:
                     for child in node.children.values():
                         if child in missing:
@@ -93,11 +103,17 @@ class PathRunner:
         yield batch
 
     def _run_or_split(
-        self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], *, keep_keys: bool
+        self,
+        layer: int,
+        nodes: list[TrieNode],
+        missing: dict[TrieNode, list[int]],
+        finals: Mapping[TrieNode, list[int]],
+        *,
+        keep_keys: bool,
     ) -> None:
         """Run a call; out of memory, evict all that can be spared and run its halves."""
         try:
-            self._run(layer, nodes, missing, keep_keys=keep_keys)
+            self._run(layer, nodes, missing, finals, keep_keys=keep_keys)
         except torch.OutOfMemoryError:
             if len(nodes) == 1:
                 raise
@@ -106,19 +122,30 @@ class PathRunner:
             return
         self._store.evict(pinned=missing)
         middle = len(nodes) // 2
-        self._run_or_split(layer, nodes[:middle], missing, keep_keys=keep_keys)
-        self._run_or_split(layer, nodes[middle:], missing, keep_keys=keep_keys)
+        self._run_or_split(layer, nodes[:middle], missing, finals, keep_keys=keep_keys)
+        self._run_or_split(layer, nodes[middle:], missing, finals, keep_keys=keep_keys)
 
-    def _run(self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], *, keep_keys: bool) -> None:
+    def _run(
+        self,
+        layer: int,
+        nodes: list[TrieNode],
+        missing: dict[TrieNode, list[int]],
+        finals: Mapping[TrieNode, list[int]],
+        *,
+        keep_keys: bool,
+    ) -> None:
         hidden_ND = torch.cat([self._inputs(node, missing[node]) for node in nodes])
         positions = [node.trie.rows.positions[row] for node in nodes for row in missing[node]]
         positions_N = torch.tensor(positions, device=self._layers.device)
-        states = [node.state or NodeState() for node in nodes]
+        states = [node.state if keep_keys and node.state else NodeState() for node in nodes]
         groups = self._groups(layer, nodes, states, missing, keep_keys=keep_keys)
-        output_ND = self._layers.run(layer, hidden_ND, positions_N, groups)
+        read = [finals.get(node, missing[node]) for node in nodes]
+        rows_read = self._rows_read(nodes, missing, finals)
+        output_ND = self._layers.run(layer, hidden_ND, positions_N, groups, rows_read)
+        if rows_read is not None:
+            output_ND = output_ND[rows_read]
         first = 0
-        for node, state in zip(nodes, states, strict=True):
-            rows = missing[node]
+        for node, state, rows in zip(nodes, states, read, strict=True):
             self.counters.layer_runs += not state.rows
             # A copy: a view would keep the whole call's output alive for as long as one node is.
             state.append_hidden(rows, output_ND[first : first + len(rows)].clone())
@@ -127,6 +154,24 @@ class PathRunner:
             self._store.touch(node)
         self.counters.layer_calls += 1
         self.counters.layer_tokens += len(positions)
+        self.counters.unread_rows += len(positions) - len(output_ND)
+
+    def _rows_read(
+        self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], finals: Mapping[TrieNode, list[int]]
+    ) -> Tensor | None:
+        """Places in the call of the rows whose outputs matter; ``None`` if all do."""
+        if not any(node in finals for node in nodes):
+            return None
+        places, first = [], 0
+        for node in nodes:
+            rows = missing[node]
+            if node in finals:
+                place_of = {row: place for place, row in enumerate(rows, start=first)}
+                places += [place_of[row] for row in finals[node]]
+            else:
+                places += range(first, first + len(rows))
+            first += len(rows)
+        return torch.tensor(places, device=self._layers.device)
 
     def _inputs(self, node: TrieNode, rows: Sequence[int]) -> Tensor:
         parent = node.parent
@@ -173,6 +218,10 @@ class PathRunner:
         return groups
 
 
-def _missing_rows(node: TrieNode, wanted: list[int]) -> list[int]:
+def _missing_rows(node: TrieNode, wanted: list[int], read: list[int] | None, *, keep_keys: bool) -> list[int]:
+    """Rows that a node must run: none if it holds what will be read of it."""
     state = node.state
-    return wanted if state is None else [row for row in wanted if not state.has(row)]
+    if state is None:
+        return wanted
+    missing = [row for row in (wanted if read is None else read) if not state.has(row)]
+    return missing if keep_keys or not missing else wanted
