@@ -44,7 +44,10 @@ class ExportFormat(StrEnum):
 
 def main() -> None:
     """Entry point of the console script."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    # Ours alone: other libraries' loggers have handlers of their own and would say everything twice.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger("search_cluster").addHandler(handler)
     app()
 
 
@@ -54,7 +57,7 @@ def _one_line_errors() -> Iterator[None]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except SearchClusterError as error:
+    except (SearchClusterError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error
     except ModuleNotFoundError as error:
@@ -71,9 +74,12 @@ def _print_json(values: Mapping[str, Any]) -> None:
 
 
 @app.command(
-    epilog="Examples: search-cluster search --model demo --task capitals --limit 50 --run runs/first | "
-    "search-cluster search --config deploy/runs/demo.toml --json | "
-    "search-cluster search --model org/name --task arc_easy --redis-url redis://cache:6380/0 --run runs/arc"
+    epilog="""\b
+    Examples:
+      search-cluster search --model demo --task capitals --limit 50 --run runs/first
+      search-cluster search --config deploy/runs/demo.toml --json
+      search-cluster search --model org/name --task arc_easy --redis-url redis://cache:6380/0 --run runs/arc
+    """
 )
 def search(
     config: Annotated[Path | None, typer.Option(help="TOML file with settings; flags win over it.")] = None,
@@ -110,7 +116,11 @@ def search(
     ] = None,
     redis_url: Annotated[
         str | None,
-        typer.Option(help="embedded, none, or redis://, rediss://, unix:// URL.", show_default=DEFAULTS.redis_url),
+        typer.Option(
+            help="embedded, none, or redis://, rediss://, unix:// URL; a password is safer in the variable.",
+            envvar="LPS_REDIS_URL",
+            show_default=DEFAULTS.redis_url,
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Evaluators.", show_default="one per GPU, else per core up to 8")
@@ -160,7 +170,7 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
             _print_json(values)
         else:
             for key, value in values.items():
-                print(f"{key}: {value}")
+                print(f"{key}: {round(value, 3) if isinstance(value, float) else value}")
 
 
 @app.command(epilog="Example: search-cluster report runs/demo --out report.html")

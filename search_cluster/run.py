@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.front import CachedEvaluator
 from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
-from search_cluster.cache.open import open_store
+from search_cluster.cache.open import open_store, require_known_url
 from search_cluster.config import RAY_LOCAL, RAY_NONE, SearchConfig
 from search_cluster.corpus.files import write_text_whole
 from search_cluster.corpus.manifest import Manifest, Provenance
@@ -60,16 +60,18 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     """
     started = datetime.now(UTC)
     started_s = time.perf_counter()
+    require_known_url(config.redis_url)  # before the model is loaded, which takes a while
     preset = _preset_of(config)
     task = get_task(config.task)
     examples, malformed = _load_examples(config, task)
     with ExitStack() as stack:
         pool = stack.enter_context(_open_pool(config))
-        provenance = _provenance(config, task, preset, pool.info, started)
+        context = _context(task, pool.info)
+        provenance = _provenance(config, task, preset, pool.info, context, started)
         writer = stack.enter_context(CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard))
         _require_same_examples(config, examples, writer.written_ids)
         _write_malformed(config, malformed)
-        store = stack.enter_context(open_store(config.redis_url, context=_context(task, pool.info), run_dir=config.run))
+        store = stack.enter_context(open_store(config.redis_url, context=context, run_dir=config.run))
         evaluator = CachedEvaluator(pool, store)
         evaluator.preload(
             (record.example.example_id, item.path, item.verdict)
@@ -232,7 +234,12 @@ def _context(task: Task, info: "WorkerInfo") -> VerdictContext:
 
 
 def _provenance(
-    config: SearchConfig, task: Task, preset: SearchPreset, info: "WorkerInfo", started: datetime
+    config: SearchConfig,
+    task: Task,
+    preset: SearchPreset,
+    info: "WorkerInfo",
+    context: VerdictContext,
+    started: datetime,
 ) -> Provenance:
     packages = ("search-cluster", "torch", "transformers")
     return Provenance(
@@ -248,6 +255,7 @@ def _provenance(
         budget=preset.budget,
         leaves_per_round=preset.leaves_per_round,
         limit=config.limit,
+        verdict_context=context.namespace,
         versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},
         created_at=started.isoformat(),
     )

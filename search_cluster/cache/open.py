@@ -31,6 +31,7 @@ def open_store(redis_url: str, *, context: VerdictContext, run_dir: Path) -> Ite
         ConfigError: ``redis_url`` has none of these forms.
         CacheError: the server can't be started, reached or written to.
     """
+    require_known_url(redis_url)
     if redis_url == NONE:
         with closing(MemoryStore()) as memory_store:
             yield memory_store
@@ -40,10 +41,18 @@ def open_store(redis_url: str, *, context: VerdictContext, run_dir: Path) -> Ite
             closing(RedisStore(server.url, context=context)) as embedded_store,
         ):
             yield embedded_store
-    elif is_server_url(redis_url):
+    else:
         with closing(RedisStore(redis_url, context=context)) as shared_store:
             yield shared_store
-    else:
+
+
+def require_known_url(redis_url: str) -> None:
+    """Pass if `open_store` knows this form; connects to nothing.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if redis_url not in (NONE, EMBEDDED) and not is_server_url(redis_url):
         raise ConfigError(
             f"redis url {redact_url(redis_url)!r} is unknown; use 'embedded', 'none', redis://host:port/db, "
             "rediss://user:password@host:port/db or unix:///path/to/socket"

@@ -36,6 +36,10 @@ class Provenance:
     leaves_per_round: int
     limit: int | None
     """Examples at most; ``None``: all of the split."""
+    verdict_context: str = ""
+    """Hash of all that a verdict depends on beside example and path: decoding, prompting and scoring versions, and more
+    (`search_cluster.cache.keys.VerdictContext`). Verdicts of two contexts are never mixed, neither here nor in a cache.
+    Empty in corpora that were written before it was recorded."""
     schema: int = CORPUS_SCHEMA
     versions: dict[str, str]
     """Of search-cluster, torch, transformers and python."""

@@ -58,7 +58,13 @@ class BenchmarkSource:
 
         rows = self._rows(task, part, data_dir)
         return collect_examples(
-            rows, self.convert, task=task, split=split, belongs=belongs, unique_questions=self.unique_questions
+            rows,
+            self.convert,
+            task=task,
+            split=split,
+            belongs=belongs,
+            place=part.repository if data_dir is None else str(data_dir / part.files),
+            unique_questions=self.unique_questions,
         )
 
     def _held_out_questions(self, task: str, split: str, data_dir: Path | None) -> set[str]:

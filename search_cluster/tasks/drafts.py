@@ -56,6 +56,7 @@ def collect_examples(
     task: str,
     split: str,
     belongs: Callable[[Draft], bool],
+    place: str = "the data",
     unique_questions: bool = False,
 ) -> LoadedExamples:
     """The examples of one split, in the order of the rows, each content once.
@@ -66,6 +67,7 @@ def collect_examples(
         task: name of the task that the examples belong to.
         split: name of the split that the examples belong to.
         belongs: whether a good row belongs to this split.
+        place: what holds the rows, for messages.
         unique_questions: keep the first row of each question only, even where answers or choices differ.
 
     Raises:
@@ -90,7 +92,7 @@ def collect_examples(
             identity = normalize_text(draft.question) if unique_questions else example.example_id
             examples.setdefault(identity, example)
     if not examples:
-        raise TaskError(_nothing_usable(task, split, num_good, malformed))
+        raise TaskError(_nothing_usable(task, split, place, num_good, malformed))
     return LoadedExamples(
         examples=tuple(examples.values()), malformed=tuple(malformed), num_duplicates=num_members - len(examples)
     )
@@ -109,7 +111,7 @@ def _example(draft: Draft, *, task: str, split: str, source: str) -> Example:
     )
 
 
-def _nothing_usable(task: str, split: str, num_good: int, malformed: list[MalformedRow]) -> str:
+def _nothing_usable(task: str, split: str, place: str, num_good: int, malformed: list[MalformedRow]) -> str:
     if num_good:
         return (
             f"split {split!r} of task {task} is empty: {num_good} good rows, all in other splits; "
@@ -120,4 +122,4 @@ def _nothing_usable(task: str, split: str, num_good: int, malformed: list[Malfor
             f"task {task}: not one good row among {len(malformed)}; the first, {malformed[0].source}: "
             f"{malformed[0].reason}; compare the file with the layout in the README"
         )
-    return f"task {task}: the data holds no row at all; compare the file with the layout in the README"
+    return f"task {task}: {place} holds no row at all; compare the file with the layout in the README"

@@ -76,11 +76,11 @@ def convert_letter_row(value: object) -> Draft:
     )
 
 
-def _load(rows: RawRows, convert: Converter, task: str, split: str) -> LoadedExamples:
+def _load(rows: RawRows, convert: Converter, task: str, split: str, place: str) -> LoadedExamples:
     def belongs(draft: Draft) -> bool:
         return (draft.split or split_of(draft.question)) == split
 
-    return collect_examples(rows, convert, task=task, split=split, belongs=belongs)
+    return collect_examples(rows, convert, task=task, split=split, belongs=belongs, place=place)
 
 
 def rows_source(rows: Iterable[object], convert: Converter = convert_user_row) -> Source:
@@ -88,7 +88,7 @@ def rows_source(rows: Iterable[object], convert: Converter = convert_user_row) -
     kept = tuple(rows)
 
     def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:
-        return _load(_numbered(task, kept), convert, task, split)
+        return _load(_numbered(task, kept), convert, task, split, "the list of rows")
 
     return source
 
@@ -102,6 +102,6 @@ def file_source(path: Path, convert: Converter = convert_user_row) -> Source:
     """A source over a JSONL file."""
 
     def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:
-        return _load(read_rows(path), convert, task, split)
+        return _load(read_rows(path), convert, task, split, str(path))
 
     return source

@@ -12,7 +12,11 @@ import tiny
 from command import num_paths_searched, run, run_json, start, wait_for
 
 from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.config import SearchConfig
 from search_cluster.corpus.reader import read_corpus
+from search_cluster.errors import ConfigError
+from search_cluster.model import scoring
+from search_cluster.run import run_search
 from search_cluster.tree.settings import DRLLM
 
 REPORTED = {
@@ -219,6 +223,33 @@ def test_misuse_is_one_line_with_a_next_step(search: list[str], tmp_path: Path, 
     _, err = run(*search, *flags, "--run", str(tmp_path / "run"), expect=2)
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_resume_never_takes_verdicts_of_another_scoring(
+    model_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SearchConfig(model=model_dir, limit=2, budget=4, ray="none", redis_url="none", run=tmp_path / "run")
+    first = run_search(config)
+    assert run_search(config)["corpus_digest"] == first["corpus_digest"]
+    monkeypatch.setattr(scoring, "SCORING_VERSION", "another")
+    with pytest.raises(ConfigError, match="was started with verdict_context"):
+        run_search(config)
+
+
+@pytest.mark.server
+def test_a_password_stays_out_of_what_a_search_says_and_writes(
+    search: list[str], tmp_path: Path, shared_url: str
+) -> None:
+    flags = search[: search.index("--redis-url")]
+    password = shared_url.split("@")[0].split(":")[-1]
+    out, err = run(*flags, "--run", str(tmp_path / "run"), "--json", LPS_REDIS_URL=shared_url)
+    assert json.loads(out.splitlines()[-1])["cache_hits"] == 0
+    warm = run_json(*flags, "--run", str(tmp_path / "warm"), LPS_REDIS_URL=shared_url)
+    assert warm["paths_evaluated"] == 0
+    _, refused = run(*flags, "--run", str(tmp_path / "no"), expect=2, LPS_REDIS_URL=shared_url.replace("/s", "/nobody"))
+    written = [path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert not any(password in text for text in (out, err, refused))
+    assert not any(password.encode() in data for data in written)
 
 
 def test_settings_come_from_defaults_then_the_file_then_flags(model_dir: str, tmp_path: Path) -> None:

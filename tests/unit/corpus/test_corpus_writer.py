@@ -119,6 +119,7 @@ def test_two_writers_do_not_share_a_folder(tmp_path, provenance):
         ({"seed": 1}, "started with seed 0, and this run has 1.*go on with seed 0, or choose another run folder"),
         ({"task": "elements"}, "started with task 'capitals', and this run has 'elements'"),
         ({"limit": 9}, "started with limit None, and this run has 9"),
+        ({"verdict_context": "beef"}, "started with verdict_context '', and this run has 'beef'"),
     ],
 )
 def test_a_folder_of_another_provenance_is_refused(tmp_path, provenance, record, change, text):
