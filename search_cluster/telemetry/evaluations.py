@@ -73,14 +73,15 @@ def parse_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> tuple[RouterE
 def router_helps(evaluation: RouterEvaluation) -> bool:
     """Whether the router is worth having.
 
-    The evaluation's own judgement if it gave one; else: no less accurate with fewer layers, or significantly more
-    accurate at any length.
+    The evaluation's own judgement if it gave one; else: no less accurate with fewer layers (and right at times), or
+    significantly more accurate at any length.
     """
     if evaluation.helps is not None:
         return evaluation.helps
     gain = evaluation.accuracy_routed - evaluation.accuracy_plain
     significant = evaluation.p_value is not None and evaluation.p_value < SIGNIFICANCE
-    return (gain >= 0 and evaluation.layers_routed < evaluation.layers_plain) or (gain > 0 and significant)
+    saves = evaluation.accuracy_plain > 0 and gain >= 0 and evaluation.layers_routed < evaluation.layers_plain
+    return saves or (gain > 0 and significant)
 
 
 def router_sentence(evaluation: RouterEvaluation) -> str:
@@ -105,6 +106,8 @@ def _reason(evaluation: RouterEvaluation, helps: bool) -> str:
     saved = evaluation.layers_plain - evaluation.layers_routed
     if helps:
         return f"It saves {saved:.1f} layers a question." if saved > 0 else "It costs layers and gains accuracy."
+    if evaluation.accuracy_plain == 0 and saved > 0:
+        return "The plain model is right on nothing here, so there is no accuracy to keep."
     if abs(saved) < 0.05 and gain == 0:
         return "It chooses the plain path nearly always, so nothing changes."
     if gain < 0:

@@ -52,6 +52,15 @@ def test_a_wrong_value_is_named(evaluation, changes, text):
         parse_evaluations([evaluation(**changes)])
 
 
+def test_fewer_layers_on_a_task_that_the_model_cannot_do_are_no_help(evaluation):
+    (item,) = parse_evaluations(
+        [evaluation(accuracy_plain=0.0, accuracy_routed=0.0, layers_plain=4.0, layers_routed=3.0, helps=None)]
+    )
+    assert not router_helps(item)
+    assert router_sentence(item).startswith("The router drllm does not help")
+    assert "The plain model is right on nothing here" in router_sentence(item)
+
+
 def test_a_missing_key_is_named(evaluation):
     broken = evaluation()
     del broken["layers_routed"]
