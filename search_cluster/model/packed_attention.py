@@ -99,11 +99,12 @@ def _attention(
 ) -> Tensor:
     """Plain attention with grouped key-value heads, ``[S, H, R, E]``."""
     repeats = query_SHRE.shape[1] // key_SGKE.shape[1]
-    if repeats > 1:
-        key_SGKE = key_SGKE.repeat_interleave(repeats, dim=1)
-        value_SGKE = value_SGKE.repeat_interleave(repeats, dim=1)
     if softcap is None:
-        return scaled_dot_product_attention(query_SHRE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling)
+        return scaled_dot_product_attention(
+            query_SHRE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling, enable_gqa=repeats > 1
+        )
+    key_SGKE = key_SGKE.repeat_interleave(repeats, dim=1)
+    value_SGKE = value_SGKE.repeat_interleave(repeats, dim=1)
     scores_SHRK = torch.tanh(query_SHRE @ key_SGKE.transpose(2, 3) * scaling / softcap) * softcap
     scores_SHRK = scores_SHRK.masked_fill(~mask_RK, torch.finfo(scores_SHRK.dtype).min)
     weights_SHRK = scores_SHRK.softmax(dim=-1, dtype=torch.float32).to(query_SHRE.dtype)

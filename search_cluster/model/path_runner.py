@@ -201,9 +201,7 @@ class PathRunner:
             if last is not None and last[0] is key[0] and last[1:] == key[1:]:
                 groups[-1].states.append(state)
             else:
-                mask_RK = node.trie.rows.visible(
-                    torch.tensor(rows), torch.tensor([*state.rows, *rows]), self._layers.window(layer)
-                )
+                mask_RK = node.trie.rows.visible(rows, [*state.rows, *rows], self._layers.window(layer))
                 groups.append(
                     SegmentGroup(
                         first_row=first_row,

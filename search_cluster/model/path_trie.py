@@ -37,8 +37,9 @@ class NodeState:
     def hidden(self, rows: Sequence[int]) -> Tensor:
         """Outputs of some rows, ``[len(rows), D]``."""
         assert self._hidden_MD is not None, "a state without rows has no outputs"
-        if rows == self.rows:
-            return self._hidden_MD[: len(rows)]
+        first = self._slot_of[rows[0]]
+        if rows == self.rows[first : first + len(rows)]:
+            return self._hidden_MD[first : first + len(rows)]
         return self._hidden_MD[torch.tensor([self._slot_of[row] for row in rows])]
 
     def append_hidden(self, rows: Sequence[int], hidden_MD: Tensor) -> None:

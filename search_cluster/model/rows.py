@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 INITIAL_CAPACITY = 64
+REMEMBERED_MASKS = 64
 
 
 class RowTree:
@@ -27,6 +28,7 @@ class RowTree:
         self.positions: list[int] = []
         self._children: list[dict[int, int]] = []
         self._sees_KK = torch.zeros(0, 0, dtype=torch.bool)
+        self._visible: dict[tuple[object, ...], Tensor] = {}
         self._reserve(len(context_ids) + INITIAL_CAPACITY)
         row = -1
         for token in context_ids:
@@ -68,8 +70,19 @@ class RowTree:
         """The rows that follow ``parent``, oldest first."""
         return list(self._children[parent].values())
 
-    def visible(self, asking_R: Tensor, looked_at_K: Tensor, window: int | None) -> Tensor:
-        """Which rows see which, ``[R, K]`` bool: ancestors and self, the last ``window`` positions if there is one."""
+    def visible(self, asking: Sequence[int], looked_at: Sequence[int], window: int | None) -> Tensor:
+        """Which rows see which, ``[R, K]`` bool: ancestors and self, the last ``window`` positions if there is one.
+
+        The layers of a path ask the same again and again, so the latest answers are remembered. Don't change them.
+        """
+        key = (tuple(asking), tuple(looked_at), window)
+        if key not in self._visible:
+            if len(self._visible) >= REMEMBERED_MASKS:
+                self._visible.clear()
+            self._visible[key] = self._compute_visible(torch.tensor(asking), torch.tensor(looked_at), window)
+        return self._visible[key]
+
+    def _compute_visible(self, asking_R: Tensor, looked_at_K: Tensor, window: int | None) -> Tensor:
         visible_RK = self._sees_KK[asking_R][:, looked_at_K]
         if window is not None:
             positions = torch.tensor(self.positions)
