@@ -31,8 +31,8 @@ def test_the_python_file(tmp_path: Path) -> None:
     (tmp_path / "doubling.py").write_text(block("python"))
     task = get_task(str(tmp_path / "doubling.py"))
     sizes = [len(task.load(split, None).examples) for split in ("train", "validation", "test")]
-    assert sum(sizes) == 1000
+    assert sum(sizes) == 997
     assert min(sizes) > 100
-    example = task.load("test", None).examples[0]
-    assert task.grade(example, f"It is {example.gold}.") == 1.0
-    assert task.grade(example, f"It is {example.gold}1.") == 0.0
+    examples = task.load("test", None).examples
+    assert all(example.gold == str(2 * int(example.question.split()[-1].strip("?"))) for example in examples)
+    assert not task.load("test", None).malformed
