@@ -252,6 +252,32 @@ def doctor(json_output: JsonOption = False) -> None:
                     print(f"        {'':<14} -> {check['advice']}")
 
 
+@app.command(epilog="Example: search-cluster verify runs/demo --sample 200 --json")
+def verify(
+    run: RunArgument,
+    sample: Annotated[int, typer.Option(min=1, help="Verdicts to re-execute, one at a time.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="Where the model is now.", show_default="where the corpus says")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task's file, if its name alone does not find it.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = DEFAULTS.device,
+    json_output: JsonOption = False,
+) -> None:
+    """Check a corpus' verdicts against the materialised model; exit code 1 if one differs."""
+    with _one_line_errors():
+        from search_cluster.verification import verify_corpus
+
+        result = verify_corpus(run, sample=sample, seed=seed, model=model, task=task, device=device)
+        if json_output:
+            _print_json(result)
+        else:
+            for key, value in result.items():
+                print(f"{key}: {value}")
+        if result["verdict_flips"]:
+            raise typer.Exit(1)
+
+
 bench = typer.Typer(help="Measure on this machine; speeds are stated as ratios of one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 

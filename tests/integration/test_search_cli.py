@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -14,6 +15,7 @@ from command import num_paths_searched, run, run_json, start, wait_for
 from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.reader import read_corpus
+from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError
 from search_cluster.model import scoring
 from search_cluster.run import run_search
@@ -294,3 +296,36 @@ def test_doctor_reports_a_wrong_data_folder_and_goes_on() -> None:
     check = report["checks"][-1]
     assert (report["ok"], check["name"], check["ok"]) == (False, "LPS_DATA_DIR", False)
     assert "/no/such/folder" in check["detail"]
+
+
+def test_verify_re_executes_verdicts_and_notices_a_wrong_one(search: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_json(*search, "--run", str(run_dir))
+    result = run_json("search-cluster", "verify", str(run_dir), "--sample", "30")
+    assert (result["verdicts"], result["agreements"], result["verdict_flips"]) == (30, 30, 0)
+    assert result["margins_agree"]
+
+    corpus = read_corpus(run_dir)
+    forged = tmp_path / "forged"
+    with CorpusWriter(forged, corpus.manifest.provenance) as writer:
+        for record in corpus.records:
+            first = record.evaluated[0]
+            lie = replace(first, verdict=replace(first.verdict, reward=1.0 - first.verdict.reward))
+            writer.add(replace(record, evaluated=(lie, *record.evaluated[1:])))
+        writer.close({})
+    out, _ = run("search-cluster", "verify", str(forged), "--sample", "1000", "--json", expect=1)
+    assert json.loads(out.splitlines()[-1])["verdict_flips"] == 6
+
+
+def test_bench_engine_reports_what_it_promises(model_dir: str) -> None:
+    result = run_json(
+        "search-cluster", "bench", "engine", "--model", model_dir, "--task", "arithmetic", "--num-examples", "3",
+        "--num-paths", "8", "--num-verdicts", "20", "--sample", "4",
+    )  # fmt: skip
+    assert result.keys() >= {
+        "one_by_one", "same_path_batched", "engine", "ratio_one_by_one", "ratio_same_path", "layer_runs_per_prefix",
+        "tokens", "verdicts", "verdict_flips", "tie_rechecks", "gemm_efficiency", "peak_state_bytes",
+    }  # fmt: skip
+    assert result["verdict_flips"] == 0
+    assert result["verdicts"] == 20
+    assert result["layer_runs_per_prefix"] == 1.0

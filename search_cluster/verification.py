@@ -1,0 +1,103 @@
+"""``search-cluster verify``: a corpus' verdicts against the materialised model, one at a time."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from search_cluster.corpus.manifest import Provenance
+from search_cluster.corpus.reader import Corpus, read_corpus
+from search_cluster.corpus.record import PathVerdict
+from search_cluster.errors import ConfigError, SearchClusterError
+from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.model.scoring import evaluate_path
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.verdict import Verdict
+
+MARGIN_TOLERANCE = 1e-3
+"""Margins carry arithmetic noise up to this, in nats."""
+MAX_SHOWN = 20
+
+
+def verify_corpus(
+    run: Path,
+    *,
+    sample: int,
+    seed: int,
+    model: str | None,
+    task: str | None,
+    device: str,
+) -> dict[str, Any]:
+    """Re-execute sampled verdicts of a finished corpus with the materialised model, batch size 1.
+
+    Args:
+        run: the corpus' folder.
+        sample: verdicts at most, drawn evenly over all evaluated (example, path) pairs.
+        seed: of the sample.
+        model: where the model is now; ``None``: where the corpus says it was.
+        task: the task's file, if its name alone does not find it.
+        device: where to run.
+
+    Raises:
+        ConfigError: the model or the task is not the one that the corpus was searched with.
+        CorpusError: the search is unfinished, or its folder is damaged.
+    """
+    corpus = read_corpus(run)
+    provenance = corpus.manifest.provenance
+    grader = get_task(task or provenance.task)
+    if grader.version != provenance.task_version:
+        raise ConfigError(
+            f"task {grader.name} has version {grader.version}, the corpus was searched with {provenance.task_version}; "
+            "verdicts of different versions can't be compared: install the version that searched it, or pass --task"
+        )
+    loaded = load_model(model or provenance.model_spec, dtype=provenance.dtype, device=device)
+    _require_same_model(loaded, provenance)
+    pairs = _sampled(corpus, sample, seed)
+    flips: list[dict[str, Any]] = []
+    worst = 0.0
+    for example, item in track(pairs, "verifying", console=Console(stderr=True)):
+        try:
+            reference: Verdict | None = evaluate_path(loaded, grader, example, item.path)
+        except SearchClusterError:
+            reference = None
+        if reference is None or replace(reference, margin=None) != replace(item.verdict, margin=None):
+            flips.append(_flip(example, item, reference))
+        elif reference.margin is not None and item.verdict.margin is not None:
+            worst = max(worst, abs(reference.margin - item.verdict.margin))
+    return {
+        "run": str(run),
+        "corpus_digest": corpus.manifest.corpus_digest,
+        "verdicts": len(pairs),
+        "agreements": len(pairs) - len(flips),
+        "agreement": (len(pairs) - len(flips)) / len(pairs) if pairs else 1.0,
+        "verdict_flips": len(flips),
+        "max_margin_difference": worst,
+        "margins_agree": worst <= MARGIN_TOLERANCE,
+        "flips": flips[:MAX_SHOWN],
+    }
+
+
+def _require_same_model(loaded: LoadedModel, provenance: Provenance) -> None:
+    if loaded.fingerprint != provenance.model_fingerprint:
+        raise ConfigError(
+            f"model {loaded.spec} has the fingerprint {loaded.fingerprint}, the corpus was searched with "
+            f"{provenance.model_fingerprint}; pass --model with the same weights and tokenizer"
+        )
+
+
+def _sampled(corpus: Corpus, sample: int, seed: int) -> list[tuple[Example, PathVerdict]]:
+    pairs = [(record.example, item) for record in corpus.records for item in record.evaluated]
+    return random.Random(seed).sample(pairs, min(sample, len(pairs)))
+
+
+def _flip(example: Example, item: PathVerdict, reference: Verdict | None) -> dict[str, Any]:
+    return {
+        "example_id": example.example_id,
+        "path": str(item.path),
+        "corpus": [item.verdict.reward, item.verdict.output],
+        "materialised": None if reference is None else [reference.reward, reference.output],
+    }
