@@ -291,7 +291,7 @@ def engine(
     num_verdicts: Annotated[int, typer.Option(min=1, help="Verdicts compared with the materialised model's.")] = 240,
     sample: Annotated[int, typer.Option(min=1, help="Pairs on which the slow ways are timed.")] = 96,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per call of the engine.")] = 256,
-    state_bytes: Annotated[int, typer.Option(min=1, help="What the engine may keep of path prefixes.")] = 2**32,
+    state_bytes: Annotated[int, typer.Option(min=1, help="What the engine may keep of path prefixes.")] = 2**30,
     seed: Annotated[int, typer.Option(help="Of questions, paths and samples.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = DEFAULTS.device,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = DEFAULTS.dtype,

@@ -33,7 +33,7 @@ from search_cluster.tasks.verdict import Verdict
 
 TIE_THRESHOLDS = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.06}
 """Nats, or logits, per dtype: many times the largest difference seen between this engine and the materialised model."""
-HEAD_ROWS = 256
+HEAD_ROWS = 128
 """Rows whose logits are in memory together (times the vocabulary)."""
 
 Outcome = Verdict | Exception
@@ -76,7 +76,7 @@ class PathExecutor:
         task: Task,
         *,
         max_state_bytes: int = 2**30,
-        max_call_rows: int = 2048,
+        max_call_rows: int = 1024,
         tie_threshold: float | None = None,
     ) -> None:
         self._loaded = loaded

@@ -188,7 +188,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 
     monkeypatch.setattr(executor._layers, "run", limited)
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
-    assert executor._runner._max_call_rows < 2048
+    assert executor._runner._max_call_rows < 1024
 
 
 @pytest.mark.parametrize("task_name", TASKS)
