@@ -117,12 +117,19 @@ def test_workers_and_cache_warmth_do_not_change_the_corpus(search: list[str], tm
     assert two["workers"] == 2
 
 
+def slow_config(folder: Path) -> str:
+    """Settings of a search that a test can interrupt: the engine would be through with a tiny model at once."""
+    path = folder / "slow.toml"
+    path.write_text('executor = "materialised"\n')
+    return str(path)
+
+
 @pytest.mark.ray
 @pytest.mark.server
 def test_kill_9_in_the_middle_then_resume_computes_nothing_twice(model_dir: str, tmp_path: Path) -> None:
     # Enough work that the kill falls into it; shards are large, so that the cache alone must carry the resume.
     command = [
-        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--limit", "60", "--budget", "50",
+        "search-cluster", "search", "--config", slow_config(tmp_path), "--model", model_dir, "--task", "capitals", "--limit", "60", "--budget", "50",
         "--ray", "local", "--workers", "2",
     ]  # fmt: skip
     run_dir = tmp_path / "killed"
@@ -167,7 +174,7 @@ def count_verdicts(url: str) -> int:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_search_says_so_and_resumes(search: list[str], tmp_path: Path, sent: signal.Signals) -> None:
-    command = [*search, "--limit", "60", "--budget", "50"]
+    command = [*search, "--config", slow_config(tmp_path), "--limit", "60", "--budget", "50"]
     run_dir = tmp_path / "run"
     process = start(*command, "--run", str(run_dir))
     wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=120)
