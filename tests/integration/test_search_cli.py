@@ -129,7 +129,8 @@ def slow_config(folder: Path) -> str:
 def test_kill_9_in_the_middle_then_resume_computes_nothing_twice(model_dir: str, tmp_path: Path) -> None:
     # Enough work that the kill falls into it; shards are large, so that the cache alone must carry the resume.
     command = [
-        "search-cluster", "search", "--config", slow_config(tmp_path), "--model", model_dir, "--task", "capitals", "--limit", "60", "--budget", "50",
+        "search-cluster", "search", "--config", slow_config(tmp_path), "--model", model_dir, "--task", "capitals",
+        "--limit", "60", "--budget", "50",
         "--ray", "local", "--workers", "2",
     ]  # fmt: skip
     run_dir = tmp_path / "killed"
