@@ -66,7 +66,10 @@ def process_of(server: EmbeddedServer) -> psutil.Process:
 
 
 def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it may go between any two looks at it
+        return True
 
 
 def write(server: EmbeddedServer, key: str, value: str) -> None:
