@@ -8,7 +8,7 @@ Shapes: N rows of a call, D width.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,7 @@ class PathRunner:
         self._layers = layers
         self._store = store
         self._max_call_rows = max_call_rows
+        self._pinned: Container[TrieNode] = ()
         self.counters = WorkCounters()
 
     def bring_up_to_date(
@@ -64,6 +65,7 @@ class PathRunner:
                 wanted row runs all of them.
             finals: nodes at which only some rows are read, because no wanted path goes on from there.
         """
+        self._pinned = wants
         missing = {
             node: rows
             for node, wanted in wants.items()
@@ -81,11 +83,12 @@ class PathRunner:
                     for child in node.children.values():
                         if child in missing:
                             ready[child.layer].append(child)
-            self._store.evict(pinned=wants)
+            self._store.evict(self._pinned)
 
     def release(self) -> None:
         """Let the store evict what the last wants had pinned."""
-        self._store.evict(pinned=())
+        self._pinned = ()
+        self._store.evict(self._pinned)
 
     def _calls(self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]]) -> Iterable[list[TrieNode]]:
         """Nodes in batches of bounded rows; nodes with equal rows of one example stand together."""
@@ -120,7 +123,7 @@ class PathRunner:
             self._max_call_rows = max(1, self._max_call_rows // 2)
         else:
             return
-        self._store.evict(pinned=missing)
+        self._store.evict(self._pinned)
         middle = len(nodes) // 2
         self._run_or_split(layer, nodes[:middle], missing, finals, keep_keys=keep_keys)
         self._run_or_split(layer, nodes[middle:], missing, finals, keep_keys=keep_keys)

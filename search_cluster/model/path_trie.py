@@ -59,11 +59,6 @@ class NodeState:
         return self._keys_HME[:, :total], self._values_HME[:, :total]
 
     @property
-    def has_keys(self) -> bool:
-        """Whether later rows can be added."""
-        return self._keys_HME is not None
-
-    @property
     def num_bytes(self) -> int:
         """Memory that is allocated, slack included."""
         parts = (self._hidden_MD, self._keys_HME, self._values_HME)

@@ -62,10 +62,6 @@ class RowTree:
             rows.append(parent)
         return rows
 
-    def child(self, parent: int, token: int) -> int | None:
-        """The row of ``token`` after ``parent``, if there is one."""
-        return self._children[parent].get(token)
-
     def children(self, parent: int) -> list[int]:
         """The rows that follow ``parent``, oldest first."""
         return list(self._children[parent].values())
