@@ -10,7 +10,8 @@ second best, most likely token against the next) and is below the tie threshold,
 materialised model instead.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +22,7 @@ from search_cluster.model.answers import Answer, Answered, ChoiceAnswer, Generat
 from search_cluster.model.decoding import eos_ids
 from search_cluster.model.layer_runner import LayerRunner
 from search_cluster.model.loading import LoadedModel
-from search_cluster.model.path_runner import PathRunner, WorkCounters
+from search_cluster.model.path_runner import PathRunner, Wants, WorkCounters
 from search_cluster.model.path_trie import ExampleTrie, NodeState, StateStore, TrieNode
 from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.model.rows import RowTree
@@ -33,11 +34,27 @@ from search_cluster.tasks.verdict import Verdict
 
 TIE_THRESHOLDS = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.06}
 """Nats, or logits, per dtype: many times the largest difference seen between this engine and the materialised model."""
+MIN_SHARED_ROWS = 4
+"""Fewer rows are not worth being shared between examples."""
 HEAD_ROWS = 128
 """Rows whose logits are in memory together (times the vocabulary)."""
 
 Outcome = Verdict | Exception
 """What the engine says of a request; an exception is that request's own, such as `NonFiniteLogitsError`."""
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class _KnownExample:
+    """What is kept of an example between calls."""
+
+    trie: ExampleTrie
+    encoded: EncodedExample
+    shared: ExampleTrie | None
+    """States of the rows with which other examples begin, too."""
+
+    @property
+    def num_shared_rows(self) -> int:
+        return 0 if self.shared is None else self.shared.rows.num_context
 
 
 @dataclass(slots=True, eq=False)
@@ -47,13 +64,20 @@ class _Job:
     index: int
     example: Example
     path: LayerPath
-    trie: ExampleTrie
+    known: _KnownExample
     answer: Answer
     nodes: list[TrieNode] = field(default_factory=list)
-    """Of its path's prefixes, while its chunk runs."""
+    """Of its path's prefixes, once it runs."""
+    shared_nodes: list[TrieNode] = field(default_factory=list)
+    """The same of the shared rows; none if nothing is shared."""
     asked: dict[int, list[int]] = field(default_factory=dict)
     """Rows whose logits are read next, and the tokens whose log-probabilities are."""
-    answered: Answered | None = None
+
+    def find_nodes(self) -> None:
+        """Look its nodes up, or make them; not before it runs, since evictions take nodes out of the trie."""
+        self.nodes = self.known.trie.nodes_of(self.path.layers)
+        if self.known.shared is not None:
+            self.shared_nodes = self.known.shared.nodes_of(self.path.layers)
 
 
 class PathExecutor:
@@ -86,9 +110,9 @@ class PathExecutor:
         self._runner = PathRunner(self._layers, self.store, max_call_rows=max_call_rows)
         self.tie_threshold = TIE_THRESHOLDS[loaded.dtype] if tie_threshold is None else tie_threshold
         self.num_tie_rechecks = 0
-        self._tries: dict[str, tuple[ExampleTrie, EncodedExample]] = {}
+        self._known: dict[str, _KnownExample] = {}
+        self._shared: dict[tuple[int, ...], ExampleTrie] = {}
         self._keep_keys = task.kind is AnswerKind.GENERATE
-        self._bytes_per_row = self._layers.bytes_per_row(keep_keys=self._keep_keys)
         self._ends = eos_ids(loaded.model.generation_config, loaded.tokenizer)
 
     @property
@@ -106,91 +130,108 @@ class PathExecutor:
                 jobs.append(self._job(index, example, path))
             except SearchClusterError as error:
                 outcomes[index] = error
-        for chunk in self._chunks(jobs):
-            self._run_chunk(chunk, outcomes)
+        try:
+            self._run(jobs, outcomes)
+        finally:
+            self._runner.release()
         self._forget_empty_tries()
         return [outcomes[index] for index in range(len(requests))]
 
     def _job(self, index: int, example: Example, path: LayerPath) -> _Job:
         if path.num_layers != self._layers.num_layers:
             raise ModelError(f"path {path} is for {path.num_layers} layers; the model has {self._layers.num_layers}")
-        known = self._tries.get(example.example_id)
+        known = self._known.get(example.example_id)
         if known is None:
-            encoded = encode_example(self._loaded, self._task, example)
-            known = self._tries[example.example_id] = (ExampleTrie(RowTree(encoded.context_ids)), encoded)
-        trie, encoded = known
+            known = self._known[example.example_id] = self._new_example(example)
         answer: Answer
         if self._task.kind is AnswerKind.CHOICE:
-            answer = ChoiceAnswer(example, encoded, trie.rows)
+            answer = ChoiceAnswer(example, known.encoded, known.trie.rows)
         else:
-            answer = GeneratedAnswer(example, self._task, self._loaded.tokenizer, self._ends, trie.rows)
-        return _Job(index, example, path, trie, answer)
+            answer = GeneratedAnswer(example, self._task, self._loaded.tokenizer, self._ends, known.trie.rows)
+        return _Job(index, example, path, known, answer)
 
-    def _chunks(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
-        """Jobs that run together: as many as the state budget has room for, an example's side by side."""
+    def _new_example(self, example: Example) -> _KnownExample:
+        encoded = encode_example(self._loaded, self._task, example)
+        template_ids = encoded.context_ids[: min(encoded.num_template_ids, len(encoded.context_ids) - 1)]
+        shared = None
+        if len(template_ids) >= MIN_SHARED_ROWS:
+            shared = self._shared.get(template_ids)
+            if shared is None:
+                shared = self._shared[template_ids] = ExampleTrie(RowTree(template_ids))
+        return _KnownExample(ExampleTrie(RowTree(encoded.context_ids)), encoded, shared)
+
+    def _run(self, jobs: list[_Job], outcomes: dict[int, Outcome]) -> None:
+        """Run rows and read logits in rounds until every job has an outcome; new jobs join as there is room."""
         order = {job.example.example_id: position for position, job in reversed(list(enumerate(jobs)))}
-        chunk: list[_Job] = []
-        counted: set[TrieNode] = set()
-        num_bytes = 0
-        for job in sorted(jobs, key=lambda job: order[job.example.example_id]):
-            new = [node for node in job.trie.nodes_of(job.path.layers) if node not in counted]
-            job_bytes = len(new) * self._bytes_per_row * (job.trie.rows.num_context + len(job.answer.wanted_rows()))
-            if chunk and num_bytes + job_bytes > self.store.max_bytes:
-                yield chunk
-                chunk, counted, num_bytes = [], set(), 0
-            chunk.append(job)
-            counted.update(new)
-            num_bytes += job_bytes
-        if chunk:
-            yield chunk
+        waiting = deque(sorted(jobs, key=lambda job: order[job.example.example_id]))  # an example's side by side
+        running: list[_Job] = []
+        while waiting or running:
+            running += self._admit(waiting, running)
+            self._runner.bring_up_to_date(self._wants(running))
+            readings = self._read(running)
+            still_running = []
+            for job in running:
+                try:
+                    answered = job.answer.take(readings[job.index])
+                except NonFiniteLogitsError as error:
+                    outcomes[job.index] = error
+                    continue
+                if answered is None:
+                    still_running.append(job)
+                else:
+                    outcomes[job.index] = self._graded(job, answered)
+            running = still_running
 
-    def _run_chunk(self, jobs: list[_Job], outcomes: dict[int, Outcome]) -> None:
-        """Run rows and read logits until every job is answered, then grade."""
-        for job in jobs:  # not before: evictions of an earlier chunk may have taken nodes out of the trie
-            job.nodes = job.trie.nodes_of(job.path.layers)
-        running = jobs
-        try:
-            while running:
-                wants = self._wants(running)
-                self._runner.bring_up_to_date(wants, keep_keys=self._keep_keys, finals=self._finals(running))
-                readings = self._read(running)
-                still_running = []
-                for job in running:
-                    try:
-                        job.answered = job.answer.take(readings[job.index])
-                    except NonFiniteLogitsError as error:
-                        outcomes[job.index] = error
-                        continue
-                    if job.answered is None:
-                        still_running.append(job)
-                running = still_running
-        finally:
-            self._runner.release()
-        for job in jobs:
-            if job.answered is not None:
-                outcomes[job.index] = self._graded(job, job.answered)
+    def _admit(self, waiting: deque[_Job], running: list[_Job]) -> list[_Job]:
+        """The next jobs to join the running ones, at least one if none run; as many as the state budget has room for.
 
-    def _wants(self, jobs: list[_Job]) -> dict[TrieNode, list[int]]:
+        A generated answer takes up to a round a token, of a row each. Jobs that generate join in as many parts, so that
+        the few rows of those that are under way run along with the prompts of later ones.
+        """
+        sizes: dict[TrieNode, int] = {}
+        for job in running:
+            sizes.update(self._node_bytes(job))
+        num_bytes = sum(sizes.values())
+        limit = min(self.store.max_bytes, num_bytes + self.store.max_bytes // max(1, self._task.max_new_tokens))
+        admitted: list[_Job] = []
+        while waiting:
+            job = waiting[0]
+            job.find_nodes()
+            new = {node: size for node, size in self._node_bytes(job).items() if node not in sizes}
+            num_bytes += sum(new.values())
+            if num_bytes > limit and (running or admitted):
+                break
+            sizes |= new
+            admitted.append(waiting.popleft())
+        return admitted
+
+    def _node_bytes(self, job: _Job) -> dict[TrieNode, int]:
+        """What the states of a job's nodes take, about."""
+        num_rows = job.known.trie.rows.num_context - job.known.num_shared_rows + len(job.answer.wanted_rows())
+        own_bytes = num_rows * self._layers.bytes_per_row(keep_keys=self._keep_keys)
+        shared_bytes = job.known.num_shared_rows * self._layers.bytes_per_row(keep_keys=True)
+        return dict.fromkeys(job.nodes, own_bytes) | dict.fromkeys(job.shared_nodes, shared_bytes)
+
+    def _wants(self, jobs: list[_Job]) -> Wants:
         """Which rows every node on the jobs' paths must hold."""
-        wants: dict[TrieNode, set[int]] = {}
+        wanted: dict[TrieNode, set[int]] = {}
         for job in jobs:
             rows = set(job.answer.wanted_rows())
             if not job.asked:
-                rows.update(range(job.trie.rows.num_context))
+                rows.update(range(job.known.num_shared_rows, job.known.trie.rows.num_context))
             job.asked = job.answer.read_rows()
             for node in job.nodes if self._keep_keys else _from_last_held(job, rows):
-                wants.setdefault(node, set()).update(rows)
-        return {node: sorted(rows) for node, rows in wants.items()}
-
-    def _finals(self, jobs: list[_Job]) -> dict[TrieNode, list[int]]:
-        """The ends of paths that no other path goes through, with the rows that are read there.
-
-        Not for generated answers: their nodes must be ready for rows that nobody has thought of yet.
-        """
-        if self._keep_keys:
-            return {}
-        inner = {node for job in jobs for node in job.nodes[:-1]}
-        return {job.nodes[-1]: sorted(job.asked) for job in jobs if job.nodes[-1] not in inner}
+                wanted.setdefault(node, set()).update(rows)
+        return Wants(
+            rows={node: sorted(rows) for node, rows in wanted.items()},
+            finals=_finals(jobs),
+            shared={
+                node: shared
+                for job in jobs
+                for node, shared in zip(job.nodes, job.shared_nodes, strict=False)  # none if nothing is shared
+            },
+            keep_keys=self._keep_keys,
+        )
 
     def _read(self, jobs: list[_Job]) -> dict[int, dict[int, RowReading]]:
         """Logits of all rows that the jobs ask for, a bounded number at a time."""
@@ -213,7 +254,7 @@ class PathExecutor:
             if answered.gap < self.tie_threshold:
                 self.num_tie_rechecks += 1
                 return evaluate_path(self._loaded, self._task, job.example, job.path)
-            num_tokens = job.trie.rows.num_context + answered.num_tokens
+            num_tokens = job.known.trie.rows.num_context + answered.num_tokens
             return Verdict(
                 reward=self._task.grade(job.example, answered.output),
                 margin=answered.margin,
@@ -225,7 +266,18 @@ class PathExecutor:
 
     def _forget_empty_tries(self) -> None:
         """Let go of examples of which no state is left."""
-        self._tries = {key: known for key, known in self._tries.items() if known[0].root.children}
+        self._known = {key: known for key, known in self._known.items() if known.trie.root.children}
+        self._shared = {key: trie for key, trie in self._shared.items() if trie.root.children}
+
+
+def _finals(jobs: list[_Job]) -> dict[TrieNode, list[int]]:
+    """The ends of paths that no other path goes through, with the rows that are read there."""
+    inner = {node for job in jobs for node in job.nodes[:-1]}
+    finals: dict[TrieNode, set[int]] = {}
+    for job in jobs:
+        if job.nodes[-1] not in inner:
+            finals.setdefault(job.nodes[-1], set()).update(job.asked)
+    return {node: sorted(rows) for node, rows in finals.items()}
 
 
 def _from_last_held(job: _Job, rows: set[int]) -> list[TrieNode]:

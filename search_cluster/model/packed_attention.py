@@ -31,9 +31,12 @@ class SegmentGroup:
     states: list[NodeState]
     """Where each segment's keys and values go, if they are kept; S of them."""
     mask_RK: Tensor
-    """What each new row may look at: rows held before, then the new ones."""
+    """What each new row may look at: shared rows and rows held before, then the new ones."""
     keep_keys: bool
     """Whether later rows will look at these."""
+    shared: list[NodeState]
+    """Whose keys and values each segment looks at before its own, because other examples have the same rows; none, or S
+    of them, in a node's first run."""
 
 
 def attend(
@@ -69,12 +72,15 @@ def attend(
         query_SHRE = _segments(query_1HNE[0, :, span], num_segments)
         key_SGRE = _segments(key_1GNE[0, :, span], num_segments)
         value_SGRE = _segments(value_1GNE[0, :, span], num_segments)
+        if group.shared:
+            key_SGRE = _behind([state.keys_and_values()[0] for state in group.shared], key_SGRE)
+            value_SGRE = _behind([state.keys_and_values()[1] for state in group.shared], value_SGRE)
         kept = [
             state.append_keys(key_SGRE[segment], value_SGRE[segment])
             for segment, state in enumerate(group.states)
             if group.keep_keys
         ]
-        if group.mask_RK.shape[1] == num_rows:
+        if group.mask_RK.shape[1] == key_SGRE.shape[2]:
             out_SHRE = _attention(query_SHRE, key_SGRE, value_SGRE, group.mask_RK, scaling, softcap)
         else:
             out_SHRE = torch.cat(
@@ -86,6 +92,11 @@ def attend(
         num_heads, head_width = out_SHRE.shape[1], out_SHRE.shape[3]
         parts.append(out_SHRE.transpose(1, 2).reshape(num_segments * num_rows, num_heads, head_width))
     return torch.cat(parts)[None], None
+
+
+def _behind(shared: list[Tensor], own_SGRE: Tensor) -> Tensor:
+    """The own rows of each segment behind the shared ones, ``[S, G, P + R, E]``."""
+    return torch.cat([torch.stack(shared), own_SGRE], dim=2)
 
 
 def _segments(part_HNE: Tensor, num_segments: int) -> Tensor:

@@ -4,11 +4,14 @@ A *want* says: this node must hold these rows. All wants of a batch whose parent
 go through that layer in one call, whatever example, path or position they belong to. The lowest such layer goes first,
 so that paths in the model's order read each layer's weights once; repeats and re-ordered paths need no other rule.
 
+Rows with which the prompts of many examples begin (a system prompt, a template, worked examples) are like an example of
+their own: they run once per path prefix, and the examples' rows look at their keys and values.
+
 Shapes: N rows of a call, D width.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +28,8 @@ class WorkCounters:
 
     layer_runs: int = 0
     """Runs of a layer for the first rows of a node: once per (example, prefix) unless its state was evicted."""
+    shared_layer_runs: int = 0
+    """The same for the rows that examples share: once per prefix, whatever the number of examples."""
     layer_tokens: int = 0
     """(layer, row) applications."""
     unread_rows: int = 0
@@ -33,6 +38,22 @@ class WorkCounters:
     """Calls of a layer, each for many rows."""
     head_rows: int = 0
     """Rows whose logits were computed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Wants:
+    """What nodes must hold, for one batch."""
+
+    rows: dict[TrieNode, list[int]]
+    """Per node of an example; ancestors before descendants."""
+    finals: Mapping[TrieNode, list[int]]
+    """Nodes at which only some rows are read, because no wanted path goes on from there."""
+    shared: Mapping[TrieNode, TrieNode]
+    """Per node, the node of the same prefix in the trie of the rows that its example shares with others, where their
+    keys and values are. Examples that share nothing have none."""
+    keep_keys: bool
+    """Keep keys and values, so that rows can be added to the nodes later; else a node that lacks a wanted row runs all
+    of them."""
 
 
 class PathRunner:
@@ -48,29 +69,29 @@ class PathRunner:
         self._layers = layers
         self._store = store
         self._max_call_rows = max_call_rows
-        self._pinned: Container[TrieNode] = ()
+        self._pinned: set[TrieNode] = set()
         self.counters = WorkCounters()
 
-    def bring_up_to_date(
-        self, wants: dict[TrieNode, list[int]], *, keep_keys: bool, finals: Mapping[TrieNode, list[int]]
-    ) -> None:
-        """Compute the wanted rows that nodes do not hold yet.
+    def bring_up_to_date(self, wants: Wants) -> None:
+        """Compute the wanted rows that nodes do not hold yet; rows that examples share come first.
 
-        A wanted row's ancestors are wanted or held by the same node, and by the node's parent, root excepted. Pinned
-        against eviction are the nodes of ``wants``; call `release` when their states have been read.
-
-        Args:
-            wants: rows per node, ancestors before descendants.
-            keep_keys: keep keys and values, so that rows can be added to the nodes later; else a node that lacks a
-                wanted row runs all of them.
-            finals: nodes at which only some rows are read, because no wanted path goes on from there.
+        A wanted row's ancestors are wanted, held or shared by the same node, and by the node's parent, root excepted.
+        Pinned against eviction are the wanted nodes; call `release` when their states have been read.
         """
-        self._pinned = wants
-        missing = {
-            node: rows
-            for node, wanted in wants.items()
-            if (rows := _missing_rows(node, wanted, finals.get(node), keep_keys=keep_keys))
-        }
+        shared_rows = {node: list(range(node.trie.rows.num_context)) for node in wants.shared.values()}
+        self._pinned = {*wants.rows, *shared_rows}
+        self.counters.shared_layer_runs += self._run_all(Wants(rows=shared_rows, finals={}, shared={}, keep_keys=True))
+        self.counters.layer_runs += self._run_all(wants)
+
+    def release(self) -> None:
+        """Let the store evict what the last wants had pinned."""
+        self._pinned = set()
+        self._store.evict(self._pinned)
+
+    def _run_all(self, wants: Wants) -> int:
+        """Run layer by layer what is missing; how many nodes ran for the first time."""
+        missing = {node: rows for node in wants.rows if (rows := self._missing_rows(node, wants))}
+        num_first_runs = sum(node.state is None for node in missing)
         ready: dict[int, list[TrieNode]] = defaultdict(list)
         for node in missing:
             if node.parent not in missing:
@@ -78,22 +99,40 @@ class PathRunner:
         while ready:
             layer = min(ready)
             for batch in self._calls(ready.pop(layer), missing):
-                self._run_or_split(layer, batch, missing, finals, keep_keys=keep_keys)
+                self._run_or_split(layer, batch, missing, wants)
                 for node in batch:
                     for child in node.children.values():
                         if child in missing:
                             ready[child.layer].append(child)
             self._store.evict(self._pinned)
+        return num_first_runs
 
-    def release(self) -> None:
-        """Let the store evict what the last wants had pinned."""
-        self._pinned = ()
-        self._store.evict(self._pinned)
+    def _missing_rows(self, node: TrieNode, wants: Wants) -> list[int]:
+        """Rows that a node must run: none if it holds what will be read of it.
+
+        A node that can't add what it lacks, because it keeps no keys or keeps them without the outputs that are now
+        wanted, forgets its state and runs everything again.
+        """
+        wanted, state = wants.rows[node], node.state
+        if state is None:
+            return wanted
+        lacked = [row for row in wants.finals.get(node, wanted) if not state.has(row)]
+        if not lacked:
+            return []
+        if not wants.keep_keys:
+            node.state = None
+            return wanted
+        kept = set(state.key_rows)
+        if kept.isdisjoint(lacked):
+            return [row for row in wanted if row not in kept]
+        node.state = None
+        num_shared = wants.shared[node].trie.rows.num_context if node in wants.shared else 0
+        return sorted({*wanted, *(row for row in kept if row >= num_shared)})
 
     def _calls(self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]]) -> Iterable[list[TrieNode]]:
         """Nodes in batches of bounded rows; nodes with equal rows of one example stand together."""
         nodes = sorted(
-            nodes, key=lambda node: (id(node.trie), missing[node], len(node.state.rows) if node.state else 0)
+            nodes, key=lambda node: (id(node.trie), missing[node], len(node.state.key_rows) if node.state else 0)
         )
         batch: list[TrieNode] = []
         num_rows = 0
@@ -106,17 +145,11 @@ class PathRunner:
         yield batch
 
     def _run_or_split(
-        self,
-        layer: int,
-        nodes: list[TrieNode],
-        missing: dict[TrieNode, list[int]],
-        finals: Mapping[TrieNode, list[int]],
-        *,
-        keep_keys: bool,
+        self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants
     ) -> None:
         """Run a call; out of memory, evict all that can be spared and run its halves."""
         try:
-            self._run(layer, nodes, missing, finals, keep_keys=keep_keys)
+            self._run(layer, nodes, missing, wants)
         except torch.OutOfMemoryError:
             if len(nodes) == 1:
                 raise
@@ -125,33 +158,24 @@ class PathRunner:
             return
         self._store.evict(self._pinned)
         middle = len(nodes) // 2
-        self._run_or_split(layer, nodes[:middle], missing, finals, keep_keys=keep_keys)
-        self._run_or_split(layer, nodes[middle:], missing, finals, keep_keys=keep_keys)
+        self._run_or_split(layer, nodes[:middle], missing, wants)
+        self._run_or_split(layer, nodes[middle:], missing, wants)
 
-    def _run(
-        self,
-        layer: int,
-        nodes: list[TrieNode],
-        missing: dict[TrieNode, list[int]],
-        finals: Mapping[TrieNode, list[int]],
-        *,
-        keep_keys: bool,
-    ) -> None:
+    def _run(self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants) -> None:
         hidden_ND = torch.cat([self._inputs(node, missing[node]) for node in nodes])
         positions = [node.trie.rows.positions[row] for node in nodes for row in missing[node]]
         positions_N = torch.tensor(positions, device=self._layers.device)
-        states = [node.state if keep_keys and node.state else NodeState() for node in nodes]
-        groups = self._groups(layer, nodes, states, missing, keep_keys=keep_keys)
-        read = [finals.get(node, missing[node]) for node in nodes]
-        rows_read = self._rows_read(nodes, missing, finals)
+        states = [node.state or NodeState() for node in nodes]
+        groups = self._groups(layer, nodes, states, missing, wants)
+        rows_read = self._rows_read(nodes, missing, wants)
         output_ND = self._layers.run(layer, hidden_ND, positions_N, groups, rows_read)
         if rows_read is not None:
             output_ND = output_ND[rows_read]
         first = 0
-        for node, state, rows in zip(nodes, states, read, strict=True):
-            self.counters.layer_runs += not state.rows
-            # A copy: a view would keep the whole call's output alive for as long as one node is.
-            state.append_hidden(rows, output_ND[first : first + len(rows)].clone())
+        for node, state in zip(nodes, states, strict=True):
+            rows = _read_rows(node, missing, wants)
+            key_rows = [*_first_shared(node, state, wants), *missing[node]] if wants.keep_keys else []
+            state.append_hidden(rows, output_ND[first : first + len(rows)], key_rows=key_rows)
             first += len(rows)
             node.state = state
             self._store.touch(node)
@@ -159,18 +183,16 @@ class PathRunner:
         self.counters.layer_tokens += len(positions)
         self.counters.unread_rows += len(positions) - len(output_ND)
 
-    def _rows_read(
-        self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], finals: Mapping[TrieNode, list[int]]
-    ) -> Tensor | None:
+    def _rows_read(self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants) -> Tensor | None:
         """Places in the call of the rows whose outputs matter; ``None`` if all do."""
-        if not any(node in finals for node in nodes):
+        if not any(node in wants.finals for node in nodes):
             return None
         places, first = [], 0
         for node in nodes:
             rows = missing[node]
-            if node in finals:
+            if node in wants.finals:
                 place_of = {row: place for place, row in enumerate(rows, start=first)}
-                places += [place_of[row] for row in finals[node]]
+                places += [place_of[row] for row in _read_rows(node, missing, wants)]
             else:
                 places += range(first, first + len(rows))
             first += len(rows)
@@ -191,8 +213,7 @@ class PathRunner:
         nodes: list[TrieNode],
         states: list[NodeState],
         missing: dict[TrieNode, list[int]],
-        *,
-        keep_keys: bool,
+        wants: Wants,
     ) -> list[SegmentGroup]:
         """Neighbours that add the same rows to the same rows of the same example, as one group each."""
         groups: list[SegmentGroup] = []
@@ -200,29 +221,39 @@ class PathRunner:
         first_row = 0
         for node, state in zip(nodes, states, strict=True):
             rows = missing[node]
-            key = (node.trie, rows, state.rows)
-            if last is not None and last[0] is key[0] and last[1:] == key[1:]:
-                groups[-1].states.append(state)
-            else:
-                mask_RK = node.trie.rows.visible(rows, [*state.rows, *rows], self._layers.window(layer))
+            key = (node.trie, rows, state.key_rows)
+            if last is None or last[0] is not key[0] or last[1:] != key[1:]:
+                looked_at = [*state.key_rows, *_first_shared(node, state, wants), *rows]
+                mask_RK = node.trie.rows.visible(rows, looked_at, self._layers.window(layer))
                 groups.append(
                     SegmentGroup(
                         first_row=first_row,
                         num_rows=len(rows),
-                        states=[state],
+                        states=[],
                         mask_RK=mask_RK.to(self._layers.device),
-                        keep_keys=keep_keys,
+                        keep_keys=wants.keep_keys,
+                        shared=[],
                     )
                 )
                 last = key
+            groups[-1].states.append(state)
+            if _first_shared(node, state, wants):
+                shared = wants.shared[node].state
+                assert shared is not None, "shared rows run before the rows that look at them"
+                groups[-1].shared.append(shared)
             first_row += len(rows)
         return groups
 
 
-def _missing_rows(node: TrieNode, wanted: list[int], read: list[int] | None, *, keep_keys: bool) -> list[int]:
-    """Rows that a node must run: none if it holds what will be read of it."""
-    state = node.state
-    if state is None:
-        return wanted
-    missing = [row for row in (wanted if read is None else read) if not state.has(row)]
-    return missing if keep_keys or not missing else wanted
+def _first_shared(node: TrieNode, state: NodeState, wants: Wants) -> range:
+    """The shared rows that a node takes over in its first run."""
+    if state.key_rows or node not in wants.shared:
+        return range(0)
+    return range(wants.shared[node].trie.rows.num_context)
+
+
+def _read_rows(node: TrieNode, missing: Mapping[TrieNode, list[int]], wants: Wants) -> list[int]:
+    """Of the rows that a node runs, those whose outputs matter."""
+    if node not in wants.finals:
+        return missing[node]
+    return [row for row in wants.finals[node] if node.state is None or not node.state.has(row)]

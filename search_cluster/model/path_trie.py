@@ -19,12 +19,19 @@ SLACK_ROWS = 16
 
 
 class NodeState:
-    """Outputs of one layer run for some rows of an example, with keys and values if they are kept. Rows only grow."""
+    """Outputs of one layer run for some rows of an example, with keys and values if they are kept. Rows only grow.
 
-    __slots__ = ("_hidden_MD", "_keys_HME", "_slot_of", "_values_HME", "rows")
+    Keys and values may be here of more rows than outputs are: of rows that the example shares with others, and of rows
+    whose output nothing reads.
+    """
+
+    __slots__ = ("_hidden_MD", "_keys_HME", "_slot_of", "_values_HME", "key_rows", "rows")
 
     def __init__(self) -> None:
         self.rows: list[int] = []
+        """Rows with an output, in the order in which they are held."""
+        self.key_rows: list[int] = []
+        """Rows with keys and values, in the order in which they are held."""
         self._slot_of: dict[int, int] = {}
         self._hidden_MD: Tensor | None = None
         self._keys_HME: Tensor | None = None
@@ -42,21 +49,37 @@ class NodeState:
             return self._hidden_MD[first : first + len(rows)]
         return self._hidden_MD[torch.tensor([self._slot_of[row] for row in rows])]
 
-    def append_hidden(self, rows: Sequence[int], hidden_MD: Tensor) -> None:
-        """Take the outputs of new rows; ends a run, after `append_keys`."""
+    def keys_and_values(self) -> tuple[Tensor, Tensor]:
+        """Keys and values of ``key_rows``, each ``[H, len(key_rows), E]``."""
+        assert self._keys_HME is not None, "a state without keys was asked for them"
+        assert self._values_HME is not None, "keys and values are kept together"
+        return self._keys_HME[:, : len(self.key_rows)], self._values_HME[:, : len(self.key_rows)]
+
+    def append_keys(self, keys_HME: Tensor, values_HME: Tensor) -> tuple[Tensor, Tensor]:
+        """Write keys and values of new rows behind the others; those of all rows.
+
+        They count as held when `append_hidden` says so; a run that fails in between can be repeated.
+        """
+        first = len(self.key_rows)
+        self._keys_HME = _grown(self._keys_HME, keys_HME, first, dim=1)
+        self._values_HME = _grown(self._values_HME, values_HME, first, dim=1)
+        total = first + keys_HME.shape[1]
+        return self._keys_HME[:, :total], self._values_HME[:, :total]
+
+    def append_hidden(self, rows: Sequence[int], hidden_MD: Tensor, *, key_rows: Sequence[int]) -> None:
+        """Take the outputs of new rows; ends a run.
+
+        Args:
+            rows: whose outputs these are.
+            hidden_MD: the outputs.
+            key_rows: whose keys and values `append_keys` wrote in this run.
+        """
         first = len(self.rows)
         self._hidden_MD = _grown(self._hidden_MD, hidden_MD, first, dim=0)
         for slot, row in enumerate(rows, start=first):
             self._slot_of[row] = slot
         self.rows.extend(rows)
-
-    def append_keys(self, keys_HME: Tensor, values_HME: Tensor) -> tuple[Tensor, Tensor]:
-        """Take keys and values of new rows; those of all rows, old ones first, new ones last."""
-        first = len(self.rows)
-        self._keys_HME = _grown(self._keys_HME, keys_HME, first, dim=1)
-        self._values_HME = _grown(self._values_HME, values_HME, first, dim=1)
-        total = first + keys_HME.shape[1]
-        return self._keys_HME[:, :total], self._values_HME[:, :total]
+        self.key_rows.extend(key_rows)
 
     @property
     def num_bytes(self) -> int:
@@ -67,8 +90,8 @@ class NodeState:
 
 def _grown(held: Tensor | None, new: Tensor, used: int, *, dim: int) -> Tensor:
     """``held`` with ``new`` written behind its first ``used`` rows, re-allocated with slack if it has no room."""
-    if held is None:
-        return new.contiguous()
+    if held is None:  # a copy: a view would keep the whole call's tensors alive for as long as one node is
+        return new.clone(memory_format=torch.contiguous_format)
     total = used + new.shape[dim]
     if held.shape[dim] < total:
         shape = list(held.shape)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 from search_cluster.errors import ModelError, PromptTooLongError
 from search_cluster.model.loading import LoadedModel
@@ -20,6 +21,8 @@ class EncodedExample:
 
     context_ids: tuple[int, ...]
     choice_ids: tuple[tuple[int, ...], ...] = ()
+    num_template_ids: int = 0
+    """How many leading ids of the context come before the question, so that other examples may begin alike."""
 
     @property
     def num_tokens(self) -> int:
@@ -45,7 +48,11 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
         choice_ids = tuple(_encode_continuation(loaded, text, joint + choice) for choice in prompt.choices)
     num_answer_tokens = max(map(len, choice_ids)) if choice_ids else task.max_new_tokens
     _check_length(loaded, len(context_ids), num_answer_tokens)
-    return EncodedExample(context_ids=context_ids, choice_ids=choice_ids)
+    return EncodedExample(
+        context_ids=context_ids,
+        choice_ids=choice_ids,
+        num_template_ids=_num_template_ids(loaded, text, example.question, context_ids),
+    )
 
 
 def encode_prompt_text(loaded: LoadedModel, text: str, *, max_new_tokens: int = 0) -> tuple[int, ...]:
@@ -92,6 +99,17 @@ def _encode_context(loaded: LoadedModel, text: str) -> tuple[int, ...]:
     if not ids:
         raise ModelError("the prompt is empty and the tokenizer adds no BOS token; a prompt has at least one token")
     return ids
+
+
+def _num_template_ids(loaded: LoadedModel, text: str, question: str, context_ids: tuple[int, ...]) -> int:
+    """How many leading ids do not change with what follows them in the text; 0 if the question is not in the text."""
+    template = text[: max(0, text.find(question))]
+    if not template:
+        return 0
+    alike = takewhile(
+        lambda pair: pair[0] == pair[1], zip(_encode_context(loaded, template), context_ids, strict=False)
+    )
+    return sum(1 for _ in alike)
 
 
 def _encode_continuation(loaded: LoadedModel, text: str, continuation: str) -> tuple[int, ...]:
