@@ -17,8 +17,8 @@ from search_cluster.model.scoring import choice_margin
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 
-MAX_DRAFT_ROWS = 24
-"""Rows of earlier answers that are run along with a prompt, at most."""
+MIN_DRAFT_SHARE = 0.5
+"""Share of the earlier answers, among those that went as far, that a draft must follow to be worth its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +122,33 @@ class GeneratedAnswer:
         self._ends = ends
         self._tree = rows
         if len(rows.tokens) == rows.num_context:
-            rows.add_chain(rows.last_context_row, _draft_of(tokenizer, example.gold, task.max_new_tokens))
+            for row in rows.add_chain(rows.last_context_row, _draft_of(tokenizer, example.gold, task.max_new_tokens)):
+                rows.visits[row] += 1
         self._row = rows.last_context_row
         self._generated: list[int] = []
         self._gap = float("inf")
 
     def wanted_rows(self) -> list[int]:
-        """The row that was decoded last, if it is new to this path, and drafts that go on from it."""
+        """The row that was decoded last, if it is new to this path, and what most earlier answers went on with."""
         own = [] if self._row == self._tree.last_context_row else [self._row]
-        drafts: list[int] = []
-        frontier = [self._row]
-        while frontier and len(drafts) < MAX_DRAFT_ROWS:
-            children = self._tree.children(frontier.pop(0))
-            drafts += children
-            frontier += children
-        return sorted([*own, *drafts[:MAX_DRAFT_ROWS]])
+        return [*own, *self._draft()]
+
+    def _draft(self) -> list[int]:
+        """The rows after the current one that at least `MIN_DRAFT_SHARE` of the answers that came here went through.
+
+        A row of the right draft costs what decoding it would, and saves a round; a row of a wrong one is wasted.
+        """
+        draft: list[int] = []
+        row, share = self._row, 1.0
+        while children := self._tree.children(row):
+            visits = self._tree.visits
+            total = sum(visits[child] for child in children)
+            row = max(children, key=lambda child: visits[child])
+            share *= visits[row] / max(1, total)
+            if share < MIN_DRAFT_SHARE:
+                break
+            draft.append(row)
+        return draft
 
     def read_rows(self) -> dict[int, list[int]]:
         """All of them, and the context's last one at first; no token in particular."""
@@ -159,6 +171,7 @@ class GeneratedAnswer:
             ):
                 return self._answered()
             self._row = self._tree.add(self._row, token)
+            self._tree.visits[self._row] += 1
         return None
 
     def _answered(self) -> Answered:

@@ -26,6 +26,8 @@ class RowTree:
         self.num_context = len(context_ids)
         self.tokens: list[int] = []
         self.positions: list[int] = []
+        self.visits: list[int] = []
+        """Per row how many answers went through it; counted by whoever follows answers."""
         self._children: list[dict[int, int]] = []
         self._sees_KK = torch.zeros(0, 0, dtype=torch.bool)
         self._visible: dict[tuple[object, ...], Tensor] = {}
@@ -47,6 +49,7 @@ class RowTree:
         self._reserve(row + 1)
         self.tokens.append(token)
         self.positions.append(0 if parent < 0 else self.positions[parent] + 1)
+        self.visits.append(0)
         self._children.append({})
         if parent >= 0:
             self._children[parent][token] = row
