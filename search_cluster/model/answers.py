@@ -3,6 +3,7 @@
 Knows nothing of layers and states; it asks for rows and takes their readings.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -139,15 +140,17 @@ class GeneratedAnswer:
         A row of the right draft costs what decoding it would, and saves a round; a row of a wrong one is wasted.
         """
         draft: list[int] = []
-        row, share = self._row, 1.0
-        while children := self._tree.children(row):
-            visits = self._tree.visits
+        reached = deque([(self._row, 1.0)])
+        visits = self._tree.visits
+        while reached:
+            row, share = reached.popleft()
+            children = self._tree.children(row)
             total = sum(visits[child] for child in children)
-            row = max(children, key=lambda child: visits[child])
-            share *= visits[row] / max(1, total)
-            if share < MIN_DRAFT_SHARE:
-                break
-            draft.append(row)
+            for child in children:
+                child_share = share * visits[child] / max(1, total)
+                if child_share >= MIN_DRAFT_SHARE:
+                    draft.append(child)
+                    reached.append((child, child_share))
         return draft
 
     def read_rows(self) -> dict[int, list[int]]:

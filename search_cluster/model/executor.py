@@ -251,7 +251,7 @@ class PathExecutor:
     def _graded(self, job: _Job, answered: Answered) -> Outcome:
         """The verdict; the materialised model's where a gap is too small for batched arithmetic."""
         try:
-            if answered.gap < self.tie_threshold:
+            if answered.gap <= self.tie_threshold:  # of equals, the materialised model takes the first
                 self.num_tie_rechecks += 1
                 return evaluate_path(self._loaded, self._task, job.example, job.path)
             num_tokens = job.known.trie.rows.num_context + answered.num_tokens
@@ -304,8 +304,7 @@ def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowRe
         logits_RV: logits.
         asked: per row the tokens whose log-probabilities are wanted; none: the most likely token is.
     """
-    extremes = logits_RV.aminmax(dim=-1)  # NaN if any logit is
-    finite = (torch.isfinite(extremes.min) & torch.isfinite(extremes.max)).tolist()
+    finite = torch.isfinite(logits_RV.sum(dim=-1)).tolist()  # a sum is finite only if all its terms are
     if any(asked):
         rows = [row for row, tokens in enumerate(asked) for _ in tokens]
         tokens = [token for row_tokens in asked for token in row_tokens]
@@ -315,5 +314,5 @@ def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowRe
             found[row][token] = log_prob
         return [RowReading(finite=ok, log_probs=values) for ok, values in zip(finite, found, strict=True)]
     top = logits_RV.topk(2, dim=-1)
-    best, gaps = logits_RV.argmax(dim=-1).tolist(), (top.values[:, 0] - top.values[:, 1]).tolist()
+    best, gaps = top.indices[:, 0].tolist(), (top.values[:, 0] - top.values[:, 1]).tolist()
     return [RowReading(finite=ok, best_token=token, gap=gap) for ok, token, gap in zip(finite, best, gaps, strict=True)]
