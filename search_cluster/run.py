@@ -34,7 +34,8 @@ from search_cluster.tasks.task import MalformedRow, Task
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
 from search_cluster.telemetry.summary import summarise
-from search_cluster.tree.settings import SearchPreset, get_preset
+from search_cluster.tree.presets.registry import get_preset
+from search_cluster.tree.settings import SearchPreset
 
 if TYPE_CHECKING:
     from search_cluster.workers.local_pool import LocalPool

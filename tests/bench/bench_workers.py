@@ -14,7 +14,7 @@ from search_cluster.evaluation.messages import EvaluationRequest, Failure
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.presets.drllm import DRLLM
 from search_cluster.workers.local_pool import LocalPool
 from search_cluster.workers.path_worker import WorkerSpec
 from search_cluster.workers.ray_environment import prepare_ray_environment

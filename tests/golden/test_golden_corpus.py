@@ -24,7 +24,7 @@ from search_cluster.evaluation.scripted import ScriptedEvaluator
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.tasks.example import Example
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.presets.drllm import DRLLM
 
 FOLDER = Path(__file__).parent / "corpus"
 DIGEST = "6c68a4669fbbd7e963611c037fbc54b494fff3d0652eeefebe54fbd61f2cd3e6"

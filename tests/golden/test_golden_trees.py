@@ -14,7 +14,7 @@ import pytest
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tree.graph import SearchGraph
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.presets.drllm import DRLLM
 
 FOLDER = Path(__file__).parent
 REWARDS = {

@@ -19,7 +19,7 @@ from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError
 from search_cluster.model import scoring
 from search_cluster.run import run_search
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.presets.drllm import DRLLM
 
 REPORTED = {
     "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy", "found_accuracy",

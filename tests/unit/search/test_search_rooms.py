@@ -14,7 +14,8 @@ from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.example_search import ExampleSearch
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.settings import DRLLM, StopRule
+from search_cluster.tree.presets.drllm import DRLLM
+from search_cluster.tree.settings import StopRule
 
 NUM_LAYERS = 8
 FULL_BUDGET = dataclasses.replace(DRLLM, stop_rule=StopRule.BUDGET)
