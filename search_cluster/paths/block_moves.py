@@ -1,4 +1,4 @@
-"""Moves on blocks: runs of neighbouring places of a path, whatever layers stand there (CoLa, arXiv 2507.07996, section 3).
+"""Moves on blocks: runs of neighbouring places of a path, whatever layers stand there (CoLa, arXiv 2507.07996).
 
 Skips may take back repeats, so these moves can lead back to a path that was left: who walks must keep track.
 """

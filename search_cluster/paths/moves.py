@@ -1,7 +1,7 @@
 """Moves: how one layer path turns into its successors, and the moves of order-keeping paths.
 
-A move numbers its candidate edits, so that one edit can be drawn and made without listing the others: a node of a search
-has hundreds of successors, of which it tries a few. A move never returns an equal path.
+A move numbers its candidate edits, so that one edit can be drawn and made without listing the others: a node of a
+search has hundreds of successors, of which it tries a few. A move never returns an equal path.
 """
 
 from bisect import bisect_left
@@ -21,8 +21,8 @@ class Move(Protocol):
     def edit(self, path: LayerPath, index: int) -> LayerPath | None:
         """What candidate ``index``, in ``[0, num_edits(path))``, makes of ``path``; ``None`` if it is impossible here.
 
-        Never a path equal to ``path``. Limits of the final path are not the move's business. Two candidates may make the
-        same path.
+        Never a path equal to ``path``. Limits of the final path are not the move's business. Two candidates may make
+        the same path.
         """
         ...
 

@@ -1,7 +1,8 @@
 """Programs of segments: disjoint runs of a model's layers, each skipped, kept or run several times in a row (PoLar).
 
-What PoLar (arXiv 2606.06574) calls "keep" is every layer that no placed segment covers: keeping changes nothing, so it is
-no move. A path tells its segments: a layer runs exactly once if and only if no segment was placed on it.
+What PoLar (arXiv 2606.06574) calls "keep" is every layer that no placed segment covers: keeping changes nothing, so it
+is no move. A path tells its segments: a layer runs exactly once if and only if no segment was placed on it. Segments
+may be placed in any order.
 """
 
 from dataclasses import dataclass
@@ -11,36 +12,49 @@ from search_cluster.paths.moves import nth_window, num_windows
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceSegment:
-    """Skip a segment of 1 to ``max_size`` layers that no segment covers yet, or run it 2 to ``max_runs`` times.
+class SkipSegment:
+    """Skip a segment of 1 to ``max_size`` layers that no segment covers yet. For paths within `SegmentLimits`."""
 
-    Segments may be placed in any order. For paths within `SegmentLimits`.
+    max_size: int
+
+    def num_edits(self, path: LayerPath) -> int:
+        """Segments of the model, covered or not."""
+        return num_windows(path.num_layers, self.max_size)
+
+    def edit(self, path: LayerPath, index: int) -> LayerPath | None:
+        """One segment skipped; impossible if it meets another one, or if nothing would be left to run."""
+        layers = path.layers
+        first, size = nth_window(index, path.num_layers)
+        start = _place(layers, first, size)
+        if start is None or size == len(layers):
+            return None
+        return LayerPath.unchecked(layers[:start] + layers[start + size :], path.num_layers)
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatSegment:
+    """Run a segment of 1 to ``max_size`` layers, that no segment covers yet, 2 to ``max_runs`` times in a row.
+
+    For paths within `SegmentLimits`.
     """
 
     max_size: int
     max_runs: int
 
     def num_edits(self, path: LayerPath) -> int:
-        """Segments of the model, times the operations: skip, x2, ..., x ``max_runs``."""
-        return num_windows(path.num_layers, self.max_size) * self.max_runs
+        """Segments of the model, covered or not, times the numbers of runs."""
+        return num_windows(path.num_layers, self.max_size) * (self.max_runs - 1)
 
     def edit(self, path: LayerPath, index: int) -> LayerPath | None:
-        """One segment placed; impossible if it meets another one, or if nothing would be left to run."""
+        """One segment repeated; impossible if it meets another one."""
         layers = path.layers
-        window, operation = divmod(index, self.max_runs)
+        window, more = divmod(index, self.max_runs - 1)
         first, size = nth_window(window, path.num_layers)
-        if any(layers.count(layer) != 1 for layer in range(first, first + size)):
+        start = _place(layers, first, size)
+        if start is None:
             return None
-        # All of them run once, so they stand together, in order.
-        start = layers.index(first)
         stop = start + size
-        if operation:
-            edited = layers[:start] + layers[start:stop] * (operation + 1) + layers[stop:]
-        elif size < len(layers):
-            edited = layers[:start] + layers[stop:]
-        else:
-            return None
-        return LayerPath.unchecked(edited, path.num_layers)
+        return LayerPath.unchecked(layers[:stop] + layers[start:stop] * (more + 1) + layers[stop:], path.num_layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +96,10 @@ def _count_runs(layers: tuple[int, ...], start: int, size: int) -> int:
     while layers[start + runs * size : start + (runs + 1) * size] == block:
         runs += 1
     return runs
+
+
+def _place(layers: tuple[int, ...], first: int, size: int) -> int | None:
+    """Where layers ``first .. first + size - 1`` stand if no segment covers any of them, else ``None``."""
+    if any(layers.count(layer) != 1 for layer in range(first, first + size)):
+        return None
+    return layers.index(first)  # all of them run once, so they stand together, in order

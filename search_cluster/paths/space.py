@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.paths.limits import Limits
 from search_cluster.paths.moves import Move
@@ -16,6 +17,14 @@ class SearchSpace:
 
     moves: tuple[Move, ...]
     limits: Limits
+    kinds_evenly: bool = False
+    """How a random edit is drawn: first the kind of move, all equally likely, then an edit of that kind; or all edits
+    equally likely. A kind with many variants, such as numbers of repeats, would else crowd out the others."""
+
+    def suits(self, path: LayerPath) -> tuple[int, ...]:
+        """The candidate edits, in the order of their numbers, as groups of which each is equally likely to be drawn."""
+        sizes = tuple(move.num_edits(path) for move in self.moves)
+        return sizes if self.kinds_evenly else (sum(sizes),)
 
     def num_edits(self, path: LayerPath) -> int:
         """How many candidate edits of ``path`` there are; some may be impossible or break the limits."""
@@ -26,14 +35,18 @@ class SearchSpace:
 
         Returns:
             A path within the limits, never ``path`` itself; ``None`` where there is none.
+
+        Raises:
+            InvalidValueError: there is no such candidate.
         """
+        left = index
         for move in self.moves:
             num_edits = move.num_edits(path)
-            if index < num_edits:
-                edited = move.edit(path, index)
+            if left < num_edits:
+                edited = move.edit(path, left)
                 return None if edited is None or self.limits.violation(edited) is not None else edited
-            index -= num_edits
-        raise IndexError(f"edit {index} past the last one")
+            left -= num_edits
+        raise InvalidValueError(f"edit {index} of a path with {self.num_edits(path)} candidates; the first is 0")
 
     def successors(self, path: LayerPath) -> tuple[LayerPath, ...]:
         """The distinct paths one edit away from ``path``, in the order of the edits. Lists all: for small spaces."""

@@ -157,7 +157,7 @@ class SearchGraph:
 
     def _may_widen(self, node: Node, *, any_open: bool) -> bool:
         if node.untried is None:
-            node.untried = Deck(self._settings.space.num_edits(node.path))
+            node.untried = Deck(self._settings.space.suits(node.path))
         if not node.untried.num_left:
             return False
         if len(node.edges) < self._settings.widening.max_children(node.num_visits + node.num_pending):

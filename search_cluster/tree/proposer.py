@@ -9,8 +9,8 @@ from search_cluster.paths.layer_path import LayerPath
 class Proposer(Protocol):
     """Proposes paths for one example in rounds and takes their rewards back.
 
-    Pure: no clock, no I/O; what it proposes depends on the answers and on the generator that it was started with, not on
-    the order in which the answers of a round arrive. It never proposes a path twice, nor the root.
+    Pure: no clock, no I/O; what it proposes depends on the answers and on the generator that it was started with, not
+    on the order in which the answers of a round arrive. It never proposes a path twice, nor the root.
     """
 
     def propose(self, max_paths: int) -> list[LayerPath]:

@@ -85,15 +85,14 @@ class PathStream:
 def _chain(root: LayerPath, space: SearchSpace, rng: random.Random) -> Iterator[LayerPath]:
     """Each path an edit of the one before; ends where no edit leads to a new path."""
     seen = {root}
-    path: LayerPath | None = root
-    while (path := _random_edit(path, space, rng, avoid=seen)) is not None:
+    path = root
+    while (edited := _random_edit(path, space, rng, avoid=seen)) is not None:
+        path = edited
         seen.add(path)
         yield path
 
 
-def _random_programs(
-    root: LayerPath, space: SearchSpace, max_edits: int, rng: random.Random
-) -> Iterator[LayerPath]:
+def _random_programs(root: LayerPath, space: SearchSpace, max_edits: int, rng: random.Random) -> Iterator[LayerPath]:
     seen = {root}
     redraws = 0
     while redraws < MAX_REDRAWS:
@@ -111,11 +110,9 @@ def _random_programs(
         yield path
 
 
-def _random_edit(
-    path: LayerPath, space: SearchSpace, rng: random.Random, *, avoid: set[LayerPath]
-) -> LayerPath | None:
-    """A legal edit of ``path``, drawn evenly from its candidates; ``None`` if all lead to ``avoid`` or nowhere."""
-    deck = Deck(space.num_edits(path))
+def _random_edit(path: LayerPath, space: SearchSpace, rng: random.Random, *, avoid: set[LayerPath]) -> LayerPath | None:
+    """A legal edit of ``path``, drawn as the space says; ``None`` if all lead to ``avoid`` or nowhere."""
+    deck = Deck(space.suits(path))
     while deck.num_left:
         edited = space.edit(path, deck.draw(rng))
         if edited is not None and edited not in avoid:

@@ -48,6 +48,7 @@ def with_visit_total(preset: SearchPreset, visit_total: VisitTotal) -> SearchPre
     """
     if not isinstance(preset.strategy, GraphSearch):
         raise ConfigError(
-            f"visit_total is {visit_total.value!r}, and preset {preset.name!r} has no score that counts visits; leave it out"
+            f"visit_total is {visit_total.value!r}, and preset {preset.name!r} has no score that counts visits; "
+            "leave visit_total out, or choose another preset"
         )
     return replace(preset, strategy=replace(preset.strategy, visit_total=visit_total))

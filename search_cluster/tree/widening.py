@@ -1,7 +1,7 @@
 """Progressive widening: how many children a node may have."""
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, pow
 from typing import Protocol
 
 
@@ -22,4 +22,4 @@ class PowerWidening:
 
     def max_children(self, num_visits: int) -> int:
         """See `Widening`."""
-        return max(1, ceil(self.scale * num_visits**self.exponent))
+        return max(1, ceil(self.scale * pow(num_visits, self.exponent)))

@@ -1,7 +1,7 @@
 """How fast the search core is without a model: proposals + observations per second on one core, for every preset.
 
-Compared in one run: the bare proposer, and the coordinator over the scripted evaluator; memory per tree of 50 and of 200
-paths. Prints one JSON line. ``--profile PRESET`` prints where the coordinator's time goes instead.
+Compared in one run: the bare proposer, and the coordinator over the scripted evaluator; memory per tree of 50 and of
+200 paths. Prints one JSON line. ``--profile PRESET`` prints where the coordinator's time goes instead.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Baseline: what the published Dr.LLM code does, as opposed to its paper.
 
-Its edits work on places of the path, not on layers, and nothing but the length is limited, so a layer may run many times
-and any number of neighbours may go. Its "repeat zero times", which changes nothing, is left out: it would spend budget on
-paths that are known.
+Its edits work on places of the path, not on layers, and nothing but the length is limited, so a layer may run many
+times and any number of neighbours may go. Its "repeat zero times", which changes nothing, is left out: it would spend
+budget on paths that are known.
 """
 
 from search_cluster.paths.block_moves import RepeatBlock, SkipBlock

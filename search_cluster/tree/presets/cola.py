@@ -18,7 +18,7 @@ LIMITS = PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=
 MOVES = (SkipBlock(4), RepeatBlock(max_size=4, max_more=4))
 
 STRATEGY = GraphSearch(
-    space=SearchSpace(moves=MOVES, limits=LIMITS),
+    space=SearchSpace(moves=MOVES, limits=LIMITS, kinds_evenly=True),
     # The paper leaves c open; this is Dr.LLM's, whose search grew out of CoLa's.
     score=UcbScore(exploration=1.8, length_penalty=5.0),
     # Neither does it state a widening: PoLar's, by the same authors.
@@ -39,5 +39,5 @@ COLA = SearchPreset(
 COLA_REORDER = replace(
     COLA,
     name="cola-reorder",
-    strategy=replace(STRATEGY, space=SearchSpace(moves=(*MOVES, SwapBlocks(4)), limits=LIMITS)),
+    strategy=replace(STRATEGY, space=SearchSpace(moves=(*MOVES, SwapBlocks(4)), limits=LIMITS, kinds_evenly=True)),
 )

@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-from search_cluster.paths.segments import PlaceSegment, SegmentLimits
+from search_cluster.paths.segments import RepeatSegment, SegmentLimits, SkipSegment
 from search_cluster.paths.space import SearchSpace
 from search_cluster.tree.graph import GraphSearch
 from search_cluster.tree.scores import UcbScore, VisitTotal
@@ -13,12 +13,15 @@ POLAR = SearchPreset(
     name="polar",
     strategy=GraphSearch(
         space=SearchSpace(
-            moves=(PlaceSegment(max_size=4, max_runs=5),), limits=SegmentLimits(max_size=4, max_runs=5)
+            moves=(SkipSegment(4), RepeatSegment(max_size=4, max_runs=5)),
+            limits=SegmentLimits(max_size=4, max_runs=5),
+            kinds_evenly=True,
         ),
         score=UcbScore(exploration=sqrt(2), length_penalty=5.0),
         widening=PowerWidening(scale=2.0, exponent=0.5),
-        random_child_probability=0.0,
-        visit_total=VisitTotal.PARENT,
+        # These two are not in the paper, but in its published code.
+        random_child_probability=0.1,
+        visit_total=VisitTotal.ALL,
     ),
     budget=100,
     leaves_per_round=4,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from search_cluster.paths.moves import SkipAdjacent
 from search_cluster.paths.space import SearchSpace
-from search_cluster.tree.presets.drllm import LIMITS, STRATEGY, DRLLM
+from search_cluster.tree.presets.drllm import DRLLM, LIMITS, STRATEGY
 
 SKIP_ONLY = replace(
     DRLLM,
