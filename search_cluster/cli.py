@@ -151,8 +151,8 @@ def search(
         flags = {
             "model": model, "task": task, "split": split, "limit": limit, "preset": preset, "budget": budget,
             "leaves_per_round": leaves_per_round, "visit_total": visit_total, "seed": seed, "run": run, "ray": ray,
-            "redis_url": redis_url, "workers": workers, "threads_per_worker": threads_per_worker, "device": device, "dtype": dtype,
-            "revision": revision, "trust_remote_code": trust_remote_code, "data_dir": data_dir,
+            "redis_url": redis_url, "workers": workers, "threads_per_worker": threads_per_worker, "device": device,
+            "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code, "data_dir": data_dir,
         }  # fmt: skip
         settings = (DEFAULTS if config is None else read_config(config)).overridden(flags)
         result = run_search(settings)
