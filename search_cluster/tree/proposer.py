@@ -35,7 +35,7 @@ class Proposer(Protocol):
 
 
 class Strategy(Protocol):
-    """A way to find paths, with its settings. Immutable, shared by all examples of a run."""
+    """A way to find paths, with its settings; one for all examples of a run."""
 
     def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> Proposer:
         """A proposer for one example.

@@ -1,7 +1,8 @@
 """A whole corpus on disk: what an older version wrote is still read, and the same search still finds the same.
 
-To accept an intended change: ``python tests/golden/test_golden_corpus.py`` rewrites the folder; look at the digest, and
-raise ``CORPUS_SCHEMA`` or ``DIGEST_SCHEMA`` if corpora of users are concerned.
+To accept an intended change of what is searched, set ``SEARCH_DIGEST``. To accept one of the form:
+``python tests/golden/test_golden_corpus.py`` rewrites the folder; look at the digest, and raise ``CORPUS_SCHEMA`` or
+``DIGEST_SCHEMA`` if corpora of users are concerned.
 """
 
 import os

@@ -8,8 +8,8 @@ import pytest
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tree.best import best_paths, pareto_front
 from search_cluster.tree.graph import GraphSearch, SearchGraph
+from search_cluster.tree.node import Edge, Node
 from search_cluster.tree.presets.cola import COLA_REORDER
 from search_cluster.tree.presets.drllm import LIMITS, STRATEGY
 from search_cluster.tree.scores import UcbScore, VisitTotal
@@ -140,30 +140,22 @@ def test_greedy_descent_takes_the_child_with_the_best_score() -> None:
     assert [edge.child.path for edge in graph.nodes[first.layers].edges] == [second]
 
 
-def test_both_readings_of_v_by_hand() -> None:
-    # Two children, one visited often. Counted from the root, V is the same for both readings one level down, and larger
-    # for "all" below that: it favours the child with few visits.
-    for visit_total, expected in ((VisitTotal.PARENT, 0), (VisitTotal.ALL, 1)):
-        strategy = dataclasses.replace(
-            STRATEGY,
-            random_child_probability=0.0,
-            visit_total=visit_total,
-            score=UcbScore(exploration=0.25, length_penalty=0.0),
-            widening=PowerWidening(scale=2.0, exponent=0.0),
-        )
-        graph = new_graph(6, strategy)
-        inner = graph.root
-        for reward in (1.0, 0.0):
-            graph.observe(graph.propose(1)[0], reward)
-        assert len(inner.edges) == 2
-        often, seldom = (edge.child for edge in inner.edges)
-        often.num_visits, often.total_reward = 9, 6.0
-        seldom.num_visits, seldom.total_reward = 3, 1.5
-        # PARENT: ln V is that of the node itself; ALL: that of the root, made large here.
-        node = dataclasses.replace(inner, num_visits=12)
-        graph.root.num_visits = 10**9
-        chosen = graph._select(node, list(inner.edges))
-        assert node.edges.index(chosen) == expected
+@pytest.mark.parametrize(("visit_total", "chosen"), [(VisitTotal.PARENT, 0), (VisitTotal.ALL, 1)])
+def test_both_readings_of_v_by_hand(visit_total: VisitTotal, chosen: int) -> None:
+    # PARENT, V = 12: 6/9 + 0.25 sqrt(ln 12 / 9) = 0.80 beats 1.5/3 + 0.25 sqrt(ln 12 / 3) = 0.73.
+    # ALL, V = 10^9: 6/9 + 0.25 sqrt(ln 10^9 / 9) = 1.05 loses to 1.5/3 + 0.25 sqrt(ln 10^9 / 3) = 1.16.
+    score = UcbScore(exploration=0.25, length_penalty=0.0)
+    graph = new_graph(
+        6, dataclasses.replace(STRATEGY, random_child_probability=0.0, visit_total=visit_total, score=score)
+    )
+    graph.root.num_visits = 10**9
+    path = LayerPath.identity(6)
+    edges = [
+        Edge(Node(path=path, depth=2, length_ratio=1.0, num_visits=visits, total_reward=reward))
+        for visits, reward in ((9, 6.0), (3, 1.5))
+    ]
+    node = Node(path=path, depth=1, length_ratio=1.0, num_visits=12, edges=edges)
+    assert graph._select(node, edges) is edges[chosen]
 
 
 def test_an_edge_always_leads_to_a_greater_depth() -> None:
@@ -174,22 +166,3 @@ def test_an_edge_always_leads_to_a_greater_depth() -> None:
         for node in graph.nodes.values():
             assert all(edge.child.depth > node.depth for edge in node.edges)
             assert len({edge.child.path for edge in node.edges}) == len(node.edges)
-
-
-def test_best_paths_of_a_right_identity_are_the_shorter_right_ones() -> None:
-    identity, shorter, longer = LayerPath.identity(3), LayerPath((0, 2), 3), LayerPath((0, 1, 1, 2), 3)
-    assert best_paths([(identity, 1.0), (longer, 1.0), (shorter, 1.0)], num_best=5) == [shorter]
-    assert best_paths([(identity, 1.0), (longer, 1.0), (shorter, 0.0)], num_best=5) == [identity]
-
-
-def test_best_paths_of_a_wrong_identity_are_all_right_ones() -> None:
-    identity, shorter, longer = LayerPath.identity(3), LayerPath((0, 2), 3), LayerPath((0, 1, 1, 2), 3)
-    assert best_paths([(identity, 0.0), (longer, 1.0), (shorter, 1.0)], num_best=5) == [shorter, longer]
-    assert best_paths([(identity, 0.0), (longer, 0.0)], num_best=5) == []
-    assert best_paths([(identity, 0.0), (longer, 1.0), (shorter, 1.0)], num_best=1) == [shorter]
-
-
-def test_pareto_front_by_hand() -> None:
-    identity, middle, short = LayerPath.identity(3), LayerPath((0, 2), 3), LayerPath((1,), 3)
-    assert pareto_front([(identity, 1.0), (middle, 0.5), (short, 0.5)]) == [short, identity]
-    assert pareto_front([(identity, 0.0), (middle, 0.0), (short, 0.0)]) == [short]
