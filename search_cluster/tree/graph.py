@@ -169,7 +169,7 @@ class SearchGraph:
 
         ``None`` if the edits that were left make no path that may be linked.
         """
-        assert node.untried, "only a node with untried edits is expanded"
+        assert node.untried is not None, "a node is asked for its edits before it is expanded"
         space = self._settings.space
         while node.untried.num_left:
             path = space.edit(node.path, node.untried.draw(self._rng))
