@@ -18,6 +18,7 @@ AT_LEAST_ONE = (
     "limit", "budget", "leaves_per_round", "workers", "threads_per_worker", "requests_per_batch", "state_bytes",
 )  # fmt: skip
 EXECUTORS = ("engine", "materialised")
+VISIT_TOTALS = ("parent", "all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,9 @@ class SearchConfig:
     """Paths per example at most, identity included; ``None``: the preset's."""
     leaves_per_round: int | None = None
     """Paths of one example proposed together, at most; ``None``: the preset's."""
+    visit_total: str | None = None
+    """What V counts in the UCB score, on which the papers differ: visits of the ``parent``, or ``all`` simulations;
+    ``None``: the preset's reading."""
     seed: int = 0
     """Of the sample of examples and of every search tree."""
     run: Path = Path("runs/search")
@@ -84,6 +88,8 @@ class SearchConfig:
                 raise ConfigError(f"{name} is {value}; it is at least 1")
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
+        if self.visit_total is not None and self.visit_total not in VISIT_TOTALS:
+            raise ConfigError(f"visit_total is {self.visit_total!r}; it is one of {', '.join(VISIT_TOTALS)}")
         if self.examples_per_shard < 1 or self.placement_timeout_s <= 0:
             raise ConfigError(
                 f"examples_per_shard is {self.examples_per_shard} and placement_timeout_s {self.placement_timeout_s}; "

@@ -31,7 +31,8 @@ from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.settings import StopRule, get_preset
+from search_cluster.tree.presets.registry import get_preset
+from search_cluster.tree.settings import StopRule
 
 Pair = tuple[Example, LayerPath]
 ROUNDS = 3

@@ -34,7 +34,9 @@ from search_cluster.tasks.task import MalformedRow, Task
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
 from search_cluster.telemetry.summary import summarise
-from search_cluster.tree.settings import SearchPreset, get_preset
+from search_cluster.tree.presets.registry import get_preset
+from search_cluster.tree.scores import VisitTotal
+from search_cluster.tree.settings import SearchPreset, with_visit_total
 
 if TYPE_CHECKING:
     from search_cluster.workers.local_pool import LocalPool
@@ -117,6 +119,8 @@ def _drive(
 
 def _preset_of(config: SearchConfig) -> SearchPreset:
     preset = get_preset(config.preset)
+    if config.visit_total is not None:
+        preset = with_visit_total(preset, VisitTotal(config.visit_total))
     return replace(
         preset,
         budget=preset.budget if config.budget is None else config.budget,
@@ -254,6 +258,7 @@ def _provenance(
         seed=config.seed,
         budget=preset.budget,
         leaves_per_round=preset.leaves_per_round,
+        visit_total=config.visit_total,
         limit=config.limit,
         verdict_context=context.namespace,
         versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},

@@ -34,6 +34,8 @@ class Provenance:
     budget: int
     """Paths per example at most, identity included."""
     leaves_per_round: int
+    visit_total: str | None = None
+    """What V counts in the score, if the user chose; ``None``: the preset's reading."""
     limit: int | None
     """Examples at most; ``None``: all of the split."""
     verdict_context: str = ""

@@ -1,49 +1,81 @@
-"""Moves: how one layer path turns into its successors.
+"""Moves: how one layer path turns into its successors, and the moves of order-keeping paths.
 
-A move returns new paths, never an equal one, and each path once. Moves only edit layers that still run exactly once, so
-that the number of edits grows with every step: a graph of these moves has no cycles, and the order of edits does not
-matter for what can be reached.
+A move numbers its candidate edits, so that one edit can be drawn and made without listing the others: a node of a
+search has hundreds of successors, of which it tries a few. A move never returns an equal path.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Protocol
 
-from search_cluster.paths.layer_path import EXECUTE, REPEAT, SKIP, LayerPath
+from search_cluster.paths.layer_path import LayerPath
 
 
 class Move(Protocol):
-    """One kind of edit."""
+    """One kind of edit. Pure: equal arguments give equal answers."""
 
-    def successors(self, path: LayerPath) -> Iterator[LayerPath]:
-        """All paths that one edit of this kind makes of ``path``, in a fixed order."""
+    def num_edits(self, path: LayerPath) -> int:
+        """How many candidate edits of ``path`` there are; some may turn out to be impossible."""
         ...
+
+    def edit(self, path: LayerPath, index: int) -> LayerPath | None:
+        """What candidate ``index``, in ``[0, num_edits(path))``, makes of ``path``; ``None`` if it is impossible here.
+
+        Never a path equal to ``path``. Limits of the final path are not the move's business. Two candidates may make
+        the same path.
+        """
+        ...
+
+
+def num_windows(length: int, max_size: int) -> int:
+    """How many runs of 1 to ``max_size`` neighbours a row of ``length`` places has."""
+    return sum(length - size + 1 for size in range(1, min(max_size, length) + 1))
+
+
+def nth_window(index: int, length: int) -> tuple[int, int]:
+    """The first place and the size of run ``index`` in a row of ``length``: sizes ascending, then first places."""
+    size = 1
+    while index > length - size:
+        index -= length - size + 1
+        size += 1
+    return index, size
 
 
 @dataclass(frozen=True, slots=True)
 class SkipAdjacent:
-    """Skip 1 to ``max_layers`` adjacent layers that still run once (Dr.LLM, section 4; CoLa, section 3)."""
+    """Skip 1 to ``max_layers`` adjacent layers that still run once (Dr.LLM, section 4). For order-keeping paths."""
 
     max_layers: int
 
-    def successors(self, path: LayerPath) -> Iterator[LayerPath]:
-        """Paths with one more run of layers skipped."""
-        decisions = path.decisions()
-        for size in range(1, self.max_layers + 1):
-            for first in range(path.num_layers - size + 1):
-                if all(decision == EXECUTE for decision in decisions[first : first + size]):
-                    edited = (*decisions[:first], *[SKIP] * size, *decisions[first + size :])
-                    if any(edited):
-                        yield LayerPath.from_decisions(edited)
+    def num_edits(self, path: LayerPath) -> int:
+        """Runs of layers of the model, whether they still run or not."""
+        return num_windows(path.num_layers, self.max_layers)
+
+    def edit(self, path: LayerPath, index: int) -> LayerPath | None:
+        """One run of layers skipped; impossible if one of them does not run exactly once, or if no other layer runs."""
+        first, size = nth_window(index, path.num_layers)
+        layers = path.layers
+        start = bisect_left(layers, first)
+        stop = start + size
+        if layers[start:stop] != tuple(range(first, first + size)) or len(layers) == size:
+            return None
+        if stop < len(layers) and layers[stop] == first + size - 1:
+            return None  # the last one runs again
+        return LayerPath.unchecked(layers[:start] + layers[stop:], path.num_layers)
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatOnce:
-    """Run one layer, that runs once, a second time directly after the first (Dr.LLM, section 4)."""
+    """Run one layer, that runs once, again directly after itself (Dr.LLM, section 4). For order-keeping paths."""
 
-    def successors(self, path: LayerPath) -> Iterator[LayerPath]:
-        """Paths with one more layer repeated."""
-        decisions = path.decisions()
-        for layer, decision in enumerate(decisions):
-            if decision == EXECUTE:
-                yield LayerPath.from_decisions((*decisions[:layer], REPEAT, *decisions[layer + 1 :]))
+    def num_edits(self, path: LayerPath) -> int:
+        """Layers of the model."""
+        return path.num_layers
+
+    def edit(self, path: LayerPath, index: int) -> LayerPath | None:
+        """Layer ``index`` repeated; impossible if it does not run exactly once."""
+        layers = path.layers
+        at = bisect_left(layers, index)
+        if layers[at : at + 1] != (index,) or layers[at + 1 : at + 2] == (index,):
+            return None
+        return LayerPath.unchecked(layers[: at + 1] + layers[at:], path.num_layers)

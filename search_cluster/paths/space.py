@@ -1,58 +1,54 @@
 """Search spaces: a set of moves and the limits that the final path must keep."""
 
 from dataclasses import dataclass
-from itertools import groupby
 
-from search_cluster.paths.layer_path import SKIP, LayerPath
+from search_cluster.errors import InvalidValueError
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.paths.limits import Limits
 from search_cluster.paths.moves import Move
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PathLimits:
-    """What a path may look like, whichever moves led to it."""
-
-    max_skipped_run: int | None
-    """Adjacent layers that may be skipped together; ``None``: any number."""
-    max_layer_uses: int | None
-    """How often one layer may run; ``None``: any number."""
-    max_length_ratio: float
-    """Path length at most this times the model's depth."""
-    order_kept: bool
-    """Whether layers must run in the model's order."""
-
-    def violation(self, path: LayerPath) -> str | None:
-        """The first rule that ``path`` breaks, in words, or ``None``."""
-        counts = path.counts()
-        if self.max_layer_uses is not None and max(counts) > self.max_layer_uses:
-            layer = counts.index(max(counts))
-            return f"path {path} runs layer {layer} {max(counts)} times; at most {self.max_layer_uses} are allowed"
-        if len(path) > self.max_length_ratio * path.num_layers:
-            return (
-                f"path {path} has {len(path)} layers; at most {self.max_length_ratio * path.num_layers:g} are allowed"
-            )
-        if self.order_kept and not path.keeps_order:
-            return f"path {path} re-orders layers; this space keeps the model's order"
-        if self.max_skipped_run is not None:
-            longest = max(
-                (len(list(run)) for skipped, run in groupby(counts, lambda c: c == SKIP) if skipped), default=0
-            )
-            if longest > self.max_skipped_run:
-                return f"path {path} skips {longest} adjacent layers; at most {self.max_skipped_run} are allowed"
-        return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSpace:
-    """The paths that a search may visit: all that the moves reach from identity within the limits."""
+    """The paths that a search may visit: all that the moves reach from identity within the limits.
+
+    The candidate edits of a path are numbered through all moves, so that edits can be drawn one by one.
+    """
 
     moves: tuple[Move, ...]
-    limits: PathLimits
+    limits: Limits
+    kinds_evenly: bool = False
+    """How a random edit is drawn: first the kind of move, all equally likely, then an edit of that kind; or all edits
+    equally likely. A kind with many variants, such as numbers of repeats, would else crowd out the others."""
+
+    def suits(self, path: LayerPath) -> tuple[int, ...]:
+        """The candidate edits, in the order of their numbers, as groups of which each is equally likely to be drawn."""
+        sizes = tuple(move.num_edits(path) for move in self.moves)
+        return sizes if self.kinds_evenly else (sum(sizes),)
+
+    def num_edits(self, path: LayerPath) -> int:
+        """How many candidate edits of ``path`` there are; some may be impossible or break the limits."""
+        return sum(move.num_edits(path) for move in self.moves)
+
+    def edit(self, path: LayerPath, index: int) -> LayerPath | None:
+        """What candidate ``index``, in ``[0, num_edits(path))``, makes of ``path``.
+
+        Returns:
+            A path within the limits, never ``path`` itself; ``None`` where there is none.
+
+        Raises:
+            InvalidValueError: there is no such candidate.
+        """
+        left = index
+        for move in self.moves:
+            num_edits = move.num_edits(path)
+            if left < num_edits:
+                edited = move.edit(path, left)
+                return None if edited is None or self.limits.violation(edited) is not None else edited
+            left -= num_edits
+        raise InvalidValueError(f"edit {index} of a path with {self.num_edits(path)} candidates; the first is 0")
 
     def successors(self, path: LayerPath) -> tuple[LayerPath, ...]:
-        """The distinct paths one move away from ``path`` that keep the limits, in a fixed order; never ``path``."""
-        found: dict[LayerPath, None] = {}
-        for move in self.moves:
-            for successor in move.successors(path):
-                if successor != path and self.limits.violation(successor) is None:
-                    found.setdefault(successor)
-        return tuple(found)
+        """The distinct paths one edit away from ``path``, in the order of the edits. Lists all: for small spaces."""
+        found = (self.edit(path, index) for index in range(self.num_edits(path)))
+        return tuple(dict.fromkeys(successor for successor in found if successor is not None))

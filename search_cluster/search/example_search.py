@@ -1,4 +1,4 @@
-"""The state machine of one example: identity first, then rounds of the search graph, then a record.
+"""The state machine of one example: identity first, then rounds of its preset's proposer, then a record.
 
 Pure. It proposes paths and takes their outcomes in the order of proposal, so its result depends on the seed and the
 outcomes alone, not on when they arrive.
@@ -15,8 +15,8 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.best import best_paths, pareto_front
-from search_cluster.tree.graph import SearchGraph
-from search_cluster.tree.settings import SearchPreset, StopRule
+from search_cluster.tree.proposer import Proposer
+from search_cluster.tree.settings import SearchPreset, StopRule, make_proposer
 
 
 class ExampleSearch:
@@ -27,7 +27,7 @@ class ExampleSearch:
         self._preset = preset
         self._identity_path = LayerPath.identity(num_layers)
         self._rng = random.Random(derive_seed(seed, example.example_id))
-        self._graph: SearchGraph | None = None
+        self._proposer: Proposer | None = None
         self._identity: Verdict | None = None
         self._round: list[LayerPath] = []
         self._evaluated: list[PathVerdict] = []
@@ -55,11 +55,11 @@ class ExampleSearch:
             raise InvalidValueError(f"{len(self._round)} paths wait for outcomes; observe them before the next round")
         if self.done:
             return []
-        if self._graph is None:
+        if self._proposer is None:
             self._round = [self._identity_path]
         else:
             room = min(self._preset.leaves_per_round, self._preset.budget - self.num_searched)
-            self._round = self._graph.propose(room)
+            self._round = self._proposer.propose(room)
         if not self._round:
             self._stop_reason = "exhausted" if self.num_searched < self._preset.budget else "budget"
         return list(self._round)
@@ -80,7 +80,7 @@ class ExampleSearch:
             else:
                 self._take_verdict(path, outcome)
         self._round = []
-        if self._graph is None:
+        if self._proposer is None:
             self._stop_reason = "failed"
         elif self._improved and self._preset.stop_rule is StopRule.FIRST_IMPROVEMENT:
             self._stop_reason = "improved"
@@ -89,16 +89,16 @@ class ExampleSearch:
 
     def _take_failure(self, path: LayerPath, failure: Failure) -> None:
         self._failures.append(PathFailure(path=path, kind=failure.kind, message=failure.message))
-        if self._graph is not None:
-            self._graph.abandon(path)
+        if self._proposer is not None:
+            self._proposer.abandon(path)
 
     def _take_verdict(self, path: LayerPath, verdict: Verdict) -> None:
         self._evaluated.append(PathVerdict(path=path, verdict=verdict))
-        if self._graph is None or self._identity is None:
+        if self._proposer is None or self._identity is None:
             self._identity = verdict
-            self._graph = SearchGraph(path, verdict.reward, self._preset, self._rng)
+            self._proposer = make_proposer(path, verdict.reward, self._preset, self._rng)
             return
-        self._graph.observe(path, verdict.reward)
+        self._proposer.observe(path, verdict.reward)
         if verdict.is_correct and (not self._identity.is_correct or len(path) < len(self._identity_path)):
             self._improved = True
 

@@ -8,35 +8,56 @@ from dataclasses import dataclass
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.paths.space import SearchSpace
+from search_cluster.tree.deck import Deck
 from search_cluster.tree.node import Edge, Node
-from search_cluster.tree.scores import VisitTotal, max_children, ucb_score
-from search_cluster.tree.settings import SearchPreset
+from search_cluster.tree.scores import Score, VisitTotal
+from search_cluster.tree.widening import Widening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphSearch:
+    """Tree search over a space: the strategy of the papers, with its score, widening and moves to choose."""
+
+    space: SearchSpace
+    score: Score
+    widening: Widening
+    random_child_probability: float
+    """Chance, in [0, 1], that a step of the descent takes a child drawn evenly instead of the best one."""
+    visit_total: VisitTotal
+
+    def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> "SearchGraph":
+        """A graph that holds the root alone."""
+        return SearchGraph(root, root_reward, self, rng)
 
 
 @dataclass(frozen=True, slots=True)
 class _Trail:
     """The way from the root to a proposed node: ``nodes[i + 1] is edges[i].child``."""
 
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
+    nodes: list[Node]
+    edges: list[Edge]
 
 
 class SearchGraph:
-    """A directed acyclic graph of layer paths below a root whose reward is known.
+    """A directed acyclic graph of layer paths below a root whose reward is known; a `Proposer`.
 
     Args:
         root: the path that everything starts from (identity).
         root_reward: its reward in [0, 1].
-        preset: space and score.
+        settings: space, score, widening.
         rng: the only source of randomness; owned by the graph from here on.
     """
 
-    def __init__(self, root: LayerPath, root_reward: float, preset: SearchPreset, rng: random.Random) -> None:
-        self._preset = preset
+    def __init__(self, root: LayerPath, root_reward: float, settings: GraphSearch, rng: random.Random) -> None:
+        self._settings = settings
         self._rng = rng
-        self.root = Node(path=root, num_visits=1, num_own_visits=1, total_reward=root_reward, reward=root_reward)
-        self.nodes: dict[LayerPath, Node] = {root: self.root}
-        self._pending: dict[LayerPath, _Trail] = {}
+        self.root = _new_node(root, depth=0)
+        self.root.num_visits = self.root.num_own_visits = 1
+        self.root.total_reward = self.root.reward = root_reward
+        self.nodes: dict[tuple[int, ...], Node] = {root.layers: self.root}
+        """By the layers of their paths."""
+        self._pending: dict[tuple[int, ...], _Trail] = {}
 
     @property
     def num_pending(self) -> int:
@@ -55,13 +76,13 @@ class SearchGraph:
         come back when the nodes that may be widened are all waiting for answers, or when the space is exhausted.
         """
         proposed: list[LayerPath] = []
-        blocked: set[LayerPath] = set()
-        while len(proposed) < max_paths and not self.root.exhausted and self.root.path not in blocked:
+        blocked: set[Node] = set()
+        while len(proposed) < max_paths and not self.root.exhausted and self.root not in blocked:
             trail = self._descend(blocked)
             if trail is not None:
                 self._apply_virtual_loss(trail)
                 path = trail.nodes[-1].path
-                self._pending[path] = trail
+                self._pending[path.layers] = trail
                 proposed.append(path)
         return proposed
 
@@ -94,7 +115,7 @@ class SearchGraph:
         leaf.exhausted = True
 
     def _take_pending(self, path: LayerPath) -> _Trail:
-        trail = self._pending.pop(path, None)
+        trail = self._pending.pop(path.layers, None)
         if trail is None:
             raise InvalidValueError(f"path {path} is not pending; answer each proposed path once")
         self._revert_virtual_loss(trail)
@@ -110,78 +131,85 @@ class SearchGraph:
         for node in trail.nodes:
             node.num_pending -= 1
 
-    def _descend(self, blocked: set[LayerPath]) -> _Trail | None:
+    def _descend(self, blocked: set[Node]) -> _Trail | None:
         """Walk from the root to a new node; ``None`` if the walk ended at a node that is now blocked or exhausted."""
-        nodes, edges = [self.root], list[Edge]()
+        node = self.root
+        nodes, edges = [node], list[Edge]()
         while True:
-            node = nodes[-1]
-            open_edges = [edge for edge in node.edges if _is_open(edge.child, blocked)]
+            open_edges = [
+                edge
+                for edge in node.edges
+                if (child := edge.child).reward is not None and not child.exhausted and child not in blocked
+            ]
             if self._may_widen(node, any_open=bool(open_edges)):
                 num_nodes = len(self.nodes)
                 edge = self._expand(node)
-                if len(self.nodes) > num_nodes:
-                    return _Trail((*nodes, edge.child), (*edges, edge))
-                continue  # a transposition: the node has one more child to choose from
+                if edge is not None and len(self.nodes) > num_nodes:
+                    return _Trail([*nodes, edge.child], [*edges, edge])
+                continue  # a transposition: one more child to choose from; or no edit was left
             if not open_edges:
                 self._close(node, blocked)
                 return None
             edge = self._select(node, open_edges)
-            nodes.append(edge.child)
+            node = edge.child
+            nodes.append(node)
             edges.append(edge)
 
     def _may_widen(self, node: Node, *, any_open: bool) -> bool:
         if node.untried is None:
-            node.untried = list(self._preset.space.successors(node.path))
-            self._rng.shuffle(node.untried)
-        if not node.untried:
+            node.untried = Deck(self._settings.space.suits(node.path))
+        if not node.untried.num_left:
             return False
-        limit = max_children(
-            node.num_visits + node.num_pending,
-            scale=self._preset.widening_scale,
-            exponent=self._preset.widening_exponent,
-        )
-        all_closed = not any_open and all(edge.child.exhausted for edge in node.edges)
-        return len(node.edges) < limit or all_closed
+        if len(node.edges) < self._settings.widening.max_children(node.num_visits + node.num_pending):
+            return True
+        return not any_open and all(edge.child.exhausted for edge in node.edges)
 
-    def _expand(self, node: Node) -> Edge:
-        """Link one untried successor: a new node, or one that another order of edits already made (transposition)."""
-        assert node.untried, "only a node with untried successors is expanded"
-        path = node.untried.pop()
-        child = self.nodes.get(path)
-        if child is None:
-            child = self.nodes[path] = Node(path=path)
-        edge = Edge(child)
-        node.edges.append(edge)
-        return edge
+    def _expand(self, node: Node) -> Edge | None:
+        """Link one untried successor: a new node, or one that another order of edits already made (transposition).
+
+        ``None`` if the edits that were left make no path that may be linked.
+        """
+        assert node.untried is not None, "a node is asked for its edits before it is expanded"
+        space = self._settings.space
+        while node.untried.num_left:
+            path = space.edit(node.path, node.untried.draw(self._rng))
+            if path is None:
+                continue
+            child = self.nodes.get(path.layers)
+            if child is None:
+                child = self.nodes[path.layers] = _new_node(path, depth=node.depth + 1)
+            # A later edit may take an earlier one back. Links that lead downwards only can't close a cycle; what they
+            # leave out was proposed elsewhere.
+            elif child.depth <= node.depth or child.exhausted or any(edge.child is child for edge in node.edges):
+                continue
+            edge = Edge(child)
+            node.edges.append(edge)
+            return edge
+        return None
 
     def _select(self, node: Node, open_edges: list[Edge]) -> Edge:
-        preset = self._preset
-        if self._rng.random() < preset.random_child_probability:
-            return self._rng.choice(open_edges)
-        visited = node if preset.visit_total is VisitTotal.PARENT else self.root
+        settings = self._settings
+        rng = self._rng
+        if rng.random() < settings.random_child_probability:
+            return open_edges[int(rng.random() * len(open_edges))]
+        visited = node if settings.visit_total is VisitTotal.PARENT else self.root
         visit_total = visited.num_visits + visited.num_pending
+        value = settings.score.value
 
         def score(edge: Edge) -> float:
             child = edge.child
-            return ucb_score(
-                total_reward=child.total_reward,
-                num_visits=child.num_visits + child.num_pending,
-                visit_total=visit_total,
-                length_ratio=len(child.path) / child.path.num_layers,
-                exploration=preset.exploration,
-                length_penalty=preset.length_penalty,
-            )
+            return value(child.total_reward, child.num_visits + child.num_pending, visit_total, child.length_ratio)
 
         return max(open_edges, key=score)  # the first of equals: edges keep their order of creation
 
-    def _close(self, node: Node, blocked: set[LayerPath]) -> None:
+    def _close(self, node: Node, blocked: set[Node]) -> None:
         """Mark a node from which no new path can be proposed: for good, or until answers come in."""
-        if not node.untried and all(edge.child.exhausted for edge in node.edges):
+        assert node.untried is not None, "a node is asked for its edits before it is closed"
+        if not node.untried.num_left and all(edge.child.exhausted for edge in node.edges):
             node.exhausted = True
         else:
-            blocked.add(node.path)
+            blocked.add(node)
 
 
-def _is_open(child: Node, blocked: set[LayerPath]) -> bool:
-    """Whether a descent may enter: evaluated, not used up, not blocked in this round."""
-    return child.reward is not None and not child.exhausted and child.path not in blocked
+def _new_node(path: LayerPath, *, depth: int) -> Node:
+    return Node(path=path, depth=depth, length_ratio=len(path.layers) / path.num_layers)

@@ -7,6 +7,7 @@ graph, and visits are counted on edges as well as on nodes.
 from dataclasses import dataclass, field
 
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tree.deck import Deck
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +27,10 @@ class Node:
     """
 
     path: LayerPath
+    depth: int
+    """Edges of the walk that found this node first. Every edge leads to a greater depth, so there are no cycles."""
+    length_ratio: float
+    """|P| / L."""
     num_visits: int = 0
     """Simulations that reached this node and were backed up (v(P))."""
     num_own_visits: int = 0
@@ -39,7 +44,7 @@ class Node:
     failed: bool = False
     """Evaluated without a verdict: never visited again."""
     edges: list[Edge] = field(default_factory=list)
-    untried: list[LayerPath] | None = None
-    """Successors that have no edge yet, in the order of trial, last first; ``None`` until the first expansion."""
+    untried: Deck | None = None
+    """Numbers of the edits that were not tried yet; ``None`` until the first expansion."""
     exhausted: bool = False
     """Nothing below this node is left to evaluate."""

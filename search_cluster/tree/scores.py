@@ -3,8 +3,10 @@
 Each score is a function of counts alone, so that its visit counts can be computed by hand.
 """
 
-import math
+from dataclasses import dataclass
 from enum import StrEnum
+from math import log, sqrt
+from typing import Protocol
 
 
 class VisitTotal(StrEnum):
@@ -16,30 +18,32 @@ class VisitTotal(StrEnum):
     """All simulations so far (CoLa, arXiv 2507.07996, section 3)."""
 
 
-def ucb_score(
-    *,
-    total_reward: float,
-    num_visits: int,
-    visit_total: int,
-    length_ratio: float,
-    exploration: float,
-    length_penalty: float,
-) -> float:
-    """UCB(P) = Q(P)/v(P) + c sqrt(ln V / v(P)) - lambda |P|/L (CoLa, section 3; Dr.LLM, section 4).
+class Score(Protocol):
+    """How much a descent wants a child. Pure."""
 
-    Args:
-        total_reward: Q(P), sum of rewards.
-        num_visits: v(P) >= 1, pending ones included.
-        visit_total: V >= 1.
-        length_ratio: |P| / L.
-        exploration: c.
-        length_penalty: lambda.
-    """
-    exploitation = total_reward / num_visits
-    bonus = exploration * math.sqrt(math.log(visit_total) / num_visits)
-    return exploitation + bonus - length_penalty * length_ratio
+    def value(self, total_reward: float, num_visits: int, visit_total: int, length_ratio: float) -> float:
+        """The child's score; the largest wins.
+
+        Args:
+            total_reward: Q(P), sum of rewards.
+            num_visits: v(P) >= 1, pending ones included.
+            visit_total: V >= 1.
+            length_ratio: |P| / L.
+        """
+        ...
 
 
-def max_children(num_visits: int, *, scale: float, exponent: float) -> int:
-    """Progressive widening: a node with v visits may have ``max(1, ceil(scale * v^exponent))`` children (PoLar)."""
-    return max(1, math.ceil(scale * math.pow(num_visits, exponent)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UcbScore:
+    """UCB(P) = Q(P)/v(P) + c sqrt(ln V / v(P)) - lambda |P|/L (CoLa, section 3; Dr.LLM, section 4)."""
+
+    exploration: float
+    """c."""
+    length_penalty: float
+    """lambda, in units of reward per model depth."""
+
+    def value(self, total_reward: float, num_visits: int, visit_total: int, length_ratio: float) -> float:
+        """See `Score`."""
+        exploitation = total_reward / num_visits
+        bonus = self.exploration * sqrt(log(visit_total) / num_visits)
+        return exploitation + bonus - self.length_penalty * length_ratio

@@ -1,83 +1,109 @@
-"""How fast the search core is without a model: proposals + observations per second on one core.
+"""How fast the search core is without a model: proposals + observations per second and core, for every preset.
 
-Compared in one run: the graph alone, and the coordinator over the scripted evaluator; memory per tree.
-Prints one JSON line.
+Compared in one run: the bare proposer, and the coordinator over the scripted evaluator; memory per tree of 50 and of
+200 paths. Seconds are this process' CPU seconds: the core is one thread that never waits, and other programs on the
+machine disturb them less. Prints one JSON line. ``--profile PRESET`` prints where the coordinator's time goes instead.
 """
 
+import argparse
+import cProfile
 import json
+import pstats
 import random
 import statistics
 import time
 import tracemalloc
 import zlib
+from dataclasses import replace
 
 from search_cluster.evaluation.scripted import ScriptedEvaluator
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.tasks.example import Example
-from search_cluster.tree.graph import SearchGraph
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.presets.registry import PRESETS
+from search_cluster.tree.proposer import Proposer
+from search_cluster.tree.settings import SearchPreset, StopRule, make_proposer
 
 NUM_LAYERS = 30
-BUDGET = 50
+NUM_TREES = 40
 ROUNDS = 5
+TREE_SIZES = (50, 200)
 
 
 def hashed_reward(path: LayerPath) -> float:
-    """Wrong identity, wrong everywhere but for a hash's whim, so that searches spend their budget."""
-    return float(zlib.crc32(str(path).encode()) % 50 == 0)
+    """Wrong identity, wrong everywhere but for a hash's whim."""
+    return float(zlib.crc32(bytes(path.layers)) % 50 == 0)
 
 
-def grow_graph(seed: int) -> SearchGraph:
-    """One graph, its whole budget spent."""
-    graph = SearchGraph(LayerPath.identity(NUM_LAYERS), 0.0, DRLLM, random.Random(seed))
-    left = BUDGET
-    while left:
-        paths = graph.propose(min(DRLLM.leaves_per_round, left))
+def grow(preset: SearchPreset, seed: int, num_paths: int) -> tuple[Proposer, int]:
+    """One proposer after ``num_paths`` answers, or fewer where its space ends; and how many there were."""
+    proposer = make_proposer(LayerPath.identity(NUM_LAYERS), 0.0, preset, random.Random(seed))
+    delivered = 0
+    while paths := proposer.propose(min(preset.leaves_per_round, num_paths - delivered)):
         for path in paths:
-            graph.observe(path, 0.0)
-        left -= len(paths)
-    return graph
+            proposer.observe(path, hashed_reward(path))
+        delivered += len(paths)
+    return proposer, delivered
 
 
-def graph_ops_per_s() -> float:
-    """Proposals + observations per second of bare graphs."""
-    started_s = time.perf_counter()
-    for seed in range(20):
-        grow_graph(seed)
-    return 2 * 20 * BUDGET / (time.perf_counter() - started_s)
+def proposer_ops_per_s(preset: SearchPreset) -> float:
+    """Proposals + observations per second of bare proposers."""
+    started_s = time.process_time()
+    delivered = sum(grow(preset, seed, preset.budget)[1] for seed in range(NUM_TREES))
+    return 2 * delivered / (time.process_time() - started_s)
 
 
-def coordinator_ops_per_s() -> float:
-    """Proposals + observations per second through the coordinator."""
-    examples = [Example(task="t", question=str(i), gold="g", split="train", source="bench") for i in range(20)]
+def run_coordinator(preset: SearchPreset) -> int:
+    """Search ``NUM_TREES`` examples to the end of the budget; the number of paths."""
+    examples = [Example(task="t", question=str(i), gold="g", split="train", source="bench") for i in range(NUM_TREES)]
     evaluator = ScriptedEvaluator(lambda example, path: hashed_reward(path))
-    coordinator = Coordinator(evaluator, examples, num_layers=NUM_LAYERS, preset=DRLLM, seed=0)
-    started_s = time.perf_counter()
+    coordinator = Coordinator(evaluator, examples, num_layers=NUM_LAYERS, preset=preset, seed=0)
     for _ in coordinator.run():
         pass
-    return 2 * coordinator.progress().num_paths_searched / (time.perf_counter() - started_s)
+    return coordinator.progress().num_paths_searched
 
 
-def bytes_per_tree() -> int:
-    """Python memory of one graph after its budget."""
+def coordinator_ops_per_s(preset: SearchPreset) -> float:
+    """Proposals + observations per second through the coordinator, the scripted evaluator's work included."""
+    started_s = time.process_time()
+    num_paths = run_coordinator(preset)
+    return 2 * num_paths / (time.process_time() - started_s)
+
+
+def bytes_per_tree(preset: SearchPreset, num_paths: int) -> int:
+    """Python memory of one proposer after ``num_paths`` answers, its paths included."""
     tracemalloc.start()
-    graph = grow_graph(0)
+    kept = grow(preset, 0, num_paths)
     current_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert graph.nodes
+    assert kept[1]
     return current_bytes
 
 
+def measure(preset: SearchPreset) -> dict[str, float]:
+    """All figures of one preset; speeds are medians of ``ROUNDS``."""
+    return {
+        "budget": preset.budget,
+        "proposer_ops_per_s": round(statistics.median(proposer_ops_per_s(preset) for _ in range(ROUNDS))),
+        "coordinator_ops_per_s": round(statistics.median(coordinator_ops_per_s(preset) for _ in range(ROUNDS))),
+    } | {f"bytes_per_tree_of_{size}": bytes_per_tree(preset, size) for size in TREE_SIZES}
+
+
+def main() -> None:
+    """Measure all presets, or profile one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", choices=sorted(PRESETS))
+    profiled = parser.parse_args().profile
+    # Every preset spends its whole budget here, so that speeds compare.
+    presets = {name: replace(preset, stop_rule=StopRule.BUDGET) for name, preset in PRESETS.items()}
+    if profiled:
+        with cProfile.Profile() as profile:
+            run_coordinator(presets[profiled])
+        pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+        return
+    results = {name: measure(preset) for name, preset in presets.items()}
+    print(json.dumps({"num_layers": NUM_LAYERS, "presets": results}))
+
+
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {
-                "graph_ops_per_s": round(statistics.median(graph_ops_per_s() for _ in range(ROUNDS))),
-                "coordinator_ops_per_s": round(statistics.median(coordinator_ops_per_s() for _ in range(ROUNDS))),
-                "bytes_per_tree": bytes_per_tree(),
-                "num_layers": NUM_LAYERS,
-                "budget": BUDGET,
-            }
-        )
-    )
+    main()

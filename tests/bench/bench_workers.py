@@ -14,7 +14,7 @@ from search_cluster.evaluation.messages import EvaluationRequest, Failure
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.presets.drllm import STRATEGY
 from search_cluster.workers.local_pool import LocalPool
 from search_cluster.workers.path_worker import WorkerSpec
 from search_cluster.workers.ray_environment import prepare_ray_environment
@@ -40,7 +40,7 @@ def make_requests(num_layers: int) -> list[EvaluationRequest]:
     for request_id, example in enumerate(examples):
         path = LayerPath.identity(num_layers)
         for _ in range(rng.randint(0, 4)):
-            path = rng.choice(DRLLM.space.successors(path))
+            path = rng.choice(STRATEGY.space.successors(path))
         requests.append(EvaluationRequest(request_id=request_id, example=example, path=path))
     return requests
 

@@ -1,4 +1,4 @@
-"""Whole search graphs on disk: any change of what is proposed, in which order, with which counts, shows here.
+"""Whole searches on disk: any change of what is proposed, in which order, with which counts, shows here.
 
 To accept an intended change: ``python tests/golden/test_golden_trees.py`` rewrites the files; look at the diff.
 """
@@ -13,50 +13,73 @@ import pytest
 
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tree.graph import SearchGraph
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.graph import GraphSearch, SearchGraph
+from search_cluster.tree.presets.registry import PRESETS
+from search_cluster.tree.settings import make_proposer
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "trees"
+NUM_LAYERS = 12
 REWARDS = {
     "constant": lambda path: 1.0,
     "never": lambda path: 0.0,
     "hashed": lambda path: float(zlib.crc32(str(path).encode()) % 3 == 0),
 }
+TREES = [name for name, preset in PRESETS.items() if isinstance(preset.strategy, GraphSearch)]
+# Baselines do not look at rewards, so one file each says all.
+CASES = [(name, reward) for name in PRESETS for reward in (REWARDS if name in TREES else ["never"])]
 
 
-def grow(reward_name: str) -> dict[str, Any]:
-    """A graph of 12 layers after 60 answers in rounds of 4."""
+def grow(preset_name: str, reward_name: str) -> dict[str, Any]:
+    """A search of 12 layers after 60 answers (or fewer, where it ends) in rounds of 4, with the nodes of its graph."""
     reward = REWARDS[reward_name]
-    identity = LayerPath.identity(12)
-    graph = SearchGraph(identity, reward(identity), DRLLM, random.Random(7))
+    identity = LayerPath.identity(NUM_LAYERS)
+    proposer = make_proposer(identity, reward(identity), PRESETS[preset_name], random.Random(7))
     proposed: list[str] = []
-    while len(proposed) < 60:
-        round_paths = graph.propose(min(4, 60 - len(proposed)))
+    while round_paths := proposer.propose(min(4, 60 - len(proposed))):
         for path in round_paths:
-            graph.observe(path, reward(path))
+            proposer.observe(path, reward(path))
         proposed += [str(path) for path in round_paths]
+    if not isinstance(proposer, SearchGraph):
+        return {"proposed": proposed}
     nodes = {
-        str(path): [node.num_visits, node.num_own_visits, node.total_reward, [str(e.child.path) for e in node.edges]]
-        for path, node in graph.nodes.items()
+        str(node.path): [
+            node.num_visits,
+            node.num_own_visits,
+            node.total_reward,
+            [str(e.child.path) for e in node.edges],
+        ]
+        for node in proposer.nodes.values()
     }
     return {"proposed": proposed, "nodes": nodes}
 
 
-@pytest.mark.parametrize("reward_name", REWARDS)
-def test_the_graph_is_the_one_on_disk(reward_name: str) -> None:
-    golden = json.loads((FOLDER / f"tree_{reward_name}.json").read_text())
-    assert grow(reward_name) == golden
+def read(preset_name: str, reward_name: str) -> dict[str, Any]:
+    golden: dict[str, Any] = json.loads((FOLDER / f"{preset_name}_{reward_name}.json").read_text())
+    return golden
+
+
+@pytest.mark.parametrize(("preset_name", "reward_name"), CASES)
+def test_the_search_is_the_one_on_disk(preset_name: str, reward_name: str) -> None:
+    assert grow(preset_name, reward_name) == read(preset_name, reward_name)
 
 
 @pytest.mark.parametrize("reward_name", REWARDS)
-def test_the_graph_on_disk_keeps_the_limits_and_branches(reward_name: str) -> None:
-    golden = json.loads((FOLDER / f"tree_{reward_name}.json").read_text())
-    paths = [parse_path(text, 12) for text in golden["proposed"]]
+@pytest.mark.parametrize("preset_name", TREES)
+def test_the_graph_on_disk_keeps_the_limits_and_branches(preset_name: str, reward_name: str) -> None:
+    golden = read(preset_name, reward_name)
+    paths = [parse_path(text, NUM_LAYERS) for text in golden["proposed"]]
     assert len(set(paths)) == 60
-    assert all(DRLLM.space.limits.violation(path) is None for path in paths)
+    strategy = PRESETS[preset_name].strategy
+    assert isinstance(strategy, GraphSearch)
+    assert all(strategy.space.limits.violation(path) is None for path in paths)
     assert sum(len(node[3]) > 1 for node in golden["nodes"].values()) >= 5
 
 
+def test_no_file_is_left_over() -> None:
+    assert {path.stem for path in FOLDER.iterdir()} == {f"{name}_{reward}" for name, reward in CASES}
+
+
 if __name__ == "__main__":
-    for name in REWARDS:
-        (FOLDER / f"tree_{name}.json").write_text(json.dumps(grow(name), indent=0) + "\n")
+    FOLDER.mkdir(exist_ok=True)
+    for case in CASES:
+        (FOLDER / f"{case[0]}_{case[1]}.json").write_text(json.dumps(grow(*case), indent=0) + "\n")

@@ -19,7 +19,8 @@ from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError
 from search_cluster.model import scoring
 from search_cluster.run import run_search
-from search_cluster.tree.settings import DRLLM
+from search_cluster.tree.presets.drllm import STRATEGY
+from search_cluster.tree.presets.registry import PRESETS
 
 REPORTED = {
     "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy", "found_accuracy",
@@ -55,7 +56,7 @@ def test_a_search_writes_a_corpus_that_every_reader_takes(search: list[str], tmp
     corpus = read_corpus(run_dir)
     assert corpus.manifest.corpus_digest == result["corpus_digest"]
     assert sum(len(record.evaluated) for record in corpus.records) == result["paths_searched"]
-    limits = DRLLM.space.limits
+    limits = STRATEGY.space.limits
     assert all(limits.violation(item.path) is None for record in corpus.records for item in record.evaluated)
 
     rows = datasets.load_dataset(str(run_dir), cache_dir=str(tmp_path / "hf"), split="train")
@@ -221,6 +222,8 @@ def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path
     [
         (["--task", "capitels"], "capitals"),
         (["--preset", "nope"], "presets are: "),
+        (["--preset", "chain", "--visit-total", "all"], "has no score that counts visits"),
+        (["--visit-total", "both"], "visit_total is 'both'; it is one of parent, all"),
         (["--model", "/no/such/folder"], "there is no such folder"),
         (["--limit", "0"], "limit is 0"),
         (["--split", "holdout"], "holdout"),
@@ -243,6 +246,28 @@ def test_a_resume_never_takes_verdicts_of_another_scoring(
     monkeypatch.setattr(scoring, "SCORING_VERSION", "another")
     with pytest.raises(ConfigError, match="was started with verdict_context"):
         run_search(config)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_searches_a_model(model_dir: str, tmp_path: Path, preset: str) -> None:
+    config = SearchConfig(
+        model=model_dir, preset=preset, limit=3, budget=10, ray="none", redis_url="none", run=tmp_path / "run"
+    )
+    result = run_search(config)
+    assert (result["preset"], result["failures"], result["examples"]) == (preset, 0, 3)
+    paths = [item.path for record in read_corpus(config.run).records for item in record.evaluated]
+    assert len(paths) == result["paths_searched"] > 3
+    assert run_search(config)["corpus_digest"] == result["corpus_digest"]
+
+
+def test_the_reading_of_v_belongs_to_a_run(model_dir: str, tmp_path: Path) -> None:
+    config = SearchConfig(
+        model=model_dir, limit=1, budget=2, ray="none", redis_url="none", run=tmp_path / "run", visit_total="all"
+    )
+    run_search(config)
+    assert read_corpus(config.run).manifest.provenance.visit_total == "all"
+    with pytest.raises(ConfigError, match="was started with visit_total 'all', and this run has None"):
+        run_search(replace(config, visit_total=None))
 
 
 @pytest.mark.server

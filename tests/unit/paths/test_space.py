@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.paths.moves import RepeatOnce, SkipAdjacent
-from search_cluster.paths.space import PathLimits, SearchSpace
+from search_cluster.paths.limits import PathLimits
+from search_cluster.paths.moves import RepeatOnce, SkipAdjacent, nth_window, num_windows
+from search_cluster.paths.space import SearchSpace
 
 LIMITS = PathLimits(max_skipped_run=2, max_layer_uses=2, max_length_ratio=2.0, order_kept=True)
 SPACE = SearchSpace(moves=(SkipAdjacent(2), RepeatOnce()), limits=LIMITS)
@@ -65,3 +67,37 @@ def test_every_path_within_the_limits_is_reached_by_moves() -> None:
         frontier.extend(new)
     every = {LayerPath.from_decisions(decisions) for decisions in product((0, 1, 2), repeat=5) if any(decisions)}
     assert reached == {path for path in every if LIMITS.violation(path) is None}
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12).filter(any))
+def test_edits_are_all_ways_to_skip_a_run_or_repeat_a_layer(decisions: list[int]) -> None:
+    free = PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=9.0, order_kept=False)
+    path = LayerPath.from_decisions(tuple(decisions))
+    expected = set()
+    for first in range(len(decisions)):
+        if decisions[first] == 1:
+            expected.add((*decisions[:first], 2, *decisions[first + 1 :]))
+        for size in (1, 2):
+            if decisions[first : first + size] == [1] * size:
+                expected.add((*decisions[:first], *[0] * size, *decisions[first + size :]))
+    successors = SearchSpace(moves=(SkipAdjacent(2), RepeatOnce()), limits=free).successors(path)
+    assert {successor.decisions() for successor in successors} == {wanted for wanted in expected if any(wanted)}
+
+
+@given(st.integers(1, 12), st.integers(1, 5))
+def test_windows_are_numbered_without_gaps(length: int, max_size: int) -> None:
+    windows = [nth_window(index, length) for index in range(num_windows(length, max_size))]
+    assert windows == [(at, size) for size in range(1, max_size + 1) for at in range(length - size + 1)]
+
+
+def test_an_edit_past_the_last_is_a_mistake() -> None:
+    path = LayerPath.identity(3)
+    with pytest.raises(InvalidValueError, match="edit 8 of a path with 8 candidates"):
+        SPACE.edit(path, SPACE.num_edits(path))
+
+
+def test_edits_are_drawn_evenly_or_by_kind() -> None:
+    path = LayerPath.identity(5)
+    moves = (SkipAdjacent(2), RepeatOnce())
+    assert SearchSpace(moves=moves, limits=LIMITS).suits(path) == (14,)
+    assert SearchSpace(moves=moves, limits=LIMITS, kinds_evenly=True).suits(path) == (9, 5)

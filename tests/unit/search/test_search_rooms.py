@@ -14,7 +14,10 @@ from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.example_search import ExampleSearch
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.settings import DRLLM, StopRule
+from search_cluster.tree.presets.cola import COLA_REORDER
+from search_cluster.tree.presets.drllm import DRLLM
+from search_cluster.tree.presets.registry import PRESETS
+from search_cluster.tree.settings import StopRule
 
 NUM_LAYERS = 8
 FULL_BUDGET = dataclasses.replace(DRLLM, stop_rule=StopRule.BUDGET)
@@ -100,27 +103,48 @@ def test_a_failing_identity_ends_the_example_and_not_the_run() -> None:
     assert progress.num_failures == 1
 
 
+def test_cola_records_the_pareto_front_of_reward_and_length() -> None:
+    def reward(example: Example, path: LayerPath) -> float:
+        return len(set(path.layers)) / NUM_LAYERS  # what is skipped is missed
+
+    record = search_one(reward, COLA_REORDER)
+    assert len(record.evaluated) == COLA_REORDER.budget
+    points = {(item.verdict.reward, len(item.path)) for item in record.evaluated}
+    front = {
+        (gain, length)
+        for gain, length in points
+        if not any(
+            other >= gain and shorter <= length and (other, shorter) != (gain, length) for other, shorter in points
+        )
+    }
+    assert [(item.verdict.reward, len(item.path)) for item in record.pareto] == sorted(front, key=lambda item: item[1])
+    assert len(front) > 2
+    assert (1.0, NUM_LAYERS) in front
+
+
 def test_failures_count_against_the_budget() -> None:
     record = search_one(noisy_reward, FULL_BUDGET)
     assert record.failures or record.evaluated
     assert len(record.evaluated) + len(record.failures) == FULL_BUDGET.budget
 
 
+@pytest.mark.parametrize("name", sorted(PRESETS))
 @given(
     shuffle_seed=st.integers(0, 100),
     answers=st.integers(1, 9),
     max_in_flight=st.integers(1, 40),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_records_do_not_depend_on_arrival_order_or_capacity(
-    shuffle_seed: int, answers: int, max_in_flight: int
+    name: str, shuffle_seed: int, answers: int, max_in_flight: int
 ) -> None:
+    preset = dataclasses.replace(PRESETS[name], stop_rule=StopRule.BUDGET, budget=50)
     examples = make_examples(6)
-    reference, _ = run_search(ScriptedEvaluator(noisy_reward), examples)
+    reference, _ = run_search(ScriptedEvaluator(noisy_reward), examples, preset)
     shuffled = ScriptedEvaluator(
         noisy_reward, max_in_flight=max_in_flight, answers_per_collect=answers, shuffle_seed=shuffle_seed
     )
-    records, progress = run_search(shuffled, examples)
+    records, progress = run_search(shuffled, examples, preset)
     assert records == reference
     assert progress.num_paths_searched == sum(len(r.evaluated) + len(r.failures) for r in records.values())
 

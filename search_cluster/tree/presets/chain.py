@@ -1,0 +1,26 @@
+"""Baseline: what the published Dr.LLM code does, as opposed to its paper.
+
+Its edits work on places of the path, not on layers, and nothing but the length is limited, so a layer may run many
+times and any number of neighbours may go. Its "repeat zero times", which changes nothing, is left out: it would spend
+budget on paths that are known.
+"""
+
+from search_cluster.paths.block_moves import RepeatBlock, SkipBlock
+from search_cluster.paths.limits import PathLimits
+from search_cluster.paths.space import SearchSpace
+from search_cluster.tree.sampling import ChainSearch
+from search_cluster.tree.settings import SearchPreset, StopRule
+
+CHAIN = SearchPreset(
+    name="chain",
+    strategy=ChainSearch(
+        space=SearchSpace(
+            moves=(SkipBlock(2), RepeatBlock(max_size=1, max_more=1)),
+            limits=PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=2.0, order_kept=False),
+        )
+    ),
+    budget=50,
+    leaves_per_round=4,
+    stop_rule=StopRule.BUDGET,
+    num_best=5,
+)

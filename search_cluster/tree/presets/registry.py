@@ -1,0 +1,24 @@
+"""All presets by name."""
+
+from search_cluster.errors import ConfigError
+from search_cluster.tree.presets.chain import CHAIN
+from search_cluster.tree.presets.cola import COLA, COLA_REORDER
+from search_cluster.tree.presets.drllm import DRLLM
+from search_cluster.tree.presets.polar import POLAR
+from search_cluster.tree.presets.random_edits import RANDOM
+from search_cluster.tree.presets.repeat_only import REPEAT_ONLY
+from search_cluster.tree.presets.skip_only import SKIP_ONLY
+from search_cluster.tree.settings import SearchPreset
+
+PRESETS = {preset.name: preset for preset in (DRLLM, COLA, COLA_REORDER, POLAR, SKIP_ONLY, REPEAT_ONLY, CHAIN, RANDOM)}
+
+
+def get_preset(name: str) -> SearchPreset:
+    """The preset of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name!r} is unknown; presets are: {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]
