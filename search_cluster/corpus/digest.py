@@ -9,9 +9,10 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathVerdict
 from search_cluster.corpus.text import storable_text
 from search_cluster.tasks.verdict import Verdict
 
@@ -33,7 +34,7 @@ def combined_digest(digest_by_id: Mapping[str, str]) -> str:
 def record_digest(record: ExampleRecord) -> str:
     """The sha256, in hexadecimal, of one record's canonical form."""
     example = record.example
-    content = [
+    content: list[Any] = [
         [example.example_id, example.task, example.split, example.difficulty],
         [example.question, list(example.choices), example.gold, example.gold_index],
         None if record.identity is None else _verdict(record.identity),
@@ -43,8 +44,14 @@ def record_digest(record: ExampleRecord) -> str:
         [_path_verdict(item) for item in record.pareto],
         record.stop_reason,
     ]
+    if record.evidence or record.unguarded:
+        content += [[_evidence(item) for item in record.evidence], [_path_verdict(item) for item in record.unguarded]]
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(storable_text(text).encode()).hexdigest()
+
+
+def _evidence(item: PathEvidence) -> list[Any]:
+    return [list(item.path.layers), *(value for name, value in asdict(item).items() if name != "path")]
 
 
 def _path_verdict(item: PathVerdict) -> list[Any]:

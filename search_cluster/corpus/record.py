@@ -28,6 +28,30 @@ class PathFailure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PathEvidence:
+    """What speaks for a path beside its own verdict on the example: counts of right answers, identity's beside them.
+
+    A path that was right once may be lucky; see the design's section on luck.
+    """
+
+    path: LayerPath
+    guide_right: int
+    """Of the perturbations that may steer the search."""
+    guide_identity_right: int
+    num_guide: int
+    verify_right: int
+    """Of the perturbations that are reserved for verification; 0 of 0 if the path failed before."""
+    verify_identity_right: int
+    num_verify: int
+    probe_right: int
+    """Of the other questions on which the path was tried (transfer)."""
+    probe_identity_right: int
+    num_probes: int
+    credible: bool
+    """Whether all that the preset requires is fulfilled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRecord:
     """One searched example, immutable. Everything but margins is reproducible from the seed."""
 
@@ -39,8 +63,12 @@ class ExampleRecord:
     failures: tuple[PathFailure, ...]
     best: tuple[PathVerdict, ...]
     """Best paths, best first; the identity path alone where nothing better was found and identity is right; empty where
-    no path is right."""
+    no path is right. Credible ones only, if the preset asks for evidence."""
     pareto: tuple[PathVerdict, ...]
     """The Pareto front of (reward up, length down), shortest first."""
     stop_reason: str
     """``improved``, ``budget``, ``exhausted`` or ``failed``."""
+    evidence: tuple[PathEvidence, ...] = ()
+    """Of every path that was examined, in the order of examination; none if the preset asks for no evidence."""
+    unguarded: tuple[PathVerdict, ...] = ()
+    """What ``best`` would be without evidence, if the preset asks for it: partly luck."""

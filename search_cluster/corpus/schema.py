@@ -6,11 +6,12 @@ column of their own because they carry arithmetic noise, which nothing else in a
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
-from search_cluster.corpus.record import ExampleRecord, PathFailure, PathVerdict
+from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
 from search_cluster.corpus.text import storable_text
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import LayerPath
@@ -21,12 +22,29 @@ PROVENANCE_KEY = b"search_cluster.provenance"
 """Key of the provenance in the metadata of a shard's schema."""
 
 
-def corpus_schema(num_layers: int) -> Any:
-    """The Arrow schema of shards for a model of ``num_layers`` layers."""
+COUNTS = (
+    "guide_right", "guide_identity_right", "num_guide", "verify_right", "verify_identity_right", "num_verify",
+    "probe_right", "probe_identity_right", "num_probes",
+)  # fmt: skip
+"""The counts of `PathEvidence`."""
+
+
+def corpus_schema(num_layers: int, *, evidence: bool) -> Any:
+    """The Arrow schema of shards for a model of ``num_layers`` layers.
+
+    Args:
+        num_layers: depth of the model.
+        evidence: whether the preset asked for evidence, so that there are columns for it.
+    """
     path = pa.list_(layer_type(num_layers))
     verdict = [("reward", pa.float32()), ("margin", pa.float64()), ("output", pa.string())]
     verdict.append(("num_layer_tokens", pa.int64()))
     path_verdict = pa.struct([("path", path), *verdict])
+    counts = [(name, pa.int32()) for name in COUNTS]
+    of_evidence = [
+        ("evidence", pa.list_(pa.struct([("path", path), *counts, ("credible", pa.bool_())]))),
+        ("unguarded", pa.list_(path_verdict)),
+    ]
     return pa.schema(
         [
             ("example_id", pa.string()),
@@ -48,6 +66,7 @@ def corpus_schema(num_layers: int) -> Any:
             ("best", pa.list_(path_verdict)),
             ("pareto", pa.list_(path_verdict)),
             ("stop_reason", pa.string()),
+            *(of_evidence if evidence else ()),
         ]
     )
 
@@ -87,6 +106,8 @@ def row_of(record: ExampleRecord) -> dict[str, Any]:
         "best": [_path_verdict_row(item) for item in record.best],
         "pareto": [_path_verdict_row(item) for item in record.pareto],
         "stop_reason": record.stop_reason,
+        "evidence": [asdict(item) | {"path": list(item.path.layers)} for item in record.evidence],
+        "unguarded": [_path_verdict_row(item) for item in record.unguarded],
     }
 
 
@@ -120,6 +141,11 @@ def record_of(row: Mapping[str, Any], num_layers: int) -> ExampleRecord:
         best=_path_verdicts(row["best"], num_layers),
         pareto=_path_verdicts(row["pareto"], num_layers),
         stop_reason=row["stop_reason"],
+        evidence=tuple(
+            PathEvidence(**item | {"path": LayerPath(tuple(item["path"]), num_layers)})
+            for item in row.get("evidence", ())
+        ),
+        unguarded=_path_verdicts(row.get("unguarded", ()), num_layers),
     )
 
 

@@ -32,7 +32,7 @@ def write_shard(path: Path, records: Sequence[ExampleRecord], provenance: Proven
     Raises:
         CorpusError: the operating system refused.
     """
-    schema = corpus_schema(provenance.num_layers).with_metadata({PROVENANCE_KEY: provenance.to_json()})
+    schema = corpus_schema(provenance.num_layers, evidence=bool(provenance.evidence)).with_metadata({PROVENANCE_KEY: provenance.to_json()})
     table = pa.Table.from_pylist([row_of(record) for record in records], schema=schema)
     with replaced_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         writer.write_table(table)
@@ -59,7 +59,7 @@ def read_shard(path: Path) -> tuple[Provenance, tuple[ExampleRecord, ...]]:
         with pq.ParquetFile(path) as file:
             table = file.read()
         provenance = Provenance.from_json((table.schema.metadata or {}).get(PROVENANCE_KEY, b"{}"), str(path))
-        if not table.schema.equals(corpus_schema(provenance.num_layers)):
+        if not table.schema.equals(corpus_schema(provenance.num_layers, evidence=bool(provenance.evidence))):
             raise CorpusError("its columns are not those of a shard of this version")
         return provenance, tuple(record_of(row, provenance.num_layers) for row in table.to_pylist())
     except (pa.ArrowException, OSError, InvalidValueError, CorpusError, TypeError) as error:

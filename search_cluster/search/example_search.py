@@ -11,6 +11,7 @@ from search_cluster.corpus.record import ExampleRecord, PathFailure, PathVerdict
 from search_cluster.errors import InvalidValueError
 from search_cluster.evaluation.messages import Failure
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.search.rounds import Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
 from search_cluster.tasks.verdict import Verdict
@@ -63,6 +64,10 @@ class ExampleSearch:
         if not self._round:
             self._stop_reason = "exhausted" if self.num_searched < self._preset.budget else "budget"
         return list(self._round)
+
+    def next_round(self) -> list[Trial]:
+        """As `propose`, with the example to evaluate each path on."""
+        return [(self.example, path) for path in self.propose()]
 
     def observe(self, outcomes: Sequence[Verdict | Failure]) -> None:
         """Take the outcomes of the last round, in the order in which its paths were proposed.

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.graph import GraphSearch
 from search_cluster.tree.proposer import Proposer, Strategy
 from search_cluster.tree.scores import VisitTotal
@@ -33,6 +34,10 @@ class SearchPreset:
     stop_rule: StopRule
     num_best: int
     """Best paths kept per example, at most."""
+    evidence: EvidenceRule | None = None
+    """What a best path must prove; ``None``: nothing but its own verdict, as published."""
+    study: StudyPlan | None = None
+    """A study of other questions that gives the strategy its menu; ``None``: every question starts from nothing."""
 
 
 def make_proposer(root: LayerPath, root_reward: float, preset: SearchPreset, rng: random.Random) -> Proposer:

@@ -3,6 +3,7 @@
 from search_cluster.errors import ConfigError
 from search_cluster.tree.presets.chain import CHAIN
 from search_cluster.tree.presets.cola import COLA, COLA_REORDER
+from search_cluster.tree.presets.default import DEFAULT
 from search_cluster.tree.presets.drllm import DRLLM
 from search_cluster.tree.presets.polar import POLAR
 from search_cluster.tree.presets.random_edits import RANDOM
@@ -10,7 +11,7 @@ from search_cluster.tree.presets.repeat_only import REPEAT_ONLY
 from search_cluster.tree.presets.skip_only import SKIP_ONLY
 from search_cluster.tree.settings import SearchPreset
 
-PRESETS = {preset.name: preset for preset in (DRLLM, COLA, COLA_REORDER, POLAR, SKIP_ONLY, REPEAT_ONLY, CHAIN, RANDOM)}
+PRESETS = {preset.name: preset for preset in (DEFAULT, DRLLM, COLA, COLA_REORDER, POLAR, SKIP_ONLY, REPEAT_ONLY, CHAIN, RANDOM)}
 
 
 def get_preset(name: str) -> SearchPreset:

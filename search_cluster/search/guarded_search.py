@@ -1,0 +1,211 @@
+"""The search of one example whose best paths must be credible: right here, right when the question is put differently,
+and no worse than identity on other questions.
+
+Written as one generator: each ``yield`` is a round of evaluations, and what comes back are their outcomes. Every
+evaluation counts against the budget.
+"""
+
+import random
+from collections.abc import Generator, Mapping, Sequence
+
+from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
+from search_cluster.errors import InvalidValueError
+from search_cluster.evaluation.messages import Failure
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.search.rounds import Outcome, Trial
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.selection import derive_seed
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.tree.best import best_paths, pareto_front
+from search_cluster.tree.evidence import EvidenceRule
+from search_cluster.tree.menu import MenuPath
+from search_cluster.tree.settings import SearchPreset, make_proposer
+
+Steps = Generator[list[Trial], Sequence[Outcome], str]
+"""Rounds of one example; returns why it ended."""
+
+
+class GuardedSearch:
+    """Implements `Rounds` for one example of a preset with an `EvidenceRule`.
+
+    Args:
+        example: what is searched.
+        guide: perturbations of it that may steer the search.
+        verify: perturbations that only confirm.
+        menu: what is known of paths on other questions; a path that is not in it has no evidence of transfer.
+        num_layers: depth of the model.
+        preset: how to propose, and what to require.
+        budget: evaluations at most, perturbations included.
+        seed: of the whole run.
+    """
+
+    def __init__(
+        self,
+        example: Example,
+        *,
+        guide: Sequence[Example],
+        verify: Sequence[Example],
+        menu: Sequence[MenuPath],
+        num_layers: int,
+        preset: SearchPreset,
+        budget: int,
+        seed: int,
+    ) -> None:
+        if preset.evidence is None:
+            raise InvalidValueError(f"preset {preset.name} asks for no evidence; search its examples unguarded")
+        self.example = example
+        self._rule: EvidenceRule = preset.evidence
+        self._guide, self._verify = list(guide), list(verify)
+        self._menu: Mapping[LayerPath, MenuPath] = {item.path: item for item in menu}
+        self._preset, self._budget = preset, budget
+        self._identity_path = LayerPath.identity(num_layers)
+        self._rng = random.Random(derive_seed(seed, example.example_id))
+        self._evaluated: list[PathVerdict] = []
+        self._failures: list[PathFailure] = []
+        self._evidence: list[PathEvidence] = []
+        self._num_spent = 0
+        self._round: list[Trial] = []
+        self._stop_reason: str | None = None
+        self._steps = self._search()
+        self._advance(None)
+
+    def next_round(self) -> list[Trial]:
+        """The evaluations of the next round; empty exactly if the search is done."""
+        return list(self._round)
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        """Take the outcomes of the last round, in the order of its trials.
+
+        Raises:
+            InvalidValueError: not one outcome for each trial.
+        """
+        if len(outcomes) != len(self._round):
+            raise InvalidValueError(f"{len(outcomes)} outcomes for {len(self._round)} trials; give one for each")
+        self._num_spent += len(outcomes)
+        for (example, path), outcome in zip(self._round, outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                self._failures.append(PathFailure(path=path, kind=outcome.kind, message=outcome.message))
+            elif example is self.example:
+                self._evaluated.append(PathVerdict(path=path, verdict=outcome))
+        self._advance(outcomes)
+
+    def _advance(self, outcomes: Sequence[Outcome] | None) -> None:
+        try:
+            self._round = next(self._steps) if outcomes is None else self._steps.send(outcomes)
+        except StopIteration as stop:
+            self._round, self._stop_reason = [], stop.value
+
+    def _search(self) -> Steps:
+        (identity,) = yield [(self.example, self._identity_path)]
+        if isinstance(identity, Failure):
+            return "failed"
+        proposer = make_proposer(self._identity_path, identity.reward, self._preset, self._rng)
+        baseline: Sequence[Outcome] | None = None
+        while self._left > 0:
+            paths = proposer.propose(min(self._left, self._preset.leaves_per_round))
+            if not paths:
+                return "exhausted"
+            outcomes = yield [(self.example, path) for path in paths]
+            for path, outcome in zip(paths, outcomes, strict=True):
+                if isinstance(outcome, Failure):
+                    proposer.abandon(path)
+                else:
+                    proposer.observe(path, outcome.reward)
+            for path in self._candidates(paths, outcomes, identity):
+                perturbed = [*self._guide, *self._verify]
+                if self._left < len(perturbed) * (1 if baseline else 2):
+                    return "budget"
+                if baseline is None:
+                    baseline = yield [(example, self._identity_path) for example in perturbed]
+                if (yield from self._examine(path, baseline)):
+                    return "improved"
+        return "budget"
+
+    @property
+    def _left(self) -> int:
+        return self._budget - self._num_spent
+
+    def _candidates(
+        self, paths: Sequence[LayerPath], outcomes: Sequence[Outcome], identity: Verdict
+    ) -> list[LayerPath]:
+        """Paths of a round that would improve on identity, if only they are credible; shortest first."""
+        right = [
+            path
+            for path, outcome in zip(paths, outcomes, strict=True)
+            if isinstance(outcome, Verdict)
+            and outcome.is_correct
+            and (not identity.is_correct or len(path) < len(self._identity_path))
+            and self._transfers(path)
+        ]
+        return sorted(right, key=lambda path: (len(path), path.layers))
+
+    def _transfers(self, path: LayerPath) -> bool:
+        known = self._menu.get(path)
+        return (
+            known is not None
+            and known.num_right >= known.num_identity_right - self._rule.max_probe_drop * known.num_probes
+        )
+
+    def _examine(self, path: LayerPath, baseline: Sequence[Outcome]) -> Generator[list[Trial], Sequence[Outcome], bool]:
+        """Try a right path on the perturbations; whether it is credible: right as often as identity on both kinds."""
+        num_guide, known = len(self._guide), self._menu[path]
+        identity_guide, identity_verify = _num_right(baseline[:num_guide]), _num_right(baseline[num_guide:])
+        guide_right = _num_right((yield [(example, path) for example in self._guide])) if self._guide else 0
+        verify_right = num_verify = 0
+        credible = guide_right >= identity_guide
+        if credible and self._verify:
+            num_verify = len(self._verify)
+            verify_right = _num_right((yield [(example, path) for example in self._verify]))
+            credible = verify_right >= identity_verify
+        self._evidence.append(
+            PathEvidence(
+                path=path,
+                guide_right=guide_right,
+                guide_identity_right=identity_guide,
+                num_guide=num_guide,
+                verify_right=verify_right,
+                verify_identity_right=identity_verify if num_verify else 0,
+                num_verify=num_verify,
+                probe_right=known.num_right,
+                probe_identity_right=known.num_identity_right,
+                num_probes=known.num_probes,
+                credible=credible,
+            )
+        )
+        return credible
+
+    def record(self) -> ExampleRecord:
+        """What was found.
+
+        Raises:
+            InvalidValueError: the search is not done.
+        """
+        if self._stop_reason is None:
+            raise InvalidValueError(
+                f"example {self.example.example_id} is still being searched; a record comes at the end"
+            )
+        verdicts = {item.path: item for item in self._evaluated}
+        rewarded = [(item.path, item.verdict.reward) for item in self._evaluated]
+        credible = {item.path for item in self._evidence if item.credible} | {self._identity_path}
+        guarded = [item for item in rewarded if item[0] in credible]
+        return ExampleRecord(
+            example=self.example,
+            identity=verdicts[self._identity_path].verdict if rewarded else None,
+            evaluated=tuple(self._evaluated),
+            failures=tuple(self._failures),
+            best=self._best(guarded, verdicts),
+            pareto=tuple(verdicts[path] for path in pareto_front(rewarded)),
+            stop_reason=self._stop_reason,
+            evidence=tuple(self._evidence),
+            unguarded=self._best(rewarded, verdicts),
+        )
+
+    def _best(
+        self, rewarded: Sequence[tuple[LayerPath, float]], verdicts: Mapping[LayerPath, PathVerdict]
+    ) -> tuple[PathVerdict, ...]:
+        paths = best_paths(rewarded, num_best=self._preset.num_best) if rewarded else []
+        return tuple(verdicts[path] for path in paths)
+
+
+def _num_right(outcomes: Sequence[Outcome]) -> int:
+    return sum(isinstance(outcome, Verdict) and outcome.is_correct for outcome in outcomes)

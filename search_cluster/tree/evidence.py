@@ -1,0 +1,36 @@
+"""What a preset requires of a path before it counts as one of the best, and what it pays to find out.
+
+A path that was right on one question may be lucky: on a four-way question a ruined model is right one time in four.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRule:
+    """When a path is credible for a question. Every evaluation it takes is paid from the budget."""
+
+    num_guide: int
+    """Perturbations of the question that may steer the search."""
+    num_verify: int
+    """Perturbations that are looked at once, when a path has passed all else, and never guide."""
+    max_probe_drop: float
+    """How much rarer than identity, as a share of the probe questions, a path may be right on them."""
+
+    def describe(self) -> str:
+        """The rule in words, for provenance."""
+        return f"guide={self.num_guide};verify={self.num_verify};max_probe_drop={self.max_probe_drop:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPlan:
+    """How much is spent on finding paths that are good for many questions, before the first question is searched."""
+
+    budget_share: float
+    """Share, in (0, 1), of the whole run's budget."""
+    max_evaluations: int
+    """More than that is not spent, however large the run is."""
+    max_probes: int
+    """Probe questions at most."""
+    max_menu: int
+    """Paths that the study hands on, at most."""

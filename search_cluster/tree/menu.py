@@ -1,0 +1,74 @@
+"""A menu: paths that are known to be good for many questions, tried one after the other on each.
+
+The menu comes from a study of other questions (`search_cluster.search.menu_study`); this module only proposes.
+"""
+
+import random
+from dataclasses import dataclass
+
+from search_cluster.errors import InvalidValueError
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tree.proposer import Proposer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MenuPath:
+    """A path with what the study saw of it: right answers on probe questions, identity's beside them."""
+
+    path: LayerPath
+    num_right: int
+    num_identity_right: int
+    num_probes: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= max(self.num_right, self.num_identity_right) <= self.num_probes:
+            raise InvalidValueError(
+                f"{self.num_right} and {self.num_identity_right} right answers on {self.num_probes} probes; there are "
+                "at most as many right answers as probes"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MenuSearch:
+    """Implements `Strategy`: proposes the menu's paths in their order, whatever the rewards are."""
+
+    menu: tuple[MenuPath, ...] = ()
+    """In the order of trial; empty until the study has been made."""
+
+    def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> Proposer:
+        """A proposer for one example; the menu leaves nothing to chance."""
+        return MenuProposer([item.path for item in self.menu if item.path != root])
+
+
+class MenuProposer:
+    """Implements `Proposer` over a list of distinct paths."""
+
+    def __init__(self, paths: list[LayerPath]) -> None:
+        self._waiting = paths[::-1]
+        self._pending: set[LayerPath] = set()
+
+    def propose(self, max_paths: int) -> list[LayerPath]:
+        """The next paths of the menu."""
+        proposed = [self._waiting.pop() for _ in range(min(max_paths, len(self._waiting)))]
+        self._pending.update(proposed)
+        return proposed
+
+    def observe(self, path: LayerPath, reward: float) -> None:
+        """Take note of an answer.
+
+        Raises:
+            InvalidValueError: the path waits for no answer, or the reward is outside [0, 1].
+        """
+        if not 0.0 <= reward <= 1.0:
+            raise InvalidValueError(f"reward is {reward}; a reward lies in [0, 1]")
+        self.abandon(path)
+
+    def abandon(self, path: LayerPath) -> None:
+        """Take note that a path failed.
+
+        Raises:
+            InvalidValueError: the path waits for no answer.
+        """
+        if path not in self._pending:
+            raise InvalidValueError(f"path {path} is not pending; answer each proposed path once")
+        self._pending.remove(path)

@@ -1,0 +1,19 @@
+"""The project's own preset: paths that hold on many questions are tried on each, and only credible ones count.
+
+Measured against the published presets in ``search-cluster bench search``.
+"""
+
+from search_cluster.tree.evidence import EvidenceRule, StudyPlan
+from search_cluster.tree.menu import MenuSearch
+from search_cluster.tree.settings import SearchPreset, StopRule
+
+DEFAULT = SearchPreset(
+    name="default",
+    strategy=MenuSearch(),
+    budget=50,
+    leaves_per_round=4,
+    stop_rule=StopRule.FIRST_IMPROVEMENT,
+    num_best=5,
+    evidence=EvidenceRule(num_guide=3, num_verify=3, max_probe_drop=0.02),
+    study=StudyPlan(budget_share=0.5, max_evaluations=20_000, max_probes=256, max_menu=24),
+)
