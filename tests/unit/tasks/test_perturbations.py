@@ -225,9 +225,9 @@ def drawn_for(example: Example, others: list[Example]) -> set[str]:
 
 
 def test_a_distractor_is_never_right() -> None:
-    asked = question("What gives us light by day?", "the Sun", "Mars")
+    asked = question("What gives us light by day?", "the Sun itself", "Mars")
     harmless = [question(f"Number {n}?", f"right {n}", f"wrong {n}") for n in range(40)]
-    for hidden in ("Sun.", "The SUN", "the Sun and stars", "mars", "None of the above"):
+    for hidden in ("Sun.", "The SUN itself", "the Sun itself and stars", "mars", "None of the above"):
         # Wrong there, but right here or already offered; nothing else of the question is out of the ordinary.
         assert hidden not in drawn_for(asked, [*harmless, question("Is Pluto cold?", "very", hidden)])
     assert "Venus" in drawn_for(asked, [*harmless, question("Is Pluto cold?", "very", "Venus")])
