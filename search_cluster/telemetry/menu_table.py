@@ -1,0 +1,39 @@
+"""The table that ends a cross-execution on a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_menu(console: Console, result: Mapping[str, Any]) -> None:
+    """Print what ``crossexec --json`` says: a line per path of the menu, and what the table cost.
+
+    Args:
+        console: where to.
+        result: of `search_cluster.crossexec.cross_execute`.
+    """
+    table = Table(title=f"{len(result['menu'])} paths on {result['examples']:,} questions", title_justify="left")
+    table.add_column("path", overflow="fold")
+    for name in ("layers", "right", "95 % interval", "this or an earlier one right", "mean layers so far"):
+        table.add_column(name, justify="right")
+    for item in result["menu"]:
+        table.add_row(
+            item["path"],
+            str(item["layers"]),
+            f"{item['accuracy']:.1%}",
+            f"{item['accuracy_low']:.1%} to {item['accuracy_high']:.1%}",
+            f"{item['any_right']:.1%}",
+            f"{item['mean_layers']:.1f}",
+        )
+    console.print(table)
+    if len(result["menu"]) < result["menu_size"]:
+        console.print("The corpus holds no further path that would add a right answer or save a layer.")
+    console.print(
+        f"{result['verdicts']:,} verdicts, {result['cache_hits']:,} of them cached; {result['failures']:,} failures: "
+        f"{result['menu_file']}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
