@@ -91,9 +91,9 @@ def cross_execute(
         except BaseException:
             write_menu(config.run, table.menu(), UNFINISHED_NAME)
             raise
+        target = write_menu(config.run, table.menu())
+        (config.run / UNFINISHED_NAME).unlink(missing_ok=True)
         stats = evaluator.stats()
-    target = write_menu(config.run, table.menu())
-    (config.run / UNFINISHED_NAME).unlink(missing_ok=True)
     return (
         {
             "run": str(config.run),

@@ -41,6 +41,17 @@ class PerturbationKind(StrEnum):
     """The templates."""
 
 
+TURN = (
+    PerturbationKind.ORDER,
+    PerturbationKind.DISTRACTORS,
+    PerturbationKind.ORDER,
+    PerturbationKind.DISTRACTORS,
+    PerturbationKind.WORDING,
+)
+"""The kinds in the order in which they come, over and over; a task has some of them. Other choices come twice as often
+as other words, which tell luck from skill less well: ruined models answer much the same whatever the words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Perturbation:
     """A derived question, immutable."""
@@ -68,7 +79,7 @@ class PerturbableTask(Task, Protocol):
 def perturbations(
     task: Task, example: Example, others: Sequence[Example], *, role: EvidenceRole, count: int, seed: int
 ) -> tuple[Perturbation, ...]:
-    """Up to ``count`` distinct perturbations of one role, kinds in turn; fewer where the task has no more.
+    """Up to ``count`` distinct perturbations of one role, kinds as in `TURN`; fewer where the task has no more.
 
     Those of different roles never coincide, nor equal the original: orders, distractors and wordings are dealt to roles
     by rules that know nothing of ``seed`` and ``others``.
@@ -111,12 +122,12 @@ def _reworded(task: PerturbableTask, example: Example, part: int, num_parts: int
 
 
 def _in_turn(streams: dict[PerturbationKind, Iterator[Example]]) -> Iterator[tuple[PerturbationKind, Example]]:
-    """One of each kind, then the next of each, until all have ended."""
+    """Derived questions in the order of `TURN`, until all kinds have ended."""
     running = dict(streams)
     while running:
-        for kind in list(running):
-            derived = next(running[kind], None)
-            if derived is None:
-                del running[kind]
-            else:
+        for kind in TURN:
+            derived = next(running[kind], None) if kind in running else None
+            if derived is not None:
                 yield kind, derived
+            else:
+                running.pop(kind, None)

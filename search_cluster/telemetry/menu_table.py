@@ -16,7 +16,7 @@ def print_menu(console: Console, result: Mapping[str, Any]) -> None:
     """
     table = Table(title=f"{len(result['menu'])} paths on {result['examples']:,} questions", title_justify="left")
     table.add_column("path", overflow="fold")
-    for name in ("layers", "right", "95 % interval", "this or an earlier one right", "mean layers so far"):
+    for name in ("layers", "right", "95 % interval", "any right", "mean layers"):
         table.add_column(name, justify="right")
     for item in result["menu"]:
         table.add_row(
@@ -28,8 +28,13 @@ def print_menu(console: Console, result: Mapping[str, Any]) -> None:
             f"{item['mean_layers']:.1f}",
         )
     console.print(table)
+    console.print(
+        "any right: it or one above it is (gold answers known); mean layers: of the shortest right one so far.\n"
+        "All on the questions that chose the menu: on others expect less.",
+        highlight=False,
+    )
     if len(result["menu"]) < result["menu_size"]:
-        console.print("The corpus holds no further path that would add a right answer or save a layer.")
+        console.print("The corpus holds no further path that would add a right answer or save a layer.", soft_wrap=True)
     console.print(
         f"{result['verdicts']:,} verdicts, {result['cache_hits']:,} of them cached; {result['failures']:,} failures: "
         f"{result['menu_file']}",

@@ -156,7 +156,7 @@ def test_choice_benchmarks_offer_more_than_wordings(name: str) -> None:
     kind = ORDER if name.endswith("letter") else DISTRACTORS
     for role in EvidenceRole:
         found = [perturbations(task, item, loaded, role=role, count=4, seed=0) for item in loaded[:200]]
-        assert sum(sum(item.kind is kind for item in items) == 2 for items in found) >= 0.9 * len(found)
+        assert sum([item.kind for item in items] == [kind, kind, WORDING, kind] for items in found) >= 0.9 * len(found)
 
 
 FEVER = Example(
@@ -185,8 +185,12 @@ def test_letters_follow_the_order_of_a_real_row() -> None:
     assert "D. a bacterial population in the bloodstream" in task.prompt(bacteria_last).chat
     assert [task.grade(bacteria_last, answer) for answer in ("D", "B", "The answer is D.", "A")] == [1, 0, 1, 0]
     for role in EvidenceRole:
-        first = [item.example.gold for item in perturbations(task, FEVER, [], role=role, count=6, seed=5)][::2]
-        assert sorted(first) == ["A", "C", "D"]  # every other letter once before any comes twice
+        drawn = [item for item in perturbations(task, FEVER, [], role=role, count=4, seed=5) if item.kind is ORDER]
+        assert sorted(item.example.gold for item in drawn) == [
+            "A",
+            "C",
+            "D",
+        ]  # every other letter once before any comes twice
 
 
 @pytest.mark.parametrize(("num_choices", "num_orders"), [(2, 1), (3, 4), (4, 18), (5, 32), (26, 25 * 50)])
@@ -245,7 +249,7 @@ def test_distractors_resemble_the_right_answer() -> None:
     loaded = elements.load("train", None).examples
     number = next(item for item in loaded if item.question == "What is the atomic number of helium?")
     derived = [item.example for item in all_roles(elements, number, list(loaded), count=4) if item.kind is DISTRACTORS]
-    assert len(derived) == 6
+    assert len(derived) == 9
     assert all(text.isdigit() for item in derived for text in item.choices)
 
 
