@@ -32,6 +32,33 @@ app = typer.Typer(
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a search.")]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        help="local (a private Ray), none (this process), auto (a running one) or an address.",
+        show_default=DEFAULTS.ray,
+    ),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(
+        help="embedded, none, or redis://, rediss://, unix:// URL; a password is safer in the variable.",
+        envvar="LPS_REDIS_URL",
+        show_default=DEFAULTS.redis_url,
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Evaluators.", show_default="one per GPU, else per core up to 8")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="CPU threads of a worker.", show_default=str(DEFAULTS.threads_per_worker))
+]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default=DEFAULTS.device)]
+RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
+RemoteCodeOption = Annotated[
+    bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+]
+ConfigOption = Annotated[Path | None, typer.Option(help="TOML file with settings; flags win over it.")]
 
 
 class ExportFormat(StrEnum):
@@ -82,7 +109,7 @@ def _print_json(values: Mapping[str, Any]) -> None:
     """
 )
 def search(
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings; flags win over it.")] = None,
+    config: ConfigOption = None,
     model: Annotated[
         str | None, typer.Option(help="demo, a hub id, a folder or a .gguf file.", show_default=DEFAULTS.model)
     ] = None,
@@ -110,35 +137,16 @@ def search(
         Path | None,
         typer.Option(help="Run folder; the same command resumes it.", show_default=str(DEFAULTS.run)),
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            help="local (a private Ray), none (this process), auto (a running one) or an address.",
-            show_default=DEFAULTS.ray,
-        ),
-    ] = None,
-    redis_url: Annotated[
-        str | None,
-        typer.Option(
-            help="embedded, none, or redis://, rediss://, unix:// URL; a password is safer in the variable.",
-            envvar="LPS_REDIS_URL",
-            show_default=DEFAULTS.redis_url,
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Evaluators.", show_default="one per GPU, else per core up to 8")
-    ] = None,
-    threads_per_worker: Annotated[
-        int | None, typer.Option(help="CPU threads of a worker.", show_default=str(DEFAULTS.threads_per_worker))
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default=DEFAULTS.device)] = None,
+    ray: RayOption = None,
+    redis_url: RedisOption = None,
+    workers: WorkersOption = None,
+    threads_per_worker: ThreadsOption = None,
+    device: DeviceOption = None,
     dtype: Annotated[
         str | None, typer.Option(help="auto, float32, bfloat16 or float16.", show_default=DEFAULTS.dtype)
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    trust_remote_code: Annotated[
-        bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-    ] = None,
+    revision: RevisionOption = None,
+    trust_remote_code: RemoteCodeOption = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Local benchmark files.", show_default="LPS_DATA_DIR, else the hub")
     ] = None,
@@ -220,6 +228,44 @@ def export(
             _print_json({"format": format_.value, "out": str(out), "rows": num_rows})
         else:
             print(f"{num_rows} rows written to {out}")
+
+
+@app.command(epilog="Example: search-cluster crossexec runs/demo --menu 16 --json")
+def crossexec(
+    run: RunArgument,
+    menu: Annotated[int, typer.Option(min=1, help="Paths on the menu at most, identity included.")],
+    limit: Annotated[int | None, typer.Option(help="Examples at most, drawn by the seed.", show_default="all")] = None,
+    config: ConfigOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="Where the model is now.", show_default="where the corpus says")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task's file, if its name alone does not find it.")] = None,
+    ray: RayOption = None,
+    redis_url: RedisOption = None,
+    workers: WorkersOption = None,
+    threads_per_worker: ThreadsOption = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+    trust_remote_code: RemoteCodeOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Pick globally useful paths of a finished corpus, run each on every example, and write DIR/menu.parquet."""
+    with _one_line_errors():
+        from rich.console import Console
+
+        from search_cluster.crossexec import cross_execute
+        from search_cluster.telemetry.menu_table import print_menu
+
+        flags = {
+            "run": run, "limit": limit, "ray": ray, "redis_url": redis_url, "workers": workers, "device": device,
+            "threads_per_worker": threads_per_worker, "revision": revision, "trust_remote_code": trust_remote_code,
+        }  # fmt: skip
+        settings = (DEFAULTS if config is None else read_config(config)).overridden(flags)
+        result = cross_execute(settings, menu_size=menu, model=model, task=task)
+        if json_output:
+            _print_json(result)
+        else:
+            print_menu(Console(), result)
 
 
 @app.command(epilog="Example: search-cluster tasks --json")

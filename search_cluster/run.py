@@ -1,34 +1,31 @@
-"""One search from its configuration to its corpus: wires the rooms together, knows no details of any.
-
-What is loaded when: the rooms of torch and Ray are imported when a search starts, so that the command line's help is
-fast and a search without Ray needs no Ray.
-"""
+"""One search from its configuration to its corpus: wires the rooms together, knows no details of any."""
 
 import importlib.metadata
 import json
 import logging
 import platform
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.front import CachedEvaluator
-from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
+from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.open import open_store, require_known_url
-from search_cluster.config import RAY_LOCAL, RAY_NONE, SearchConfig
+from search_cluster.config import SearchConfig
 from search_cluster.corpus.files import write_text_whole
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.reader import read_shards
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError, TaskError
 from search_cluster.evaluation.messages import EvaluatorStats
+from search_cluster.evaluators import open_pool, verdict_context
 from search_cluster.search.coordinator import Coordinator, SearchProgress
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.registry import absolute_spec, get_task
+from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import MalformedRow, Task
 from search_cluster.telemetry.progress import ProgressReporter
@@ -39,16 +36,12 @@ from search_cluster.tree.scores import VisitTotal
 from search_cluster.tree.settings import SearchPreset, with_visit_total
 
 if TYPE_CHECKING:
-    from search_cluster.workers.local_pool import LocalPool
-    from search_cluster.workers.path_worker import WorkerInfo, WorkerSpec
-    from search_cluster.workers.ray_pool import RayPool
+    from search_cluster.workers.path_worker import WorkerInfo
 
 logger = logging.getLogger(__name__)
 
 MALFORMED_NAME = "malformed.jsonl"
 """Rows of the data set that were skipped, one JSON object a line, in the run folder."""
-MAX_AUTO_CPU_WORKERS = 8
-"""Each CPU worker holds a copy of the model."""
 
 
 def run_search(config: SearchConfig) -> dict[str, Any]:
@@ -67,8 +60,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     task = get_task(config.task)
     examples, malformed = _load_examples(config, task)
     with ExitStack() as stack:
-        pool = stack.enter_context(_open_pool(config))
-        context = _context(task, pool.info)
+        pool = stack.enter_context(open_pool(config))
+        context = verdict_context(task, pool.info)
         provenance = _provenance(config, task, preset, pool.info, context, started)
         writer = stack.enter_context(CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard))
         _require_same_examples(config, examples, writer.written_ids)
@@ -162,79 +155,6 @@ def _write_malformed(config: SearchConfig, malformed: tuple[MalformedRow, ...]) 
     if malformed:
         rows = [json.dumps({"source": row.source, "reason": row.reason}, ensure_ascii=False) for row in malformed]
         write_text_whole(config.run / MALFORMED_NAME, "\n".join(rows) + "\n")
-
-
-@contextmanager
-def _open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
-    """The evaluators: threads of this process, or Ray actors."""
-    from search_cluster.workers.path_worker import WorkerSpec  # torch: seconds
-
-    spec = WorkerSpec(
-        model=config.model,
-        dtype=config.dtype,
-        device=config.device,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-        task=absolute_spec(config.task),
-        num_threads=config.threads_per_worker,
-        executor=config.executor,
-        state_bytes=config.state_bytes,
-    )
-    if config.ray != RAY_NONE:
-        with _open_ray_pool(config, spec) as ray_pool:
-            yield ray_pool
-        return
-    from search_cluster.workers.local_pool import LocalPool
-
-    pool = LocalPool(spec, num_workers=config.workers or 1, requests_per_batch=config.requests_per_batch)
-    with closing(pool):
-        yield pool
-
-
-@contextmanager
-def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPool"]:
-    from search_cluster.workers.ray_environment import prepare_ray_environment
-
-    prepare_ray_environment(config.ray)
-    from search_cluster.workers.ray_pool import RayPool  # reads the environment that was just prepared
-    from search_cluster.workers.ray_session import connect_ray, count_devices, disconnect_ray, require_one_node
-
-    connect_ray(config.ray, min_cpus=(config.workers or 1) * config.threads_per_worker)
-    try:
-        if config.redis_url == "embedded" and config.ray != RAY_LOCAL:
-            require_one_node()
-        num_gpus = count_devices("GPU") if config.device != "cpu" else 0
-        on_gpus = num_gpus > 0
-        auto = num_gpus or min(MAX_AUTO_CPU_WORKERS, max(1, count_devices("CPU") // config.threads_per_worker))
-        pool = RayPool(
-            spec,
-            num_workers=config.workers or auto,
-            num_gpus_per_worker=1 if on_gpus else 0,
-            requests_per_batch=config.requests_per_batch,
-            placement_timeout_s=config.placement_timeout_s,
-        )
-        with closing(pool):
-            yield pool
-    finally:
-        disconnect_ray()
-
-
-def _context(task: Task, info: "WorkerInfo") -> VerdictContext:
-    from search_cluster.model.prompting import PROMPTING_VERSION
-    from search_cluster.model.scoring import SCORING_VERSION
-
-    return VerdictContext(
-        schema=CONTEXT_SCHEMA,
-        model_fingerprint=info.model_fingerprint,
-        task=task.name,
-        task_version=task.version,
-        decoding=(
-            f"{task.kind.value};prompting={PROMPTING_VERSION};scoring={SCORING_VERSION};greedy;"
-            f"max_new_tokens={task.max_new_tokens};stop={task.stop_strings!r}"
-        ),
-        tie_threshold=info.tie_threshold,
-        num_layers=info.num_layers,
-    )
 
 
 def _provenance(

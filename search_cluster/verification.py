@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from search_cluster.corpus.manifest import Provenance
+from search_cluster.corpus.manifest import require_same_model, require_same_task
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.record import PathVerdict
-from search_cluster.errors import ConfigError, SearchClusterError
-from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.errors import SearchClusterError
+from search_cluster.model.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
@@ -49,13 +49,9 @@ def verify_corpus(
     corpus = read_corpus(run)
     provenance = corpus.manifest.provenance
     grader = get_task(task or provenance.task)
-    if grader.version != provenance.task_version:
-        raise ConfigError(
-            f"task {grader.name} has version {grader.version}, the corpus was searched with {provenance.task_version}; "
-            "verdicts of different versions can't be compared: install the version that searched it, or pass --task"
-        )
+    require_same_task(provenance, grader.name, grader.version)
     loaded = load_model(model or provenance.model_spec, dtype=provenance.dtype, device=device)
-    _require_same_model(loaded, provenance)
+    require_same_model(provenance, loaded.spec, loaded.fingerprint)
     pairs = _sampled(corpus, sample, seed)
     flips: list[dict[str, Any]] = []
     worst = 0.0
@@ -79,14 +75,6 @@ def verify_corpus(
         "margins_agree": worst <= MARGIN_TOLERANCE,
         "flips": flips[:MAX_SHOWN],
     }
-
-
-def _require_same_model(loaded: LoadedModel, provenance: Provenance) -> None:
-    if loaded.fingerprint != provenance.model_fingerprint:
-        raise ConfigError(
-            f"model {loaded.spec} has the fingerprint {loaded.fingerprint}, the corpus was searched with "
-            f"{provenance.model_fingerprint}; pass --model with the same weights and tokenizer"
-        )
 
 
 def _sampled(corpus: Corpus, sample: int, seed: int) -> list[tuple[Example, PathVerdict]]:

@@ -147,6 +147,33 @@ def require_same_provenance(found: Provenance, wanted: Provenance, folder: str) 
             )
 
 
+def require_same_task(provenance: Provenance, name: str, version: str) -> None:
+    """Pass if the task asks and grades as the one that the corpus was searched with.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if (name, version) != (provenance.task, provenance.task_version):
+        raise ConfigError(
+            f"task {name} has version {version}, the corpus was searched with version {provenance.task_version} of "
+            f"{provenance.task}; verdicts of both can't be mixed: pass --task with the task's file, install the "
+            "version that searched the corpus, or search again in a new folder"
+        )
+
+
+def require_same_model(provenance: Provenance, spec: str, fingerprint: str) -> None:
+    """Pass if the model has the content that the corpus was searched with.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if fingerprint != provenance.model_fingerprint:
+        raise ConfigError(
+            f"model {spec} has the fingerprint {fingerprint}, the corpus was searched with "
+            f"{provenance.model_fingerprint}; pass --model with the same weights and tokenizer"
+        )
+
+
 def _complaint(source: str, kind: str, error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "the text"

@@ -14,10 +14,49 @@ from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_
 from search_cluster.tasks.graders import LETTER_GRADER_VERSION, grade_letter
 from search_cluster.tasks.simple import SimpleTask, choice_task, generate_task
 from search_cluster.tasks.template import LETTERS
+from search_cluster.tasks.wordings import QUESTION_WORDINGS, Wording
 
 MAX_LETTER_TOKENS = 10
 _LETTER_PROMPT = "{question}\n{choices}\nAnswer with the letter of the right choice only."
 _LETTER_PLAIN = "Question: {question}\n{choices}\nAnswer:"
+_LETTER_WORDINGS = (
+    Wording(
+        chat="Question: {question}\nChoices:\n{choices}\nWhich letter is right? Give the letter only.",
+        plain="Q: {question}\n{choices}\nA:",
+    ),
+    Wording(
+        chat="Choose the right answer and reply with its letter only.\n\n{question}\n{choices}",
+        plain="{question}\n{choices}\nThe right letter is",
+    ),
+    Wording(
+        chat="{question}\n\n{choices}\n\nReply with one letter.",
+        plain="{question}\n\n{choices}\n\nAnswer:",
+    ),
+    Wording(
+        chat="Multiple choice.\n{question}\n{choices}\nWhich one is it? Answer with a single letter.",
+        plain="Multiple choice.\n{question}\n{choices}\nRight answer:",
+    ),
+    Wording(
+        chat="Here is a question: {question}\nPossible answers:\n{choices}\nName the letter of the right one.",
+        plain="Question: {question}\nPossible answers:\n{choices}\nThe answer is",
+    ),
+    Wording(
+        chat="{question}\nPick one:\n{choices}\nYour answer is one letter.",
+        plain="{question}\nPick one:\n{choices}\nAnswer:",
+    ),
+    Wording(
+        chat="{question}\nOptions:\n{choices}\nThe letter of the correct option is:",
+        plain="{question}\nOptions:\n{choices}\nThe correct option is",
+    ),
+    Wording(
+        chat="Exam question: {question}\n{choices}\nAnswer with the letter of the correct choice.",
+        plain="Exam question: {question}\n{choices}\nCorrect answer:",
+    ),
+    Wording(
+        chat="Read the question and the choices, then give the letter of the right choice.\n{question}\n{choices}",
+        plain="Problem: {question}\n{choices}\nSolution:",
+    ),
+)
 
 
 def convert_arc(value: object) -> Draft:
@@ -85,6 +124,7 @@ def _text_task(name: str, subset: str) -> SimpleTask:
         name=name,
         description=f"{subset}: grade-school science, each choice's text is scored",
         chat="{question}",
+        wordings=QUESTION_WORDINGS,
         source=_source(subset, letter=False),
     )
 
@@ -95,6 +135,7 @@ def _letter_task(name: str, subset: str) -> SimpleTask:
         description=f"{subset}: grade-school science, the letter is generated",
         chat=_LETTER_PROMPT,
         plain=_LETTER_PLAIN,
+        wordings=_LETTER_WORDINGS,
         source=_source(subset, letter=True),
         grader=grade_letter,
         grader_version=LETTER_GRADER_VERSION,

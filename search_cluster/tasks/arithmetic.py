@@ -7,6 +7,7 @@ from search_cluster.tasks.drafts import Draft
 from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number
 from search_cluster.tasks.quiz import generated_source
 from search_cluster.tasks.simple import generate_task
+from search_cluster.tasks.wordings import QUESTION_WORDINGS
 
 MAX_NUMBER_TOKENS = 16
 _MAX_TERM = 20
@@ -59,6 +60,7 @@ ARITHMETIC = generate_task(
     name="arithmetic",
     description="sums, differences and products of small numbers (built in, generated)",
     chat="{question}",
+    wordings=QUESTION_WORDINGS,
     source=generated_source(_drafts),
     grader=grade_number,
     grader_version=NUMBER_GRADER_VERSION,

@@ -6,6 +6,7 @@ from search_cluster.tasks.drafts import Draft
 from search_cluster.tasks.places import PLACES, Place
 from search_cluster.tasks.quiz import Fact, generated_source, quiz_drafts
 from search_cluster.tasks.simple import choice_task
+from search_cluster.tasks.wordings import QUESTION_WORDINGS
 
 _CAPITAL_OF = (
     "What is the capital of {place}?",
@@ -53,5 +54,6 @@ CAPITALS = choice_task(
     name="capitals",
     description="capitals of countries, states and regions, in both directions (built in, 4 choices)",
     chat="{question}",
+    wordings=QUESTION_WORDINGS,
     source=generated_source(_drafts),
 )

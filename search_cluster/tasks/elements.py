@@ -6,6 +6,7 @@ from search_cluster.tasks.drafts import Draft
 from search_cluster.tasks.periodic_table import ELEMENTS, Element
 from search_cluster.tasks.quiz import Fact, generated_source, quiz_drafts
 from search_cluster.tasks.simple import choice_task
+from search_cluster.tasks.wordings import QUESTION_WORDINGS
 
 _SYMBOL_OF = (
     "What is the chemical symbol of {name}?",
@@ -60,5 +61,6 @@ ELEMENTS_TASK = choice_task(
     name="elements",
     description="symbols (in both directions) and atomic numbers of the chemical elements (built in, 4 choices)",
     chat="{question}",
+    wordings=QUESTION_WORDINGS,
     source=generated_source(_drafts),
 )

@@ -28,11 +28,14 @@ class Example:
     """Where it was read, for messages only: ``ARC-Easy-Train.jsonl:12`` or ``built-in``. Not part of the identity."""
     difficulty: str = ""
     """The data set's own label of difficulty (MATH: ``"1"``..``"5"``), or empty. Not part of the identity."""
+    wording: int = 0
+    """Which of the task's wordings asks; 0 is the usual one. Part of the identity unless it is 0."""
     example_id: str = field(init=False, default="")
-    """Hash of task, question, choices and gold: 24 hexadecimal digits."""
+    """Hash of task, question, choices, gold and wording: 24 hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        content = json.dumps(
-            [self.task, self.question, list(self.choices), self.gold, self.gold_index], ensure_ascii=False
-        )
-        object.__setattr__(self, "example_id", hashlib.sha256(content.encode()).hexdigest()[:ID_HEX_DIGITS])
+        content: list[object] = [self.task, self.question, list(self.choices), self.gold, self.gold_index]
+        if self.wording:
+            content.append(self.wording)
+        text = json.dumps(content, ensure_ascii=False)
+        object.__setattr__(self, "example_id", hashlib.sha256(text.encode()).hexdigest()[:ID_HEX_DIGITS])

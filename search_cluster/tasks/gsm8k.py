@@ -10,9 +10,21 @@ from search_cluster.tasks.fields import as_mapping, get_text, shown
 from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number, last_number
 from search_cluster.tasks.simple import generate_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
+from search_cluster.tasks.wordings import Wording
 
 MAX_NUMBER_TOKENS = 24
 _MARK = "####"
+_WORDINGS = (
+    Wording(chat="{question}\nGive only the number that answers this.", plain="Q: {question}\nA:"),
+    Wording(chat="Problem: {question}\nReply with the number alone.", plain="Problem: {question}\nAnswer:"),
+    Wording(chat="Solve this and answer with one number.\n{question}", plain="Solve this.\n{question}\nResult:"),
+    Wording(chat="{question}\nThe answer, as a number only:", plain="{question}\nThe answer, as a number:"),
+    Wording(chat="What is the result? Give a single number.\n{question}", plain="{question}\nThe answer is"),
+    Wording(chat="{question}\nNo explanation, just the final number.", plain="{question}\nFinal number:"),
+    Wording(chat="Question: {question}\nAnswer (number only):", plain="Question: {question}\nAnswer (number only):"),
+    Wording(chat="Here is a word problem: {question}\nState the final number only.", plain="{question}\nSolution:"),
+    Wording(chat="Read the problem and give its numeric answer only.\n{question}", plain="{question}\nAnswer:"),
+)
 
 
 def convert_gsm8k(value: object) -> Draft:
@@ -39,6 +51,7 @@ GSM8K = generate_task(
     name="gsm8k",
     description="GSM8K: grade-school word problems, the number is generated without reasoning",
     chat="{question}\nAnswer with the final number only.",
+    wordings=_WORDINGS,
     source=BenchmarkSource(
         parts={"train": _TRAIN, "validation": _TRAIN, "test": _TEST},
         convert=convert_gsm8k,

@@ -14,8 +14,47 @@ from search_cluster.tasks.fields import as_mapping, get, get_text, shown
 from search_cluster.tasks.math_grading import MATH_GRADER_VERSION, grade_math, last_boxed
 from search_cluster.tasks.simple import generate_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
+from search_cluster.tasks.wordings import Wording
 
 MAX_ANSWER_TOKENS = 48
+_WORDINGS = (
+    Wording(
+        chat="{question}\nAnswer with \\boxed{{}} around the final result and nothing else.",
+        plain="{question}\nFinal answer in \\boxed{{}}:",
+    ),
+    Wording(
+        chat="Problem: {question}\nPut the final answer into \\boxed{{}}. No explanation.",
+        plain="Problem: {question}\nAnswer in \\boxed{{}}:",
+    ),
+    Wording(
+        chat="Solve this and write only \\boxed{{answer}}.\n{question}",
+        plain="Solve this: {question}\nResult in \\boxed{{}}:",
+    ),
+    Wording(
+        chat="{question}\nReply with the boxed final answer alone, as \\boxed{{}}.",
+        plain="Q: {question}\nA, in \\boxed{{}}:",
+    ),
+    Wording(
+        chat="What is the answer to this problem? Write it in \\boxed{{}} without a derivation.\n{question}",
+        plain="Question: {question}\nThe answer, in \\boxed{{}}, is",
+    ),
+    Wording(
+        chat="Competition problem: {question}\nState the result in \\boxed{{}} only.",
+        plain="Competition problem: {question}\nResult in \\boxed{{}}:",
+    ),
+    Wording(
+        chat="Question: {question}\nFinal answer only, in \\boxed{{}}:",
+        plain="Question: {question}\nFinal answer only, in \\boxed{{}}:",
+    ),
+    Wording(
+        chat="Without showing steps, give the answer in \\boxed{{}} to: {question}",
+        plain="{question}\nSolution in \\boxed{{}}:",
+    ),
+    Wording(
+        chat="Find the answer and box it with \\boxed{{}}; write nothing besides.\n{question}",
+        plain="Exercise: {question}\nBoxed answer in \\boxed{{}}:",
+    ),
+)
 _SUBJECTS = (
     "algebra",
     "counting_and_probability",
@@ -61,6 +100,7 @@ MATH = generate_task(
     description="MATH (DART-Math's questions, difficulty 1-5): the boxed answer is generated without reasoning",
     chat="{question}\nGive only the final answer in \\boxed{{}}, without reasoning.",
     plain="Problem: {question}\nFinal answer in \\boxed{{}}:",
+    wordings=_WORDINGS,
     source=BenchmarkSource(
         parts={"train": _part("train", True), "validation": _part("train", True), "test": _part("test", False)},
         convert=convert_math,

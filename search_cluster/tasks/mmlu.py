@@ -14,6 +14,7 @@ from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_
 from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.splits import VALIDATION_TEST
 from search_cluster.tasks.template import LETTERS
+from search_cluster.tasks.wordings import QUESTION_WORDINGS
 
 _NUM_CHOICES = 4
 _NUM_COLUMNS = 6
@@ -60,6 +61,7 @@ MMLU = choice_task(
     name="mmlu",
     description="MMLU: 57 school and college subjects, each choice's text is scored",
     chat="{question}",
+    wordings=QUESTION_WORDINGS,
     source=BenchmarkSource(
         parts={"train": _DEV, "validation": _VAL, "test": _VAL}, convert=convert_mmlu, layout="question,A,B,C,D,letter"
     ),

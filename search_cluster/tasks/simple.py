@@ -20,6 +20,9 @@ A task of your own is one Python file that exposes ``TASK`` (pass the file's pat
 
 ``choice_task`` is the same without grader and token limit: its choices are scored. Whoever changes what a grader does
 changes ``grader_version``; templates enter the version by themselves.
+
+``wordings`` declare other templates that ask the same; together with other orders of listed choices and other
+distractors for scored ones they make the task's perturbations (`search_cluster.tasks.perturbations`).
 """
 
 import hashlib
@@ -31,7 +34,8 @@ from pathlib import Path
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
-from search_cluster.tasks.template import check_template, render
+from search_cluster.tasks.template import names_choices, render
+from search_cluster.tasks.wordings import Wording, check_wordings
 
 Source = Callable[[str, str, Path | None], LoadedExamples]
 """(task name, split, data_dir) -> the examples of that split."""
@@ -40,6 +44,8 @@ Grader = Callable[[Example, str], float]
 
 DEFAULT_PLAIN = "Question: {question}\nAnswer:"
 """How a base model is asked unless a task says otherwise."""
+DEFAULT_PLAIN_WITH_CHOICES = "Question: {question}\n{choices}\nAnswer:"
+"""The same for a task whose chat template lists the choices."""
 CHOICE_GRADER_VERSION = "choice-text-1"
 _VERSION_HEX_DIGITS = 12
 
@@ -60,6 +66,18 @@ class SimpleTask:
     grader: Grader
     max_new_tokens: int = 0
     stop_strings: tuple[str, ...] = ()
+    wordings: tuple[Wording, ...] = ()
+    """Other templates that ask the same; an example's ``wording`` counts them from 1."""
+
+    @property
+    def num_wordings(self) -> int:
+        """Wordings beside the usual one."""
+        return len(self.wordings)
+
+    @property
+    def lists_choices(self) -> bool:
+        """Whether prompts of both styles show the choices."""
+        return names_choices(self.chat) and names_choices(self.plain)
 
     def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
         """All examples of a split, in a fixed order.
@@ -72,9 +90,19 @@ class SimpleTask:
         return self.source(self.name, split, data_dir)
 
     def prompt(self, example: Example) -> Prompt:
-        """Both templates filled; choices are scored as they are."""
+        """Both templates of the example's wording filled; choices are scored as they are.
+
+        Raises:
+            TaskError: the task has no such wording.
+        """
+        if not 0 <= example.wording <= len(self.wordings):
+            raise TaskError(
+                f"example {example.example_id} asks in wording {example.wording} of task {self.name}, which has the "
+                f"wordings 0 to {len(self.wordings)}; use the version of the task that the example comes from"
+            )
+        wording = self.wordings[example.wording - 1] if example.wording else self
         choices = example.choices if self.kind is AnswerKind.CHOICE else ()
-        return Prompt(chat=render(self.chat, example), plain=render(self.plain, example), choices=choices)
+        return Prompt(chat=render(wording.chat, example), plain=render(wording.plain, example), choices=choices)
 
     def grade(self, example: Example, output: str) -> float:
         """The grader's reward in [0, 1]."""
@@ -85,29 +113,54 @@ def _grade_choice(example: Example, output: str) -> float:
     return float(output == example.gold)
 
 
-def _version(kind: AnswerKind, grader_version: str, *settings: object) -> str:
+def _version(kind: AnswerKind, grader_version: str, wordings: tuple[Wording, ...], *settings: object) -> str:
     """A digest of everything that decides what is asked and how the answer is graded."""
-    content = json.dumps([kind, grader_version, *settings], ensure_ascii=False)
-    return hashlib.sha256(content.encode()).hexdigest()[:_VERSION_HEX_DIGITS]
+    content: list[object] = [kind, grader_version, *settings]
+    if wordings:
+        content.append([[wording.chat, wording.plain] for wording in wordings])
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
 
 
-def choice_task(*, name: str, description: str, source: Source, chat: str, plain: str = DEFAULT_PLAIN) -> SimpleTask:
+def _checked_plain(chat: str, plain: str | None, wordings: tuple[Wording, ...]) -> str:
+    if plain is None:
+        plain = DEFAULT_PLAIN_WITH_CHOICES if "{choices}" in chat else DEFAULT_PLAIN
+    check_wordings(Wording(chat=chat, plain=plain), wordings)
+    return plain
+
+
+def choice_task(
+    *,
+    name: str,
+    description: str,
+    source: Source,
+    chat: str,
+    plain: str | None = None,
+    wordings: tuple[Wording, ...] = (),
+) -> SimpleTask:
     """A task whose choices are scored; the right text earns 1, any other 0.
 
+    Args:
+        name: as for `generate_task`, like all that follow.
+        description: one line.
+        source: where examples come from.
+        chat: template of the user message for an instruct model.
+        plain: template of the whole prompt for a base model; ``None``: the usual one.
+        wordings: other templates that ask the same.
+
     Raises:
-        TaskError: a template that can't be filled.
+        TaskError: a template that can't be filled, or a wording that is none.
     """
-    check_template(chat)
-    check_template(plain)
+    plain = _checked_plain(chat, plain, wordings)
     return SimpleTask(
         name=name,
-        version=_version(AnswerKind.CHOICE, CHOICE_GRADER_VERSION, chat, plain),
+        version=_version(AnswerKind.CHOICE, CHOICE_GRADER_VERSION, wordings, chat, plain),
         kind=AnswerKind.CHOICE,
         description=description,
         chat=chat,
         plain=plain,
         source=source,
         grader=_grade_choice,
+        wordings=wordings,
     )
 
 
@@ -117,7 +170,8 @@ def generate_task(
     description: str,
     source: Source,
     chat: str,
-    plain: str = DEFAULT_PLAIN,
+    plain: str | None = None,
+    wordings: tuple[Wording, ...] = (),
     grader: Grader,
     grader_version: str,
     max_new_tokens: int,
@@ -130,22 +184,24 @@ def generate_task(
         description: one line.
         source: where examples come from.
         chat: template of the user message for an instruct model.
-        plain: template of the whole prompt for a base model.
+        plain: template of the whole prompt for a base model; ``None``: the usual one.
+        wordings: other templates that ask the same.
         grader: the reward of an answer; importable from a module, so that workers find it.
         grader_version: changes whenever the grader's behaviour does.
         max_new_tokens: greedy tokens per answer at most, from 1.
         stop_strings: the answer ends before the first of these.
 
     Raises:
-        TaskError: a template that can't be filled, or no token to answer with.
+        TaskError: a template that can't be filled, a wording that is none, or no token to answer with.
     """
-    check_template(chat)
-    check_template(plain)
+    plain = _checked_plain(chat, plain, wordings)
     if max_new_tokens < 1:
         raise TaskError(f"max_new_tokens of task {name} is {max_new_tokens}; an answer takes at least 1")
     return SimpleTask(
         name=name,
-        version=_version(AnswerKind.GENERATE, grader_version, chat, plain, max_new_tokens, list(stop_strings)),
+        version=_version(
+            AnswerKind.GENERATE, grader_version, wordings, chat, plain, max_new_tokens, list(stop_strings)
+        ),
         kind=AnswerKind.GENERATE,
         description=description,
         chat=chat,
@@ -154,4 +210,5 @@ def generate_task(
         grader=grader,
         max_new_tokens=max_new_tokens,
         stop_strings=stop_strings,
+        wordings=wordings,
     )

@@ -34,6 +34,11 @@ def check_template(template: str) -> None:
         raise TaskError(f"template {template!r} ends with white space; remove it")
 
 
+def names_choices(template: str) -> bool:
+    """Whether a template that could be filled lists the choices."""
+    return any(name == "choices" for _, name, _, _ in Formatter().parse(template))
+
+
 def render(template: str, example: Example) -> str:
     """The template filled with the example's question and its choices, listed as ``A. text`` lines."""
     lines = (f"{LETTERS[index]}. {text}" for index, text in enumerate(example.choices))

@@ -11,6 +11,10 @@ r"""A user's task as a pair of files: TOML that describes it, JSONL that holds i
     chat = "{question}"            # for instruct models; {choices} lists them as "A. text" lines
     plain = "Q: {question}\nA:"    # for base models; may be left out
 
+    [[prompt.wordings]]            # other templates that ask the same, to tell luck from skill; may be left out
+    chat = "Tell me: {question}"
+    plain = "{question} Answer:"   # left out: the chat template and a line "Answer:"
+
     [answer]                       # "generate" only
     grader = "exact"               # exact, number, letter or math
     max_new_tokens = 16
@@ -36,8 +40,9 @@ from search_cluster.tasks.graders import (
     grade_number,
 )
 from search_cluster.tasks.math_grading import MATH_GRADER_VERSION, grade_math
-from search_cluster.tasks.simple import DEFAULT_PLAIN, Grader, SimpleTask, choice_task, generate_task
+from search_cluster.tasks.simple import Grader, SimpleTask, choice_task, generate_task
 from search_cluster.tasks.user_rows import convert_choice_row, convert_letter_row, convert_user_row, file_source
+from search_cluster.tasks.wordings import Wording
 
 _GRADERS: dict[str, tuple[Grader, str]] = {
     "exact": (grade_exact, EXACT_GRADER_VERSION),
@@ -51,9 +56,18 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class _OtherWording(_Strict):
+    chat: str
+    plain: str = ""
+
+
 class _Prompt(_Strict):
     chat: str
-    plain: str = DEFAULT_PLAIN
+    plain: str | None = None
+    wordings: list[_OtherWording] = []
+
+    def others(self) -> tuple[Wording, ...]:
+        return tuple(Wording(chat=item.chat, plain=item.plain) for item in self.wordings)
 
 
 class _Answer(_Strict):
@@ -107,6 +121,7 @@ def _choice(described: _Description, data: Path) -> SimpleTask:
         description=described.description,
         chat=described.prompt.chat,
         plain=described.prompt.plain,
+        wordings=described.prompt.others(),
         source=file_source(data, convert_choice_row),
     )
 
@@ -121,6 +136,7 @@ def _generate(described: _Description, data: Path) -> SimpleTask:
         description=described.description,
         chat=described.prompt.chat,
         plain=described.prompt.plain,
+        wordings=described.prompt.others(),
         source=file_source(data, convert_letter_row if answer.grader == "letter" else convert_user_row),
         grader=grader,
         grader_version=grader_version,

@@ -12,6 +12,7 @@ from search_cluster.tasks.drafts import Draft, RowError
 from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, get, get_text, shown
 from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.splits import THREE_WAY
+from search_cluster.tasks.wordings import QUESTION_WORDINGS
 
 
 def convert_truthfulqa(value: object) -> Draft:
@@ -53,6 +54,7 @@ TRUTHFULQA_MC1 = choice_task(
     name="truthfulqa_mc1",
     description="TruthfulQA MC1: one true answer among popular errors, each choice's text is scored",
     chat="{question}",
+    wordings=QUESTION_WORDINGS,
     source=BenchmarkSource(
         parts={"train": _ALL, "validation": _ALL, "test": _ALL},
         convert=convert_truthfulqa,
