@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from search_cluster.config import SearchConfig, read_config
-from search_cluster.errors import SearchClusterError
+from search_cluster.errors import ConfigError, SearchClusterError
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -375,6 +375,64 @@ def engine(
         else:
             for key, value in result.items():
                 print(f"{key}: {value}")
+
+
+@bench.command(
+    name="search",
+    epilog="Example: search-cluster bench search --task capitals --num-examples 40 --budgets 25,50 --json",
+)
+def bench_search_command(
+    model: Annotated[str, typer.Option(help="demo, a hub id, a folder or a .gguf file.")] = DEFAULTS.model,
+    task: Annotated[str, typer.Option(help="A task; train is searched, test judges.")] = DEFAULTS.task,
+    num_examples: Annotated[int, typer.Option(min=1, help="Questions that are searched.")] = 100,
+    budgets: Annotated[str, typer.Option(help="Paths per question, comma-separated.")] = "10,25,50,100",
+    presets: Annotated[str, typer.Option(help="Presets, comma-separated.")] = "chain,random,drllm,polar,default",
+    num_fresh: Annotated[int, typer.Option(min=1, help="Fresh perturbations per question.")] = 10,
+    num_probes: Annotated[int, typer.Option(min=1, help="Fresh other questions.")] = 200,
+    workers: Annotated[int, typer.Option(min=1, help="Evaluators, a thread each.")] = 2,
+    state_bytes: Annotated[int, typer.Option(min=1, help="What each engine may keep of path prefixes.")] = 2**30,
+    seed: Annotated[int, typer.Option(help="Of questions and searches.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = DEFAULTS.device,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = DEFAULTS.dtype,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Local benchmark files.", show_default="LPS_DATA_DIR, else the hub")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Compare presets: layers saved and answers fixed per budget, and how much of it holds on fresh evidence."""
+    with _one_line_errors():
+        from search_cluster.search_bench import SearchBenchConfig, bench_search
+
+        result = bench_search(
+            SearchBenchConfig(
+                model=model,
+                task=task,
+                data_dir=data_dir,
+                num_examples=num_examples,
+                budgets=tuple(_positive_int(text, "--budgets") for text in budgets.split(",")),
+                presets=tuple(name.strip() for name in presets.split(",")),
+                num_fresh=num_fresh,
+                num_probes=num_probes,
+                workers=workers,
+                state_bytes=state_bytes,
+                seed=seed,
+                device=device,
+                dtype=dtype,
+            ),
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        if json_output:
+            _print_json(result)
+        else:
+            for preset, cells in result["results"].items():
+                for budget, cell in cells.items():
+                    print(f"{preset} {budget}: {json.dumps(cell)}")
+
+
+def _positive_int(text: str, flag: str) -> int:
+    if not text.strip().isdigit() or int(text) < 1:
+        raise ConfigError(f"{flag} has the part {text!r}; its parts are whole numbers from 1")
+    return int(text)
 
 
 def _print_run(run: Path) -> None:

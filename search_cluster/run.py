@@ -23,11 +23,12 @@ from search_cluster.errors import ConfigError, TaskError
 from search_cluster.evaluation.messages import EvaluatorStats
 from search_cluster.evaluators import open_pool, verdict_context
 from search_cluster.search.coordinator import Coordinator, SearchProgress
+from search_cluster.search.questions import Questions
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
-from search_cluster.tasks.task import MalformedRow, Task
+from search_cluster.tasks.task import LoadedExamples, MalformedRow, Task
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
 from search_cluster.telemetry.summary import summarise
@@ -58,14 +59,16 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     require_known_url(config.redis_url)  # before the model is loaded, which takes a while
     preset = _preset_of(config)
     task = get_task(config.task)
-    examples, malformed = _load_examples(config, task)
+    loaded = _load_examples(config, task)
+    examples = select_examples(loaded.examples, config.limit, config.seed)
+    questions = Questions(task, loaded.examples, examples, seed=config.seed)
     with ExitStack() as stack:
         pool = stack.enter_context(open_pool(config))
         context = verdict_context(task, pool.info)
         provenance = _provenance(config, task, preset, pool.info, context, started)
         writer = stack.enter_context(CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard))
         _require_same_examples(config, examples, writer.written_ids)
-        _write_malformed(config, malformed)
+        _write_malformed(config, loaded.malformed)
         store = stack.enter_context(open_store(config.redis_url, context=context, run_dir=config.run))
         evaluator = CachedEvaluator(pool, store)
         evaluator.preload(
@@ -73,7 +76,15 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             for record in read_shards(config.run)
             for item in record.evaluated
         )
-        coordinator = Coordinator(evaluator, examples, num_layers=pool.info.num_layers, preset=preset, seed=config.seed)
+        coordinator = Coordinator(
+            evaluator,
+            examples,
+            num_layers=pool.info.num_layers,
+            preset=preset,
+            seed=config.seed,
+            probes=questions.probes(preset.study.max_probes) if preset.study is not None else (),
+            perturb=questions.perturb,
+        )
         sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"))
 
         def counters() -> dict[str, Any]:
@@ -84,7 +95,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             _drive(config, coordinator, writer, sessions, counters)
         finally:
             sessions.update(counters(), force=True)
-        summary = _found(config) | counters() | {"malformed_rows": len(malformed)}
+        summary = _found(config) | counters() | {"malformed_rows": len(loaded.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return _report(config, task, manifest, summary)
 
@@ -121,7 +132,7 @@ def _preset_of(config: SearchConfig) -> SearchPreset:
     )
 
 
-def _load_examples(config: SearchConfig, task: Task) -> tuple[tuple[Example, ...], tuple[MalformedRow, ...]]:
+def _load_examples(config: SearchConfig, task: Task) -> LoadedExamples:
     loaded = task.load(config.split, resolve_data_dir(config.data_dir))
     if not loaded.examples:
         raise TaskError(f"task {task.name} has no example in split {config.split!r}; choose another split")
@@ -134,7 +145,7 @@ def _load_examples(config: SearchConfig, task: Task) -> tuple[tuple[Example, ...
             first.reason,
             config.run / MALFORMED_NAME,
         )
-    return select_examples(loaded.examples, config.limit, config.seed), loaded.malformed
+    return loaded
 
 
 def _require_same_examples(config: SearchConfig, examples: Sequence[Example], written_ids: Collection[str]) -> None:
@@ -179,6 +190,7 @@ def _provenance(
         budget=preset.budget,
         leaves_per_round=preset.leaves_per_round,
         visit_total=config.visit_total,
+        evidence="" if preset.evidence is None else preset.evidence.describe(),
         limit=config.limit,
         verdict_context=context.namespace,
         versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},

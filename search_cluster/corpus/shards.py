@@ -32,7 +32,9 @@ def write_shard(path: Path, records: Sequence[ExampleRecord], provenance: Proven
     Raises:
         CorpusError: the operating system refused.
     """
-    schema = corpus_schema(provenance.num_layers, evidence=bool(provenance.evidence)).with_metadata({PROVENANCE_KEY: provenance.to_json()})
+    schema = corpus_schema(provenance.num_layers, evidence=bool(provenance.evidence)).with_metadata(
+        {PROVENANCE_KEY: provenance.to_json()}
+    )
     table = pa.Table.from_pylist([row_of(record) for record in records], schema=schema)
     with replaced_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         writer.write_table(table)

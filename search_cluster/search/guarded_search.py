@@ -1,5 +1,6 @@
-"""The search of one example whose best paths must be credible: right here, right when the question is put differently,
-and no worse than identity on other questions.
+"""The search of one example whose best paths must be credible.
+
+Credible: right here, right when the question is put differently, and no worse than identity on other questions.
 
 Written as one generator: each ``yield`` is a round of evaluations, and what comes back are their outcomes. Every
 evaluation counts against the budget.

@@ -11,7 +11,9 @@ from search_cluster.tree.presets.repeat_only import REPEAT_ONLY
 from search_cluster.tree.presets.skip_only import SKIP_ONLY
 from search_cluster.tree.settings import SearchPreset
 
-PRESETS = {preset.name: preset for preset in (DEFAULT, DRLLM, COLA, COLA_REORDER, POLAR, SKIP_ONLY, REPEAT_ONLY, CHAIN, RANDOM)}
+PRESETS = {
+    preset.name: preset for preset in (DEFAULT, DRLLM, COLA, COLA_REORDER, POLAR, SKIP_ONLY, REPEAT_ONLY, CHAIN, RANDOM)
+}
 
 
 def get_preset(name: str) -> SearchPreset:
