@@ -117,7 +117,7 @@ class GuardedSearch:
                 if self._left < len(perturbed) * (1 if baseline else 2):
                     return "budget"
                 if baseline is None:
-                    baseline = yield [(example, self._identity_path) for example in perturbed]
+                    baseline = yield from _ask([(example, self._identity_path) for example in perturbed])
                 if (yield from self._examine(path, baseline)):
                     return "improved"
         return "budget"
@@ -151,12 +151,12 @@ class GuardedSearch:
         """Try a right path on the perturbations; whether it is credible: right as often as identity on both kinds."""
         num_guide, known = len(self._guide), self._menu[path]
         identity_guide, identity_verify = _num_right(baseline[:num_guide]), _num_right(baseline[num_guide:])
-        guide_right = _num_right((yield [(example, path) for example in self._guide])) if self._guide else 0
+        guide_right = _num_right((yield from _ask([(example, path) for example in self._guide])))
         verify_right = num_verify = 0
         credible = guide_right >= identity_guide
         if credible and self._verify:
             num_verify = len(self._verify)
-            verify_right = _num_right((yield [(example, path) for example in self._verify]))
+            verify_right = _num_right((yield from _ask([(example, path) for example in self._verify])))
             credible = verify_right >= identity_verify
         self._evidence.append(
             PathEvidence(
@@ -206,6 +206,13 @@ class GuardedSearch:
     ) -> tuple[PathVerdict, ...]:
         paths = best_paths(rewarded, num_best=self._preset.num_best) if rewarded else []
         return tuple(verdicts[path] for path in paths)
+
+
+def _ask(trials: list[Trial]) -> Generator[list[Trial], Sequence[Outcome], Sequence[Outcome]]:
+    """One round, or none if there is nothing to ask: an empty round would end the search."""
+    if not trials:
+        return ()
+    return (yield trials)
 
 
 def _num_right(outcomes: Sequence[Outcome]) -> int:
