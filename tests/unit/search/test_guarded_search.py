@@ -1,0 +1,253 @@
+"""Credible labels: what a lucky path may and may not become, and what the study of other questions finds."""
+
+import dataclasses
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search_cluster.corpus.digest import corpus_digest
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.errors import InvalidValueError
+from search_cluster.evaluation.messages import EvaluationRequest, Failure
+from search_cluster.evaluation.scripted import RewardFunction, ScriptedEvaluator
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.search.coordinator import Coordinator
+from search_cluster.search.guarded_search import GuardedSearch
+from search_cluster.search.menu_study import MenuStudy
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbations import EvidenceRole
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.tree.evidence import EvidenceRule, StudyPlan
+from search_cluster.tree.menu import MenuPath, MenuSearch
+from search_cluster.tree.presets.default import DEFAULT
+from search_cluster.tree.presets.drllm import DRLLM
+
+NUM_LAYERS = 8
+IDENTITY = LayerPath.identity(NUM_LAYERS)
+HARMLESS = frozenset({2, 4, 5})
+"""Layers of the toy model that no answer depends on."""
+
+
+def question(text: str) -> Example:
+    return Example(task="toy", question=text, gold="g", split="train", source="test")
+
+
+def without(*layers: int) -> LayerPath:
+    return LayerPath(tuple(layer for layer in range(NUM_LAYERS) if layer not in layers), NUM_LAYERS)
+
+
+def perturb(example: Example, role: EvidenceRole, count: int) -> list[Example]:
+    return [question(f"{example.question}|{role}|{number}") for number in range(count)]
+
+
+def verdict(right: bool) -> Verdict:
+    return Verdict(reward=float(right), margin=None, output="g" if right else "wrong", num_layer_tokens=1)
+
+
+def toy_reward(example: Example, path: LayerPath) -> float:
+    """Identity is right on most questions; harmless skips change nothing; others are right by luck, here and there."""
+    base = example.question.split("|")[0]
+    identity_right = random.Random(f"plain {base}").random() < 0.7
+    if set(range(NUM_LAYERS)) - set(path.layers) <= HARMLESS and path.keeps_order and max(path.counts()) == 1:
+        return float(identity_right)
+    return float(random.Random(f"luck {example.question} {path}").random() < 0.25)
+
+
+def study(reward: RewardFunction, *, max_evaluations: int, num_probes: int = 60) -> MenuStudy:
+    plan = StudyPlan(budget_share=0.5, max_evaluations=10_000, max_probes=48, max_menu=12)
+    result = MenuStudy(
+        [question(f"probe {number}") for number in range(num_probes)],
+        num_layers=NUM_LAYERS,
+        max_evaluations=max_evaluations,
+        plan=plan,
+        max_drop=0.02,
+    )
+    while trials := result.next_round():
+        outcomes = [reward(example, path) for example, path in trials]
+        result.observe([item if isinstance(item, Failure) else verdict(bool(item)) for item in outcomes])
+    return result
+
+
+def test_the_study_finds_the_layers_that_no_answer_depends_on() -> None:
+    found = study(toy_reward, max_evaluations=960)
+    assert found.num_spent <= 960
+    skipped = [set(range(NUM_LAYERS)) - set(item.path.layers) for item in found.menu]
+    assert set(HARMLESS) in skipped
+    assert all(layers <= HARMLESS for layers in skipped)
+    assert [len(item.path) for item in found.menu] == sorted(len(item.path) for item in found.menu)
+    assert all(item.num_right == item.num_identity_right for item in found.menu)
+
+
+def test_a_budget_too_small_to_learn_from_is_not_spent() -> None:
+    found = study(toy_reward, max_evaluations=100)
+    assert found.num_spent == 0
+    assert found.menu == ()
+
+
+def test_paths_that_fail_on_probes_are_on_no_menu() -> None:
+    def failing(example: Example, path: LayerPath) -> float | Failure:
+        if 4 not in path.layers:
+            return Failure(kind="NonFiniteLogitsError", message="scripted")
+        return toy_reward(example, path)
+
+    found = study(failing, max_evaluations=960)
+    assert found.menu
+    assert all(4 in item.path.layers for item in found.menu)
+
+
+@given(seed=st.integers(0, 2**16), max_evaluations=st.integers(0, 1200), num_probes=st.integers(0, 60))
+@settings(max_examples=40, deadline=None)
+def test_the_study_keeps_its_budget_and_asks_nothing_twice(seed: int, max_evaluations: int, num_probes: int) -> None:
+    asked: Counter[tuple[str, LayerPath]] = Counter()
+
+    def reward(example: Example, path: LayerPath) -> float:
+        asked[example.question, path] += 1
+        return float(random.Random(f"{seed} {example.question} {path}").random() < 0.5)
+
+    found = study(reward, max_evaluations=max_evaluations, num_probes=num_probes)
+    assert found.num_spent == asked.total() <= max_evaluations
+    assert set(asked.values()) <= {1}
+    for item in found.menu:
+        assert item.num_probes <= 48
+        assert item.num_right >= item.num_identity_right - 0.02 * item.num_probes
+
+
+def guarded(
+    rewards: RewardFunction, *menu: LayerPath, budget: int = 60, drop: int = 0
+) -> tuple[ExampleRecord, list[tuple[str, LayerPath]]]:
+    """One guarded search over a menu, and what it asked."""
+    example = question("q")
+    preset = dataclasses.replace(
+        DEFAULT,
+        strategy=MenuSearch(
+            menu=tuple(MenuPath(path=path, num_right=50 - drop, num_identity_right=50, num_probes=100) for path in menu)
+        ),
+        evidence=EvidenceRule(num_guide=2, num_verify=2, max_probe_drop=0.02),
+        leaves_per_round=2,
+    )
+    assert isinstance(preset.strategy, MenuSearch)
+    search = GuardedSearch(
+        example,
+        guide=perturb(example, EvidenceRole.GUIDE, 2),
+        verify=perturb(example, EvidenceRole.VERIFY, 2),
+        menu=preset.strategy.menu,
+        num_layers=NUM_LAYERS,
+        preset=preset,
+        budget=budget,
+        seed=0,
+    )
+    asked = []
+    while trials := search.next_round():
+        asked += [(example.question, path) for example, path in trials]
+        search.observe([verdict(bool(rewards(example, path))) for example, path in trials])
+    return search.record(), asked
+
+
+def test_a_lucky_path_is_kept_apart_and_a_credible_one_is_best() -> None:
+    lucky, honest = without(1, 3, 6), without(2, 4)
+    record, _ = guarded(lambda example, path: path != lucky or example.question == "q", lucky, honest)
+    assert [item.path for item in record.best] == [honest]
+    assert record.unguarded[0].path == lucky
+    assert [(item.path, item.credible) for item in record.evidence] == [(lucky, False), (honest, True)]
+    assert record.evidence[0].guide_right == 0
+    assert record.evidence[0].guide_identity_right == 2
+
+
+def test_verification_is_not_looked_at_before_the_guides_agree() -> None:
+    path = without(2)
+    record, asked = guarded(lambda example, path: "guide" not in example.question or path == IDENTITY, path)
+    assert not [text for text, asked_path in asked if "verify" in text and asked_path == path]
+    assert record.evidence[0].num_verify == 0
+    assert [item.path for item in record.best] == [IDENTITY]
+
+
+def test_a_path_that_fails_verification_is_not_credible() -> None:
+    record, _ = guarded(lambda example, path: path == IDENTITY or "verify" not in example.question, without(2))
+    (evidence,) = record.evidence
+    assert (evidence.credible, evidence.guide_right, evidence.verify_right) == (False, 2, 0)
+    assert record.best[0].path == IDENTITY
+
+
+def test_a_path_that_is_bad_for_other_questions_is_not_even_examined() -> None:
+    record, _ = guarded(lambda example, path: True, without(2), drop=3)
+    assert record.evidence == ()
+    assert record.best[0].path == IDENTITY
+    assert record.unguarded[0].path == without(2)
+
+
+def test_a_wrong_identity_is_fixed_by_a_credible_path_of_any_length() -> None:
+    longer = LayerPath((0, 1, 2, 2, 3, 4, 5, 6, 7), NUM_LAYERS)
+    record, _ = guarded(lambda example, path: path == longer, longer)
+    assert [item.path for item in record.best] == [longer]
+
+
+@given(seed=st.integers(0, 2**16), budget=st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_the_budget_covers_everything_that_is_asked(seed: int, budget: int) -> None:
+    menu = [without(a, b) for a in range(NUM_LAYERS) for b in range(a)]
+
+    def reward(example: Example, path: LayerPath) -> bool:
+        return random.Random(f"{seed} {example.question} {path}").random() < 0.6
+
+    record, asked = guarded(reward, *menu, budget=budget)
+    assert len(asked) <= budget
+    assert len(set(asked)) == len(asked)
+    for item in record.evidence:
+        assert not item.credible or item.guide_right >= item.guide_identity_right
+        assert not item.credible or item.verify_right >= item.verify_identity_right
+    credible = {item.path for item in record.evidence if item.credible} | {IDENTITY}
+    assert {item.path for item in record.best} <= credible
+
+
+def test_a_preset_without_a_rule_is_not_guarded() -> None:
+    with pytest.raises(InvalidValueError, match="drllm asks for no evidence"):
+        GuardedSearch(question("q"), guide=(), verify=(), menu=(), num_layers=4, preset=DRLLM, budget=10, seed=0)
+
+
+def test_an_identity_that_fails_ends_the_search() -> None:
+    example = question("q")
+    search = GuardedSearch(
+        example, guide=(), verify=(), menu=(), num_layers=NUM_LAYERS, preset=DEFAULT, budget=10, seed=0
+    )
+    search.observe([Failure(kind="PromptTooLongError", message="scripted")])
+    record = search.record()
+    assert (record.identity, record.stop_reason, record.best) == (None, "failed", ())
+
+
+@pytest.mark.parametrize("shuffle_seed", [None, 1, 2])
+@pytest.mark.parametrize("in_flight", [4, 64])
+def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
+    shuffle_seed: int | None, in_flight: int
+) -> None:
+    examples = [question(f"searched {number}") for number in range(30)]
+    probes = [question(f"probe {number}") for number in range(60)]
+    requested: list[EvaluationRequest] = []
+
+    class Counting(ScriptedEvaluator):
+        def submit(self, requests):  # type: ignore[no-untyped-def]
+            requested.extend(requests)
+            super().submit(requests)
+
+    def run(evaluator: ScriptedEvaluator) -> tuple[str, Coordinator]:
+        coordinator = Coordinator(
+            evaluator,
+            examples,
+            num_layers=NUM_LAYERS,
+            preset=DEFAULT,
+            seed=3,
+            probes=probes,
+            perturb=perturb,
+        )
+        records = [record for record in coordinator.run() if record is not None]
+        assert len(records) == len(examples)
+        return corpus_digest(records), coordinator
+
+    digest, coordinator = run(
+        Counting(toy_reward, max_in_flight=in_flight, answers_per_collect=3, shuffle_seed=shuffle_seed)
+    )
+    assert digest == run(ScriptedEvaluator(toy_reward))[0]
+    assert len(requested) <= DEFAULT.budget * len(examples)
+    assert set(HARMLESS) in [set(range(NUM_LAYERS)) - set(item.path.layers) for item in coordinator.menu]
