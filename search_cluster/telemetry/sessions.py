@@ -1,6 +1,7 @@
 """What each invocation of a search cost: one small JSON file per session in the run folder, rewritten as it goes.
 
-A corpus says what was found; sessions say what was paid, over resumes and kills.
+A corpus says what was found; sessions say what was paid, over resumes and kills. How the counters grew lies beside each
+file (`search_cluster.telemetry.samples`).
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 from search_cluster.corpus.files import write_text_whole
 from search_cluster.errors import CorpusError
+from search_cluster.telemetry.samples import SAMPLES_SUFFIX, SampleLog
 
 SESSIONS_FOLDER = "sessions"
 SUMMED = ("paths_evaluated", "cache_hits", "failures", "device_seconds", "device_busy_seconds", "elapsed_seconds")
@@ -31,6 +33,7 @@ class SessionLog:
         self, run_dir: Path, name: str, *, clock: Callable[[], float] = time.monotonic, interval_s: float = 2.0
     ) -> None:
         self._path = run_dir / SESSIONS_FOLDER / f"{name}.json"
+        self._samples = SampleLog(self._path.with_name(f"{name}{SAMPLES_SUFFIX}"), interval_s=interval_s)
         self._clock = clock
         self._interval_s = interval_s
         self._last_s: float | None = None
@@ -41,6 +44,7 @@ class SessionLog:
         if not force and self._last_s is not None and now_s - self._last_s < self._interval_s:
             return
         self._last_s = now_s
+        self._samples.take(counters, force=force)
         write_text_whole(self._path, json.dumps(dict(counters)) + "\n")
 
 
