@@ -46,6 +46,11 @@ class ExampleSearch:
         """Paths whose outcome was delivered, failures included."""
         return len(self._evaluated) + len(self._failures)
 
+    @property
+    def proposer(self) -> Proposer | None:
+        """Who proposes, to be looked at only; ``None`` until identity has a verdict."""
+        return self._proposer
+
     def propose(self) -> list[LayerPath]:
         """The next round: 1 to ``leaves_per_round`` new paths; empty exactly if the search is done.
 

@@ -1,0 +1,91 @@
+"""Rates over time, and the time left, from the samples of sessions.
+
+A counter's rate at a sample is its growth over the window before it, so that a rate neither jumps with every batch nor
+lags by the whole session.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from search_cluster.telemetry.samples import Sample
+
+MAX_POINTS = 600
+"""Points that a series shows at most, over all sessions."""
+MIN_WINDOW_S = 6.0
+WINDOW_SHARE = 0.03
+"""Of a session's length; long sessions are smoothed over more seconds than short ones."""
+LEFT_WINDOW_S = 60.0
+LEFT_WINDOW_SHARE = 0.2
+"""The time left follows the last minute, or the last fifth of a long session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Rates over the window that ends at one moment."""
+
+    epoch_s: float
+    examples_done: int
+    searched_per_s: float
+    evaluated_per_s: float
+    searched_per_device_hour: float | None
+    """``None`` if no device was held in the window."""
+    busy_share: float | None
+    """Of the held device time, in [0, 1]."""
+
+
+def session_points(session: dict[str, Any], samples: Sequence[Sample]) -> list[Point]:
+    """The rates of one session over time; empty with fewer than two samples, or without its time of start."""
+    try:
+        started_s = datetime.fromisoformat(session["started_at"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return []
+    if len(samples) < 2:
+        return []
+    window_s = max(MIN_WINDOW_S, WINDOW_SHARE * (samples[-1].elapsed_seconds - samples[0].elapsed_seconds))
+    points, start = [], 0
+    for index in range(1, len(samples)):
+        end = samples[index]
+        while start + 1 < index and samples[start + 1].elapsed_seconds <= end.elapsed_seconds - window_s:
+            start += 1
+        point = _point(started_s, samples[start], end)
+        if point is not None:
+            points.append(point)
+    return points
+
+
+def thinned(points: Sequence[Point], max_points: int) -> list[Point]:
+    """At most about ``max_points`` of the points, evenly chosen; the last one always."""
+    step = max(1, -(-len(points) // max(1, max_points)))
+    return list(points[::-1][::step][::-1])
+
+
+def seconds_left(samples: Sequence[Sample], num_left: int) -> float | None:
+    """How long the remaining examples will take at the pace of late; ``None`` if the pace is not known yet."""
+    if num_left <= 0 or len(samples) < 2:
+        return None
+    end = samples[-1]
+    window_s = max(LEFT_WINDOW_S, LEFT_WINDOW_SHARE * end.elapsed_seconds)
+    start = next(item for item in samples if item.elapsed_seconds >= end.elapsed_seconds - window_s)
+    if end.examples_done <= start.examples_done:  # nothing ended of late: the pace of the whole session
+        start = samples[0]
+    done, took_s = end.examples_done - start.examples_done, end.elapsed_seconds - start.elapsed_seconds
+    return took_s / done * num_left if done > 0 and took_s > 0 else None
+
+
+def _point(started_s: float, start: Sample, end: Sample) -> Point | None:
+    took_s = end.elapsed_seconds - start.elapsed_seconds
+    if took_s <= 0:
+        return None
+    held_s = end.device_seconds - start.device_seconds
+    searched = end.paths_searched - start.paths_searched
+    busy_s = end.device_busy_seconds - start.device_busy_seconds
+    return Point(
+        epoch_s=started_s + end.elapsed_seconds,
+        examples_done=end.examples_done,
+        searched_per_s=searched / took_s,
+        evaluated_per_s=(end.paths_evaluated - start.paths_evaluated) / took_s,
+        searched_per_device_hour=3600.0 * searched / held_s if held_s > 0 else None,
+        busy_share=min(1.0, busy_s / held_s) if held_s > 0 else None,
+    )

@@ -1,0 +1,131 @@
+// The overview of a run: progress, costs, plots, sessions, provenance.
+
+import { drawDevice, drawDone, drawLayers, drawLengths, drawRate } from "./charts.js";
+import { byId, element, factRows, fill, forget, show, whenChanged } from "./dom.js";
+import { count, decimal, duration, interval, moment, NONE, percent, plural, rate } from "./format.js";
+import { onThemeChange } from "./theme.js";
+
+const STATES = {
+  starting: ["starting", ""], running: ["running", "good"], silent: ["no sign of life", "bad"], finished: ["finished", "good"],
+};
+let latest = null;
+
+export function showHeader(run) {
+  const provenance = run.run.provenance;
+  const title = provenance ? `Layer paths of ${provenance.model_spec} on ${provenance.task}` : `Run ${run.run.name}`;
+  byId("title").textContent = title;
+  document.title = title;
+  byId("subtitle").textContent = [
+    provenance && `run ${run.run.name}`,
+    provenance && `${provenance.split} split`, provenance && `preset ${provenance.preset}`, provenance && `seed ${provenance.seed}`,
+    run.run.started_at && `since ${moment(run.run.started_at)}`,
+  ].filter(Boolean).join(" · ");
+  const [words, kind] = STATES[run.run.state];
+  byId("state").className = `chip ${kind}`;
+  show(byId("state"), words);
+}
+
+export function showRun(run) {
+  latest = run;
+  showHeader(run);
+  whenChanged("run:problems", run.problems, (problems) => fill(byId("problems"), problems.map((text) => element("p", { class: "banner bad" }, text))));
+  showProgress(run);
+  showCards(run);
+  showFacts(run);
+  whenChanged("run:sessions", run.sessions, showSessions);
+  whenChanged("run:provenance", run.run.provenance, showProvenance);
+  drawPlots();
+}
+
+function drawPlots() {
+  if (latest === null || byId("overview").hidden) return;
+  const { history, found } = latest;
+  whenChanged("plot:history", history, () => {
+    drawRate(byId("plot-rate"), history);
+    drawDevice(byId("plot-device"), history);
+    drawDone(byId("plot-done"), history);
+  });
+  whenChanged("plot:lengths", { lengths: found.best_lengths, numLayers: found.num_layers }, (value) => drawLengths(byId("plot-lengths"), value));
+  whenChanged("plot:layers", found.layers[byId("layers-of").value], (value) => drawLayers(byId("plot-layers"), value));
+}
+
+export function startOverview() {
+  byId("layers-of").addEventListener("change", drawPlots);
+  onThemeChange(() => { forget("plot:"); drawPlots(); });
+}
+
+function showProgress({ run, progress }) {
+  const { examples_done: done, examples_total: total, examples_written: written } = progress;
+  byId("progress-count").textContent = total ? `${count(done)} of ${plural(total, "example")}` : plural(done, "example");
+  const share = total ? done / total : 0;
+  byId("progress-bar").style.width = `${100 * share}%`;
+  byId("progress-bar").classList.toggle("done", run.state === "finished");
+  const left = progress.seconds_left === null ? "" : `, about ${duration(progress.seconds_left)} left`;
+  byId("progress-left").textContent = total ? `${percent(share)}${left}` : "";
+  const notes = {
+    starting: "The search has started; its first numbers come when its workers are ready.",
+    running: written < done ? `${count(written)} examples are in shards; the plots below show these.` : "",
+    silent: `Nothing was written for ${duration(run.last_sign_s)}: the search was stopped, or it is stuck. Running the same command again resumes it.`,
+    finished: "The corpus is complete.",
+  };
+  show(byId("progress-note"), notes[run.state]);
+}
+
+function showCards({ costs, found }) {
+  const now = costs.now;
+  const cards = [
+    [count(costs.paths_per_device_hour), "paths searched per device-hour"],
+    now ? [rate(now.searched_per_s), "paths a second, now"] : [count(costs.paths_searched), "paths searched"],
+    [percent(costs.cache_hit_rate), "answered by the cache"],
+    [percent(now?.busy_share ?? costs.busy_share), now ? "devices busy, now" : "devices busy"],
+    [found.mean_layers_saved === null ? NONE : `${decimal(found.mean_layers_saved)} of ${found.num_layers}`, "layers saved by right best paths, mean"],
+    [found.found ? `${count(100 * found.identity.share)} → ${count(100 * found.found.share)} %` : NONE, "right: plain model → some path found"],
+  ];
+  whenChanged("run:cards", cards, () => fill(byId("cards"), cards.map(([value, label]) => element("div", { class: "card" }, element("b", {}, value), element("span", {}, label)))));
+}
+
+const named = (counts) => Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([name, number]) => `${name} ${count(number)}`).join(", ");
+
+function showFacts({ costs, found }) {
+  factRows(byId("costs"), [
+    ["paths searched", count(costs.paths_searched)],
+    ["evaluated on a device", count(costs.paths_evaluated)],
+    ["answered by the cache", `${count(costs.cache_hits)} (${percent(costs.cache_hit_rate)})`],
+    ["cache errors", count(costs.cache_errors)],
+    ["paths without a verdict", count(costs.failures)],
+    ["why there was none", named(found.failure_kinds)],
+    ["worker restarts", count(costs.worker_restarts)],
+    ["workers", count(costs.workers)],
+    ["device time held", duration(costs.device_seconds)],
+    ["of it busy", percent(costs.busy_share)],
+  ]);
+  factRows(byId("found"), [
+    ["examples searched", count(found.examples)],
+    ["plain model is right", interval(found.identity)],
+    ["some path found is right", interval(found.found)],
+    ["layers of the best path, mean", found.mean_best_length === null ? null : `${decimal(found.mean_best_length)} of ${found.num_layers}`],
+    ["wrong answers fixed", count(found.outcomes.fixed ?? 0)],
+    ["right answers with fewer layers", count(found.outcomes.shorter ?? 0)],
+    ["plain path kept", count(found.outcomes.kept ?? 0)],
+    ["no path is right", count(found.outcomes.unsolved ?? 0)],
+    ["nothing searched: the plain model failed", found.outcomes.failed ? count(found.outcomes.failed) : null],
+    ["why searches stopped", named(found.stop_reasons)],
+  ]);
+}
+
+function showSessions(sessions) {
+  const number = (text) => element("td", { class: "number" }, text);
+  fill(byId("sessions"), sessions.toReversed().map((session) => element("tr", {},
+    element("td", {}, moment(session.started_at)), number(duration(session.elapsed_seconds)), number(count(session.workers)),
+    number(count(session.paths_searched)), number(count(session.paths_evaluated)), number(count(session.cache_hits)), number(count(session.failures)),
+    number((session.device_seconds / 3600).toFixed(3)), number(percent(session.device_seconds ? session.device_busy_seconds / session.device_seconds : null)),
+    number(count(session.paths_per_device_hour)))));
+  if (!sessions.length) fill(byId("sessions"), element("tr", {}, element("td", { class: "quiet", colspan: 10 }, "none yet")));
+}
+
+function showProvenance(provenance) {
+  if (!provenance) return factRows(byId("provenance"), [["known", "with the first shard"]]);
+  const rows = Object.entries(provenance).filter(([name]) => name !== "versions").map(([name, value]) => [name.replaceAll("_", " "), value === null ? (name === "limit" ? "all" : NONE) : String(value)]);
+  const versions = Object.entries(provenance.versions).map(([name, value]) => [`version of ${name}`, value]);
+  return factRows(byId("provenance"), [...rows, ...versions]);
+}

@@ -1,0 +1,63 @@
+"""What keeps other people's pages and a hostile text out: the Host check and the response headers.
+
+The dashboard has no password. On loopback it is for this machine's users; a page on the web could still reach it
+through the browser, by a name that it lets resolve to 127.0.0.1 (DNS rebinding), so only known names are answered.
+"""
+
+import ipaddress
+import socket
+
+HEADERS = {
+    # plotly sets styles from scripts, which this allows, but writes no style attribute and evaluates no text.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Server": "search-cluster",
+}
+"""On every response."""
+
+
+def host_is_known(header: str | None, bound_to: str) -> bool:
+    """Whether the Host header of a request names this server.
+
+    Bound to loopback: ``localhost`` and loopback addresses, with any port (tunnels change it). Bound to another
+    address: also any address, this machine's name, and the name that it was bound to.
+
+    Args:
+        header: as received; ``None`` if there was none.
+        bound_to: the address or name that the server listens on.
+    """
+    name = _name_of(header)
+    if name is None:
+        return False
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        names = {"localhost", bound_to.lower()}
+        return name in (names if is_loopback(bound_to) else names | {socket.gethostname().lower()})
+    return address.is_loopback or not is_loopback(bound_to)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a server that listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _name_of(header: str | None) -> str | None:
+    """The host in ``host``, ``host:port`` or ``[v6]:port``, in lower case; ``None`` if it is none of these."""
+    name = (header or "").strip().lower()
+    if name.startswith("["):
+        name, bracket, port = name[1:].partition("]")
+        port = port.removeprefix(":") if bracket else "?"
+    else:
+        name, _, port = name.partition(":")
+    return name if name and (port == "" or (port.isascii() and port.isdigit())) else None

@@ -1,0 +1,89 @@
+"""Runs the dashboard's server until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import webbrowser
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from aiohttp import web
+
+from search_cluster.cache.open import EMBEDDED, NONE
+from search_cluster.dashboard.cache_watch import CacheWatch
+from search_cluster.dashboard.protection import is_loopback
+from search_cluster.dashboard.run_folder import RunFolder
+from search_cluster.dashboard.web import build_app
+from search_cluster.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8797
+
+
+def serve_dashboard(
+    run: Path | None,
+    redis_url: str | None,
+    *,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    open_browser: bool = False,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve until SIGINT or SIGTERM, which end it without an error.
+
+    Args:
+        run: run folder to show.
+        redis_url: cache server to show; read only. ``embedded`` and ``none`` are no servers to look at.
+        host: address to listen on.
+        port: 0 for any free one.
+        open_browser: whether to open the page.
+        announce: is told the address once the page can be opened.
+
+    Raises:
+        ConfigError: neither a folder nor a server is named, or the address can't be listened on.
+        CorpusError: the folder is no run folder.
+        CacheError: the server does not answer.
+    """
+    if redis_url in (EMBEDDED, NONE):
+        redis_url = None
+    if run is None and redis_url is None:
+        raise ConfigError("there is nothing to show: name a run folder, or a cache server by --redis-url")
+    with ExitStack() as stack:
+        cache = None if redis_url is None else stack.enter_context(closing(CacheWatch(redis_url)))
+        app = build_app(bound_to=host, run=None if run is None else RunFolder(run), cache=cache)
+        asyncio.run(_serve(app, host, port, open_browser, announce))
+
+
+async def _serve(
+    app: web.Application, host: str, port: int, open_browser: bool, announce: Callable[[str], None]
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"can't listen on {host} port {port}: {error}; choose another --port (0 takes any free one), or "
+                "another --host"
+            ) from error
+        url = _url(host, runner.addresses[0][1])
+        if not is_loopback(host):
+            logger.warning("there is no password: whoever reaches %s can read everything that it shows", url)
+        announce(url)
+        if open_browser:
+            await asyncio.to_thread(webbrowser.open, url)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

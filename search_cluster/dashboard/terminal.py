@@ -1,0 +1,155 @@
+"""The essentials of a run in a terminal: one picture, or one that renews itself."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search_cluster.dashboard.overview import describe_run
+from search_cluster.dashboard.run_folder import RunFolder, RunState
+
+MAX_SESSIONS = 6
+"""The newest sessions are listed, older ones are counted."""
+STATE_STYLES = {
+    RunState.STARTING: "yellow", RunState.RUNNING: "green", RunState.SILENT: "red", RunState.FINISHED: "green",
+}  # fmt: skip
+NONE = "-"
+
+
+def watch_run(
+    folder: RunFolder, console: Console, *, interval_s: float, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Show the run, renewed every ``interval_s``, until it is finished or Ctrl-C, which ends it without an error.
+
+    Raises:
+        CorpusError: a session file is damaged.
+    """
+    try:
+        with Live(console=console, auto_refresh=False, screen=False) as live:
+            while True:
+                values = describe_run(folder)
+                live.update(render_run(values), refresh=True)
+                if values["run"]["state"] == RunState.FINISHED:
+                    return
+                sleep(interval_s)
+    except KeyboardInterrupt:
+        return
+
+
+def render_run(values: dict[str, Any]) -> RenderableType:
+    """The picture of what `describe_run` says."""
+    run, progress = values["run"], values["progress"]
+    provenance = run["provenance"]
+    what = f"{provenance['model_spec']} on {provenance['task']}, preset {provenance['preset']}" if provenance else ""
+    state = RunState(run["state"])
+    sign = f" for {duration(run['last_sign_s'])}" if state is RunState.SILENT else ""
+    words = "no sign of life" if state is RunState.SILENT else state.value
+    title = Text.assemble((f"{run['name']} ", "bold"), f"{what}  " if what else "", (words + sign, STATE_STYLES[state]))
+    parts: list[RenderableType] = [title, _progress(progress), _numbers(values)]
+    if values["sessions"]:
+        parts.append(_sessions(values["sessions"]))
+    parts += [Text(problem, style="red") for problem in values["problems"]]
+    return Panel(Group(*parts), expand=False)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words, as coarse as one reads them."""
+    if seconds is None:
+        return NONE
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
+def _progress(progress: dict[str, Any]) -> RenderableType:
+    done, total = progress["examples_done"], progress["examples_total"]
+    if not total:
+        return Text(f"{done:,} examples")
+    left = progress["seconds_left"]
+    grid = Table.grid(padding=(0, 1))
+    words = f"{done:,} of {total:,} examples, {done / total:.1%}"
+    grid.add_row(
+        ProgressBar(total=total, completed=done, width=32), words, f"about {duration(left)} left" if left else ""
+    )
+    return grid
+
+
+def _numbers(values: dict[str, Any]) -> Table:
+    costs, found = values["costs"], values["found"]
+    now = costs["now"]
+    pairs = []
+    if now is not None:
+        pairs += [
+            ("paths a second, now", _decimal(now["searched_per_s"])),
+            ("per device-hour, now", _whole(now["searched_per_device_hour"])),
+        ]
+    pairs += [
+        ("devices busy", _percent(costs["busy_share"])),
+        ("paths searched per device-hour", _whole(costs["paths_per_device_hour"])),
+        ("paths searched", _whole(costs["paths_searched"])),
+        ("evaluated on a device", _whole(costs["paths_evaluated"])),
+        ("answered by the cache", f"{_whole(costs['cache_hits'])} ({_percent(costs['cache_hit_rate'])})"),
+        ("failures", _whole(costs["failures"])),
+        ("plain model right", _share(found["identity"])),
+        ("some path found right", _share(found["found"])),
+        ("layers saved, mean", _saved(found)),
+        ("device time held", duration(costs["device_seconds"])),
+    ]
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(2):
+        grid.add_column(style="dim")
+        grid.add_column(justify="right")
+    for left, right in zip(pairs[::2], pairs[1::2], strict=True):
+        grid.add_row(*left, *right)
+    return grid
+
+
+def _sessions(sessions: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("session", no_wrap=True)
+    for name in ("took", "workers", "searched", "cached", "failed", "busy", "per dev.-hour"):
+        table.add_column(name, justify="right")
+    for session in sessions[-MAX_SESSIONS:]:
+        held_s = session.get("device_seconds", 0)
+        table.add_row(
+            escape(str(session.get("started_at", NONE))[:16].replace("T", " ")),
+            duration(session.get("elapsed_seconds")),
+            _whole(session.get("workers")),
+            _whole(session.get("paths_searched")),
+            _whole(session.get("cache_hits")),
+            _whole(session.get("failures")),
+            _percent(session.get("device_busy_seconds", 0) / held_s if held_s else None),
+            _whole(session.get("paths_per_device_hour")),
+        )
+    if len(sessions) > MAX_SESSIONS:
+        table.caption = f"and {len(sessions) - MAX_SESSIONS} earlier ones"
+    return table
+
+
+def _saved(found: dict[str, Any]) -> str:
+    saved = found["mean_layers_saved"]
+    return NONE if saved is None else f"{saved:.1f} of {found['num_layers']}"
+
+
+def _share(share: dict[str, float] | None) -> str:
+    return NONE if share is None else f"{share['share']:.1%}"
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1%}"
+
+
+def _whole(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _decimal(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.1f}"
