@@ -30,10 +30,14 @@ from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
-from search_cluster.tasks.verdict import Verdict
+from search_cluster.tasks.verdict import Verdict, distance_to_step
 
 TIE_THRESHOLDS = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.06}
 """Nats, or logits, per dtype: many times the largest difference seen between this engine and the materialised model."""
+MARGIN_NOISE = {"float32": 1e-4}
+"""Nats, per dtype: margins that are nearer to a step of `MARGIN_STEP` are taken from the materialised model, so that
+coarse margins are the same in every batch; about three times the largest difference seen. Of the other dtypes' margins
+that is not promised: their noise is wider than a step."""
 MIN_SHARED_ROWS = 4
 """Fewer rows are not worth being shared between examples."""
 HEAD_ROWS = 128
@@ -251,7 +255,8 @@ class PathExecutor:
     def _graded(self, job: _Job, answered: Answered) -> Outcome:
         """The verdict; the materialised model's where a gap is too small for batched arithmetic."""
         try:
-            if answered.gap <= self.tie_threshold:  # of equals, the materialised model takes the first
+            # Of equals, the materialised model takes the first.
+            if answered.gap <= self.tie_threshold or self._is_near_step(answered.margin):
                 self.num_tie_rechecks += 1
                 return evaluate_path(self._loaded, self._task, job.example, job.path)
             num_tokens = job.known.trie.rows.num_context + answered.num_tokens
@@ -263,6 +268,9 @@ class PathExecutor:
             )
         except Exception as error:  # a grader's failure is this request's, not the batch's
             return error
+
+    def _is_near_step(self, margin: float | None) -> bool:
+        return margin is not None and distance_to_step(margin) <= MARGIN_NOISE.get(self._loaded.dtype, -1.0)
 
     def _forget_empty_tries(self) -> None:
         """Let go of examples of which no state is left."""

@@ -1,8 +1,9 @@
 """A study of other questions: which paths are as good as identity for many of them?
 
 What a search finds on one question may be luck; what holds on many is not. The study grows skips one by one: candidates
-race on few probe questions, the better ones go on to more, and the winner, which leaves most answers right and
-unchanged, is the next to grow. Everything that it compares is a count of answers, so arithmetic noise has no say. Its
+race on few probe questions, the better ones go on to more, and the winner, which changes identity's answers least, is
+the next to grow; what has grown must be right as often as identity to be on the menu. Change, not accuracy, decides the
+races, because it takes far fewer questions to see. Margins count in coarse steps, so arithmetic noise has no say. Its
 evaluations are paid from the budget of the questions that are searched afterwards.
 """
 
@@ -24,9 +25,12 @@ HEATS = ((0.125, 3), (0.375, 1))
 """Of each race: the share of the probes that runners have run on, and how many of them go on."""
 GROWTH_SHARE = 0.8
 """Share of the budget that growing may take; the rest completes the best of those that lost a race."""
-MIN_UNCHANGED = 0.6
-"""Nothing is added to a path that leaves fewer of identity's answers unchanged."""
-NUM_LAYERS_TRIED = 10
+MAX_CHANGE = 0.5
+"""Nothing is added to a path that changes answers more than that, on average."""
+MAX_STEPS = 8
+"""Margins that are so many steps apart are as far apart as they can be: a path that turns one answer upside down is not
+worse than one that turns another into its opposite."""
+NUM_LAYERS_TRIED = 8
 """How many single layers, the best ones, are tried as the next skip."""
 
 Steps = Generator[list[Trial], Sequence[Outcome], None]
@@ -104,7 +108,7 @@ class MenuStudy:
         yield from self._run([self._identity], len(self._probes), limit)
         base = self._identity
         layers = list(range(base.num_layers))
-        while self.num_spent < limit and self._unchanged(base) >= MIN_UNCHANGED:
+        while self.num_spent < limit and self._change(base) <= MAX_CHANGE:
             runners = [longer for layer in layers if (longer := _without(base, layer)) is not None]
             if not runners:
                 break
@@ -141,19 +145,16 @@ class MenuStudy:
             self._answers[path].append(outcome if isinstance(outcome, Verdict) else None)
 
     def _rank(self, path: LayerPath) -> tuple[int, float, tuple[int, ...]]:
-        """Best first: those that have run on more probes, then by right and unchanged answers, then by layers."""
-        answers = self._answers.get(path, [])
-        points = sum(answer is not None and answer.is_correct for answer in answers) / max(1, len(answers))
-        return -len(answers), -points - self._unchanged(path), path.layers
+        """Best first: those that have run on more probes, then those that change least, then by layers."""
+        return -len(self._answers.get(path, [])), self._change(path), path.layers
 
-    def _unchanged(self, path: LayerPath) -> float:
-        """Share of identity's answers, right or wrong, that the path gives as well; it tells skill from luck."""
+    def _change(self, path: LayerPath) -> float:
+        """How much the path changes identity's answers, in [0, 1] on average; it tells skill from luck."""
         answers = self._answers.get(path, [])
-        same = [
-            answer is not None and plain is not None and answer.output == plain.output
-            for answer, plain in zip(answers, self._answers[self._identity], strict=False)
+        changes = [
+            _change(answer, plain) for answer, plain in zip(answers, self._answers[self._identity], strict=False)
         ]
-        return sum(same) / max(1, len(same))
+        return sum(changes) / len(changes) if changes else 1.0
 
     def _complete(self, path: LayerPath) -> bool:
         return len(self._answers[path]) == len(self._probes)
@@ -164,6 +165,16 @@ class MenuStudy:
 
     def _num_right(self, path: LayerPath) -> int:
         return sum(answer is not None and answer.is_correct for answer in self._answers[path])
+
+
+def _change(answer: Verdict | None, plain: Verdict | None) -> float:
+    """0 for the same answer, 1 for another one; where answers have margins, how far these are apart."""
+    if answer is None or plain is None:
+        return 1.0
+    margin, plain_margin = answer.coarse_margin, plain.coarse_margin
+    if margin is None or plain_margin is None:
+        return float(answer.output != plain.output)
+    return min(1.0, abs(margin - plain_margin) / MAX_STEPS)
 
 
 def _without(path: LayerPath, layer: int) -> LayerPath | None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from search_cluster.errors import InvalidValueError
 
+MARGIN_STEP = 0.25
+"""Nats: the resolution at which margins may steer a search."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -39,3 +42,16 @@ class Verdict:
     def is_correct(self) -> bool:
         """Whether the answer counts as right (full reward)."""
         return self.reward >= 1.0
+
+    @property
+    def coarse_margin(self) -> int | None:
+        """The margin in whole steps of `MARGIN_STEP`, rounded down; all that may steer a search.
+
+        Arithmetic noise does not show: evaluators take margins near a step from the canonical model.
+        """
+        return None if self.margin is None else math.floor(self.margin / MARGIN_STEP)
+
+
+def distance_to_step(margin: float) -> float:
+    """How far a margin is from the nearest multiple of `MARGIN_STEP`, in nats."""
+    return abs(margin - round(margin / MARGIN_STEP) * MARGIN_STEP)
