@@ -100,7 +100,7 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
         exit_code = 0
     else:
         exit_code = EXIT_STOPPED if stopped(status) else code or EXIT_FAILED
-        print(f"job {job_id} ended as {status}; the same command goes on where it ended", file=sys.stderr)
+        print(f"job {job_id} ended as {status}; nothing found is lost: submit it again to go on", file=sys.stderr)
     return {"job": job_id, "status": status, "exit_code": exit_code}
 
 

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import requests
+from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search_cluster.errors import EvaluatorError
@@ -20,6 +22,8 @@ MAX_SILENCE_S = 300.0
 """How long the job server may be unreachable before following a job is given up."""
 OUTAGES = (RuntimeError, OSError, requests.RequestException, aiohttp.ClientError)
 """What the client raises when the job server can't be reached for a while."""
+
+logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells when each stream of a log ends
 
 
 class RayJobs:
@@ -35,10 +39,10 @@ class RayJobs:
     def __init__(self, address: str) -> None:
         try:
             self._client = JobSubmissionClient(address)
-        except OUTAGES as error:
+        except (*OUTAGES, RayError) as error:
             raise EvaluatorError(
-                f"no Ray job server at {address} ({_first_line(error)}); give the dashboard's address, such as "
-                "http://HEAD:8265, and the cluster's token by RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+                f"no Ray job server lets us in at {address} ({_first_line(error)}); give the dashboard's address, such "
+                "as http://HEAD:8265, and the cluster's token by RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
             ) from error
 
     def submit(self, entrypoint: str, *, working_dir: Path, excludes: Sequence[str]) -> str:
