@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tiny
 from command import wait_for
@@ -240,8 +241,9 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(cluster: Cluster, j
     flags = ("--config", "settings.toml", "--run", str(cluster.folder / "runs" / "long"), "--budget", "100000")
     log = cluster.folder / "submit.log"
     process = cluster.start(*SUBMIT, *flags, log=log)
-    wait_for(lambda: "paths/s" in log.read_text(), timeout_s=60)
-    process.send_signal(signal.SIGINT)
+    wait_for(lambda: "Running entrypoint" in log.read_text(), timeout_s=100)
+    (submitting,) = psutil.Process(process.pid).children()
+    submitting.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 130
     goodbye = re.search(r"job (\S+) goes on without you\n.*\n  stop it:   (.*)\n", log.read_text())
     assert goodbye, log.read_text()
