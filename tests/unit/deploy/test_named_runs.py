@@ -11,7 +11,7 @@ import pytest
 
 from search_cluster.config import read_config
 from search_cluster.tasks.registry import get_task
-from search_cluster.tree.settings import get_preset
+from search_cluster.tree.presets.registry import get_preset
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RUNS = sorted((DEPLOY / "runs").glob("*.toml"))
