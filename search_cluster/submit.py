@@ -13,6 +13,8 @@ from search_cluster.errors import ConfigError
 
 EXCLUDES = ("/runs/", ".venv/", ".git/", "**/__pycache__/", ".*_cache/")
 """Of the working directory, besides what ``.gitignore`` and ``.rayignore`` name: never sent to the cluster."""
+SUCCEEDED, STOPPED = "SUCCEEDED", "STOPPED"
+"""Two of Ray's words for how a job ended; `FAILED` is the third."""
 EXIT_FAILED = 1
 EXIT_STOPPED = 130
 
@@ -83,7 +85,7 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
     from search_cluster.workers.ray_environment import prepare_job_environment
 
     with_token = prepare_job_environment()
-    from search_cluster.workers.ray_job import RayJobs, stopped, succeeded  # reads the environment that was prepared
+    from search_cluster.workers.ray_job import RayJobs  # reads the environment that was prepared
 
     jobs = RayJobs(address)
     job_id = jobs.submit(planned.entrypoint, working_dir=planned.working_dir, excludes=EXCLUDES)
@@ -96,10 +98,10 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
     except KeyboardInterrupt:
         print(f"\njob {job_id} goes on without you\n{advice}", file=sys.stderr)
         return {"job": job_id, "status": "RUNNING", "exit_code": EXIT_STOPPED}
-    if succeeded(status):
+    if status == SUCCEEDED:
         exit_code = 0
     else:
-        exit_code = EXIT_STOPPED if stopped(status) else code or EXIT_FAILED
+        exit_code = EXIT_STOPPED if status == STOPPED else code or EXIT_FAILED
         print(f"job {job_id} ended as {status}; nothing found is lost: submit it again to go on", file=sys.stderr)
     return {"job": job_id, "status": status, "exit_code": exit_code}
 

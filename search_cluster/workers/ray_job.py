@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import requests
 from ray.exceptions import RayError
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobSubmissionClient
 
 from search_cluster.errors import EvaluatorError
 
@@ -96,16 +96,6 @@ class RayJobs:
                 write(new)
                 num_seen = position
         return num_seen
-
-
-def succeeded(status: str) -> bool:
-    """Whether a job's last status says that its command returned 0."""
-    return status == JobStatus.SUCCEEDED.value
-
-
-def stopped(status: str) -> bool:
-    """Whether a job's last status says that somebody stopped it."""
-    return status == JobStatus.STOPPED.value
 
 
 def _first_line(error: BaseException) -> str:
