@@ -95,6 +95,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "RAY_AUTH_TOKEN": TOKEN,
         "RAY_metrics_report_interval_ms": "1000",
         "TMPDIR": "/tmp",
+        "GRADE_PAUSE_S": "0.02",  # so that the search of the tests can be watched on any machine
     }
     environment.pop("RAY_ADDRESS", None)
     with Namespace() as space:
