@@ -37,6 +37,7 @@ RUN_METRICS: dict[str, Metric] = {
 """By the key of the counters that `RunMetrics.update` takes."""
 QUEUE_DEPTH = _gauge("queue_depth", "Requests that wait for a device or run on it")
 SAVED_LAYERS = _gauge("saved_layers", "Model depth minus length of the best path, summed over solved examples")
+VERIFIED_SAVED_LAYERS = _gauge("verified_saved_layers", "The part of saved_layers that reserved evidence speaks for")
 SOLVED_EXAMPLES = _gauge("solved_examples", "Examples done whose best path is right")
 PATHS_EVALUATED = _worker_counter("paths_evaluated", "Paths that a device gave a verdict on")
 PATHS_FAILED = _worker_counter("paths_failed", "Paths that ended without a verdict")
@@ -63,6 +64,7 @@ METRICS: tuple[Metric, ...] = (
     *RUN_METRICS.values(),
     QUEUE_DEPTH,
     SAVED_LAYERS,
+    VERIFIED_SAVED_LAYERS,
     SOLVED_EXAMPLES,
     *(metric for metric, _ in WORKER_METRICS),
 )
@@ -80,15 +82,18 @@ class RunMetrics:
         self._exporter = exporter
         self._run = run
         self._exported: dict[tuple[str, int | None], float] = {}
-        self._num_saved_layers = 0
+        self._num_saved_layers = self._num_verified_layers = 0
         self._num_solved = 0
 
     def add_record(self, record: ExampleRecord) -> None:
         """Take an example that ended; exported by the next `update`."""
         if record.best and record.best[0].verdict.is_correct:
             path = record.best[0].path
+            num_saved = path.num_layers - len(path)
             self._num_solved += 1
-            self._num_saved_layers += path.num_layers - len(path)
+            self._num_saved_layers += num_saved
+            if any(item.path == path and item.credible and item.num_verify for item in record.evidence):
+                self._num_verified_layers += num_saved
 
     def update(self, counters: Mapping[str, Any], evaluator: EvaluatorStats) -> None:
         """Export the totals so far.
@@ -102,6 +107,7 @@ class RunMetrics:
             self._export(metric, None, counters[name], labels)
         self._export(QUEUE_DEPTH, None, evaluator.num_in_flight, labels)
         self._export(SAVED_LAYERS, None, self._num_saved_layers, labels)
+        self._export(VERIFIED_SAVED_LAYERS, None, self._num_verified_layers, labels)
         self._export(SOLVED_EXAMPLES, None, self._num_solved, labels)
         for stats in evaluator.workers:
             of_worker = labels | {"node": stats.node, "worker": str(stats.worker), "device": stats.device}

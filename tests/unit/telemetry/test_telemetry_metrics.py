@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from search_cluster.corpus.record import ExampleRecord
+import pytest
+
+from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.evaluation.messages import EngineWork, EvaluatorStats, WorkerStats
 from search_cluster.evaluation.metric import Metric, MetricKind
 from search_cluster.telemetry.metrics import METRICS, EverySecond, RunMetrics
@@ -106,3 +108,29 @@ def test_saved_layers_count_right_best_paths_alone(records: list[ExampleRecord])
     metrics.update(COUNTERS, EvaluatorStats())
     assert exporter.total("search_solved_examples") == 3
     assert exporter.total("search_saved_layers") == 1 + 1 - 1
+    assert exporter.total("search_verified_saved_layers") == 0
+
+
+@pytest.mark.parametrize(("credible", "num_verify", "verified"), [(True, 2, 1), (False, 2, 0), (True, 0, 0)])
+def test_layers_are_verified_by_reserved_evidence_alone(
+    records: list[ExampleRecord], credible: bool, num_verify: int, verified: int
+) -> None:
+    evidence = PathEvidence(
+        path=records[0].best[0].path,
+        guide_right=1,
+        guide_identity_right=1,
+        num_guide=1,
+        verify_right=num_verify,
+        verify_identity_right=0,
+        num_verify=num_verify,
+        probe_right=0,
+        probe_identity_right=0,
+        num_probes=0,
+        credible=credible,
+    )
+    exporter = Kept()
+    metrics = RunMetrics(exporter, "r")
+    metrics.add_record(replace(records[0], evidence=(evidence,)))
+    metrics.update(COUNTERS, EvaluatorStats())
+    assert exporter.total("search_saved_layers") == 1
+    assert exporter.total("search_verified_saved_layers") == verified
