@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -168,6 +169,48 @@ def search(
             _print_json(result)
         else:
             _print_run(settings.run)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="""\b
+    Example:
+      search-cluster submit --address http://head:8265 --config deploy/runs/demo.toml --run /mnt/shared/runs/demo
+    """,
+)
+def submit(
+    context: typer.Context,
+    address: Annotated[
+        str, typer.Option(help="The cluster's job server: its dashboard.", envvar="RAY_API_SERVER_ADDRESS")
+    ],
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings; flags win over it.")] = None,
+    working_dir: Annotated[Path, typer.Option(help="Copied to the cluster; the search starts in it.")] = Path(),
+    wait: Annotated[bool, typer.Option(help="Show the job's log and wait for its end.")] = True,
+    json_output: JsonOption = False,
+) -> None:
+    """Run a search as a job of a running Ray cluster. All flags of 'search' may follow; --run is absolute.
+
+    Ctrl-C leaves the job running and says how to follow or stop it. The exit code is the search's.
+    """
+    with _one_line_errors():
+        from search_cluster.submit import plan_search, submit_search
+
+        values = _flags_of_search(context)
+        planned = plan_search(config, context.args, values, working_dir=working_dir)
+        result = submit_search(planned, address=address, wait=wait)
+        if json_output:
+            _print_json(result)
+    raise typer.Exit(result["exit_code"])
+
+
+def _flags_of_search(context: typer.Context) -> dict[str, Any]:
+    """What is left of the command line, as 'search' would parse it: only what is written there, no default."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    parsed = group.commands["search"].make_context("search", list(context.args))
+    sources = {name: parsed.get_parameter_source(name) for name in parsed.params}
+    written = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return {item.name: parsed.params[item.name] for item in fields(SearchConfig) if item.name in written}
 
 
 @app.command(epilog="Example: search-cluster status runs/demo --json")

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from search_cluster.workers.path_worker import WorkerInfo, WorkerSpec
     from search_cluster.workers.ray_pool import RayPool
 
-MAX_AUTO_CPU_WORKERS = 8
-"""Each CPU worker holds a copy of the model."""
-
 
 @contextmanager
 def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
@@ -54,6 +51,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
     from search_cluster.workers.ray_environment import prepare_ray_environment
 
     prepare_ray_environment(config.ray)
+    from search_cluster.workers.placement import place_workers
     from search_cluster.workers.ray_pool import RayPool  # reads the environment that was just prepared
     from search_cluster.workers.ray_session import connect_ray, count_devices, disconnect_ray, require_one_node
 
@@ -61,13 +59,11 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
     try:
         if config.redis_url == "embedded" and config.ray != RAY_LOCAL:
             require_one_node()
-        num_gpus = count_devices("GPU") if config.device != "cpu" else 0
-        on_gpus = num_gpus > 0
-        auto = num_gpus or min(MAX_AUTO_CPU_WORKERS, max(1, count_devices("CPU") // config.threads_per_worker))
+        placement = place_workers(config, num_gpus=count_devices("GPU"), num_cpus=count_devices("CPU"))
         pool = RayPool(
             spec,
-            num_workers=config.workers or auto,
-            num_gpus_per_worker=1 if on_gpus else 0,
+            num_workers=placement.num_workers,
+            num_gpus_per_worker=placement.num_gpus_per_worker,
             requests_per_batch=config.requests_per_batch,
             placement_timeout_s=config.placement_timeout_s,
         )

@@ -5,7 +5,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from search_cluster.cache.front import CachedEvaluator
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.open import open_store, require_known_url
-from search_cluster.config import SearchConfig
+from search_cluster.config import RAY_NONE, SearchConfig
 from search_cluster.corpus.files import write_text_whole
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.reader import read_shards
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError, TaskError
 from search_cluster.evaluation.messages import EvaluatorStats
+from search_cluster.evaluation.metric import MetricsExporter, NoExporter
 from search_cluster.evaluators import open_pool, verdict_context
 from search_cluster.search.coordinator import Coordinator, SearchProgress
 from search_cluster.search.questions import Questions
@@ -29,6 +30,7 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import LoadedExamples, MalformedRow, Task
+from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
 from search_cluster.telemetry.summary import summarise
@@ -86,29 +88,41 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             perturb=questions.perturb,
         )
         sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"))
+        metrics = RunMetrics(_open_exporter(config), run=str(config.run))
 
         def counters() -> dict[str, Any]:
             elapsed_s = time.perf_counter() - started_s
             return _counters(coordinator.progress(), evaluator.stats(), elapsed_s) | {"started_at": started.isoformat()}
 
+        def report(force: bool = False) -> None:
+            values = counters()
+            sessions.update(values, force=force)
+            metrics.update(values, evaluator.stats())
+
         try:
-            _drive(config, coordinator, writer, sessions, counters)
+            _drive(config, coordinator, writer, metrics, report)
         finally:
-            sessions.update(counters(), force=True)
+            report(force=True)
         summary = _found(config) | counters() | {"malformed_rows": len(loaded.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return _report(config, task, manifest, summary)
 
 
 def _drive(
-    config: SearchConfig, coordinator: Coordinator, writer: CorpusWriter, sessions: SessionLog, counters: Any
+    config: SearchConfig,
+    coordinator: Coordinator,
+    writer: CorpusWriter,
+    metrics: RunMetrics,
+    report: Callable[[], None],
 ) -> None:
     """Run the coordinator to the end; an interrupt leaves every finished example on disk."""
+    every_second = EverySecond()
     with ProgressReporter(coordinator.progress().num_examples, f"searching {config.task}") as reporter:
         try:
             for record in coordinator.run():
                 if record is not None:
                     writer.add(record)
+                    metrics.add_record(record)
                 progress = coordinator.progress()
                 reporter.update(
                     progress.num_examples_done,
@@ -116,7 +130,8 @@ def _drive(
                     progress.num_cache_hits,
                     progress.num_failures,
                 )
-                sessions.update(counters())
+                if every_second.due():
+                    report()
         finally:
             writer.flush()
 
@@ -168,6 +183,15 @@ def _write_malformed(config: SearchConfig, malformed: tuple[MalformedRow, ...]) 
         write_text_whole(config.run / MALFORMED_NAME, "\n".join(rows) + "\n")
 
 
+def _open_exporter(config: SearchConfig) -> MetricsExporter:
+    """Where metrics go: to Ray's agents, if there is a Ray."""
+    if config.ray == RAY_NONE:
+        return NoExporter()
+    from search_cluster.workers.ray_metrics import RayMetricsExporter
+
+    return RayMetricsExporter()
+
+
 def _provenance(
     config: SearchConfig,
     task: Task,
@@ -212,6 +236,9 @@ def _counters(progress: SearchProgress, stats: EvaluatorStats, elapsed_s: float)
         "device_busy_seconds": stats.device_busy_s,
         "paths_per_device_hour": 3600.0 * progress.num_paths_searched / held_s if held_s else 0.0,
         "layer_tokens": stats.num_layer_tokens,
+        "layer_runs": stats.work.num_layer_runs,
+        "tie_rechecks": stats.work.num_tie_rechecks,
+        "evictions": stats.work.num_evictions,
         "workers": stats.num_devices,
         "worker_restarts": stats.num_worker_restarts,
         "cache_errors": stats.num_cache_errors,

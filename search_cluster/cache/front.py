@@ -99,6 +99,7 @@ class CachedEvaluator:
             stats,
             num_cached=stats.num_cached + self._num_cached,
             num_cache_errors=stats.num_cache_errors + errors.num_corrupt + errors.num_failed,
+            num_in_flight=stats.num_in_flight + len(self._hits),
         )
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
 from search_cluster.workers.dispatch import Dispatcher
-from search_cluster.workers.path_worker import PathWorker, WorkerInfo, WorkerSpec
+from search_cluster.workers.path_worker import BatchReport, PathWorker, WorkerInfo, WorkerSpec
 from search_cluster.workers.tally import Tally
 
 
@@ -29,9 +29,11 @@ class LocalPool:
         )
         self._changed = threading.Condition()  # guards the dispatcher and `_closed`
         self._closed = False
-        self._done: queue.SimpleQueue[EvaluationResult] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[int, BatchReport]] = queue.SimpleQueue()
         self._num_in_flight = 0
         self._tally = Tally(num_devices=num_workers)
+        for number in range(num_workers):
+            self._tally.place(number, node=self.info.node, device=self.info.device)
         self._threads = [
             threading.Thread(target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True)
             for number, worker in enumerate(workers)
@@ -46,8 +48,7 @@ class LocalPool:
                     if self._closed:
                         return
                     self._changed.wait()
-            for result in worker.evaluate(batch):
-                self._done.put(result)
+            self._done.put((number, worker.evaluate(batch)))
 
     @property
     def max_in_flight(self) -> int:
@@ -63,19 +64,21 @@ class LocalPool:
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
         """All results that are ready; waits for the first."""
-        results: list[EvaluationResult] = []
+        reports: list[tuple[int, BatchReport]] = []
         if self._num_in_flight:
             with suppress(queue.Empty):
-                results.append(self._done.get(timeout=timeout_s))
-        while results and not self._done.empty():
-            results.append(self._done.get())
+                reports.append(self._done.get(timeout=timeout_s))
+        while reports and not self._done.empty():
+            reports.append(self._done.get())
+        for number, report in reports:
+            self._tally.add(number, report.results, report.work)
+        results = [result for _, report in reports for result in report.results]
         self._num_in_flight -= len(results)
-        self._tally.add(results)
         return results
 
     def stats(self) -> EvaluatorStats:
         """Counters since the pool was built."""
-        return self._tally.stats()
+        return self._tally.stats(num_in_flight=self._num_in_flight)
 
     def close(self) -> None:
         """Finish the batches that run, drop what waits. Idempotent."""

@@ -1,12 +1,13 @@
 """The path worker: one device, one frozen model, one task. Turns batches of requests into results."""
 
 import logging
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search_cluster.errors import EvaluatorError, SearchClusterError, UnsupportedFamilyError
-from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, Failure
+from search_cluster.evaluation.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
 from search_cluster.model.executor import TIE_THRESHOLDS, Outcome, PathExecutor
 from search_cluster.model.loading import LoadedModel, load_model
 from search_cluster.model.runtime import default_state_bytes, limit_threads
@@ -50,6 +51,18 @@ class WorkerInfo:
     device: str
     tie_threshold: float
     """Deciding gaps below it are recomputed by the materialised model."""
+    node: str
+    """Name of the machine, on Kubernetes of the pod."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """What a worker says of one batch."""
+
+    results: tuple[EvaluationResult, ...]
+    """One per request, in the same order."""
+    work: EngineWork
+    """Done since the worker's last report."""
 
 
 class PathWorker:
@@ -76,6 +89,7 @@ class PathWorker:
             trust_remote_code=spec.trust_remote_code,
         )
         self._executor = self._build_executor(spec)
+        self._reported = EngineWork()
 
     def _build_executor(self, spec: WorkerSpec) -> PathExecutor | None:
         if spec.executor == MATERIALISED:
@@ -97,20 +111,34 @@ class PathWorker:
             dtype=loaded.dtype,
             device=loaded.device,
             tie_threshold=TIE_THRESHOLDS[loaded.dtype],
+            node=platform.node(),
         )
 
-    def evaluate(self, requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
-        """One result per request, in the same order. An example that can't be evaluated gives a `Failure`."""
+    def evaluate(self, requests: Sequence[EvaluationRequest]) -> BatchReport:
+        """One result per request. An example that can't be evaluated gives a `Failure`."""
         limit_threads(self._num_threads)  # the setting belongs to the calling thread
         started_s = time.perf_counter()
         outcomes = self._outcomes(requests)
         share_s = (time.perf_counter() - started_s) / max(1, len(requests))
-        return [
+        results = tuple(
             EvaluationResult(
                 request_id=request.request_id, outcome=_as_message(request, outcome), device_busy_s=share_s
             )
             for request, outcome in zip(requests, outcomes, strict=True)
-        ]
+        )
+        return BatchReport(results=results, work=self._new_work())
+
+    def _new_work(self) -> EngineWork:
+        """What the engine did since the last call."""
+        if self._executor is None:
+            return EngineWork()
+        done = EngineWork(
+            num_layer_runs=self._executor.counters.layer_runs,
+            num_tie_rechecks=self._executor.num_tie_rechecks,
+            num_evictions=self._executor.store.num_evictions,
+        )
+        new, self._reported = done.minus(self._reported), done
+        return new
 
     def _outcomes(self, requests: Sequence[EvaluationRequest]) -> list[Outcome]:
         if self._executor is not None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from pathlib import Path
 
 
 def prepare_ray_environment(mode: str) -> None:
@@ -15,3 +16,15 @@ def prepare_ray_environment(mode: str) -> None:
     if mode == "local" and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def prepare_job_environment() -> bool:
+    """Set what a client of a cluster's job server needs; whether it will send a token.
+
+    A mode that the user has set stays. Without one a token is sent if there is one: Ray's own default sends none, and
+    is refused by every cluster that asks for one.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    has_token = bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
+    return os.environ.setdefault("RAY_AUTH_MODE", "token" if has_token else "disabled") == "token"

@@ -15,7 +15,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 from search_cluster.errors import EvaluatorError, SearchClusterError
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, EvaluatorStats, Failure
 from search_cluster.workers.dispatch import Dispatcher
-from search_cluster.workers.path_worker import PathWorker, WorkerInfo, WorkerSpec, require_same_model
+from search_cluster.workers.path_worker import BatchReport, PathWorker, WorkerInfo, WorkerSpec, require_same_model
 from search_cluster.workers.ray_session import describe_resources
 from search_cluster.workers.tally import Tally
 
@@ -87,6 +87,7 @@ class RayPool:
         )
         self._suspects = deque[_Queued]()
         self._losses_in_a_row = 0
+        self._num_in_flight = 0
         try:
             self.info = self._wait_until_ready(placement_timeout_s)
         except BaseException:
@@ -107,6 +108,8 @@ class RayPool:
             raise _cause(error) from error
         except RayActorError as error:
             raise EvaluatorError(f"a worker died while it was built: {_first_line(error)}") from error
+        for number, info in enumerate(infos):
+            self._tally.place(number, node=info.node, device=info.device)
         return require_same_model(infos)
 
     @property
@@ -116,6 +119,7 @@ class RayPool:
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests and fill idle workers."""
+        self._num_in_flight += len(requests)
         self._dispatcher.add(_Queued(request) for request in requests)
         self._dispatch()
 
@@ -150,7 +154,7 @@ class RayPool:
                 elif ref == worker.probe:
                     self._revive(worker)
             self._dispatch()
-        self._tally.add(results)
+        self._num_in_flight -= len(results)
         return results
 
     def _references(self) -> dict[Any, _Worker]:
@@ -161,19 +165,20 @@ class RayPool:
     def _take(self, worker: _Worker, ref: Any) -> list[EvaluationResult]:
         """The results of a batch; of a worker that died, the failures of requests that are given up."""
         try:
-            results: list[EvaluationResult] = ray.get(ref)
+            report: BatchReport = ray.get(ref)
         except (ActorUnavailableError, ActorDiedError) as error:
             return self._requeue(worker, error)
         del worker.batches[ref]
         self._losses_in_a_row = 0
-        return results
+        self._tally.add(worker.number, report.results, report.work)
+        return list(report.results)
 
     def _requeue(self, worker: _Worker, error: RayActorError) -> list[EvaluationResult]:
         """Put all that was in flight on a dead worker back in front of the queue, and have the worker restarted.
 
         Only the first batch was running, so only its requests may have killed the worker.
         """
-        self._tally.num_worker_restarts += 1
+        self._tally.add_restart(worker.number)
         self._losses_in_a_row += 1
         if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW:
             raise EvaluatorError(
@@ -190,11 +195,13 @@ class RayPool:
         self._suspects.extend(item for item in behind_items if item.num_attempts)
         self._dispatcher.add_first(item for item in behind_items if not item.num_attempts)
         message = f"{MAX_ATTEMPTS} workers died of it: {_first_line(error)}"
-        return [
+        given_up = [
             EvaluationResult(request_id=item.request.request_id, outcome=Failure(kind="WorkerDied", message=message))
             for item in running
             if item.num_attempts >= MAX_ATTEMPTS
         ]
+        self._tally.add(worker.number, given_up)
+        return given_up
 
     def _revive(self, worker: _Worker) -> None:
         """Give a restarted worker work again.
@@ -204,16 +211,17 @@ class RayPool:
         """
         probe, worker.probe = worker.probe, None
         try:
-            ray.get(probe)
+            info: WorkerInfo = ray.get(probe)
         except (RayActorError, RayTaskError) as error:
             raise EvaluatorError(
                 f"a worker that died can't be built again ({_first_line(error)}); nothing found is lost: look at Ray's "
                 "logs for the cause, then run the same command again"
             ) from error
+        self._tally.place(worker.number, node=info.node, device=info.device)
 
     def stats(self) -> EvaluatorStats:
         """Counters since the pool was built."""
-        return self._tally.stats()
+        return self._tally.stats(num_in_flight=self._num_in_flight)
 
     def close(self) -> None:
         """Kill the actors, which frees their devices. Idempotent."""
@@ -234,7 +242,7 @@ class PathWorkerActor:
         """Build the worker if need be; what it says of itself."""
         return self._built().info
 
-    def evaluate(self, requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
+    def evaluate(self, requests: Sequence[EvaluationRequest]) -> BatchReport:
         """See `PathWorker.evaluate`. A restarted actor builds its worker first."""
         return self._built().evaluate(requests)
 

@@ -1,5 +1,6 @@
 """One suite over every implementation of the evaluator protocol."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -116,6 +117,23 @@ def test_stats_count_what_was_delivered(evaluator: PathEvaluator, example: Examp
     assert stats.num_evaluated + stats.num_cached == 3
     assert stats.num_failures == 0
     assert stats.num_devices >= 1
+
+
+def test_workers_account_for_all_that_was_done(evaluator: PathEvaluator, example: Example) -> None:
+    if isinstance(evaluator, ScriptedEvaluator):
+        assert evaluator.stats().workers == ()
+        return
+    evaluator.submit(requests_for(example, 8))
+    waiting = evaluator.stats()
+    assert waiting.num_in_flight == 8
+    collect_all(evaluator, 8)
+    stats = evaluator.stats()
+    assert stats.num_in_flight == 0
+    assert len(stats.workers) == stats.num_devices
+    assert sum(worker.num_evaluated for worker in stats.workers) == stats.num_evaluated
+    assert sum(worker.device_busy_s for worker in stats.workers) == pytest.approx(stats.device_busy_s)
+    assert sum(worker.work.num_layer_runs for worker in stats.workers) == stats.work.num_layer_runs > 0
+    assert {(worker.node, worker.device) for worker in stats.workers} == {(platform.node(), "cpu")}
 
 
 def test_a_timeout_returns_even_if_nothing_is_ready(evaluator: PathEvaluator) -> None:

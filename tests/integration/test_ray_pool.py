@@ -103,7 +103,7 @@ def test_the_error_of_building_a_worker_keeps_its_type(spec: WorkerSpec) -> None
 
 
 def test_workers_with_different_models_are_refused() -> None:
-    one = WorkerInfo(model_fingerprint="a", num_layers=6, dtype="float32", device="cpu", tie_threshold=0.0)
+    one = WorkerInfo(model_fingerprint="a", num_layers=6, dtype="float32", device="cpu", tie_threshold=0.0, node="n")
     with pytest.raises(EvaluatorError, match="fingerprints a, b; all must hold the same one"):
         require_same_model([one, replace(one, model_fingerprint="b")])
 

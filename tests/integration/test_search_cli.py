@@ -25,6 +25,7 @@ from search_cluster.tree.presets.registry import PRESETS
 REPORTED = {
     "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy", "found_accuracy",
     "mean_layers_saved", "device_seconds", "paths_per_device_hour", "failures", "corpus_digest",
+    "layer_runs", "tie_rechecks", "evictions",
 }  # fmt: skip
 
 
@@ -52,6 +53,8 @@ def test_a_search_writes_a_corpus_that_every_reader_takes(search: list[str], tmp
     assert result["paths_searched"] == result["paths_evaluated"] + result["cache_hits"]
     assert result["failures"] == 0
     assert result["device_seconds"] > 0
+    assert 6 * 6 <= result["layer_runs"] < result["layer_tokens"]
+    assert result["evictions"] == 0
 
     corpus = read_corpus(run_dir)
     assert corpus.manifest.corpus_digest == result["corpus_digest"]

@@ -1,0 +1,146 @@
+"""The metrics of a running search: their names, and when they are exported; knows nothing of who collects them.
+
+Counters start at 0 with each invocation and grow; gauges say how things stand. All carry the label ``run``; those of
+devices carry ``node``, ``worker`` and ``device``, too. `deploy/grafana/` and `deploy/prometheus/` read them.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.evaluation.messages import EvaluatorStats, WorkerStats
+from search_cluster.evaluation.metric import Metric, MetricKind, MetricsExporter
+
+
+def _counter(name: str, description: str) -> Metric:
+    return Metric(name=f"search_{name}", kind=MetricKind.COUNTER, description=description)
+
+
+def _gauge(name: str, description: str) -> Metric:
+    return Metric(name=f"search_{name}", kind=MetricKind.GAUGE, description=description)
+
+
+def _worker_counter(name: str, description: str) -> Metric:
+    labels = ("run", "node", "worker", "device")
+    return Metric(name=f"search_{name}", kind=MetricKind.COUNTER, description=description, labels=labels)
+
+
+RUN_METRICS: dict[str, Metric] = {
+    "paths_searched": _counter("paths_searched", "Paths whose outcome reached a tree, from a device or the cache"),
+    "cache_hits": _counter("paths_cached", "Paths that the cache answered"),
+    "cache_errors": _counter("cache_errors", "Cached values that did not decode, and cache commands that failed"),
+    "examples_done": _gauge("examples_done", "Examples whose search has ended"),
+    "examples_total": _gauge("examples", "Examples of the run"),
+    "workers": _gauge("workers", "Evaluators of the run"),
+}
+"""By the key of the counters that `RunMetrics.update` takes."""
+QUEUE_DEPTH = _gauge("queue_depth", "Requests that wait for a device or run on it")
+SAVED_LAYERS = _gauge("saved_layers", "Model depth minus length of the best path, summed over solved examples")
+VERIFIED_SAVED_LAYERS = _gauge("verified_saved_layers", "The part of saved_layers that reserved evidence speaks for")
+SOLVED_EXAMPLES = _gauge("solved_examples", "Examples done whose best path is right")
+PATHS_EVALUATED = _worker_counter("paths_evaluated", "Paths that a device gave a verdict on")
+PATHS_FAILED = _worker_counter("paths_failed", "Paths that ended without a verdict")
+DEVICE_HELD = _worker_counter("device_held_seconds", "Seconds for which the device was allocated")
+DEVICE_BUSY = _worker_counter("device_busy_seconds", "Seconds for which the device computed")
+LAYER_TOKENS = _worker_counter("layer_tokens", "(layer, token) applications of the evaluated paths")
+WORKER_RESTARTS = _worker_counter("worker_restarts", "Times that the worker died and was built again")
+LAYER_RUNS = _worker_counter("layer_runs", "Runs of a layer for an (example, path prefix)")
+TIE_RECHECKS = _worker_counter("tie_rechecks", "Verdicts recomputed by the materialised model: a gap was too small")
+EVICTIONS = _worker_counter("evictions", "States of path prefixes thrown away for want of memory")
+
+WORKER_METRICS: tuple[tuple[Metric, Callable[[WorkerStats], float]], ...] = (
+    (PATHS_EVALUATED, lambda stats: stats.num_evaluated),
+    (PATHS_FAILED, lambda stats: stats.num_failures),
+    (DEVICE_HELD, lambda stats: stats.device_held_s),
+    (DEVICE_BUSY, lambda stats: stats.device_busy_s),
+    (LAYER_TOKENS, lambda stats: stats.num_layer_tokens),
+    (WORKER_RESTARTS, lambda stats: stats.num_restarts),
+    (LAYER_RUNS, lambda stats: stats.work.num_layer_runs),
+    (TIE_RECHECKS, lambda stats: stats.work.num_tie_rechecks),
+    (EVICTIONS, lambda stats: stats.work.num_evictions),
+)
+METRICS: tuple[Metric, ...] = (
+    *RUN_METRICS.values(),
+    QUEUE_DEPTH,
+    SAVED_LAYERS,
+    VERIFIED_SAVED_LAYERS,
+    SOLVED_EXAMPLES,
+    *(metric for metric, _ in WORKER_METRICS),
+)
+
+
+class RunMetrics:
+    """Exports what one invocation of a search does.
+
+    Args:
+        exporter: where to.
+        run: the value of the label ``run``.
+    """
+
+    def __init__(self, exporter: MetricsExporter, run: str) -> None:
+        self._exporter = exporter
+        self._run = run
+        self._exported: dict[tuple[str, int | None], float] = {}
+        self._num_saved_layers = self._num_verified_layers = 0
+        self._num_solved = 0
+
+    def add_record(self, record: ExampleRecord) -> None:
+        """Take an example that ended; exported by the next `update`."""
+        if record.best and record.best[0].verdict.is_correct:
+            path = record.best[0].path
+            num_saved = path.num_layers - len(path)
+            self._num_solved += 1
+            self._num_saved_layers += num_saved
+            if any(item.path == path and item.credible and item.num_verify for item in record.evidence):
+                self._num_verified_layers += num_saved
+
+    def update(self, counters: Mapping[str, Any], evaluator: EvaluatorStats) -> None:
+        """Export the totals so far.
+
+        Args:
+            counters: the run's, by the keys of `RUN_METRICS`.
+            evaluator: counters per worker; a worker that moved to another node goes on there.
+        """
+        labels = {"run": self._run}
+        for name, metric in RUN_METRICS.items():
+            self._export(metric, None, counters[name], labels)
+        self._export(QUEUE_DEPTH, None, evaluator.num_in_flight, labels)
+        self._export(SAVED_LAYERS, None, self._num_saved_layers, labels)
+        self._export(VERIFIED_SAVED_LAYERS, None, self._num_verified_layers, labels)
+        self._export(SOLVED_EXAMPLES, None, self._num_solved, labels)
+        for stats in evaluator.workers:
+            of_worker = labels | {"node": stats.node, "worker": str(stats.worker), "device": stats.device}
+            for metric, value_of in WORKER_METRICS:
+                self._export(metric, stats.worker, value_of(stats), of_worker)
+
+    def _export(self, metric: Metric, worker: int | None, total: float, labels: Mapping[str, str]) -> None:
+        if metric.kind is MetricKind.GAUGE:
+            self._exporter.set(metric, total, labels)
+            return
+        amount = total - self._exported.get((metric.name, worker), 0.0)
+        if amount > 0:
+            self._exported[metric.name, worker] = total
+            self._exporter.add(metric, amount, labels)
+
+
+class EverySecond:
+    """Says when another interval has passed, so that a fast loop reports at a bounded rate.
+
+    Args:
+        interval_s: between two reports.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, interval_s: float = 1.0, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval_s = interval_s
+        self._clock = clock
+        self._last_s: float | None = None
+
+    def due(self) -> bool:
+        """Whether the last ``True`` is an interval ago; the first call says ``True``."""
+        now_s = self._clock()
+        if self._last_s is not None and now_s - self._last_s < self._interval_s:
+            return False
+        self._last_s = now_s
+        return True
