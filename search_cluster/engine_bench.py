@@ -19,6 +19,7 @@ from search_cluster.model.flops import (
     flops_per_feed_forward_row,
     flops_per_head_row,
     flops_per_layer_row,
+    flops_per_visible_row,
     product_flops_per_s,
 )
 from search_cluster.model.loading import LoadedModel, load_model
@@ -96,6 +97,7 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     counters = engine.counters
     flops = counters.layer_tokens * flops_per_layer_row(loaded.model)
     flops -= counters.unread_rows * flops_per_feed_forward_row(loaded.model)
+    flops += counters.visible_rows * flops_per_visible_row(loaded.model)
     flops += counters.head_rows * flops_per_head_row(loaded.model)
     engine_rate = len(pairs) / engine_s
     return {
@@ -112,6 +114,7 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
         "ratio_same_path": engine_rate / same_path,
         "layer_runs": counters.layer_runs,
         "layer_runs_per_prefix": counters.layer_runs / _num_prefixes(pairs),
+        "shared_layer_runs": counters.shared_layer_runs,
         "plain_layer_runs": sum(len(path) for _, path in pairs),
         "layer_calls": counters.layer_calls,
         "tokens": counters.layer_tokens,

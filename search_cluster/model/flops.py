@@ -12,7 +12,7 @@ ROUNDS = 5
 
 
 def flops_per_layer_row(model: PreTrainedModel) -> float:
-    """Multiply-adds, times two, of one row in an average layer's linear parts; attention scores are left out."""
+    """Multiply-adds, times two, of one row in an average layer's linear parts; attention has a count of its own."""
     layers = model.model.layers
     weights = sum(part.weight.numel() for part in layers.modules() if isinstance(part, nn.Linear))
     return 2.0 * weights / len(layers)
@@ -23,6 +23,13 @@ def flops_per_feed_forward_row(model: PreTrainedModel) -> float:
     layers = model.model.layers
     parts = (part for layer in layers for part in layer.mlp.modules() if isinstance(part, nn.Linear))
     return 2.0 * sum(part.weight.numel() for part in parts) / len(layers)
+
+
+def flops_per_visible_row(model: PreTrainedModel) -> float:
+    """Multiply-adds, times two, of attention in one layer for one row looking at one row: score and weighted value."""
+    config = model.config
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 4.0 * config.num_attention_heads * head_width
 
 
 def flops_per_head_row(model: PreTrainedModel) -> float:

@@ -10,6 +10,7 @@ their own: they run once per path prefix, and the examples' rows look at their k
 Shapes: N rows of a call, D width.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class WorkCounters:
     """(layer, row) applications."""
     unread_rows: int = 0
     """(layer, row) applications without the feed-forward part, because nothing reads the row afterwards."""
+    visible_rows: int = 0
+    """(layer, row, row it may look at) triples: the work of attention."""
     layer_calls: int = 0
     """Calls of a layer, each for many rows."""
     head_rows: int = 0
@@ -181,6 +184,8 @@ class PathRunner:
             self._store.touch(node)
         self.counters.layer_calls += 1
         self.counters.layer_tokens += len(positions)
+        window = self._layers.window(layer) or math.inf
+        self.counters.visible_rows += int(sum(min(position + 1, window) for position in positions))
         self.counters.unread_rows += len(positions) - len(output_ND)
 
     def _rows_read(self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants) -> Tensor | None:

@@ -19,12 +19,12 @@ from search_cluster.tree.menu import MenuPath
 
 MIN_PROBES = 8
 """With fewer probe questions nothing can be learnt, and no study is made."""
-EVALUATIONS_PER_PROBE = 20
+EVALUATIONS_PER_PROBE = 15
 """How far a budget goes: as many paths' worth of evaluations on all probes."""
-HEATS = ((0.125, 3), (0.375, 1))
-"""Of each race: the share of the probes that runners have run on, and how many of them go on."""
-GROWTH_SHARE = 0.8
-"""Share of the budget that growing may take; the rest completes the best of those that lost a race."""
+HEATS = ((8, 3), (24, 1))
+"""Of each race: the probes that runners have run on, and how many of them go on."""
+GROWTH_SHARE = 0.5
+"""Share of the budget that growing may take; the rest tries what has grown on all probes."""
 MAX_CHANGE = 0.5
 """Nothing is added to a path that changes answers more than that, on average."""
 MAX_STEPS = 8
@@ -104,8 +104,15 @@ class MenuStudy:
     def _study(self) -> Steps:
         if not self._probes:
             return
-        limit = round(GROWTH_SHARE * self._budget)
-        yield from self._run([self._identity], len(self._probes), limit)
+        yield from self._run([self._identity], len(self._probes), self._budget)
+        grown = yield from self._grow(round(GROWTH_SHARE * self._budget))
+        others = sorted((path for path in self._answers if path not in grown), key=self._rank)
+        for path in [*grown, *others]:
+            yield from self._run([path], len(self._probes), self._budget)
+
+    def _grow(self, limit: int) -> Generator[list[Trial], Sequence[Outcome], list[LayerPath]]:
+        """The winners of race after race, each with one more layer skipped."""
+        grown: list[LayerPath] = []
         base = self._identity
         layers = list(range(base.num_layers))
         while self.num_spent < limit and self._change(base) <= MAX_CHANGE:
@@ -113,21 +120,19 @@ class MenuStudy:
             if not runners:
                 break
             yield from self._race(runners, limit)
-            if base == self._identity:
+            if not grown:
                 ranked = sorted(runners, key=self._rank)
                 layers = [path.counts().index(0) for path in ranked[:NUM_LAYERS_TRIED]]
             base = min(runners, key=self._rank)
-        rest = sorted((path for path in self._answers if not self._complete(path)), key=self._rank)
-        for path in rest:
-            yield from self._run([path], len(self._probes), self._budget)
+            grown.append(base)
+        return grown
 
     def _race(self, runners: Sequence[LayerPath], limit: int) -> Steps:
-        """Run the heats; the winner ends on all probes."""
+        """Run the heats; the winner has run the most."""
         left = list(runners)
-        for share, num_kept in HEATS:
-            yield from self._run(left, max(2, round(share * len(self._probes))), limit)
+        for num_probes, num_kept in HEATS:
+            yield from self._run(left, min(num_probes, len(self._probes)), limit)
             left = sorted(left, key=self._rank)[:num_kept]
-        yield from self._run(left, len(self._probes), limit)
 
     def _run(self, paths: Sequence[LayerPath], num_probes: int, limit: int) -> Steps:
         """Bring paths to a number of probes; those that the limit of evaluations has no room for stay behind."""
