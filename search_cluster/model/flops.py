@@ -29,7 +29,7 @@ def flops_per_visible_row(model: PreTrainedModel) -> float:
     """Multiply-adds, times two, of attention in one layer for one row looking at one row: score and weighted value."""
     config = model.config
     head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 4.0 * config.num_attention_heads * head_width
+    return 4.0 * float(config.num_attention_heads) * float(head_width)
 
 
 def flops_per_head_row(model: PreTrainedModel) -> float:

@@ -1,13 +1,15 @@
 """A study of other questions: which paths are as good as identity for many of them?
 
-What a search finds on one question may be luck; what holds on many is not. The study grows skips one by one: candidates
-race on few probe questions, the better ones go on to more, and the winner, which changes identity's answers least, is
-the next to grow; what has grown must be right as often as identity to be on the menu. Change, not accuracy, decides the
-races, because it takes far fewer questions to see. Margins count in coarse steps, so arithmetic noise has no say. Its
-evaluations are paid from the budget of the questions that are searched afterwards.
+What a search finds on one question may be luck; what holds on many is not. The study first skips each layer alone on
+some probe questions and ranks the layers by how little identity's answers change. Then it skips the best two, three,
+... layers together on all probes, and after that other combinations of the best layers. What is right as often as
+identity is on the menu. Change, not accuracy, ranks the layers, because it takes far fewer questions to see; it counts
+in coarse steps of margins, so arithmetic noise has no say. The study's evaluations are paid from the budget of the
+questions that are searched afterwards.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import combinations
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
@@ -21,17 +23,17 @@ MIN_PROBES = 8
 """With fewer probe questions nothing can be learnt, and no study is made."""
 EVALUATIONS_PER_PROBE = 15
 """How far a budget goes: as many paths' worth of evaluations on all probes."""
-HEATS = ((8, 3), (24, 1))
-"""Of each race: the probes that runners have run on, and how many of them go on."""
-GROWTH_SHARE = 0.5
-"""Share of the budget that growing may take; the rest tries what has grown on all probes."""
+RANKING_SHARE = 0.25
+"""Share of the budget that ranking the single layers may take."""
+MAX_RANKING_PROBES = 32
+"""Probes are not worth more than that for the ranking."""
 MAX_CHANGE = 0.5
 """Nothing is added to a path that changes answers more than that, on average."""
 MAX_STEPS = 8
 """Margins that are so many steps apart are as far apart as they can be: a path that turns one answer upside down is not
 worse than one that turns another into its opposite."""
-NUM_LAYERS_TRIED = 8
-"""How many single layers, the best ones, are tried as the next skip."""
+NUM_COMBINED = 12
+"""So many of the best layers are combined with each other."""
 
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 
@@ -104,43 +106,33 @@ class MenuStudy:
     def _study(self) -> Steps:
         if not self._probes:
             return
-        yield from self._run([self._identity], len(self._probes), self._budget)
-        grown = yield from self._grow(round(GROWTH_SHARE * self._budget))
-        others = sorted((path for path in self._answers if path not in grown), key=self._rank)
-        for path in [*grown, *others]:
-            yield from self._run([path], len(self._probes), self._budget)
-
-    def _grow(self, limit: int) -> Generator[list[Trial], Sequence[Outcome], list[LayerPath]]:
-        """The winners of race after race, each with one more layer skipped."""
-        grown: list[LayerPath] = []
-        base = self._identity
-        layers = list(range(base.num_layers))
-        while self.num_spent < limit and self._change(base) <= MAX_CHANGE:
-            runners = [longer for layer in layers if (longer := _without(base, layer)) is not None]
-            if not runners:
+        num_layers = self._identity.num_layers
+        yield from self._run([self._identity], len(self._probes))
+        singles = [path for layer in range(num_layers) if (path := _without(self._identity, [layer])) is not None]
+        affordable = round(RANKING_SHARE * self._budget) // max(1, len(singles))
+        yield from self._run(singles, min(len(self._probes), max(2, min(MAX_RANKING_PROBES, affordable))))
+        ranked = sorted(singles, key=self._rank)[:NUM_COMBINED]
+        changes = {path.counts().index(0): self._change(path) for path in ranked}
+        layers = list(changes)
+        for size in range(2, len(layers) + 1):
+            longer = _without(self._identity, layers[:size])
+            if longer is None:
                 break
-            yield from self._race(runners, limit)
-            if not grown:
-                ranked = sorted(runners, key=self._rank)
-                layers = [path.counts().index(0) for path in ranked[:NUM_LAYERS_TRIED]]
-            base = min(runners, key=self._rank)
-            grown.append(base)
-        return grown
+            yield from self._run([longer], len(self._probes))
+            if self._change(longer) > MAX_CHANGE:
+                break
+        for skipped in _combinations(changes):
+            other = _without(self._identity, skipped)
+            if other is not None and self._left >= len(self._probes):
+                yield from self._run([other], len(self._probes))
 
-    def _race(self, runners: Sequence[LayerPath], limit: int) -> Steps:
-        """Run the heats; the winner has run the most."""
-        left = list(runners)
-        for num_probes, num_kept in HEATS:
-            yield from self._run(left, min(num_probes, len(self._probes)), limit)
-            left = sorted(left, key=self._rank)[:num_kept]
-
-    def _run(self, paths: Sequence[LayerPath], num_probes: int, limit: int) -> Steps:
-        """Bring paths to a number of probes; those that the limit of evaluations has no room for stay behind."""
+    def _run(self, paths: Sequence[LayerPath], num_probes: int) -> Steps:
+        """Bring paths to a number of probes; those that the budget has no room for stay behind."""
         trials: list[Trial] = []
         for path in paths:
             known = self._answers.setdefault(path, [])
             new = [(probe, path) for probe in self._probes[len(known) : num_probes]]
-            if self.num_spent + len(trials) + len(new) > limit:
+            if len(trials) + len(new) > self._left:
                 break
             trials += new
         if not trials:
@@ -148,6 +140,10 @@ class MenuStudy:
         outcomes = yield trials
         for (_, path), outcome in zip(trials, outcomes, strict=True):
             self._answers[path].append(outcome if isinstance(outcome, Verdict) else None)
+
+    @property
+    def _left(self) -> int:
+        return self._budget - self.num_spent
 
     def _rank(self, path: LayerPath) -> tuple[int, float, tuple[int, ...]]:
         """Best first: those that have run on more probes, then those that change least, then by layers."""
@@ -182,7 +178,13 @@ def _change(answer: Verdict | None, plain: Verdict | None) -> float:
     return min(1.0, abs(margin - plain_margin) / MAX_STEPS)
 
 
-def _without(path: LayerPath, layer: int) -> LayerPath | None:
-    """The path without a layer that it runs; ``None`` if nothing would change, or nothing be left."""
-    layers = tuple(other for other in path.layers if other != layer)
-    return LayerPath(layers, path.num_layers) if 0 < len(layers) < len(path) else None
+def _combinations(changes: Mapping[int, float]) -> Iterator[tuple[int, ...]]:
+    """Sets of one to four layers; those first whose mean single change, per layer saved, is least."""
+    sets = [chosen for size in range(1, 5) for chosen in combinations(sorted(changes), size)]
+    return iter(sorted(sets, key=lambda chosen: (sum(changes[layer] for layer in chosen) / len(chosen) ** 2, chosen)))
+
+
+def _without(path: LayerPath, skipped: Sequence[int]) -> LayerPath | None:
+    """The path without some layers; ``None`` if nothing would be left."""
+    layers = tuple(layer for layer in path.layers if layer not in skipped)
+    return LayerPath(layers, path.num_layers) if layers else None
