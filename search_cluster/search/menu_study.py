@@ -1,15 +1,14 @@
 """A study of other questions: which paths are as good as identity for many of them?
 
 What a search finds on one question may be luck; what holds on many is not. The study first skips each layer alone on
-some probe questions and ranks the layers by how little identity's answers change. Then it skips the best two, three,
-... layers together on all probes, and after that other combinations of the best layers. What is right as often as
-identity is on the menu. Change, not accuracy, ranks the layers, because it takes far fewer questions to see; it counts
-in coarse steps of margins, so arithmetic noise has no say. The study's evaluations are paid from the budget of the
-questions that are searched afterwards.
+some probe questions and ranks the layers by how little identity's answers change. Then it grows: the best layers, and
+neighbours of those that are skipped already, are tried as the next skip on some probes, and the winner runs on all.
+What is right as often as identity is on the menu. Change, not accuracy, ranks, because it takes far fewer questions to
+see; it counts in coarse steps of margins, so arithmetic noise has no say. The study's evaluations are paid from the
+budget of the questions that are searched afterwards.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Generator, Sequence
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
@@ -21,19 +20,19 @@ from search_cluster.tree.menu import MenuPath
 
 MIN_PROBES = 8
 """With fewer probe questions nothing can be learnt, and no study is made."""
-EVALUATIONS_PER_PROBE = 15
+EVALUATIONS_PER_PROBE = 20
 """How far a budget goes: as many paths' worth of evaluations on all probes."""
 RANKING_SHARE = 0.25
 """Share of the budget that ranking the single layers may take."""
 MAX_RANKING_PROBES = 32
-"""Probes are not worth more than that for the ranking."""
+"""More probes are not worth it for ranking single layers, nor for choosing the next skip."""
 MAX_CHANGE = 0.5
 """Nothing is added to a path that changes answers more than that, on average."""
 MAX_STEPS = 8
 """Margins that are so many steps apart are as far apart as they can be: a path that turns one answer upside down is not
 worse than one that turns another into its opposite."""
-NUM_COMBINED = 12
-"""So many of the best layers are combined with each other."""
+NUM_TRIED = 8
+"""So many of the best single layers are tried as the next skip, beside the neighbours of the skipped ones."""
 
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 
@@ -110,21 +109,27 @@ class MenuStudy:
         yield from self._run([self._identity], len(self._probes))
         singles = [path for layer in range(num_layers) if (path := _without(self._identity, [layer])) is not None]
         affordable = round(RANKING_SHARE * self._budget) // max(1, len(singles))
-        yield from self._run(singles, min(len(self._probes), max(2, min(MAX_RANKING_PROBES, affordable))))
-        ranked = sorted(singles, key=self._rank)[:NUM_COMBINED]
-        changes = {path.counts().index(0): self._change(path) for path in ranked}
-        layers = list(changes)
-        for size in range(2, len(layers) + 1):
-            longer = _without(self._identity, layers[:size])
-            if longer is None:
-                break
-            yield from self._run([longer], len(self._probes))
-            if self._change(longer) > MAX_CHANGE:
-                break
-        for skipped in _combinations(changes):
-            other = _without(self._identity, skipped)
-            if other is not None and self._left >= len(self._probes):
-                yield from self._run([other], len(self._probes))
+        num_few = min(len(self._probes), max(2, min(MAX_RANKING_PROBES, affordable)))
+        yield from self._run(singles, num_few)
+        if not singles or not self._answers[singles[-1]]:
+            return
+        ranked = sorted(singles, key=self._change)
+        best = [layer for path in ranked[:NUM_TRIED] for layer in _skipped(path)]
+        base = ranked[0]
+        num_spent = -1
+        while (
+            num_spent < self.num_spent and self._change(base) <= MAX_CHANGE
+        ):  # until the budget ends, or too much changes
+            num_spent = self.num_spent
+            yield from self._run([base], len(self._probes))
+            skipped = _skipped(base)
+            neighbours = [layer for near in skipped for layer in (near - 1, near + 1) if 0 <= layer < num_layers]
+            layers = sorted({*best, *neighbours} - set(skipped))
+            runners = [path for layer in layers if (path := _without(base, [layer])) is not None]
+            if not runners:
+                return
+            yield from self._run(runners, num_few)
+            base = min(runners, key=lambda path: (self._change(path), path.layers))
 
     def _run(self, paths: Sequence[LayerPath], num_probes: int) -> Steps:
         """Bring paths to a number of probes; those that the budget has no room for stay behind."""
@@ -178,10 +183,8 @@ def _change(answer: Verdict | None, plain: Verdict | None) -> float:
     return min(1.0, abs(margin - plain_margin) / MAX_STEPS)
 
 
-def _combinations(changes: Mapping[int, float]) -> Iterator[tuple[int, ...]]:
-    """Sets of one to four layers; those first whose mean single change, per layer saved, is least."""
-    sets = [chosen for size in range(1, 5) for chosen in combinations(sorted(changes), size)]
-    return iter(sorted(sets, key=lambda chosen: (sum(changes[layer] for layer in chosen) / len(chosen) ** 2, chosen)))
+def _skipped(path: LayerPath) -> list[int]:
+    return [layer for layer, count in enumerate(path.counts()) if count == 0]
 
 
 def _without(path: LayerPath, skipped: Sequence[int]) -> LayerPath | None:
