@@ -14,6 +14,6 @@ DEFAULT = SearchPreset(
     leaves_per_round=4,
     stop_rule=StopRule.FIRST_IMPROVEMENT,
     num_best=5,
-    evidence=EvidenceRule(num_guide=3, num_verify=3, max_probe_drop=0.04),
+    evidence=EvidenceRule(num_guide=3, num_verify=3, max_probe_drop=0.05),
     study=StudyPlan(budget_share=0.6, max_evaluations=20_000, max_probes=256, max_menu=24),
 )
