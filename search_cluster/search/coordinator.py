@@ -153,10 +153,11 @@ class Coordinator:
         rule = self._preset.evidence
         if rule is None:
             return ExampleSearch(example, num_layers=self._num_layers, preset=self._preset, seed=self._seed)
+        num_guide, num_verify = self._preset.affordable_perturbations(self._own_budget)
         return GuardedSearch(
             example,
-            guide=self._perturb(example, EvidenceRole.GUIDE, rule.num_guide),
-            verify=self._perturb(example, EvidenceRole.VERIFY, rule.num_verify),
+            guide=self._perturb(example, EvidenceRole.GUIDE, num_guide),
+            verify=self._perturb(example, EvidenceRole.VERIFY, num_verify),
             menu=self.menu,
             num_layers=self._num_layers,
             preset=self._preset,
@@ -194,7 +195,7 @@ def _study_of(
     return MenuStudy(
         probes,
         num_layers=num_layers,
-        max_evaluations=int(preset.study.budget_share * preset.budget * num_examples),
+        max_evaluations=(preset.budget - preset.own_budget) * num_examples,
         plan=preset.study,
         max_drop=preset.evidence.max_probe_drop,
     )

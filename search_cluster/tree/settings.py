@@ -1,5 +1,6 @@
 """A named search: how paths are found, how many, and when an example is done."""
 
+import math
 import random
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -10,6 +11,9 @@ from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.graph import GraphSearch
 from search_cluster.tree.proposer import Proposer, Strategy
 from search_cluster.tree.scores import VisitTotal
+
+MIN_PERTURBATIONS = 2
+"""One that guides and one that verifies."""
 
 
 class StopRule(StrEnum):
@@ -38,6 +42,20 @@ class SearchPreset:
     """What a best path must prove; ``None``: nothing but its own verdict, as published."""
     study: StudyPlan | None = None
     """A study of other questions that gives the strategy its menu; ``None``: every question starts from nothing."""
+
+    @property
+    def own_budget(self) -> int:
+        """What a study leaves of the budget for the question itself: enough to examine one path."""
+        if self.study is None:
+            return self.budget
+        needed = 1 + self.leaves_per_round + 2 * MIN_PERTURBATIONS
+        return min(self.budget, max(needed, math.ceil((1.0 - self.study.budget_share) * self.budget)))
+
+    def affordable_perturbations(self, own_budget: int) -> tuple[int, int]:
+        """How many perturbations to guide and to verify a small budget allows; at least one of each."""
+        assert self.evidence is not None, "only presets that ask for evidence perturb"
+        each = max(1, (own_budget - 1 - self.leaves_per_round) // 4)  # identity and one path, on both kinds
+        return min(self.evidence.num_guide, each), min(self.evidence.num_verify, each)
 
 
 def make_proposer(root: LayerPath, root_reward: float, preset: SearchPreset, rng: random.Random) -> Proposer:
