@@ -1,0 +1,34 @@
+"""Choosing a prompt's layer path while the prompt runs: the seam between a model and whoever steers it.
+
+Knows nothing about tensors' contents, caches and batches.
+
+Shapes: T tokens of the prompt, D width.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Protocol
+
+from torch import Tensor
+
+from search_cluster.paths.layer_path import LayerPath
+
+
+class ChosenPath(Protocol):
+    """A decision about one prompt; may carry more than the path."""
+
+    @property
+    def path(self) -> LayerPath:
+        """The layers that run, for the prompt and for every token generated after it."""
+        ...
+
+
+Steering = Generator[tuple[int, ...], Tensor, ChosenPath]
+"""Steers one prompt: yields the layers that run next, is sent the states ``[T, D]`` which they leave (without padding),
+and returns its choice.
+
+A first ``yield ()`` asks for the embedded prompt. A choice that begins with the layers that ran costs nothing: the
+prompt goes on from where it is. Any other choice is right too, but starts the prompt again from its embeddings.
+"""
+
+Steer = Callable[[tuple[int, ...]], Steering]
+"""Begins to steer a prompt, given its token ids without padding."""
