@@ -138,7 +138,7 @@ def run_generate(
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype)
     router, meta = load_router(router_folder, loaded)
-    answer = RoutedModel(loaded, router, threshold=threshold).generate([prompt], max_new_tokens=max_new_tokens)[0]
+    answer = RoutedModel(loaded, router, threshold=threshold).answer([prompt], max_new_tokens=max_new_tokens)[0]
     path = answer.routed.path
     _say(f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence {answer.routed.confidence:.2f}")
     if not json_output:

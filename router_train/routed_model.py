@@ -1,27 +1,34 @@
 """The routed model: a frozen LLM that answers each prompt along the layer path that a router chose for it.
 
-The router is asked once per prompt, before decoding; the path then holds for all tokens of the answer, with an ordinary
-KV cache. Every prompt gets its own path: a batch is answered one prompt at a time.
+The router is asked once per prompt, while the prompt runs; the path then holds for all tokens of the answer. Every
+prompt of a batch gets its own path.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from router_train.routers.base import RoutedPath, Router
+from router_train.steering import begin_steering
 from search_cluster.errors import ConfigError
-from search_cluster.model.decoding import answer_text, decode_greedily
+from search_cluster.model.decoding import answer_text, eos_ids, require_finite
 from search_cluster.model.loading import LoadedModel
-from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_example, encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
-from search_cluster.paths.layer_path import LayerPath
+from search_cluster.model.steered import steered
+from search_cluster.model.steered_cache import SteeredCache
+from search_cluster.model.steering import Steering
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Answer:
     """One answered prompt."""
 
     text: str
@@ -29,6 +36,7 @@ class Generation:
     token_ids: tuple[int, ...]
     """Generated tokens, the end token included."""
     routed: RoutedPath
+    """Its cost is what ran before the choice and is no part of the path: as a rule nothing."""
 
 
 class RoutedModel:
@@ -50,9 +58,15 @@ class RoutedModel:
         self._loaded = loaded
         self._router = router
         self._threshold = threshold
+        self._causal_lm = steered(loaded.model, self._steer)
+
+    @property
+    def causal_lm(self) -> PreTrainedModel:
+        """The routed model as a causal LM of transformers: forward, ``generate()``, sampling, beams, streamers."""
+        return self._causal_lm
 
     def route(self, context_ids: Sequence[int]) -> RoutedPath:
-        """The path for one prompt (token ids without padding)."""
+        """The path for one prompt (token ids without padding), without an answer."""
         return self._router.route(self._loaded, context_ids, threshold=self._threshold)
 
     def route_example(self, task: Task, example: Example) -> RoutedPath:
@@ -64,26 +78,80 @@ class RoutedModel:
         routed = self.route_example(task, example)
         return routed, evaluate_path(self._loaded, task, example, routed.path)
 
-    def generate(self, prompts: Sequence[str], *, max_new_tokens: int) -> tuple[Generation, ...]:
-        """Greedy answers to free prompts, in their order, each along its own path.
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """``causal_lm.generate``: the signature and the results of ``transformers.GenerationMixin.generate``.
+
+        Batches are padded on the left, with an attention mask. To learn the paths, pass a `SteeredCache` as
+        ``past_key_values`` and read its ``choices``.
+        """
+        generate = cast(Any, self._causal_lm.generate)
+        return generate(*args, **kwargs)
+
+    def answer(self, prompts: Sequence[str], *, max_new_tokens: int, **options: Any) -> tuple[Answer, ...]:
+        """Answers to free prompts, as one batch and in their order, each along its own path; greedy by default.
+
+        Penalties and other processors that the model's generation config asks for do not apply.
+
+        Args:
+            prompts: a chat model gets each as the user's message.
+            max_new_tokens: per answer, at most.
+            options: more of ``generate()``, such as ``do_sample=True, temperature=0.7`` or ``streamer=...``.
 
         Raises:
             PromptTooLongError: a prompt does not fit into the model's context.
-        """
-        return tuple(self._answer(prompt, max_new_tokens) for prompt in prompts)
-
-    def _answer(self, prompt: str, max_new_tokens: int) -> Generation:
-        context_ids = encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens)
-        routed = self.route(context_ids)
-        token_ids = self.generate_ids(context_ids, routed.path, max_new_tokens=max_new_tokens)
-        return Generation(text=answer_text(self._loaded.tokenizer, token_ids), token_ids=token_ids, routed=routed)
-
-    def generate_ids(self, context_ids: Sequence[int], path: LayerPath, *, max_new_tokens: int) -> tuple[int, ...]:
-        """Greedy tokens after a prompt along one path, with KV cache.
-
-        Raises:
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
-        return decode_greedily(
-            materialise(self._loaded.model, path), self._loaded.tokenizer, context_ids, max_new_tokens=max_new_tokens
+        if not prompts:
+            return ()
+        rows = [encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens) for prompt in prompts]
+        ends = sorted(eos_ids(self._loaded.model.generation_config, self._loaded.tokenizer))
+        pad_id = ends[0] if ends else 0
+        ids_BT, mask_BT = pad_left(rows, pad_id, self._loaded.model.device)
+        cache = SteeredCache()
+        sequences_BT = self.generate(
+            ids_BT,
+            attention_mask=mask_BT,
+            generation_config=GenerationConfig(eos_token_id=ends or None, pad_token_id=pad_id),  # type: ignore[no-untyped-call]
+            logits_processor=LogitsProcessorList([_RequireFinite()]),
+            past_key_values=cache,
+            **{"max_new_tokens": max_new_tokens, "do_sample": False, **options},
         )
+        generated = [_until_end(ids, frozenset(ends)) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()]
+        return tuple(
+            Answer(text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed)
+            for ids, routed in zip(generated, routed_paths(cache), strict=True)
+        )
+
+    def _steer(self, context_ids: tuple[int, ...]) -> Steering:
+        return begin_steering(self._router, self._loaded, context_ids, threshold=self._threshold)
+
+
+def routed_paths(cache: SteeredCache) -> tuple[RoutedPath, ...]:
+    """What a router chose for each row, with what it let run in vain as cost."""
+    return tuple(
+        replace(routed, num_layer_tokens=routed.num_layer_tokens + discarded)
+        for choice, discarded in zip(cache.choices, cache.discarded_layer_tokens, strict=True)
+        for routed in (cast(RoutedPath, choice),)
+    )
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask ``[B, T]`` of prompts of any lengths."""
+    longest = max(map(len, rows))
+    ids = [[pad_id] * (longest - len(row)) + list(row) for row in rows]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+class _RequireFinite(LogitsProcessor):
+    """Ends generation with an error where logits are no numbers, instead of with some token."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        require_finite(scores)
+        return scores
+
+
+def _until_end(ids: Sequence[int], ends: frozenset[int]) -> tuple[int, ...]:
+    """Tokens up to and including the first that ends an answer; the rest is padding."""
+    found = next((place for place, token in enumerate(ids) if token in ends), len(ids) - 1)
+    return tuple(ids[: found + 1])

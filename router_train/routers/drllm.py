@@ -14,9 +14,11 @@ from router_train.features import Features, compute_features
 from router_train.loop import train_routers
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
 from router_train.routers.layer_routers import LayerRouters
-from router_train.walk import walk_layers
+from router_train.steering import route_by_steering
+from router_train.walk import pool_windows
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.loading import LoadedModel
+from search_cluster.model.steering import Steering
 from search_cluster.paths.layer_path import EXECUTE, LayerPath
 
 
@@ -35,25 +37,30 @@ class DrLLMRouter:
         Raises:
             NonFiniteLogitsError: a router's logits are NaN or infinite.
         """
+        return route_by_steering(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
+
+    def steer(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> Steering:
+        """Decides layer by layer from the states that the layers before have left; see `route`."""
         self.routers.to(loaded.model.device)
         chosen: list[float] = []
-
-        def decide(layer: int, windows_WD: Tensor) -> int:
-            logits = self.routers.layers[layer](windows_WD.unsqueeze(0))[0]
+        decisions: list[int] = []
+        hidden_TD = yield ()
+        for layer, router in enumerate(self.routers.layers):
+            windows_1WD = pool_windows(hidden_TD, self.num_windows)[None]
+            logits = router(windows_1WD)[0]
             if not bool(logits.isfinite().all()):
                 raise NonFiniteLogitsError(f"the router of layer {layer} gives {logits.tolist()}; logits are finite")
             probability, decision = logits.softmax(dim=-1).max(dim=-1)
             chosen.append(float(probability))
-            return EXECUTE if chosen[-1] < threshold else int(decision)
-
-        decisions = walk_layers(loaded, context_ids, self.num_windows, decide)
+            decisions.append(EXECUTE if chosen[-1] < threshold else int(decision))
+            hidden_TD = yield (layer,) * decisions[-1]
         num_fallbacks = sum(probability < threshold for probability in chosen)
-        path = LayerPath.from_decisions(decisions) if any(decisions) else LayerPath.identity(loaded.num_layers)
+        empty = not any(decisions)
         return RoutedPath(
-            path=path,
+            path=LayerPath.identity(loaded.num_layers) if empty else LayerPath.from_decisions(tuple(decisions)),
             confidence=min(chosen),
-            num_fallbacks=num_fallbacks if any(decisions) else loaded.num_layers,
-            num_layer_tokens=sum(decisions) * len(context_ids),
+            num_fallbacks=loaded.num_layers if empty else num_fallbacks,
+            num_layer_tokens=0,
         )
 
     def settings(self) -> Settings:

@@ -1,11 +1,11 @@
-"""A causal LM that chooses a layer path for each prompt while it reads it: `generate()` and all else as in transformers.
+"""A causal LM that chooses a layer path for each prompt while it reads it; `generate()` as in transformers.
 
 The first pass over a batch of prompts steers every row; from then on each row follows its own path, with its own cache
 slots. A layer that no row takes is never run.
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from transformers import GenerationMixin, PreTrainedModel
 
@@ -37,7 +37,7 @@ def steered(model: PreTrainedModel, steer: Steer) -> PreTrainedModel:
     anatomy_of(model.config)
     view = shallow_copy(model)
     view.model = SteeredBody(model, steer)
-    view.__class__ = _steered_class(type(model))
+    view.__class__ = _steered_class(cast(Any, type(model)))
     return view
 
 
@@ -66,5 +66,5 @@ class _SteeredGeneration(GenerationMixin):
 
 
 @cache
-def _steered_class(family: type[PreTrainedModel]) -> type[PreTrainedModel]:
+def _steered_class(family: Any) -> Any:
     return type(f"Steered{family.__name__}", (_SteeredGeneration, family), {})

@@ -6,11 +6,12 @@ slots that the family itself would use. The LM head, logits and generation stay 
 Shapes: B rows of the batch, T tokens of the call, D width.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
@@ -41,7 +42,7 @@ class SteeredBody(nn.Module):
         self._steer = steer
         self._types = [layer_type_of(model.config, layer) for layer in range(len(self.layers))]
         self._rotary_per_type = anatomy_of(model.config).rotary_per_layer_type
-        self._slots = DynamicCache(config=model.config).layers  # type: ignore[no-untyped-call]
+        self._slots = cast(list[DynamicLayer], DynamicCache(config=model.config).layers)
 
     def forward(
         self,
@@ -72,7 +73,7 @@ class SteeredBody(nn.Module):
         keep = past_key_values is not None or bool(self.config.use_cache if use_cache is None else use_cache)
         hidden_BTD: Tensor = self.embed_tokens(input_ids)
         if position_ids is None:
-            first = cache.get_seq_length()  # type: ignore[no-untyped-call]
+            first = cache.get_seq_length()
             position_ids = torch.arange(first, first + input_ids.shape[1], device=input_ids.device)[None]
         call = _Call(self, hidden_BTD, attention_mask, position_ids, cache, keep, kwargs)
         if cache.choices:
@@ -80,9 +81,7 @@ class SteeredBody(nn.Module):
                 hidden_BTD = call.run(cache.enter_step(index), hidden_BTD)
         else:
             hidden_BTD = self._run_prompts(call, hidden_BTD, input_ids, attention_mask)
-        return MoeModelOutputWithPast(
-            last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None
-        )
+        return MoeModelOutputWithPast(last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None)
 
     def _run_prompts(self, call: "_Call", hidden_BTD: Tensor, input_ids: Tensor, mask: Tensor | None) -> Tensor:
         embedded_BTD, cache = hidden_BTD, call.cache

@@ -5,13 +5,14 @@ values of its rows only, so every row has one slot per position of its path and 
 """
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 from transformers import Cache
-from transformers.cache_utils import CacheLayerMixin
+from transformers.cache_utils import DynamicLayer
 
 from search_cluster.errors import ModelError
 from search_cluster.model.steering import ChosenPath
@@ -37,13 +38,17 @@ class SteeredCache(Cache):
     """
 
     def __init__(self) -> None:
-        super().__init__(layers=[])  # type: ignore[no-untyped-call]
+        super().__init__(layers=[])
         self.steps: list[Step] = []
         self.choices: tuple[ChosenPath, ...] = ()
         self.discarded_layer_tokens: tuple[int, ...] = ()
         self._writing = 0
 
-    def open_step(self, step: Step, slot: CacheLayerMixin) -> None:
+    @property
+    def _slots(self) -> list[DynamicLayer]:
+        return cast(list[DynamicLayer], self.layers)
+
+    def open_step(self, step: Step, slot: DynamicLayer) -> None:
         """Appends a step with a slot like ``slot``, which is empty; `update` writes there next."""
         self.steps.append(step)
         self.layers.append(copy.deepcopy(slot))
@@ -58,13 +63,12 @@ class SteeredCache(Cache):
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Appends keys and values to the slot of the step at hand, whichever layer asks."""
-        keys, values = self.layers[self._writing].update(key_states, value_states, *args, **kwargs)
-        return keys, values
+        return self._slots[self._writing].update(key_states, value_states, *args, **kwargs)
 
     def drop_rows(self, rows: Collection[int]) -> None:
         """Forgets what rows have run, so that they can start again."""
-        kept: list[tuple[Step, CacheLayerMixin]] = []
-        for step, slot in zip(self.steps, self.layers, strict=True):
+        kept: list[tuple[Step, DynamicLayer]] = []
+        for step, slot in zip(self.steps, self._slots, strict=True):
             places = [place for place, row in enumerate(step.rows) if row not in rows]
             if not places:
                 continue
@@ -73,7 +77,7 @@ class SteeredCache(Cache):
                 step = Step(layer=step.layer, rows=tuple(step.rows[place] for place in places))
             kept.append((step, slot))
         self.steps = [step for step, _ in kept]
-        self.layers = [slot for _, slot in kept]
+        self._slots[:] = [slot for _, slot in kept]
 
     def slot_like(self, *, sliding: bool) -> int:
         """The index of a slot with, or without, a sliding window; all slots of a kind have the same length."""
@@ -92,16 +96,16 @@ class SteeredCache(Cache):
                     f"row {row} on path {self.choices[row].path} can't go on from row {source} on path "
                     f"{self.choices[source].path}; rows are only exchanged between beams of one prompt"
                 )
-        for step, slot in zip(self.steps, self.layers, strict=True):
+        for step, slot in zip(self.steps, self._slots, strict=True):
             places = [step.rows.index(sources[row]) for row in step.rows]
             slot.batch_select_indices(torch.tensor(places, device=slot.device))
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Not supported: repeat the rows of the prompt instead."""
-        raise ModelError(f"a cache of different paths can't repeat its rows {repeats} times; repeat the prompts instead")
+        raise ModelError(
+            f"a cache of different paths can't repeat its rows {repeats} times; repeat the prompts instead"
+        )
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Not supported: leave rows out of the prompt instead."""
         raise ModelError(f"a cache of different paths can't select rows {indices.tolist()}; select prompts instead")
-
-

@@ -23,7 +23,7 @@ PATHS = (
     (3,),
 )
 LENGTHS = (9, 14, 3, 11, 6)
-NEW_TOKENS = 12
+NEW_TOKENS = 8
 TOLERANCE = 3e-4
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from router_corpus import fruit_example, fruit_task, tiny_loaded
+from transformers import TextIteratorStreamer
 
 from router_train.config import FitConfig
 from router_train.labels import LabelSet, PathLabel
-from router_train.routed_model import RoutedModel
+from router_train.routed_model import RoutedModel, pad_left, routed_paths
 from router_train.routers.base import FitInputs, RoutedPath
 from router_train.routers.drllm import DrLLMKind, DrLLMRouter
 from router_train.routers.fixed import FixedRouter
@@ -19,6 +20,7 @@ from search_cluster.model.loading import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_example, encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
+from search_cluster.model.steered_cache import SteeredCache
 from search_cluster.paths.layer_path import LayerPath
 
 PATHS = ((1, 0, 1, 2, 1, 1), (1, 1, 2, 1, 0, 0), (2, 1, 1, 1, 1, 1), (0, 1, 0, 1, 2, 1), (1, 1, 1, 1, 1, 1))
@@ -75,7 +77,7 @@ def test_evaluation_is_the_verdict_of_the_routed_path(loaded: LoadedModel, overf
 
 def test_generation_equals_the_materialised_path(loaded: LoadedModel) -> None:
     path = LayerPath.from_decisions((1, 0, 2, 1, 2, 1))
-    answer = RoutedModel(loaded, FixedRouter(path)).generate(["the capital of"], max_new_tokens=12)[0]
+    answer = RoutedModel(loaded, FixedRouter(path)).answer(["the capital of"], max_new_tokens=12)[0]
     context_ids = encode_prompt_text(loaded, "the capital of")
     inputs = torch.tensor([context_ids])
     expected = materialise(loaded.model, path).generate(
@@ -83,7 +85,7 @@ def test_generation_equals_the_materialised_path(loaded: LoadedModel) -> None:
     )
     assert list(answer.token_ids) == expected[0, len(context_ids) :].tolist()
     assert answer.text == loaded.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)
-    plain = RoutedModel(loaded, FixedRouter(LayerPath.identity(6))).generate(["the capital of"], max_new_tokens=12)[0]
+    plain = RoutedModel(loaded, FixedRouter(LayerPath.identity(6))).answer(["the capital of"], max_new_tokens=12)[0]
     assert plain.token_ids != answer.token_ids
 
 
@@ -97,9 +99,42 @@ def test_skipped_layers_do_not_run_and_repeated_ones_run_twice() -> None:
             calls[index] += 1
 
         layer.register_forward_hook(count)
-    answer = RoutedModel(loaded, FixedRouter(path)).generate(["number"], max_new_tokens=7)[0]
+    answer = RoutedModel(loaded, FixedRouter(path)).answer(["number"], max_new_tokens=7)[0]
     num_passes = len(answer.token_ids)  # the prompt's pass gives the first token
     assert calls == [num_passes * uses for uses in path.counts()]
+
+
+def test_one_pass_over_the_prompt_chooses_and_answers(overfitted: DrLLMRouter) -> None:
+    loaded = tiny_loaded()
+    prompts = [encode_example(loaded, fruit_task(), label.example).context_ids for label in LABELS]
+    ids, mask = pad_left([*prompts, prompts[0]], 0, loaded.model.device)
+    calls = [0] * 6
+    for index, layer in enumerate(loaded.model.model.layers):
+
+        def count(*_: object, index: int = index) -> None:
+            calls[index] += 1
+
+        layer.register_forward_hook(count)
+    cache = SteeredCache()
+    RoutedModel(loaded, overfitted).generate(ids, attention_mask=mask, past_key_values=cache, max_new_tokens=1)
+    expected = [(label.path, 0) for label in (*LABELS, LABELS[0])]
+    assert [(routed.path, routed.num_layer_tokens) for routed in routed_paths(cache)] == expected
+    assert calls == [max(uses) for uses in zip(*PATHS, strict=True)]
+
+
+def test_answers_can_be_sampled_and_streamed(loaded: LoadedModel) -> None:
+    model = RoutedModel(loaded, FixedRouter(LayerPath.from_decisions((1, 0, 2, 1, 2, 1))))
+
+    def sampled(seed: int) -> tuple[int, ...]:
+        torch.manual_seed(seed)
+        return model.answer(["the city"], max_new_tokens=8, do_sample=True, temperature=2.0)[0].token_ids
+
+    assert sampled(1) == sampled(1)
+    assert sampled(1) != sampled(2)
+    streamer = TextIteratorStreamer(loaded.tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=20)
+    answer = model.answer(["the city"], max_new_tokens=8, streamer=streamer)[0]
+    assert "".join(streamer) == answer.text
+    assert model.answer([], max_new_tokens=8) == ()
 
 
 @dataclass(frozen=True)
@@ -121,9 +156,9 @@ class LengthRouter:
 def test_prompts_of_a_batch_do_not_share_a_path(loaded: LoadedModel) -> None:
     model = RoutedModel(loaded, LengthRouter())
     prompts = ["the city", "what is the capital of the number 12345?", "the answer"]
-    together = model.generate(prompts, max_new_tokens=5)
+    together = model.answer(prompts, max_new_tokens=5)
     assert [len(answer.routed.path) for answer in together] == [5, 7, 5]
-    alone = tuple(answer for prompt in reversed(prompts) for answer in model.generate([prompt], max_new_tokens=5))
+    alone = tuple(answer for prompt in reversed(prompts) for answer in model.answer([prompt], max_new_tokens=5))
     assert together == tuple(reversed(alone))
 
 
@@ -153,7 +188,7 @@ def test_thresholds_and_lengths_are_checked(loaded: LoadedModel) -> None:
     with pytest.raises(ConfigError, match=r"threshold is 1\.5; a probability lies in \[0, 1\]"):
         RoutedModel(loaded, LengthRouter(), threshold=1.5)
     with pytest.raises(PromptTooLongError):
-        RoutedModel(loaded, LengthRouter()).generate(["word " * 3000], max_new_tokens=1)
+        RoutedModel(loaded, LengthRouter()).answer(["word " * 3000], max_new_tokens=1)
 
 
 def test_fixed_routers(tmp_path: Path) -> None:
