@@ -17,6 +17,7 @@ from router_train.steering import begin_steering
 from search_cluster.errors import ConfigError
 from search_cluster.model.decoding import answer_text, eos_ids, require_finite
 from search_cluster.model.loading import LoadedModel
+from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.prompting import encode_example, encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.model.steered import steered
@@ -59,6 +60,10 @@ class RoutedModel:
         self._router = router
         self._threshold = threshold
         self._causal_lm = steered(loaded.model, self._steer)
+        self._ends = sorted(eos_ids(loaded.model.generation_config, loaded.tokenizer))
+        self._pad_id = self._ends[0] if self._ends else 0
+        self._answering = shallow_copy(self._causal_lm)
+        self._answering.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self._pad_id)  # type: ignore[no-untyped-call]
 
     @property
     def causal_lm(self) -> PreTrainedModel:
@@ -84,8 +89,7 @@ class RoutedModel:
         Batches are padded on the left, with an attention mask. To learn the paths, pass a `SteeredCache` as
         ``past_key_values`` and read its ``choices``.
         """
-        generate = cast(Any, self._causal_lm.generate)
-        return generate(*args, **kwargs)
+        return cast(Any, self._causal_lm.generate)(*args, **kwargs)
 
     def answer(self, prompts: Sequence[str], *, max_new_tokens: int, **options: Any) -> tuple[Answer, ...]:
         """Answers to free prompts, as one batch and in their order, each along its own path; greedy by default.
@@ -104,19 +108,16 @@ class RoutedModel:
         if not prompts:
             return ()
         rows = [encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens) for prompt in prompts]
-        ends = sorted(eos_ids(self._loaded.model.generation_config, self._loaded.tokenizer))
-        pad_id = ends[0] if ends else 0
-        ids_BT, mask_BT = pad_left(rows, pad_id, self._loaded.model.device)
+        ids_BT, mask_BT = pad_left(rows, self._pad_id, self._loaded.model.device)
         cache = SteeredCache()
-        sequences_BT = self.generate(
+        sequences_BT = cast(Any, self._answering.generate)(
             ids_BT,
             attention_mask=mask_BT,
-            generation_config=GenerationConfig(eos_token_id=ends or None, pad_token_id=pad_id),  # type: ignore[no-untyped-call]
             logits_processor=LogitsProcessorList([_RequireFinite()]),
             past_key_values=cache,
             **{"max_new_tokens": max_new_tokens, "do_sample": False, **options},
         )
-        generated = [_until_end(ids, frozenset(ends)) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()]
+        generated = [_until_end(ids, self._ends) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()]
         return tuple(
             Answer(text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed)
             for ids, routed in zip(generated, routed_paths(cache), strict=True)
@@ -151,7 +152,7 @@ class _RequireFinite(LogitsProcessor):
         return scores
 
 
-def _until_end(ids: Sequence[int], ends: frozenset[int]) -> tuple[int, ...]:
+def _until_end(ids: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
     """Tokens up to and including the first that ends an answer; the rest is padding."""
     found = next((place for place, token in enumerate(ids) if token in ends), len(ids) - 1)
     return tuple(ids[: found + 1])

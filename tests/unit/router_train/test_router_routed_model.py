@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from router_corpus import fruit_example, fruit_task, tiny_loaded
-from transformers import TextIteratorStreamer
+from transformers import GenerationConfig, TextIteratorStreamer
 
 from router_train.config import FitConfig
 from router_train.labels import LabelSet, PathLabel
@@ -135,6 +135,18 @@ def test_answers_can_be_sampled_and_streamed(loaded: LoadedModel) -> None:
     answer = model.answer(["the city"], max_new_tokens=8, streamer=streamer)[0]
     assert "".join(streamer) == answer.text
     assert model.answer([], max_new_tokens=8) == ()
+
+
+def test_answers_depend_on_weights_and_prompt_alone(loaded: LoadedModel) -> None:
+    router = FixedRouter(LayerPath.from_decisions((1, 0, 2, 1, 2, 1)))
+    penalised = tiny_loaded()
+    penalised.model.generation_config = GenerationConfig(repetition_penalty=50.0, eos_token_id=[1], pad_token_id=0)
+    answers = [RoutedModel(model, router).answer(["a"], max_new_tokens=12)[0] for model in (loaded, penalised)]
+    assert answers[0].token_ids == answers[1].token_ids
+    assert len(set(answers[0].token_ids)) < len(answers[0].token_ids)  # a penalty would show
+    inputs = torch.tensor([encode_prompt_text(penalised, "a")])
+    own = RoutedModel(penalised, router).generate(inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=12)
+    assert own[0, inputs.shape[1] :].tolist() != list(answers[0].token_ids)
 
 
 @dataclass(frozen=True)
