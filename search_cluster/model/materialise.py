@@ -41,7 +41,7 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
             f"num_layers={depth}"
         )
     view = shallow_copy(model)
-    view.config = _path_config(model.config, path)
+    view.config = path_config(model.config, path)
     view.model = shallow_copy(model.model)
     view.model.config = view.config
     view.model.layers = nn.ModuleList(
@@ -50,13 +50,14 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     return view
 
 
-def _path_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
-    path_config = copy.deepcopy(config)
-    path_config.num_hidden_layers = len(path)
+def path_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
+    """A copy of a configuration with the depth and the layer types of a path; what else is per layer stays."""
+    of_path = copy.deepcopy(config)
+    of_path.num_hidden_layers = len(path)
     layer_types = getattr(config, "layer_types", None)
     if layer_types is not None:
-        path_config.layer_types = [layer_types[layer] for layer in path.layers]
-    return path_config
+        of_path.layer_types = [layer_types[layer] for layer in path.layers]
+    return of_path
 
 
 def _layer_at(layer: nn.Module, position: int) -> nn.Module:

@@ -1,0 +1,91 @@
+"""A layer path as a model of its own: skipped layers are gone, repeated ones are copied, and nothing of ours is needed.
+
+Unlike `materialise` it owns its weights, so it can be saved, trained and loaded by whatever loads the family.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from search_cluster.errors import ModelError
+from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.materialise import materialise, path_config
+from search_cluster.model.selftest import NUM_PROBE_TOKENS, RELATIVE_TOLERANCE
+from search_cluster.paths.layer_path import LayerPath
+
+LAYER_PREFIX = "model.layers."
+
+
+def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
+    """An ordinary model of the family with the path as its layers, on the CPU, checked against the materialised path.
+
+    Takes memory for all weights of the path.
+
+    Args:
+        model: a causal LM of a supported family, not itself a view.
+        path: a path of this model's depth.
+
+    Raises:
+        InvalidPathError: the path belongs to a model of another depth.
+        ModelError: the family's configuration can't express the path.
+    """
+    view = materialise(model, path)
+    config = _own_config(model.config, path)
+    own: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        config, dtype=model.dtype, attn_implementation=anatomy_of(config).attention_kernel
+    )
+    try:
+        own.load_state_dict(_own_weights(model, path))
+    except RuntimeError as error:
+        raise _inexpressible(model, path, str(error).splitlines()[0]) from error
+    own.generation_config = model.generation_config
+    cast(nn.Module, own).eval().requires_grad_(False)
+    gap = _relative_gap(own, view)
+    if not gap <= RELATIVE_TOLERANCE[model.dtype]:
+        raise _inexpressible(model, path, f"its logits would be off by {gap:.2g}")
+    return own
+
+
+def _own_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
+    """What a path's configuration says of each layer, by the position that the layer gets."""
+    own = path_config(config, path)
+    rope = getattr(config, "no_rope_layers", None)
+    if rope is not None:
+        own.no_rope_layers = [rope[layer] for layer in path.layers]
+    dense = getattr(config, "mlp_only_layers", None)
+    if dense is not None:
+        step = config.decoder_sparse_step
+        own.mlp_only_layers = [
+            position for position, layer in enumerate(path.layers) if layer in dense or (layer + 1) % step
+        ]
+        own.decoder_sparse_step = 1
+    return own
+
+
+def _own_weights(model: PreTrainedModel, path: LayerPath) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if not name.startswith(LAYER_PREFIX):
+            weights[name] = tensor
+            continue
+        layer, _, rest = name.removeprefix(LAYER_PREFIX).partition(".")
+        for position, used in enumerate(path.layers):
+            if used == int(layer):
+                weights[f"{LAYER_PREFIX}{position}.{rest}"] = tensor
+    return weights
+
+
+@torch.inference_mode()
+def _relative_gap(own: PreTrainedModel, view: PreTrainedModel) -> float:
+    tokens_BT = torch.arange(1, 4 * NUM_PROBE_TOKENS + 1)[None] % view.config.vocab_size
+    expected = cast(Tensor, view(tokens_BT.to(view.device), use_cache=False).logits).float().cpu()
+    logits = cast(Tensor, own(tokens_BT, use_cache=False).logits).float()
+    return float((logits - expected).abs().max() / expected.abs().max().clamp(min=1.0))
+
+
+def _inexpressible(model: PreTrainedModel, path: LayerPath, reason: str) -> ModelError:
+    return ModelError(
+        f"path {path} can't be a plain {model.config.model_type} checkpoint ({reason}); export it as a routed model"
+    )
