@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from router_train.config import KEEP_ALL, KEEP_CHANGED, KEEP_RIGHT, FitConfig
-from search_cluster.errors import SearchClusterError
+from search_cluster.errors import ConfigError, SearchClusterError
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -159,6 +159,85 @@ def generate(
         run_generate(
             router, prompt, choice, max_new_tokens=max_new_tokens, threshold=threshold, json_output=json_output
         )
+
+
+@app.command(epilog="Example: router-train bench runs/demo --batch-sizes 1,8,32 --json")
+def bench(
+    place: Annotated[list[Path], typer.Argument(metavar="RUN_OR_ROUTER...", help="Router folders, or runs with some.")],
+    batch_sizes: Annotated[str, typer.Option(help="Rows answered together, separated by commas.")] = "1,8,32",
+    new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate per row.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="Per batch size; medians are reported.")] = 5,
+    task: Annotated[str, typer.Option(help="Whose prompts are read; default: the router's own.")] = "",
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seed: Annotated[int, typer.Option(help="Which prompts are taken.")] = 0,
+    data_dir: Annotated[Path | None, typer.Option(help="Local benchmark files; default: LPS_DATA_DIR.")] = None,
+    threshold: ThresholdOption = 0.0,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    revision: RevisionOption = None,
+    trust_remote_code: TrustOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure routed generation against plain generation, beside what the saved layers allow."""
+    with _one_line_errors():
+        from router_train.bench_command import run_bench  # torch and transformers: seconds
+        from router_train.commands import ModelChoice, Questions
+
+        run_bench(
+            place,
+            Questions(task_spec=task, split=split, limit=None, seed=seed, data_dir=data_dir),
+            ModelChoice(spec=model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code),
+            batch_sizes=_numbers(batch_sizes, "--batch-sizes"),
+            new_tokens=new_tokens,
+            num_rounds=rounds,
+            threshold=threshold,
+            json_output=json_output,
+        )
+
+
+@app.command(epilog="Example: router-train export runs/demo/routers/drllm --out exports/demo-drllm")
+def export(
+    router: Annotated[Path, typer.Argument(metavar="ROUTER", help="Folder that 'fit' wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    plain: Annotated[
+        bool, typer.Option("--plain", help="A static path as an ordinary checkpoint that needs nothing of ours.")
+    ] = False,
+    with_base: Annotated[bool, typer.Option("--with-base", help="Copy the base model into the folder.")] = False,
+    evaluation: Annotated[
+        list[Path] | None, typer.Option(help="JSON of 'evaluate --out' for the card; default: the run's.")
+    ] = None,
+    push_to_hub: Annotated[str | None, typer.Option(metavar="REPO", help="Also upload it; needs a token.")] = None,
+    threshold: ThresholdOption = 0.0,
+    model: ModelOption = None,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = None,
+    revision: RevisionOption = None,
+    trust_remote_code: TrustOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Write a folder that AutoModelForCausalLM loads, with a model card."""
+    with _one_line_errors():
+        from router_train.commands import ModelChoice
+        from router_train.export import ExportOptions  # torch and transformers: seconds
+        from router_train.export_command import run_export
+
+        run_export(
+            router,
+            out,
+            ModelChoice(spec=model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code),
+            ExportOptions(threshold=threshold, with_base=with_base, plain=plain, revision=revision),
+            evaluations=evaluation or (),
+            push_to_hub=push_to_hub,
+            json_output=json_output,
+        )
+
+
+def _numbers(text: str, name: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{name} is {text!r}; it is whole numbers separated by commas, such as 1,8,32") from error
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """What the commands do: load, call the library, say the result to people (standard error) and machines (last line)."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from router_train.checkpoint import RouterMeta, load_router, read_meta
 from router_train.config import FitConfig
 from router_train.evaluate import HELPS_RULE, EvaluationReport, evaluate
 from router_train.fit import fit
+from router_train.output import print_json as _print_json
+from router_train.output import say as _say
 from router_train.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.routed_model import RoutedModel
 from search_cluster.model.loading import LoadedModel, load_model
@@ -198,12 +199,3 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
             f"{verdict} here (helps = {result['helps_rule']})",
         ]
     )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    sys.stderr.flush()
-    print(json.dumps(value), flush=True)

@@ -65,7 +65,7 @@ def load_model(
     dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it is auto or one of {', '.join(DTYPES)}")
-    place = _place_of(spec, revision)
+    place = place_of(spec, revision)
     with _quiet_progress_bars():
         if place.suffix == ".gguf":
             fingerprint = fingerprint_gguf(place, dtype)
@@ -88,8 +88,12 @@ def load_model(
     )
 
 
-def _place_of(spec: str, revision: str | None) -> Path:
-    """The folder or GGUF file that a spec names, downloaded or converted if need be."""
+def place_of(spec: str, revision: str | None) -> Path:
+    """The folder or GGUF file that a spec names, downloaded or converted if need be.
+
+    Raises:
+        ModelError: there is no such place; the message says what to do.
+    """
     if spec == DEMO_SPEC:
         return demo_model_dir()
     path = Path(spec).expanduser()

@@ -1,0 +1,64 @@
+"""The evaluations of a router, read back for its model card."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from search_cluster.errors import ConfigError
+
+RUN_EVALUATIONS = "evaluations"
+"""Beside a run's ``routers`` folder; files are named after the router's folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a card says of one evaluation: some fields of what ``router-train evaluate --out`` writes."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore", strict=True)
+
+    router: str
+    task: str
+    split: str
+    threshold: float
+    n: int
+    accuracy_plain: float
+    accuracy_routed: float
+    p_value: float
+    layers_plain: float
+    layers_routed: float
+
+
+_MEASURED = TypeAdapter(Measured)
+
+
+def read_measured(files: Sequence[Path], *, kind: str, threshold: float) -> tuple[Measured, ...]:
+    """The evaluations in files, in their order.
+
+    Raises:
+        ConfigError: a file is no evaluation, or one of another kind of router or another threshold.
+    """
+    measured = []
+    for file in files:
+        try:
+            found = _MEASURED.validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise ConfigError(
+                f"{file} is no evaluation of a router ({reason}); write one with router-train evaluate --out {file}"
+            ) from error
+        if (found.router, found.threshold) != (kind, threshold):
+            raise ConfigError(
+                f"{file} evaluates a {found.router} router at threshold {found.threshold:g}; this export is a {kind} "
+                f"router at {threshold:g}: evaluate it, or leave the file out"
+            )
+        measured.append(found)
+    return tuple(measured)
+
+
+def evaluations_of(router_folder: Path) -> tuple[Path, ...]:
+    """The evaluation that a run keeps of a router in its ``routers`` folder, if there is one."""
+    folder = router_folder.resolve()
+    file = folder.parent.parent / RUN_EVALUATIONS / f"{folder.name}.json"
+    return (file,) if folder.parent.name == "routers" and file.is_file() else ()
