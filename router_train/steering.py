@@ -13,7 +13,7 @@ import torch
 from router_train.routers.base import RoutedPath, Router
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.loading import LoadedModel
-from search_cluster.model.steering import Steering
+from search_cluster.model.steering import Steering, keep_choice
 
 
 @runtime_checkable
@@ -37,7 +37,7 @@ def begin_steering(router: Router, loaded: LoadedModel, context_ids: Sequence[in
     """The steering of any router; one that only knows `route` chooses at once."""
     if isinstance(router, SteeringRouter):
         return router.steer(loaded, context_ids, threshold=threshold)
-    return _chosen(router.route(loaded, context_ids, threshold=threshold))
+    return keep_choice(router.route(loaded, context_ids, threshold=threshold))
 
 
 def route_by_steering(loaded: LoadedModel, context_ids: Sequence[int], steering: Steering) -> RoutedPath:
@@ -53,8 +53,3 @@ def route_by_steering(loaded: LoadedModel, context_ids: Sequence[int], steering:
         except StopIteration as end:
             routed = cast(RoutedPath, end.value)
     return replace(routed, num_layer_tokens=routed.num_layer_tokens + walk.num_steps * len(context_ids))
-
-
-def _chosen(routed: RoutedPath) -> Steering:
-    yield from ()
-    return routed

@@ -64,6 +64,14 @@ class _SteeredGeneration(GenerationMixin):
             kwargs["past_key_values"] = SteeredCache()
         return super().generate(*args, **kwargs)  # type: ignore[misc]
 
+    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
+        """The family's, which may drop the cache where its rotary embedding changes (Phi 3); paths are kept then."""
+        inputs = super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[misc]
+        cache = kwargs.get("past_key_values")
+        if isinstance(cache, SteeredCache) and inputs.get("past_key_values") is None:
+            inputs["past_key_values"] = cache.without_keys()
+        return inputs
+
 
 @cache
 def _steered_class(family: Any) -> Any:

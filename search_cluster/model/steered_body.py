@@ -19,7 +19,7 @@ from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
 from search_cluster.model.steered_cache import SteeredCache, Step
 from search_cluster.model.steered_prefill import SteeredPrompt, next_step
-from search_cluster.model.steering import Steer
+from search_cluster.model.steering import Steer, keep_choice
 
 _NOT_RECORDED = ("output_attentions", "output_hidden_states", "output_router_logits")
 
@@ -40,8 +40,8 @@ class SteeredBody(nn.Module):
         self.norm = model.model.norm
         self.rotary_emb = model.model.rotary_emb
         self._steer = steer
-        self._types = [layer_type_of(model.config, layer) for layer in range(len(self.layers))]
-        self._rotary_per_type = anatomy_of(model.config).rotary_per_layer_type
+        self.types = [layer_type_of(model.config, layer) for layer in range(len(self.layers))]
+        self.rotary_per_type = anatomy_of(model.config).rotary_per_layer_type
         self._slots = cast(list[DynamicLayer], DynamicCache(config=model.config).layers)
 
     def forward(
@@ -76,17 +76,21 @@ class SteeredBody(nn.Module):
             first = cache.get_seq_length()
             position_ids = torch.arange(first, first + input_ids.shape[1], device=input_ids.device)[None]
         call = _Call(self, hidden_BTD, attention_mask, position_ids, cache, keep, kwargs)
-        if cache.choices:
+        if cache.steps:
             for index in range(len(cache.steps)):
                 hidden_BTD = call.run(cache.enter_step(index), hidden_BTD)
         else:
             hidden_BTD = self._run_prompts(call, hidden_BTD, input_ids, attention_mask)
         return MoeModelOutputWithPast(last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None)
 
+    def types_of(self, cache: SteeredCache) -> set[str]:
+        """The layer types that a call on this cache may run: those of its steps, or all before there is one."""
+        return {self.types[step.layer] for step in cache.steps} or set(self.types)
+
     def _run_prompts(self, call: "_Call", hidden_BTD: Tensor, input_ids: Tensor, mask: Tensor | None) -> Tensor:
         embedded_BTD, cache = hidden_BTD, call.cache
         tokens = _tokens_of_rows(input_ids, mask)
-        prompts = self._prompts(tokens, input_ids)
+        prompts = self._prompts(tokens, input_ids, cache)
         while True:
             for prompt in prompts:
                 while prompt.needs_asking:
@@ -110,14 +114,18 @@ class SteeredBody(nn.Module):
         cache.discarded_layer_tokens = tuple(prompt.discarded_layer_tokens for prompt in ordered)
         return hidden_BTD
 
-    def _prompts(self, tokens: list[Tensor | None], input_ids: Tensor) -> list[SteeredPrompt]:
+    def _prompts(self, tokens: list[Tensor | None], input_ids: Tensor, cache: SteeredCache) -> list[SteeredPrompt]:
         """One prompt per distinct row: equal rows (beams, several answers) must not part over rounding noise."""
+        chosen = cache.choices
         rows: dict[tuple[int, ...], list[int]] = {}
         for row, kept_T in enumerate(tokens):
             ids = input_ids[row] if kept_T is None else input_ids[row][kept_T]
             rows.setdefault(tuple(ids.tolist()), []).append(row)
         return [
-            SteeredPrompt(tuple(group), len(ids), self._steer(ids), len(self.layers)) for ids, group in rows.items()
+            SteeredPrompt(
+                tuple(group), len(ids), keep_choice(chosen[group[0]]) if chosen else self._steer(ids), len(self.layers)
+            )
+            for ids, group in rows.items()
         ]
 
 
@@ -135,16 +143,17 @@ class _Call:
         extra: dict[str, Any],
     ) -> None:
         self.cache = cache
-        self._body, self._mask, self._positions, self._extra = body, attention_mask, position_ids, extra
+        self._body, self._padding, self._positions, self._extra = body, attention_mask, position_ids, extra
         self._keep = keep
-        self._shape_BTD = hidden_BTD
+        self._hidden_BTD = hidden_BTD
         self._all_rows = tuple(range(len(hidden_BTD)))
         self._groups: dict[tuple[int, ...], Tensor] = {}
         self._inputs: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {}
         self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
-        # Masks are sized by slots as they are before the call's first token.
-        for step in cache.steps:
-            self._inputs_of(step)
+        self._masks: dict[str, Tensor | None] = {}
+        # Sized by what the slots hold before the call, and so before its first step.
+        for layer_type in body.types_of(cache):
+            self._mask_of(layer_type)
 
     def run(self, step: Step, hidden_BTD: Tensor) -> Tensor:
         """The states after one step; those of rows that do not take it stay as they are."""
@@ -158,11 +167,11 @@ class _Call:
 
     def _group(self, rows: tuple[int, ...]) -> Tensor:
         if rows not in self._groups:
-            self._groups[rows] = torch.tensor(rows, device=self._shape_BTD.device)
+            self._groups[rows] = torch.tensor(rows, device=self._hidden_BTD.device)
         return self._groups[rows]
 
     def _inputs_of(self, step: Step) -> dict[str, Any]:
-        layer_type = self._body._types[step.layer]
+        layer_type = self._body.types[step.layer]
         key = (layer_type, step.rows)
         if key not in self._inputs:
             self._inputs[key] = self._make_inputs(layer_type, step.rows)
@@ -174,31 +183,37 @@ class _Call:
         def of_rows(value: Tensor | None) -> Tensor | None:
             return value if whole or value is None or len(value) == 1 else value[self._group(rows)]
 
-        sliding = layer_type == "sliding_attention"
-        decided = bool(self.cache.choices)
-        create = create_sliding_window_causal_mask if sliding else create_causal_mask
-        mask = create(
-            config=self._body.config,
-            inputs_embeds=self._shape_BTD[: len(rows)],
-            attention_mask=of_rows(self._mask),
-            past_key_values=self.cache if decided else None,
-            layer_idx=self.cache.slot_like(sliding=sliding) if decided else None,
-        )
         cosine, sine = self._rotary(layer_type)
         return {
-            "attention_mask": mask,
+            "attention_mask": of_rows(self._mask_of(layer_type)),
             "position_ids": of_rows(self._positions),
             "position_embeddings": (of_rows(cosine), of_rows(sine)),
             "past_key_values": self.cache if self._keep else None,
             "use_cache": self._keep,
         }
 
+    def _mask_of(self, layer_type: str) -> Tensor | None:
+        if layer_type not in self._masks:
+            sliding = layer_type == "sliding_attention"
+            create = create_sliding_window_causal_mask if sliding else create_causal_mask
+            held = self.cache if self.cache.steps else None
+            mask = create(
+                config=self._body.config,
+                inputs_embeds=self._hidden_BTD,
+                attention_mask=self._padding,
+                past_key_values=held,
+                layer_idx=None if held is None else held.slot_like(sliding=sliding),
+            )
+            assert mask is None or isinstance(mask, Tensor), "models are loaded with SDPA or eager attention"
+            self._masks[layer_type] = mask
+        return self._masks[layer_type]
+
     def _rotary(self, layer_type: str) -> tuple[Tensor, Tensor]:
         """Of all rows: some families scale by the longest one."""
-        key = layer_type if self._body._rotary_per_type else ""
+        key = layer_type if self._body.rotary_per_type else ""
         if key not in self._rotaries:
             extra = (key,) if key else ()
-            self._rotaries[key] = self._body.rotary_emb(self._shape_BTD, self._positions, *extra)
+            self._rotaries[key] = self._body.rotary_emb(self._hidden_BTD, self._positions, *extra)
         return self._rotaries[key]
 
 

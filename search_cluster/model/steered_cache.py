@@ -48,6 +48,12 @@ class SteeredCache(Cache):
     def _slots(self) -> list[DynamicLayer]:
         return cast(list[DynamicLayer], self.layers)
 
+    def without_keys(self) -> "SteeredCache":
+        """An empty cache for the same rows on the same paths."""
+        empty = SteeredCache()
+        empty.choices = self.choices
+        return empty
+
     def open_step(self, step: Step, slot: DynamicLayer) -> None:
         """Appends a step with a slot like ``slot``, which is empty; `update` writes there next."""
         self.steps.append(step)

@@ -30,5 +30,12 @@ A first ``yield ()`` asks for the embedded prompt. A choice that begins with the
 prompt goes on from where it is. Any other choice is right too, but starts the prompt again from its embeddings.
 """
 
+
+def keep_choice(choice: ChosenPath) -> Steering:
+    """The steering of a prompt that was decided before: chooses at once."""
+    yield from ()
+    return choice
+
+
 Steer = Callable[[tuple[int, ...]], Steering]
 """Begins to steer a prompt, given its token ids without padding."""

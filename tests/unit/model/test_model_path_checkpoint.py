@@ -10,7 +10,7 @@ from search_cluster.model.materialise import materialise
 from search_cluster.model.path_checkpoint import path_checkpoint
 from search_cluster.paths.layer_path import LayerPath
 
-PATHS = ((0, 2, 3, 5), (0, 1, 2, 2, 3, 4, 5), (0, 4, 1, 5, 2, 3, 3, 0, 1, 2, 5, 4, 4, 1), (3,))
+PATHS = ((0, 2, 3, 5), (0, 4, 1, 5, 2, 3, 3, 0, 1, 2, 5, 4, 4, 1), (3,))
 
 
 @pytest.fixture(scope="module", params=tiny.FAMILIES)

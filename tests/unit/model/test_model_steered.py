@@ -37,6 +37,12 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     return tiny.tiny_model(request.param)
 
 
+@pytest.fixture(scope="module", params=("llama", "mistral", "gemma2", "gemma3_text", "qwen2_moe"))
+def typical(request: pytest.FixtureRequest) -> PreTrainedModel:
+    """One model of each anatomy, and one with experts."""
+    return tiny.tiny_model(request.param)
+
+
 @pytest.fixture(scope="module")
 def llama() -> PreTrainedModel:
     return tiny.tiny_model()
@@ -190,7 +196,7 @@ def test_rows_that_take_a_layer_run_it_together(llama: PreTrainedModel) -> None:
         assert slot.get_seq_length() == max(LENGTHS) + NEW_TOKENS - 1
 
 
-def test_a_choice_against_what_ran_starts_again_and_is_counted(model: PreTrainedModel) -> None:
+def test_a_choice_against_what_ran_starts_again_and_is_counted(typical: PreTrainedModel) -> None:
     late = path_of((1, 2, 2, 4))
 
     def steer(ids: tuple[int, ...]) -> Steering:
@@ -198,16 +204,16 @@ def test_a_choice_against_what_ran_starts_again_and_is_counted(model: PreTrained
         return Choice(late if len(ids) > 8 else LayerPath.identity(6))
 
     cache = SteeredCache()
-    ids, logits = generate(steered(model, steer), padded(prompts()), past_key_values=cache)
+    ids, logits = generate(steered(typical, steer), padded(prompts()), past_key_values=cache)
     assert cache.discarded_layer_tokens == tuple(3 * length if length > 8 else 0 for length in LENGTHS)
     for row, prompt in enumerate(prompts()):
-        view = materialise(model, late) if len(prompt) > 8 else model
+        view = materialise(typical, late) if len(prompt) > 8 else typical
         alone, alone_logits = generate(view, padded([prompt]))
         torch.testing.assert_close(logits[row], alone_logits[0], atol=TOLERANCE, rtol=0)
         assert ids[row].tolist() == alone[0].tolist()
 
 
-def test_beams_of_prompts_on_different_paths(model: PreTrainedModel) -> None:
+def test_beams_of_prompts_on_different_paths(typical: PreTrainedModel) -> None:
     options = {"num_beams": 3, "num_return_sequences": 2, "output_logits": False, "return_dict_in_generate": False}
 
     def beams(causal_lm: PreTrainedModel, rows: list[tuple[int, ...]]) -> list[list[int]]:
@@ -217,9 +223,9 @@ def test_beams_of_prompts_on_different_paths(model: PreTrainedModel) -> None:
         found: list[list[int]] = sequences[:, inputs["input_ids"].shape[1] :].tolist()
         return found
 
-    together = beams(steered(model, by_prompt(PATHS)), prompts())
+    together = beams(steered(typical, by_prompt(PATHS)), prompts())
     for row, (prompt, layers) in enumerate(zip(prompts(), PATHS, strict=True)):
-        assert together[2 * row : 2 * row + 2] == beams(materialise(model, path_of(layers)), [prompt])
+        assert together[2 * row : 2 * row + 2] == beams(materialise(typical, path_of(layers)), [prompt])
 
 
 def test_equal_rows_share_one_decision(llama: PreTrainedModel) -> None:
@@ -263,7 +269,7 @@ def test_streamers_and_stopping_criteria(llama: PreTrainedModel) -> None:
     assert ids[0].tolist() == expected[0, :5].tolist()
 
 
-def test_a_conversation_goes_on_along_its_paths(model: PreTrainedModel) -> None:
+def test_a_conversation_goes_on_along_its_paths(typical: PreTrainedModel) -> None:
     rows = prompts()[:1]
     cache = SteeredCache()
     asked = 0
@@ -274,14 +280,41 @@ def test_a_conversation_goes_on_along_its_paths(model: PreTrainedModel) -> None:
         yield ()
         return Choice(path_of(PATHS[3]))
 
-    causal_lm = steered(model, steer)
+    causal_lm = steered(typical, steer)
     first, _ = generate(causal_lm, padded(rows), past_key_values=cache)
     longer = (*rows[0], *first[0].tolist(), 7, 8, 9, 10)
     second, logits = generate(causal_lm, padded([longer]), past_key_values=cache)
-    expected, expected_logits = generate(materialise(model, path_of(PATHS[3])), padded([longer]))
+    expected, expected_logits = generate(materialise(typical, path_of(PATHS[3])), padded([longer]))
     assert asked == 1
     torch.testing.assert_close(logits, expected_logits, atol=TOLERANCE, rtol=0)
     assert torch.equal(second, expected)
+
+
+def test_paths_outlive_a_cache_that_the_family_drops() -> None:
+    factors = {"short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
+    model = tiny.tiny_model(
+        "phi3",
+        max_position_embeddings=64,
+        original_max_position_embeddings=16,
+        rope_parameters={
+            "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 16, **factors
+        },
+    )  # fmt: skip
+    asked: list[tuple[int, ...]] = []
+
+    def steer(ids: tuple[int, ...]) -> Steering:
+        asked.append(ids)
+        yield ()
+        return Choice(path_of(PATHS[1] if ids == prompts()[0] else PATHS[2]))
+
+    rows = [prompts()[0], prompts()[3]]  # 9 and 11 tokens, which pass 16 on the way
+    ids, logits = generate(steered(model, steer), padded(rows))
+    assert asked == rows
+    both = padded(rows)
+    for row, layers in enumerate(PATHS[1:3]):
+        expected_ids, expected = generate(materialise(model, path_of(layers)), both)
+        torch.testing.assert_close(logits[row], expected[row], atol=TOLERANCE, rtol=0)
+        assert torch.equal(ids[row], expected_ids[row])
 
 
 def test_the_model_itself_stays_as_it_is(llama: PreTrainedModel) -> None:
