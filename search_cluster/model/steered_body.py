@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
-from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from search_cluster.errors import ModelError
-from search_cluster.model.anatomy import anatomy_of, layer_type_of
 from search_cluster.model.steered_cache import SteeredCache, Step
+from search_cluster.model.steered_inputs import LayerInputs
 from search_cluster.model.steered_prefill import SteeredPrompt, next_step
 from search_cluster.model.steering import Steer, keep_choice
 
@@ -40,8 +39,6 @@ class SteeredBody(nn.Module):
         self.norm = model.model.norm
         self.rotary_emb = model.model.rotary_emb
         self._steer = steer
-        self.types = [layer_type_of(model.config, layer) for layer in range(len(self.layers))]
-        self.rotary_per_type = anatomy_of(model.config).rotary_per_layer_type
         self._slots = cast(list[DynamicLayer], DynamicCache(config=model.config).layers)
 
     def forward(
@@ -75,20 +72,29 @@ class SteeredBody(nn.Module):
         if position_ids is None:
             first = cache.get_seq_length()
             position_ids = torch.arange(first, first + input_ids.shape[1], device=input_ids.device)[None]
-        call = _Call(self, hidden_BTD, attention_mask, position_ids, cache, keep, kwargs)
+        inputs = LayerInputs(
+            self.config, self.rotary_emb, hidden_BTD, attention_mask, position_ids, cache, keep=keep, extra=kwargs
+        )
         if cache.steps:
             for index in range(len(cache.steps)):
-                hidden_BTD = call.run(cache.enter_step(index), hidden_BTD)
+                hidden_BTD = self._run(cache.enter_step(index), hidden_BTD, inputs)
         else:
-            hidden_BTD = self._run_prompts(call, hidden_BTD, input_ids, attention_mask)
+            hidden_BTD = self._run_prompts(hidden_BTD, inputs, cache, input_ids, attention_mask)
         return MoeModelOutputWithPast(last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None)
 
-    def types_of(self, cache: SteeredCache) -> set[str]:
-        """The layer types that a call on this cache may run: those of its steps, or all before there is one."""
-        return {self.types[step.layer] for step in cache.steps} or set(self.types)
+    def _run(self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs) -> Tensor:
+        """The states after one step; those of rows that do not take it stay as they are."""
+        layer, arguments = self.layers[step.layer], inputs.of(step)
+        if len(step.rows) == len(hidden_BTD):
+            everything_BTD: Tensor = layer(hidden_BTD, **arguments)
+            return everything_BTD
+        rows_R = inputs.index_of(step.rows)
+        return hidden_BTD.index_copy(0, rows_R, layer(hidden_BTD[rows_R], **arguments))
 
-    def _run_prompts(self, call: "_Call", hidden_BTD: Tensor, input_ids: Tensor, mask: Tensor | None) -> Tensor:
-        embedded_BTD, cache = hidden_BTD, call.cache
+    def _run_prompts(
+        self, hidden_BTD: Tensor, inputs: LayerInputs, cache: SteeredCache, input_ids: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        embedded_BTD = hidden_BTD
         tokens = _tokens_of_rows(input_ids, mask)
         prompts = self._prompts(tokens, input_ids, cache)
         while True:
@@ -97,7 +103,7 @@ class SteeredBody(nn.Module):
                     row = prompt.rows[0]
                     if prompt.ask(_states(hidden_BTD, row, tokens)):
                         cache.drop_rows(prompt.rows)
-                        rows_R = torch.tensor(prompt.rows, device=hidden_BTD.device)
+                        rows_R = inputs.index_of(prompt.rows)
                         hidden_BTD = hidden_BTD.index_copy(0, rows_R, embedded_BTD[rows_R])
             planned = next_step(prompts)
             if planned is None:
@@ -105,7 +111,7 @@ class SteeredBody(nn.Module):
             layer, takers = planned
             step = Step(layer=layer, rows=tuple(sorted(row for prompt in takers for row in prompt.rows)))
             cache.open_step(step, self._slots[layer])
-            hidden_BTD = call.run(step, hidden_BTD)
+            hidden_BTD = self._run(step, hidden_BTD, inputs)
             for prompt in takers:
                 prompt.ran_next_layer()
         by_row = {row: prompt for prompt in prompts for row in prompt.rows}
@@ -127,94 +133,6 @@ class SteeredBody(nn.Module):
             )
             for ids, group in rows.items()
         ]
-
-
-class _Call:
-    """What all steps of one forward share: masks and rotary embeddings, once per layer type and set of rows."""
-
-    def __init__(
-        self,
-        body: SteeredBody,
-        hidden_BTD: Tensor,
-        attention_mask: Tensor | None,
-        position_ids: Tensor,
-        cache: SteeredCache,
-        keep: bool,
-        extra: dict[str, Any],
-    ) -> None:
-        self.cache = cache
-        self._body, self._padding, self._positions, self._extra = body, attention_mask, position_ids, extra
-        self._keep = keep
-        self._hidden_BTD = hidden_BTD
-        self._all_rows = tuple(range(len(hidden_BTD)))
-        self._groups: dict[tuple[int, ...], Tensor] = {}
-        self._inputs: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {}
-        self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
-        self._masks: dict[str, Tensor | None] = {}
-        # Sized by what the slots hold before the call, and so before its first step.
-        for layer_type in body.types_of(cache):
-            self._mask_of(layer_type)
-
-    def run(self, step: Step, hidden_BTD: Tensor) -> Tensor:
-        """The states after one step; those of rows that do not take it stay as they are."""
-        inputs = self._inputs_of(step)
-        layer = self._body.layers[step.layer]
-        if step.rows == self._all_rows:
-            everything_BTD: Tensor = layer(hidden_BTD, **inputs, **self._extra)
-            return everything_BTD
-        rows_R = self._group(step.rows)
-        return hidden_BTD.index_copy(0, rows_R, layer(hidden_BTD[rows_R], **inputs, **self._extra))
-
-    def _group(self, rows: tuple[int, ...]) -> Tensor:
-        if rows not in self._groups:
-            self._groups[rows] = torch.tensor(rows, device=self._hidden_BTD.device)
-        return self._groups[rows]
-
-    def _inputs_of(self, step: Step) -> dict[str, Any]:
-        layer_type = self._body.types[step.layer]
-        key = (layer_type, step.rows)
-        if key not in self._inputs:
-            self._inputs[key] = self._make_inputs(layer_type, step.rows)
-        return self._inputs[key]
-
-    def _make_inputs(self, layer_type: str, rows: tuple[int, ...]) -> dict[str, Any]:
-        whole = rows == self._all_rows
-
-        def of_rows(value: Tensor | None) -> Tensor | None:
-            return value if whole or value is None or len(value) == 1 else value[self._group(rows)]
-
-        cosine, sine = self._rotary(layer_type)
-        return {
-            "attention_mask": of_rows(self._mask_of(layer_type)),
-            "position_ids": of_rows(self._positions),
-            "position_embeddings": (of_rows(cosine), of_rows(sine)),
-            "past_key_values": self.cache if self._keep else None,
-            "use_cache": self._keep,
-        }
-
-    def _mask_of(self, layer_type: str) -> Tensor | None:
-        if layer_type not in self._masks:
-            sliding = layer_type == "sliding_attention"
-            create = create_sliding_window_causal_mask if sliding else create_causal_mask
-            held = self.cache if self.cache.steps else None
-            mask = create(
-                config=self._body.config,
-                inputs_embeds=self._hidden_BTD,
-                attention_mask=self._padding,
-                past_key_values=held,
-                layer_idx=None if held is None else held.slot_like(sliding=sliding),
-            )
-            assert mask is None or isinstance(mask, Tensor), "models are loaded with SDPA or eager attention"
-            self._masks[layer_type] = mask
-        return self._masks[layer_type]
-
-    def _rotary(self, layer_type: str) -> tuple[Tensor, Tensor]:
-        """Of all rows: some families scale by the longest one."""
-        key = layer_type if self._body.rotary_per_type else ""
-        if key not in self._rotaries:
-            extra = (key,) if key else ()
-            self._rotaries[key] = self._body.rotary_emb(self._hidden_BTD, self._positions, *extra)
-        return self._rotaries[key]
 
 
 def _tokens_of_rows(input_ids: Tensor, mask: Tensor | None) -> list[Tensor | None]:

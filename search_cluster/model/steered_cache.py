@@ -79,7 +79,8 @@ class SteeredCache(Cache):
             if not places:
                 continue
             if len(places) < len(step.rows):
-                slot.batch_select_indices(torch.tensor(places, device=slot.device))
+                if slot.is_initialized:
+                    slot.batch_select_indices(torch.tensor(places, device=slot.device))
                 step = Step(layer=step.layer, rows=tuple(step.rows[place] for place in places))
             kept.append((step, slot))
         self.steps = [step for step, _ in kept]

@@ -211,6 +211,10 @@ def test_a_choice_against_what_ran_starts_again_and_is_counted(typical: PreTrain
         alone, alone_logits = generate(view, padded([prompt]))
         torch.testing.assert_close(logits[row], alone_logits[0], atol=TOLERANCE, rtol=0)
         assert ids[row].tolist() == alone[0].tolist()
+    inputs = padded(prompts())
+    positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    uncached = steered(typical, steer)(**inputs, position_ids=positions, use_cache=False).logits[:, -1]
+    torch.testing.assert_close(uncached, logits[:, 0], atol=TOLERANCE, rtol=0)
 
 
 def test_beams_of_prompts_on_different_paths(typical: PreTrainedModel) -> None:
