@@ -39,6 +39,8 @@ class RouterInputs:
     task: str
     task_version: str
     config: FitConfig
+    table_digest: str = ""
+    """Of the full table of verdicts; empty if there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +64,16 @@ class RouterMeta:
     """Skips, executes and repeats among the training labels."""
     left_out: dict[str, int]
     """Examples of the corpus that did not teach, by reason."""
-    settings: dict[str, int | str]
+    settings: dict[str, int | float | str]
     """What the kind of router needs to restore it."""
     metrics: dict[str, float]
     versions: dict[str, str]
     weights_sha256: str
     """Of ``router.safetensors``."""
+    menu: tuple[str, ...] = ()
+    """Paths of the table of verdicts, identity first; evaluations run the oracle over them."""
+    static_path: str = ""
+    """Of the menu, the path that a static router would send every prompt down; evaluations run it beside."""
 
     @property
     def kind(self) -> str:

@@ -15,9 +15,12 @@ from router_train.checkpoint import (
     save_weights,
 )
 from router_train.config import FitConfig
+from router_train.feature_store import FEATURES_FOLDER
 from router_train.labels import LabelSet, read_labels
 from router_train.routers.base import FitInputs
 from router_train.routers.registry import get_kind
+from router_train.static_choice import choose_static
+from router_train.table import read_table
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.errors import ConfigError, ModelError, TaskError
 from search_cluster.model.loading import LoadedModel
@@ -59,12 +62,14 @@ def fit(
     kind = get_kind(config.router)
     corpus = read_corpus(corpus_folder)
     provenance = corpus.manifest.provenance
+    table = read_table(corpus_folder, corpus)
     inputs = RouterInputs(
         model_fingerprint=provenance.model_fingerprint,
         corpus_digest=corpus.manifest.corpus_digest,
         task=provenance.task,
         task_version=provenance.task_version,
         config=config,
+        table_digest="" if table is None else table.digest,
     )
     if (out / META_NAME).is_file() and not force:
         meta = read_meta(out)
@@ -75,7 +80,17 @@ def fit(
     task = _corpus_task(corpus, task_spec)
     loaded = _corpus_model(corpus, load_model) if kind.needs_model else None
     (out / META_NAME).unlink(missing_ok=True)
-    fitted = kind.fit(FitInputs(labels=labels, config=config, loaded=loaded, task=task, curve_file=out / CURVE_NAME))
+    fitted = kind.fit(
+        FitInputs(
+            labels=labels,
+            config=config,
+            loaded=loaded,
+            task=task,
+            curve_file=out / CURVE_NAME,
+            table=table,
+            feature_folder=out.parent / FEATURES_FOLDER,
+        )
+    )
     meta = RouterMeta(
         inputs=inputs,
         model_spec=provenance.model_spec if loaded is None else loaded.spec,
@@ -91,6 +106,8 @@ def fit(
         metrics=dict(fitted.metrics),
         versions=installed_versions(),
         weights_sha256=save_weights(out, fitted.router),
+        menu=() if table is None else tuple(map(str, table.paths)),
+        static_path="" if table is None else str(choose_static(table, config)[0]),
     )
     save_meta(out, meta)
     return FitOutcome(meta=meta, already_finished=False)

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from router_train.config import KEEP_ALL, KEEP_CHANGED, FitConfig
+from router_train.config import KEEP_ALL, KEEP_CHANGED, LABELS_UNGUARDED, FitConfig
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import EXECUTE, REPEAT, LayerPath
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.selection import derive_seed
 
 NUM_DECISIONS = 3
 """Skip, execute, repeat."""
@@ -72,17 +73,17 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
     left_out: Counter[str] = Counter()
     labels: list[PathLabel] = []
     for record in sorted(corpus.records, key=lambda record: record.example.example_id):
-        label = _label(record, num_layers, config.keep, left_out)
+        label = _label(record, num_layers, config, left_out)
         if label is not None:
             labels.append(label)
-    if len({_question_hash(label.example) for label in labels}) < 2:
+    if len({question_hash(label.example) for label in labels}) < 2:
         raise CorpusError(
             f"the corpus has {len(corpus.records)} examples, of which {len(labels)} can teach a router "
             f"({_reasons(left_out)}); at least 2 different questions are needed: search more examples (--limit)"
         )
     train, validation = _split(labels, config.validation_share)
     return LabelSet(
-        train=train,
+        train=_limited(train, config),
         validation=validation,
         num_layers=num_layers,
         num_unsolved=left_out["unsolved"],
@@ -92,21 +93,32 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
     )
 
 
-def _label(record: ExampleRecord, num_layers: int, keep: str, left_out: Counter[str]) -> PathLabel | None:
+def _limited(labels: tuple[PathLabel, ...], config: FitConfig) -> tuple[PathLabel, ...]:
+    """The training labels that the limit leaves, in their order; a larger limit only adds labels."""
+    if config.train_limit is None:
+        return labels
+    ranked = sorted(labels, key=lambda label: derive_seed(config.seed, label.example.example_id))
+    chosen = {label.example.example_id for label in ranked[: config.train_limit]}
+    return tuple(label for label in labels if label.example.example_id in chosen)
+
+
+def _label(record: ExampleRecord, num_layers: int, config: FitConfig, left_out: Counter[str]) -> PathLabel | None:
     if record.example.split == HELD_OUT_SPLIT:
         left_out["test"] += 1
         return None
-    right = [found.path for found in record.best if found.verdict.is_correct]
+    # A preset that asks for no evidence has one list for both.
+    best = (record.unguarded or record.best) if config.labels == LABELS_UNGUARDED else record.best
+    right = [found.path for found in best if found.verdict.is_correct]
     if not right:
         left_out["unsolved"] += 1
-        if keep != KEEP_ALL:
+        if config.keep != KEEP_ALL:
             return None
         right = [LayerPath.identity(num_layers)]
     expressible = [path for path in right if path.keeps_order and max(path.counts()) <= REPEAT]
     if not expressible:
         left_out["inexpressible"] += 1
         return None
-    if keep == KEEP_CHANGED and expressible[0].is_identity:
+    if config.keep == KEEP_CHANGED and expressible[0].is_identity:
         left_out["unchanged"] += 1
         return None
     return PathLabel(example=record.example, decisions=expressible[0].decisions())
@@ -114,16 +126,17 @@ def _label(record: ExampleRecord, num_layers: int, keep: str, left_out: Counter[
 
 def _split(labels: Sequence[PathLabel], validation_share: float) -> tuple[tuple[PathLabel, ...], tuple[PathLabel, ...]]:
     """Labels whose question hash lies below the share are validation; neither side is left empty."""
-    hashes = sorted({_question_hash(label.example) for label in labels})
+    hashes = sorted({question_hash(label.example) for label in labels})
     held_out = {value for value in hashes if value < validation_share * 2**64} or {hashes[0]}
     if len(held_out) == len(hashes):
         held_out.remove(hashes[-1])
-    train = tuple(label for label in labels if _question_hash(label.example) not in held_out)
-    validation = tuple(label for label in labels if _question_hash(label.example) in held_out)
+    train = tuple(label for label in labels if question_hash(label.example) not in held_out)
+    validation = tuple(label for label in labels if question_hash(label.example) in held_out)
     return train, validation
 
 
-def _question_hash(example: Example) -> int:
+def question_hash(example: Example) -> int:
+    """64 bits that depend on nothing but the question's text: what may be split by it stays on one side."""
     digest = hashlib.sha256(f"router validation:{example.task}:{example.question}".encode("utf-8", "surrogatepass"))
     return int.from_bytes(digest.digest()[:8], "big")
 

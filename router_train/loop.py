@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from router_train.config import FitConfig
+from router_train.config import BALANCE_INVERSE, FitConfig
 from router_train.features import Features
-from router_train.losses import effective_number_weights, focal_loss
+from router_train.losses import effective_number_weights, focal_loss, inverse_frequency_weights
 from router_train.progress import track
 from router_train.routers.layer_routers import LayerRouters
 from search_cluster.errors import ConfigError
@@ -68,7 +68,7 @@ def train_routers(
         ConfigError: the loss is not finite.
     """
     routers = _initial_routers(train, config).to(device)
-    weights_C = effective_number_weights(class_counts, config.effective_beta).to(device)
+    weights_C = _class_weights(class_counts, config).to(device)
     optimizer = AdamW(routers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps_per_epoch = -(-len(train.decisions_NL) // config.batch_size)
     schedule = CosineAnnealingLR(optimizer, T_max=config.epochs * steps_per_epoch)
@@ -96,6 +96,12 @@ def train_routers(
     assert best is not None, "there is at least one epoch"
     routers.load_state_dict(best_state)
     return TrainResult(routers=routers.eval().requires_grad_(False), best=best)
+
+
+def _class_weights(class_counts: Sequence[int], config: FitConfig) -> Tensor:
+    if config.class_balance == BALANCE_INVERSE:
+        return inverse_frequency_weights(class_counts)
+    return effective_number_weights(class_counts, config.effective_beta)
 
 
 def _initial_routers(train: Features, config: FitConfig) -> LayerRouters:

@@ -27,6 +27,20 @@ def effective_number_weights(class_counts: Sequence[int], beta: float) -> Tensor
     return weights * (num_present / weights.sum()) if num_present else weights
 
 
+def inverse_frequency_weights(class_counts: Sequence[int]) -> Tensor:
+    """Class weights ``1 / n``, scaled so that they sum to the number of classes that occur: every class counts alike.
+
+    Args:
+        class_counts: how often each class occurs. Shape ``[C]``.
+
+    Returns:
+        Weights ``[C]``, float32; 0 for a class that does not occur.
+    """
+    weights = torch.tensor([1.0 / count if count else 0.0 for count in class_counts])
+    num_present = sum(1 for count in class_counts if count)
+    return weights * (num_present / weights.sum()) if num_present else weights
+
+
 def focal_loss(logits_NLC: Tensor, decisions_NL: Tensor, weights_C: Tensor, gamma: float) -> Tensor:
     """The mean over examples and layers of ``-weight * (1 - p)^gamma * log p``, p the label's probability.
 

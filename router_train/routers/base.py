@@ -9,11 +9,12 @@ from torch import Tensor
 
 from router_train.config import FitConfig
 from router_train.labels import LabelSet
+from router_train.table import VerdictTable
 from search_cluster.model.loading import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.task import Task
 
-Settings = dict[str, int | str]
+Settings = dict[str, int | float | str]
 """What a router needs beside its tensors to be built again; JSON."""
 
 
@@ -63,6 +64,10 @@ class FitInputs:
     task: Task
     curve_file: Path
     """JSONL with one line per epoch, for kinds that have epochs."""
+    table: VerdictTable | None = None
+    """Every path of a menu on every question; ``None`` if the corpus was not cross-executed."""
+    feature_folder: Path | None = None
+    """Where features are kept for the next training; ``None``: nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from router_train.labels import most_common_path
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
+from router_train.static_choice import choose_static
 from search_cluster.errors import ConfigError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.paths.codec import parse_path
@@ -50,13 +51,21 @@ class IdentityKind:
 
 @dataclass(frozen=True, slots=True)
 class StaticKind:
-    """The path that is the label of most training examples, for every prompt."""
+    """One path for every prompt: the best of the menu, or without a table of verdicts the most common label."""
 
     name: str = "static"
     needs_model: bool = False
 
     def fit(self, inputs: FitInputs) -> Fitted:
-        """The most common label; its share of the training and validation labels is reported."""
+        """The path of the menu that meets aim, floor and budget on its table.
+
+        Without a table: the most common label, with its share of the training and validation labels.
+        """
+        if inputs.table is not None:
+            path, point = choose_static(
+                inputs.table.limited(inputs.config.train_limit, inputs.config.seed), inputs.config
+            )
+            return Fitted(router=FixedRouter(path), metrics=point.metrics())
         path = most_common_path(inputs.labels.train, inputs.labels.num_layers)
         decisions = path.decisions()
         metrics = {

@@ -5,9 +5,10 @@ from difflib import get_close_matches
 from router_train.routers.base import RouterKind
 from router_train.routers.drllm import DrLLMKind
 from router_train.routers.fixed import IdentityKind, StaticKind
+from router_train.routers.menu_kind import MenuKind
 from search_cluster.errors import ConfigError
 
-_KINDS: dict[str, RouterKind] = {kind.name: kind for kind in (DrLLMKind(), IdentityKind(), StaticKind())}
+_KINDS: dict[str, RouterKind] = {kind.name: kind for kind in (DrLLMKind(), MenuKind(), StaticKind(), IdentityKind())}
 
 
 def get_kind(name: str) -> RouterKind:
