@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from router_train.config import KEEP_ALL, KEEP_CHANGED, KEEP_RIGHT, FitConfig
+from router_train.config import (
+    AIM_ACCURACY,
+    AIM_LAYERS,
+    BALANCE_EFFECTIVE,
+    BALANCE_INVERSE,
+    KEEP_ALL,
+    KEEP_CHANGED,
+    KEEP_RIGHT,
+    LABELS_BEST,
+    LABELS_UNGUARDED,
+    LOSS_MARGIN,
+    LOSS_VERDICT,
+    FitConfig,
+)
 from search_cluster.errors import ConfigError, SearchClusterError
 
 EXIT_ERROR = 2
@@ -32,7 +45,8 @@ DtypeOption = Annotated[str | None, typer.Option(help="Default: the dtype of the
 RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 TrustOption = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
 ThresholdOption = Annotated[
-    float, typer.Option(help="Decisions less probable than this run their layer once; 0 trusts every decision.")
+    float,
+    typer.Option(help="Decisions less sure than this fall back to identity; 0: only the router's own threshold holds."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 
@@ -56,7 +70,7 @@ def _one_line_errors() -> Iterator[None]:
 def fit(
     corpus: Annotated[Path, typer.Option(help="Folder of a finished corpus.")],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint; a finished one of the same inputs is kept.")],
-    router: Annotated[str, typer.Option(help="drllm, static or identity.")] = _DEFAULTS.router,
+    router: Annotated[str, typer.Option(help="drllm, menu, static or identity.")] = _DEFAULTS.router,
     epochs: Annotated[int, typer.Option(help="Passes over the training labels at most.")] = _DEFAULTS.epochs,
     lr: Annotated[float, typer.Option(help="AdamW's learning rate at the start.")] = _DEFAULTS.learning_rate,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = _DEFAULTS.batch_size,
@@ -70,6 +84,28 @@ def fit(
     keep: Annotated[
         str, typer.Option(help=f"Which examples teach: {KEEP_RIGHT}, {KEEP_CHANGED} or {KEEP_ALL}.")
     ] = _DEFAULTS.keep,
+    labels: Annotated[
+        str, typer.Option(help=f"Best paths that teach: {LABELS_BEST} (credible) or {LABELS_UNGUARDED} (partly luck).")
+    ] = _DEFAULTS.labels,
+    train_limit: Annotated[int | None, typer.Option(help="Training questions at most; default: all.")] = None,
+    balance: Annotated[
+        str, typer.Option(help=f"drllm's classes: {BALANCE_EFFECTIVE} (as published) or {BALANCE_INVERSE} (frequency).")
+    ] = _DEFAULTS.class_balance,
+    loss: Annotated[
+        str, typer.Option(help=f"What a menu router learns from: {LOSS_MARGIN} or {LOSS_VERDICT}.")
+    ] = _DEFAULTS.loss,
+    feature_layer: Annotated[
+        int | None, typer.Option(help="Layers that a menu router reads; default: those that all its paths begin with.")
+    ] = None,
+    aim: Annotated[
+        str, typer.Option(help=f"Of the threshold: fewest {AIM_LAYERS}, or highest {AIM_ACCURACY}, within the floor.")
+    ] = _DEFAULTS.aim,
+    max_drop: Annotated[
+        float, typer.Option(help="Accuracy floor: points below the plain model on validation data; may be negative.")
+    ] = _DEFAULTS.max_drop,
+    max_layers_share: Annotated[
+        float, typer.Option(help="Layer budget: mean layers on validation data over the plain model's.")
+    ] = _DEFAULTS.max_layers_share,
     seed: Annotated[int, typer.Option(help="Of the weights and the order of batches.")] = _DEFAULTS.seed,
     task: Annotated[str | None, typer.Option(help="The corpus's task, if its name alone does not find it.")] = None,
     model: ModelOption = None,
@@ -95,6 +131,14 @@ def fit(
             focal_gamma=gamma,
             effective_beta=beta,
             keep=keep,
+            labels=labels,
+            train_limit=train_limit,
+            class_balance=balance,
+            loss=loss,
+            feature_layer=feature_layer,
+            aim=aim,
+            max_drop=max_drop,
+            max_layers_share=max_layers_share,
             seed=seed,
         )
         choice = ModelChoice(
@@ -115,6 +159,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Which questions a limit takes.")] = 0,
     data_dir: Annotated[Path | None, typer.Option(help="Local benchmark files; default: LPS_DATA_DIR.")] = None,
     threshold: ThresholdOption = 0.0,
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="Run all paths of the menu, for the bound of who knows the answers.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON object to this file.")] = None,
     model: ModelOption = None,
     device: DeviceOption = "auto",
@@ -131,7 +178,7 @@ def evaluate(
         choice = ModelChoice(
             spec=model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
         )
-        run_evaluate(router, questions, choice, threshold=threshold, out=out, json_output=json_output)
+        run_evaluate(router, questions, choice, threshold=threshold, oracle=oracle, out=out, json_output=json_output)
 
 
 @app.command(

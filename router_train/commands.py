@@ -16,6 +16,7 @@ from router_train.output import say as _say
 from router_train.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.routed_model import RoutedModel
 from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.paths.codec import parse_path
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -94,6 +95,7 @@ def run_evaluate(
     model: ModelChoice,
     *,
     threshold: float,
+    oracle: bool,
     out: Path | None,
     json_output: bool,
 ) -> None:
@@ -115,11 +117,20 @@ def run_evaluate(
         "task_version": task.version,
     }
     log = PredictionLog(router_folder / PREDICTIONS_FOLDER, key)
-    report = evaluate(loaded, RoutedModel(loaded, router, threshold=threshold), task, examples, log)
+    report = evaluate(
+        loaded,
+        RoutedModel(loaded, router, threshold=threshold),
+        task,
+        examples,
+        log,
+        static_path=parse_path(meta.static_path, meta.num_layers) if meta.static_path else None,
+        menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
+    )
     result = {
         "router": meta.kind,
         "task": task.name,
         "split": questions.split,
+        "trained_on": meta.inputs.task,
         "threshold": threshold,
         "model": loaded.spec,
         **report_json(report),
@@ -194,8 +205,27 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
                 f"{result[f'layers_{name}']:.2f} layers"
                 for name in ("plain", "routed")
             ),
+            f"difference {result['diff']:+.3f} [{result['diff_low']:+.3f}, {result['diff_high']:+.3f}]; "
+            f"{result['layers_saved_share']:.1%} of the layer applications saved",
             f"fixed {result['num_fixed']}, broken {result['num_broken']}, exact McNemar p = {result['p_value']:.3g}; "
             f"{result['layer_token_share']:.1%} of the plain model's layer-token work",
+            *_beside_lines(result),
             f"{verdict} here (helps = {result['helps_rule']})",
         ]
     )
+
+
+def _beside_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if (static := result["static"]) is not None:
+        lines.append(
+            f"beside it: one path for all, {static['path']} ({static['layers']} layers), accuracy "
+            f"{static['accuracy']:.3f}, difference {static['diff']:+.3f} [{static['diff_low']:+.3f}, "
+            f"{static['diff_high']:+.3f}]"
+        )
+    if (oracle := result["oracle"]) is not None:
+        lines.append(
+            f"bound (gold answers known): some of {oracle['num_paths']} paths is right on {oracle['accuracy']:.1%}, "
+            f"{oracle['layers']:.2f} layers"
+        )
+    return lines

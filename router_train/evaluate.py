@@ -4,26 +4,57 @@ Neither choices' gold labels nor stored verdicts are used: both models answer ev
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from router_train.paired import SIGNIFICANCE, PairedComparison, compare
 from router_train.predictions import Prediction, PredictionLog
 from router_train.progress import track
 from router_train.routed_model import RoutedModel
+from router_train.routers.base import RoutedPath
 from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError, TaskError
+from search_cluster.model.executor import Outcome, PathExecutor
 from search_cluster.model.loading import LoadedModel
-from search_cluster.model.scoring import evaluate_path
+from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
+BATCH_SIZE = 16
+"""Questions that are answered together."""
 HELPS_RULE = (
     "at least the plain accuracy, if that is above zero, with fewer layers, or a higher accuracy at any length with an "
     f"exact McNemar p below {SIGNIFICANCE:g}"
 )
 """When a router counts as a help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticFigures:
+    """One path for all questions against the plain model: what a learned router has to beat."""
+
+    path: str
+    layers: int
+    accuracy: float
+    diff: float
+    """Its accuracy minus the plain model's, with the bootstrap interval at 95 %."""
+    diff_low: float
+    diff_high: float
+    p_value: float
+    """Of the exact McNemar test against the plain model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OracleFigures:
+    """Who knows the answers and takes the shortest right path of a menu: a bound, and no accuracy of anything."""
+
+    num_paths: int
+    accuracy: float
+    """Share of questions that some path of the menu answers right."""
+    layers: float
+    """Per question, identity's where no path is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +66,8 @@ class EvaluationReport:
     """Layers that the plain model runs per question."""
     layers_routed: float
     """Layers that the routed model runs per question, on average."""
+    layers_saved_share: float
+    """Layer applications per token that the router saves, as a share of the plain model's; negative if it adds."""
     layer_token_share: float
     """(layer, token) applications of the routed answers over those of the plain ones, choosing the path not counted."""
     layer_token_share_with_routing: float
@@ -52,6 +85,10 @@ class EvaluationReport:
     """Questions that do not fit into the model's context; in no other number."""
     helps: bool
     """Whether `HELPS_RULE` holds."""
+    static: StaticFigures | None = None
+    """The one path for all beside it."""
+    oracle: OracleFigures | None = None
+    """The best choice from the menu, made with the gold answers."""
 
 
 def evaluate(
@@ -60,63 +97,116 @@ def evaluate(
     task: Task,
     examples: Sequence[Example],
     log: PredictionLog,
+    *,
+    static_path: LayerPath | None = None,
+    menu: Sequence[LayerPath] = (),
+    batch_size: int = BATCH_SIZE,
 ) -> EvaluationReport:
     """Answers the examples that ``log`` does not know yet and compares all of them.
+
+    Args:
+        loaded: the plain model.
+        routed_model: asked for one path per question.
+        task: how to ask and grade.
+        examples: the questions.
+        log: keeps the answers; an interrupted evaluation loses a batch at most.
+        static_path: a path that answers every question beside the router.
+        menu: paths that an oracle may choose from; each answers every question.
+        batch_size: questions that are answered together; changes no answer.
 
     Raises:
         TaskError: not one example fits into the model's context.
     """
-    predictions: list[Prediction] = []
+    beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
+    answerer = _Answerer(loaded, routed_model, task, beside)
+    known: dict[str, Prediction] = {}
     num_too_long = 0
-    for example in track(examples, "questions answered"):
+    waiting = []
+    for example in examples:
         prediction = log.get(example.example_id)
-        if prediction is None:
-            try:
-                prediction = _answer(loaded, routed_model, task, example)
-            except PromptTooLongError:
-                num_too_long += 1
-                continue
+        if prediction is None or not prediction.others.keys() >= set(map(str, beside)):
+            waiting.append(example)
+        else:
+            known[example.example_id] = prediction
+    batches = [waiting[first : first + batch_size] for first in range(0, len(waiting), batch_size)]
+    for batch in track(batches, f"batches of {batch_size} questions answered"):
+        predictions = answerer.answer(batch)
+        num_too_long += len(batch) - len(predictions)
+        for prediction in predictions:
             log.add(prediction)
-        predictions.append(prediction)
-    if not predictions:
+            known[prediction.example_id] = prediction
+    if not known:
         raise TaskError(
             f"none of {len(examples)} examples of {task.name} fits into the model's context; try another task"
         )
-    return _report(predictions, loaded.num_layers, num_too_long)
+    answered = [known[example.example_id] for example in examples if example.example_id in known]
+    return _report(answered, loaded.num_layers, num_too_long, static_path, menu)
 
 
-def _answer(loaded: LoadedModel, routed_model: RoutedModel, task: Task, example: Example) -> Prediction:
-    identity = LayerPath.identity(loaded.num_layers)
-    plain, plain_failure = _verdict(loaded, task, example, identity)
-    routed_path = routed_model.route_example(task, example)
-    if routed_path.path.is_identity:
-        routed, routed_failure = plain, plain_failure
-    else:
-        routed, routed_failure = _verdict(loaded, task, example, routed_path.path)
-    return Prediction(
-        example_id=example.example_id,
-        plain_reward=plain.reward,
-        plain_output=plain.output,
-        plain_layer_tokens=plain.num_layer_tokens,
-        routed_reward=routed.reward,
-        routed_output=routed.output,
-        routed_layer_tokens=routed.num_layer_tokens,
-        routing_layer_tokens=routed_path.num_layer_tokens,
-        layers=routed_path.path.layers,
-        confidence=routed_path.confidence,
-        num_fallbacks=routed_path.num_fallbacks,
-        failure=plain_failure or routed_failure,
-    )
+class _Answerer:
+    """Routes questions and lets the fast engine answer them along all paths that are asked for."""
+
+    def __init__(self, loaded: LoadedModel, routed_model: RoutedModel, task: Task, beside: Sequence[LayerPath]) -> None:
+        self._routed_model, self._task, self._beside = routed_model, task, beside
+        self._identity = LayerPath.identity(loaded.num_layers)
+        self._executor = PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
+
+    def answer(self, examples: Sequence[Example]) -> list[Prediction]:
+        """One prediction per example that fits into the model's context."""
+        routed: list[tuple[Example, RoutedPath]] = []
+        for example in examples:
+            with suppress(PromptTooLongError):
+                routed.append((example, self._routed_model.route_example(self._task, example)))
+        requests = [
+            (example, path)
+            for example, choice in routed
+            for path in dict.fromkeys((self._identity, choice.path, *self._beside))
+        ]
+        outcomes = self._executor.evaluate(requests)
+        answers: dict[str, dict[LayerPath, _Answer]] = {example.example_id: {} for example, _ in routed}
+        for (example, path), outcome in zip(requests, outcomes, strict=True):
+            answers[example.example_id][path] = _as_answer(path, outcome)
+        return [self._prediction(example, choice, answers[example.example_id]) for example, choice in routed]
+
+    def _prediction(self, example: Example, choice: RoutedPath, answers: Mapping[LayerPath, "_Answer"]) -> Prediction:
+        plain, plain_failure = answers[self._identity]
+        routed, routed_failure = answers[choice.path]
+        return Prediction(
+            example_id=example.example_id,
+            plain_reward=plain.reward,
+            plain_output=plain.output,
+            plain_layer_tokens=plain.num_layer_tokens,
+            routed_reward=routed.reward,
+            routed_output=routed.output,
+            routed_layer_tokens=routed.num_layer_tokens,
+            routing_layer_tokens=choice.num_layer_tokens,
+            layers=choice.path.layers,
+            confidence=choice.confidence,
+            num_fallbacks=choice.num_fallbacks,
+            failure=plain_failure or routed_failure,
+            others={str(path): answers[path][0].reward for path in self._beside},
+        )
 
 
-def _verdict(loaded: LoadedModel, task: Task, example: Example, path: LayerPath) -> tuple[Verdict, str]:
-    try:
-        return evaluate_path(loaded, task, example, path), ""
-    except NonFiniteLogitsError as error:
-        return Verdict(reward=0.0, margin=None, output="", num_layer_tokens=0), f"path {path}: {error}"
+_Answer = tuple[Verdict, str]
+"""What a path said, and the error if it could not say anything."""
 
 
-def _report(predictions: Sequence[Prediction], num_layers: int, num_too_long: int) -> EvaluationReport:
+def _as_answer(path: LayerPath, outcome: Outcome) -> _Answer:
+    if isinstance(outcome, NonFiniteLogitsError):
+        return Verdict(reward=0.0, margin=None, output="", num_layer_tokens=0), f"path {path}: {outcome}"
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome, ""
+
+
+def _report(
+    predictions: Sequence[Prediction],
+    num_layers: int,
+    num_too_long: int,
+    static_path: LayerPath | None,
+    menu: Sequence[LayerPath],
+) -> EvaluationReport:
     comparison = compare(
         [row.plain_reward >= 1 for row in predictions], [row.routed_reward >= 1 for row in predictions]
     )
@@ -130,6 +220,7 @@ def _report(predictions: Sequence[Prediction], num_layers: int, num_too_long: in
         comparison=comparison,
         layers_plain=float(num_layers),
         layers_routed=layers_routed,
+        layers_saved_share=1 - layers_routed / num_layers,
         layer_token_share=routed_tokens / plain_tokens,
         layer_token_share_with_routing=(routed_tokens + routing_tokens) / plain_tokens,
         routed_decisions=decision_counts(predictions, num_layers),
@@ -139,6 +230,32 @@ def _report(predictions: Sequence[Prediction], num_layers: int, num_too_long: in
         num_failures=sum(bool(row.failure) for row in predictions),
         num_too_long=num_too_long,
         helps=helps(comparison, float(num_layers), layers_routed),
+        static=None if static_path is None else _static(predictions, static_path),
+        oracle=_oracle(predictions, menu, num_layers) if menu else None,
+    )
+
+
+def _static(predictions: Sequence[Prediction], path: LayerPath) -> StaticFigures:
+    comparison = compare(
+        [row.plain_reward >= 1 for row in predictions], [row.others[str(path)] >= 1 for row in predictions]
+    )
+    return StaticFigures(
+        path=str(path),
+        layers=len(path),
+        accuracy=comparison.accuracy_routed,
+        diff=comparison.diff,
+        diff_low=comparison.diff_low,
+        diff_high=comparison.diff_high,
+        p_value=comparison.p_value,
+    )
+
+
+def _oracle(predictions: Sequence[Prediction], menu: Sequence[LayerPath], num_layers: int) -> OracleFigures:
+    lengths = [min((len(path) for path in menu if row.others[str(path)] >= 1), default=None) for row in predictions]
+    return OracleFigures(
+        num_paths=len(menu),
+        accuracy=sum(length is not None for length in lengths) / len(lengths),
+        layers=sum(num_layers if length is None else length for length in lengths) / len(lengths),
     )
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
 """Of the intervals."""
+NUM_RESAMPLES = 10_000
+"""Of the bootstrap; its seed is fixed, so that equal answers give equal intervals."""
 SIGNIFICANCE = 0.05
 """Below this p-value a difference counts as more than luck."""
 
@@ -15,6 +18,19 @@ SIGNIFICANCE = 0.05
 def wilson_interval(num_right: int, n: int) -> tuple[float, float]:
     """The Wilson score interval of a share ``num_right / n`` at 95 % confidence."""
     low, high = proportion_confint(num_right, n, alpha=1 - CONFIDENCE, method="wilson")
+    return float(low), float(high)
+
+
+def bootstrap_difference(num_fixed: int, num_broken: int, n: int) -> tuple[float, float]:
+    """The percentile bootstrap interval at 95 % of the difference in accuracy, routed minus plain, over n questions.
+
+    Questions are resampled with their pair of answers. Of a resample nothing counts but how many questions are fixed,
+    broken and neither, so that it is one multinomial draw.
+    """
+    shares = [num_fixed / n, num_broken / n, (n - num_fixed - num_broken) / n]
+    counts = np.random.default_rng(0).multinomial(n, shares, size=NUM_RESAMPLES)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / n, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -29,6 +45,11 @@ class PairedComparison:
     accuracy_routed: float
     accuracy_routed_low: float
     accuracy_routed_high: float
+    diff: float
+    """Routed minus plain accuracy."""
+    diff_low: float
+    """Ends of the bootstrap interval of ``diff``."""
+    diff_high: float
     num_fixed: int
     """Wrong plain, right routed."""
     num_broken: int
@@ -46,6 +67,7 @@ def compare(plain_right: Sequence[bool], routed_right: Sequence[bool]) -> Paired
     num_fixed, num_broken = table[0][1], table[1][0]
     plain_low, plain_high = wilson_interval(sum(plain_right), n)
     routed_low, routed_high = wilson_interval(sum(routed_right), n)
+    diff_low, diff_high = bootstrap_difference(num_fixed, num_broken, n)
     return PairedComparison(
         n=n,
         accuracy_plain=sum(plain_right) / n,
@@ -54,6 +76,9 @@ def compare(plain_right: Sequence[bool], routed_right: Sequence[bool]) -> Paired
         accuracy_routed=sum(routed_right) / n,
         accuracy_routed_low=routed_low,
         accuracy_routed_high=routed_high,
+        diff=(num_fixed - num_broken) / n,
+        diff_low=diff_low,
+        diff_high=diff_high,
         num_fixed=num_fixed,
         num_broken=num_broken,
         p_value=float(mcnemar(table, exact=True).pvalue) if num_fixed + num_broken else 1.0,

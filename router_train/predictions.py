@@ -1,7 +1,7 @@
 """Answers of an evaluation, one JSON line per question, appended as they are given: running again continues.
 
 A file belongs to one key (model, router, threshold, task and their versions); its name carries the key's hash and its
-first line the key itself. Whoever is interrupted loses at most the question at hand.
+first line the key itself. Whoever is interrupted loses at most the questions at hand.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 PREDICTIONS_FOLDER = "evaluations"
 """Inside the router's folder."""
-PREDICTIONS_SCHEMA = 1
+PREDICTIONS_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class Prediction:
     num_fallbacks: int
     failure: str
     """The error of an answer that could not be given and counts as wrong; empty if both were given."""
+    others: dict[str, float]
+    """Rewards of paths that were run beside, by the path's text."""
 
 
 _PREDICTION = TypeAdapter(Prediction)

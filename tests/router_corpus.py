@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tiny
+from numpy.typing import NDArray
 
 from search_cluster.corpus.manifest import Provenance
+from search_cluster.corpus.menu import Menu, MenuProvenance, MenuRow, write_menu
+from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.model.loading import LoadedModel
@@ -110,3 +114,25 @@ def write_corpus(
         writer.add(item)
     writer.close({})
     return folder
+
+
+def write_table(
+    folder: Path, paths: Sequence[LayerPath], right_NK: NDArray[np.bool_], corpus_digest: str | None = None
+) -> Path:
+    """The full table of a corpus' first questions (by id), beside it."""
+    corpus = read_corpus(folder)
+    provenance = MenuProvenance(
+        corpus=corpus.manifest.provenance,
+        corpus_digest=corpus_digest or corpus.manifest.corpus_digest,
+        menu_size=len(paths),
+        limit=None,
+        picked_by="hand",
+        paths=tuple(map(str, paths)),
+        versions={},
+    )
+    rows = tuple(
+        MenuRow(example_id=item.example.example_id, path_index=place, verdict=verdict(bool(right)))
+        for item, row in zip(corpus.records, right_NK, strict=False)
+        for place, right in enumerate(row)
+    )
+    return write_menu(folder, Menu(provenance=provenance, paths=tuple(paths), rows=rows))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from router_corpus import FRUIT, fruit_task, tiny_loaded
 from scipy.stats import binomtest
 
 from router_train.evaluate import EvaluationReport, evaluate, helps
-from router_train.paired import compare, wilson_interval
+from router_train.paired import bootstrap_difference, compare, wilson_interval
 from router_train.predictions import PredictionLog
 from router_train.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
@@ -52,9 +53,10 @@ class EveryOther:
 
 
 def run(
-    loaded: LoadedModel, folder: Path, router: EveryOther, examples: Sequence[Example] = EXAMPLES
+    loaded: LoadedModel, folder: Path, router: EveryOther, examples: Sequence[Example] = EXAMPLES, **options: object
 ) -> EvaluationReport:
-    return evaluate(loaded, RoutedModel(loaded, router), TASK, examples, PredictionLog(folder, KEY))  # type: ignore[arg-type]
+    log = PredictionLog(folder, KEY)
+    return evaluate(loaded, RoutedModel(loaded, router), TASK, examples, log, **options)  # type: ignore[arg-type]
 
 
 def test_the_report_counts_what_the_models_said(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -85,13 +87,41 @@ def test_the_report_counts_what_the_models_said(loaded: LoadedModel, tmp_path: P
 
 def test_an_interrupted_evaluation_continues(loaded: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(loaded, tmp_path / "cut", EveryOther([], fails_at=7))
+        run(loaded, tmp_path / "cut", EveryOther([], fails_at=7), batch_size=3)
     (file,) = (tmp_path / "cut").glob("*.jsonl")
-    assert len(file.read_text().splitlines()) == 1 + 7
+    assert len(file.read_text().splitlines()) == 1 + 6
     again: list[int] = []
-    resumed = run(loaded, tmp_path / "cut", EveryOther(again))
-    assert len(again) == 13
+    resumed = run(loaded, tmp_path / "cut", EveryOther(again), batch_size=8)
+    assert len(again) == 14
     assert resumed == run(loaded, tmp_path / "whole", EveryOther([]))
+
+
+def test_static_path_and_oracle_stand_beside_the_router(loaded: LoadedModel, tmp_path: Path) -> None:
+    menu = [LayerPath.identity(6), SHORT, LayerPath.from_decisions((1, 1, 0, 0, 1, 1))]
+    first = run(loaded, tmp_path, EveryOther([]))
+    assert (first.static, first.oracle) == (None, None)
+    report = run(loaded, tmp_path, EveryOther([]), static_path=SHORT, menu=menu)
+    right = [[evaluate_path(loaded, TASK, example, path).is_correct for path in menu] for example in EXAMPLES]
+    against = compare([row[0] for row in right], [row[1] for row in right])
+    assert report.static is not None
+    assert report.static.accuracy == against.accuracy_routed
+    assert (report.static.diff_low, report.static.diff_high) == (against.diff_low, against.diff_high)
+    assert (report.static.layers, report.static.path) == (5, str(SHORT))
+    lengths = [min([len(path) for path, ok in zip(menu, row, strict=True) if ok], default=6) for row in right]
+    assert report.oracle is not None
+    assert report.oracle.accuracy == sum(map(any, right)) / 20
+    assert report.oracle.accuracy > report.static.accuracy
+    assert report.oracle.layers == sum(lengths) / 20
+    assert report.comparison == first.comparison
+    known: list[int] = []
+    assert run(loaded, tmp_path, EveryOther(known), static_path=SHORT) == dataclasses.replace(report, oracle=None)
+    assert not known
+
+
+def test_the_size_of_batches_changes_no_answer(loaded: LoadedModel, tmp_path: Path) -> None:
+    one = run(loaded, tmp_path / "one", EveryOther([]), batch_size=1)
+    assert one == run(loaded, tmp_path / "all", EveryOther([]), batch_size=20)
+    assert one.layers_saved_share == pytest.approx(1 - one.layers_routed / 6)
 
 
 def test_a_cut_last_line_is_answered_again(
@@ -112,7 +142,7 @@ def test_predictions_of_another_key_are_not_taken(loaded: LoadedModel, tmp_path:
     assert PredictionLog(tmp_path, KEY).get(EXAMPLES[0].example_id) is not None
     assert PredictionLog(tmp_path, {**KEY, "threshold": 0.5}).get(EXAMPLES[0].example_id) is None
     header = json.loads(next(tmp_path.glob("*.jsonl")).read_text().splitlines()[0])
-    assert header["schema"] == 1
+    assert header["schema"] == 2
 
 
 def test_questions_that_do_not_fit_are_counted_apart(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -144,6 +174,15 @@ def test_paired_statistics() -> None:
     assert (result.accuracy_plain, result.accuracy_routed) == (0.6, 0.74)
     assert result.p_value == pytest.approx(binomtest(2, 11, 0.5).pvalue)
     assert compare(plain, plain).p_value == 1.0
+
+
+def test_bootstrap_of_the_paired_difference() -> None:
+    result = compare([True] * 300 + [False] * 200, [True] * 280 + [False] * 20 + [True] * 50 + [False] * 150)
+    assert result.diff == pytest.approx(0.06)
+    # Normal approximation: sd = sqrt((50 + 20) / 500 - 0.06^2) / sqrt(500) = 0.01652
+    assert result.diff_low == pytest.approx(0.06 - 1.96 * 0.01652, abs=0.003)
+    assert result.diff_high == pytest.approx(0.06 + 1.96 * 0.01652, abs=0.003)
+    assert bootstrap_difference(0, 0, 7) == (0.0, 0.0)
 
 
 def test_wilson_interval_by_hand() -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,27 @@ def test_the_split_is_fixed_and_keeps_questions_together(tmp_path: Path) -> None
     }
     questions = [{label.example.question for label in side} for side in (first.train, first.validation)]
     assert questions[0].isdisjoint(questions[1])
+
+
+def test_unverified_labels_are_those_without_evidence(tmp_path: Path) -> None:
+    records = [
+        dataclasses.replace(record(fruit_example(n), LONGER), unguarded=record(fruit_example(n), SHORTER).best)
+        for n in range(20)
+    ]
+    corpus = corpus_of(tmp_path, *records, record(fruit_example(20), LONGER))
+    best, unguarded = (read_labels(corpus, FitConfig(labels=name)) for name in ("best", "unguarded"))
+    assert {label.decisions for label in (*best.train, *best.validation)} == {LONGER}
+    decisions = [label.decisions for label in (*unguarded.train, *unguarded.validation)]
+    assert (decisions.count(SHORTER), decisions.count(LONGER)) == (20, 1)
+
+
+def test_a_smaller_training_set_is_a_part_of_a_larger_one(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, *(record(fruit_example(n), SHORTER) for n in range(60)))
+    whole, few, fewer = (read_labels(corpus, FitConfig(train_limit=limit)) for limit in (None, 20, 7))
+    assert (len(few.train), len(fewer.train)) == (20, 7)
+    ids = [{label.example.example_id for label in labels.train} for labels in (fewer, few, whole)]
+    assert ids[0] < ids[1] < ids[2]
+    assert fewer.validation == few.validation == whole.validation
 
 
 @pytest.mark.parametrize("share", [0.0001, 0.9999])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from router_train.losses import effective_number_weights, focal_loss
+from router_train.losses import effective_number_weights, focal_loss, inverse_frequency_weights
 
 
 def test_effective_number_weights_by_hand() -> None:
@@ -45,3 +45,14 @@ def test_focal_loss_of_a_certain_answer_has_a_finite_gradient() -> None:
     torch.autograd.backward(focal_loss(logits, torch.tensor([[0]]), torch.ones(3), gamma=1.0))
     assert logits.grad is not None
     assert bool(logits.grad.isfinite().all())
+
+
+def test_inverse_frequency_gives_every_class_the_same_say() -> None:
+    counts = (30_000, 200, 0)
+    weights = inverse_frequency_weights(counts)
+    assert float(weights[0] * 30_000) == pytest.approx(float(weights[1] * 200))
+    assert float(weights.sum()) == pytest.approx(2.0)
+    assert float(weights[2]) == 0.0
+    published = effective_number_weights(counts, 0.999)
+    assert float(weights[1] / weights[0]) == pytest.approx(150.0)
+    assert float(published[1] / published[0]) < 6

@@ -1,0 +1,34 @@
+import pytest
+
+from router_train.config import FitConfig
+from router_train.operating_point import OperatingPoint, choose_point
+
+
+def point(accuracy: float, mean_layers: float, threshold: float = 0.5) -> OperatingPoint:
+    return OperatingPoint(threshold=threshold, accuracy=accuracy, accuracy_plain=0.5, mean_layers=mean_layers)
+
+
+POINTS = (point(0.50, 10.0), point(0.48, 6.0), point(0.495, 7.0), point(0.53, 9.0), point(0.53, 8.0), point(0.6, 11.0))
+
+
+@pytest.mark.parametrize(
+    ("config", "place"),
+    [
+        (FitConfig(max_drop=0.5), 2),
+        (FitConfig(max_drop=0.4), 4),
+        (FitConfig(max_drop=2.0), 1),
+        (FitConfig(max_drop=-4.0), None),
+        (FitConfig(max_drop=-4.0, max_layers_share=1.1), 5),
+        (FitConfig(aim="accuracy"), 4),
+        (FitConfig(aim="accuracy", max_layers_share=0.75), 2),
+        (FitConfig(aim="accuracy", max_layers_share=0.5), None),
+    ],
+)
+def test_floor_and_budget_hold(config: FitConfig, place: int | None) -> None:
+    assert choose_point(POINTS, 10, config) == place
+
+
+def test_of_equals_the_higher_threshold_wins() -> None:
+    equals = [point(0.5, 8.0, threshold) for threshold in (0.3, 0.7, 0.5)]
+    assert choose_point(equals, 10, FitConfig()) == 1
+    assert choose_point(equals, 10, FitConfig(aim="accuracy")) == 1
