@@ -1,6 +1,6 @@
 """Features on disk: computed once per key, kept as safetensors beside the routers that learn from them.
 
-A file is named by the hash of its key and says the key itself; one that is damaged is computed again.
+A file is named by the hash of its key and carries that hash; one that is damaged is computed again.
 """
 
 import hashlib
@@ -35,17 +35,18 @@ def stored_features(
     if folder is None:
         return compute()
     text = json.dumps({"schema": FEATURES_SCHEMA, **key}, sort_keys=True)
-    file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    file = folder / f"{digest[:16]}.safetensors"
     if file.is_file():
         try:
             with safe_open(file, "pt") as found:
-                if (found.metadata() or {}).get(_KEY) == text:
+                if (found.metadata() or {}).get(_KEY) == digest:
                     return {name: found.get_tensor(name) for name in found.keys()}  # noqa: SIM118 (no mapping)
         except SafetensorError as error:
             print(f"{file} is damaged ({error}); its features are computed again", file=sys.stderr)
     tensors = compute()
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    unfinished.write_bytes(save(tensors, metadata={_KEY: text}))
+    unfinished.write_bytes(save(tensors, metadata={_KEY: digest}))
     unfinished.replace(file)
     return tensors

@@ -16,7 +16,7 @@ from router_train.checkpoint import (
 )
 from router_train.config import FitConfig
 from router_train.feature_store import FEATURES_FOLDER
-from router_train.labels import LabelSet, read_labels
+from router_train.labels import HELD_OUT_SPLIT, LabelSet, read_labels
 from router_train.routers.base import FitInputs
 from router_train.routers.registry import get_kind
 from router_train.static_choice import choose_static
@@ -88,6 +88,7 @@ def fit(
             task=task,
             curve_file=out / CURVE_NAME,
             table=table,
+            examples=tuple(record.example for record in corpus.records if record.example.split != HELD_OUT_SPLIT),
             feature_folder=out.parent / FEATURES_FOLDER,
         )
     )

@@ -91,6 +91,7 @@ def write_corpus(
     task_spec: str | None = None,
     model_spec: str = "tiny",
     fingerprint: str = "f" * 32,
+    evidence: str = "",
 ) -> Path:
     """A finished corpus of these records."""
     provenance = Provenance(
@@ -105,6 +106,7 @@ def write_corpus(
         seed=0,
         budget=50,
         leaves_per_round=4,
+        evidence=evidence,
         limit=None,
         versions={"search-cluster": "0"},
         created_at="2026-01-01T00:00:00Z",

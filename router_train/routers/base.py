@@ -12,6 +12,7 @@ from router_train.labels import LabelSet
 from router_train.table import VerdictTable
 from search_cluster.model.loading import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 
 Settings = dict[str, int | float | str]
@@ -66,6 +67,8 @@ class FitInputs:
     """JSONL with one line per epoch, for kinds that have epochs."""
     table: VerdictTable | None = None
     """Every path of a menu on every question; ``None`` if the corpus was not cross-executed."""
+    examples: tuple[Example, ...] = ()
+    """All examples of the corpus that may teach, whether a path is right on them or not."""
     feature_folder: Path | None = None
     """Where features are kept for the next training; ``None``: nowhere."""
 

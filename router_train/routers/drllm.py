@@ -4,20 +4,23 @@ The decisions depend on the prompt's states alone and hold for all tokens that a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from router_train.curve import CurveWriter
+from router_train.feature_store import stored_features
 from router_train.features import Features, compute_features
 from router_train.loop import train_routers
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
 from router_train.routers.layer_routers import LayerRouters
 from router_train.steering import route_by_steering
+from router_train.tuning import tune_threshold
 from router_train.walk import pool_windows
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.loading import LoadedModel
+from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.model.steering import Steering
 from search_cluster.paths.layer_path import EXECUTE, LayerPath
 
@@ -28,6 +31,8 @@ class DrLLMRouter:
 
     routers: LayerRouters
     num_windows: int
+    threshold: float = 0.0
+    """Chosen on validation data; a higher one may be asked for."""
 
     def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
         """One pass over the prompt along the path that the routers choose on the way.
@@ -41,6 +46,7 @@ class DrLLMRouter:
 
     def steer(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> Steering:
         """Decides layer by layer from the states that the layers before have left; see `route`."""
+        threshold = max(threshold, self.threshold)
         self.routers.to(loaded.model.device)
         chosen: list[float] = []
         decisions: list[int] = []
@@ -64,12 +70,13 @@ class DrLLMRouter:
         )
 
     def settings(self) -> Settings:
-        """Depth, width, bottleneck and windows."""
+        """Depth, width, bottleneck, windows and threshold."""
         return {
             "num_layers": len(self.routers.layers),
             "width": self.routers.width,
             "bottleneck": self.routers.bottleneck,
             "num_windows": self.num_windows,
+            "threshold": self.threshold,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -85,7 +92,7 @@ class DrLLMKind:
     needs_model: bool = True
 
     def fit(self, inputs: FitInputs) -> Fitted:
-        """Computes the features once, then trains the routers with early stopping."""
+        """Computes the features once, trains the routers with early stopping, then chooses their threshold."""
         config = inputs.config
         train = _features(inputs, "train")
         validation = _features(inputs, "validation")
@@ -99,12 +106,16 @@ class DrLLMKind:
                 on_epoch=lambda epoch: curve.write(asdict(epoch)),
             )
         router = DrLLMRouter(result.routers, config.num_windows)
-        return Fitted(router=router, metrics=asdict(result.best))
+        held_out = [label.example for label in inputs.labels.validation]
+        point = tune_threshold(router, _model(inputs), inputs.task, held_out, config)
+        metrics = {**asdict(result.best), **point.metrics(), "threshold": point.threshold}
+        return Fitted(router=replace(router, threshold=point.threshold), metrics=metrics)
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> DrLLMRouter:
         """The router of these weights."""
         sizes = {name: settings.get(name) for name in ("num_layers", "width", "bottleneck", "num_windows")}
-        if not all(isinstance(size, int) and size >= 1 for size in sizes.values()):
+        threshold = settings.get("threshold", 0.0)
+        if not all(isinstance(size, int) and size >= 1 for size in sizes.values()) or isinstance(threshold, str):
             raise ConfigError(f"router settings {settings} lack a size of {', '.join(sizes)}; fit the router again")
         num_layers, width, bottleneck, num_windows = (int(size or 0) for size in sizes.values())
         routers = LayerRouters(num_layers, width, bottleneck)
@@ -112,7 +123,7 @@ class DrLLMKind:
             routers.load_state_dict(dict(tensors))
         except RuntimeError as error:
             raise ConfigError(f"the router's weights do not fit its settings {settings}: {error}") from error
-        return DrLLMRouter(routers.eval().requires_grad_(False), num_windows)
+        return DrLLMRouter(routers.eval().requires_grad_(False), num_windows, threshold)
 
 
 def _model(inputs: FitInputs) -> LoadedModel:
@@ -122,11 +133,27 @@ def _model(inputs: FitInputs) -> LoadedModel:
 
 def _features(inputs: FitInputs, side: str) -> Features:
     labels = inputs.labels.train if side == "train" else inputs.labels.validation
-    return compute_features(
-        _model(inputs),
-        inputs.task,
-        labels,
-        num_windows=inputs.config.num_windows,
-        dtype=getattr(torch, inputs.config.feature_dtype),
-        description=f"prompt states ({side})",
-    )
+    loaded, task, config = _model(inputs), inputs.task, inputs.config
+
+    def compute() -> dict[str, Tensor]:
+        features = compute_features(
+            loaded,
+            task,
+            labels,
+            num_windows=config.num_windows,
+            dtype=getattr(torch, config.feature_dtype),
+            description=f"prompt states ({side})",
+        )
+        return {"windows_NLWD": features.windows_NLWD}
+
+    key = {
+        "what": "along labels",
+        "model": loaded.fingerprint,
+        "task": [task.name, task.version, PROMPTING_VERSION],
+        "num_windows": config.num_windows,
+        "dtype": config.feature_dtype,
+        "labels": [[label.example.example_id, *label.decisions] for label in labels],
+    }
+    windows_NLWD = stored_features(inputs.feature_folder, key, compute)["windows_NLWD"]
+    decisions_NL = torch.tensor([label.decisions for label in labels], dtype=torch.int64)
+    return Features(windows_NLWD=windows_NLWD, decisions_NL=decisions_NL)

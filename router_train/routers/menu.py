@@ -6,8 +6,8 @@ better or worse than identity, and takes the shortest path whose prediction is g
 Shapes: K paths, F features, D model width, W windows, B break points.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from router_train.routers.base import RoutedPath, Settings
-from router_train.states import prompt_features
+from router_train.states import pool_states, prompt_features
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.paths.codec import parse_path
@@ -75,14 +75,23 @@ class MenuRouter:
         Raises:
             NonFiniteLogitsError: a prompt state is NaN or infinite.
         """
-        return self.choose(
-            prompt_features(loaded, context_ids, self.num_layers_read, self.num_windows),
-            threshold=threshold,
-            num_tokens=len(context_ids),
-        )
+        features_F = prompt_features(loaded, context_ids, self.num_layers_read, self.num_windows)
+        routed = self.choose(features_F, threshold=threshold)
+        return replace(routed, num_layer_tokens=self.num_layers_read * len(context_ids))
 
-    def choose(self, features_F: Tensor, *, threshold: float, num_tokens: int) -> RoutedPath:
-        """The choice for a prompt whose features are known."""
+    def steer(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> Generator[tuple[int, ...], Tensor, RoutedPath]:
+        """Yields the layers to read, is sent the states ``[T, D]`` that they leave, and returns the choice."""
+        hidden_TD = yield tuple(range(self.num_layers_read))
+        return self.choose(pool_states(hidden_TD, self.num_windows), threshold=threshold)
+
+    def choose(self, features_F: Tensor, *, threshold: float) -> RoutedPath:
+        """The choice for a prompt whose features are known, at no cost.
+
+        Raises:
+            NonFiniteLogitsError: a prompt state is NaN or infinite.
+        """
         if not bool(features_F.isfinite().all()):
             raise NonFiniteLogitsError("a prompt state is not finite; check the model's dtype")
         confidences_K = confidences(self.model.gains(features_F.numpy()))
@@ -93,7 +102,7 @@ class MenuRouter:
             path=path,
             confidence=float(confidences_K[place]),
             num_fallbacks=path.num_layers if place == 0 else 0,
-            num_layer_tokens=self.num_layers_read * num_tokens,
+            num_layer_tokens=0,
         )
 
     def settings(self) -> Settings:

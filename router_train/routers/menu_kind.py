@@ -196,7 +196,10 @@ def _fit_linear(features_NF: NDArray[np.float64], targets_NK: NDArray[np.float64
 def _calibrate(
     scores_NK: NDArray[np.float64], gains_NK: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Break points of the rising map from a score to the mean gain, over all paths but identity."""
+    """Break points of the rising map from a score to the mean gain, over all paths but identity.
+
+    One map for all paths: a path alone has too few questions for one of its own.
+    """
     if scores_NK.shape[1] < 2:
         return np.zeros(1), np.zeros(1)
     rising = IsotonicRegression(out_of_bounds="clip")

@@ -4,11 +4,14 @@ from difflib import get_close_matches
 
 from router_train.routers.base import RouterKind
 from router_train.routers.drllm import DrLLMKind
+from router_train.routers.early_exit_kind import EarlyExitKind
 from router_train.routers.fixed import IdentityKind, StaticKind
 from router_train.routers.menu_kind import MenuKind
 from search_cluster.errors import ConfigError
 
-_KINDS: dict[str, RouterKind] = {kind.name: kind for kind in (DrLLMKind(), MenuKind(), StaticKind(), IdentityKind())}
+_KINDS: dict[str, RouterKind] = {
+    kind.name: kind for kind in (DrLLMKind(), MenuKind(), EarlyExitKind(), StaticKind(), IdentityKind())
+}
 
 
 def get_kind(name: str) -> RouterKind:

@@ -52,7 +52,9 @@ def test_a_saved_router_chooses_as_before(corpus: Path, tmp_path: Path, loaded: 
     router, meta = load_router(tmp_path / "router", loaded)
     assert meta == outcome.meta
     assert isinstance(router, DrLLMRouter)
-    assert router.settings() == {"num_layers": 6, "width": 32, "bottleneck": 8, "num_windows": 4}
+    sizes = {"num_layers": 6, "width": 32, "bottleneck": 8, "num_windows": 4}
+    assert router.settings() == {**sizes, "threshold": router.threshold}
+    assert router.threshold == meta.metrics["threshold"]
     again = train(corpus, tmp_path / "again", loaded)
     assert again.meta.weights_sha256 == meta.weights_sha256
     twin, _ = load_router(tmp_path / "again", loaded)

@@ -83,7 +83,8 @@ def test_unverified_labels_are_those_without_evidence(tmp_path: Path) -> None:
         dataclasses.replace(record(fruit_example(n), LONGER), unguarded=record(fruit_example(n), SHORTER).best)
         for n in range(20)
     ]
-    corpus = corpus_of(tmp_path, *records, record(fruit_example(20), LONGER))
+    records.append(record(fruit_example(20), LONGER))
+    corpus = read_corpus(write_corpus(tmp_path, records, task=fruit_task(), evidence="guide=3"))
     best, unguarded = (read_labels(corpus, FitConfig(labels=name)) for name in ("best", "unguarded"))
     assert {label.decisions for label in (*best.train, *best.validation)} == {LONGER}
     decisions = [label.decisions for label in (*unguarded.train, *unguarded.validation)]

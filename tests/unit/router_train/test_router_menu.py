@@ -45,12 +45,12 @@ def table(right_NK: np.ndarray, margin_NK: np.ndarray | None = None) -> VerdictT
 
 
 def planted(num_examples: int, seed: int, informative: bool = True) -> tuple[np.ndarray, VerdictTable]:
-    """Identity is right on 60 %; the first entry tells whether the short path fixes or breaks the question."""
+    """Identity is right on 60 %; the larger the first entry, the likelier the short path is right."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(num_examples, 20))
     sign = features[:, 0] if informative else rng.normal(size=num_examples)
     identity = rng.random(num_examples) < 0.6
-    short = np.where(sign > 0, True, identity & (rng.random(num_examples) < 0.2))
+    short = np.where(rng.random(num_examples) < expit(3 * sign), True, identity & (rng.random(num_examples) < 0.2))
     middle = rng.random(num_examples) < 0.3
     return features, table(np.stack([identity, short, middle], axis=1))
 
@@ -61,25 +61,25 @@ def test_a_planted_rule_is_learned_and_beats_every_single_path(loss: str) -> Non
     config = FitConfig(loss=loss, aim="accuracy")
     model, point = train_menu(features, verdicts, config)
     best_static = verdicts.right_NK.mean(axis=0).max()
-    assert point.accuracy > best_static + 0.1
+    assert point.accuracy > best_static + 0.05
     new_features, new = planted(2000, seed=2)
     router = MenuRouter(PATHS, model, 2, 1, point.threshold)
-    choices = [router.choose(torch.from_numpy(row).float(), threshold=0.0, num_tokens=3).path for row in new_features]
+    choices = [router.choose(torch.from_numpy(row).float(), threshold=0.0).path for row in new_features]
     right = [new.right_NK[row, PATHS.index(path)] for row, path in enumerate(choices)]
     assert np.mean(right) == pytest.approx(point.accuracy, abs=0.06)
-    assert np.mean(right) > new.right_NK.mean(axis=0).max() + 0.08
+    assert np.mean(right) > new.right_NK.mean(axis=0).max() + 0.05
 
 
 def test_confidence_is_calibrated_on_new_questions() -> None:
     features, verdicts = planted(600, seed=3)
     model, _ = train_menu(features, verdicts, FitConfig(loss="verdict"))
     new_features, new = planted(4000, seed=4)
-    predicted = np.array([model.gains(row.astype(np.float32))[1] for row in new_features])
-    found = new.right_NK[:, 1].astype(float) - new.right_NK[:, 0]
+    predicted = np.array([model.gains(row.astype(np.float32))[1:] for row in new_features])
+    found = new.right_NK[:, 1:].astype(float) - new.right_NK[:, :1]
     for low, high in ((-1, -0.2), (-0.2, 0.2), (0.2, 1)):
         rows = (predicted >= low) & (predicted < high)
         assert rows.sum() > 100
-        assert found[rows].mean() == pytest.approx(predicted[rows].mean(), abs=0.12)
+        assert found[rows].mean() == pytest.approx(predicted[rows].mean(), abs=0.08)
 
 
 def test_prompts_that_tell_nothing_keep_the_accuracy_floor() -> None:
@@ -179,7 +179,7 @@ def test_a_damaged_menu_router_is_refused(corpus: Path, tmp_path: Path, loaded: 
     fit(corpus, out, FitConfig(router="menu"), lambda *_: loaded, task_spec=None, force=False)
     text = (out / "router.json").read_text()
     (out / "router.json").write_text(text.replace('"paths": "0-5;', '"paths": "0-5;0-4;'))
-    with pytest.raises(ConfigError, match="weights .* do not fit its settings"):
+    with pytest.raises(ConfigError, match=r"weights .* do not fit its settings"):
         load_router(out, loaded)
     (out / "router.json").write_text(text.replace('"num_layers_read": 2', '"num_layers_read": "two"'))
     with pytest.raises(ConfigError, match="lack paths, sizes or the threshold"):
@@ -254,3 +254,23 @@ def test_identity_has_no_gain() -> None:
     )
     _, point = train_menu(features, only_identity, FitConfig())
     assert point.mean_layers == 6.0
+
+
+def test_a_menu_router_chooses_alike_inside_the_prefill(loaded: LoadedModel) -> None:
+    features, verdicts = planted(100, seed=1)
+    model, _ = train_menu(np.tile(features[:, :16], 4), verdicts, FitConfig())
+    router = MenuRouter(PATHS, model, 2, 1, 0.4)
+    ids = [5, 9, 12, 30]
+    steering = router.steer(loaded, ids, threshold=0.0)
+    assert next(steering) == (0, 1)
+    states = (
+        materialise(loaded.model, LayerPath.identity(6))
+        .model(torch.tensor([ids]), output_hidden_states=True)
+        .hidden_states[2][0]
+    )
+    with pytest.raises(StopIteration) as end:
+        steering.send(states)
+    routed = router.route(loaded, ids, threshold=0.0)
+    assert end.value.value.path == routed.path
+    assert end.value.value.confidence == pytest.approx(routed.confidence, abs=1e-5)
+    assert (end.value.value.num_layer_tokens, routed.num_layer_tokens) == (0, 8)

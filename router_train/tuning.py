@@ -1,0 +1,80 @@
+"""Choosing a router's threshold by running it on validation questions, for routers whose paths no table knows."""
+
+from collections.abc import Sequence
+
+from router_train.config import FitConfig
+from router_train.operating_point import OperatingPoint, choose_point
+from router_train.progress import track
+from router_train.routers.base import Router
+from search_cluster.errors import NonFiniteLogitsError
+from search_cluster.model.executor import PathExecutor
+from search_cluster.model.loading import LoadedModel
+from search_cluster.model.prompting import encode_example
+from search_cluster.model.runtime import default_state_bytes
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+
+THRESHOLDS = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)
+"""Tried in this order; the last one gives the plain model, as far as float arithmetic allows."""
+BATCH_SIZE = 16
+"""Questions that are answered together."""
+
+
+def tune_threshold(
+    router: Router, loaded: LoadedModel, task: Task, examples: Sequence[Example], config: FitConfig
+) -> OperatingPoint:
+    """The threshold that meets aim, floor and budget on these questions; the last one where none does.
+
+    Args:
+        router: trained; asked with every threshold.
+        loaded: the frozen model.
+        task: how to ask and grade.
+        examples: at least one, none of which has taught the router.
+        config: aim, floor and budget.
+
+    Raises:
+        PromptTooLongError: a prompt does not fit into the model's context.
+    """
+    executor = PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
+    identity = LayerPath.identity(loaded.num_layers)
+    num_right, num_layers_run, num_plain_right = [0] * len(THRESHOLDS), [0] * len(THRESHOLDS), 0
+    batches = [examples[first : first + BATCH_SIZE] for first in range(0, len(examples), BATCH_SIZE)]
+    for batch in track(batches, f"batches of {BATCH_SIZE} questions, at {len(THRESHOLDS)} thresholds"):
+        choices = [_choices(router, loaded, encode_example(loaded, task, example).context_ids) for example in batch]
+        requests = [
+            (example, path)
+            for example, paths in zip(batch, choices, strict=True)
+            for path in dict.fromkeys((identity, *paths))
+        ]
+        right = {
+            (example.example_id, path): _is_right(outcome)
+            for (example, path), outcome in zip(requests, executor.evaluate(requests), strict=True)
+        }
+        for example, paths in zip(batch, choices, strict=True):
+            num_plain_right += right[example.example_id, identity]
+            for place, path in enumerate(paths):
+                num_right[place] += right[example.example_id, path]
+                num_layers_run[place] += len(path)
+    points = [
+        OperatingPoint(
+            threshold=threshold,
+            accuracy=num_right[place] / len(examples),
+            accuracy_plain=num_plain_right / len(examples),
+            mean_layers=num_layers_run[place] / len(examples),
+        )
+        for place, threshold in enumerate(THRESHOLDS)
+    ]
+    chosen = choose_point(points, loaded.num_layers, config)
+    return points[-1] if chosen is None else points[chosen]
+
+
+def _choices(router: Router, loaded: LoadedModel, context_ids: Sequence[int]) -> list[LayerPath]:
+    return [router.route(loaded, context_ids, threshold=threshold).path for threshold in THRESHOLDS]
+
+
+def _is_right(outcome: Verdict | Exception) -> bool:
+    if isinstance(outcome, Exception) and not isinstance(outcome, NonFiniteLogitsError):
+        raise outcome
+    return isinstance(outcome, Verdict) and outcome.is_correct
