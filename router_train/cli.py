@@ -70,7 +70,7 @@ def _one_line_errors() -> Iterator[None]:
 def fit(
     corpus: Annotated[Path, typer.Option(help="Folder of a finished corpus.")],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint; a finished one of the same inputs is kept.")],
-    router: Annotated[str, typer.Option(help="drllm, menu, early-exit, static or identity.")] = _DEFAULTS.router,
+    router: Annotated[str, typer.Option(help="drllm, polar, menu, early-exit, static or identity.")] = _DEFAULTS.router,
     epochs: Annotated[int, typer.Option(help="Passes over the training labels at most.")] = _DEFAULTS.epochs,
     lr: Annotated[float, typer.Option(help="AdamW's learning rate at the start.")] = _DEFAULTS.learning_rate,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = _DEFAULTS.batch_size,
@@ -95,7 +95,7 @@ def fit(
         str, typer.Option(help=f"What a menu router learns from: {LOSS_MARGIN} or {LOSS_VERDICT}.")
     ] = _DEFAULTS.loss,
     feature_layer: Annotated[
-        int | None, typer.Option(help="Layers that a menu router reads; default: those that all its paths begin with.")
+        int | None, typer.Option(help="Layers that menu and polar read; default: those all paths begin with; a sixth.")
     ] = None,
     aim: Annotated[
         str, typer.Option(help=f"Of the threshold: fewest {AIM_LAYERS}, or highest {AIM_ACCURACY}, within the floor.")

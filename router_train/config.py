@@ -60,8 +60,8 @@ class FitConfig:
     class_balance: str = BALANCE_EFFECTIVE
     """``effective``: as published, close to no balance on thousands of labels; ``inverse``: by inverse frequency."""
     feature_layer: int | None = None
-    """How many layers of the plain model a `menu` router reads; ``None``: those with which every path of the menu
-    begins, which cost nothing on top of answering."""
+    """How many layers of the plain model are read before the choice; ``None``: for `menu` those with which every path
+    of the menu begins, for `polar` a sixth of the model, with which all its paths begin."""
     loss: str = LOSS_MARGIN
     """What a `menu` router regresses on: ``verdict`` (right minus identity's right) or ``margin`` (the same, softened
     by the distance to the decision boundary)."""

@@ -23,13 +23,18 @@ def pool_states(hidden_TD: Tensor, num_windows: int) -> Tensor:
     return torch.cat([pool_windows(hidden_TD, num_windows).flatten(), hidden_TD[-1].float()]).cpu()
 
 
-def prompt_features(loaded: LoadedModel, context_ids: Sequence[int], num_layers_read: int, num_windows: int) -> Tensor:
-    """Features ``[F]`` of a prompt after the first layers of the plain model; 0 layers: its embeddings."""
-    with torch.inference_mode():
+def prompt_states(loaded: LoadedModel, context_ids: Sequence[int], num_layers_read: int) -> Tensor:
+    """States ``[T, D]`` of a prompt after the first layers of the plain model; 0 layers: its embeddings."""
+    with torch.no_grad():
         walk = LayerwisePass(loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device))
         for layer in range(num_layers_read):
             walk.step(layer)
-        return pool_states(walk.hidden_BTD[0], num_windows).clone()
+        return walk.hidden_BTD[0]
+
+
+def prompt_features(loaded: LoadedModel, context_ids: Sequence[int], num_layers_read: int, num_windows: int) -> Tensor:
+    """Features ``[F]`` of a prompt after the first layers of the plain model."""
+    return pool_states(prompt_states(loaded, context_ids, num_layers_read), num_windows)
 
 
 def features_of(

@@ -7,10 +7,11 @@ from router_train.routers.drllm import DrLLMKind
 from router_train.routers.early_exit_kind import EarlyExitKind
 from router_train.routers.fixed import IdentityKind, StaticKind
 from router_train.routers.menu_kind import MenuKind
+from router_train.routers.polar_kind import PolarKind
 from search_cluster.errors import ConfigError
 
 _KINDS: dict[str, RouterKind] = {
-    kind.name: kind for kind in (DrLLMKind(), MenuKind(), EarlyExitKind(), StaticKind(), IdentityKind())
+    kind.name: kind for kind in (DrLLMKind(), PolarKind(), MenuKind(), EarlyExitKind(), StaticKind(), IdentityKind())
 }
 
 

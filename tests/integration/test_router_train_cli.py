@@ -4,19 +4,22 @@ import importlib.util
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
-from router_corpus import record, write_corpus
+from router_corpus import record, write_corpus, write_table
 from typer.testing import CliRunner
 
 from router_train.cli import app
 from search_cluster.model.loading import load_model
+from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 
 TASK_FILE = """
@@ -154,6 +157,32 @@ def test_evaluate_reports_both_models(place: Path) -> None:
     assert ("does NOT help" in done.stderr) is not result["helps"]
     assert json.loads((place / "evaluation.json").read_text()) == result
     assert last_line(evaluate(place)) == result
+
+
+def test_a_menu_router_is_trained_and_judged_beside_static_path_and_oracle(place: Path, tmp_path: Path) -> None:
+    paths = [LayerPath.identity(6), *(LayerPath.from_decisions(decisions) for decisions in DECISIONS[:2])]
+    corpus = shutil.copytree(place / "corpus", tmp_path / "corpus")
+    write_table(corpus, paths, np.random.default_rng(0).random((40, 3)) < 0.5)
+    out = tmp_path / "routers" / "menu"
+    options = ("--corpus", corpus, "--task", place / "fruit.py", "--json")
+    fitted = last_line(router_train("fit", "--router", "menu", "--out", out, "--max-drop", 20, *options))
+    assert {"validation_accuracy_routed", "validation_mean_layers"} <= set(fitted["metrics"])  # type: ignore[call-overload]
+    again = router_train("fit", "--router", "menu", "--out", out, "--max-drop", 10, *options)
+    assert again.returncode == 2
+    assert "holds a router with max_drop 20.0, and this run has 10.0" in again.stderr
+    done = router_train("evaluate", "--router", out, "--task", place / "fruit.py", "--limit", 12, "--oracle", "--json")
+    result = last_line(done)
+    assert (result["n"], result["router"], result["trained_on"]) == (12, "menu", "fruit_file")
+    assert result["diff_low"] <= result["diff"] <= result["diff_high"]  # type: ignore[operator]
+    assert result["layers_saved_share"] == pytest.approx(1 - result["layers_routed"] / 6)  # type: ignore[operator]
+    assert result["oracle"]["num_paths"] == 3  # type: ignore[index]
+    assert result["oracle"]["accuracy"] >= max(  # type: ignore[index]
+        result["accuracy_plain"],
+        result["accuracy_routed"],
+        result["static"]["accuracy"],  # type: ignore[index, type-var]
+    )
+    assert "beside it: one path for all" in done.stderr
+    assert "bound (gold answers known): some of 3 paths" in done.stderr
 
 
 def test_generate_prints_the_answer(place: Path) -> None:
