@@ -103,6 +103,9 @@ def fit(
     max_drop: Annotated[
         float, typer.Option(help="Accuracy floor: points below the plain model on validation data; may be negative.")
     ] = _DEFAULTS.max_drop,
+    floor_errors: Annotated[
+        float, typer.Option(help="Standard errors by which validation must clear the floor; 0: none.")
+    ] = _DEFAULTS.floor_errors,
     max_layers_share: Annotated[
         float, typer.Option(help="Layer budget: mean layers on validation data over the plain model's.")
     ] = _DEFAULTS.max_layers_share,
@@ -138,6 +141,7 @@ def fit(
             feature_layer=feature_layer,
             aim=aim,
             max_drop=max_drop,
+            floor_errors=floor_errors,
             max_layers_share=max_layers_share,
             seed=seed,
         )

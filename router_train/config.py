@@ -72,6 +72,9 @@ class FitConfig:
     accuracy floor) or ``accuracy`` (the highest within the floor, then the fewest layers)."""
     max_drop: float = 0.5
     """The accuracy floor: percentage points below the plain model's validation accuracy; negative: above it."""
+    floor_errors: float = 1.0
+    """Standard errors by which the validation accuracy must clear the floor; 0 takes it at its word, which broke the
+    floor on held-out questions where a threshold was chosen on 200."""
     max_layers_share: float = 1.0
     """The layer budget: mean layers per question over the plain model's; in (0, 1] or more where paths repeat."""
 
@@ -82,6 +85,7 @@ class FitConfig:
         _require(self.train_limit is None or self.train_limit >= 1, "train_limit", self.train_limit, "at least 1")
         _require(self.feature_layer is None or self.feature_layer >= 0, "feature_layer", self.feature_layer, ">= 0")
         _require(-100 <= self.max_drop <= 100, "max_drop", self.max_drop, "percentage points, in [-100, 100]")
+        _require(self.floor_errors >= 0, "floor_errors", self.floor_errors, "at least 0")
         _require(self.max_layers_share > 0, "max_layers_share", self.max_layers_share, "above 0")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         _require(self.focal_gamma == 0 or self.focal_gamma >= 1, "focal_gamma", self.focal_gamma, "0, or at least 1")

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from router_train.config import AIM_ACCURACY, FitConfig
 
 
@@ -14,19 +17,43 @@ class OperatingPoint:
     """Of the confidence below which a router falls back to identity; any number where there is no choice."""
     accuracy: float
     accuracy_plain: float
+    standard_error: float
+    """Of the difference between the two."""
     mean_layers: float
+
+    @classmethod
+    def of(
+        cls,
+        right_N: NDArray[np.bool_],
+        plain_right_N: NDArray[np.bool_],
+        lengths_N: NDArray[np.int64],
+        threshold: float,
+    ) -> "OperatingPoint":
+        """What N >= 1 questions say, each answered by both models."""
+        difference_N = right_N.astype(np.float64) - plain_right_N
+        return cls(
+            threshold=threshold,
+            accuracy=float(right_N.mean()),
+            accuracy_plain=float(plain_right_N.mean()),
+            standard_error=float(difference_N.std() / len(difference_N) ** 0.5),
+            mean_layers=float(lengths_N.mean()),
+        )
 
     def metrics(self, prefix: str = "validation") -> dict[str, float]:
         """As a checkpoint keeps it."""
         return {
             f"{prefix}_accuracy_routed": self.accuracy,
             f"{prefix}_accuracy_plain": self.accuracy_plain,
+            f"{prefix}_standard_error": self.standard_error,
             f"{prefix}_mean_layers": self.mean_layers,
         }
 
 
 def choose_point(points: Sequence[OperatingPoint], num_layers: int, config: FitConfig) -> int | None:
     """The place of the best point within floor and budget; ``None`` if there is none, so that identity is left.
+
+    The floor is for the difference less ``config.floor_errors`` standard errors: the best of many noisy points looks
+    better than it is, and few questions prove little.
 
     ``aim`` "layers": the fewest layers, then the highest accuracy; "accuracy": the other way round. Among equals of
     both, the higher threshold, which changes less.
@@ -36,7 +63,8 @@ def choose_point(points: Sequence[OperatingPoint], num_layers: int, config: FitC
     allowed = [
         place
         for place, point in enumerate(points)
-        if point.accuracy - point.accuracy_plain >= floor and point.mean_layers <= budget
+        if point.accuracy - point.accuracy_plain - config.floor_errors * point.standard_error >= floor
+        and point.mean_layers <= budget
     ]
 
     def rank(place: int) -> tuple[float, float, float]:

@@ -1,5 +1,7 @@
 """The one path of a menu that is best for all questions: what a learned router has to beat."""
 
+import numpy as np
+
 from router_train.config import FitConfig
 from router_train.operating_point import OperatingPoint, choose_point
 from router_train.table import VerdictTable
@@ -18,12 +20,8 @@ def choose_static(table: VerdictTable, config: FitConfig) -> tuple[LayerPath, Op
 
 def single_path_points(table: VerdictTable) -> tuple[OperatingPoint, ...]:
     """What each path of the menu comes to if every question takes it, in the menu's order."""
+    plain_right_N = table.right_NK[:, 0]
     return tuple(
-        OperatingPoint(
-            threshold=0.0,
-            accuracy=float(table.right_NK[:, place].mean()),
-            accuracy_plain=float(table.right_NK[:, 0].mean()),
-            mean_layers=float(len(path)),
-        )
+        OperatingPoint.of(table.right_NK[:, place], plain_right_N, np.full(len(plain_right_N), len(path)), 0.0)
         for place, path in enumerate(table.paths)
     )

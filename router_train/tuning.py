@@ -1,6 +1,11 @@
-"""Choosing a router's threshold by running it on validation questions, for routers whose paths no table knows."""
+"""Choosing a router's threshold by running it on validation questions, for routers whose paths no table knows.
+
+Shapes: N examples, P thresholds.
+"""
 
 from collections.abc import Sequence
+
+import numpy as np
 
 from router_train.config import FitConfig
 from router_train.operating_point import OperatingPoint, choose_point
@@ -39,7 +44,9 @@ def tune_threshold(
     """
     executor = PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
     identity = LayerPath.identity(loaded.num_layers)
-    num_right, num_layers_run, num_plain_right = [0] * len(THRESHOLDS), [0] * len(THRESHOLDS), 0
+    plain_right: list[bool] = []
+    routed_right: list[list[bool]] = []
+    lengths: list[list[int]] = []
     batches = [examples[first : first + BATCH_SIZE] for first in range(0, len(examples), BATCH_SIZE)]
     for batch in track(batches, f"batches of {BATCH_SIZE} questions, at {len(THRESHOLDS)} thresholds"):
         choices = [_choices(router, loaded, encode_example(loaded, task, example).context_ids) for example in batch]
@@ -53,17 +60,12 @@ def tune_threshold(
             for (example, path), outcome in zip(requests, executor.evaluate(requests), strict=True)
         }
         for example, paths in zip(batch, choices, strict=True):
-            num_plain_right += right[example.example_id, identity]
-            for place, path in enumerate(paths):
-                num_right[place] += right[example.example_id, path]
-                num_layers_run[place] += len(path)
+            plain_right.append(right[example.example_id, identity])
+            routed_right.append([right[example.example_id, path] for path in paths])
+            lengths.append([len(path) for path in paths])
+    right_NP, lengths_NP = np.array(routed_right), np.array(lengths)
     points = [
-        OperatingPoint(
-            threshold=threshold,
-            accuracy=num_right[place] / len(examples),
-            accuracy_plain=num_plain_right / len(examples),
-            mean_layers=num_layers_run[place] / len(examples),
-        )
+        OperatingPoint.of(right_NP[:, place], np.array(plain_right), lengths_NP[:, place], threshold)
         for place, threshold in enumerate(THRESHOLDS)
     ]
     chosen = choose_point(points, loaded.num_layers, config)

@@ -97,12 +97,7 @@ def choose_exit(probability_NL: NDArray[np.float64], right_NL: NDArray[np.bool_]
         sure_NM = early_NM >= threshold if threshold < NEVER else np.zeros_like(early_NM, dtype=bool)
         stops_N = np.where(sure_NM.any(axis=1), sure_NM.argmax(axis=1), num_layers - 1)
         points.append(
-            OperatingPoint(
-                threshold=threshold,
-                accuracy=float(right_NL[np.arange(num_examples), stops_N].mean()),
-                accuracy_plain=float(right_NL[:, -1].mean()),
-                mean_layers=float((stops_N + 1).mean()),
-            )
+            OperatingPoint.of(right_NL[np.arange(num_examples), stops_N], right_NL[:, -1], stops_N + 1, threshold)
         )
     place = choose_point(points, num_layers, config)
     return points[-1] if place is None else points[place]

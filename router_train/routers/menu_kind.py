@@ -149,12 +149,7 @@ def choose_threshold(confidences_NK: NDArray[np.float64], table: VerdictTable, c
     for threshold in sorted({0.0, IDENTITY_ONLY, *map(float, quantiles)}):
         chosen_N = np.array([choose_path(row_K, lengths_K, threshold) for row_K in confidences_NK])
         points.append(
-            OperatingPoint(
-                threshold=threshold,
-                accuracy=float(table.right_NK[rows_N, chosen_N].mean()),
-                accuracy_plain=float(table.right_NK[:, 0].mean()),
-                mean_layers=float(lengths_K[chosen_N].mean()),
-            )
+            OperatingPoint.of(table.right_NK[rows_N, chosen_N], table.right_NK[:, 0], lengths_K[chosen_N], threshold)
         )
     place = choose_point(points, int(lengths_K[0]), config)
     return points[-1] if place is None else points[place]

@@ -38,7 +38,7 @@ def planted(num_examples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def test_a_planted_depth_is_found() -> None:
     readings, right, groups = planted(300, seed=1)
-    router, point = train_early_exit(readings, right, groups, FitConfig(max_drop=1.0))
+    router, point = train_early_exit(readings, right, groups, FitConfig(max_drop=1.0, floor_errors=0.0))
     assert point.accuracy >= point.accuracy_plain - 0.01
     assert point.mean_layers < 5.0
     new_readings, new_right, _ = planted(500, seed=2)
@@ -61,7 +61,7 @@ def test_readings_that_tell_nothing_never_break_the_floor() -> None:
 def test_the_first_sure_layer_stops() -> None:
     probability = np.array([[0.1, 0.9, 0.2, 0.0], [0.6, 0.1, 0.1, 0.0]])
     right = np.array([[0, 1, 0, 1], [1, 0, 0, 1]], dtype=bool)
-    point = choose_exit(probability, right, FitConfig(max_drop=0.0))
+    point = choose_exit(probability, right, FitConfig(max_drop=0.0, floor_errors=0.0))
     assert (point.accuracy, point.mean_layers) == (1.0, 1.5)
     assert choose_exit(probability, right, FitConfig(max_drop=-1.0)).mean_layers == 4.0
 

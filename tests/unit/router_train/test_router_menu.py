@@ -86,7 +86,7 @@ def test_prompts_that_tell_nothing_keep_the_accuracy_floor() -> None:
     features, verdicts = planted(400, seed=5, informative=False)
     worse = table(verdicts.right_NK & np.array([True, False, True]))
     for floor in (0.5, -5.0):
-        _, point = train_menu(features, worse, FitConfig(max_drop=floor))
+        _, point = train_menu(features, worse, FitConfig(max_drop=floor, floor_errors=0.0))
         assert point.accuracy - point.accuracy_plain >= -floor / 100 or point.threshold == 1.0
         assert point.mean_layers > 5.5
 
@@ -132,10 +132,10 @@ def test_the_static_path_is_chosen_within_the_floor() -> None:
     right = np.zeros((100, 3))
     right[:50, 0] = right[:49, 1] = right[:55, 2] = 1
     verdicts = table(right)
-    assert choose_static(verdicts, FitConfig(max_drop=1.0))[0] == PATHS[1]
-    assert choose_static(verdicts, FitConfig(max_drop=0.5))[0] == PATHS[2]
-    assert choose_static(verdicts, FitConfig(max_drop=1.0, aim="accuracy"))[0] == PATHS[2]
-    assert choose_static(verdicts, FitConfig(max_drop=-9.0))[0] == PATHS[0]
+    assert choose_static(verdicts, FitConfig(max_drop=1.0, floor_errors=0.0))[0] == PATHS[1]
+    assert choose_static(verdicts, FitConfig(max_drop=0.5, floor_errors=0.0))[0] == PATHS[2]
+    assert choose_static(verdicts, FitConfig(max_drop=1.0, aim="accuracy", floor_errors=0.0))[0] == PATHS[2]
+    assert choose_static(verdicts, FitConfig(max_drop=-9.0, floor_errors=0.0))[0] == PATHS[0]
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_damaged_menu_router_is_refused(corpus: Path, tmp_path: Path, loaded: 
 
 def test_static_and_menu_depend_on_the_table(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
     out = tmp_path / "routers" / "static"
-    config = FitConfig(router="static", aim="accuracy")
+    config = FitConfig(router="static", aim="accuracy", floor_errors=0.0)
     first = fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=False).meta
     verdicts = read_table(corpus, read_corpus(corpus))
     assert verdicts is not None

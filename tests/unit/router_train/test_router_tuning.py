@@ -51,7 +51,7 @@ def test_the_threshold_meets_the_floor(loaded: LoadedModel) -> None:
     assert drops[worst] > 0, "a tiny random model that every path improves tests nothing: take another seed"
     router = OneShortPath(worst, sure=0.8)
     for max_drop, expected in ((drops[worst] + 0.1, worst), (drops[worst] - 0.1, IDENTITY)):
-        point = tune_threshold(router, loaded, fruit_task(), EXAMPLES, FitConfig(max_drop=max_drop))
+        point = tune_threshold(router, loaded, fruit_task(), EXAMPLES, FitConfig(max_drop=max_drop, floor_errors=0.0))
         assert router.route(loaded, [1], threshold=point.threshold).path == expected
         assert point.threshold in THRESHOLDS
         assert point.accuracy == pytest.approx(accuracy(loaded, expected))
