@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from router_train.config import FitConfig
+from router_train.labels import question_hash
 from router_train.operating_point import OperatingPoint, choose_point
 from router_train.progress import track
-from router_train.routers.base import Router
+from router_train.routers.base import FitInputs, Router
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.executor import PathExecutor
 from search_cluster.model.loading import LoadedModel
@@ -70,6 +71,18 @@ def tune_threshold(
     ]
     chosen = choose_point(points, loaded.num_layers, config)
     return points[-1] if chosen is None else points[chosen]
+
+
+def validation_examples(inputs: FitInputs) -> list[Example]:
+    """All examples of the validation questions, those without a right path too; none of a question that teaches."""
+    taught = {question_hash(label.example) for label in inputs.labels.train}
+    limit = inputs.config.validation_share * 2**64
+    held_out = [
+        example
+        for example in inputs.examples
+        if question_hash(example) < limit and question_hash(example) not in taught
+    ]
+    return held_out or [label.example for label in inputs.labels.validation]
 
 
 def _choices(router: Router, loaded: LoadedModel, context_ids: Sequence[int]) -> list[LayerPath]:

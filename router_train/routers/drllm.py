@@ -16,7 +16,7 @@ from router_train.loop import train_routers
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
 from router_train.routers.layer_routers import LayerRouters
 from router_train.steering import route_by_steering
-from router_train.tuning import tune_threshold
+from router_train.tuning import tune_threshold, validation_examples
 from router_train.walk import pool_windows
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.loading import LoadedModel
@@ -106,7 +106,7 @@ class DrLLMKind:
                 on_epoch=lambda epoch: curve.write(asdict(epoch)),
             )
         router = DrLLMRouter(result.routers, config.num_windows)
-        held_out = [label.example for label in inputs.labels.validation]
+        held_out = validation_examples(inputs)
         point = tune_threshold(router, _model(inputs), inputs.task, held_out, config)
         metrics = {**asdict(result.best), **point.metrics(), "threshold": point.threshold}
         return Fitted(router=replace(router, threshold=point.threshold), metrics=metrics)

@@ -23,7 +23,7 @@ from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.polar import PolarRouter, restore_polar
 from router_train.routers.polar_network import NUM_HEADS, PolarNetwork
 from router_train.states import prompt_states
-from router_train.tuning import tune_threshold
+from router_train.tuning import tune_threshold, validation_examples
 from search_cluster.errors import ConfigError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
@@ -87,7 +87,7 @@ class PolarKind:
         with CurveWriter(inputs.curve_file) as curve:
             network, best = train_polar(train, validation, config, curve, loaded.model.device)
         router = PolarRouter(network, loaded.num_layers, num_read, BEAM)
-        held_out = [label.example for label in inputs.labels.validation]
+        held_out = validation_examples(inputs)
         point = tune_threshold(router, loaded, inputs.task, held_out, config)
         metrics = {**asdict(best), **point.metrics(), "threshold": point.threshold}
         return Fitted(router=replace(router, threshold=point.threshold), metrics=metrics)

@@ -1,13 +1,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
-from router_corpus import fruit_example, fruit_task, tiny_loaded
+from router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus
 
 from router_train.config import FitConfig
-from router_train.routers.base import RoutedPath
-from router_train.tuning import THRESHOLDS, tune_threshold
+from router_train.labels import read_labels
+from router_train.routers.base import FitInputs, RoutedPath
+from router_train.tuning import THRESHOLDS, tune_threshold, validation_examples
+from search_cluster.corpus.reader import read_corpus
 from search_cluster.model.loading import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
@@ -57,3 +60,23 @@ def test_the_threshold_meets_the_floor(loaded: LoadedModel) -> None:
         assert point.accuracy == pytest.approx(accuracy(loaded, expected))
         assert point.accuracy_plain == pytest.approx(plain)
         assert point.mean_layers == len(expected)
+
+
+def test_unsolved_questions_validate_too(tmp_path: Path) -> None:
+    solved = [record(fruit_example(n), (1, 0, 1, 1, 1, 1)) for n in range(40)]
+    unsolved = [record(fruit_example(n)) for n in range(40, 80)]
+    corpus = read_corpus(write_corpus(tmp_path, [*solved, *unsolved], task=fruit_task()))
+    config = FitConfig(validation_share=0.3)
+    labels = read_labels(corpus, config)
+    inputs = FitInputs(
+        labels=labels,
+        config=config,
+        loaded=None,
+        task=fruit_task(),
+        curve_file=tmp_path / "curve.jsonl",
+        examples=tuple(item.example for item in corpus.records),
+    )
+    ids = {example.example_id for example in validation_examples(inputs)}
+    assert ids >= {label.example.example_id for label in labels.validation}
+    assert ids.isdisjoint(label.example.example_id for label in labels.train)
+    assert len(ids & {item.example.example_id for item in unsolved}) > 4
