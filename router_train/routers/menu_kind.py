@@ -33,6 +33,9 @@ ALPHAS = tuple(np.logspace(1, 7, 13))
 """Strengths of the ridge that leave-one-out chooses from; at the upper end a prediction is a path's average."""
 NUM_THRESHOLDS = 201
 """Quantiles of the validation confidences that are tried as thresholds."""
+ROUNDING = 1e-6
+"""How far a threshold stays below a confidence that it lets pass: calibrated confidences come in steps, and weights are
+kept in float32."""
 IDENTITY_ONLY = 1.0
 """The threshold that no path reaches."""
 
@@ -109,14 +112,10 @@ def train_menu(
     for held_out in folds:
         seen = np.setdiff1d(np.arange(len(features_NF)), held_out)
         scores_NK[held_out] = _fit_linear(features_NF[seen], targets_NK[seen]).scores(features_NF[held_out])
-    confidences_NK = np.zeros_like(scores_NK)
-    for held_out in folds:  # a question's own verdict has no say in its calibration either
-        seen = np.setdiff1d(np.arange(len(features_NF)), held_out)
-        knots_B, means_B = _calibrate(scores_NK[seen], gains_NK[seen])
-        confidences_NK[held_out] = confidences(np.interp(scores_NK[held_out], knots_B, means_B))
-    point = choose_threshold(confidences_NK, table, config)
-    linear = _fit_linear(features_NF, targets_NK)
+    # One calibration for the choice of the threshold and for use: its steps are what a threshold falls between.
     knots_B, means_B = _calibrate(scores_NK, gains_NK)
+    point = choose_threshold(confidences(np.interp(scores_NK, knots_B, means_B)), table, config)
+    linear = _fit_linear(features_NF, targets_NK)
     arrays = (linear.mean_F, linear.scale_F, linear.weight_KF, linear.bias_K, knots_B, means_B)
     return MenuModel(*(array.astype(np.float32) for array in arrays)), point
 
@@ -146,7 +145,8 @@ def choose_threshold(confidences_NK: NDArray[np.float64], table: VerdictTable, c
     rows_N, lengths_K = np.arange(len(table.examples)), table.path_lengths
     quantiles = np.quantile(confidences_NK[:, 1:], np.linspace(0, 1, NUM_THRESHOLDS)) if len(lengths_K) > 1 else ()
     points = []
-    for threshold in sorted({0.0, IDENTITY_ONLY, *map(float, quantiles)}):
+    candidates = {max(0.0, float(value) - ROUNDING) for value in quantiles}
+    for threshold in sorted({0.0, IDENTITY_ONLY, *candidates}):
         chosen_N = np.array([choose_path(row_K, lengths_K, threshold) for row_K in confidences_NK])
         points.append(
             OperatingPoint.of(table.right_NK[rows_N, chosen_N], table.right_NK[:, 0], lengths_K[chosen_N], threshold)

@@ -70,6 +70,16 @@ def test_a_planted_rule_is_learned_and_beats_every_single_path(loss: str) -> Non
     assert np.mean(right) > new.right_NK.mean(axis=0).max() + 0.05
 
 
+def test_the_saved_router_passes_the_step_that_its_threshold_was_chosen_at() -> None:
+    for seed in range(5):
+        features, verdicts = planted(150, seed=seed)
+        model, point = train_menu(features, verdicts, FitConfig(aim="accuracy", floor_errors=0.0))
+        assert 0.0 < point.threshold < 1.0
+        steps = confidences(model.gains_B.astype(np.float64))
+        for step in steps[np.abs(steps - point.threshold) < 1e-4]:
+            assert step >= point.threshold
+
+
 def test_confidence_is_calibrated_on_new_questions() -> None:
     features, verdicts = planted(600, seed=3)
     model, _ = train_menu(features, verdicts, FitConfig(loss="verdict"))
