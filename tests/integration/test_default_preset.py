@@ -68,3 +68,11 @@ def test_bench_search_reports_what_it_promises(model_dir: str) -> None:
 def test_a_budget_that_is_no_number_is_said_so() -> None:
     _, err = run("search-cluster", "bench", "search", "--budgets", "10,ten", expect=2)
     assert "--budgets has the part 'ten'; its parts are whole numbers from 1" in err
+
+
+def test_too_few_questions_for_a_study_are_said_so(model_dir: str, tmp_path: Path) -> None:
+    _, err = run(
+        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--ray", "none", "--redis-url", "none",
+        "--preset", "default", "--limit", "3", "--budget", "10", "--run", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert "the study of other questions found no path to try" in err
