@@ -103,6 +103,14 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             _drive(config, coordinator, writer, metrics, report)
         finally:
             report(force=True)
+        if preset.study is not None and not coordinator.menu:
+            logger.warning(
+                "preset %s: the study of other questions found no path to try, so nothing but identity was searched; it "
+                "needs more questions (%d here) or a larger budget (%d here): raise them, or take preset drllm",
+                preset.name,
+                len(examples),
+                preset.budget,
+            )
         summary = _found(config) | counters() | {"malformed_rows": len(loaded.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return _report(config, task, manifest, summary)
