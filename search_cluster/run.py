@@ -105,8 +105,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             report(force=True)
         if preset.study is not None and not coordinator.menu:
             logger.warning(
-                "preset %s: the study of other questions found no path to try, so nothing but identity was searched; it "
-                "needs more questions (%d here) or a larger budget (%d here): raise them, or take preset drllm",
+                "preset %s: the study of other questions found no path to try, so nothing but identity was searched; "
+                "it needs more questions (%d here) or a larger budget (%d here): raise them, or take preset drllm",
                 preset.name,
                 len(examples),
                 preset.budget,
