@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from router_train.routers.base import RoutedPath, Settings
+from router_train.steering import route_by_steering
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.loading import LoadedModel
@@ -90,23 +91,7 @@ class EarlyExitRouter:
         Raises:
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
-        steering = self.steer(loaded, context_ids, threshold=threshold)
-        with torch.inference_mode():
-            walk = LayerwisePass(loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device))
-            try:
-                layers = next(steering)
-                while True:
-                    for layer in layers:
-                        walk.step(layer)
-                    layers = steering.send(walk.hidden_BTD[0])
-            except StopIteration as end:
-                routed: RoutedPath = end.value
-        return RoutedPath(
-            path=routed.path,
-            confidence=routed.confidence,
-            num_fallbacks=routed.num_fallbacks,
-            num_layer_tokens=walk.num_steps * len(context_ids),
-        )
+        return route_by_steering(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
 
     def settings(self) -> Settings:
         """Depth and threshold."""

@@ -13,7 +13,7 @@ from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailur
 from search_cluster.errors import InvalidValueError
 from search_cluster.evaluation.messages import Failure
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.search.rounds import Outcome, Trial
+from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
 from search_cluster.tasks.verdict import Verdict
@@ -26,7 +26,7 @@ Steps = Generator[list[Trial], Sequence[Outcome], str]
 """Rounds of one example; returns why it ended."""
 
 
-class GuardedSearch:
+class GuardedSearch(SteppedRounds[str]):
     """Implements `Rounds` for one example of a preset with an `EvidenceRule`.
 
     Args:
@@ -64,37 +64,18 @@ class GuardedSearch:
         self._evaluated: list[PathVerdict] = []
         self._failures: list[PathFailure] = []
         self._evidence: list[PathEvidence] = []
-        self._num_spent = 0
-        self._round: list[Trial] = []
         self._stop_reason: str | None = None
-        self._steps = self._search()
-        self._advance(None)
+        self._start(self._search())
 
-    def next_round(self) -> list[Trial]:
-        """The evaluations of the next round; empty exactly if the search is done."""
-        return list(self._round)
-
-    def observe(self, outcomes: Sequence[Outcome]) -> None:
-        """Take the outcomes of the last round, in the order of its trials.
-
-        Raises:
-            InvalidValueError: not one outcome for each trial.
-        """
-        if len(outcomes) != len(self._round):
-            raise InvalidValueError(f"{len(outcomes)} outcomes for {len(self._round)} trials; give one for each")
-        self._num_spent += len(outcomes)
+    def _take(self, outcomes: Sequence[Outcome]) -> None:
         for (example, path), outcome in zip(self._round, outcomes, strict=True):
             if isinstance(outcome, Failure):
                 self._failures.append(PathFailure(path=path, kind=outcome.kind, message=outcome.message))
             elif example is self.example:
                 self._evaluated.append(PathVerdict(path=path, verdict=outcome))
-        self._advance(outcomes)
 
-    def _advance(self, outcomes: Sequence[Outcome] | None) -> None:
-        try:
-            self._round = next(self._steps) if outcomes is None else self._steps.send(outcomes)
-        except StopIteration as stop:
-            self._round, self._stop_reason = [], stop.value
+    def _end(self, result: str) -> None:
+        self._stop_reason = result
 
     def _search(self) -> Steps:
         (identity,) = yield [(self.example, self._identity_path)]
@@ -124,7 +105,7 @@ class GuardedSearch:
 
     @property
     def _left(self) -> int:
-        return self._budget - self._num_spent
+        return self._budget - self.num_spent
 
     def _candidates(
         self, paths: Sequence[LayerPath], outcomes: Sequence[Outcome], identity: Verdict

@@ -10,9 +10,8 @@ budget of the questions that are searched afterwards.
 
 from collections.abc import Generator, Sequence
 
-from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.search.rounds import Outcome, Trial
+from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.evidence import StudyPlan
@@ -37,7 +36,7 @@ NUM_TRIED = 8
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 
 
-class MenuStudy:
+class MenuStudy(SteppedRounds[None]):
     """Implements `Rounds`; read `menu` when nothing is left to ask.
 
     Args:
@@ -57,26 +56,7 @@ class MenuStudy:
         self._identity = LayerPath.identity(num_layers)
         self._max_menu, self._max_drop = plan.max_menu, max_drop
         self._answers: dict[LayerPath, list[Verdict | None]] = {}
-        self.num_spent = 0
-        """Evaluations so far."""
-        self._round: list[Trial] = []
-        self._steps = self._study()
-        self._advance(None)
-
-    def next_round(self) -> list[Trial]:
-        """The evaluations of the next round; empty exactly if the study is done."""
-        return list(self._round)
-
-    def observe(self, outcomes: Sequence[Outcome]) -> None:
-        """Take the outcomes of the last round, in the order of its trials.
-
-        Raises:
-            InvalidValueError: not one outcome for each trial.
-        """
-        if len(outcomes) != len(self._round):
-            raise InvalidValueError(f"{len(outcomes)} outcomes for {len(self._round)} trials; give one for each")
-        self.num_spent += len(outcomes)
-        self._advance(outcomes)
+        self._start(self._study())
 
     @property
     def menu(self) -> tuple[MenuPath, ...]:
@@ -96,12 +76,6 @@ class MenuStudy:
         best = sorted(found, key=lambda item: self._rank(item.path))[: self._max_menu]
         return tuple(sorted(best, key=lambda item: (len(item.path), -item.num_right, item.path.layers)))
 
-    def _advance(self, outcomes: Sequence[Outcome] | None) -> None:
-        try:
-            self._round = next(self._steps) if outcomes is None else self._steps.send(outcomes)
-        except StopIteration:
-            self._round = []
-
     def _study(self) -> Steps:
         if not self._probes:
             return
@@ -117,9 +91,7 @@ class MenuStudy:
         best = [layer for path in ranked[:NUM_TRIED] for layer in _skipped(path)]
         base = ranked[0]
         num_spent = -1
-        while (
-            num_spent < self.num_spent and self._change(base) <= MAX_CHANGE
-        ):  # until the budget ends, or too much changes
+        while num_spent < self.num_spent and self._change(base) <= MAX_CHANGE:  # a round without room ends it
             num_spent = self.num_spent
             yield from self._run([base], len(self._probes))
             skipped = _skipped(base)
