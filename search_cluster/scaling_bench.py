@@ -13,36 +13,21 @@ token's latency (16 ms after 128 tokens, 133 ms after 2,048) for a prompt of no 
 
 import math
 import os
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
-from search_cluster.cache.embedded import EmbeddedServer
-from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
-from search_cluster.cache.open import EMBEDDED_FOLDER
 from search_cluster.coordination.cluster_drive import EVALUATORS_PER_COORDINATOR
-from search_cluster.coordination.job import SearchJob
-from search_cluster.coordination.shard import ShardSetup
-from search_cluster.corpus.manifest import Provenance
-from search_cluster.corpus.writer import CorpusWriter
-from search_cluster.errors import EvaluatorError
-from search_cluster.search.coordinator import Studied
+from search_cluster.scaling_window import MAX_WARM_UP_S, Window, measure_window
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import SearchPreset, StopRule
-from search_cluster.workers.messages import WorkerInfo, WorkerSpec
+from search_cluster.workers.messages import WorkerSpec
 
 if TYPE_CHECKING:
-    from search_cluster.workers.crew import Crew
-    from search_cluster.workers.roster import Roster
     from search_cluster.workers.scripted_devices import Pace
 
 PUBLISHED_BATCH_S, PUBLISHED_PATH_S = 0.0082, 128 / 5586
@@ -55,11 +40,10 @@ NUM_NODES = 2
 NUM_LAYERS = 32
 BUDGET = 20
 """Paths per question: fewer than a search for real, so that the driver gets more records for its verdicts, not less."""
-REAL_WINDOW_FACTOR = 4
+REAL_WINDOW_FACTOR = 2
 """Real batches take about a second, so a window must hold many."""
-WARM_UP_S, MAX_WARM_UP_S = 4.0, 45.0
-"""At least and at most; in between, it is over when so many examples have ended that records flow steadily."""
-ENDED_PER_WORKER = 4
+REAL_ROUNDS = 3
+"""One worker, two workers, and again: a machine's pace drifts. Medians count."""
 MAX_PATHS_PER_S = 15_000
 """More than this machine can do, whatever the devices could: bounds how many questions are made up."""
 QUESTION = "Which of these is the one that the text about the matter speaks of? " * 4
@@ -81,21 +65,6 @@ class ScalingBenchConfig:
     """Of scripted evaluators; GPUs want large batches. Real ones choose for themselves."""
     batch_s: float = PUBLISHED_BATCH_S
     path_s: float = PUBLISHED_PATH_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """What was measured between two moments of one search."""
-
-    seconds: float
-    num_verdicts: int
-    busy_s: float
-    """Of all devices together."""
-    driver_cpu_s: float
-    coordinators_cpu_s: float
-    cache_cpu_s: float
-    machine_cpu_s: float
-    """Of all that ran on this machine, others' programs included."""
 
 
 def bench_scaling(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
@@ -136,26 +105,27 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
     )
     examples = select_examples(get_task(spec.task).load("train", None).examples, None, 0)
     connect_ray("local", min_cpus=2)
-    rates = {}
+    rates: dict[int, list[float]] = {1: [], 2: []}
     try:
-        for num_workers in (1, 2):
-            roster = ask_for_evaluators(spec, num_workers=num_workers)
-            window = _measure(
-                roster,
-                examples,
-                num_workers=num_workers,
-                num_coordinators=1,
-                requests_per_batch=None,
-                seconds=REAL_WINDOW_FACTOR * config.seconds,
-            )
-            rates[num_workers] = window.num_verdicts / window.seconds
-            busy = window.busy_s / (num_workers * window.seconds)
-            say(f"{num_workers} real: {rates[num_workers]:.1f} paths/s, busy {busy:.3f}")
+        for _ in range(REAL_ROUNDS):
+            for num_workers, found in rates.items():
+                window = measure_window(
+                    ask_for_evaluators(spec, num_workers=num_workers),
+                    examples,
+                    preset=_preset(),
+                    num_workers=num_workers,
+                    num_coordinators=1,
+                    requests_per_batch=None,
+                    seconds=REAL_WINDOW_FACTOR * config.seconds,
+                )
+                found.append(window.num_verdicts / window.seconds)
+                busy = window.busy_s / (num_workers * window.seconds)
+                say(f"{num_workers} real: {found[-1]:.1f} paths/s, busy {busy:.3f}")
     finally:
         disconnect_ray()
     return {
-        "real_paths_per_s": {str(count): round(rate, 2) for count, rate in rates.items()},
-        "two_workers_speedup": round(rates[2] / rates[1], 3),
+        "real_paths_per_s": {str(count): round(statistics.median(found), 2) for count, found in rates.items()},
+        "two_workers_speedup": round(statistics.median(two / one for one, two in zip(*rates.values(), strict=True)), 3),
     }
 
 
@@ -173,9 +143,10 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
             roster = ask_for_scripted(
                 pace, num_devices=num_workers, num_layers=NUM_LAYERS, slots_per_process=_slots(num_workers)
             )
-            window = _measure(
+            window = measure_window(
                 roster,
                 _examples(num_workers, pace, config.seconds),
+                preset=_preset(),
                 num_workers=num_workers,
                 num_coordinators=num_coordinators,
                 requests_per_batch=config.requests_per_batch,
@@ -186,9 +157,10 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
         roster = ask_for_scripted(
             fast, num_devices=FAST_DEVICES, num_layers=NUM_LAYERS, slots_per_process=_slots(FAST_DEVICES)
         )
-        full = _measure(
+        full = measure_window(
             roster,
             _examples(FAST_DEVICES, fast, config.seconds),
+            preset=_preset(),
             num_workers=FAST_DEVICES,
             num_coordinators=1,
             requests_per_batch=config.requests_per_batch,
@@ -270,137 +242,3 @@ def _examples(num_workers: int, pace: "Pace", seconds: float) -> tuple[Example, 
 
 def _preset() -> SearchPreset:
     return replace(get_preset("drllm"), stop_rule=StopRule.BUDGET, budget=BUDGET)
-
-
-def _measure(
-    roster: "Roster",
-    examples: Sequence[Example],
-    *,
-    num_workers: int,
-    num_coordinators: int,
-    requests_per_batch: int | None,
-    seconds: float,
-) -> Window:
-    """One search with everything around it, until the window is over."""
-    from search_cluster.workers.crew import Crew
-
-    with ExitStack() as stack:
-        stack.callback(roster.close)
-        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lps-bench-")))
-        info = roster.wait()
-        job = _job(info, run_dir)
-        server = stack.enter_context(EmbeddedServer(run_dir / EMBEDDED_FOLDER))
-        writer = stack.enter_context(CorpusWriter(run_dir, _provenance(job)))
-        crew = Crew(
-            ShardSetup(job=replace(job, redis_url=server.url)),
-            roster=roster,
-            ready=roster.ready(),
-            examples=examples,
-            known={},
-            num_coordinators=num_coordinators,
-            num_layers=info.num_layers,
-            requests_per_batch=requests_per_batch,
-            timeout_s=60.0,
-        )
-        stack.callback(crew.close)
-        _run(crew, writer, lambda: crew.stats().num_devices >= num_workers and crew.counts.num_paths_searched > 0)
-        warm_s = time.monotonic() + WARM_UP_S
-        _run(crew, writer, lambda: time.monotonic() >= warm_s)
-        give_up_s = warm_s - WARM_UP_S + MAX_WARM_UP_S
-        enough = ENDED_PER_WORKER * num_workers
-        _run(crew, writer, lambda: crew.num_ended >= enough or time.monotonic() >= give_up_s)
-        before = _snapshot(crew, roster)
-        end_s = time.monotonic() + seconds
-        _run(crew, writer, lambda: time.monotonic() >= end_s)
-        if not crew.busy:
-            raise EvaluatorError("the search ended before the measurement did; measure for fewer --seconds")
-        after = _snapshot(crew, roster)
-    return Window(
-        seconds=after.seconds - before.seconds,
-        num_verdicts=after.num_verdicts - before.num_verdicts,
-        busy_s=after.busy_s - before.busy_s,
-        driver_cpu_s=after.driver_cpu_s - before.driver_cpu_s,
-        coordinators_cpu_s=after.coordinators_cpu_s - before.coordinators_cpu_s,
-        cache_cpu_s=after.cache_cpu_s - before.cache_cpu_s,
-        machine_cpu_s=after.machine_cpu_s - before.machine_cpu_s,
-    )
-
-
-def _run(crew: "Crew", writer: CorpusWriter, until: Callable[[], bool]) -> None:
-    while crew.busy and not until():
-        for record in crew.step():
-            writer.add(record)
-
-
-def _snapshot(crew: "Crew", roster: "Roster") -> Window:
-    """Totals at this moment."""
-    stats = crew.stats()
-    device_busy_s = roster.busy_s()
-    machine = psutil.cpu_times()
-    return Window(
-        seconds=time.monotonic(),
-        num_verdicts=stats.num_evaluated,
-        busy_s=stats.device_busy_s if device_busy_s is None else device_busy_s,
-        driver_cpu_s=time.process_time(),
-        coordinators_cpu_s=sum(_cpu_s(pid) for pid in crew.pids()),
-        cache_cpu_s=sum(_cpu_s(child.pid) for child in psutil.Process().children(recursive=True) if _serves(child)),
-        machine_cpu_s=machine.user + machine.system + machine.nice,
-    )
-
-
-def _cpu_s(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
-
-
-def _serves(process: psutil.Process) -> bool:
-    """Whether a process is a cache server."""
-    try:
-        return str(process.name()).startswith(("valkey", "redis"))
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _job(info: WorkerInfo, run_dir: Path) -> SearchJob:
-    context = VerdictContext(
-        schema=CONTEXT_SCHEMA,
-        model_fingerprint=info.model_fingerprint,
-        task="capitals",
-        task_version="bench",
-        decoding="bench",
-        tie_threshold=info.tie_threshold,
-        num_layers=info.num_layers,
-    )
-    return SearchJob(
-        task="capitals",
-        pool=(),
-        num_layers=info.num_layers,
-        preset=_preset(),
-        seed=0,
-        context=context,
-        redis_url="none",
-        run_dir=run_dir,
-        studied=Studied(),
-    )
-
-
-def _provenance(job: SearchJob) -> Provenance:
-    return Provenance(
-        model_spec="bench",
-        model_fingerprint=job.context.model_fingerprint,
-        num_layers=job.num_layers,
-        dtype="float32",
-        task=job.task,
-        task_version="bench",
-        split="train",
-        preset=job.preset.name,
-        seed=job.seed,
-        budget=job.preset.budget,
-        leaves_per_round=job.preset.leaves_per_round,
-        visit_total=None,
-        evidence="",
-        limit=None,
-        verdict_context=job.context.namespace,
-        versions={},
-        created_at="bench",
-    )
