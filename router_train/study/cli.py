@@ -11,6 +11,8 @@ HERE = Path(__file__).parent
 
 app = typer.Typer(help="Compare all routers on kept corpora, and check the best of them.", no_args_is_help=True)
 
+OutOption = Annotated[Path, typer.Option(help="Work folder; finished rows in it are not computed again.")]
+DocumentOption = Annotated[Path, typer.Option(help="Text with the comments between which tables go.")]
 KeptOption = Annotated[Path, typer.Option(help="Folder of kept corpora.")]
 ChosenOption = Annotated[Path, typer.Option(help="File that names the best router of each corpus.")]
 DataOption = Annotated[Path | None, typer.Option(help="Local benchmark files; default: LPS_DATA_DIR.")]
@@ -32,11 +34,10 @@ def keep(
 
 @app.command(epilog="Example: router-train study run --out runs/study --only 'elements/static*'")
 def run(
-    out: Annotated[Path, typer.Option(help="Work folder; finished rows in it are not computed again.")],
+    out: OutOption,
     only: Annotated[str, typer.Option(help="Rows CORPUS/NAME that match; then no document is written.")] = "*",
     limit: LimitOption = None,
-    document: Annotated[Path, typer.Option(help="Text with the comments between which tables go.")] = HERE.parent
-    / "STUDY.md",
+    document: DocumentOption = HERE.parent / "STUDY.md",
     chosen: ChosenOption = HERE / "chosen.json",
     kept: KeptOption = HERE / "corpora",
     data_dir: DataOption = None,
@@ -51,6 +52,25 @@ def run(
         workshop = Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir))
         files = StudyFiles(document=document, chosen=chosen)
         run_study(workshop, files, only=only, limit=limit, json_output=json_output)
+
+
+@app.command(epilog="Example: router-train study write --out runs/study")
+def write(
+    out: OutOption,
+    elsewhere: Annotated[bool, typer.Option(help="Judge the chosen routers on other tasks, too.")] = True,
+    document: DocumentOption = HERE.parent / "STUDY.md",
+    chosen: ChosenOption = HERE / "chosen.json",
+    kept: KeptOption = HERE / "corpora",
+    data_dir: DataOption = None,
+) -> None:
+    """Choose among the rows that are finished, and write their tables; nothing else is trained."""
+    with one_line_errors():
+        from router_train.study.commands import StudyFiles, run_write  # torch and transformers: seconds
+        from router_train.study.workshop import Workshop
+        from search_cluster.tasks.data_dir import resolve_data_dir
+
+        workshop = Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir))
+        run_write(workshop, StudyFiles(document=document, chosen=chosen), elsewhere=elsewhere)
 
 
 @app.command(epilog="Example: router-train study check --out runs/study-check")

@@ -22,6 +22,10 @@ CHECK_KEYS = (
 """What the check says of a task, beside nothing else."""
 
 
+Rows = dict[str, list[tuple[Experiment, Result]]]
+"""Per kept corpus its finished rows, in the plan's order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFiles:
     """Where the study's outcome goes."""
@@ -44,38 +48,69 @@ def run_study(workshop: Workshop, files: StudyFiles, *, only: str, limit: int | 
     written where a corpus was left out, so that no row of it is lost.
     """
     terms = Terms(splits=("validation", "test"), limit=limit)
-    _require_corpora(workshop)
-    rows: dict[str, list[tuple[Experiment, Result]]] = {}
-    restored: dict[str, RestoredCorpus] = {}
-    for name in workshop.corpus_names:
-        if why_not := workshop.why_not(name):
-            say(why_not)
-            continue
-        restored[name] = workshop.restore(name)
-        wanted = [item for item in restored[name].plan() if fnmatch(item.full_name, only)]
+    rows: Rows = {}
+    restored = _restore_all(workshop)
+    for name, corpus in restored.items():
+        wanted = [item for item in corpus.plan() if fnmatch(item.full_name, only)]
         for number, experiment in enumerate(wanted, start=1):
-            result = workshop.result(restored[name], experiment, terms)
+            result = workshop.result(corpus, experiment, terms)
             say(f"{experiment.full_name} ({number} of {len(wanted)}): {_words(result.figures['test'])}")
             rows.setdefault(name, []).append((experiment, result))
     if not rows:
         raise ConfigError(f"the study has no row that matches {only!r}; see the folders of its kept corpora")
-    best = {name: choose([result for _, result in found]) for name, found in rows.items()}
     if only == "*" and limit is None:
-        elsewhere = _elsewhere(workshop, restored, rows, best)
-        write_chosen({name: row.inputs.name for name, row in best.items() if row is not None}, files.chosen)
-        say(f"choices written to {files.chosen}")
-        if rows.keys() == set(workshop.corpus_names):
-            fill(files.document, _parts(workshop, restored, rows, best, elsewhere))
-            say(f"tables written to {files.document}")
-        else:
-            say(f"{files.document} stays as it is, because a corpus was left out")
+        _publish(workshop, files, restored, rows, elsewhere=True)
     if json_output:
         print_json({result.full_name: _values(result) for found in rows.values() for _, result in found})
 
 
+def run_write(workshop: Workshop, files: StudyFiles, *, elsewhere: bool) -> None:
+    """``router-train study write``: tables and choice of the rows that are finished."""
+    terms = Terms(splits=("validation", "test"))
+    restored = _restore_all(workshop)
+    rows: Rows = {}
+    for name, corpus in restored.items():
+        for experiment in corpus.plan():
+            result = workshop.finished(corpus, experiment, terms)
+            if result is not None:
+                rows.setdefault(name, []).append((experiment, result))
+    if not rows:
+        raise ConfigError("no row of the study is finished in that folder; run some of it: router-train study run")
+    _publish(workshop, files, restored, rows, elsewhere=elsewhere)
+
+
+def _restore_all(workshop: Workshop) -> dict[str, RestoredCorpus]:
+    """Those kept corpora whose texts are at hand."""
+    if not workshop.corpus_names:
+        raise _no_corpora(workshop)
+    restored: dict[str, RestoredCorpus] = {}
+    for name in workshop.corpus_names:
+        if why_not := workshop.why_not(name):
+            say(why_not)
+        else:
+            restored[name] = workshop.restore(name)
+    return restored
+
+
+def _publish(
+    workshop: Workshop, files: StudyFiles, restored: dict[str, RestoredCorpus], rows: Rows, *, elsewhere: bool
+) -> None:
+    """Choose, judge the chosen routers elsewhere, and write both down."""
+    best = {name: choose([result for _, result in found]) for name, found in rows.items()}
+    others = _elsewhere(workshop, restored, rows, best) if elsewhere else []
+    write_chosen({name: row.inputs.name for name, row in best.items() if row is not None}, files.chosen)
+    say(f"choices written to {files.chosen}")
+    if rows.keys() == set(workshop.corpus_names):
+        fill(files.document, _parts(workshop, restored, rows, best, others))
+        say(f"tables written to {files.document}")
+    else:
+        say(f"{files.document} stays as it is, because a corpus was left out")
+
+
 def run_check(workshop: Workshop, chosen_file: Path, *, limit: int | None) -> None:
     """``router-train study check``: trains the chosen routers and judges them on the test split; prints one object."""
-    _require_corpora(workshop)
+    if not workshop.corpus_names:
+        raise _no_corpora(workshop)
     chosen = read_chosen(chosen_file)
     found: dict[str, dict[str, Any]] = {}
     for name in workshop.corpus_names:
@@ -97,25 +132,27 @@ def run_check(workshop: Workshop, chosen_file: Path, *, limit: int | None) -> No
     print_json(found)
 
 
-def _require_corpora(workshop: Workshop) -> None:
-    if not workshop.corpus_names:
-        raise ConfigError(
-            f"no corpus is kept in {workshop.kept}; keep one: router-train study keep RUN --name NAME --kept "
-            f"{workshop.kept}"
-        )
+def _no_corpora(workshop: Workshop) -> ConfigError:
+    return ConfigError(
+        f"no corpus is kept in {workshop.kept}; keep one: router-train study keep RUN --name NAME --kept "
+        f"{workshop.kept}"
+    )
 
 
 def _parts(
     workshop: Workshop,
     restored: dict[str, RestoredCorpus],
-    rows: dict[str, list[tuple[Experiment, Result]]],
+    rows: Rows,
     best: dict[str, Result | None],
     elsewhere: list[Result],
 ) -> dict[str, Sequence[str]]:
     tables: list[str] = []
     commands: list[Result] = []
     for name, found in rows.items():
-        tables += [f"### {name}", "", *table_lines(found, best[name]), "", choice_line(name, best[name]), ""]
+        num_missing = len(restored[name].plan()) - len(found)
+        missing = ["", f"{num_missing} more rows of {name} have not been run; `make study` runs them."]
+        tables += [f"### {name}", "", *table_lines(found, best[name]), "", choice_line(name, best[name])]
+        tables += [*(missing if num_missing else []), ""]
         commands += [result for _, result in found]
     commands += elsewhere
     parts: dict[str, Sequence[str]] = {
@@ -138,7 +175,7 @@ def _parts(
 def _elsewhere(
     workshop: Workshop,
     restored: dict[str, RestoredCorpus],
-    rows: dict[str, list[tuple[Experiment, Result]]],
+    rows: Rows,
     best: dict[str, Result | None],
 ) -> list[Result]:
     """The chosen routers on other tasks, where these tasks' questions are at hand."""

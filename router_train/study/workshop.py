@@ -147,6 +147,14 @@ class Workshop:
         questions = {split: (restored.task, (split,)) for split in terms.splits}
         return self._finished(inputs, experiment, questions, terms)
 
+    def finished(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result | None:
+        """The row of an experiment if it lies here, with the same inputs.
+
+        Raises:
+            ConfigError: the row's file is damaged.
+        """
+        return self._found(self._inputs(restored, experiment, terms))
+
     def result_elsewhere(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result:
         """The row of the same router on tasks of `ELSEWHERE` that are not its own; its figures are per task.
 
@@ -169,9 +177,7 @@ class Workshop:
         terms: Terms,
     ) -> Result:
         """The row on disk if it has these inputs, else a new one; ``questions``: by what figures are called."""
-        file = self._folder / "results" / inputs.corpus / f"{inputs.name}.json"
-        found = read_result(file)
-        if found is not None and found.inputs == inputs:
+        if (found := self._found(inputs)) is not None:
             return found
         started_s = time.perf_counter()
         corpus_folder = self._corpus_folder(experiment.corpus, table=experiment.table)
@@ -190,8 +196,15 @@ class Workshop:
             seconds=time.perf_counter() - started_s,
             versions=installed_versions(),
         )
-        write_result(file, result)
+        write_result(self._file(inputs), result)
         return result
+
+    def _found(self, inputs: ResultInputs) -> Result | None:
+        found = read_result(self._file(inputs))
+        return found if found is not None and found.inputs == inputs else None
+
+    def _file(self, inputs: ResultInputs) -> Path:
+        return self._folder / "results" / inputs.corpus / f"{inputs.name}.json"
 
     def _corpus_folder(self, name: str, *, table: bool) -> Path:
         return self._folder / "corpora" / (name if table else f"{name}{LABELS_SUFFIX}")

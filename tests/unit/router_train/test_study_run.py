@@ -13,7 +13,7 @@ from router_train import fit as fit_module
 from router_train.cli import app
 from router_train.study import workshop as workshop_module
 from router_train.study.chosen import read_chosen
-from router_train.study.commands import CHECK_KEYS, StudyFiles, run_check, run_study
+from router_train.study.commands import CHECK_KEYS, StudyFiles, run_check, run_study, run_write
 from router_train.study.document import fill
 from router_train.study.experiments import plan
 from router_train.study.kept import keep_corpus
@@ -151,6 +151,24 @@ def test_parts_of_a_study_leave_document_and_choice_alone(study: tuple[Workshop,
     assert not files.chosen.exists()
     with pytest.raises(ConfigError, match="no row that matches 'fruit/nothing'"):
         run(study, "fruit/nothing")
+
+
+def test_what_is_finished_can_be_written_down(
+    study: tuple[Workshop, StudyFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop, files = study
+    with pytest.raises(ConfigError, match="no row of the study is finished"):
+        run_write(workshop, files, elsewhere=False)
+    run(study, "fruit/identity")
+    run(study, "fruit/static-all")
+    monkeypatch.setattr(PathExecutor, "evaluate", None)  # nothing is computed
+    run_write(workshop, files, elsewhere=False)
+    text = files.document.read_text()
+    assert read_chosen(files.chosen)["fruit"] in ("identity", "static-all")
+    assert "| static-all | the table |" in text.replace("**", "")
+    assert "| oracle |" not in text
+    num_missing = len(workshop.restore("fruit").plan()) - 2
+    assert f"{num_missing} more rows of fruit have not been run; `make study` runs them." in text
 
 
 def test_the_chosen_router_is_judged_elsewhere(
