@@ -64,6 +64,9 @@ class GuardedSearch(SteppedRounds[str]):
         self._evaluated: list[PathVerdict] = []
         self._failures: list[PathFailure] = []
         self._evidence: list[PathEvidence] = []
+        self._guide_answers: Sequence[Outcome] | None = None
+        self._verify_answers: Sequence[Outcome] | None = None
+        """Identity's, once they were needed."""
         self._stop_reason: str | None = None
         self._start(self._search())
 
@@ -82,9 +85,8 @@ class GuardedSearch(SteppedRounds[str]):
         if isinstance(identity, Failure):
             return "failed"
         proposer = make_proposer(self._identity_path, identity.reward, self._preset, self._rng)
-        baseline: Sequence[Outcome] | None = None
-        while self._left > 0:
-            paths = proposer.propose(min(self._left, self._preset.leaves_per_round))
+        while (room := self._left - self._cost_to_examine) > 0:
+            paths = proposer.propose(min(room, self._preset.leaves_per_round))
             if not paths:
                 return "exhausted"
             outcomes = yield [(self.example, path) for path in paths]
@@ -94,14 +96,20 @@ class GuardedSearch(SteppedRounds[str]):
                 else:
                     proposer.observe(path, outcome.reward)
             for path in self._candidates(paths, outcomes, identity):
-                perturbed = [*self._guide, *self._verify]
-                if self._left < len(perturbed) * (1 if baseline else 2):
+                if self._left < self._cost_to_examine:
                     return "budget"
-                if baseline is None:
-                    baseline = yield from _ask([(example, self._identity_path) for example in perturbed])
-                if (yield from self._examine(path, baseline)):
+                if (yield from self._examine(path)):
                     return "improved"
         return "budget"
+
+    @property
+    def _cost_to_examine(self) -> int:
+        """Evaluations that it takes at most to see whether a path is credible; identity's count the first time."""
+        known = (self._guide_answers, self._verify_answers)
+        return sum(
+            len(perturbed) * (1 if answers is not None else 2)
+            for perturbed, answers in zip((self._guide, self._verify), known, strict=True)
+        )
 
     @property
     def _left(self) -> int:
@@ -128,25 +136,30 @@ class GuardedSearch(SteppedRounds[str]):
             and known.num_right >= known.num_identity_right - self._rule.max_probe_drop * known.num_probes
         )
 
-    def _examine(self, path: LayerPath, baseline: Sequence[Outcome]) -> Generator[list[Trial], Sequence[Outcome], bool]:
+    def _examine(self, path: LayerPath) -> Generator[list[Trial], Sequence[Outcome], bool]:
         """Try a right path on the perturbations; whether it is credible: right as often as identity on both kinds."""
-        num_guide, known = len(self._guide), self._menu[path]
-        identity_guide, identity_verify = _num_right(baseline[:num_guide]), _num_right(baseline[num_guide:])
+        known = self._menu[path]
+        if self._guide_answers is None:
+            self._guide_answers = yield from _ask([(example, self._identity_path) for example in self._guide])
         guide_right = _num_right((yield from _ask([(example, path) for example in self._guide])))
+        identity_guide, identity_verify = _num_right(self._guide_answers), 0
         verify_right = num_verify = 0
         credible = guide_right >= identity_guide
         if credible and self._verify:
             num_verify = len(self._verify)
+            if self._verify_answers is None:
+                self._verify_answers = yield from _ask([(example, self._identity_path) for example in self._verify])
             verify_right = _num_right((yield from _ask([(example, path) for example in self._verify])))
+            identity_verify = _num_right(self._verify_answers)
             credible = verify_right >= identity_verify
         self._evidence.append(
             PathEvidence(
                 path=path,
                 guide_right=guide_right,
                 guide_identity_right=identity_guide,
-                num_guide=num_guide,
+                num_guide=len(self._guide),
                 verify_right=verify_right,
-                verify_identity_right=identity_verify if num_verify else 0,
+                verify_identity_right=identity_verify,
                 num_verify=num_verify,
                 probe_right=known.num_right,
                 probe_identity_right=known.num_identity_right,

@@ -3,9 +3,10 @@
 What a search finds on one question may be luck; what holds on many is not. The study first skips each layer alone on
 some probe questions and ranks the layers by how little identity's answers change. Then it grows: the best layers, and
 neighbours of those that are skipped already, race to be the next skip on more and more of some probes, and the winner
-runs on all. What is surely right as often as identity is on the menu. Change, not accuracy, ranks, because it takes far
-fewer questions to see; it counts in coarse steps of margins, so arithmetic noise has no say. The study's evaluations
-are paid from the budget of the questions that are searched afterwards.
+runs on all. Growth ends when it has led nowhere twice; what is left of the budget goes to other single skips, for
+different paths fix different questions. What is surely right as often as identity is on the menu. Change, not accuracy,
+ranks, because it takes far fewer questions to see; it counts in coarse steps of margins, so arithmetic noise has no
+say. The study's evaluations are paid from the budget of the questions that are searched afterwards.
 """
 
 import math
@@ -35,6 +36,11 @@ MIN_ERRORS = 1.0
 """A path must be as good as identity even if the probes flatter it by so many standard errors (84 % one-sided)."""
 RACE_ROUNDS = 3
 """A race's rounds: all run on a first part of the probes, the better half on the next, a quarter on the last."""
+MAX_FAILED = 2
+"""So many skips one after the other may lead to a path that is not good enough, before growth ends."""
+ENOUGH_SHARE, ENOUGH_PROBES = 0.5, 48
+"""Share and number of the probes that are enough to judge a path by, where there are so many. Growth runs its paths on
+all; for other single skips, more of them are worth more than surer ones."""
 NUM_TRIED = 8
 """So many of the best single layers are tried as the next skip, beside the neighbours of the skipped ones."""
 
@@ -66,21 +72,37 @@ class MenuStudy(SteppedRounds[None]):
 
     @property
     def menu(self) -> tuple[MenuPath, ...]:
-        """The paths that ran on all probes and are right there often enough, shortest first; without identity."""
+        """The paths that ran on enough probes and are right there often enough, shortest first; without identity."""
         if not self._probes:
             return ()
-        found = [
+        found = [path for path in self._answers if path != self._identity and self._is_good(path)]
+        best = sorted(found, key=self._rank)[: self._max_menu]
+        places = self._fixing_places(best)
+        items = [
             MenuPath(
                 path=path,
                 num_right=self._num_right(path),
-                num_identity_right=self._num_right(self._identity),
-                num_probes=len(self._probes),
+                num_identity_right=sum(map(_is_right, self._plain_answers(path))),
+                num_probes=len(self._answers[path]),
+                fixing_place=places[path],
             )
-            for path in self._answers
-            if path != self._identity and self._is_good(path)
+            for path in best
         ]
-        best = sorted(found, key=lambda item: self._rank(item.path))[: self._max_menu]
-        return tuple(sorted(best, key=lambda item: (len(item.path), -item.num_right, item.path.layers)))
+        return tuple(sorted(items, key=lambda item: (len(item.path), -item.num_right, item.path.layers)))
+
+    def _fixing_places(self, paths: Sequence[LayerPath]) -> dict[LayerPath, int]:
+        """The order in which paths add most to the probes that are answered; the shorter one among equals."""
+        open_probes = {place for place, plain in enumerate(self._answers[self._identity]) if not _is_right(plain)}
+        left, places = sorted(paths, key=lambda path: (len(path), path.layers)), dict[LayerPath, int]()
+        while left:
+            path = max(left, key=lambda path: len(open_probes & self._right_probes(path)))  # the first of equals
+            open_probes -= self._right_probes(path)
+            places[path] = len(places)
+            left.remove(path)
+        return places
+
+    def _right_probes(self, path: LayerPath) -> set[int]:
+        return {place for place, answer in enumerate(self._answers[path]) if _is_right(answer)}
 
     def _study(self) -> Steps:
         if not self._probes:
@@ -94,17 +116,24 @@ class MenuStudy(SteppedRounds[None]):
         if not singles or not self._answers[singles[-1]]:
             return
         ranked = sorted(singles, key=self._change)
+        yield from self._grow(ranked, num_few)
+        yield from self._run(ranked, self._num_enough)
+
+    def _grow(self, ranked: list[LayerPath], num_few: int) -> Steps:
+        """Skip one more layer and one more, as long as answers do not change much and the paths are good enough."""
+        num_layers = self._identity.num_layers
         best = [layer for path in ranked[:NUM_TRIED] for layer in _skipped(path)]
         base = ranked[0]
-        num_spent = -1
+        num_spent, num_failed = -1, 0
         while num_spent < self.num_spent and self._change(base) <= MAX_CHANGE:  # a round without room ends it
             num_spent = self.num_spent
             yield from self._run([base], len(self._probes))
+            num_failed = 0 if self._is_good(base) else num_failed + 1
             skipped = _skipped(base)
             neighbours = [layer for near in skipped for layer in (near - 1, near + 1) if 0 <= layer < num_layers]
             layers = sorted({*best, *neighbours} - set(skipped))
             runners = [path for layer in layers if (path := _without(base, [layer])) is not None]
-            if not runners:
+            if num_failed == MAX_FAILED or not runners:
                 return
             base = yield from self._race(runners, num_few)
 
@@ -147,13 +176,20 @@ class MenuStudy(SteppedRounds[None]):
         ]
         return sum(changes) / len(changes) if changes else 1.0
 
-    def _complete(self, path: LayerPath) -> bool:
-        return len(self._answers[path]) == len(self._probes)
+    @property
+    def _num_enough(self) -> int:
+        return min(len(self._probes), max(ENOUGH_PROBES, math.ceil(ENOUGH_SHARE * len(self._probes))))
+
+    def _plain_answers(self, path: LayerPath) -> list[Verdict | None]:
+        """Identity's answers to the probes on which the path ran."""
+        return self._answers[self._identity][: len(self._answers[path])]
 
     def _is_good(self, path: LayerPath) -> bool:
-        if not self._complete(path):
+        """Whether the path ran on enough probes and surely is as good as identity there."""
+        answers = self._answers[path]
+        if len(answers) < self._num_enough:
             return False
-        pairs = list(zip(self._answers[path], self._answers[self._identity], strict=True))
+        pairs = list(zip(answers, self._plain_answers(path), strict=True))
         won = sum(_is_right(answer) and not _is_right(plain) for answer, plain in pairs)
         lost = sum(_is_right(plain) and not _is_right(answer) for answer, plain in pairs)
         drop, error = paired_difference(lost, won, len(pairs))

@@ -19,6 +19,9 @@ class MenuPath:
     num_right: int
     num_identity_right: int
     num_probes: int
+    fixing_place: int = 0
+    """Its place if paths are tried so that each answers as many as possible of the probes that neither identity nor the
+    paths before it answer."""
 
     def __post_init__(self) -> None:
         if not 0 <= max(self.num_right, self.num_identity_right) <= self.num_probes:
@@ -30,14 +33,15 @@ class MenuPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MenuSearch:
-    """Implements `Strategy`: proposes the menu's paths in their order, whatever the rewards are."""
+    """Implements `Strategy`: proposes the menu's paths one after the other, whatever rewards they get."""
 
     menu: tuple[MenuPath, ...] = ()
-    """In the order of trial; empty until the study has been made."""
+    """In the order of trial where identity is right; empty until the study has been made."""
 
     def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> Proposer:
-        """A proposer for one example; the menu leaves nothing to chance."""
-        return MenuProposer([item.path for item in self.menu if item.path != root])
+        """A proposer for one example; the menu leaves nothing to chance. A wrong answer is to be fixed first of all."""
+        menu = self.menu if root_reward >= 1.0 else sorted(self.menu, key=lambda item: item.fixing_place)
+        return MenuProposer([item.path for item in menu if item.path != root])
 
 
 class MenuProposer:

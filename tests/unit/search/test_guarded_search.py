@@ -105,6 +105,34 @@ def test_a_drop_comes_with_its_error() -> None:
     assert error == pytest.approx(math.sqrt(0.1 - 0.0064) / 10)
 
 
+def test_the_path_that_answers_most_new_probes_is_the_first_to_fix() -> None:
+    fixes = {IDENTITY: set[int](), without(2): {1}, without(4): {1, 3}, without(5): {5}}
+
+    def reward(example: Example, path: LayerPath) -> float:
+        number = int(example.question.split()[-1])
+        return float(path in fixes and (number % 2 == 0 or number % 6 in fixes[path]))
+
+    found = sorted(study(reward, max_evaluations=3_000).menu, key=lambda item: item.fixing_place)
+    assert [item.path for item in found] == [without(4), without(5), without(2)]
+    assert [item.fixing_place for item in found] == [0, 1, 2]
+
+
+def test_growth_that_leads_nowhere_leaves_its_budget_to_other_single_skips() -> None:
+    def reward(example: Example, path: LayerPath) -> float:
+        return float(len(path) >= NUM_LAYERS - 1 and random.Random(example.question).random() < 0.7)
+
+    found = study(reward, max_evaluations=1_400)
+    assert {item.path for item in found.menu} == {without(layer) for layer in range(NUM_LAYERS)}
+
+
+def test_where_identity_is_wrong_the_menu_is_tried_in_the_order_that_fixes_most() -> None:
+    known = {"num_right": 5, "num_identity_right": 5, "num_probes": 9}
+    short, broad = without(1, 2, 3), without(6)
+    menu = (MenuPath(path=short, fixing_place=1, **known), MenuPath(path=broad, fixing_place=0, **known))
+    for root_reward, order in ((1.0, [short, broad]), (0.0, [broad, short])):
+        assert MenuSearch(menu=menu).start(IDENTITY, root_reward, random.Random(0)).propose(2) == order
+
+
 def test_a_race_spends_less_on_runners_that_fall_behind() -> None:
     found = study(toy_reward, max_evaluations=960)
     tried = [len(answers) for path, answers in found._answers.items() if len(path) <= NUM_LAYERS - 2]
@@ -212,6 +240,14 @@ def test_a_wrong_identity_is_fixed_by_a_credible_path_of_any_length() -> None:
     longer = LayerPath((0, 1, 2, 2, 3, 4, 5, 6, 7), NUM_LAYERS)
     record, _ = guarded(lambda example, path: path == longer, longer)
     assert [item.path for item in record.best] == [longer]
+
+
+def test_no_path_is_tried_that_could_not_be_examined() -> None:
+    menu = [without(layer) for layer in range(4)]
+    record, asked = guarded(lambda example, path: path != menu[0], *menu, budget=11)  # identity, 2 paths, 2 x 4
+    assert len(asked) == 11
+    assert [item.path for item in record.best] == [menu[1]]
+    assert len(guarded(lambda example, path: True, *menu, budget=9)[1]) == 1
 
 
 @given(seed=st.integers(0, 2**16), budget=st.integers(1, 40))
