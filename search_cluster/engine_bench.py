@@ -4,6 +4,7 @@ The work: every one of ``num_examples`` questions on every one of ``num_paths`` 
 two published ways are slow, so they are timed on a seeded sample of that work; the engine does all of it.
 """
 
+import gc
 import random
 import statistics
 import time
@@ -23,6 +24,7 @@ from search_cluster.model.flops import (
     product_flops_per_s,
 )
 from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.model.runtime import keep_freed_memory
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.example_search import ExampleSearch
@@ -71,6 +73,7 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     Raises:
         SearchClusterError: no such model, task or data.
     """
+    keep_freed_memory()  # as workers do
     task = get_task(config.task)
     loaded = load_model(config.model, device=config.device, dtype=config.dtype)
     data = task.load("test", resolve_data_dir(config.data_dir))
@@ -153,6 +156,7 @@ def _timed_engine(
     loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig
 ) -> tuple[PathExecutor, float]:
     """All pairs through a new engine, an example's pairs in neighbouring batches, as workers get them."""
+    gc.collect()  # the states of the round before, whose nodes refer to each other
     executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
     ordered = sorted(pairs, key=lambda pair: pair[0].example_id)
     started_s = time.perf_counter()

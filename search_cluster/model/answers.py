@@ -46,6 +46,8 @@ class Answered:
     """Tokens besides the context."""
     gap: float
     """The smallest gap that decided something: nats between choices, logits between tokens."""
+    generated: tuple[tuple[int, float], ...] = ()
+    """Generated tokens with their gaps."""
 
 
 class Answer(Protocol):
@@ -127,7 +129,7 @@ class GeneratedAnswer:
                 rows.visits[row] += 1
         self._row = rows.last_context_row
         self._generated: list[int] = []
-        self._gap = float("inf")
+        self._gaps: list[float] = []
 
     def wanted_rows(self) -> list[int]:
         """The row that was decoded last, if it is new to this path, and what most earlier answers went on with."""
@@ -163,7 +165,7 @@ class GeneratedAnswer:
         while self._row in readings:
             reading = readings[self._row]
             _require_finite([reading])
-            self._gap = min(self._gap, reading.gap)
+            self._gaps.append(reading.gap)
             token = reading.best_token
             self._generated.append(token)
             text = answer_text(self._tokenizer, self._generated)
@@ -182,7 +184,8 @@ class GeneratedAnswer:
             output=answer_text(self._tokenizer, self._generated, self._task.stop_strings),
             margin=None,
             num_tokens=len(self._generated),
-            gap=self._gap,
+            gap=min(self._gaps),
+            generated=tuple(zip(self._generated, self._gaps, strict=True)),
         )
 
 

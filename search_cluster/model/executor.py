@@ -19,9 +19,10 @@ from torch import Tensor
 
 from search_cluster.errors import ModelError, NonFiniteLogitsError, SearchClusterError
 from search_cluster.model.answers import Answer, Answered, ChoiceAnswer, GeneratedAnswer, RowReading
-from search_cluster.model.decoding import eos_ids
+from search_cluster.model.decoding import decode_greedily, eos_ids
 from search_cluster.model.layer_runner import LayerRunner
 from search_cluster.model.loading import LoadedModel
+from search_cluster.model.materialise import materialise
 from search_cluster.model.path_runner import PathRunner, Wants, WorkCounters
 from search_cluster.model.path_trie import ExampleTrie, NodeState, StateStore, TrieNode
 from search_cluster.model.prompting import EncodedExample, encode_example
@@ -71,6 +72,8 @@ class _Job:
     path: LayerPath
     known: _KnownExample
     answer: Answer
+    is_prefix: bool = False
+    """Whether another path of the example and the batch goes on from where this one ends."""
     nodes: list[TrieNode] = field(default_factory=list)
     """Of its path's prefixes, once it runs."""
     shared_nodes: list[TrieNode] = field(default_factory=list)
@@ -168,6 +171,9 @@ class PathExecutor:
     def _run(self, jobs: list[_Job], outcomes: dict[int, Outcome]) -> None:
         """Run rows and read logits in rounds until every job has an outcome; new jobs join as there is room."""
         order = {job.example.example_id: position for position, job in reversed(list(enumerate(jobs)))}
+        inner = {(job.known.trie, job.path.layers[:end]) for job in jobs for end in range(1, len(job.path))}
+        for job in jobs:
+            job.is_prefix = (job.known.trie, job.path.layers) in inner
         waiting = deque(sorted(jobs, key=lambda job: order[job.example.example_id]))  # an example's side by side
         running: list[_Job] = []
         while waiting or running:
@@ -190,14 +196,17 @@ class PathExecutor:
     def _admit(self, waiting: deque[_Job], running: list[_Job]) -> list[_Job]:
         """The next jobs to join the running ones, at least one if none run; as many as the state budget has room for.
 
-        A generated answer takes up to a round a token, of a row each. Jobs that generate join in as many parts, so that
-        the few rows of those that are under way run along with the prompts of later ones.
+        A generated answer takes up to a round a token, of a row each. Jobs that generate join in parts that fill about
+        a call of each layer, so that the few rows of those that are under way run along with the prompts of later ones.
         """
         sizes: dict[TrieNode, int] = {}
         for job in running:
             sizes.update(self._node_bytes(job))
         num_bytes = sum(sizes.values())
-        limit = min(self.store.max_bytes, num_bytes + self.store.max_bytes // max(1, self._task.max_new_tokens))
+        limit = self.store.max_bytes
+        if self._keep_keys:
+            part_rows = self._layers.num_layers * self._runner.max_call_rows
+            limit = min(limit, num_bytes + part_rows * self._layers.bytes_per_row(keep_keys=True))
         admitted: list[_Job] = []
         while waiting:
             job = waiting[0]
@@ -259,7 +268,8 @@ class PathExecutor:
             # Of equals, the materialised model takes the first.
             if answered.gap <= self.tie_threshold or self._is_near_step(answered.margin):
                 self.num_tie_rechecks += 1
-                return evaluate_path(self._loaded, self._task, job.example, job.path)
+                if not self._is_confirmed(job, answered):
+                    return evaluate_path(self._loaded, self._task, job.example, job.path)
             num_tokens = job.known.trie.rows.num_context + answered.num_tokens
             return Verdict(
                 reward=self._task.grade(job.example, answered.output),
@@ -269,6 +279,22 @@ class PathExecutor:
             )
         except Exception as error:  # a grader's failure is this request's, not the batch's
             return error
+
+    def _is_confirmed(self, job: _Job, answered: Answered) -> bool:
+        """Whether the materialised model generates the same up to the last token whose gap is too small.
+
+        From there on the gaps decide, as they do in an answer without such a token.
+        """
+        tied = [number for number, (_, gap) in enumerate(answered.generated, start=1) if gap <= self.tie_threshold]
+        if not tied:  # choices are scored again as a whole
+            return False
+        tokens = decode_greedily(
+            materialise(self._loaded.model, job.path),
+            self._loaded.tokenizer,
+            job.known.encoded.context_ids,
+            max_new_tokens=tied[-1],
+        )
+        return tokens == tuple(token for token, _ in answered.generated[: tied[-1]])
 
     def _is_near_step(self, margin: float | None) -> bool:
         return margin is not None and distance_to_step(margin) <= MARGIN_NOISE.get(self._loaded.dtype, -1.0)
@@ -281,10 +307,9 @@ class PathExecutor:
 
 def _finals(jobs: list[_Job]) -> dict[TrieNode, list[int]]:
     """The ends of paths that no other path goes through, with the rows that are read there."""
-    inner = {node for job in jobs for node in job.nodes[:-1]}
     finals: dict[TrieNode, set[int]] = {}
     for job in jobs:
-        if job.nodes[-1] not in inner:
+        if not job.is_prefix:
             finals.setdefault(job.nodes[-1], set()).update(job.asked)
     return {node: sorted(rows) for node, rows in finals.items()}
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
-from search_cluster.model.materialise import shallow_copy
+from search_cluster.model.fused_norm import with_fused_norms
 from search_cluster.model.packed_attention import KERNEL_NAME, SegmentGroup
 
 
@@ -113,9 +113,7 @@ def _limit_feed_forward(layer: nn.Module) -> _SomeRows:
 
 
 def _with_config(layer: nn.Module, config: object) -> nn.Module:
-    """A copy of a layer whose attention reads another configuration."""
-    packed = shallow_copy(layer)
-    attention: nn.Module = layer.self_attn  # type: ignore[assignment]
-    packed.self_attn = shallow_copy(attention)
+    """A copy of a layer, weights shared, whose attention reads another configuration."""
+    packed = with_fused_norms(layer)
     vars(packed.self_attn)["config"] = config
     return packed

@@ -67,31 +67,53 @@ def attend(
     """
     parts = []
     for group in attention_mask:
-        num_segments, num_rows = len(group.states), group.num_rows
-        span = slice(group.first_row, group.first_row + num_segments * num_rows)
-        query_SHRE = _segments(query_1HNE[0, :, span], num_segments)
-        key_SGRE = _segments(key_1GNE[0, :, span], num_segments)
-        value_SGRE = _segments(value_1GNE[0, :, span], num_segments)
-        if group.shared:
-            key_SGRE = _behind([state.keys_and_values()[0] for state in group.shared], key_SGRE)
-            value_SGRE = _behind([state.keys_and_values()[1] for state in group.shared], value_SGRE)
-        kept = [
-            state.append_keys(key_SGRE[segment], value_SGRE[segment])
-            for segment, state in enumerate(group.states)
-            if group.keep_keys
-        ]
-        if group.mask_RK.shape[1] == key_SGRE.shape[2]:
-            out_SHRE = _attention(query_SHRE, key_SGRE, value_SGRE, group.mask_RK, scaling, softcap)
-        else:
-            out_SHRE = torch.cat(
-                [
-                    _attention(query_SHRE[i : i + 1], keys[None], values[None], group.mask_RK, scaling, softcap)
-                    for i, (keys, values) in enumerate(kept)
-                ]
-            )
-        num_heads, head_width = out_SHRE.shape[1], out_SHRE.shape[3]
-        parts.append(out_SHRE.transpose(1, 2).reshape(num_segments * num_rows, num_heads, head_width))
+        attend_group = _kept if group.keep_keys else _passing
+        parts += attend_group(group, query_1HNE, key_1GNE, value_1GNE, scaling, softcap)
     return torch.cat(parts)[None], None
+
+
+def _kept(
+    group: SegmentGroup,
+    query_1HNE: Tensor,
+    key_1GNE: Tensor,
+    value_1GNE: Tensor,
+    scaling: float,
+    softcap: float | None,
+) -> list[Tensor]:
+    """Outputs ``[R, H, E]`` of segments that keep their keys and values, which are looked at where they are kept."""
+    parts, num_rows = [], group.num_rows
+    for number, state in enumerate(group.states):
+        first = group.first_row + number * num_rows
+        keys_GKE, values_GKE = state.append_keys(
+            key_1GNE[0].narrow(1, first, num_rows),
+            value_1GNE[0].narrow(1, first, num_rows),
+            shared=group.shared[number] if group.shared else None,
+        )
+        query_1HRE = query_1HNE.narrow(2, first, num_rows)
+        out_1HRE = _attention(query_1HRE, keys_GKE[None], values_GKE[None], group.mask_RK, scaling, softcap)
+        parts.append(out_1HRE[0].transpose(0, 1))
+    return parts
+
+
+def _passing(
+    group: SegmentGroup,
+    query_1HNE: Tensor,
+    key_1GNE: Tensor,
+    value_1GNE: Tensor,
+    scaling: float,
+    softcap: float | None,
+) -> list[Tensor]:
+    """Outputs ``[S * R, H, E]`` of segments that keep nothing, all at once."""
+    num_segments = len(group.states)
+    span = slice(group.first_row, group.first_row + num_segments * group.num_rows)
+    query_SHRE = _segments(query_1HNE[0, :, span], num_segments)
+    key_SGRE = _segments(key_1GNE[0, :, span], num_segments)
+    value_SGRE = _segments(value_1GNE[0, :, span], num_segments)
+    if group.shared:
+        key_SGRE = _behind([state.keys_and_values()[0] for state in group.shared], key_SGRE)
+        value_SGRE = _behind([state.keys_and_values()[1] for state in group.shared], value_SGRE)
+    out_SHRE = _attention(query_SHRE, key_SGRE, value_SGRE, group.mask_RK, scaling, softcap)
+    return [out_SHRE.transpose(1, 2).flatten(0, 1)]
 
 
 def _behind(shared: list[Tensor], own_SGRE: Tensor) -> Tensor:
@@ -109,7 +131,12 @@ def _attention(
     query_SHRE: Tensor, key_SGKE: Tensor, value_SGKE: Tensor, mask_RK: Tensor, scaling: float, softcap: float | None
 ) -> Tensor:
     """Plain attention with grouped key-value heads, ``[S, H, R, E]``."""
-    repeats = query_SHRE.shape[1] // key_SGKE.shape[1]
+    num_segments, num_heads, num_rows, head_width = query_SHRE.shape
+    repeats = num_heads // key_SGKE.shape[1]
+    if softcap is None and num_rows == 1:  # heads that share keys as rows of one product: a third of the time
+        query_SGrE = query_SHRE.reshape(num_segments, -1, repeats, head_width)
+        out_SGrE = scaled_dot_product_attention(query_SGrE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling)
+        return out_SGrE.reshape(num_segments, num_heads, 1, head_width)
     if softcap is None:
         return scaled_dot_product_attention(
             query_SHRE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling, enable_gqa=repeats > 1

@@ -71,7 +71,7 @@ class PathRunner:
     def __init__(self, layers: LayerRunner, store: StateStore, *, max_call_rows: int) -> None:
         self._layers = layers
         self._store = store
-        self._max_call_rows = max_call_rows
+        self.max_call_rows = max_call_rows
         self._pinned: set[TrieNode] = set()
         self.counters = WorkCounters()
 
@@ -83,6 +83,7 @@ class PathRunner:
         """
         shared_rows = {node: list(range(node.trie.rows.num_context)) for node in wants.shared.values()}
         self._pinned = {*wants.rows, *shared_rows}
+        self._store.use([*wants.rows, *shared_rows])
         self.counters.shared_layer_runs += self._run_all(Wants(rows=shared_rows, finals={}, shared={}, keep_keys=True))
         self.counters.layer_runs += self._run_all(wants)
 
@@ -140,7 +141,7 @@ class PathRunner:
         batch: list[TrieNode] = []
         num_rows = 0
         for node in nodes:
-            if batch and num_rows + len(missing[node]) > self._max_call_rows:
+            if batch and num_rows + len(missing[node]) > self.max_call_rows:
                 yield batch
                 batch, num_rows = [], 0
             batch.append(node)
@@ -156,7 +157,7 @@ class PathRunner:
         except torch.OutOfMemoryError:
             if len(nodes) == 1:
                 raise
-            self._max_call_rows = max(1, self._max_call_rows // 2)
+            self.max_call_rows = max(1, self.max_call_rows // 2)
         else:
             return
         self._store.evict(self._pinned)
@@ -226,9 +227,10 @@ class PathRunner:
         first_row = 0
         for node, state in zip(nodes, states, strict=True):
             rows = missing[node]
+            first_shared = _first_shared(node, state, wants)
             key = (node.trie, rows, state.key_rows)
             if last is None or last[0] is not key[0] or last[1:] != key[1:]:
-                looked_at = [*state.key_rows, *_first_shared(node, state, wants), *rows]
+                looked_at = [*state.key_rows, *first_shared, *rows]
                 mask_RK = node.trie.rows.visible(rows, looked_at, self._layers.window(layer))
                 groups.append(
                     SegmentGroup(
@@ -242,7 +244,7 @@ class PathRunner:
                 )
                 last = key
             groups[-1].states.append(state)
-            if _first_shared(node, state, wants):
+            if first_shared:
                 shared = wants.shared[node].state
                 assert shared is not None, "shared rows run before the rows that look at them"
                 groups[-1].shared.append(shared)

@@ -7,7 +7,7 @@ Shapes: M rows held, D width, H key-value heads, E head width.
 """
 
 from collections import OrderedDict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from search_cluster.model.rows import RowTree
 
 SLACK_ROWS = 16
-"""Room for later rows that a state is allocated with when it grows, so that decoding seldom copies."""
+"""Room for later rows that a state is allocated with if rows can be added to it, so that decoding seldom copies."""
 
 
 class NodeState:
@@ -55,16 +55,29 @@ class NodeState:
         assert self._values_HME is not None, "keys and values are kept together"
         return self._keys_HME[:, : len(self.key_rows)], self._values_HME[:, : len(self.key_rows)]
 
-    def append_keys(self, keys_HME: Tensor, values_HME: Tensor) -> tuple[Tensor, Tensor]:
-        """Write keys and values of new rows behind the others; those of all rows.
+    def append_keys(
+        self, keys_HME: Tensor, values_HME: Tensor, *, shared: "NodeState | None" = None
+    ) -> tuple[Tensor, Tensor]:
+        """Write keys and values of new rows behind the others; those of all rows, ``[H, rows, E]`` each.
 
         They count as held when `append_hidden` says so; a run that fails in between can be repeated.
+
+        Args:
+            keys_HME: keys of the new rows.
+            values_HME: their values.
+            shared: whose keys and values to copy in front of the new ones.
         """
-        first = len(self.key_rows)
-        self._keys_HME = _grown(self._keys_HME, keys_HME, first, dim=1)
-        self._values_HME = _grown(self._values_HME, values_HME, first, dim=1)
-        total = first + keys_HME.shape[1]
-        return self._keys_HME[:, :total], self._values_HME[:, :total]
+        used, num_new = len(self.key_rows), keys_HME.shape[1]
+        first = used + (0 if shared is None else len(shared.key_rows))
+        total = first + num_new
+        self._keys_HME = _with_room(self._keys_HME, keys_HME, dim=1, used=used, total=total, slack=SLACK_ROWS)
+        self._values_HME = _with_room(self._values_HME, values_HME, dim=1, used=used, total=total, slack=SLACK_ROWS)
+        if shared is not None:
+            for own, theirs in zip((self._keys_HME, self._values_HME), shared.keys_and_values(), strict=True):
+                own.narrow(1, used, first - used).copy_(theirs)
+        self._keys_HME.narrow(1, first, num_new).copy_(keys_HME)
+        self._values_HME.narrow(1, first, num_new).copy_(values_HME)
+        return self._keys_HME.narrow(1, 0, total), self._values_HME.narrow(1, 0, total)
 
     def append_hidden(self, rows: Sequence[int], hidden_MD: Tensor, *, key_rows: Sequence[int]) -> None:
         """Take the outputs of new rows; ends a run.
@@ -75,7 +88,11 @@ class NodeState:
             key_rows: whose keys and values `append_keys` wrote in this run.
         """
         first = len(self.rows)
-        self._hidden_MD = _grown(self._hidden_MD, hidden_MD, first, dim=0)
+        slack = SLACK_ROWS if key_rows else 0
+        self._hidden_MD = _with_room(
+            self._hidden_MD, hidden_MD, dim=0, used=first, total=first + len(rows), slack=slack
+        )
+        self._hidden_MD.narrow(0, first, len(rows)).copy_(hidden_MD)
         for slot, row in enumerate(rows, start=first):
             self._slot_of[row] = slot
         self.rows.extend(rows)
@@ -88,19 +105,19 @@ class NodeState:
         return sum(part.numel() * part.element_size() for part in parts if part is not None)
 
 
-def _grown(held: Tensor | None, new: Tensor, used: int, *, dim: int) -> Tensor:
-    """``held`` with ``new`` written behind its first ``used`` rows, re-allocated with slack if it has no room."""
-    if held is None:  # a copy: a view would keep the whole call's tensors alive for as long as one node is
-        return new.clone(memory_format=torch.contiguous_format)
-    total = used + new.shape[dim]
-    if held.shape[dim] < total:
-        shape = list(held.shape)
-        shape[dim] = total + SLACK_ROWS
-        larger = held.new_empty(shape)
+def _with_room(held: Tensor | None, like: Tensor, *, dim: int, used: int, total: int, slack: int) -> Tensor:
+    """``held`` if it has room for ``total`` rows, else its first ``used`` rows in a new tensor with slack.
+
+    New rows are then copied to their place: views would keep a call's tensors alive for as long as one node is.
+    """
+    if held is not None and held.shape[dim] >= total:
+        return held
+    shape = list(like.shape)
+    shape[dim] = total + slack
+    larger = like.new_empty(shape)
+    if held is not None:
         larger.narrow(dim, 0, used).copy_(held.narrow(dim, 0, used))
-        held = larger
-    held.narrow(dim, used, new.shape[dim]).copy_(new)
-    return held
+    return larger
 
 
 class TrieNode:
@@ -161,6 +178,12 @@ class StateStore:
         self.num_bytes += size - self._sizes.pop(node, 0)
         self._sizes[node] = size
         self.peak_bytes = max(self.peak_bytes, self.num_bytes)
+
+    def use(self, nodes: Iterable[TrieNode]) -> None:
+        """Count states that are held already as just used."""
+        for node in nodes:
+            if node in self._sizes:
+                self._sizes.move_to_end(node)
 
     def evict(self, pinned: Container[TrieNode]) -> None:
         """Drop least recently used states until the budget holds or only pinned ones are left."""

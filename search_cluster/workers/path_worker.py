@@ -9,7 +9,7 @@ from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
 from search_cluster.evaluation.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
 from search_cluster.model.executor import TIE_THRESHOLDS, Outcome, PathExecutor
 from search_cluster.model.loading import LoadedModel, load_model
-from search_cluster.model.runtime import default_state_bytes, limit_threads
+from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
@@ -32,6 +32,7 @@ class PathWorker:
 
     def __init__(self, spec: WorkerSpec, loaded: LoadedModel | None = None) -> None:
         limit_threads(spec.num_threads)
+        keep_freed_memory()
         self._num_threads = spec.num_threads
         self._task = get_task(spec.task)
         self.loaded = loaded or load_model(

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError
-from search_cluster.model.executor import Outcome, PathExecutor
+from search_cluster.model import executor as executor_module
+from search_cluster.model.answers import RowReading
+from search_cluster.model.executor import Outcome, PathExecutor, read_logits
 from search_cluster.model.loading import LoadedModel, load_model
 from search_cluster.model.path_trie import TrieNode
 from search_cluster.model.scoring import evaluate_path
@@ -127,6 +129,17 @@ def test_a_small_budget_is_kept_between_calls(llama: LoadedModel) -> None:
     assert executor.store.num_evictions > 0
 
 
+@pytest.mark.parametrize("task_name", TASKS)
+def test_jobs_that_join_in_parts_run_no_prefix_twice(llama: LoadedModel, task_name: str) -> None:
+    task = TASKS[task_name]
+    whole = LayerPath((0, 1, 2, 3, 4, 5, 5, 4), NUM_LAYERS)
+    paths = [LayerPath(whole.layers[:end], NUM_LAYERS) for end in range(1, 9)]  # each the beginning of the next one
+    pairs = [(example, path) for path in paths for example in EXAMPLES[task_name]]
+    executor = PathExecutor(llama, task, max_call_rows=8)
+    assert_equal(llama, task, pairs, executor.evaluate(pairs))
+    assert executor.counters.layer_runs == num_prefixes(pairs)
+
+
 def test_known_answers_are_drafted_not_decoded(llama: LoadedModel) -> None:
     task, example = TASKS["arithmetic"], EXAMPLES["arithmetic"][0]
     identity, other = LayerPath.identity(NUM_LAYERS), LayerPath((0, 1, 2, 3, 4, 4), NUM_LAYERS)
@@ -141,13 +154,37 @@ def test_known_answers_are_drafted_not_decoded(llama: LoadedModel) -> None:
     assert executor.counters.layer_runs == NUM_LAYERS + 1
 
 
-def test_ties_are_decided_by_the_materialised_model(llama: LoadedModel) -> None:
-    task = TASKS["capitals"]
-    pairs = [(example, path) for example in EXAMPLES["capitals"] for path in random_paths(random.Random(2), 3)]
+@pytest.mark.parametrize("task_name", TASKS)
+def test_ties_are_decided_by_the_materialised_model(llama: LoadedModel, task_name: str) -> None:
+    task = TASKS[task_name]
+    pairs = [(example, path) for example in EXAMPLES[task_name] for path in random_paths(random.Random(2), 3)]
     executor = PathExecutor(llama, task, tie_threshold=1e9)
     outcomes = executor.evaluate(pairs)
     assert executor.num_tie_rechecks == len(pairs)
     assert outcomes == [evaluate_path(llama, task, *pair) for pair in pairs]
+
+
+@pytest.mark.parametrize("first_wrong", [0, 2])
+def test_a_tie_that_batched_arithmetic_decides_wrongly_is_put_right(
+    llama: LoadedModel, first_wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, example = TASKS["arithmetic"], EXAMPLES["arithmetic"][0]
+    num_read = 0
+
+    def wrong(logits: torch.Tensor, asked: Sequence[Sequence[int]]) -> list[RowReading]:
+        nonlocal num_read
+        readings = read_logits(logits, asked)
+        for place, reading in enumerate(readings):
+            if num_read == first_wrong:
+                readings[place] = replace(reading, best_token=reading.best_token ^ 1, gap=0.0)
+            num_read += 1
+        return readings
+
+    monkeypatch.setattr(executor_module, "read_logits", wrong)
+    executor = PathExecutor(llama, task)
+    pairs = [(example, LayerPath.identity(NUM_LAYERS))]
+    assert_equal(llama, task, pairs, executor.evaluate(pairs))
+    assert executor.num_tie_rechecks == 1
 
 
 def test_an_example_without_room_fails_alone(llama: LoadedModel) -> None:
@@ -189,7 +226,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 
     monkeypatch.setattr(executor._layers, "run", limited)
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
-    assert executor._runner._max_call_rows < 1024
+    assert executor._runner.max_call_rows < 1024
 
 
 @pytest.mark.parametrize("task_name", TASKS)
