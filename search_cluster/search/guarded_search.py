@@ -22,6 +22,10 @@ from search_cluster.tree.evidence import EvidenceRule
 from search_cluster.tree.menu import MenuPath
 from search_cluster.tree.settings import SearchPreset, make_proposer
 
+PERTURBATIONS_IF_WRONG = 1
+"""Of each kind, where identity answers the question wrong: it is seldom right on its perturbations then, so that to be
+right as often as identity there proves little, and the budget is better spent on more paths."""
+
 Steps = Generator[list[Trial], Sequence[Outcome], str]
 """Rounds of one example; returns why it ended."""
 
@@ -84,6 +88,8 @@ class GuardedSearch(SteppedRounds[str]):
         (identity,) = yield [(self.example, self._identity_path)]
         if isinstance(identity, Failure):
             return "failed"
+        if not identity.is_correct:
+            self._guide, self._verify = self._guide[:PERTURBATIONS_IF_WRONG], self._verify[:PERTURBATIONS_IF_WRONG]
         proposer = make_proposer(self._identity_path, identity.reward, self._preset, self._rng)
         while (room := self._left - self._cost_to_examine) > 0:
             paths = proposer.propose(min(room, self._preset.leaves_per_round))

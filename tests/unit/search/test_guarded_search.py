@@ -250,6 +250,14 @@ def test_no_path_is_tried_that_could_not_be_examined() -> None:
     assert len(guarded(lambda example, path: True, *menu, budget=9)[1]) == 1
 
 
+def test_a_wrong_identity_leaves_more_of_the_budget_to_paths() -> None:
+    menu = [without(layer) for layer in range(6)]
+    record, asked = guarded(lambda example, path: path == menu[5], *menu, budget=11)  # identity, 6 paths, 2 x 2
+    assert len(asked) == 11
+    assert [item.path for item in record.best] == [menu[5]]
+    assert [(item.num_guide, item.num_verify) for item in record.evidence] == [(1, 1)]
+
+
 @given(seed=st.integers(0, 2**16), budget=st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
 def test_the_budget_covers_everything_that_is_asked(seed: int, budget: int) -> None:
