@@ -11,9 +11,10 @@ import torch
 from router_train.bench import ALLOWED_FORMULA, BatchSpeed, measure_speed
 from router_train.checkpoint import META_NAME, load_router, read_meta
 from router_train.commands import ModelChoice, Questions
-from router_train.output import print_json, say
+from router_train.output import print_json, show
 from router_train.routed_model import RoutedModel
-from search_cluster.errors import ConfigError
+from search_cluster.corpus.task import task_file_needed
+from search_cluster.errors import ConfigError, TaskError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.data_dir import resolve_data_dir
@@ -58,7 +59,7 @@ def run_bench(
             speed = measure_speed(
                 loaded, routed, prompts, batch_size=batch_size, new_tokens=new_tokens, num_rounds=num_rounds
             )
-            say(_speed_text(f"{meta.kind} ({folder})", batch_size, speed))
+            show(_speed_text(f"{meta.kind} ({folder})", batch_size, speed), json_output=json_output)
             batches[str(batch_size)] = asdict(speed)
         routers[str(folder)] = {"router": meta.kind, "batches": batches}
     result = {
@@ -73,7 +74,7 @@ def run_bench(
         "formula": ALLOWED_FORMULA,
         "routers": routers,
     }
-    say(_conditions_text(result))
+    show(_conditions_text(result), json_output=json_output)
     if json_output:
         print_json(result)
 
@@ -96,7 +97,12 @@ def router_folders(place: Path) -> tuple[Path, ...]:
 
 
 def _prompts(loaded: LoadedModel, questions: Questions, own_task: str, limit: int) -> list[tuple[int, ...]]:
-    task = get_task(questions.task_spec or own_task)
+    try:
+        task = get_task(questions.task_spec or own_task)
+    except TaskError as error:
+        if questions.task_spec:
+            raise
+        raise task_file_needed("the router was trained", own_task) from error
     found = task.load(questions.split, resolve_data_dir(questions.data_dir)).examples
     examples = select_examples(found, min(limit, len(found)), questions.seed)
     return [encode_example(loaded, task, example).context_ids for example in examples]

@@ -333,10 +333,10 @@ def lm_eval(
 
 
 def _numbers(text: str, name: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"{name} is {text!r}; it is whole numbers separated by commas, such as 1,8,32") from error
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= 1 for part in parts):
+        raise ConfigError(f"{name} is {text!r}; it is whole numbers from 1, separated by commas, such as 1,8,32")
+    return tuple(map(int, parts))
 
 
 def main() -> None:

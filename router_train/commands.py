@@ -1,4 +1,4 @@
-"""What the commands do: load, call the library, say the result to people (standard error) and machines (last line)."""
+"""What the commands do: load, call the library, show the result to people or to machines (`router_train.output`)."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,10 @@ from router_train.evaluate import HELPS_RULE, EvaluationReport, evaluate
 from router_train.fit import FitOutcome, fit
 from router_train.output import print_json as _print_json
 from router_train.output import say as _say
+from router_train.output import show as _show
 from router_train.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.routed_model import RoutedModel
+from search_cluster.corpus.files import write_text_whole
 from search_cluster.model.loading import LoadedModel, load_model
 from search_cluster.paths.codec import parse_path
 from search_cluster.tasks.data_dir import resolve_data_dir
@@ -86,7 +88,7 @@ def run_fit(
     if outcome.already_finished:
         _say(f"{out} already holds this {meta.kind} router (same corpus, model and settings); --force trains it again")
     else:
-        _say(_fit_text(meta, out, task_spec or meta.inputs.task))
+        _show(_fit_text(meta, out, task_spec or meta.inputs.task), json_output=json_output)
     if json_output:
         _print_json(
             {
@@ -149,10 +151,9 @@ def run_evaluate(
         "model": loaded.spec,
         **report_json(report),
     }
-    _say(_evaluation_text(result))
+    _show(_evaluation_text(result), json_output=json_output)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_text_whole(out, json.dumps(result, indent=2) + "\n")
     if json_output:
         _print_json(result)
 

@@ -8,7 +8,7 @@ from router_train.checkpoint import read_meta
 from router_train.commands import ModelChoice
 from router_train.export import ExportOptions, base_reference, export_router
 from router_train.measured import Measured, evaluations_of, read_measured
-from router_train.output import print_json, say
+from router_train.output import print_json, say, show
 from router_train.publish import push, require_token
 from search_cluster.errors import ConfigError
 
@@ -40,11 +40,11 @@ def run_export(
             f"or name the model's hub id with --model"
         )
     export_router(router_folder, out, loaded, replace(options, measured=measured))
-    say(f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}")
+    show(f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}", json_output=json_output)
     address = None
     if push_to_hub is not None:
         address = push(out, push_to_hub)
-        say(f"uploaded to {address}")
+        show(f"uploaded to {address}", json_output=json_output)
     if json_output:
         print_json(
             {

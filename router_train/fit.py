@@ -23,10 +23,9 @@ from router_train.routers.registry import get_kind
 from router_train.static_choice import choose_static
 from router_train.table import read_table
 from search_cluster.corpus.reader import Corpus, read_corpus
-from search_cluster.errors import ConfigError, ModelError, TaskError
+from search_cluster.corpus.task import task_of_corpus
+from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.loading import LoadedModel
-from search_cluster.tasks.registry import get_task
-from search_cluster.tasks.task import Task
 
 LoadModel = Callable[[str, str], LoadedModel]
 """Loads a model given its spec and its dtype, as the corpus names them."""
@@ -63,6 +62,8 @@ def fit(
         ModelError: the model is not the one that the corpus was searched with.
     """
     kind = get_kind(config.router)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; a router is a folder: name another with --out, or move the file away")
     corpus = read_corpus(corpus_folder)
     provenance = corpus.manifest.provenance
     table = read_table(corpus_folder, corpus)
@@ -83,7 +84,7 @@ def fit(
         return FitOutcome(meta=meta, already_finished=True)
 
     labels = read_labels(corpus, config)
-    task = _corpus_task(corpus, task_spec)
+    task = task_of_corpus(corpus.manifest.provenance, task_spec)
     loaded = _corpus_model(corpus, load_model) if kind.needs_model else None
     if gang.leads:
         (out / META_NAME).unlink(missing_ok=True)
@@ -123,25 +124,6 @@ def fit(
     save_meta(out, meta)
     gang.wait_for_all()
     return FitOutcome(meta=meta, already_finished=False)
-
-
-def _corpus_task(corpus: Corpus, task_spec: str | None) -> Task:
-    provenance = corpus.manifest.provenance
-    try:
-        task = get_task(task_spec or provenance.task)
-    except TaskError as error:
-        if task_spec is not None:
-            raise
-        raise TaskError(
-            f"the corpus was searched with task {provenance.task!r}, which is not built in; pass the .py or .toml file "
-            "that the search was given: --task FILE"
-        ) from error
-    if (task.name, task.version) != (provenance.task, provenance.task_version):
-        raise ConfigError(
-            f"the corpus was searched with task {provenance.task} version {provenance.task_version}; the task found is "
-            f"{task.name} version {task.version}: name the right one with --task, or search again"
-        )
-    return task
 
 
 def _corpus_model(corpus: Corpus, load_model: LoadModel) -> LoadedModel:

@@ -12,10 +12,11 @@ from lm_eval.tasks import TaskManager
 from router_train.checkpoint import load_router, read_meta
 from router_train.commands import ModelChoice
 from router_train.harness import RoutedLM
-from router_train.output import print_json, say
+from router_train.output import print_json, show
 from router_train.routed_model import RoutedModel
 from router_train.routers.base import Router
 from router_train.routers.fixed import FixedRouter
+from search_cluster.corpus.files import write_text_whole
 from search_cluster.errors import ConfigError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
@@ -75,11 +76,10 @@ def run_harness(
         "plain": plain,
     }
     for name, metrics in routed.items():
-        say(f"{name}: {_metrics_text(metrics, None if plain is None else plain[name])}")
-    say(f"{layers:.2f} of {loaded.num_layers} layers per request")
+        show(f"{name}: {_metrics_text(metrics, None if plain is None else plain[name])}", json_output=json_output)
+    show(f"{layers:.2f} of {loaded.num_layers} layers per request", json_output=json_output)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_text_whole(out, json.dumps(result, indent=2) + "\n")
     if json_output:
         print_json(result)
 

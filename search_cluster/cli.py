@@ -172,7 +172,7 @@ def search(
         if json_output:
             _print_json(result)
         else:
-            _print_run(settings.run)
+            _print_run(settings.run, with_notes=False)
 
 
 @app.command(
@@ -228,7 +228,8 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
             _print_json(values)
         else:
             for key, value in values.items():
-                print(f"{key}: {round(value, 3) if isinstance(value, float) else value}")
+                if value is not None:
+                    print(f"{key}: {round(value, 3) if isinstance(value, float) else value}")
 
 
 @app.command(epilog="Example: search-cluster report runs/demo --out report.html")
@@ -248,7 +249,7 @@ def report(
         if json_output:
             _print_json({"report": str(target)})
         else:
-            _print_run(run)
+            _print_run(run, with_notes=True)
             print(f"report: {target}")
 
 
@@ -364,13 +365,24 @@ def verify(
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task's file, if its name alone does not find it.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = DEFAULTS.device,
+    revision: RevisionOption = None,
+    trust_remote_code: RemoteCodeOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Check a corpus' verdicts against the materialised model; exit code 1 if one differs."""
     with _one_line_errors():
         from search_cluster.verification import verify_corpus
 
-        result = verify_corpus(run, sample=sample, seed=seed, model=model, task=task, device=device)
+        result = verify_corpus(
+            run,
+            sample=sample,
+            seed=seed,
+            model=model,
+            task=task,
+            device=device,
+            revision=revision,
+            trust_remote_code=bool(trust_remote_code),
+        )
         if json_output:
             _print_json(result)
         else:
@@ -569,10 +581,10 @@ def _positive_int(text: str, flag: str) -> int:
     return int(text)
 
 
-def _print_run(run: Path) -> None:
+def _print_run(run: Path, *, with_notes: bool) -> None:
     from search_cluster.inspection import print_run
 
-    print_run(run)
+    print_run(run, with_notes=with_notes)
 
 
 if __name__ == "__main__":

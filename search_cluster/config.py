@@ -114,7 +114,7 @@ def read_config(path: Path) -> SearchConfig:
         ConfigError: the file can't be read, is not TOML, has an unknown key or a value of another type.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path} can't be read: {error}; name a TOML file") from error
     except tomllib.TOMLDecodeError as error:

@@ -19,7 +19,7 @@ from search_cluster.cache.open import open_store, require_known_url
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
 from search_cluster.corpus.lock import locked_folder
-from search_cluster.corpus.manifest import Provenance, require_same_model, require_same_task
+from search_cluster.corpus.manifest import Provenance, require_same_model
 from search_cluster.corpus.menu import (
     UNFINISHED_NAME,
     Menu,
@@ -29,6 +29,7 @@ from search_cluster.corpus.menu import (
     write_menu,
 )
 from search_cluster.corpus.reader import Corpus, read_corpus
+from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import ConfigError
 from search_cluster.evaluation.evaluator import PathEvaluator
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, EvaluatorStats, Failure
@@ -36,7 +37,6 @@ from search_cluster.evaluators import open_pool, verdict_context
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.summary import wilson_interval
@@ -73,8 +73,7 @@ def cross_execute(
     config = config.overridden(
         {"model": model or searched_with.model_spec, "task": task or searched_with.task, "dtype": searched_with.dtype}
     )
-    asked = get_task(config.task)
-    require_same_task(searched_with, asked.name, asked.version)
+    asked = task_of_corpus(searched_with, task)
     choices = pick_menu(corpus.records, num_layers=searched_with.num_layers, size=menu_size)
     choices = _with_extra(choices, [parse_path(text, searched_with.num_layers) for text in extra_paths])
     examples = select_examples([record.example for record in corpus.records], config.limit, searched_with.seed)

@@ -1,6 +1,7 @@
 """Looking at a run folder: its state, its numbers, its report."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ from rich.console import Console
 
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.corpus.reader import read_corpus, read_shards
-from search_cluster.errors import CorpusError
+from search_cluster.errors import CorpusError, InvalidValueError
 from search_cluster.tasks.registry import list_tasks
+from search_cluster.telemetry.evaluations import parse_evaluations
+from search_cluster.telemetry.notes import search_notes
 from search_cluster.telemetry.report import write_report
+from search_cluster.telemetry.search_benches import parse_search_bench
 from search_cluster.telemetry.sessions import read_sessions, total_of
 from search_cluster.telemetry.summary import CorpusSummary, summarise
 from search_cluster.telemetry.table import next_commands, print_summary
@@ -45,6 +49,7 @@ def describe_status(run: Path) -> dict[str, Any]:
         "paths_evaluated": total["paths_evaluated"],
         "cache_hits": total["cache_hits"],
         "failures": summary.failures,
+        "first_failure": summary.first_failure or None,
         "device_seconds": total["device_seconds"],
         "paths_per_device_hour": total["paths_per_device_hour"],
         "evaluations": [evaluation.get("router") for evaluation in read_evaluations(run)],
@@ -64,13 +69,19 @@ def write_run_report(run: Path, out: Path | None) -> Path:
         corpus=read_corpus(run),
         run=total_of(read_sessions(run)),
         evaluations=read_evaluations(run),
-        benches=_read_objects(run / BENCHES_FOLDER, "measure again with 'search-cluster bench search --json'"),
+        benches=_read_objects(
+            run / BENCHES_FOLDER, parse_search_bench, "measure again with 'search-cluster bench search --json'"
+        ),
     )
     return target
 
 
-def print_run(run: Path) -> None:
+def print_run(run: Path, *, with_notes: bool) -> None:
     """Print the table of a finished search, what its routers achieve, and the next commands to try.
+
+    Args:
+        run: the run folder.
+        with_notes: print the search's notes, too; a search itself has just given them as warnings.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
@@ -84,20 +95,30 @@ def print_run(run: Path) -> None:
         task_file="" if known else "YOUR_TASK_FILE",
         router=routers[0] if routers else "",
     )
-    print_summary(Console(), total_of(read_sessions(run)), summarise(corpus.records), read_evaluations(run), commands)
+    summary = summarise(corpus.records)
+    print_summary(
+        Console(),
+        total_of(read_sessions(run)),
+        summary,
+        read_evaluations(run),
+        commands,
+        search_notes(summary, corpus.manifest.provenance) if with_notes else (),
+    )
 
 
 def read_evaluations(run: Path) -> list[dict[str, Any]]:
     """The router evaluations that lie in a run folder, in the order of their file names.
 
     Raises:
-        CorpusError: a file is not a JSON object.
+        CorpusError: a file is not an evaluation.
     """
-    return _read_objects(run / EVALUATIONS_FOLDER, "evaluate the router again")
+    return _read_objects(
+        run / EVALUATIONS_FOLDER, lambda value: parse_evaluations([value]), "evaluate the router again"
+    )
 
 
-def _read_objects(folder: Path, remedy: str) -> list[dict[str, Any]]:
-    """The JSON objects of a folder's files, in the order of their names."""
+def _read_objects(folder: Path, check: Callable[[dict[str, Any]], Any], remedy: str) -> list[dict[str, Any]]:
+    """The JSON objects of a folder's files, in the order of their names; ``check`` refuses one that is none of them."""
     objects = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -106,6 +127,10 @@ def _read_objects(folder: Path, remedy: str) -> list[dict[str, Any]]:
             raise CorpusError(f"{path} is not JSON ({error}); delete it and {remedy}") from error
         if not isinstance(value, dict):
             raise CorpusError(f"{path} holds no JSON object; delete it and {remedy}")
+        try:
+            check(value)
+        except InvalidValueError as error:
+            raise CorpusError(f"{path}: {error}; or delete it and {remedy}") from error
         objects.append(value)
     return objects
 

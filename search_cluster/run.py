@@ -32,9 +32,10 @@ from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import LoadedExamples, MalformedRow, Task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
+from search_cluster.telemetry.notes import search_notes
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
-from search_cluster.telemetry.summary import summarise
+from search_cluster.telemetry.summary import CorpusSummary, summarise
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.scores import VisitTotal
 from search_cluster.tree.settings import SearchPreset, with_visit_total
@@ -103,15 +104,10 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             _step_through(config, drive, writer, metrics, report)
         finally:
             report(force=True)
-        if preset.study is not None and not drive.menu:
-            logger.warning(
-                "preset %s: the study of other questions found no path to try, so nothing but identity was searched; "
-                "it needs more questions (%d here) or a larger budget (%d here): raise them, or take preset drllm",
-                preset.name,
-                len(examples),
-                preset.budget,
-            )
-        summary = _found(config) | counters() | {"malformed_rows": len(loaded.malformed)}
+        found = summarise(read_shards(config.run))
+        for note in search_notes(found, provenance):
+            logger.warning("%s", note)
+        summary = _found(found) | counters() | {"malformed_rows": len(loaded.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return _report(config, task, manifest, summary)
 
@@ -281,8 +277,7 @@ def _counters(drive: Drive, elapsed_s: float) -> dict[str, Any]:
     }
 
 
-def _found(config: SearchConfig) -> dict[str, Any]:
-    summary = summarise(read_shards(config.run))
+def _found(summary: CorpusSummary) -> dict[str, Any]:
     return {
         "examples": summary.examples,
         "identity_accuracy": summary.identity_accuracy,

@@ -80,6 +80,7 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
         The job's id, its status and the exit code that stands for it.
 
     Raises:
+        ConfigError: the address is none.
         EvaluatorError: the cluster can't be reached, or does not take the job.
     """
     from search_cluster.workers.ray_environment import prepare_job_environment
@@ -87,7 +88,10 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
     with_token = prepare_job_environment()
     from search_cluster.workers.ray_job import RayJobs  # reads the environment that was prepared
 
-    jobs = RayJobs(address)
+    try:
+        jobs = RayJobs(address)
+    except ValueError as error:  # Ray's word for an address that is none
+        raise ConfigError(f"address is {address!r}: {error}; give the dashboard's, as http://HEAD:8265") from error
     job_id = jobs.submit(planned.entrypoint, working_dir=planned.working_dir, excludes=EXCLUDES)
     advice = _advice(job_id, address, with_token=with_token)
     print(f"job {job_id} was submitted: {planned.entrypoint}\n{advice}", file=sys.stderr)

@@ -8,14 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from search_cluster.corpus.manifest import require_same_model, require_same_task
+from search_cluster.corpus.manifest import require_same_model
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.record import PathVerdict
-from search_cluster.errors import SearchClusterError
+from search_cluster.corpus.task import task_of_corpus
+from search_cluster.errors import CorpusError, SearchClusterError
 from search_cluster.model.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 
 MARGIN_TOLERANCE = 1e-3
@@ -31,6 +31,8 @@ def verify_corpus(
     model: str | None,
     task: str | None,
     device: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
 ) -> dict[str, Any]:
     """Re-execute sampled verdicts of a finished corpus with the materialised model, batch size 1.
 
@@ -41,18 +43,27 @@ def verify_corpus(
         model: where the model is now; ``None``: where the corpus says it was.
         task: the task's file, if its name alone does not find it.
         device: where to run.
+        revision: branch, tag or commit of a hub id.
+        trust_remote_code: run Python code that the model brings along.
 
     Raises:
         ConfigError: the model or the task is not the one that the corpus was searched with.
-        CorpusError: the search is unfinished, or its folder is damaged.
+        CorpusError: the search is unfinished, its folder is damaged, or it holds no verdict.
     """
     corpus = read_corpus(run)
     provenance = corpus.manifest.provenance
-    grader = get_task(task or provenance.task)
-    require_same_task(provenance, grader.name, grader.version)
-    loaded = load_model(model or provenance.model_spec, dtype=provenance.dtype, device=device)
-    require_same_model(provenance, loaded.spec, loaded.fingerprint)
+    grader = task_of_corpus(provenance, task)
     pairs = _sampled(corpus, sample, seed)
+    if not pairs:
+        raise CorpusError(f"{run} holds no verdict to verify: not one path could be evaluated; its report says why")
+    loaded = load_model(
+        model or provenance.model_spec,
+        dtype=provenance.dtype,
+        device=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
+    require_same_model(provenance, loaded.spec, loaded.fingerprint)
     flips: list[dict[str, Any]] = []
     worst = 0.0
     for example, item in track(pairs, "verifying", console=Console(stderr=True)):
@@ -69,7 +80,7 @@ def verify_corpus(
         "corpus_digest": corpus.manifest.corpus_digest,
         "verdicts": len(pairs),
         "agreements": len(pairs) - len(flips),
-        "agreement": (len(pairs) - len(flips)) / len(pairs) if pairs else 1.0,
+        "agreement": (len(pairs) - len(flips)) / len(pairs),
         "verdict_flips": len(flips),
         "max_margin_difference": worst,
         "margins_agree": worst <= MARGIN_TOLERANCE,

@@ -68,7 +68,7 @@ class Provenance:
         try:
             return _PROVENANCE.validate_json(text)
         except ValidationError as error:
-            raise CorpusError(_complaint(source, "provenance", error)) from error
+            raise CorpusError(_complaint(source, "provenance", error, _SEARCH_AGAIN)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class Manifest:
         try:
             manifest = _MANIFEST.validate_json(text)
         except ValidationError as error:
-            raise CorpusError(_complaint(source, "manifest", error)) from error
+            raise CorpusError(_complaint(source, "manifest", error, _WRITE_AGAIN)) from error
         if manifest.provenance.schema != CORPUS_SCHEMA:
             raise CorpusError(
                 f"{source} has corpus schema {manifest.provenance.schema}; this version reads schema {CORPUS_SCHEMA}: "
@@ -174,10 +174,14 @@ def require_same_model(provenance: Provenance, spec: str, fingerprint: str) -> N
         )
 
 
-def _complaint(source: str, kind: str, error: ValidationError) -> str:
+_WRITE_AGAIN = "run the same search again: it writes the manifest anew from the shards, and searches nothing twice"
+_SEARCH_AGAIN = "search again in a new folder"
+
+
+def _complaint(source: str, kind: str, error: ValidationError, next_step: str) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "the text"
     return (
         f"{source} does not hold a {kind} of corpus schema {CORPUS_SCHEMA}: {place}: {first['msg']}; "
-        "the file was changed or written by another version: search again in a new folder"
+        f"the file was changed or written by another version: {next_step}"
     )

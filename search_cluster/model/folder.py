@@ -33,7 +33,7 @@ def load_folder(
 def _load_config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         raise _load_error(folder, "config", error) from error
     anatomy_of(config)
     return config
@@ -67,7 +67,7 @@ def _load_weights(
 def _load_tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ValueError, OSError, KeyError, ImportError) as error:
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise _load_error(folder, "tokenizer", error) from error
 
 

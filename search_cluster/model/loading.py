@@ -96,6 +96,8 @@ def place_of(spec: str, revision: str | None) -> Path:
     """
     if spec == DEMO_SPEC:
         return demo_model_dir()
+    if not spec:
+        raise ModelError("model is ''; give a folder, a .gguf file, a hub id or 'demo'")
     path = Path(spec).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -103,6 +105,8 @@ def place_of(spec: str, revision: str | None) -> Path:
         return path
     if path.is_dir():
         return path
+    if path.is_file():
+        raise ModelError(f"model {spec!r} is a file; give the folder around it, a .gguf file, a hub id or 'demo'")
     if path.is_absolute() or spec.startswith((".", "~")) or spec.count("/") > 1:
         raise ModelError(f"model {spec!r}: there is no such folder; give a folder, a .gguf file, a hub id or 'demo'")
     return download(spec, revision)

@@ -15,17 +15,23 @@ RELATIVE_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 
 
 @torch.inference_mode()
 def check_model(model: PreTrainedModel) -> None:
-    """Check that the identity path is the model, and that a repeated layer has a KV-cache slot of its own.
+    """Check that logits are finite, identity is the model, and a repeated layer has a KV-cache slot of its own.
 
     Costs four passes over 8 tokens.
 
     Raises:
-        ModelError: one of the two does not hold; the message says which.
+        ModelError: one of these does not hold; the message says which.
     """
     family, depth = model.config.model_type, len(model.model.layers)
     tokens_BT = torch.arange(1, NUM_PROBE_TOKENS + 1, device=model.device)[None] % model.config.vocab_size
     identity = materialise(model, LayerPath.identity(depth))
-    if not torch.equal(model(tokens_BT, use_cache=False).logits, identity(tokens_BT, use_cache=False).logits):
+    own_BTV = model(tokens_BT, use_cache=False).logits
+    if not torch.isfinite(own_BTV).all():
+        raise ModelError(
+            f"self-test: the logits of this {family} model are NaN or infinite in {model.dtype}; its weights are "
+            "damaged (download them again), or too large for float16 (take bfloat16 or float32)"
+        )
+    if not torch.equal(own_BTV, identity(tokens_BT, use_cache=False).logits):
         raise ModelError(
             f"self-test: the identity path of this {family} model differs from the model itself; its anatomy entry in "
             "search_cluster/model/anatomy.py is wrong"

@@ -1,5 +1,6 @@
 """Checked access to the values of raw rows: every doubt becomes a `RowError` that names the key."""
 
+import json
 import reprlib
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 5
 _SHORT.maxlevel = 2
+_LARGEST_NUMBER = 1e100
 
 
 def shown(value: object) -> str:
@@ -41,6 +43,13 @@ def as_text(value: object, what: str) -> str:
     if not value.strip():
         raise RowError(f"{what} is empty")
     return value.strip()
+
+
+def as_text_or_number(value: object, what: str) -> str:
+    """The value as `as_text`, or a number (neither NaN nor huge) as JSON writes it."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER:
+        return json.dumps(value)
+    return as_text(value, what)
 
 
 def get_text(row: Mapping[str, object], key: str) -> str:

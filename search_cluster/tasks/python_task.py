@@ -24,7 +24,7 @@ def load_python_task(path: Path) -> Task:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything, and must not end the program
         raise TaskError(f"{path} does not run: {type(error).__name__}: {error}; try `python {path}`") from error
     if not hasattr(module, "TASK"):
         raise TaskError(f"{path} has no TASK; end it with TASK = choice_task(...) or generate_task(...)")

@@ -105,7 +105,7 @@ def load_toml_task(path: Path) -> SimpleTask:
 
 def _read(path: Path) -> _Description:
     try:
-        return _Description.model_validate(tomllib.loads(path.read_bytes().decode()))
+        return _Description.model_validate(tomllib.loads(path.read_bytes().decode("utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:

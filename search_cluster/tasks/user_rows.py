@@ -1,15 +1,24 @@
 r"""Rows of a user's own task.
 
-A row is ``{"question": TEXT, "answer": TEXT}``; with ``"choices": [TEXT, ...]`` the answer is the right choice's text,
-or its index from 0. Optional keys: ``"split"`` (``train``, ``validation``, ``test``; else a hash of the question
-decides, 70/15/15) and ``"difficulty"``. Other keys are ignored.
+A row is ``{"question": TEXT, "answer": TEXT or NUMBER}``; with ``"choices": [TEXT, ...]`` the answer is the right
+choice's text, or its index from 0. Optional keys: ``"split"`` (``train``, ``validation``, ``test``; else a hash of the
+question decides, 70/15/15) and ``"difficulty"`` (a text or a number). Other keys are ignored.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from search_cluster.tasks.drafts import Converter, Draft, Row, RowError, collect_examples
-from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
+from search_cluster.tasks.fields import (
+    as_choices,
+    as_mapping,
+    as_sequence,
+    as_text,
+    as_text_or_number,
+    get,
+    get_text,
+    shown,
+)
 from search_cluster.tasks.files import RawRows, read_rows
 from search_cluster.tasks.simple import Source
 from search_cluster.tasks.splits import split_of
@@ -28,7 +37,7 @@ def convert_user_row(value: object) -> Draft:
     split = row.get("split", "")
     if split and split not in SPLITS:
         raise RowError(f"'split' is {shown(split)}; the splits are {', '.join(SPLITS)}")
-    difficulty = as_text(row["difficulty"], "'difficulty'") if "difficulty" in row else ""
+    difficulty = as_text_or_number(row["difficulty"], "'difficulty'") if "difficulty" in row else ""
     choices = as_choices(as_sequence(row["choices"], "'choices'")) if "choices" in row else ()
     gold, gold_index = _gold(get(row, "answer"), choices)
     return Draft(
@@ -43,7 +52,7 @@ def convert_user_row(value: object) -> Draft:
 
 def _gold(answer: object, choices: tuple[str, ...]) -> tuple[str, int | None]:
     if not choices:
-        return as_text(answer, "'answer'"), None
+        return as_text_or_number(answer, "'answer'"), None
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(choices):
             raise RowError(f"'answer' is {shown(answer)}; the choices are numbered 0 to {len(choices) - 1}")

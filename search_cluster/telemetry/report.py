@@ -15,6 +15,7 @@ from search_cluster.corpus.text import storable_text
 from search_cluster.telemetry.chart import ReportFigure
 from search_cluster.telemetry.evaluations import RouterEvaluation, parse_evaluations, router_helps, router_sentence
 from search_cluster.telemetry.figures import report_figures
+from search_cluster.telemetry.notes import search_notes
 from search_cluster.telemetry.page import PAGE
 from search_cluster.telemetry.report_tables import (
     MAX_EXAMPLES,
@@ -73,7 +74,7 @@ def write_report(
         f"preset {provenance.preset}, {provenance.created_at}",
         style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
-        cards=headline_cards(summary, routers),
+        cards=headline_cards(summary, routers, run),
         findings=_findings(summary, routers, provenance),
         headline=headline_rows(summary, routers),
         routers=router_rows(routers),
@@ -99,6 +100,7 @@ def _findings(
         "right answer."
     )
     findings = [{"text": found, "kind": ""}]
+    findings += [{"text": note, "kind": "fails"} for note in search_notes(summary, searched)]
     for item in routers:
         findings.append({"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"})
         if (item.task, item.split) == (searched.task, searched.split):

@@ -7,7 +7,7 @@ from typing import Any
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.telemetry.evaluations import RouterEvaluation
-from search_cluster.telemetry.summary import CorpusSummary
+from search_cluster.telemetry.summary import CorpusSummary, num_searched
 
 MAX_EXAMPLES = 50
 MAX_TEXT = 600
@@ -24,13 +24,15 @@ RUN_LABELS = {
 """Keys of the search's JSON summary that are throughput, in the order of the report."""
 
 
-def headline_cards(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
+def headline_cards(
+    summary: CorpusSummary, routers: Sequence[RouterEvaluation], run: Mapping[str, Any]
+) -> list[dict[str, str]]:
     """A few numbers in large print."""
     cards = [
         ("plain model is right", f"{summary.identity_accuracy:.1%}"),
         ("right with a found path, gold answer known", f"{summary.found_accuracy:.1%}"),
         ("layers saved by right best paths", f"{summary.mean_layers_saved:.1f} of {summary.num_layers}"),
-        ("paths searched", f"{summary.paths_searched:,}"),
+        ("paths searched", f"{num_searched(run, summary):,}"),
     ]
     cards += [
         (f"router {item.router}, {item.split} (plain {item.accuracy_plain:.1%})", f"{item.accuracy_routed:.1%}")
@@ -116,6 +118,7 @@ def search_rows(summary: CorpusSummary, run: Mapping[str, Any]) -> list[tuple[st
     """What the search cost and why it stopped."""
     numbers: dict[str, Any] = {"paths_searched": summary.paths_searched, "failures": summary.failures}
     numbers |= {key: value for key, value in run.items() if isinstance(value, int | float)}
+    numbers["paths_searched"] = num_searched(run, summary)
     rows = [(label, f"{round(numbers[key], 1):,}") for key, label in RUN_LABELS.items() if key in numbers]
     reasons = ", ".join(f"{reason}: {count}" for reason, count in summary.stop_reasons)
     return [*rows, ("why searches stopped, in questions", reasons or "none ran")]

@@ -60,6 +60,8 @@ def read_sessions(run_dir: Path) -> list[dict[str, Any]]:
             session = json.loads(path.read_text())
         except ValueError as error:
             raise CorpusError(f"{path} is not JSON ({error}); delete it: only its costs are lost") from error
+        if not isinstance(session, dict):
+            raise CorpusError(f"{path} holds no JSON object; delete it: only its costs are lost")
         sessions.append(session)
     return sessions
 

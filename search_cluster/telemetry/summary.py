@@ -1,8 +1,9 @@
 """Numbers that sum up what a search found."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from statsmodels.stats.proportion import proportion_confint
 
@@ -22,9 +23,12 @@ class CorpusSummary:
     num_layers: int
     """Depth of the model; 0 without a single path."""
     paths_searched: int
-    """Verdicts delivered to trees, from a device or from the cache; identity included."""
+    """Verdicts on the examples, from a device or from the cache; identity included. A preset that asks for evidence
+    searches more, on perturbations and other questions; only sessions count that, see `num_searched`."""
     failures: int
     """Paths without a verdict."""
+    first_failure: str
+    """Of which example and path the first of them is, and its cause; empty if there is none."""
     identity_accuracy: float
     """Share of examples that the plain model answers rightly. An example without a verdict counts as wrong."""
     identity_low: float
@@ -73,6 +77,7 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
         num_layers=num_layers,
         paths_searched=sum(len(record.evaluated) for record in records),
         failures=sum(len(record.failures) for record in records),
+        first_failure=next(iter(_failures(records)), ""),
         identity_accuracy=_share(identity_right, examples),
         identity_low=identity_low,
         identity_high=identity_high,
@@ -89,12 +94,29 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
     )
 
 
+def num_searched(run: Mapping[str, Any], summary: CorpusSummary) -> int:
+    """Paths searched, those for evidence included if the run's counters know them.
+
+    Args:
+        run: what ``search --json`` says; it may lack keys, and an invocation that was interrupted counted less.
+        summary: of the corpus.
+    """
+    counted = run.get("paths_searched")
+    return max(summary.paths_searched, counted if isinstance(counted, int) else 0)
+
+
 def wilson_interval(num_right: int, num_questions: int) -> tuple[float, float]:
     """The 95 % interval of Wilson (1927) for a share; (0, 1) of no questions."""
     if num_questions == 0:
         return 0.0, 1.0
     low, high = proportion_confint(num_right, num_questions, alpha=0.05, method="wilson")
     return float(low), float(high)
+
+
+def _failures(records: Sequence[ExampleRecord]) -> Iterator[str]:
+    for record in records:
+        for failure in record.failures:
+            yield f"example {record.example.example_id}, path {failure.path}: {failure.kind}: {failure.message}"
 
 
 def _best_is_right(record: ExampleRecord) -> bool:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search_cluster.telemetry.evaluations import parse_evaluations, router_sentence
-from search_cluster.telemetry.summary import CorpusSummary
+from search_cluster.telemetry.summary import CorpusSummary, num_searched
 
 
 def summary_table(
@@ -49,9 +49,12 @@ def print_summary(
     summary: CorpusSummary,
     evaluations: Sequence[Mapping[str, Any]] = (),
     commands: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
-    """Print the table, what each router's numbers mean, and commands to try next."""
+    """Print the table, notes, what each router's numbers mean, and commands to try next."""
     console.print(summary_table(run, summary, evaluations))
+    for note in notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
     for item in parse_evaluations(evaluations):
         console.print(router_sentence(item), markup=False, highlight=False)
     if commands:
@@ -98,7 +101,7 @@ def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[s
             f"{summary.mean_best_length:.1f} of {summary.num_layers}" if summary.best_lengths else "none is right",
             "",
         ),
-        ("paths searched", f"{summary.paths_searched:,}", ""),
+        ("paths searched", f"{num_searched(run, summary):,}", ""),
     ]
     for key, what in (
         ("paths_evaluated", "paths evaluated on a device"),

@@ -76,3 +76,8 @@ def test_too_few_questions_for_a_study_are_said_so(model_dir: str, tmp_path: Pat
         "--preset", "default", "--limit", "3", "--budget", "10", "--run", str(tmp_path / "run"),
     )  # fmt: skip
     assert "the study of other questions found no path to try" in err
+    out, _ = run("search-cluster", "report", str(tmp_path / "run"))
+    words = "had 3 questions, a budget of 10, and a model that is right on"
+    assert words in " ".join(err.split())
+    assert words in " ".join(out.split())
+    assert words in (tmp_path / "run" / "report.html").read_text()

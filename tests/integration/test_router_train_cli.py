@@ -122,7 +122,7 @@ def test_a_users_task_is_asked_for_by_its_file(place: Path, tmp_path: Path) -> N
     done = router_train(*command, "--task", place / "fruit.py")
     assert done.returncode == 0
     report = tmp_path / "evaluations" / "static.json"
-    assert done.stderr.endswith(f"--task {place}/fruit.py --split test --limit 200 --out {report}\n")
+    assert done.stdout.endswith(f"--task {place}/fruit.py --split test --limit 200 --out {report}\n")
 
 
 def evaluate(folder: Path, *more: object) -> subprocess.CompletedProcess[str]:
@@ -161,6 +161,12 @@ def test_evaluate_reports_both_models(place: Path) -> None:
     assert ("does NOT help" in done.stderr) is not result["helps"]
     assert json.loads((place / "evaluation.json").read_text()) == result
     assert last_line(evaluate(place)) == result
+    people = router_train(
+        "evaluate", "--router", place / "router", "--task", place / "fruit.py", "--limit", 12, "--out", place
+    )
+    assert people.returncode == 2
+    assert "drllm on 12 questions of fruit_file (test), one answer each\nplain   accuracy" in people.stdout
+    assert f"error: can't write {place}: Is a directory" in people.stderr
 
 
 def test_a_menu_router_is_trained_and_judged_beside_static_path_and_oracle(place: Path, tmp_path: Path) -> None:
@@ -218,6 +224,15 @@ def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_router_is_no_file(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    command = ("fit", "--corpus", place / "corpus", "--router", "static", "--task", place / "fruit.py")
+    done = router_train(*command, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "out is a file; a router is a folder: name another with --out" in done.stderr
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_errors_reach_the_shell_without_a_traceback(tmp_path: Path) -> None:

@@ -338,6 +338,48 @@ def test_verify_re_executes_verdicts_and_notices_a_wrong_one(search: list[str], 
     assert json.loads(out.splitlines()[-1])["verdict_flips"] == 6
 
 
+def test_what_fails_everywhere_is_said_with_its_cause(search: list[str], tmp_path: Path) -> None:
+    model = tiny.save_tiny_model(tmp_path / "model", chat=True)
+    (model / "chat_template.jinja").write_text("{{ raise_exception('only one turn') }}")
+    run_dir = str(tmp_path / "run")
+    out, err = run(*search, "--model", str(model), "--limit", "2", "--run", run_dir, "--json")
+    assert json.loads(out.splitlines()[-1])["failures"] == 2
+    assert "2 paths have no verdict; the first: example " in err
+    assert err.count("path 0-5: TemplateError: only one turn") == 1
+    assert "TemplateError: only one turn" in run_json("search-cluster", "status", run_dir)["first_failure"]
+    out, _ = run("search-cluster", "report", run_dir)
+    assert "note: 2 paths have no verdict" in out
+    assert "TemplateError: only one turn" in (tmp_path / "run" / "report.html").read_text()
+    _, err = run("search-cluster", "verify", run_dir, "--model", str(model), expect=2)
+    assert "holds no verdict to verify" in err
+
+
+def test_a_users_task_is_named_by_its_file_afterwards(search: list[str], tmp_path: Path) -> None:
+    rows = [{"question": f"{n} + {n}?", "choices": [f"{n}", f"{2 * n}"], "answer": 1} for n in range(2, 40)]
+    (tmp_path / "sums.py").write_text(
+        "from search_cluster.tasks.simple import choice_task\n"
+        "from search_cluster.tasks.user_rows import rows_source\n"
+        f"TASK = choice_task(name='sums', description='d', chat='{{question}}', source=rows_source({rows!r}))\n"
+    )
+    task, run_dir = str(tmp_path / "sums.py"), str(tmp_path / "run")
+    run_json(*search, "--task", task, "--run", run_dir)
+    for command in (["verify", run_dir], ["crossexec", run_dir, "--menu", "2", "--ray", "none", "--redis-url", "none"]):
+        _, err = run("search-cluster", *command, expect=2)
+        assert "task 'sums', which is not built in; pass the .py or .toml file that the search was given: --task" in err
+        run("search-cluster", *command, "--task", task)
+
+
+def test_a_report_names_the_file_that_is_no_evaluation(search: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_json(*search, "--limit", "1", "--run", str(run_dir))
+    for folder, words in (("benches", "task of a search bench: Field required"), ("evaluations", "Field required")):
+        (run_dir / folder).mkdir()
+        (run_dir / folder / "mine.json").write_text("{}")
+        _, err = run("search-cluster", "report", str(run_dir), expect=2)
+        assert f"{run_dir}/{folder}/mine.json: " in err
+        assert words in err
+
+
 def test_bench_engine_reports_what_it_promises(model_dir: str) -> None:
     result = run_json(
         "search-cluster", "bench", "engine", "--model", model_dir, "--task", "arithmetic", "--num-examples", "3",

@@ -76,6 +76,14 @@ def test_a_config_that_the_cluster_would_not_see_is_refused(
     assert "is not below the working directory" in refused(work, "--config", str(elsewhere))
 
 
+def test_an_address_that_is_none_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    done = CliRunner().invoke(app, ["submit", "--address", "nonsense", "--working-dir", str(work), *RUN])
+    assert done.exit_code == 2, done.exception
+    assert "address is 'nonsense': Invalid address format: nonsense; give the dashboard's" in done.stderr
+
+
 def test_an_unknown_flag_or_a_wrong_value_is_refused(work: Path) -> None:
     assert "No such option: --limitt" in refused(work, *RUN, "--limitt", "3")
     assert "limit is 0; it is at least 1" in refused(work, *RUN, "--limit", "0")

@@ -114,6 +114,19 @@ def test_digests_of_large_files_are_remembered_until_the_file_changes(tmp_path: 
     assert file_digest(big) == first
 
 
+def test_without_a_cache_folder_digests_are_computed_each_time(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(b"a" * (1 << 20))
+    remembered = file_digest(big)
+    monkeypatch.setenv("SEARCH_CLUSTER_CACHE", "/dev/null/nowhere")
+    assert load_model(str(folder)).num_layers == 6
+    assert not caplog.records
+    assert file_digest(big) == remembered
+    assert "set SEARCH_CLUSTER_CACHE to a folder of your own" in caplog.text
+
+
 # --- errors ---
 
 
@@ -125,11 +138,35 @@ def test_digests_of_large_files_are_remembered_until_the_file_changes(tmp_path: 
         ("/nowhere/x.gguf", r"there is no such GGUF file"),
         ("acme/no-such-model", r"'acme/no-such-model' is not in the local hub cache and the hub can't be reached"),
         ("two words", r"'two words' is neither a folder nor a hub id"),
+        ("", r"model is ''; give a folder, a .gguf file, a hub id or 'demo'"),
+        (__file__, r"test_model_loading.py' is a file; give the folder around it"),
     ],
 )
 def test_unknown_models_are_refused_with_a_next_step(spec: str, text: str) -> None:
     with pytest.raises(ModelError, match=text):
         load_model(spec)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[1]", "\udcff"])
+def test_a_config_that_is_no_json_object_is_refused(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(ModelError, match=r"config.json (is not JSON|holds no JSON object).*; download"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("{}", "has no weight_map that names files"),
+        ('{"weight_map": {"a": 1}}', "has no weight_map that names files"),
+        ('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}', "lacks 2 of its weight files, one.safe"),
+    ],
+)
+def test_a_damaged_index_of_weights_is_refused(folder: Path, text: str, message: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        load_model(str(folder))
 
 
 def test_an_unknown_dtype_or_device_is_refused(folder: Path) -> None:
@@ -231,5 +268,5 @@ def test_the_self_test_catches_an_identity_that_is_none(folder: Path, monkeypatc
 def test_the_self_test_catches_broken_numbers() -> None:
     model = tiny.tiny_model()
     model.model.norm.weight[0] = float("nan")
-    with pytest.raises(ModelError, match="self-test"):
+    with pytest.raises(ModelError, match=r"self-test: the logits of this llama model are NaN or infinite in"):
         check_model(model)

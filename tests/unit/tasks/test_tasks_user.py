@@ -123,12 +123,33 @@ def test_a_python_task() -> None:
         ("1 / 0", "does not run: ZeroDivisionError: division by zero"),
         ("def broken(", "does not run: SyntaxError"),
         ("import no_such_module", "does not run: ModuleNotFoundError"),
+        ("raise SystemExit(0)", "does not run: SystemExit: 0"),
     ],
 )
 def test_a_wrong_python_file_says_what_is_wrong(tmp_path: Path, code: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(code)
     with pytest.raises(TaskError, match=message):
         get_task(str(tmp_path / "mine.py"))
+
+
+def test_a_toml_with_byte_order_mark_and_windows_lines_is_read(tmp_path: Path) -> None:
+    shutil.copy(DATA / "rivers.jsonl", tmp_path)
+    text = (DATA / "rivers.toml").read_bytes().replace(b"\n", b"\r\n")
+    (tmp_path / "rivers.toml").write_bytes(b"\xef\xbb\xbf" + text)
+    assert get_task(str(tmp_path / "rivers.toml")).version == get_task(str(DATA / "rivers.toml")).version
+
+
+def test_answers_and_difficulties_may_be_numbers() -> None:
+    rows = [
+        {"question": "6 * 7?", "answer": 42, "difficulty": 3, "split": "train"},
+        {"question": "a half?", "answer": 0.5, "split": "train"},
+    ]
+    bad = [True, None, [4], float("nan"), float("inf"), 10**400]
+    rows += [{"question": f"{number}?", "answer": answer} for number, answer in enumerate(bad)]
+    rows.append({"question": "a number among choices is an index", "choices": ["41", "42"], "answer": 42})
+    loaded = rows_source(rows)("numbers", "train", None)
+    assert [(example.gold, example.difficulty) for example in loaded.examples] == [("42", "3"), ("0.5", "")]
+    assert [row.source for row in loaded.malformed] == [f"numbers:{number}" for number in range(2, 9)]
 
 
 def test_an_empty_split_says_where_the_rows_are() -> None:

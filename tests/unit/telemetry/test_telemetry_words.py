@@ -1,6 +1,7 @@
 """What is said about a router, in words and in the terminal table."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from rich.console import Console
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.telemetry.evaluations import parse_evaluations, router_helps, router_sentence
-from search_cluster.telemetry.summary import summarise
+from search_cluster.telemetry.notes import search_notes
+from search_cluster.telemetry.summary import num_searched, summarise
 from search_cluster.telemetry.table import next_commands, print_summary
 
 
@@ -68,6 +70,48 @@ def test_a_missing_key_is_named(evaluation):
         InvalidValueError, match=r"layers_routed: Field required; pass the JSON of router-train evaluate"
     ):
         parse_evaluations([evaluation(), broken])
+
+
+@pytest.fixture
+def searched(corpus_of, records):
+    return corpus_of(records).manifest.provenance
+
+
+def test_a_search_without_trouble_has_no_note(record, searched):
+    assert search_notes(summarise([record("q", identity=1.0, best=(0, 1, 3))]), searched) == ()
+    assert search_notes(summarise([]), replace(searched, evidence="guide=3")) == ()
+
+
+def test_failures_are_noted_with_the_first_cause(records, searched):
+    (note,) = search_notes(summarise(records), searched)
+    assert note.startswith("1 paths have no verdict; the first: example ")
+    assert note.endswith("path 0-3: NonFiniteLogitsError: NaN")
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "words"),
+    [
+        ((), "the study of other questions found no path to try"),
+        ((0, 1, 3), "no path that was tried gave the evidence that best paths need"),
+    ],
+)
+def test_evidence_that_no_path_gave_is_noted_with_the_way_out(record, searched, evaluated, words):
+    plain = record("right", identity=1.0, best=(0, 1, 2, 3))
+    tried = record("tried", identity=1.0, best=evaluated or (0, 1, 2, 3))
+    tried = replace(tried, best=plain.best, pareto=plain.pareto)
+    guarded = replace(searched, preset="default", evidence="guide=3", budget=20)
+    (note,) = search_notes(summarise([plain, tried]), guarded)
+    assert note.startswith(f"preset default: {words}")
+    assert "2 questions, a budget of 20, and a model that is right on 100% of them" in note
+    assert "or take --preset drllm" in note
+    assert search_notes(summarise([plain, tried]), searched) == ()
+
+
+def test_paths_searched_for_evidence_count(record):
+    summary = summarise([record("q", identity=1.0, best=None)])
+    assert num_searched({}, summary) == 1
+    assert num_searched({"paths_searched": 40}, summary) == 40
+    assert num_searched({"paths_searched": 0}, summary) == 1
 
 
 def test_the_terminal_summary(records, evaluation):
