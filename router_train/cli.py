@@ -1,5 +1,7 @@
 """The command line ``router-train``: options and their help. The work, and everything heavy, is in `commands`."""
 
+import io
+import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -341,6 +343,8 @@ def _numbers(text: str, name: str) -> tuple[int, ...]:
 
 def main() -> None:
     """Entry point of ``router-train``."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an answer may hold what the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()
 
 

@@ -225,9 +225,19 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
             f"fixed {result['num_fixed']}, broken {result['num_broken']}, exact McNemar p = {result['p_value']:.3g}; "
             f"{result['layer_token_share']:.1%} of the plain model's layer-token work",
             *_beside_lines(result),
+            *_left_out_lines(result),
             f"{verdict} here (helps = {result['helps_rule']})",
         ]
     )
+
+
+def _left_out_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if result["num_too_long"]:
+        lines.append(f"{result['num_too_long']} more questions are longer than the model's context and left out")
+    if result["num_failures"]:
+        lines.append(f"{result['num_failures']} questions had no answer of one of the models and count as wrong there")
+    return lines
 
 
 def _beside_lines(result: Mapping[str, Any]) -> list[str]:

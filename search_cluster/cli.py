@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands that need it, so that ``--help`` answers at once.
 """
 
+import io
 import json
 import logging
 import signal
@@ -76,6 +77,8 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger("search_cluster").addHandler(handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a question or a folder may hold what the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()
 
 
@@ -98,7 +101,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _print_json(values: Mapping[str, Any]) -> None:
-    print(json.dumps(values, ensure_ascii=False), flush=True)
+    print(json.dumps(values), flush=True)
 
 
 @app.command(

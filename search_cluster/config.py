@@ -92,6 +92,8 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it is at least 1")
+        if any("\ud800" <= sign <= "\udfff" for sign in str(self.run)):  # Arrow takes no such path
+            raise ConfigError(f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder")
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
         if self.visit_total is not None and self.visit_total not in VISIT_TOTALS:

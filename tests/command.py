@@ -50,7 +50,8 @@ def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     """Run a console script in this process to its end. Not for ``--ray local``, which would end the tests' own Ray."""
     script, *rest = arguments
     main = importlib.import_module(MODULES[script]).main
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    out, err, code = io.TextIOWrapper(io.BytesIO(), encoding), io.StringIO(), 0
     with (
         mock.patch.object(sys, "argv", [script, *rest]),
         mock.patch.dict(os.environ, environment),
@@ -62,7 +63,8 @@ def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
             main()
         except SystemExit as exit_:
             code = int(exit_.code or 0)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    out.seek(0)
+    return subprocess.CompletedProcess(arguments, code, out.read(), err.getvalue())
 
 
 def run(*arguments: str, expect: int = 0, **environment: str) -> tuple[str, str]:

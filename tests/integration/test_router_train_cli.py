@@ -169,6 +169,28 @@ def test_evaluate_reports_both_models(place: Path) -> None:
     assert f"error: can't write {place}: Is a directory" in people.stderr
 
 
+def test_questions_that_do_not_fit_are_said_to_be_left_out(place: Path, tmp_path: Path) -> None:
+    questions = ("Short?", "long " * 3000)
+    rows = [{"question": text, "choices": ["a", "b"], "answer": 0, "split": "test"} for text in questions]
+    (tmp_path / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "mixed.toml").write_text(
+        'name = "mixed"\ndescription = "d"\nkind = "choice"\ndata = "mixed.jsonl"\n[prompt]\nchat = "{question}"\n'
+    )
+    done = router_train("evaluate", "--router", place / "router", "--task", tmp_path / "mixed.toml")
+    assert done.returncode == 0, done.stderr
+    assert "drllm on 1 questions of mixed (test)" in done.stdout
+    assert "1 more questions are longer than the model's context and left out" in done.stdout
+
+
+def test_a_terminal_without_unicode_gets_answers_spelled_out(place: Path) -> None:
+    options = ("--router", str(place / "router"), "--prompt", "What is the capital?", "--max-new-tokens", "9")
+    expected = call("router-train", "generate", *options).stdout
+    assert not expected.isascii()
+    shown = call("router-train", "generate", *options, PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert shown.stdout.encode() == expected.encode("ascii", "backslashreplace")
+
+
 def test_a_menu_router_is_trained_and_judged_beside_static_path_and_oracle(place: Path, tmp_path: Path) -> None:
     paths = [LayerPath.identity(6), *(LayerPath.from_decisions(decisions) for decisions in DECISIONS[:2])]
     corpus = shutil.copytree(place / "corpus", tmp_path / "corpus")

@@ -215,13 +215,14 @@ def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path
         (["--visit-total", "both"], "visit_total is 'both'; it is one of parent, all"),
         (["--model", "/no/such/folder"], "there is no such folder"),
         (["--limit", "0"], "limit is 0"),
+        (["--run", "/tmp/\udcff"], "run is '/tmp/\\udcff', which is not valid UTF-8"),
         (["--split", "holdout"], "holdout"),
         (["--redis-url", "http://x"], "redis"),
         (["--config", "/no/such.toml"], "can't be read"),
     ],
 )
 def test_misuse_is_one_line_with_a_next_step(search: list[str], tmp_path: Path, flags: list[str], message: str) -> None:
-    _, err = run(*search, *flags, "--run", str(tmp_path / "run"), expect=2)
+    _, err = run(*search, "--run", str(tmp_path / "run"), *flags, expect=2)
     assert message in err
     assert "Traceback" not in err
 
@@ -367,6 +368,14 @@ def test_a_users_task_is_named_by_its_file_afterwards(search: list[str], tmp_pat
         _, err = run("search-cluster", *command, expect=2)
         assert "task 'sums', which is not built in; pass the .py or .toml file that the search was given: --task" in err
         run("search-cluster", *command, "--task", task)
+
+
+def test_a_terminal_without_unicode_gets_names_spelled_out(search: list[str], tmp_path: Path) -> None:
+    command = [*search, "--limit", "1", "--run", str(tmp_path / "ünï")]
+    assert run_json(*command, PYTHONIOENCODING="ascii")["run"] == command[-1]
+    out, _ = run(*command, PYTHONIOENCODING="ascii")
+    assert out.isascii()
+    assert "search-cluster report" in out
 
 
 def test_a_report_names_the_file_that_is_no_evaluation(search: list[str], tmp_path: Path) -> None:
