@@ -1,6 +1,7 @@
 """The HTTP side of the dashboard: the page's files, and the numbers as JSON. Everything is read, nothing is written."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -74,10 +75,10 @@ def _asset_handler(assets: dict[str, Asset], fixed: str | None = None) -> Handle
         headers = {"ETag": asset.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if request.headers.get("If-None-Match") == asset.tag:
             return web.Response(status=304, headers=headers)
-        return web.Response(
-            body=asset.packed,
-            headers={**headers, "Content-Encoding": "gzip", "Content-Type": f"{asset.media_type}; charset=utf-8"},
-        )
+        headers["Content-Type"] = f"{asset.media_type}; charset=utf-8"
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):  # a script's client, such as curl or urllib
+            return web.Response(body=gzip.decompress(asset.packed), headers=headers)
+        return web.Response(body=asset.packed, headers={**headers, "Content-Encoding": "gzip"})
 
     return handle
 

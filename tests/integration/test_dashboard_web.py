@@ -1,6 +1,7 @@
 """The dashboard's server: what it answers, what it refuses, how it starts and ends."""
 
 import contextlib
+import gzip
 import json
 import re
 import signal
@@ -57,16 +58,17 @@ def test_the_page_and_its_numbers(dashboard: Dashboard, run_dir: Path) -> None:
 
 
 def test_every_file_of_the_page_is_served_by_this_server(dashboard: Dashboard) -> None:
-    import gzip
-
-    page = gzip.decompress(dashboard.ask("/").body).decode()
+    page = dashboard.ask("/").body.decode()
     wanted = set(re.findall(r'(?:src|href)="([^"#]+)"', page))
     assert len(wanted) >= 5
     for name in wanted:
         assert name.startswith("/assets/"), f"{name} is not this server's"
         answer = dashboard.ask(name)
-        assert answer.status == 200, name
-        text = gzip.decompress(answer.body).decode()
+        assert (answer.status, "Content-Encoding" in answer.headers) == (200, False), name
+        text = answer.body.decode()
+        packed = dashboard.ask(name, **{"Accept-Encoding": "gzip, deflate"})
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(packed.body).decode() == text
         if name.endswith("main.js"):
             for module in re.findall(r'from "\./([^"]+)"', text):
                 assert dashboard.ask(f"/assets/{module}").status == 200, module
