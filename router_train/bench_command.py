@@ -11,10 +11,10 @@ import torch
 from router_train.bench import ALLOWED_FORMULA, BatchSpeed, measure_speed
 from router_train.checkpoint import META_NAME, load_router, read_meta
 from router_train.commands import ModelChoice, Questions
-from router_train.output import print_json, show
+from router_train.output import print_json, say, show
 from router_train.routed_model import RoutedModel
 from search_cluster.corpus.task import task_file_needed
-from search_cluster.errors import ConfigError, TaskError
+from search_cluster.errors import ConfigError, PromptTooLongError, TaskError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.data_dir import resolve_data_dir
@@ -49,6 +49,11 @@ def run_bench(
     first = read_meta(folders[0])
     loaded = model.load(first.model_spec, first.model_dtype)
     prompts = _prompts(loaded, questions, first.inputs.task, max(batch_sizes) * num_rounds)
+    if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
+        raise ConfigError(
+            f"{len(prompts)} prompts do not fill a batch of {max(batch_sizes)}; ask a larger task or split, or name "
+            "smaller --batch-sizes"
+        )
     load_before = os.getloadavg()[0]
     routers: dict[str, Any] = {}
     for folder in folders:
@@ -104,8 +109,18 @@ def _prompts(loaded: LoadedModel, questions: Questions, own_task: str, limit: in
             raise
         raise task_file_needed("the router was trained", own_task) from error
     found = task.load(questions.split, resolve_data_dir(questions.data_dir)).examples
-    examples = select_examples(found, min(limit, len(found)), questions.seed)
-    return [encode_example(loaded, task, example).context_ids for example in examples]
+    prompts: list[tuple[int, ...]] = []
+    num_too_long = 0
+    for example in select_examples(found, None, questions.seed):
+        if len(prompts) == limit:
+            break
+        try:
+            prompts.append(encode_example(loaded, task, example).context_ids)
+        except PromptTooLongError:
+            num_too_long += 1
+    if num_too_long:
+        say(f"{num_too_long} prompts are longer than the model's context and left out")
+    return prompts
 
 
 def _speed_text(name: str, batch_size: int, speed: BatchSpeed) -> str:

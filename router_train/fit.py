@@ -17,7 +17,7 @@ from router_train.checkpoint import (
 from router_train.config import FitConfig
 from router_train.feature_store import FEATURES_FOLDER
 from router_train.gang import current_gang
-from router_train.labels import HELD_OUT_SPLIT, LabelSet, read_labels
+from router_train.labels import LabelSet, can_teach, read_labels
 from router_train.routers.base import FitInputs
 from router_train.routers.registry import get_kind
 from router_train.static_choice import choose_static
@@ -96,7 +96,7 @@ def fit(
             task=task,
             curve_file=out / CURVE_NAME,
             table=table,
-            examples=tuple(record.example for record in corpus.records if record.example.split != HELD_OUT_SPLIT),
+            examples=tuple(record.example for record in corpus.records if can_teach(record)),
             feature_folder=out.parent / FEATURES_FOLDER,
         )
     )
@@ -159,4 +159,5 @@ def _left_out(labels: LabelSet) -> dict[str, int]:
         "unchanged": labels.num_unchanged,
         "inexpressible": labels.num_inexpressible,
         "test_split": labels.num_test,
+        "failed": labels.num_failed,
     }

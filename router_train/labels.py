@@ -53,6 +53,8 @@ class LabelSet:
     """Examples left out because every best path re-orders layers or runs one more than twice."""
     num_test: int
     """Examples left out because they belong to the test split."""
+    num_failed: int = 0
+    """Examples left out because the plain model has no verdict on them: its context is too short, or it broke down."""
 
     def class_counts(self) -> tuple[int, ...]:
         """How often the training labels skip, execute and repeat, over all layers. Shape ``[3]``."""
@@ -90,7 +92,13 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
         num_unchanged=left_out["unchanged"],
         num_inexpressible=left_out["inexpressible"],
         num_test=left_out["test"],
+        num_failed=left_out["failed"],
     )
+
+
+def can_teach(record: ExampleRecord) -> bool:
+    """Whether anything may be learnt from an example: it is no test question, and the plain model can answer it."""
+    return record.example.split != HELD_OUT_SPLIT and record.identity is not None
 
 
 def _limited(labels: tuple[PathLabel, ...], config: FitConfig) -> tuple[PathLabel, ...]:
@@ -103,8 +111,8 @@ def _limited(labels: tuple[PathLabel, ...], config: FitConfig) -> tuple[PathLabe
 
 
 def _label(record: ExampleRecord, num_layers: int, config: FitConfig, left_out: Counter[str]) -> PathLabel | None:
-    if record.example.split == HELD_OUT_SPLIT:
-        left_out["test"] += 1
+    if not can_teach(record):
+        left_out["test" if record.example.split == HELD_OUT_SPLIT else "failed"] += 1
         return None
     # A preset that asks for no evidence has one list for both.
     best = (record.unguarded or record.best) if config.labels == LABELS_UNGUARDED else record.best

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_train.labels import HELD_OUT_SPLIT, question_hash
+from router_train.labels import can_teach, question_hash
 from search_cluster.corpus.menu import MENU_NAME, Menu, MenuRow, read_menu
 from search_cluster.corpus.reader import Corpus
 from search_cluster.errors import CorpusError
@@ -29,7 +29,7 @@ class VerdictTable:
     """What every path of a menu answers on every question. Immutable."""
 
     examples: tuple[Example, ...]
-    """In the order of their ids; none of the test split. Length N."""
+    """In the order of their ids; those that `can_teach`. Length N."""
     paths: tuple[LayerPath, ...]
     """Identity first. Length K."""
     right_NK: NDArray[np.bool_]
@@ -85,12 +85,8 @@ def read_table(folder: Path, corpus: Corpus) -> VerdictTable | None:
 
 
 def _table(menu: Menu, corpus: Corpus, folder: Path) -> VerdictTable:
-    examples = {record.example.example_id: record.example for record in corpus.records}
-    rows = {
-        example_id: verdicts
-        for example_id, verdicts in menu.by_example().items()
-        if example_id in examples and examples[example_id].split != HELD_OUT_SPLIT
-    }
+    examples = {record.example.example_id: record.example for record in corpus.records if can_teach(record)}
+    rows = {example_id: verdicts for example_id, verdicts in menu.by_example().items() if example_id in examples}
     kept = tuple(examples[example_id] for example_id in rows)
     if len({question_hash(example) for example in kept}) < MIN_QUESTIONS:
         raise CorpusError(

@@ -182,6 +182,35 @@ def test_questions_that_do_not_fit_are_said_to_be_left_out(place: Path, tmp_path
     assert "1 more questions are longer than the model's context and left out" in done.stdout
 
 
+def test_a_question_that_the_model_cannot_answer_spoils_no_training(place: Path, tmp_path: Path) -> None:
+    rows = [
+        {"question": "long " * 3000 if n == 7 else f"Number {n}?", "choices": ["a", "b", "c"], "answer": n % 3}
+        for n in range(24)
+    ]
+    data, description = tmp_path / "mixed.jsonl", tmp_path / "mixed.toml"
+    data.write_text("".join(json.dumps(row | {"split": "train"}) + "\n" for row in rows))
+    description.write_text(
+        'name = "mixed"\ndescription = "d"\nkind = "choice"\ndata = "mixed.jsonl"\n[prompt]\nchat = "{question}"\n'
+    )
+    corpus, task = tmp_path / "corpus", ("--task", str(description))
+    local = ("--ray", "none", "--redis-url", "none")
+    search = ("--model", str(place / "model"), "--run", str(corpus), "--budget", "8", *task, *local, "--json")
+    assert last_line(call("search-cluster", "search", *search))["failures"] == 1
+    assert call("search-cluster", "crossexec", str(corpus), "--menu", "3", *task, *local).returncode == 0
+    for router in ("menu", "early-exit", "polar", "drllm", "static"):
+        fit = ("fit", "--corpus", corpus, "--router", router, "--keep", "all", "--epochs", 1, *task, "--json")
+        fitted = last_line(router_train(*fit, "--out", tmp_path / router))
+        assert fitted["num_train"] + fitted["num_validation"] == 23  # type: ignore[operator]
+        assert fitted["left_out"]["failed"] == 1  # type: ignore[index, call-overload]
+    bench = ("bench", tmp_path / "static", *task, "--split", "train", "--rounds", 1, "--new-tokens", 1)
+    done = router_train(*bench, "--batch-sizes", "23")
+    assert done.returncode == 0, done.stderr
+    assert "1 prompts are longer than the model's context and left out" in done.stderr
+    done = router_train(*bench, "--batch-sizes", "1,24")
+    assert "23 prompts do not fill a batch of 24; ask a larger task or split, or name smaller" in done.stderr
+    assert done.stdout == ""
+
+
 def test_a_terminal_without_unicode_gets_answers_spelled_out(place: Path) -> None:
     options = ("--router", str(place / "router"), "--prompt", "What is the capital?", "--max-new-tokens", "9")
     expected = call("router-train", "generate", *options).stdout

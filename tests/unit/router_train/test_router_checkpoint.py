@@ -12,6 +12,7 @@ from router_train.config import FitConfig
 from router_train.fit import FitOutcome, fit
 from router_train.routed_model import RoutedModel
 from router_train.routers.drllm import DrLLMRouter
+from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.loading import LoadedModel
 
@@ -21,7 +22,7 @@ DECISIONS = ((1, 0, 1, 1, 1, 1), (1, 1, 2, 1, 0, 1), (1, 1, 1, 1, 1, 1))
 
 @pytest.fixture(autouse=True)
 def _fruit_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_module, "get_task", lambda spec: fruit_task())
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +116,8 @@ def test_another_model_is_refused(corpus: Path, tmp_path: Path, loaded: LoadedMo
 def test_a_changed_task_is_refused(
     corpus: Path, tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_module, "get_task", lambda spec: dataclasses.replace(fruit_task(), version="2"))
-    with pytest.raises(ConfigError, match="the task found is fruit version 2"):
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: dataclasses.replace(fruit_task(), version="2"))
+    with pytest.raises(ConfigError, match="task fruit has version 2, the corpus was searched with version"):
         train(corpus, tmp_path / "router", loaded)
 
 

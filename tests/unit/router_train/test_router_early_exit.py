@@ -5,12 +5,12 @@ import pytest
 import torch
 from router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus
 
-from router_train import fit as fit_module
 from router_train.checkpoint import load_router
 from router_train.config import FitConfig
 from router_train.fit import fit
 from router_train.routers.early_exit import EarlyExitRouter, readings_of
 from router_train.routers.early_exit_kind import choose_exit, train_early_exit
+from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.model.materialise import materialise
@@ -87,7 +87,7 @@ def test_the_path_ends_where_the_classifier_is_sure(loaded: LoadedModel, stop: i
 def test_a_saved_early_exit_chooses_as_before(
     tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_module, "get_task", lambda spec: fruit_task())
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
     records = [record(fruit_example(n), (1, 1, 1, 0, 0, 1)) for n in range(12)]
     corpus = write_corpus(tmp_path / "corpus", records, task=fruit_task())
     config = FitConfig(router="early-exit", max_drop=20.0)

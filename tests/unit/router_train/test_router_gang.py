@@ -11,10 +11,10 @@ from router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_
 from safetensors.torch import load_file
 
 from router_train import feature_store
-from router_train import fit as fit_module
 from router_train.config import FitConfig
 from router_train.fit import fit
 from router_train.gang import Gang, current_gang
+from search_cluster.corpus import task as corpus_task
 
 TESTS = Path(__file__).parents[2]
 ROUTERS = ("drllm", "polar", "early-exit")
@@ -25,8 +25,8 @@ from pathlib import Path
 from torch import distributed
 sys.path.insert(0, "{tests}/unit/router_train")
 import test_router_gang
-from router_train import fit as fit_module
-fit_module.get_task = lambda spec: test_router_gang.fruit_task()
+from search_cluster.corpus import task as corpus_task
+corpus_task.get_task = lambda spec: test_router_gang.fruit_task()
 distributed.init_process_group("gloo", init_method="file://{folder}/meeting", rank=int(sys.argv[1]), world_size=2)
 test_router_gang.train(Path("{folder}"), "together")
 distributed.destroy_process_group()
@@ -43,7 +43,7 @@ def train(folder: Path, name: str) -> None:
 
 
 def test_two_processes_train_the_routers_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_module, "get_task", lambda spec: fruit_task())
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
     monkeypatch.setattr(feature_store, "ROWS_PER_FILE", 5)
     records = [record(fruit_example(number), DECISIONS[number % 3]) for number in range(27)]
     write_corpus(tmp_path / "corpus", records, task=fruit_task())

@@ -7,7 +7,7 @@ from router_corpus import fruit_example, fruit_task, record, write_corpus
 from router_train.config import FitConfig
 from router_train.labels import most_common_path, read_labels
 from search_cluster.corpus.reader import Corpus, read_corpus
-from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.corpus.record import ExampleRecord, PathVerdict, failed_record
 from search_cluster.errors import ConfigError, CorpusError
 from search_cluster.paths.layer_path import LayerPath
 
@@ -28,6 +28,14 @@ def test_the_best_path_is_the_label(tmp_path: Path) -> None:
     assert labels.train[0].path == LayerPath.from_decisions(SHORTER)
     assert labels.class_counts() == (2 * len(labels.train), 4 * len(labels.train), 0)
     assert len(labels.train) + len(labels.validation) == 20
+
+
+def test_questions_that_the_plain_model_cannot_answer_teach_nothing(tmp_path: Path) -> None:
+    good = [record(fruit_example(n), SHORTER) for n in range(4)]
+    failed = failed_record(fruit_example(9), 6, kind="PromptTooLongError", message="too long")
+    labels = read_labels(corpus_of(tmp_path, *good, failed), FitConfig(keep="all"))
+    assert len(labels.train) + len(labels.validation) == 4
+    assert (labels.num_failed, labels.num_unsolved) == (1, 0)
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:

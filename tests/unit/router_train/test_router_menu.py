@@ -7,7 +7,6 @@ import torch
 from router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus, write_table
 from scipy.special import expit
 
-from router_train import fit as fit_module
 from router_train.checkpoint import load_router, read_meta
 from router_train.config import FitConfig
 from router_train.feature_store import stored_features
@@ -17,6 +16,7 @@ from router_train.routers.menu_kind import choose_threshold, common_prefix, gain
 from router_train.states import prompt_features
 from router_train.static_choice import choose_static
 from router_train.table import VerdictTable, read_table
+from search_cluster.corpus import task as corpus_task
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.errors import ConfigError, CorpusError
 from search_cluster.model.loading import LoadedModel
@@ -159,7 +159,7 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _fruit_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_module, "get_task", lambda spec: fruit_task())
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
 
 
 def test_a_saved_menu_router_chooses_as_before(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:

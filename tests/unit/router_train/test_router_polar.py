@@ -6,7 +6,6 @@ import pytest
 import torch
 from router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus
 
-from router_train import fit as fit_module
 from router_train.checkpoint import load_router
 from router_train.config import FitConfig
 from router_train.curve import CurveWriter
@@ -14,6 +13,7 @@ from router_train.fit import fit
 from router_train.routers.polar import PolarRouter, decode_segments
 from router_train.routers.polar_kind import SegmentData, train_polar
 from router_train.states import prompt_states
+from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError
 from search_cluster.model.loading import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
@@ -91,7 +91,7 @@ def test_a_planted_rule_is_learned_whatever_the_padding(tmp_path: Path) -> None:
 def test_a_saved_polar_router_chooses_as_before(
     tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_module, "get_task", lambda spec: fruit_task())
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
     decisions = ((1, 1, 1, 0, 0, 1), (1, 1, 2, 2, 1, 1), (1, 1, 1, 1, 0, 1))
     records = [record(fruit_example(n), decisions[n % 3]) for n in range(18)]
     corpus = write_corpus(tmp_path / "corpus", records, task=fruit_task())

@@ -9,7 +9,6 @@ import pytest
 from router_corpus import fruit_example, record, tiny_loaded, write_corpus, write_table
 from typer.testing import CliRunner
 
-from router_train import fit as fit_module
 from router_train.cli import app
 from router_train.study import workshop as workshop_module
 from router_train.study.chosen import read_chosen
@@ -18,6 +17,7 @@ from router_train.study.document import fill
 from router_train.study.experiments import plan
 from router_train.study.kept import keep_corpus
 from router_train.study.workshop import RestoredCorpus, Terms, Workshop
+from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError
 from search_cluster.model.executor import PathExecutor
 from search_cluster.model.loading import LoadedModel
@@ -54,7 +54,7 @@ def loaded() -> LoadedModel:
 @pytest.fixture
 def study(tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> tuple[Workshop, StudyFiles]:
     """A kept corpus on whose table the short path is always right, the others now and then."""
-    monkeypatch.setattr(fit_module, "get_task", lambda spec: study_task())
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: study_task())
     monkeypatch.setattr(workshop_module, "get_task", lambda spec: study_task())
     monkeypatch.setattr(workshop_module, "load_model", lambda spec, **options: loaded)
     keep(tmp_path, num_right=24)
