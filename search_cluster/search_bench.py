@@ -127,10 +127,12 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
                 cell["menu"] = [str(item.path) for item in coordinator.menu]
                 cell["core_ops_per_s"] = core
                 results[preset.name][str(budget)] = cell
+                found_none = preset.study is not None and not coordinator.menu
                 say(
                     f"{preset.name} {budget}: verified saved {cell['verified_saved_layers']:.2f} of "
                     f"{cell['saved_layers']:.2f}, verified fixed {cell['verified_fixed']:.3f} of {cell['fixed']:.3f}, "
                     f"holds {cell['holds']}, {time.perf_counter() - started_s:.0f} s"
+                    f"{'; its study of other questions found no path to try' if found_none else ''}"
                 )
         identity_right = sum(judge.is_right(example, judge.identity) for example in examples)
         return {
