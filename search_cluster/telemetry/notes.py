@@ -11,7 +11,7 @@ def search_notes(summary: CorpusSummary, provenance: Provenance) -> tuple[str, .
     """The notes, none if all went as it should: paths without a verdict, and evidence that no path gave."""
     notes = []
     if summary.failures:
-        notes.append(f"{summary.failures:,} paths have no verdict; the first: {summary.first_failure}")
+        notes.append(f"paths without a verdict: {summary.failures:,}; the first: {summary.first_failure}")
     if provenance.evidence and summary.examples and not summary.improved:
         notes.append(_nothing_proved(summary, provenance))
     return tuple(notes)

@@ -345,11 +345,11 @@ def test_what_fails_everywhere_is_said_with_its_cause(search: list[str], tmp_pat
     run_dir = str(tmp_path / "run")
     out, err = run(*search, "--model", str(model), "--limit", "2", "--run", run_dir, "--json")
     assert json.loads(out.splitlines()[-1])["failures"] == 2
-    assert "2 paths have no verdict; the first: example " in err
+    assert "paths without a verdict: 2; the first: example " in err
     assert err.count("path 0-5: TemplateError: only one turn") == 1
     assert "TemplateError: only one turn" in run_json("search-cluster", "status", run_dir)["first_failure"]
     out, _ = run("search-cluster", "report", run_dir)
-    assert "note: 2 paths have no verdict" in out
+    assert "note: paths without a verdict: 2" in out
     assert "TemplateError: only one turn" in (tmp_path / "run" / "report.html").read_text()
     _, err = run("search-cluster", "verify", run_dir, "--model", str(model), expect=2)
     assert "holds no verdict to verify" in err
