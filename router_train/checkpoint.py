@@ -153,16 +153,26 @@ def load_router(folder: Path, loaded: LoadedModel) -> tuple[Router, RouterMeta]:
             f"{meta.inputs.model_fingerprint}); the loaded model {loaded.spec!r} ({loaded.dtype}) has fingerprint "
             f"{loaded.fingerprint}: load the router's own model and dtype, or fit a router for this one"
         )
-    weights = folder / WEIGHTS_NAME
-    if not weights.is_file() or _sha256(weights) != meta.weights_sha256:
-        raise ConfigError(
-            f"{weights} is missing or not the file that {META_NAME} names; fit the router again with --force"
-        )
+    weights = require_weights(folder, meta)
     try:
         tensors = load_file(weights)
     except SafetensorError as error:
         raise ConfigError(f"{weights} is no safetensors file ({error}); fit the router again with --force") from error
     return get_kind(meta.kind).restore(meta.settings, tensors), meta
+
+
+def require_weights(folder: Path, meta: RouterMeta) -> Path:
+    """The file of weights, if it is the one that ``meta`` describes.
+
+    Raises:
+        ConfigError: it is missing or another one.
+    """
+    weights = folder / WEIGHTS_NAME
+    if not weights.is_file() or _sha256(weights) != meta.weights_sha256:
+        raise ConfigError(
+            f"{weights} is missing or not the file that {META_NAME} names; fit the router again with --force"
+        )
+    return weights
 
 
 def _sha256(path: Path) -> str:

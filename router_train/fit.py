@@ -11,6 +11,7 @@ from router_train.checkpoint import (
     RouterMeta,
     installed_versions,
     read_meta,
+    require_weights,
     save_meta,
     save_weights,
 )
@@ -81,6 +82,7 @@ def fit(
     if is_finished:
         meta = read_meta(out)
         _require_same_inputs(out, meta.inputs, inputs)
+        require_weights(out, meta)
         return FitOutcome(meta=meta, already_finished=True)
 
     labels = read_labels(corpus, config)

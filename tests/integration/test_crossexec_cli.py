@@ -215,7 +215,7 @@ def test_failures_are_recorded(model_dir: str, tmp_path: Path) -> None:
     )
     task, config = str(tmp_path / "own.toml"), replace(QUIET, run=tmp_path / "run")
     run_search(replace(config, model=model_dir, task=task, budget=6))
-    with pytest.raises(TaskError, match="task 'own', which is not built in; pass the .py or .toml file"):
+    with pytest.raises(TaskError, match=r"task 'own', which is not built in; pass the .py or .toml file"):
         cross_execute(config, menu_size=2)
     result = cross_execute(config, menu_size=2, task=task)
     menu = read_menu(config.run)

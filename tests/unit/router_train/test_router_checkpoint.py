@@ -104,6 +104,16 @@ def test_interrupted_training_leaves_no_checkpoint(
     assert not train(corpus, tmp_path / "router", loaded).already_finished
 
 
+def test_a_finished_router_without_its_weights_is_not_called_finished(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
+    train(corpus, tmp_path / "router", loaded)
+    (tmp_path / "router" / "router.safetensors").write_bytes(b"half")
+    with pytest.raises(ConfigError, match=r"not the file that router\.json names; fit the router again with --force"):
+        train(corpus, tmp_path / "router", loaded)
+    assert not train(corpus, tmp_path / "router", loaded, force=True).already_finished
+
+
 def test_another_model_is_refused(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
     other = tiny_loaded(fingerprint="0" * 32)
     with pytest.raises(ModelError, match=f"searched with model 'tiny' .*{'f' * 32}.*has fingerprint {'0' * 32}"):
