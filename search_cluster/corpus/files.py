@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from search_cluster.errors import CorpusError
 
@@ -16,43 +15,35 @@ TEMPORARY_PATTERN = ".*.tmp"
 def replaced_whole(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target`` to write to; on success it is fsynced and atomically becomes ``target``.
 
-    On any error the temporary file is removed and ``target`` stays as it was. A device or a pipe, such as
-    ``/dev/stdout``, is never replaced: it gets the content when all of it is there.
+    On any error the temporary file is removed and ``target`` stays as it was.
 
     Raises:
-        CorpusError: the operating system refused a write (full disk, no permission).
+        CorpusError: the operating system refused a write (full disk, no permission), or ``target`` is a device or a
+            stream such as ``/dev/stdout``, which a file would take the place of.
     """
-    is_special = target.exists() and not target.is_file() and not target.is_dir()
-    try:
-        with _copied_at_the_end(target) if is_special else _replaced(target) as temporary:
-            yield temporary
-    except OSError as error:
-        raise CorpusError(
-            f"can't write {target}: {error.strerror or error}; what was written before is kept and nothing is half "
-            "written: free space or fix the permissions, then run the same command again"
-        ) from error
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
     temporary = target.parent / f".{target.name}.tmp"
     try:
+        _require_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _fsync(temporary)
         os.replace(temporary, target)  # noqa: PTH105 - the call that the atomicity rests on, spelled out
         _fsync(target.parent)
+    except OSError as error:
+        raise CorpusError(
+            f"can't write {target}: {error.strerror or error}; what was written before is kept and nothing is half "
+            "written: free space or fix the permissions, then run the same command again"
+        ) from error
     finally:
         with suppress(OSError):  # on a read-only disk there is none, and the error above says more
             temporary.unlink()
 
 
-@contextmanager
-def _copied_at_the_end(target: Path) -> Iterator[Path]:
-    with TemporaryDirectory() as folder:
-        temporary = Path(folder) / "content"
-        yield temporary
-        target.write_bytes(temporary.read_bytes())
+def _require_file(target: Path) -> None:
+    place = target.readlink() if target.is_symlink() else target.absolute()  # /dev/stdout links to /proc/self/fd/1
+    is_stream = place.is_relative_to("/proc") or target.absolute().is_relative_to("/dev/fd")
+    if is_stream or (target.exists() and not target.is_file() and not target.is_dir()):
+        raise CorpusError(f"can't write {target}: it is a device or a stream, and what is written is a file; name a file")
 
 
 def write_text_whole(target: Path, text: str) -> None:

@@ -10,17 +10,16 @@ from search_cluster.corpus.files import write_text_whole
 from search_cluster.errors import CorpusError
 
 
-def test_a_pipe_gets_the_text_and_stays_a_pipe(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
+def test_a_stream_is_refused_and_stays(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "stdout"
     os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_text_whole(pipe, "report\n")
-        assert os.read(reader, 100) == b"report\n"
-    finally:
-        os.close(reader)
+    link.symlink_to("/proc/self/fd/1")
+    for target in (pipe, link, Path("/dev/fd/1")):
+        with pytest.raises(CorpusError, match=rf"can't write {target}: it is a device or a stream"):
+            write_text_whole(target, "x")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
-    assert list(tmp_path.iterdir()) == [pipe]
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [pipe, link]
 
 
 def test_a_folder_is_refused_and_stays(tmp_path: Path) -> None:
