@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import logging
+import os
 import platform
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -19,6 +20,7 @@ from search_cluster.coordination.drive import Drive
 from search_cluster.coordination.job import Known, SearchJob
 from search_cluster.coordination.local_drive import drive_here
 from search_cluster.corpus.files import write_text_whole
+from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.reader import read_shards
 from search_cluster.corpus.writer import CorpusWriter
@@ -69,10 +71,14 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     examples = select_examples(loaded.examples, config.limit, config.seed)
     questions = Questions(task, loaded.examples, examples, seed=config.seed)
     with ExitStack() as stack:
+        lock = locked_folder(config.run)  # before the model is loaded: a run folder has one writer
+        stack.callback(os.close, lock)
         pool = stack.enter_context(open_pool(config))
         context = verdict_context(task, pool.info)
         provenance = _provenance(config, task, preset, pool.info, context, started)
-        writer = stack.enter_context(CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard))
+        writer = stack.enter_context(
+            CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard, lock=lock)
+        )
         _require_same_examples(config, examples, writer.written_ids)
         _write_malformed(config, loaded.malformed)
         known = {record.example.example_id: record.evaluated for record in read_shards(config.run)}
@@ -160,6 +166,7 @@ def _step_through(
                 )
                 if every_second.due():
                     report()
+                    reporter.wait_for(drive.stats().num_elsewhere)
         finally:
             writer.flush()
 

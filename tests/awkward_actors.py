@@ -22,12 +22,12 @@ class PoisonShard(SearchShard):
 
 
 class PoisonSetup(ShardSetup):
-    def build(self, evaluator: PathEvaluator) -> SearchShard:
-        return PoisonShard(self.job, evaluator)
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
+        return PoisonShard(self.job, evaluator, cache_may_be_lost=replacing)
 
 
 class UnbuildableSetup(ShardSetup):
-    def build(self, evaluator: PathEvaluator) -> SearchShard:
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
         raise MemoryError("no room for it")
 
 

@@ -189,6 +189,7 @@ class CachedEvaluator:
             num_cached=stats.num_cached + self._num_cached,
             num_cache_errors=stats.num_cache_errors + errors.num_corrupt + errors.num_failed,
             num_in_flight=stats.num_in_flight + len(self._hits) + num_followers + num_elsewhere,
+            num_elsewhere=num_elsewhere,
         )
 
     def close(self) -> None:

@@ -21,7 +21,9 @@ SPOOL_FOLDER = "spool"
 
 
 @contextmanager
-def open_store(redis_url: str, *, context: VerdictContext, run_dir: Path) -> Iterator[VerdictStore]:
+def open_store(
+    redis_url: str, *, context: VerdictContext, run_dir: Path, may_be_lost: bool = False
+) -> Iterator[VerdictStore]:
     """The store for a run, closed at the end of the ``with`` block (an embedded server is stopped after it).
 
     Args:
@@ -29,6 +31,7 @@ def open_store(redis_url: str, *, context: VerdictContext, run_dir: Path) -> Ite
         context: what the verdicts depend on.
         run_dir: the run folder; an embedded server keeps its data in `EMBEDDED_FOLDER` under it, and verdicts that a
             lost server did not take wait in `SPOOL_FOLDER` under it.
+        may_be_lost: whether a shared server that does not answer is waited for in use, as one that is lost later is.
 
     Raises:
         ConfigError: ``redis_url`` has none of these forms.
@@ -45,7 +48,8 @@ def open_store(redis_url: str, *, context: VerdictContext, run_dir: Path) -> Ite
         ):
             yield embedded_store
     else:
-        with closing(RedisStore(redis_url, context=context, spool_dir=run_dir / SPOOL_FOLDER)) as shared_store:
+        shared_store = RedisStore(redis_url, context=context, spool_dir=run_dir / SPOOL_FOLDER, may_be_lost=may_be_lost)
+        with closing(shared_store):
             yield shared_store
 
 

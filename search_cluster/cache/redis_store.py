@@ -9,6 +9,7 @@ to a replica) is still read.
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,11 @@ class RedisStore:
         max_buffered_bytes: memory for writes that wait; beyond it they are on disk only, or dropped and counted.
         probe_after_s: seconds from losing the server to the first attempt to return; doubles up to `MAX_PROBE_WAIT_S`.
         lease_s: seconds after which others compute what this store claimed and did not keep claiming.
+        may_be_lost: whether a server that does not answer is taken for lost, and its return waited for in use.
         clock: seconds that never run backwards.
 
     Raises:
-        CacheError: the server can't be reached, refuses the user, or can't be written to.
+        CacheError: the server can't be reached, refuses the user, or can't be written to (unless it ``may_be_lost``).
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class RedisStore:
         max_buffered_bytes: int = 64 * 2**20,
         probe_after_s: float = 2.0,
         lease_s: float = LEASE_S,
+        may_be_lost: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         client = RedisClient(url)
@@ -84,9 +87,9 @@ class RedisStore:
         self._link = ServerLink(client, Breaker(max_failures=FAILURES_TO_OPEN, **waits))
         self._writes = Breaker(max_failures=1, **waits)
         self._num_corrupt = self._num_dropped = 0
-        _check_server(client, context)
-        if spool is not None:
-            self._write_left_over(spool)
+        if not may_be_lost:
+            _check_server(client, context)
+        self._write_left_over()
 
     def __repr__(self) -> str:
         return f"RedisStore({self._shown_url!r}, namespace={self._namespace!r})"
@@ -149,6 +152,8 @@ class RedisStore:
         if len(self._pending) and self._link.retry_now():
             self._writes.succeed()
             self._flush()
+        if not (len(self._pending) or self._link.is_lost):
+            self._write_left_over()  # of stores that died while this one was open
         num_waiting = len(self._pending)
         num_lost = self._pending.close()
         if num_lost:
@@ -165,21 +170,20 @@ class RedisStore:
             self._release(self._leases.held())
         self._link.close()
 
-    def _write_left_over(self, spool: Spool) -> None:
+    def _write_left_over(self) -> None:
         """Write what earlier stores could not; a file goes when all of it is on the server."""
-        for path in spool.left_over():
+        for path in () if self._spool is None else self._spool.left_over():
             num_written = 0
-            for key, value in read_spool(path):
-                if not is_verdict(value):
-                    self._num_corrupt += 1
-                    continue
-                self._pending.add(key, value)
-                num_written += 1
-                if num_written % ENTRIES_PER_FLUSH == 0:
-                    self._flush()
-            self._flush()
-            if len(self._pending):
-                return
+            entries = read_spool(path)
+            while batch := list(islice(entries, ENTRIES_PER_FLUSH)):
+                good = [(key, value) for key, value in batch if is_verdict(value)]
+                self._num_corrupt += len(batch) - len(good)
+                for key, value in good:
+                    self._pending.add(key, value)
+                self._flush()
+                if len(self._pending):  # the server does not take them; the file stays
+                    return
+                num_written += len(good)
             path.unlink()
             logger.warning("%d verdicts that waited in %s are written to the cache server", num_written, path)
 

@@ -111,12 +111,16 @@ class Spool:
         for path in sorted(self._folder.glob(f"{self._namespace}-*{SUFFIX}")):
             try:
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:  # somebody else has just written it to the server
+                continue
             except OSError as error:
                 logger.warning("%s can't be read: %s; its verdicts will be computed again", path, error.strerror)
                 continue
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_nlink:
+                if not MAGIC.startswith(os.pread(fd, len(MAGIC), 0)):
+                    logger.warning("%s is no spool of this program; it is left alone", path)
+                elif os.fstat(fd).st_nlink:
                     yield path
             except BlockingIOError:
                 continue

@@ -22,21 +22,23 @@ class ShardSetup:
 
     job: SearchJob
 
-    def build(self, evaluator: PathEvaluator) -> "SearchShard":
-        """Connects to the cache.
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> "SearchShard":
+        """Connects to the cache; a replacement goes on without it until it answers.
 
         Raises:
-            CacheError: the server can't be reached.
+            CacheError: the server can't be reached, and this is no replacement.
         """
-        return SearchShard(self.job, evaluator)
+        return SearchShard(self.job, evaluator, cache_may_be_lost=replacing)
 
 
 class SearchShard:
     """Implements `search_cluster.workers.shard.Shard`: a coordinator behind a cache of its own."""
 
-    def __init__(self, job: SearchJob, evaluator: PathEvaluator) -> None:
+    def __init__(self, job: SearchJob, evaluator: PathEvaluator, *, cache_may_be_lost: bool) -> None:
         self._stack = ExitStack()
-        store = self._stack.enter_context(open_store(job.redis_url, context=job.context, run_dir=job.run_dir))
+        store = self._stack.enter_context(
+            open_store(job.redis_url, context=job.context, run_dir=job.run_dir, may_be_lost=cache_may_be_lost)
+        )
         self._evaluator = CachedEvaluator(evaluator, store)
         self._stack.callback(self._evaluator.close)
         self._coordinator = make_coordinator(job, self._evaluator, (), ())

@@ -57,10 +57,7 @@ def read_shards(folder: Path) -> tuple[ExampleRecord, ...]:
         CorpusError: the folder is missing, or a shard is damaged (the message names it).
     """
     if not folder.is_dir():
-        raise CorpusError(
-            f"{folder} is not a folder; name the folder that a search writes its corpus to (a search that has just "
-            "started makes it when its workers are ready)"
-        )
+        raise CorpusError(f"{folder} is not a folder; name the folder that a search writes its corpus to")
     return _by_id([record for path in shard_paths(folder) for record in read_shard(path)[1]])
 
 

@@ -35,6 +35,7 @@ class CorpusWriter:
         examples_per_shard: a shard is written when so many records wait.
         max_shard_age_s: or, at the next `add`, when the oldest waiting record is older than this.
         clock: seconds that only grow.
+        lock: what `search_cluster.corpus.lock.locked_folder` gave the caller, who keeps it; ``None``: lock the folder.
 
     Raises:
         ConfigError: the folder was started with another provenance.
@@ -49,6 +50,7 @@ class CorpusWriter:
         examples_per_shard: int = 64,
         max_shard_age_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
+        lock: int | None = None,
     ) -> None:
         if examples_per_shard < 1:
             raise InvalidValueError(f"examples_per_shard is {examples_per_shard}; a shard holds at least 1 example")
@@ -63,7 +65,7 @@ class CorpusWriter:
         self._pending: dict[str, ExampleRecord] = {}
         self._oldest_pending_s = 0.0
         self._next_shard = 0
-        self._lock: int | None = locked_folder(folder)
+        self._lock: int | None = locked_folder(folder) if lock is None else os.dup(lock)
         try:
             self._remove_leftovers()
             self._take_over_shards()

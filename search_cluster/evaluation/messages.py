@@ -122,6 +122,8 @@ class EvaluatorStats:
     """Cached values that did not decode, and cache commands that failed."""
     num_in_flight: int = 0
     """Requests that were submitted and not collected yet: they wait, or run. Not a counter."""
+    num_elsewhere: int = 0
+    """Those of them that wait for a verdict which another process on the same cache computes, or held when it died."""
     work: EngineWork = EngineWork()
     workers: tuple[WorkerStats, ...] = ()
     """The same counters per worker, where the evaluator has workers."""
@@ -149,7 +151,7 @@ class EvaluatorStats:
 
     def without_devices(self) -> "EvaluatorStats":
         """What stays of an evaluator that is gone: what it did, not what it holds."""
-        return replace(self, num_devices=0, num_in_flight=0)
+        return replace(self, num_devices=0, num_in_flight=0, num_elsewhere=0)
 
 
 def sum_of_stats(parts: Iterable[EvaluatorStats]) -> EvaluatorStats:
@@ -169,6 +171,7 @@ def sum_of_stats(parts: Iterable[EvaluatorStats]) -> EvaluatorStats:
         total,
         num_cached=sum(part.num_cached for part in parts),
         num_cache_errors=sum(part.num_cache_errors for part in parts),
+        num_elsewhere=sum(part.num_elsewhere for part in parts),
     )
 
 

@@ -39,11 +39,16 @@ class ProgressReporter:
         self._clock = clock
         self._interval_s = interval_s
         self._counts = (0, 0, 0, 0)
+        self._num_elsewhere = 0
         self._first_done: int | None = None
         self._started_s = self._last_line_s = clock()
         console = Console(file=self._stream)
         self._bar = _bar(console) if console.is_terminal else None
         self._task = None if self._bar is None else self._bar.add_task(description, total=total_examples, detail="")
+
+    def wait_for(self, num_elsewhere: int) -> None:
+        """Take how many paths wait for a verdict that another process computes, or held when it died."""
+        self._num_elsewhere = num_elsewhere
 
     def update(self, examples_done: int, paths_searched: int, cache_hits: int, failures: int) -> None:
         """Take the totals so far and show them if it is time to."""
@@ -77,7 +82,8 @@ class ProgressReporter:
         _, paths_searched, cache_hits, failures = self._counts
         elapsed_s = self._clock() - self._started_s
         rate = f", {paths_searched / elapsed_s:.1f} paths/s" if elapsed_s > 0 else ""
-        return f"{paths_searched} paths ({cache_hits} cached, {failures} failed){rate}"
+        leased = f", {self._num_elsewhere} leased by another process" if self._num_elsewhere else ""
+        return f"{paths_searched} paths ({cache_hits} cached, {failures} failed){rate}{leased}"
 
     def _time_left(self) -> str:
         # Examples that were there at the first call come from an earlier run and say nothing about the speed.

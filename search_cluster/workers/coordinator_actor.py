@@ -44,10 +44,12 @@ class CoordinatorActor:
     Args:
         factory: builds what it hosts.
         requests_per_batch: as `EvaluatorGroup` takes it.
+        replacing: whether it is there in the place of one that did this work before.
     """
 
-    def __init__(self, factory: ShardFactory, requests_per_batch: int | None) -> None:
+    def __init__(self, factory: ShardFactory, requests_per_batch: int | None, *, replacing: bool) -> None:
         self._factory = factory
+        self._replacing = replacing
         self._group = EvaluatorGroup(requests_per_batch)
         self._shard: Shard | None = None
         self._messages = _Messages()
@@ -60,7 +62,7 @@ class CoordinatorActor:
             SearchClusterError: the cache server is not as it must be, or evaluators die one after another.
         """
         if self._shard is None:  # Not in __init__: an error there would reach the driver without its type.
-            self._shard = self._factory.build(self._group)
+            self._shard = self._factory.build(self._group, replacing=self._replacing)
         shard = self._shard
         started_s = time.monotonic()
         end_s = started_s + order.duration_s
@@ -95,7 +97,8 @@ class CoordinatorActor:
         room = self._group.max_in_flight - shard.num_in_flight
         return max(0, max(2 * num_started, room) - shard.num_waiting)
 
-    def close(self) -> None:
-        """Let the shard write what waits. Idempotent."""
+    def close(self) -> tuple[str, ...]:
+        """Let the shard write what waits; the warnings that were logged since the last step. Idempotent."""
         if self._shard is not None:
             self._shard.close()
+        return self._messages.take()

@@ -6,6 +6,7 @@ cache, so nothing but its last moments is computed twice.
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,8 @@ STEP_S = 0.25
 STEPS_IN_FLIGHT = 2
 LOOK_S = 0.5
 """Between two looks for evaluators that joined."""
+REPEAT_S = 60.0
+"""Between two equal warnings of coordinators, which all say when the cache server is lost."""
 STARVED_S = 30.0
 """A coordinator without an evaluator for so long gives its examples to the others."""
 MAX_LOSSES_IN_A_ROW = 5
@@ -48,6 +51,8 @@ class _Member:
 
     number: int
     actor: Any
+    replacing: bool
+    """Whether it took another one's place."""
     steps: deque[tuple[Any, int]] = field(default_factory=deque)
     """In flight: the reference of the report, and how many examples went with the order."""
     joining: list[tuple[ReadyEvaluator, float]] = field(default_factory=list)
@@ -94,14 +99,15 @@ class Crew:
         self._leases = LeaseBook(examples)
         self._members: list[_Member] = []
         self._next_number = 0
-        self._said: set[str] = set()
+        self._said: dict[str, float] = {}
+        """Warnings of coordinators, and when they were last passed on."""
         self._gone_counts = SearchCounts()
         self._gone_stats = EvaluatorStats()
         self._num_restarts = 0
         self._losses_in_a_row = 0
         self._last_look_s = self._alone_since_s = time.monotonic()
         for _ in range(num_coordinators):
-            self._hire()
+            self._hire(replacing=False)
         for evaluator in ready:
             self._assign(evaluator)
 
@@ -183,19 +189,21 @@ class Crew:
             for member in list(self._members):
                 if now_s - member.alone_since_s > STARVED_S and self._leases.num_held(member.number):
                     logger.warning("coordinator %d has lost all of its workers: others take over", member.number)
+                    self._close([member])
                     self._dismiss(member)
                     self._leases.give_back(member.number)
-                    self._hire()
+                    self._hire(replacing=True)
         elif not self._roster.num_awaited or now_s - self._alone_since_s > self._timeout_s:
             raise EvaluatorError(
                 f"no worker is left: {self._roster.missing()}; nothing found is lost: run the same command again"
             )
 
-    def _hire(self) -> None:
+    def _hire(self, *, replacing: bool) -> None:
         actor_class = ray.remote(CoordinatorActor).options(
             num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD", enable_task_events=False
         )
-        member = _Member(self._next_number, actor_class.remote(self._factory, self._requests_per_batch))
+        actor = actor_class.remote(self._factory, self._requests_per_batch, replacing=replacing)
+        member = _Member(self._next_number, actor, replacing)
         self._members.append(member)
         self._next_number += 1
         # Without examples: one that can't even start must not be taken for the victim of an example.
@@ -244,17 +252,15 @@ class Crew:
             report: StepReport = ray.get(ref)
         except RayTaskError as error:
             cause = error.cause
-            starting = member.report is None  # it holds no example yet that could be the cause
+            # At the start of a run it is a setting; later it may pass, and the number of losses in a row is bounded.
+            starting = member.report is None and not member.replacing
             if isinstance(cause, EvaluatorError) or (starting and isinstance(cause, SearchClusterError)):
                 raise type(cause)(str(cause)) from error
             return self._lose(member, type(cause).__name__, first_line(cause))
         except RayError as error:
             return self._lose(member, "CoordinatorDied", _cause_of_death(error))
         member.report = report
-        for text in report.messages:
-            if text not in self._said:
-                self._said.add(text)
-                logger.warning("%s", text)
+        self._say(report.messages)
         for lost in report.lost:
             member.evaluators.pop(lost.number, None)
             self._roster.watch(lost)
@@ -262,6 +268,14 @@ class Crew:
             self._leases.settle(member.number, record.example.example_id)
             self._losses_in_a_row = 0
         return map(unpack_record, report.records)
+
+    def _say(self, messages: Iterable[str]) -> None:
+        """Pass on what coordinators warn of; what several say at a time, once."""
+        now_s = time.monotonic()
+        for text in messages:
+            if now_s - self._said.get(text, -math.inf) > REPEAT_S:
+                self._said[text] = now_s
+                logger.warning("%s", text)
 
     def _lose(self, member: _Member, kind: str, cause: str) -> list[ExampleRecord]:
         """Replace a coordinator that died."""
@@ -275,7 +289,7 @@ class Crew:
                 "nothing found is lost: look at Ray's logs for the cause, then run the same command again"
             )
         logger.warning("coordinator %d died (%s): another one goes on with its examples", member.number, cause)
-        self._hire()
+        self._hire(replacing=True)
         if given_up:
             self._losses_in_a_row = 0
         message = f"{MAX_LOSSES} coordinators died of it: {cause}"
@@ -293,12 +307,21 @@ class Crew:
 
     def close(self) -> None:
         """Let the coordinators write what waits, and end them. Idempotent."""
-        closing = [member.actor.close.remote() for member in self._members]
-        if closing:
-            ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
+        self._close(self._members)
         for member in list(self._members):
             ray.kill(member.actor)
             self._members.remove(member)
+
+    def _close(self, members: Sequence[_Member]) -> None:
+        """Let coordinators write what waits and give their claims back; who does not answer in time, does not."""
+        closing = [member.actor.close.remote() for member in members]
+        if not closing:
+            return
+        for ref in ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)[0]:
+            try:
+                self._say(ray.get(ref))
+            except RayError as error:
+                logger.warning("a coordinator did not end well (%s); nothing found is lost", first_line(error))
 
 
 def _cause_of_death(error: RayError) -> str:

@@ -111,6 +111,12 @@ class ShardFactory(Protocol):
     Its text form holds no secret.
     """
 
-    def build(self, evaluator: PathEvaluator) -> Shard:
-        """The shard over an evaluator, which becomes the shard's to close."""
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Shard:
+        """The shard over an evaluator, which becomes the shard's to close.
+
+        Args:
+            evaluator: answers requests.
+            replacing: whether another coordinator of this run did this work before: then a service that does not
+                answer at the moment is done without, as that one would have done.
+        """
         ...

@@ -12,6 +12,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from search_cluster.cache.memory import MemoryStore
 from search_cluster.cache.open import open_store
 from search_cluster.cache.redis_client import RedisClient
 from search_cluster.cache.redis_store import RedisStore
-from search_cluster.cache.spool import Spool
+from search_cluster.cache.spool import SUFFIX, Spool
 from search_cluster.cache.store import Claim, StoreErrors, VerdictStore
 from search_cluster.errors import CacheError, ConfigError, InvalidPathError
 from search_cluster.paths.codec import encode_path
@@ -710,6 +711,74 @@ class TestSpool:
         assert store.errors == StoreErrors(num_failed=store.errors.num_failed)
         (path,) = spool_dir.iterdir()
         assert f"5 verdicts wait in {path} until the same command is run again" in caplog.text
+
+    def leave_behind(self, spool_dir: Path, items: Sequence[tuple[str, LayerPath]]) -> Path:
+        """What a store that died leaves."""
+        spool = Spool(spool_dir, namespace=CONTEXT.namespace)
+        assert spool.append([((example_id, encode_path(path)), encode_verdict(LONG)) for example_id, path in items])
+        spool.close()
+        return spool.path
+
+    def test_several_stores_that_open_at_once_write_each_file_once(
+        self, server: Server, spool_dir: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        items = [(f"e{number}", path) for number in range(600) for path in (IDENTITY, SHORTER)]
+        left = [self.leave_behind(spool_dir, items[start : start + 200]) for start in range(0, 1200, 200)]
+        with ThreadPoolExecutor(5) as pool, contextlib.ExitStack() as stack:
+            for store in pool.map(lambda _: self.open(server, spool_dir), range(5)):
+                stack.enter_context(contextlib.closing(store))
+            assert store.get_many(items) == [LONG] * 1200
+        said = [record.getMessage() for record in caplog.records]
+        assert sorted(said) == sorted(
+            f"200 verdicts that waited in {path} are written to the cache server" for path in left
+        )
+        assert list(spool_dir.iterdir()) == []
+
+    def test_what_a_store_left_that_died_meanwhile_is_written_at_the_end(self, server: Server, spool_dir: Path) -> None:
+        with contextlib.closing(self.open(server, spool_dir)) as store:
+            path = self.leave_behind(spool_dir, [("e1", IDENTITY)])
+            assert store.get_many([("e1", IDENTITY)]) == [None]
+            assert path.exists()
+        with contextlib.closing(self.open(server, spool_dir)) as store:
+            assert store.get_many([("e1", IDENTITY)]) == [LONG]
+        assert list(spool_dir.iterdir()) == []
+
+    def test_a_replacement_waits_in_use_for_a_server_that_is_lost(
+        self, server: Server, spool_dir: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        left = self.leave_behind(spool_dir, [(f"e{number}", IDENTITY) for number in range(5000)])
+        server.lose()
+        with contextlib.closing(self.open(server, spool_dir, may_be_lost=True)) as store:
+            assert left.exists()
+            assert store.claim_many([("e0", SHORTER)]) == [Claim.OURS]
+            store.put_many([("e0", SHORTER, SHORT)])
+            assert store.errors.num_buffered < 2000  # it did not read on when nobody took the beginning
+            assert "going on without it" in caplog.text
+            server.revive()
+            wait_for(lambda: store.get_many([("e0", SHORTER)]) == [SHORT] and not store.errors.num_buffered)
+        with contextlib.closing(self.open(server, spool_dir)) as store:
+            assert store.get_many([(f"e{number}", IDENTITY) for number in range(5000)]) == [LONG] * 5000
+        assert list(spool_dir.iterdir()) == []
+
+    @pytest.mark.parametrize("content", [b"lpsspl2\n" + b"what a later version writes" * 9, b"\x80\x04N."])
+    def test_a_file_of_another_version_is_left_alone(
+        self, server: Server, spool_dir: Path, content: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        spool_dir.mkdir()
+        path = spool_dir / f"{CONTEXT.namespace}-0{SUFFIX}"
+        path.write_bytes(content)
+        with contextlib.closing(self.open(server, spool_dir)) as store:
+            assert store.errors == StoreErrors()
+        assert path.read_bytes() == content
+        assert "is no spool of this program; it is left alone" in caplog.text
+
+    @pytest.mark.parametrize("content", [b"", b"lpss"])
+    def test_a_file_that_was_hardly_begun_is_removed(self, server: Server, spool_dir: Path, content: bytes) -> None:
+        spool_dir.mkdir()
+        (spool_dir / f"{CONTEXT.namespace}-0{SUFFIX}").write_bytes(content)
+        with contextlib.closing(self.open(server, spool_dir)) as store:
+            assert store.errors == StoreErrors()
+        assert list(spool_dir.iterdir()) == []
 
     def test_what_is_no_verdict_is_counted_and_other_contexts_are_left_alone(
         self, server: Server, spool_dir: Path

@@ -10,9 +10,12 @@ from typing import Any
 
 import psutil
 import pytest
+from cache_folder import count_verdicts
+from command import wait_for
 from scripted_search import BUDGET, Outcome, make_examples, make_job, run_crew, start_crew
 
 from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.cache.open import open_store
 from search_cluster.coordination.cluster_drive import drive_on_cluster
 from search_cluster.coordination.local_drive import LocalDrive, drive_here
 from search_cluster.coordination.shard import ShardSetup
@@ -109,6 +112,37 @@ def test_a_coordinator_that_is_killed_is_replaced_and_computes_next_to_nothing_t
     assert outcome.stats.num_evaluated <= NUM_PATHS + 2 * 2 * 512
 
 
+def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced_all_the_same(
+    undisturbed: Outcome, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    with EmbeddedServer(tmp_path / "cache") as server, devices(2, path_s=0.004) as roster:
+        assert server._guard is not None
+        guard = psutil.Process(server._guard.pid)
+
+        def disturb(crew: Any) -> None:
+            if not done and crew.num_ended >= 3:
+                (process,) = guard.children()
+                guard.suspend()  # else it would restart the server at once
+                process.kill()
+                os.kill(crew.pids()[0], signal.SIGKILL)
+                done.append("both are gone")
+
+        setup = ShardSetup(job=make_job(tmp_path, server.url))
+        try:
+            outcome = run_crew(start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb)
+            assert list((tmp_path / "spool").glob("*.spool"))
+        finally:
+            guard.resume()
+        assert done
+        assert outcome.num_restarts == 1
+        assert outcome.digest == undisturbed.digest
+        wait_for(lambda: server._ask() == "ready")
+        with open_store(server.url, context=setup.job.context, run_dir=tmp_path):
+            assert count_verdicts(server.url) == NUM_PATHS  # what the dead one kept on disk, too
+        assert list((tmp_path / "spool").iterdir()) == []
+
+
 def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
     undisturbed: Outcome, tmp_path: Path, server_url: str, awkward: Any
 ) -> None:
@@ -199,17 +233,22 @@ def test_evaluators_without_a_place_are_named_and_not_waited_for(caplog: pytest.
     assert "each asks for 1 unobtainium, and the cluster has" in record.message
 
 
+def kill_an_actor(name: str) -> int:
+    """Kill -9 of an actor of this class; its process number."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any(f"ray::{name}" in part for part in process.cmdline()):
+                process.kill()
+                return process.pid
+    raise AssertionError(f"no actor of class {name}")
+
+
 def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill_devices(crew: Any) -> None:
         if not killed and crew.num_ended >= 3:
-            for process in psutil.Process().children(recursive=True) + list(psutil.process_iter(["cmdline"])):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    if any("ray::ScriptedDevices" in part for part in process.cmdline()):
-                        killed.append(process.pid)
-                        process.kill()
-                        return
+            killed.append(kill_an_actor("ScriptedDevices"))
 
     with devices(2, path_s=0.004, slots_per_process=1) as roster:
         crew = start_crew(ShardSetup(job=make_job(tmp_path)), roster, make_examples(NUM_EXAMPLES))
@@ -219,6 +258,41 @@ def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path:
     assert outcome.stats.num_worker_restarts == 1
     assert outcome.num_restarts == 0
     assert outcome.counts.num_failures == 0
+
+
+def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_to_the_others(
+    undisturbed: Outcome, tmp_path: Path, server_url: str, awkward: Any, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    import ray
+
+    from search_cluster.workers import crew as crew_module
+    from search_cluster.workers.evaluator import Evaluator
+    from search_cluster.workers.roster import Roster
+    from search_cluster.workers.scripted_devices import Pace
+
+    monkeypatch.setattr(crew_module, "STARVED_S", 1.0)
+    gate = tmp_path / "gate"
+    gate.touch()
+    pace = Pace(batch_s=0.0, path_s=0.004)
+    actor_class = ray.remote(awkward.LateDevices).options(num_cpus=0, max_restarts=-1)
+    evaluators = [Evaluator(number=number, actor=actor_class.remote(pace, 2, 12, gate), slot=1) for number in range(2)]
+
+    def kill_one_for_good(crew: Any) -> None:
+        if gate.exists() and crew.num_ended >= 3:
+            gate.unlink()
+            kill_an_actor("LateDevices")
+
+    with contextlib.closing(Roster(evaluators, needs="nothing", timeout_s=60.0)) as roster:
+        setup = ShardSetup(job=make_job(tmp_path, server_url))
+        crew = start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2)
+        outcome = run_crew(crew, kill_one_for_good)
+    assert not gate.exists()
+    assert "has lost all of its workers: others take over" in caplog.text
+    assert outcome.digest == undisturbed.digest
+    assert (outcome.num_restarts, outcome.counts.num_failures) == (0, 0)
+    assert outcome.counts.num_paths_searched == NUM_PATHS
+    assert outcome.stats.num_evaluated == NUM_PATHS  # nothing that it had found was computed again
 
 
 def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(tmp_path: Path, server_url: str) -> None:

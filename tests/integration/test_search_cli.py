@@ -16,6 +16,7 @@ from slow_search import SlowSearch
 
 from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.config import SearchConfig
+from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError
@@ -115,7 +116,7 @@ def shared_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.ray
 @pytest.mark.server
-def test_workers_and_cache_warmth_do_not_change_the_corpus(
+def test_workers_coordinators_and_cache_warmth_do_not_change_the_corpus(
     search: list[str], config: SearchConfig, tmp_path: Path, shared_url: str, ray_address: str
 ) -> None:
     alone = run_search(replace(config, run=tmp_path / "alone"))
@@ -126,9 +127,12 @@ def test_workers_and_cache_warmth_do_not_change_the_corpus(
     warm = run_json_apart(*on_ray, "--redis-url", shared_url, "--workers", "2", "--run", str(tmp_path / "warm"))
     assert warm["corpus_digest"] == alone["corpus_digest"]
     assert warm["paths_evaluated"] == 0
-    two = run_json_apart(*search, "--ray", "local", "--workers", "2", "--run", str(tmp_path / "two"))
+    two = run_json_apart(
+        *search, "--ray", "local", "--workers", "2", "--coordinators", "2", "--run", str(tmp_path / "two")
+    )
     assert two["corpus_digest"] == alone["corpus_digest"]
-    assert two["workers"] == 2
+    assert (two["workers"], two["coordinators"]) == (2, 2)
+    assert two["paths_evaluated"] == alone["paths_evaluated"]
 
 
 @pytest.fixture
@@ -179,6 +183,18 @@ def test_an_interrupted_search_says_so_and_resumes(slow: SlowSearch, tmp_path: P
     resumed = run_search(replace(slow.config, ray="none", redis_url="none", run=run_dir))
     assert resumed["corpus_digest"] == slow.undisturbed(tmp_path / "undisturbed")["corpus_digest"]
     assert resumed["cache_hits"] > 0
+
+
+def test_a_second_writer_is_refused_before_anything_is_loaded(search: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    lock = locked_folder(run_dir)
+    command = [*search, "--model", "/no/such/folder", "--run", str(run_dir)]
+    _, err = run(*command, expect=2)
+    assert f"another process writes the corpus {run_dir}; wait for it or stop it" in err
+    os.close(lock)
+    _, err = run(*command, expect=2)
+    assert "there is no such folder" in err
+    assert [path.name for path in run_dir.iterdir()] == [".writer.lock"]
 
 
 def test_a_run_folder_has_one_set_of_settings(search: list[str], tmp_path: Path) -> None:

@@ -40,6 +40,18 @@ def test_examples_of_an_earlier_run_do_not_make_it_look_faster():
     assert stream.getvalue().splitlines()[0].endswith("about 9 min left")
 
 
+def test_paths_that_another_process_holds_are_said_as_long_as_there_are_any():
+    clock, stream = _Clock(), io.StringIO()
+    with ProgressReporter(10, "s", stream, clock=clock, interval_s=0) as reporter:
+        reporter.wait_for(7)
+        reporter.update(0, 20, 0, 0)
+        reporter.wait_for(0)
+        reporter.update(0, 30, 0, 0)
+    said = stream.getvalue().splitlines()
+    assert said[0] == "s: 0/10 examples, 20 paths (0 cached, 0 failed), 7 leased by another process"
+    assert said[1] == "s: 0/10 examples, 30 paths (0 cached, 0 failed)"
+
+
 def test_an_error_in_the_block_still_leaves_a_last_line_and_passes():
     stream = io.StringIO()
     try:
