@@ -86,6 +86,7 @@ class RedisStore:
         waits: dict[str, Any] = {"first_wait_s": probe_after_s, "max_wait_s": MAX_PROBE_WAIT_S, "clock": clock}
         self._link = ServerLink(client, Breaker(max_failures=FAILURES_TO_OPEN, **waits))
         self._writes = Breaker(max_failures=1, **waits)
+        self._reads_refused = False
         self._num_corrupt = self._num_dropped = 0
         if not may_be_lost:
             _check_server(client, context)
@@ -232,7 +233,12 @@ class RedisStore:
     def _read(self, key_of: KeyOf, wanted: Sequence[WriteKey]) -> dict[WriteKey, bytes | None]:
         """The raw values that the server has; an empty dict if it is lost."""
         commands, fields = read_commands(key_of, self._namespace, wanted)
-        return read_values(fields, self._link.run(commands) or ())
+        answers = self._link.run(commands) or ()
+        refused = _first_refusal(answers)
+        if refused is not None and not self._reads_refused:
+            logger.warning("%s refuses reads: %s; what it holds is computed again", self._shown_url, refused.message)
+        self._reads_refused = refused is not None or (self._reads_refused and not answers)
+        return read_values(fields, answers)
 
     def _flush(self) -> None:
         """Write what waits, oldest first, as far as the server takes it; keep the rest on disk."""
@@ -268,15 +274,22 @@ class RedisStore:
         return True
 
 
+def _first_refusal(answers: Sequence[Any]) -> Refusal | None:
+    """The first answer that concerns more than its own key."""
+    refusals = (answer for answer in answers if isinstance(answer, Refusal))
+    return next((refusal for refusal in refusals if not refusal.concerns_key_only), None)
+
+
 def _check_server(client: RedisClient, context: VerdictContext) -> None:
     try:
-        answers = client.run([("PING",), ("SET", context_key(context.namespace), context.canonical_json())])
-        problem = next((answer.message for answer in answers if isinstance(answer, Refusal)), None)
+        write = ("SET", context_key(context.namespace), context.canonical_json())
+        refused = _first_refusal(client.run([("PING",), write, ("HMGET", example_key(context.namespace, ""), "")]))
+        problem = None if refused is None else refused.message
     except LinkLostError as error:
         problem = str(error.__cause__)
     if problem is not None:
         client.close()
         raise CacheError(
-            f"cache server {client.shown_url} can't be used: {problem}; it has to answer PING and to accept writes to "
-            "keys lps:*; check that it runs, its user and password, or use the redis url 'embedded' or 'none'"
+            f"cache server {client.shown_url} can't be used: {problem}; it has to answer PING and to let keys lps:* be "
+            "read and written; check that it runs, its user and password, or use the redis url 'embedded' or 'none'"
         )
