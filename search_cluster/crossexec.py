@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.cache.front import CachedEvaluator
-from search_cluster.cache.open import open_store, require_known_url
+from search_cluster.cache.open import open_store, require_usable_url
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
 from search_cluster.corpus.lock import locked_folder
@@ -67,7 +67,7 @@ def cross_execute(
         KeyboardInterrupt: what was computed so far is on disk, and running it again resumes.
     """
     started_s = time.perf_counter()
-    require_known_url(config.redis_url)  # before the model is loaded, which takes a while
+    require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     corpus = read_corpus(config.run)
     searched_with = corpus.manifest.provenance
     config = config.overridden(

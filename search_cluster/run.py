@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.keys import VerdictContext
-from search_cluster.cache.open import require_known_url
+from search_cluster.cache.open import require_usable_url
 from search_cluster.config import RAY_NONE, SearchConfig
 from search_cluster.coordination.cluster_drive import drive_on_cluster
 from search_cluster.coordination.drive import Drive
@@ -64,7 +64,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     """
     started = datetime.now(UTC)
     started_s = time.perf_counter()
-    require_known_url(config.redis_url)  # before the model is loaded, which takes a while
+    require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     preset = _preset_of(config)
     task = get_task(config.task)
     loaded = _load_examples(config, task)

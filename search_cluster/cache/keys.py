@@ -6,6 +6,7 @@ Layout (all keys start with `KEY_PREFIX`; `ACL ~lps:*` is enough for a user)::
     lps:v:<namespace>:{<example>}       hash: encoded path -> encoded verdict, or `STORED_APART`
     lps:v:<namespace>:{<example>}:out   hash: encoded path -> encoded verdict longer than `COMPACT_VALUE_BYTES`
     lps:l:<namespace>:{<example>}:<encoded path>   string: who computes this verdict now; expires by itself
+    lps:probe                           string: written at every connect to see whether it can be; expires by itself
 
 No verdict expires: it stays true as long as what is named in its context stays the same.
 """
@@ -21,6 +22,8 @@ KEY_PREFIX = "lps:"
 VERDICT_PREFIX = f"{KEY_PREFIX}v:"
 CONTEXT_PREFIX = f"{KEY_PREFIX}context:"
 LEASE_PREFIX = f"{KEY_PREFIX}l:"
+PROBE_KEY = f"{KEY_PREFIX}probe"
+"""Written to see whether a server takes writes; expires by itself."""
 APART_SUFFIX = ":out"
 """Ends the key of the sibling hash that holds verdicts with long outputs."""
 CONTEXT_SCHEMA = 1

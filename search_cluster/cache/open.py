@@ -7,7 +7,9 @@ from pathlib import Path
 from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.memory import MemoryStore
+from search_cluster.cache.redis_client import RedisClient
 from search_cluster.cache.redis_store import RedisStore
+from search_cluster.cache.server_check import require_usable
 from search_cluster.cache.server_url import is_server_url, redact_url
 from search_cluster.cache.store import VerdictStore
 from search_cluster.errors import ConfigError
@@ -51,6 +53,19 @@ def open_store(
         shared_store = RedisStore(redis_url, context=context, spool_dir=run_dir / SPOOL_FOLDER, may_be_lost=may_be_lost)
         with closing(shared_store):
             yield shared_store
+
+
+def require_usable_url(redis_url: str) -> None:
+    """Pass if `open_store` will do with this URL, as far as can be said now: a shared server is asked.
+
+    Raises:
+        ConfigError: ``redis_url`` has none of the known forms.
+        CacheError: the server can't be reached, read or written to.
+    """
+    require_known_url(redis_url)
+    if is_server_url(redis_url):
+        with closing(RedisClient(redis_url)) as client:
+            require_usable(client)
 
 
 def require_known_url(redis_url: str) -> None:

@@ -27,12 +27,13 @@ from search_cluster.cache.layout import (
 )
 from search_cluster.cache.leases import LEASE_S, Leases
 from search_cluster.cache.pending_writes import PendingWrites
-from search_cluster.cache.redis_client import LinkLostError, RedisClient, Refusal
+from search_cluster.cache.redis_client import RedisClient, Refusal
+from search_cluster.cache.server_check import first_refusal, require_usable
 from search_cluster.cache.server_link import ServerLink
 from search_cluster.cache.spool import Entry, Spool, read_spool
 from search_cluster.cache.store import Claim, StoreErrors
 from search_cluster.cache.write_buffer import WriteKey
-from search_cluster.errors import CacheError, InvalidPathError
+from search_cluster.errors import InvalidPathError
 from search_cluster.paths.codec import encode_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict
@@ -89,7 +90,8 @@ class RedisStore:
         self._reads_refused = False
         self._num_corrupt = self._num_dropped = 0
         if not may_be_lost:
-            _check_server(client, context)
+            require_usable(client)
+        self._link.run([("SET", context_key(context.namespace), context.canonical_json())])
         self._write_left_over()
 
     def __repr__(self) -> str:
@@ -151,20 +153,19 @@ class RedisStore:
     def close(self) -> None:
         """As the protocol says. What could not be written waits on disk, or is counted as dropped. Idempotent."""
         if len(self._pending) and self._link.retry_now():
-            self._writes.succeed()
-            self._flush()
+            self._flush(anyway=True)
         if not (len(self._pending) or self._link.is_lost):
             self._write_left_over()  # of stores that died while this one was open
         num_waiting = len(self._pending)
         num_lost = self._pending.close()
         if num_lost:
-            logger.warning("%d verdicts were not cached: %s did not return", num_lost, self._shown_url)
+            logger.warning("%d verdicts were not cached: %s did not take them", num_lost, self._shown_url)
             self._num_dropped += num_lost
         if num_waiting > num_lost and self._spool is not None:
             logger.warning(
-                "%s did not return; %d verdicts wait in %s until the same command is run again",
-                self._shown_url,
+                "%d verdicts that %s did not take wait in %s until the same command is run again",
                 num_waiting - num_lost,
+                self._shown_url,
                 self._spool.path,
             )
         if not self._link.is_lost:
@@ -234,15 +235,19 @@ class RedisStore:
         """The raw values that the server has; an empty dict if it is lost."""
         commands, fields = read_commands(key_of, self._namespace, wanted)
         answers = self._link.run(commands) or ()
-        refused = _first_refusal(answers)
+        refused = first_refusal(answers)
         if refused is not None and not self._reads_refused:
             logger.warning("%s refuses reads: %s; what it holds is computed again", self._shown_url, refused.message)
         self._reads_refused = refused is not None or (self._reads_refused and not answers)
         return read_values(fields, answers)
 
-    def _flush(self) -> None:
-        """Write what waits, oldest first, as far as the server takes it; keep the rest on disk."""
-        while self._writes.allows and (entries := self._pending.oldest(ENTRIES_PER_FLUSH)):
+    def _flush(self, *, anyway: bool = False) -> None:
+        """Write what waits, oldest first, as far as the server takes it; keep the rest on disk.
+
+        Args:
+            anyway: also if the server has refused writes a moment ago.
+        """
+        while (anyway or self._writes.allows) and (entries := self._pending.oldest(ENTRIES_PER_FLUSH)):
             if not self._write(entries):
                 break
         num_lost = self._pending.settle()
@@ -251,7 +256,7 @@ class RedisStore:
         self._num_dropped += num_lost
 
     def _write(self, entries: Sequence[Entry]) -> bool:
-        """Write and release some entries; whether the server answered."""
+        """Write and release some entries; whether the server took them all."""
         commands = [(key, command) for key, value in entries for command in write_commands(self._namespace, key, value)]
         # After the writes: who is granted a lease that was released has to see the verdict.
         commands += [(key, command) for key, _ in entries for command in self._leases.releases([key])]
@@ -271,25 +276,4 @@ class RedisStore:
         elif self._writes.fail():
             message = next(iter(refused.values())).message
             logger.warning("%s refuses writes: %s; they are buffered", self._shown_url, message)
-        return True
-
-
-def _first_refusal(answers: Sequence[Any]) -> Refusal | None:
-    """The first answer that concerns more than its own key."""
-    refusals = (answer for answer in answers if isinstance(answer, Refusal))
-    return next((refusal for refusal in refusals if not refusal.concerns_key_only), None)
-
-
-def _check_server(client: RedisClient, context: VerdictContext) -> None:
-    try:
-        write = ("SET", context_key(context.namespace), context.canonical_json())
-        refused = _first_refusal(client.run([("PING",), write, ("HMGET", example_key(context.namespace, ""), "")]))
-        problem = None if refused is None else refused.message
-    except LinkLostError as error:
-        problem = str(error.__cause__)
-    if problem is not None:
-        client.close()
-        raise CacheError(
-            f"cache server {client.shown_url} can't be used: {problem}; it has to answer PING and to let keys lps:* be "
-            "read and written; check that it runs, its user and password, or use the redis url 'embedded' or 'none'"
-        )
+        return not refused

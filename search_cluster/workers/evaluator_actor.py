@@ -5,7 +5,7 @@ import time
 
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
-from search_cluster.workers.wire import LinkIn, PackedBatch, PackedReport, pack_report
+from search_cluster.workers.wire import LinkBrokenError, LinkIn, PackedBatch, PackedReport, pack_report
 
 
 class PathWorkerActor:
@@ -27,14 +27,17 @@ class PathWorkerActor:
         Raises:
             SearchClusterError: what building a worker raises.
         """
-        return self._built().info, time.monotonic() - self._placed_s
-
-    def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
-        """See `PathWorker.evaluate`. A restarted actor builds its worker first."""
-        return pack_report(self._built().evaluate(self._link.unpack(batch)))
-
-    def _built(self) -> PathWorker:
         # Not in __init__: an error there would reach the caller as a dead actor, without its type.
         if self._worker is None:
             self._worker = PathWorker(self._spec)
-        return self._worker
+        return self._worker.info, time.monotonic() - self._placed_s
+
+    def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
+        """See `PathWorker.evaluate`.
+
+        Raises:
+            LinkBrokenError: this process was restarted unnoticed; ask for its `info` again.
+        """
+        if self._worker is None:
+            raise LinkBrokenError("this evaluator was restarted and holds no model yet; ask for its info, then go on")
+        return pack_report(self._worker.evaluate(self._link.unpack(batch)))

@@ -20,7 +20,7 @@ from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.evaluator import Evaluator, ReadyEvaluator
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.tally import Tally
-from search_cluster.workers.wire import LinkOut, unpack_report
+from search_cluster.workers.wire import LinkBrokenError, LinkOut, unpack_report
 
 BATCHES_PER_EVALUATOR = 2
 """In flight: one running, one waiting, which keeps a device busy while results travel."""
@@ -157,22 +157,27 @@ class EvaluatorGroup:
         try:
             report = unpack_report(ray.get(ref))
         except RayTaskError as error:
+            if isinstance(error.cause, LinkBrokenError):  # it was restarted while it was idle
+                return self._lose(member, error, num_guilty=0)
             raise EvaluatorError(
                 f"an evaluator on {member.info.node} refused a batch: {first_line(error.cause)}; nothing found is "
                 "lost: look at Ray's logs for the cause, then run the same command again"
             ) from error
         except RayError as error:  # the actor died or can't be reached, or the result was lost with its node
-            return self._lose(member, error)
+            return self._lose(member, error, num_guilty=1)
         del self._waiting[ref], member.batches[ref]
         self._losses_in_a_row = 0
         member.size.learn(len(report.results), sum(result.device_busy_s for result in report.results))
         self._tally.add(member.evaluator.number, report.results, report.work)
         return list(report.results)
 
-    def _lose(self, member: _Member, error: RayError) -> list[EvaluationResult]:
+    def _lose(self, member: _Member, error: RayError, *, num_guilty: int) -> list[EvaluationResult]:
         """Put all that was in flight on a dead evaluator back in front of the queue.
 
-        Only the first batch was running, so only its requests may have killed the evaluator.
+        Args:
+            member: the evaluator.
+            error: what the call says.
+            num_guilty: of its batches, whose requests may have killed it: the first, which was running; or none.
 
         Raises:
             EvaluatorError: too many were lost in a row.
@@ -185,13 +190,14 @@ class EvaluatorGroup:
                 f"workers died {self._losses_in_a_row} times without one result in between ({first_line(error)}); "
                 "nothing found is lost: look at Ray's logs for the cause, then run the same command again"
             ) from error
-        running, *behind = member.batches.values()
+        batches = list(member.batches.values())
+        running = [item for batch in batches[:num_guilty] for item in batch]
         self._leave(number)
         self._lost.append(member.evaluator)
         for item in running:
             item.num_attempts += 1
         self._suspects.extend(item for item in running if item.num_attempts < MAX_ATTEMPTS)
-        behind_items = [item for batch in behind for item in batch]
+        behind_items = [item for batch in batches[num_guilty:] for item in batch]
         self._suspects.extend(item for item in behind_items if item.num_attempts)
         self._dispatcher.add_first(item for item in behind_items if not item.num_attempts)
         message = f"{MAX_ATTEMPTS} workers died of it: {first_line(error)}"

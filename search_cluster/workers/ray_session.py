@@ -7,7 +7,6 @@ import os
 import socket
 
 import ray
-from ray.exceptions import RayError
 
 from search_cluster.errors import ConfigError, EvaluatorError
 
@@ -26,7 +25,7 @@ def connect_ray(mode: str, *, min_cpus: int, min_gpus: int = 0) -> None:
         min_gpus: GPUs that a private cluster offers at least; 0 leaves the count to Ray.
 
     Raises:
-        EvaluatorError: no cluster answers at that address.
+        EvaluatorError: no cluster answers at that address, or a private one did not start.
     """
     if ray.is_initialized():
         return
@@ -44,9 +43,15 @@ def connect_ray(mode: str, *, min_cpus: int, min_gpus: int = 0) -> None:
             )
         else:
             ray.init(address=mode, log_to_driver=False, logging_level="warning")
-    except (OSError, RuntimeError, ValueError, RayError) as error:
+    except Exception as error:  # Ray raises bare ones, too, such as for a node that does not come up in time
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        if mode == "local":
+            raise EvaluatorError(
+                f"a private Ray did not start ({why}); the machine may be overloaded or out of memory: "
+                "try again, join a running cluster with --ray ADDRESS, or use --ray none (no Ray)"
+            ) from error
         raise EvaluatorError(
-            f"no Ray cluster at {mode!r} ({str(error).splitlines()[0]}); start one with `ray start --head`, check "
+            f"no Ray cluster at {mode!r} ({why}); start one with `ray start --head`, check "
             "RAY_AUTH_MODE and the token, or use --ray local (private cluster) or --ray none (no Ray)"
         ) from error
 

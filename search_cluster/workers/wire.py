@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from search_cluster.errors import InvalidValueError
+from search_cluster.errors import EvaluatorError
 from search_cluster.evaluation.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
@@ -19,6 +19,10 @@ from search_cluster.workers.messages import BatchReport
 
 MAX_KNOWN_EXAMPLES = 4096
 """In a book; a batch may hold more, for as long as it lasts."""
+
+
+class LinkBrokenError(EvaluatorError):
+    """An evaluator does not know what it was told before: it was restarted, or missed a batch. Open a new link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,7 @@ class LinkIn:
         """The requests of a batch.
 
         Raises:
-            InvalidValueError: the batch names an example that this end was never told: a batch before it was lost.
+            LinkBrokenError: the batch names an example that this end was never told: a batch before it was lost.
         """
         if batch.link != self._name:
             self._name = batch.link
@@ -91,7 +95,7 @@ class LinkIn:
                 for request_id, example_id, layers in batch.items
             ]
         except KeyError as error:
-            raise InvalidValueError(
+            raise LinkBrokenError(
                 f"a batch names example {error.args[0]}, which this evaluator was not told; open a new link"
             ) from error
         _touch(self._known, dict.fromkeys(example_id for _, example_id, _ in batch.items))

@@ -1,6 +1,6 @@
-"""A store on a server that answers with errors, or with nonsense, in the middle of its work: it goes on and says so once.
+"""A store on a server that answers with errors, or with nonsense, in the middle of its work: it goes on, and says so.
 
-The server is a fake of the few commands that a store sends, so that it can be told to refuse each of them in any words.
+The server is a fake of the few commands that a store sends, which can be told to refuse each of them in any words.
 """
 
 import contextlib
@@ -9,11 +9,13 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search_cluster.cache.keys import VerdictContext
+from search_cluster.cache.open import require_usable_url
 from search_cluster.cache.redis_store import RedisStore
 from search_cluster.cache.store import Claim, StoreErrors
 from search_cluster.errors import CacheError
@@ -217,3 +219,28 @@ def test_at_the_start_any_of_it_is_an_error_that_names_the_server(
         RedisStore(server.url, context=CONTEXT)
     assert "check that it runs, its user and password" in str(error.value)
     assert PASSWORD not in str(error.value) + caplog.text
+
+
+def test_writes_that_are_refused_to_the_end_are_said_once_and_wait_on_disk(
+    server: FakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(RedisStore(server.url, context=CONTEXT, spool_dir=tmp_path)) as store:
+        server.refuse_all(REFUSALS[0], WRITES)
+        store.put_many([(f"e{number}", IDENTITY, VERDICT) for number in range(3)])
+    refused, waiting = (record.getMessage() for record in caplog.records)
+    assert "refuses writes: command not allowed" in refused
+    (spool,) = tmp_path.iterdir()
+    assert waiting.endswith(f"did not take wait in {spool} until the same command is run again")
+    server.refuse_all(b"", set())
+    with contextlib.closing(RedisStore(server.url, context=CONTEXT, spool_dir=tmp_path)) as store:
+        assert store.get_many([(f"e{number}", IDENTITY) for number in range(3)]) == [VERDICT] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_is_asked_before_anything_is_loaded(server: FakeServer) -> None:
+    require_usable_url(server.url)
+    server.refuse_all(b"-WRONGPASS invalid username-password pair or user is disabled.")
+    with pytest.raises(CacheError, match="can't be used: invalid username-password pair"):
+        require_usable_url(server.url)
+    require_usable_url("embedded")
+    require_usable_url("none")

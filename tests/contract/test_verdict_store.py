@@ -118,6 +118,7 @@ def embedded_server(folder: Path) -> Iterator[Server]:
         process = psutil.Process(int(admin.info("server")["process_id"]))
         guard = process.parent()
         assert guard is not None
+        admin.config_set("appendfsync", "always")  # so that what was answered survives `lose`
 
         def lose() -> None:
             guard.suspend()  # Else it would restart the server at once.
@@ -155,6 +156,7 @@ def debian_server(folder: Path, *tls_config: str, scheme: str = "redis", options
         f"port {port}" if scheme == "redis" else f"port 0\ntls-port {port}",
         'save ""',
         "appendonly yes",
+        "appendfsync always",
         f"user ann on >{PASSWORD} ~{KEY_PREFIX}* &* -@all +@read +@write +@connection",
         f"user admin on >{ADMIN_PASSWORD} ~* &* +@all",
         "user default off",
@@ -247,7 +249,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             (folder / str(port)).mkdir(exist_ok=True)
             config = [
                 "bind 127.0.0.1", f"port {port}", f"cluster-port {bus_port}", "cluster-enabled yes", 'save ""',
-                "appendonly yes", "cluster-node-timeout 5000", "cluster-require-full-coverage no",
+                "appendonly yes", "appendfsync always", "cluster-node-timeout 5000", "cluster-require-full-coverage no",
                 f"user ann on >{PASSWORD} ~{KEY_PREFIX}* &* -@all +@read +@write +@connection +cluster|slots",
                 f"user admin on >{ADMIN_PASSWORD} ~* &* +@all",
                 "user default off",
@@ -710,7 +712,7 @@ class TestSpool:
         store.close()
         assert store.errors == StoreErrors(num_failed=store.errors.num_failed)
         (path,) = spool_dir.iterdir()
-        assert f"5 verdicts wait in {path} until the same command is run again" in caplog.text
+        assert f"5 verdicts that {store._shown_url} did not take wait in {path} until the same command" in caplog.text
 
     def leave_behind(self, spool_dir: Path, items: Sequence[tuple[str, LayerPath]]) -> Path:
         """What a store that died leaves."""

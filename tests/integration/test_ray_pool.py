@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import tiny
+from command import wait_for
 
 from search_cluster.errors import EvaluatorError, ModelError
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, Failure
@@ -77,6 +78,39 @@ def test_requests_of_a_killed_worker_are_sent_again(spec: WorkerSpec, examples: 
     assert stats.num_worker_restarts >= 1
 
 
+def test_a_worker_that_is_killed_while_idle_is_not_missed(spec: WorkerSpec, examples: tuple[Example, ...]) -> None:
+    def requests(first_id: int, path: LayerPath) -> list[EvaluationRequest]:
+        return [EvaluationRequest(request_id=first_id + i, example=examples[i], path=path) for i in range(6)]
+
+    results: list[EvaluationResult] = []
+    with closing(open_pool(spec, num_workers=1, requests_per_batch=3)) as pool:
+        pool.submit(requests(0, PATH))
+        while len(results) < 6:
+            results += pool.collect()
+        (process,) = worker_processes()
+        process.kill()
+        wait_for(lambda: [other.pid for other in worker_processes()] not in ([], [process.pid]))
+        wait_for(lambda: bool(ray_answers(pool)))
+        pool.submit(requests(6, LayerPath((0, 2, 3, 4, 5), 6)))
+        while len(results) < 12:
+            results += pool.collect()
+        stats = pool.stats()
+    assert {result.request_id for result in results} == set(range(12))
+    assert all(isinstance(result.outcome, Verdict) for result in results)
+    assert (stats.num_evaluated, stats.num_worker_restarts) == (12, 1)
+
+
+def ray_answers(pool: "RayPool") -> str:
+    """What its first evaluator says, which it does when it is back."""
+    import ray
+
+    (evaluator, *_) = pool.roster._evaluators.values()
+    try:
+        return str(ray.get(evaluator.placed(), timeout=30))
+    except ray.exceptions.RayActorError:
+        return ""
+
+
 def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     spec: WorkerSpec, examples: tuple[Example, ...]
 ) -> None:
@@ -128,3 +162,15 @@ def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:
             connect_ray("127.0.0.1:9", min_cpus=1)
     finally:
         connect_ray("local", min_cpus=4)
+
+
+def test_a_private_cluster_that_does_not_start_is_an_error_with_a_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from search_cluster.workers import ray_session
+
+    def fail(**settings: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore.")
+
+    monkeypatch.setattr(ray_session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_session.ray, "init", fail)
+    with pytest.raises(EvaluatorError, match=r"private Ray did not start \(The current .* startup\.\); the machine"):
+        ray_session.connect_ray("local", min_cpus=1)

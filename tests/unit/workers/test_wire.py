@@ -3,14 +3,13 @@ import random
 
 import pytest
 
-from search_cluster.errors import InvalidValueError
 from search_cluster.evaluation.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers import wire
 from search_cluster.workers.messages import BatchReport
-from search_cluster.workers.wire import LinkIn, LinkOut, PackedBatch, pack_report, unpack_report
+from search_cluster.workers.wire import LinkBrokenError, LinkIn, LinkOut, PackedBatch, pack_report, unpack_report
 
 EXAMPLES = [Example(task="toy", question=f"q{i} " * 20, gold="g", split="train", source="test") for i in range(12)]
 
@@ -55,7 +54,7 @@ def test_a_new_link_begins_with_an_empty_book() -> None:
     old, new, into = LinkOut(), LinkOut(), LinkIn()
     into.unpack(old.pack(requests_for([0])))
     assert into.unpack(travel(new.pack(requests_for([0, 1])))) == requests_for([0, 1])
-    with pytest.raises(InvalidValueError, match=r"names example .*, which this evaluator was not told"):
+    with pytest.raises(LinkBrokenError, match=r"names example .*, which this evaluator was not told"):
         into.unpack(old.pack(requests_for([0])))
 
 
