@@ -82,8 +82,10 @@ class LeaseBook:
         self._num_ended += 1
 
     def give_back(self, holder: int) -> None:
-        """A holder that did nothing wrong is let go: all that it holds waits again."""
-        self._waiting.extendleft(reversed(self._held.pop(holder, {}).values()))
+        """A holder that did nothing wrong is let go: all that it holds waits again, suspects alone as before."""
+        held = self._held.pop(holder, {}).values()
+        for lease in reversed(held):
+            (self._suspects if lease.num_losses >= ALONE_AFTER else self._waiting).appendleft(lease)
 
     def lose(self, holder: int) -> list[Example]:
         """A holder died: what it held waits again; the examples that are given up, which have ended."""

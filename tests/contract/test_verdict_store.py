@@ -401,7 +401,7 @@ class TestClaims:
 
     @pytest.fixture
     def other(self, server: Server) -> Iterator[RedisStore]:
-        with contextlib.closing(RedisStore(server.url, context=CONTEXT, lease_s=0.4)) as opened:
+        with contextlib.closing(RedisStore(server.url, context=CONTEXT, lease_s=1.5)) as opened:
             yield opened
 
     def test_a_claim_is_theirs_until_it_is_put(self, store: RedisStore, other: RedisStore) -> None:
@@ -429,10 +429,10 @@ class TestClaims:
         wanted = [("e1", IDENTITY)]
         assert other.claim_many(wanted) == [Claim.OURS]
         for _ in range(8):
-            time.sleep(0.1)
+            time.sleep(0.3)
             other.keep_claims()
         assert store.claim_many(wanted) == [Claim.THEIRS]
-        time.sleep(0.5)
+        time.sleep(1.6)
         assert store.claim_many(wanted) == [Claim.OURS]
 
     def test_a_verdict_that_came_between_look_up_and_claim_is_seen(

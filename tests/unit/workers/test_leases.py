@@ -69,6 +69,18 @@ def test_a_holder_that_is_let_go_is_not_to_blame() -> None:
     assert book.num_waiting == 2
 
 
+def test_a_suspect_that_is_given_back_stays_apart_from_the_others() -> None:
+    book = LeaseBook(make_examples(3))
+    for holder in (0, 1):
+        assert ids(book.take(holder, 1, share=0.1)) == ["q0"]
+        assert book.lose(holder) == []
+    assert ids(book.take(2, 9, share=9.0)) == ["q1", "q2"]
+    assert ids(book.take(3, 9, share=9.0)) == ["q0"]
+    book.give_back(3)
+    assert book.lose(2) == []
+    assert ids(book.take(4, 9, share=9.0)) == ["q1", "q2"]
+
+
 @given(seed=st.integers(0, 10_000), num_examples=st.integers(0, 30), num_holders=st.integers(1, 4))
 def test_every_example_ends_exactly_once(seed: int, num_examples: int, num_holders: int) -> None:
     rng = random.Random(seed)
