@@ -84,6 +84,8 @@ def _fixed(corpus: str, kinds: tuple[str, ...], table: bool) -> Iterator[Experim
             yield Experiment(corpus=corpus, name=f"{router}-accuracy-{ALL}", config=accuracy)
             trusting = FitConfig(router=router, floor_errors=0.0)
             yield Experiment(corpus=corpus, name=f"{router}-no-floor-error-{ALL}", config=trusting)
+            sure = FitConfig(router=router, max_drop=1.0, floor_errors=1.96)
+            yield Experiment(corpus=corpus, name=f"{router}-sure-{ALL}", config=sure)
         verdicts = FitConfig(router="menu", loss=LOSS_VERDICT)
         yield Experiment(corpus=corpus, name=f"menu-verdicts-{ALL}", config=verdicts)
     for labels in kinds:

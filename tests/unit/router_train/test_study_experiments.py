@@ -64,14 +64,14 @@ def row(name: str, validation: Figures, test: Figures | None = None, oracle: boo
 
 def test_the_choice_clears_the_floor_then_saves_most() -> None:
     identity = row("identity", figures(0.0, 0.0, 0.0))
-    unsure = row("unsure", figures(0.01, 0.0392, 0.3))  # half a standard error above
-    sure = row("sure", figures(0.03, 0.0392, 0.1))
-    worse = row("worse", figures(-0.02, 0.0196, 0.5))
+    more = row("more", figures(0.01, 0.0392, 0.3))
+    less = row("less", figures(0.03, 0.0392, 0.1))
+    worse = row("worse", figures(-0.001, 0.0196, 0.5))
     bound = row("bound", figures(0.2, 0.0, 0.4), oracle=True)
-    best = choose([identity, unsure, sure, worse, bound])
+    best = choose([identity, less, more, worse, bound])
     assert best is not None
-    assert best.inputs.name == "sure"
-    assert choose([identity, unsure, worse]) is identity
+    assert best.inputs.name == "more"
+    assert choose([identity, less, worse]) is less
     assert choose([worse]) is None
 
 
