@@ -7,6 +7,7 @@ it makes, and as users get it, which must flip nothing. Prints JSON.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -93,9 +94,11 @@ def referred(loaded: LoadedModel, task: Task, example: Example, path: LayerPath)
 
 def references(loaded: LoadedModel, task: Task, pairs: Sequence[Pair], file: Path) -> Iterator[Reference]:
     """References of the pairs, those of an earlier run first."""
-    done = [Reference(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
-    yield from done[: len(pairs)]
-    with file.open("a") as stream:
+    with file.open("a+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # lines of two runs would be out of order
+        stream.seek(0)
+        done = [Reference(**json.loads(line)) for line in stream]
+        yield from done[: len(pairs)]
         for example, path in pairs[len(done) :]:
             reference = referred(loaded, task, example, path)
             stream.write(json.dumps(asdict(reference)) + "\n")
