@@ -1,6 +1,6 @@
 """``router-train study``: keep a corpus, run the study, check its best routers. What it says goes to standard error."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -49,7 +49,7 @@ def run_study(workshop: Workshop, files: StudyFiles, *, only: str, limit: int | 
     """
     terms = Terms(splits=("validation", "test"), limit=limit)
     rows: Rows = {}
-    restored = _restore_all(workshop)
+    restored = _restore(workshop)
     for name, corpus in restored.items():
         wanted = [item for item in corpus.plan() if fnmatch(item.full_name, only)]
         for number, experiment in enumerate(wanted, start=1):
@@ -67,7 +67,7 @@ def run_study(workshop: Workshop, files: StudyFiles, *, only: str, limit: int | 
 def run_write(workshop: Workshop, files: StudyFiles, *, elsewhere: bool) -> None:
     """``router-train study write``: tables and choice of the rows that are finished."""
     terms = Terms(splits=("validation", "test"))
-    restored = _restore_all(workshop)
+    restored = _restore(workshop)
     rows: Rows = {}
     for name, corpus in restored.items():
         for experiment in corpus.plan():
@@ -79,12 +79,17 @@ def run_write(workshop: Workshop, files: StudyFiles, *, elsewhere: bool) -> None
     _publish(workshop, files, restored, rows, elsewhere=elsewhere)
 
 
-def _restore_all(workshop: Workshop) -> dict[str, RestoredCorpus]:
-    """Those kept corpora whose texts are at hand."""
+def _restore(workshop: Workshop, names: Collection[str] | None = None) -> dict[str, RestoredCorpus]:
+    """Those kept corpora whose texts are at hand; with ``names``, of these alone."""
     if not workshop.corpus_names:
-        raise _no_corpora(workshop)
+        raise ConfigError(
+            f"no corpus is kept in {workshop.kept}; keep one: router-train study keep RUN --name NAME --kept "
+            f"{workshop.kept}"
+        )
     restored: dict[str, RestoredCorpus] = {}
     for name in workshop.corpus_names:
+        if names is not None and name not in names:
+            continue
         if why_not := workshop.why_not(name):
             say(why_not)
         else:
@@ -109,17 +114,9 @@ def _publish(
 
 def run_check(workshop: Workshop, chosen_file: Path, *, limit: int | None) -> None:
     """``router-train study check``: trains the chosen routers and judges them on the test split; prints one object."""
-    if not workshop.corpus_names:
-        raise _no_corpora(workshop)
     chosen = read_chosen(chosen_file)
     found: dict[str, dict[str, Any]] = {}
-    for name in workshop.corpus_names:
-        if name not in chosen:
-            continue
-        if why_not := workshop.why_not(name):
-            say(why_not)
-            continue
-        restored = workshop.restore(name)
+    for name, restored in _restore(workshop, chosen).items():
         experiment = next((item for item in restored.plan() if item.name == chosen[name]), None)
         if experiment is None:
             raise ConfigError(f"{chosen_file} names {name}/{chosen[name]}, which the study lacks; run the study again")
@@ -130,13 +127,6 @@ def run_check(workshop: Workshop, chosen_file: Path, *, limit: int | None) -> No
     if not found:
         raise ConfigError(f"{chosen_file} names no router of a corpus that can be restored here; run the study first")
     print_json(found)
-
-
-def _no_corpora(workshop: Workshop) -> ConfigError:
-    return ConfigError(
-        f"no corpus is kept in {workshop.kept}; keep one: router-train study keep RUN --name NAME --kept "
-        f"{workshop.kept}"
-    )
 
 
 def _parts(

@@ -81,7 +81,7 @@ class MenuStudy(SteppedRounds[None]):
         items = [
             MenuPath(
                 path=path,
-                num_right=self._num_right(path),
+                num_right=len(self._right_probes(path)),
                 num_identity_right=sum(map(_is_right, self._plain_answers(path))),
                 num_probes=len(self._answers[path]),
                 fixing_place=places[path],
@@ -92,11 +92,12 @@ class MenuStudy(SteppedRounds[None]):
 
     def _fixing_places(self, paths: Sequence[LayerPath]) -> dict[LayerPath, int]:
         """The order in which paths add most to the probes that are answered; the shorter one among equals."""
-        open_probes = {place for place, plain in enumerate(self._answers[self._identity]) if not _is_right(plain)}
+        right = {path: self._right_probes(path) for path in (self._identity, *paths)}
+        open_probes = set(range(len(self._probes))) - right[self._identity]
         left, places = sorted(paths, key=lambda path: (len(path), path.layers)), dict[LayerPath, int]()
         while left:
-            path = max(left, key=lambda path: len(open_probes & self._right_probes(path)))  # the first of equals
-            open_probes -= self._right_probes(path)
+            path = max(left, key=lambda path: len(open_probes & right[path]))  # the first of equals
+            open_probes -= right[path]
             places[path] = len(places)
             left.remove(path)
         return places
@@ -194,9 +195,6 @@ class MenuStudy(SteppedRounds[None]):
         lost = sum(_is_right(plain) and not _is_right(answer) for answer, plain in pairs)
         drop, error = paired_difference(lost, won, len(pairs))
         return drop + MIN_ERRORS * error <= self._max_drop
-
-    def _num_right(self, path: LayerPath) -> int:
-        return sum(map(_is_right, self._answers[path]))
 
 
 def _is_right(answer: Verdict | None) -> bool:
