@@ -6,11 +6,10 @@ from contextlib import contextmanager
 
 import typer
 
-from search_cluster.errors import SearchClusterError
+from search_cluster.errors import SearchClusterError, error_line
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
-CHECK_THE_PATH = "check this path, its permissions and the free space"
 
 
 @contextmanager
@@ -19,8 +18,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (SearchClusterError, OSError) as error:
-        next_step = f"; {CHECK_THE_PATH}" if isinstance(error, OSError) and error.filename else ""
-        print(f"error: {' '.join(str(error).split())}{next_step}", file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error
     except KeyboardInterrupt as error:
         print("interrupted; run the same command again to go on", file=sys.stderr)

@@ -18,11 +18,10 @@ from typing import Annotated, Any
 import typer
 
 from search_cluster.config import SearchConfig, read_config
-from search_cluster.errors import ConfigError, SearchClusterError
+from search_cluster.errors import ConfigError, SearchClusterError, error_line
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
-CHECK_THE_PATH = "check this path, its permissions and the free space"
 DEFAULTS = SearchConfig()
 
 app = typer.Typer(
@@ -90,8 +89,7 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except (SearchClusterError, OSError) as error:
-        next_step = f"; {CHECK_THE_PATH}" if isinstance(error, OSError) and error.filename else ""
-        print(f"error: {' '.join(str(error).split())}{next_step}", file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error
     except ModuleNotFoundError as error:
         extra = "pip install 'search-cluster[search]'; `search-cluster doctor` lists what else is missing"

@@ -63,3 +63,11 @@ class CorpusError(SearchClusterError):
 
 class EvaluatorError(SearchClusterError):
     """No evaluator could be placed, or none is left alive."""
+
+
+def error_line(error: SearchClusterError | OSError) -> str:
+    """What a command says of an error that ends it: one line, with a next step where the system's words have none."""
+    next_step = ""
+    if isinstance(error, OSError) and error.filename:
+        next_step = "; check this path, its permissions and the free space"
+    return f"error: {' '.join(str(error).split())}{next_step}"
