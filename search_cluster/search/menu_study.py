@@ -2,15 +2,19 @@
 
 What a search finds on one question may be luck; what holds on many is not. The study first skips each layer alone on
 some probe questions and ranks the layers by how little identity's answers change. Then it grows: the best layers, and
-neighbours of those that are skipped already, race to be the next skip on more and more of some probes, and the winner
-runs on all. Growth ends when it has led nowhere twice; what is left of the budget goes to other single skips, for
-different paths fix different questions. What is surely right as often as identity is on the menu. Change, not accuracy,
-ranks, because it takes far fewer questions to see; it counts in coarse steps of margins, so arithmetic noise has no
-say. The study's evaluations are paid from the budget of the questions that are searched afterwards.
+neighbours of those that are skipped already, race to be the next skip; how little answers change decides who comes far,
+and what the answers of the last few are worth on all probes decides who wins. Growth ends when it has led nowhere
+twice. What is left of the budget goes to other paths that may be good, blocks that run twice among them, for different
+paths fix different questions. What is surely worth as much as identity is on the menu.
+
+Neither measure is accuracy, because accuracy takes far more questions to see: what changes little is harmless, and a
+smooth function of the margin tells helpful paths from harmful ones. Both count in coarse steps of margins, so
+arithmetic noise has no say. The study's evaluations are paid from the budget of the questions that are searched
+afterwards.
 """
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
@@ -38,11 +42,22 @@ RACE_ROUNDS = 3
 """A race's rounds: all run on a first part of the probes, the better half on the next, a quarter on the last."""
 MAX_FAILED = 2
 """So many skips one after the other may lead to a path that is not good enough, before growth ends."""
+NUM_FINALISTS = 3
+"""So many runners of a race run on all probes. They are the best known paths, so most of the menu comes from them."""
 ENOUGH_SHARE, ENOUGH_PROBES = 0.5, 48
 """Share and number of the probes that are enough to judge a path by, where there are so many. Growth runs its paths on
-all; for other single skips, more of them are worth more than surer ones."""
+all; for others, more of them are worth more than surer ones."""
 NUM_TRIED = 8
 """So many of the best single layers are tried as the next skip, beside the neighbours of the skipped ones."""
+WORTH_STEPS = 4.0
+"""Steps of the margin (1 nat) in which an answer goes from 0.5 to 0.73 of its worth. Of 0.1 to 2 nats, this told paths
+of known accuracy apart on the fewest questions (log)."""
+WORTH_SHARE = 0.5
+"""So much of a difference of accuracy shows in worths."""
+OTHERS_SHARE = 0.2
+"""Share of the budget that is kept for other paths than those of growth."""
+BLOCK_SIZE, BLOCK_SHARE = 2, 0.4
+"""Blocks that run twice: their length, and the share of what growth left that a first look at them may take."""
 
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 
@@ -116,35 +131,61 @@ class MenuStudy(SteppedRounds[None]):
         yield from self._run(singles, num_few)
         if not singles or not self._answers[singles[-1]]:
             return
-        ranked = sorted(singles, key=self._change)
-        yield from self._grow(ranked, num_few)
-        yield from self._run(ranked, self._num_enough)
+        yield from self._grow(sorted(singles, key=self._change), num_few)
+        blocks = list(_twice(self._identity, BLOCK_SIZE))
+        num_first = min(num_few, round(BLOCK_SHARE * self._left) // max(1, len(blocks)))
+        if num_first >= MIN_PROBES:
+            yield from self._run(blocks, num_first)
+        yield from self._complete()
 
     def _grow(self, ranked: list[LayerPath], num_few: int) -> Steps:
         """Skip one more layer and one more, as long as answers do not change much and the paths are good enough."""
         num_layers = self._identity.num_layers
         best = [layer for path in ranked[:NUM_TRIED] for layer in _skipped(path)]
-        base = ranked[0]
+        base = self._identity
         num_spent, num_failed = -1, 0
         while num_spent < self.num_spent and self._change(base) <= MAX_CHANGE:  # a round without room ends it
             num_spent = self.num_spent
-            yield from self._run([base], len(self._probes))
-            num_failed = 0 if self._is_good(base) else num_failed + 1
             skipped = _skipped(base)
             neighbours = [layer for near in skipped for layer in (near - 1, near + 1) if 0 <= layer < num_layers]
             layers = sorted({*best, *neighbours} - set(skipped))
             runners = [path for layer in layers if (path := _without(base, [layer])) is not None]
-            if num_failed == MAX_FAILED or not runners:
+            if num_failed == MAX_FAILED or not runners or self._left < OTHERS_SHARE * self._budget:
                 return
             base = yield from self._race(runners, num_few)
+            num_failed = 0 if self._is_good(base) else num_failed + 1
+
+    def _complete(self) -> Steps:
+        """Bring the most promising paths to enough probes, one after the other, until the budget is spent."""
+        num_spent = -1
+        while num_spent < self.num_spent:
+            num_spent = self.num_spent
+            waiting = [path for path, answers in self._answers.items() if 0 < len(answers) < self._num_enough]
+            yield from self._run(sorted(waiting, key=self._promise)[-1:], self._num_enough)
+
+    def _promise(self, path: LayerPath) -> tuple[float, tuple[int, ...]]:
+        """What the path may be worth if its probes were one standard error unlucky; ordered by layers among equals."""
+        gain, error = self._gain(path)
+        return gain + error, path.layers
 
     def _race(self, runners: list[LayerPath], num_probes: int) -> Generator[list[Trial], Sequence[Outcome], LayerPath]:
-        """The runner that changes least; the worse half leaves after each round."""
+        """The winner of a race.
+
+        First those that change answers less go on, then those whose answers are worth more.
+        """
         for round_number in range(1, RACE_ROUNDS + 1):
             yield from self._run(runners, math.ceil(num_probes * round_number / RACE_ROUNDS))
-            runners = sorted(runners, key=lambda path: (self._change(path), path.layers))
-            runners = runners[: math.ceil(len(runners) / 2)]
-        return runners[0]
+            rank = self._change_rank if round_number == 1 else self._worth_rank
+            runners = sorted(runners, key=rank)[: max(NUM_FINALISTS, math.ceil(len(runners) / 2))]
+        finalists = runners[:NUM_FINALISTS]
+        yield from self._run(finalists, len(self._probes))
+        return min(finalists, key=self._worth_rank)
+
+    def _change_rank(self, path: LayerPath) -> tuple[float, tuple[int, ...]]:
+        return self._change(path), path.layers
+
+    def _worth_rank(self, path: LayerPath) -> tuple[float, tuple[int, ...]]:
+        return -self._gain(path)[0], path.layers
 
     def _run(self, paths: Sequence[LayerPath], num_probes: int) -> Steps:
         """Bring paths to a number of probes; those that the budget has no room for stay behind."""
@@ -177,6 +218,17 @@ class MenuStudy(SteppedRounds[None]):
         ]
         return sum(changes) / len(changes) if changes else 1.0
 
+    def _gain(self, path: LayerPath) -> tuple[float, float]:
+        """How much more the path's answers are worth than identity's, on average, and the standard error of that."""
+        answers = self._answers.get(path, [])
+        if not answers:
+            return -1.0, 0.0
+        gains = [
+            _worth(answer) - _worth(plain) for answer, plain in zip(answers, self._plain_answers(path), strict=True)
+        ]
+        mean = sum(gains) / len(gains)
+        return mean, math.sqrt(sum((gain - mean) ** 2 for gain in gains)) / len(gains)
+
     @property
     def _num_enough(self) -> int:
         return min(len(self._probes), max(ENOUGH_PROBES, math.ceil(ENOUGH_SHARE * len(self._probes))))
@@ -190,27 +242,13 @@ class MenuStudy(SteppedRounds[None]):
         answers = self._answers[path]
         if len(answers) < self._num_enough:
             return False
-        pairs = list(zip(answers, self._plain_answers(path), strict=True))
-        won = sum(_is_right(answer) and not _is_right(plain) for answer, plain in pairs)
-        lost = sum(_is_right(plain) and not _is_right(answer) for answer, plain in pairs)
-        drop, error = paired_difference(lost, won, len(pairs))
-        return drop + MIN_ERRORS * error <= self._max_drop
+        gain, error = self._gain(path)
+        has_margins = any(answer is not None and answer.margin is not None for answer in answers)
+        return MIN_ERRORS * error - gain <= self._max_drop * (WORTH_SHARE if has_margins else 1.0)
 
 
 def _is_right(answer: Verdict | None) -> bool:
     return answer is not None and answer.is_correct
-
-
-def paired_difference(lost: int, won: int, num_pairs: int) -> tuple[float, float]:
-    """How much rarer the second of two is right on the same questions, and the standard error of that (Wald).
-
-    Args:
-        lost: questions that only the first answers right.
-        won: questions that only the second answers right.
-        num_pairs: all questions.
-    """
-    drop = (lost - won) / num_pairs
-    return drop, math.sqrt((lost + won) / num_pairs - drop**2) / math.sqrt(num_pairs)
 
 
 def _change(answer: Verdict | None, plain: Verdict | None) -> float:
@@ -221,6 +259,22 @@ def _change(answer: Verdict | None, plain: Verdict | None) -> float:
     if margin is None or plain_margin is None:
         return float(answer.output != plain.output)
     return min(1.0, abs(margin - plain_margin) / MAX_STEPS)
+
+
+def _worth(answer: Verdict | None) -> float:
+    """In [0, 1]: the reward, or where answers have margins, a logistic function of them."""
+    if answer is None:
+        return 0.0
+    margin = answer.coarse_margin
+    return answer.reward if margin is None else 0.5 + 0.5 * math.tanh((margin + 0.5) / (2 * WORTH_STEPS))
+
+
+def _twice(path: LayerPath, size: int) -> Iterator[LayerPath]:
+    """The path with each block of so many neighbours run twice."""
+    layers = path.layers
+    for start in range(len(layers) - size + 1):
+        stop = start + size
+        yield LayerPath.unchecked(layers[:stop] + layers[start:], path.num_layers)
 
 
 def _skipped(path: LayerPath) -> list[int]:

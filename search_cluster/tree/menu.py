@@ -39,8 +39,13 @@ class MenuSearch:
     """In the order of trial where identity is right; empty until the study has been made."""
 
     def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> Proposer:
-        """A proposer for one example; the menu leaves nothing to chance. A wrong answer is to be fixed first of all."""
-        menu = self.menu if root_reward >= 1.0 else sorted(self.menu, key=lambda item: item.fixing_place)
+        """A proposer for one example; the menu leaves nothing to chance.
+
+        A wrong answer is to be fixed first of all; on a right one only shorter paths can improve.
+        """
+        if root_reward >= 1.0:
+            return MenuProposer([item.path for item in self.menu if len(item.path) < len(root)])
+        menu = sorted(self.menu, key=lambda item: item.fixing_place)
         return MenuProposer([item.path for item in menu if item.path != root])
 
 
