@@ -176,6 +176,8 @@ def search(
             _print_json(result)
         else:
             _print_run(settings.run, with_notes=False)
+            if result["verdicts_waiting"]:
+                print(f"verdicts that the cache server did not take yet: {result['verdicts_waiting']}")
 
 
 @app.command(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.keys import VerdictContext
-from search_cluster.cache.open import require_usable_url
+from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.config import RAY_NONE, SearchConfig
 from search_cluster.coordination.cluster_drive import drive_on_cluster
 from search_cluster.coordination.drive import Drive
@@ -115,7 +115,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             logger.warning("%s", note)
         summary = _found(found) | counters() | {"malformed_rows": len(loaded.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
-    return _report(config, task, manifest, summary)
+    return _report(config, task, manifest, summary | {"verdicts_waiting": num_waiting(config.run, context)})
 
 
 def _open_drive(

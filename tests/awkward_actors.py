@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search_cluster.coordination.shard import SearchShard, ShardSetup
+from search_cluster.errors import CacheError
 from search_cluster.evaluation.evaluator import PathEvaluator
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.scripted_devices import Pace, ScriptedDevices
@@ -29,6 +30,11 @@ class PoisonSetup(ShardSetup):
 class UnbuildableSetup(ShardSetup):
     def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
         raise MemoryError("no room for it")
+
+
+class CutOffSetup(ShardSetup):
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
+        raise CacheError("cache server can't be used from here")
 
 
 class LateDevices(ScriptedDevices):

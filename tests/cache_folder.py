@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import psutil
 import redis
+from command import wait_for
+
+from search_cluster.cache.embedded import EmbeddedServer
 
 
 def server_is_alive(run_dir: Path) -> bool:
@@ -22,3 +26,27 @@ def count_verdicts(url: str) -> int:
         return sum(client.hlen(key) for key in client.scan_iter("lps:v:*") if not key.endswith(b":out"))
     finally:
         client.close()
+
+
+class Outage:
+    """Takes an embedded server away, for good or for a while; a context manager that gives it back in the end."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        assert server._guard is not None
+        self._server = server
+        self._guard = psutil.Process(server._guard.pid)
+        self.began = False
+
+    def begin(self) -> None:
+        if not self.began:
+            self.began = True
+            (process,) = self._guard.children()
+            self._guard.suspend()  # else it would restart the server at once
+            process.kill()
+
+    def __enter__(self) -> "Outage":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._guard.resume()
+        wait_for(lambda: self._server._ask() == "ready")

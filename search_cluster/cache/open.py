@@ -11,6 +11,7 @@ from search_cluster.cache.redis_client import RedisClient
 from search_cluster.cache.redis_store import RedisStore
 from search_cluster.cache.server_check import require_usable
 from search_cluster.cache.server_url import is_server_url, redact_url
+from search_cluster.cache.spool import count_waiting
 from search_cluster.cache.store import VerdictStore
 from search_cluster.errors import ConfigError
 
@@ -53,6 +54,11 @@ def open_store(
         shared_store = RedisStore(redis_url, context=context, spool_dir=run_dir / SPOOL_FOLDER, may_be_lost=may_be_lost)
         with closing(shared_store):
             yield shared_store
+
+
+def num_waiting(run_dir: Path, context: VerdictContext) -> int:
+    """Verdicts of closed stores of a run that wait on disk for the next one, which writes them to the server."""
+    return count_waiting(run_dir / SPOOL_FOLDER, namespace=context.namespace)
 
 
 def require_usable_url(redis_url: str) -> None:

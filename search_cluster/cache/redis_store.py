@@ -180,10 +180,7 @@ class RedisStore:
             while batch := list(islice(entries, ENTRIES_PER_FLUSH)):
                 good = [(key, value) for key, value in batch if is_verdict(value)]
                 self._num_corrupt += len(batch) - len(good)
-                for key, value in good:
-                    self._pending.add(key, value)
-                self._flush()
-                if len(self._pending):  # the server does not take them; the file stays
+                if len(self._write(good)) < len(good):  # the server does not take them; the file stays
                     return
                 num_written += len(good)
             path.unlink()
@@ -248,32 +245,33 @@ class RedisStore:
             anyway: also if the server has refused writes a moment ago.
         """
         while (anyway or self._writes.allows) and (entries := self._pending.oldest(ENTRIES_PER_FLUSH)):
-            if not self._write(entries):
+            written = self._write(entries)
+            self._pending.remove(written)
+            if len(written) < len(entries):
                 break
         num_lost = self._pending.settle()
         if num_lost and not self._num_dropped:
             logger.warning("the buffer for cache writes is full; further verdicts are not cached, only counted")
         self._num_dropped += num_lost
 
-    def _write(self, entries: Sequence[Entry]) -> bool:
-        """Write and release some entries; whether the server took them all."""
+    def _write(self, entries: Sequence[Entry]) -> list[WriteKey]:
+        """Write and release some entries; the keys of those that the server took."""
         commands = [(key, command) for key, value in entries for command in write_commands(self._namespace, key, value)]
         # After the writes: who is granted a lease that was released has to see the verdict.
         commands += [(key, command) for key, _ in entries for command in self._leases.releases([key])]
         answers = self._link.run([command for _, command in commands])
         if answers is None:
-            return False
+            return []
         refused = {
             key: answer
             for (key, _), answer in zip(commands, answers, strict=True)
             if isinstance(answer, Refusal) and not answer.concerns_key_only
         }
         written = [key for key, _ in entries if key not in refused]
-        self._pending.remove(written)
         self._leases.forget(written)
         if not refused:
             self._writes.succeed()
         elif self._writes.fail():
             message = next(iter(refused.values())).message
             logger.warning("%s refuses writes: %s; they are buffered", self._shown_url, message)
-        return not refused
+        return written

@@ -128,6 +128,11 @@ class Spool:
                 os.close(fd)
 
 
+def count_waiting(folder: Path, *, namespace: str) -> int:
+    """Entries in the files of a namespace, whoever owns them; what several processes wrote is counted for each."""
+    return sum(1 for path in folder.glob(f"{namespace}-*{SUFFIX}") for _ in read_spool(path))
+
+
 def read_spool(path: Path) -> Iterator[Entry]:
     """The entries of a file up to its end, or up to where it is torn or damaged, which is said."""
     with path.open("rb") as file:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from search_cluster.cache.front import CachedEvaluator
-from search_cluster.cache.open import open_store
+from search_cluster.cache.open import open_store, require_usable_url
 from search_cluster.coordination.job import SearchJob, make_coordinator, preload
 from search_cluster.corpus.record import ExampleRecord
+from search_cluster.errors import CacheError, SearchClusterError
 from search_cluster.evaluation.evaluator import PathEvaluator
 from search_cluster.evaluation.messages import EvaluatorStats, SearchCounts
 
@@ -29,6 +30,16 @@ class ShardSetup:
             CacheError: the server can't be reached, and this is no replacement.
         """
         return SearchShard(self.job, evaluator, cache_may_be_lost=replacing)
+
+    def is_outage(self, error: SearchClusterError) -> bool:
+        """Whether it is the cache server, and this process, which has used it, can't use it now either."""
+        if not isinstance(error, CacheError):
+            return False
+        try:
+            require_usable_url(self.job.redis_url)
+        except CacheError:
+            return True
+        return False
 
 
 class SearchShard:

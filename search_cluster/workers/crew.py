@@ -41,6 +41,8 @@ STARVED_S = 30.0
 """A coordinator without an evaluator for so long gives its examples to the others."""
 MAX_LOSSES_IN_A_ROW = 5
 """Coordinators lost without one example ended in between: then it is not the examples that kill them."""
+MAX_STARTS = 3
+"""Of one coordinator that can't start, though this process is not troubled by what keeps it from that."""
 CLOSE_S = 10.0
 """For coordinators to write what waits, at the end."""
 
@@ -53,6 +55,8 @@ class _Member:
     actor: Any
     replacing: bool
     """Whether it took another one's place."""
+    num_starts: int = 1
+    """Coordinators that tried to start in this place, this one included."""
     steps: deque[tuple[Any, int]] = field(default_factory=deque)
     """In flight: the reference of the report, and how many examples went with the order."""
     joining: list[tuple[ReadyEvaluator, float]] = field(default_factory=list)
@@ -198,12 +202,12 @@ class Crew:
                 f"no worker is left: {self._roster.missing()}; nothing found is lost: run the same command again"
             )
 
-    def _hire(self, *, replacing: bool) -> None:
+    def _hire(self, *, replacing: bool, num_starts: int = 1) -> None:
         actor_class = ray.remote(CoordinatorActor).options(
             num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD", enable_task_events=False
         )
         actor = actor_class.remote(self._factory, self._requests_per_batch, replacing=replacing)
-        member = _Member(self._next_number, actor, replacing)
+        member = _Member(self._next_number, actor, replacing, num_starts)
         self._members.append(member)
         self._next_number += 1
         # Without examples: one that can't even start must not be taken for the victim of an example.
@@ -252,10 +256,11 @@ class Crew:
             report: StepReport = ray.get(ref)
         except RayTaskError as error:
             cause = error.cause
-            # At the start of a run it is a setting; later it may pass, and the number of losses in a row is bounded.
-            starting = member.report is None and not member.replacing
-            if isinstance(cause, EvaluatorError) or (starting and isinstance(cause, SearchClusterError)):
-                raise type(cause)(str(cause)) from error
+            if isinstance(cause, EvaluatorError):
+                raise EvaluatorError(str(cause)) from error
+            if isinstance(cause, SearchClusterError) and member.report is None and not member.replacing:
+                self._start_again(member, cause)
+                return ()
             return self._lose(member, type(cause).__name__, first_line(cause))
         except RayError as error:
             return self._lose(member, "CoordinatorDied", _cause_of_death(error))
@@ -276,6 +281,18 @@ class Crew:
             if now_s - self._said.get(text, -math.inf) > REPEAT_S:
                 self._said[text] = now_s
                 logger.warning("%s", text)
+
+    def _start_again(self, member: _Member, cause: SearchClusterError) -> None:
+        """Put another coordinator in the place of one that could not start, and holds no example.
+
+        Raises:
+            SearchClusterError: the cause, if it is a setting: nothing else keeps on stopping coordinators alone.
+        """
+        is_outage = self._factory.is_outage(cause)
+        if not is_outage and member.num_starts >= MAX_STARTS:
+            raise type(cause)(str(cause)) from cause
+        self._dismiss(member)
+        self._hire(replacing=is_outage, num_starts=member.num_starts + 1)
 
     def _lose(self, member: _Member, kind: str, cause: str) -> list[ExampleRecord]:
         """Replace a coordinator that died."""

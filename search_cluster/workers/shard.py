@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.errors import SearchClusterError
 from search_cluster.evaluation.evaluator import PathEvaluator
 from search_cluster.evaluation.messages import EvaluatorStats, SearchCounts
 from search_cluster.tasks.example import Example
@@ -118,5 +119,12 @@ class ShardFactory(Protocol):
             evaluator: answers requests.
             replacing: whether another coordinator of this run did this work before: then a service that does not
                 answer at the moment is done without, as that one would have done.
+        """
+        ...
+
+    def is_outage(self, error: SearchClusterError) -> bool:
+        """Whether what kept a coordinator from building its shard troubles this process, too.
+
+        Then it is no setting of that coordinator's node, and will pass.
         """
         ...

@@ -3,26 +3,31 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from cache_folder import count_verdicts
-from command import wait_for
+from cache_folder import Outage, count_verdicts
 from scripted_search import BUDGET, Outcome, make_examples, make_job, run_crew, start_crew
 
 from search_cluster.cache.embedded import EmbeddedServer
-from search_cluster.cache.open import open_store
+from search_cluster.cache.open import num_waiting, open_store
 from search_cluster.coordination.cluster_drive import drive_on_cluster
+from search_cluster.coordination.drive import Drive
+from search_cluster.coordination.job import SearchJob
 from search_cluster.coordination.local_drive import LocalDrive, drive_here
 from search_cluster.coordination.shard import ShardSetup
 from search_cluster.corpus.digest import corpus_digest
-from search_cluster.errors import EvaluatorError
+from search_cluster.errors import CacheError, EvaluatorError
 from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult
 from search_cluster.evaluation.scripted import ScriptedEvaluator
+from search_cluster.search.questions import Questions
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.registry import get_task
+from search_cluster.tree.presets.registry import get_preset
 
 pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.usefixtures("ray_cluster")]
 
@@ -115,32 +120,49 @@ def test_a_coordinator_that_is_killed_is_replaced_and_computes_next_to_nothing_t
 def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced_all_the_same(
     undisturbed: Outcome, tmp_path: Path
 ) -> None:
-    done: list[str] = []
     with EmbeddedServer(tmp_path / "cache") as server, devices(2, path_s=0.004) as roster:
-        assert server._guard is not None
-        guard = psutil.Process(server._guard.pid)
-
-        def disturb(crew: Any) -> None:
-            if not done and crew.num_ended >= 3:
-                (process,) = guard.children()
-                guard.suspend()  # else it would restart the server at once
-                process.kill()
-                os.kill(crew.pids()[0], signal.SIGKILL)
-                done.append("both are gone")
-
         setup = ShardSetup(job=make_job(tmp_path, server.url))
-        try:
+        with Outage(server) as outage:
+
+            def disturb(crew: Any) -> None:
+                if not outage.began and crew.num_ended >= 3:
+                    outage.begin()
+                    os.kill(crew.pids()[0], signal.SIGKILL)
+
             outcome = run_crew(start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb)
+            assert outage.began
             assert list((tmp_path / "spool").glob("*.spool"))
-        finally:
-            guard.resume()
-        assert done
         assert outcome.num_restarts == 1
         assert outcome.digest == undisturbed.digest
-        wait_for(lambda: server._ask() == "ready")
         with open_store(server.url, context=setup.job.context, run_dir=tmp_path):
             assert count_verdicts(server.url) == NUM_PATHS  # what the dead one kept on disk, too
         assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_coordinators_that_start_while_the_cache_server_is_away_go_on_without_it(
+    undisturbed: Outcome, tmp_path: Path, server_url: str
+) -> None:
+    with EmbeddedServer(tmp_path / "other") as server, devices(2) as roster:
+        setup = ShardSetup(job=make_job(tmp_path, server.url))
+        with Outage(server) as outage:
+            outage.begin()
+            outcome = run_crew(start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2))
+            assert num_waiting(tmp_path, setup.job.context) == NUM_PATHS
+        assert (outcome.digest, outcome.num_restarts) == (undisturbed.digest, 0)
+        assert outcome.stats.num_evaluated == NUM_PATHS
+        with open_store(server.url, context=setup.job.context, run_dir=tmp_path):
+            assert count_verdicts(server.url) == NUM_PATHS
+        assert num_waiting(tmp_path, setup.job.context) == 0
+
+
+def test_coordinators_that_alone_cannot_use_the_cache_server_end_the_run(
+    tmp_path: Path, server_url: str, awkward: Any
+) -> None:
+    with devices(1) as roster:
+        crew = start_crew(awkward.CutOffSetup(job=make_job(tmp_path, server_url)), roster, make_examples(2))
+        with pytest.raises(CacheError, match="can't be used from here"):
+            run_crew(crew)
+    assert crew.num_ended == 0
 
 
 def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
@@ -295,39 +317,77 @@ def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_
     assert outcome.stats.num_evaluated == NUM_PATHS  # nothing that it had found was computed again
 
 
-def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(tmp_path: Path, server_url: str) -> None:
-    from search_cluster.search.questions import Questions
-    from search_cluster.tasks.registry import get_task
-    from search_cluster.tree.presets.registry import get_preset
-    from search_cluster.workers.ray_pool import RayPool
+Studied = tuple[SearchJob, Sequence[Example], Sequence[Example]]
 
+
+@pytest.fixture
+def studied_job(tmp_path: Path) -> Studied:
+    """A job that begins with a study, its examples, and the questions for the study."""
     pool = get_task("capitals").load("train", None).examples
     preset = replace(get_preset("default"), budget=60)
     job = replace(make_job(tmp_path), preset=preset, pool=pool, studied=None)
-    examples = pool[:24]
-    probes = Questions(get_task("capitals"), pool, examples, seed=0).probes(32)
+    return job, pool[:24], Questions(get_task("capitals"), pool, pool[:24], seed=0).probes(32)
+
+
+@contextlib.contextmanager
+def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Drive]:
+    from search_cluster.workers.ray_pool import RayPool
+
+    job, examples, probes = studied_job
+    with (
+        devices(2) as roster,
+        contextlib.closing(RayPool(roster)) as pool,
+        drive_on_cluster(
+            replace(job, redis_url=url), pool, examples, probes=probes, known={}, num_coordinators=2,
+            requests_per_batch=None, timeout_s=60.0,
+        ) as drive,
+    ):  # fmt: skip
+        yield drive
+
+
+def drive_to_the_end(drive: Drive) -> str:
+    """The digest of what it found."""
+    records = []
+    while drive.busy:
+        records += drive.step()
+    assert {record.stop_reason for record in records} <= {"improved", "budget", "exhausted"}
+    return corpus_digest(records)
+
+
+def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(studied_job: Studied, server_url: str) -> None:
+    job, examples, probes = studied_job
     with drive_here(job, SameScript(), examples, probes=probes, known={}) as drive:
         assert isinstance(drive, LocalDrive)
-        records = []
-        while drive.busy:
-            records += drive.step()
-        reference, menu, progress = corpus_digest(records), drive.menu, drive.progress()
+        reference, menu, progress = drive_to_the_end(drive), drive.menu, drive.progress()
     assert progress.num_examples_done == 24
-    with devices(2) as roster, contextlib.closing(RayPool(roster)) as ray_pool:
-        shared = replace(job, redis_url=server_url)
-        with drive_on_cluster(
-            shared, ray_pool, examples, probes=probes, known={}, num_coordinators=2, requests_per_batch=None,
-            timeout_s=60.0,
-        ) as drive:  # fmt: skip
-            records = []
-            while drive.busy:
-                records += drive.step()
-            assert drive.menu == menu
-            assert drive.num_coordinators == 2
-            assert replace(drive.progress(), num_cache_hits=0) == replace(progress, num_cache_hits=0)
-            assert drive.stats().num_evaluated + drive.stats().num_cached == progress.num_paths_searched
-    assert {record.stop_reason for record in records} <= {"improved", "budget", "exhausted"}
-    assert corpus_digest(records) == reference
+    with driven_on_cluster(studied_job, server_url) as drive:
+        digest = drive_to_the_end(drive)
+        assert drive.menu == menu
+        assert drive.num_coordinators == 2
+        assert replace(drive.progress(), num_cache_hits=0) == replace(progress, num_cache_hits=0)
+        assert drive.stats().num_evaluated + drive.stats().num_cached == progress.num_paths_searched
+    assert digest == reference
+
+
+def test_a_cache_server_that_is_away_when_the_study_ends_ends_no_run(studied_job: Studied, tmp_path: Path) -> None:
+    job, examples, probes = studied_job
+    with drive_here(job, SameScript(), examples, probes=probes, known={}) as drive:
+        reference, num_searched = drive_to_the_end(drive), drive.progress().num_paths_searched
+    with EmbeddedServer(tmp_path / "cache") as server:
+        with Outage(server) as outage:
+            with driven_on_cluster(studied_job, server.url) as drive:
+                while drive.progress().num_paths_searched < 32:
+                    drive.step()
+                assert not drive.menu  # the study goes on
+                outage.begin()
+                assert drive_to_the_end(drive) == reference
+                assert drive.progress().num_paths_searched == num_searched
+                assert drive.num_restarts == 0
+                num_evaluated = drive.stats().num_evaluated
+            assert num_searched / 2 < num_waiting(tmp_path, job.context) <= num_evaluated - 32
+        with open_store(server.url, context=job.context, run_dir=tmp_path):
+            assert count_verdicts(server.url) == num_evaluated
+    assert num_waiting(tmp_path, job.context) == 0
 
 
 def test_a_password_shows_in_no_text_form_of_what_travels() -> None:

@@ -146,13 +146,38 @@ def test_kill_9_of_the_redis_server(
         assert result["paths_evaluated"] == undisturbed["paths_evaluated"]
         assert ("has returned" in err) is returns
         assert ("did not take wait in" in err) is not returns
+        num_waiting = result["verdicts_waiting"]
+        assert (num_waiting > 0) is not returns
     with redis_server(folder, port):
         if not returns:
-            assert count_verdicts(url) < undisturbed["paths_evaluated"]
+            assert count_verdicts(url) == undisturbed["paths_evaluated"] - num_waiting
             again = run_json_apart(*command[:-3], "--run", str(run_dir), LPS_REDIS_URL=url)
             assert again["paths_evaluated"] == 0
         assert count_verdicts(url) == undisturbed["paths_evaluated"]
     assert not list((run_dir / "spool").iterdir())
+
+
+@pytest.mark.parametrize("where", ["in one process", "on Ray"])
+def test_a_redis_server_that_hangs_to_the_end(
+    launch: Launch, slow: SlowSearch, tmp_path: Path, ray_address: str, undisturbed: dict[str, Any], where: str
+) -> None:
+    port, run_dir = 26_413, tmp_path / "run"
+    ray = ["--ray", "none"] if where == "in one process" else ["--ray", ray_address, "--workers", "2"]
+    command = [*slow.command, *ray, "--run", str(run_dir)]
+    url = f"redis://127.0.0.1:{port}/0"
+    with redis_server(tmp_path / "redis", port) as server:
+        process = launch(*command, "--json", LPS_REDIS_URL=url)
+        wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=300)
+        server.send_signal(signal.SIGSTOP)
+        result, err = result_of(process)
+        server.send_signal(signal.SIGCONT)
+        assert "going on without it" in err
+        assert result["corpus_digest"] == undisturbed["corpus_digest"]
+        assert result["paths_evaluated"] == undisturbed["paths_evaluated"]
+        assert result["verdicts_waiting"] > 0
+        again = run_json_apart(*command, LPS_REDIS_URL=url)
+        assert (again["verdicts_waiting"], again["paths_evaluated"]) == (0, 0)
+        assert count_verdicts(url) == undisturbed["paths_evaluated"]
 
 
 def test_kill_9_of_the_driver_while_the_redis_server_is_away(

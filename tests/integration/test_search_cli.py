@@ -3,25 +3,29 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import datasets
 import pytest
 import tiny
-from cache_folder import count_verdicts, server_is_alive
+from cache_folder import Outage, count_verdicts, server_is_alive
 from command import num_examples_done, num_paths_searched, run, run_json, run_json_apart, start, wait_for
 from slow_search import SlowSearch
 
+from search_cluster import run as run_module
 from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.config import SearchConfig
+from search_cluster.coordination.local_drive import LocalDrive
 from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.reader import read_corpus
+from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError
 from search_cluster.model import scoring
 from search_cluster.run import run_search
+from search_cluster.telemetry.summary import CorpusSummary
 from search_cluster.tree.presets.drllm import STRATEGY
 from search_cluster.tree.presets.registry import PRESETS
 
@@ -100,6 +104,40 @@ def test_running_a_finished_search_again_evaluates_nothing(search: list[str], tm
     assert again["paths_evaluated"] == 0
     assert again["cache_hits"] == again["paths_searched"] == first["paths_searched"]
     assert again["corpus_digest"] == first["corpus_digest"]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("when", ["in the last step", "after it"])
+def test_a_cache_server_that_is_away_at_the_end_gets_its_verdicts_from_the_next_run(
+    search: list[str], config: SearchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    undisturbed = run_search(replace(config, run=tmp_path / "undisturbed"))
+    command = [*search[: search.index("--redis-url")], "--run", str(tmp_path / "run")]
+    with EmbeddedServer(tmp_path / "shared") as server:
+        with Outage(server) as outage:
+            step, add_up = LocalDrive.step, run_module.summarise
+
+            def last_step(drive: LocalDrive) -> list[ExampleRecord]:
+                if when == "in the last step" and drive.progress().num_examples_done:
+                    outage.begin()
+                return step(drive)
+
+            def after_it(records: Iterable[ExampleRecord]) -> CorpusSummary:
+                outage.begin()
+                return add_up(records)
+
+            monkeypatch.setattr(LocalDrive, "step", last_step)
+            monkeypatch.setattr(run_module, "summarise", after_it)
+            out, _ = run(*command, LPS_REDIS_URL=server.url)
+            monkeypatch.undo()
+            waiting = "verdicts that the cache server did not take yet: "
+            num_waiting = int(out.partition(waiting)[2]) if waiting in out.splitlines()[-1] else 0
+        assert (num_waiting > 0) is (when == "in the last step")
+        assert count_verdicts(server.url) == undisturbed["paths_evaluated"] - num_waiting
+        assert read_corpus(tmp_path / "run").manifest.corpus_digest == undisturbed["corpus_digest"]
+        again = run_json(*command, LPS_REDIS_URL=server.url)
+        assert (again["verdicts_waiting"], again["paths_evaluated"]) == (0, 0)
+        assert count_verdicts(server.url) == undisturbed["paths_evaluated"]
 
 
 def test_another_seed_gives_another_corpus(search: list[str], tmp_path: Path) -> None:
