@@ -1,7 +1,8 @@
 """Looking at a run folder: its state, its numbers, its report."""
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from search_cluster.telemetry.sessions import read_sessions, total_of
 from search_cluster.telemetry.summary import CorpusSummary, summarise
 from search_cluster.telemetry.table import next_commands, print_summary
 
+logger = logging.getLogger(__name__)
+
 EVALUATIONS_FOLDER = "evaluations"
 """In the run folder: one JSON file per ``router-train evaluate --out``."""
 BENCHES_FOLDER = "benches"
@@ -33,9 +36,10 @@ def describe_status(run: Path) -> dict[str, Any]:
     Raises:
         CorpusError: there is no such run folder, or it is damaged.
     """
-    sessions = read_sessions(run)
-    summary = _summarise_shards(run, started=bool(sessions))
-    total = total_of(sessions)
+    sessions, problems = read_sessions(run)
+    summary = _summarise_shards(run, started=bool(sessions or problems))
+    _warn_of(problems)
+    total = total_of(sessions.values())
     return {
         "run": str(run),
         "finished": (run / MANIFEST_NAME).is_file(),
@@ -63,11 +67,14 @@ def write_run_report(run: Path, out: Path | None) -> Path:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
     target = run / "report.html" if out is None else out
+    corpus = read_corpus(run)
+    sessions, problems = read_sessions(run)
+    _warn_of(problems)
     write_report(
         run,
         target,
-        corpus=read_corpus(run),
-        run=total_of(read_sessions(run)),
+        corpus=corpus,
+        run=total_of(sessions.values()),
         evaluations=read_evaluations(run),
         benches=_read_objects(
             run / BENCHES_FOLDER, parse_search_bench, "measure again with 'search-cluster bench search --json'"
@@ -81,7 +88,8 @@ def print_run(run: Path, *, with_notes: bool) -> None:
 
     Args:
         run: the run folder.
-        with_notes: print the search's notes, too; a search itself has just given them as warnings.
+        with_notes: print the search's notes, too; a search itself has just given them as warnings. Who prints them
+            has just written the report, and warned of damaged sessions.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
@@ -96,14 +104,22 @@ def print_run(run: Path, *, with_notes: bool) -> None:
         router=routers[0] if routers else "",
     )
     summary = summarise(corpus.records)
+    sessions, problems = read_sessions(run)
+    if not with_notes:
+        _warn_of(problems)
     print_summary(
         Console(),
-        total_of(read_sessions(run)),
+        total_of(sessions.values()),
         summary,
         read_evaluations(run),
         commands,
         search_notes(summary, corpus.manifest.provenance) if with_notes else (),
     )
+
+
+def _warn_of(problems: Iterable[str]) -> None:
+    for problem in problems:
+        logger.warning("%s", problem)
 
 
 def read_evaluations(run: Path) -> list[dict[str, Any]]:

@@ -19,11 +19,7 @@ SESSION_COUNTERS = (
 
 
 def describe_run(folder: RunFolder) -> dict[str, Any]:
-    """Everything but the table of examples.
-
-    Raises:
-        CorpusError: a session file is damaged.
-    """
+    """Everything but the table of examples."""
     snapshot = folder.read()
     return {
         "run": _run(folder.folder, snapshot),
@@ -66,7 +62,7 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _costs(snapshot: Snapshot) -> dict[str, Any]:
-    total = total_of(list(snapshot.sessions))
+    total = total_of(snapshot.sessions)
     answered = total["paths_evaluated"] + total["cache_hits"]
     held_s = total["device_seconds"]
     points = _points(snapshot)[-1:]

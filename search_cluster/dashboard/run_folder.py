@@ -83,23 +83,19 @@ class RunFolder:
             )
 
     def read(self) -> Snapshot:
-        """The folder as it is now.
-
-        Raises:
-            CorpusError: a session file is damaged.
-        """
+        """The folder as it is now; what can't be read is among its problems."""
         with self._lock:
             digests, problems = self._read_shards()
-        sessions = read_sessions(self.folder)
+        sessions, other_problems = read_sessions(self.folder)
         files = sorted((self.folder / SESSIONS_FOLDER).glob("*.json"))
         last_sign_s = self._now() - files[-1].stat().st_mtime if files else None
         return Snapshot(
             state=self._state(last_sign_s),
             last_sign_s=last_sign_s,
             digests=digests,
-            sessions=tuple(sessions),
-            samples=tuple(tuple(read_samples(file.with_suffix(SAMPLES_SUFFIX))) for file in files[: len(sessions)]),
-            problems=problems,
+            sessions=tuple(sessions.values()),
+            samples=tuple(tuple(read_samples(file.with_suffix(SAMPLES_SUFFIX))) for file in sessions),
+            problems=problems + other_problems,
         )
 
     def record(self, row: ExampleRow) -> ExampleRecord:

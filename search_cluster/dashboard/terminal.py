@@ -26,11 +26,7 @@ NONE = "-"
 def watch_run(
     folder: RunFolder, console: Console, *, interval_s: float, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Show the run, renewed every ``interval_s``, until it is finished or Ctrl-C, which ends it without an error.
-
-    Raises:
-        CorpusError: a session file is damaged.
-    """
+    """Show the run, renewed every ``interval_s``, until it is finished or Ctrl-C, which ends it without an error."""
     try:
         with Live(console=console, auto_refresh=False, screen=False) as live:
             while True:

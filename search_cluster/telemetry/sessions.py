@@ -5,18 +5,23 @@ file (`search_cluster.telemetry.samples`).
 """
 
 import json
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from search_cluster.corpus.files import write_text_whole
-from search_cluster.errors import CorpusError
 from search_cluster.telemetry.samples import SAMPLES_SUFFIX, SampleLog
 
 SESSIONS_FOLDER = "sessions"
 SUMMED = ("paths_evaluated", "cache_hits", "failures", "device_seconds", "device_busy_seconds", "elapsed_seconds")
 """Counters that add up over sessions."""
+NUMBERS = {
+    *SUMMED, "examples_done", "examples_total", "paths_searched", "paths_per_device_hour", "workers", "worker_restarts",
+    "cache_errors",
+}  # fmt: skip
+"""All that is read of a session but its time of start."""
 
 
 class SessionLog:
@@ -48,26 +53,37 @@ class SessionLog:
         write_text_whole(self._path, json.dumps(dict(counters)) + "\n")
 
 
-def read_sessions(run_dir: Path) -> list[dict[str, Any]]:
-    """The sessions of a run, oldest first.
-
-    Raises:
-        CorpusError: a session file is damaged.
-    """
-    sessions = []
+def read_sessions(run_dir: Path) -> tuple[dict[Path, dict[str, Any]], tuple[str, ...]]:
+    """The sessions of a run by their files, oldest first; and what is wrong with files that hold none, in words."""
+    sessions, problems = {}, []
     for path in sorted((run_dir / SESSIONS_FOLDER).glob("*.json")):
         try:
             session = json.loads(path.read_text())
-        except ValueError as error:
-            raise CorpusError(f"{path} is not JSON ({error}); delete it: only its costs are lost") from error
-        if not isinstance(session, dict):
-            raise CorpusError(f"{path} holds no JSON object; delete it: only its costs are lost")
-        sessions.append(session)
-    return sessions
+            _require_counters(session)
+        except (OSError, ValueError) as error:
+            problems.append(f"{path} is damaged ({error}) and left out; delete it: only its costs are lost")
+        else:
+            sessions[path] = session
+    return sessions, tuple(problems)
 
 
-def total_of(sessions: list[dict[str, Any]]) -> dict[str, Any]:
+def _require_counters(session: Any) -> None:
+    """Pass if all that is counted is a number.
+
+    Raises:
+        ValueError: it is not, or there is no object.
+    """
+    if not isinstance(session, dict):
+        raise ValueError("it holds no JSON object")
+    for name in NUMBERS & session.keys():
+        value = session[name]
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise ValueError(f"{name} is {value!r}, no number")
+
+
+def total_of(sessions: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The sums of `SUMMED` counters over sessions, and the last session's other values."""
+    sessions = list(sessions)
     total: dict[str, Any] = dict(sessions[-1]) if sessions else {}
     for name in SUMMED:
         total[name] = sum(session.get(name, 0) for session in sessions)

@@ -443,6 +443,27 @@ def test_a_report_names_the_file_that_is_no_evaluation(search: list[str], tmp_pa
         assert words in err
 
 
+def test_a_damaged_session_file_is_one_warning_and_all_else_is_shown(search: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    result = run_json(*search, "--limit", "2", "--run", str(run_dir))
+    damaged = run_dir / "sessions" / "20000101T000000.json"
+    damaged.write_text('{"paths_evaluated": ')
+    warning = f"WARNING: {damaged} is damaged ("
+    out, err = run("search-cluster", "status", str(run_dir), "--json")
+    status = json.loads(out.splitlines()[-1])
+    assert (status["sessions"], status["paths_evaluated"]) == (1, result["paths_evaluated"])
+    assert err.count("\n") == err.count(warning) == 1
+    for flags in ([], ["--json"]):
+        _, err = run("search-cluster", "report", str(run_dir), *flags)
+        assert err.count(warning) == 1
+    out, err = run("search-cluster", "top", str(run_dir), "--once")
+    assert f"{result['paths_evaluated']:,}" in out
+    assert "is damaged" in out
+    assert err == ""
+    _, err = run(*search, "--limit", "2", "--run", str(run_dir))
+    assert err.count(warning) == 1
+
+
 def test_bench_engine_reports_what_it_promises(model_dir: str) -> None:
     result = run_json(
         "search-cluster", "bench", "engine", "--model", model_dir, "--task", "arithmetic", "--num-examples", "3",

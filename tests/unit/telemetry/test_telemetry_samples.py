@@ -82,14 +82,14 @@ def test_a_session_log_writes_both_files_and_readers_of_sessions_see_one(tmp_pat
         now_s[0] = 100.0 + second
         log.update(_counters(float(second)))
     log.update(_counters(10.0), force=True)
-    assert [session["examples_done"] for session in read_sessions(tmp_path)] == [10]
+    assert [session["examples_done"] for session in read_sessions(tmp_path)[0].values()] == [10]
     samples = read_samples(tmp_path / "sessions" / "20260101.jsonl")
     assert [item.examples_done for item in samples] == [0, 2, 4, 6, 8, 10]
 
 
 def test_counters_of_another_kind_make_no_samples(tmp_path: Path) -> None:
     SessionLog(tmp_path, "a").update({"paths_evaluated": 3})
-    assert read_sessions(tmp_path) == [{"paths_evaluated": 3}]
+    assert list(read_sessions(tmp_path)[0].values()) == [{"paths_evaluated": 3}]
     assert not (tmp_path / "sessions" / "a.jsonl").exists()
 
 
