@@ -18,6 +18,7 @@ AT_LEAST_ONE = (
     "limit", "budget", "leaves_per_round", "workers", "coordinators", "threads_per_worker",
     "requests_per_batch", "state_bytes",
 )  # fmt: skip
+ABOVE_ZERO = ("examples_per_shard", "placement_timeout_s", "coordinator_timeout_s")
 EXECUTORS = ("engine", "materialised")
 VISIT_TOTALS = ("parent", "all")
 
@@ -84,6 +85,9 @@ class SearchConfig:
     placement_timeout_s: float = 600.0
     """How long to wait for the first worker to be placed and to load the model, and for one to be back when all are
     lost, in seconds. The others join when they are ready."""
+    coordinator_timeout_s: float = 300.0
+    """How long a coordinator may not report, in seconds, before it is taken for hung, killed and replaced; while it
+    has work it reports several times a second. It starts within ``placement_timeout_s`` if that is longer."""
     examples_per_shard: int = 64
     """Examples per Parquet file of the corpus."""
 
@@ -98,11 +102,9 @@ class SearchConfig:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
         if self.visit_total is not None and self.visit_total not in VISIT_TOTALS:
             raise ConfigError(f"visit_total is {self.visit_total!r}; it is one of {', '.join(VISIT_TOTALS)}")
-        if self.examples_per_shard < 1 or self.placement_timeout_s <= 0:
-            raise ConfigError(
-                f"examples_per_shard is {self.examples_per_shard} and placement_timeout_s {self.placement_timeout_s}; "
-                "both are above 0"
-            )
+        for name in ABOVE_ZERO:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it is above 0")
 
     def overridden(self, values: Mapping[str, Any]) -> "SearchConfig":
         """This configuration with the values that are not ``None`` in place of its own."""

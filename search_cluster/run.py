@@ -139,6 +139,7 @@ def _open_drive(
         num_coordinators=config.coordinators,
         requests_per_batch=config.requests_per_batch,
         timeout_s=config.placement_timeout_s,
+        silence_s=config.coordinator_timeout_s,
     )
 
 

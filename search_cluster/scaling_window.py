@@ -94,6 +94,7 @@ def measure_window(
             num_layers=info.num_layers,
             requests_per_batch=requests_per_batch,
             timeout_s=60.0,
+            silence_s=60.0,
         )
         stack.callback(crew.close)
         _run(crew, writer, lambda: crew.stats().num_devices >= num_workers and crew.counts.num_paths_searched > 0)

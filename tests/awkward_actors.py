@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,12 @@ class PoisonSetup(ShardSetup):
 class UnbuildableSetup(ShardSetup):
     def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
         raise MemoryError("no room for it")
+
+
+class HangingSetup(ShardSetup):
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
+        time.sleep(1000)
+        raise AssertionError("the test has ended")
 
 
 class CutOffSetup(ShardSetup):

@@ -73,7 +73,7 @@ def start_crew(
         examples=examples,
         num_coordinators=num_coordinators,
         num_layers=info.num_layers,
-        **{"known": {}, "requests_per_batch": None, "timeout_s": 60.0} | settings,
+        **{"known": {}, "requests_per_batch": None, "timeout_s": 60.0, "silence_s": 60.0} | settings,
     )
 
 

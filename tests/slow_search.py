@@ -26,10 +26,10 @@ class SlowSearch:
         self._pause.write_text(str(pause_s))
         task = str(shutil.copy(SLOW_TASK, folder / "slow_task.py"))
         self.config = SearchConfig(model=model_dir, task=task, **SETTINGS)  # type: ignore[arg-type]
-        settings = folder / "slow.toml"
+        self.settings = folder / "slow.toml"
         numbers = "".join(f"{name} = {value}\n" for name, value in SETTINGS.items())
-        settings.write_text(f'model = "{model_dir}"\ntask = "{task}"\n{numbers}')
-        self.command = ["search-cluster", "search", "--config", str(settings)]
+        self.settings.write_text(f'model = "{model_dir}"\ntask = "{task}"\n{numbers}')
+        self.command = ["search-cluster", "search", "--config", str(self.settings)]
 
     def hurry(self) -> None:
         """Processes that start from now on take no pause."""

@@ -42,6 +42,9 @@ FAILURES_TO_OPEN = 2
 """Calls in a row without an answer, each with its retries, until the server is taken for lost (8 s if it hangs)."""
 MAX_PROBE_WAIT_S = 60.0
 ENTRIES_PER_FLUSH = 1000
+FLUSH_S = 5.0
+"""Of one call, for what waited; the rest goes with the next calls. A caller that works in steps stays responsive, and its
+leases are renewed."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class RedisStore:
     ) -> None:
         client = RedisClient(url)
         self._shown_url = client.shown_url
+        self._clock = clock
         self._namespace = context.namespace
         self._num_layers = context.num_layers
         spool = None if spool_dir is None else Spool(spool_dir, namespace=context.namespace)
@@ -242,12 +246,13 @@ class RedisStore:
         """Write what waits, oldest first, as far as the server takes it; keep the rest on disk.
 
         Args:
-            anyway: also if the server has refused writes a moment ago.
+            anyway: also if the server has refused writes a moment ago, and however long it takes.
         """
+        end_s = float("inf") if anyway else self._clock() + FLUSH_S
         while (anyway or self._writes.allows) and (entries := self._pending.oldest(ENTRIES_PER_FLUSH)):
             written = self._write(entries)
             self._pending.remove(written)
-            if len(written) < len(entries):
+            if len(written) < len(entries) or self._clock() > end_s:
                 break
         num_lost = self._pending.settle()
         if num_lost and not self._num_dropped:

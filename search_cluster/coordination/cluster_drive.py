@@ -43,11 +43,13 @@ class ClusterDrive:
         num_coordinators: int,
         requests_per_batch: int | None,
         timeout_s: float,
+        silence_s: float,
     ) -> None:
         self._job, self._pool, self._evaluator = job, pool, evaluator
         self._examples, self._known = examples, known
         self._wanted = num_coordinators
-        self._requests_per_batch, self._timeout_s = requests_per_batch, timeout_s
+        self._requests_per_batch = requests_per_batch
+        self._timeout_s, self._silence_s = timeout_s, silence_s
         self._study = make_coordinator(job, evaluator, examples, probes)
         self._crew: Crew | None = None
         if not self._study.studying:
@@ -67,6 +69,7 @@ class ClusterDrive:
             num_layers=self._job.num_layers,
             requests_per_batch=self._requests_per_batch,
             timeout_s=self._timeout_s,
+            silence_s=self._silence_s,
         )
 
     @property
@@ -131,6 +134,7 @@ def drive_on_cluster(
     num_coordinators: int | None,
     requests_per_batch: int | None,
     timeout_s: float,
+    silence_s: float,
 ) -> Iterator[Drive]:
     """Search with coordinators on the cluster; the pool stays the caller's to close.
 
@@ -143,6 +147,7 @@ def drive_on_cluster(
         num_coordinators: ``None``: one per `EVALUATORS_PER_COORDINATOR` evaluators.
         requests_per_batch: as `search_cluster.workers.evaluator_group.EvaluatorGroup` takes it.
         timeout_s: how long to go on without any evaluator.
+        silence_s: how long a coordinator may not report.
     """
     with ExitStack() as stack:
         if job.redis_url == EMBEDDED:
@@ -162,5 +167,6 @@ def drive_on_cluster(
             num_coordinators=wanted,
             requests_per_batch=requests_per_batch,
             timeout_s=timeout_s,
+            silence_s=silence_s,
         )
         yield stack.enter_context(closing(drive))

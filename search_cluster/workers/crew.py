@@ -34,7 +34,10 @@ logger = logging.getLogger(__name__)
 STEP_S = 0.25
 STEPS_IN_FLIGHT = 2
 LOOK_S = 0.5
-"""Between two looks for evaluators that joined."""
+"""Between two looks for evaluators that joined, and at who is silent."""
+MAX_SILENCE_PER_LOOK_S = 2.0
+"""What a coordinator's silence grows by at a look, at most: if this process was the one that stood still or was starved
+since the last one, reports may be waiting to be taken."""
 REPEAT_S = 60.0
 """Between two equal warnings of coordinators, which all say when the cache server is lost."""
 STARVED_S = 30.0
@@ -64,6 +67,10 @@ class _Member:
     evaluators: dict[int, Evaluator] = field(default_factory=dict)
     report: StepReport | None = None
     alone_since_s: float = field(default_factory=time.monotonic)
+    silent_s: float = 0.0
+    """For how long it has not reported, though a step is in flight."""
+    has_worked: bool = False
+    """Whether it has reported of a step with evaluators. Before, it connects and imports, which may take long."""
 
 
 class Crew:
@@ -78,7 +85,8 @@ class Crew:
         num_coordinators: how many share the work.
         num_layers: depth of the model.
         requests_per_batch: as `search_cluster.workers.evaluator_group.EvaluatorGroup` takes it.
-        timeout_s: how long to go on without any evaluator.
+        timeout_s: how long to go on without any evaluator, and to wait at least for a coordinator that starts.
+        silence_s: how long a coordinator may not report while a step is in flight; then it is taken for hung.
     """
 
     def __init__(
@@ -93,6 +101,7 @@ class Crew:
         num_layers: int,
         requests_per_batch: int | None,
         timeout_s: float,
+        silence_s: float,
     ) -> None:
         self._factory = factory
         self._roster = roster
@@ -100,6 +109,7 @@ class Crew:
         self._num_layers = num_layers
         self._requests_per_batch = requests_per_batch
         self._timeout_s = timeout_s
+        self._silence_s = silence_s
         self._leases = LeaseBook(examples)
         self._members: list[_Member] = []
         self._next_number = 0
@@ -127,7 +137,7 @@ class Crew:
 
     @property
     def num_restarts(self) -> int:
-        """Coordinators that died and were replaced."""
+        """Coordinators that died or hung, and were replaced."""
         return self._num_restarts
 
     @property
@@ -159,30 +169,35 @@ class Crew:
             EvaluatorError: coordinators or evaluators die one after another, or no evaluator is left.
             SearchClusterError: what a coordinator can't go on with.
         """
-        self._look()
+        records = self._look()
         for member in self._members:
             while len(member.steps) < STEPS_IN_FLIGHT and self._order(member):
                 pass
         waiting = {ref: member for member in self._members for ref, _ in member.steps}
         if not waiting:
             time.sleep(STEP_S / 5)  # no evaluator at the moment
-            return []
+            return records
         ready, others = ray.wait(list(waiting), num_returns=1, timeout=2 * STEP_S)
         if others:
             ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
-        records: list[ExampleRecord] = []
         for member in dict.fromkeys(waiting[ref] for ref in ready):
             # A member's steps end in the order in which they were sent.
             while member in self._members and member.steps and member.steps[0][0] in ready:
                 records += self._take(member)
         return records
 
-    def _look(self) -> None:
-        """Give evaluators that became ready to coordinators, and let go of coordinators that have none."""
+    def _look(self) -> list[ExampleRecord]:
+        """Give evaluators that became ready to coordinators, and let go of coordinators that have none or hang.
+
+        Returns:
+            Records of examples that are given up.
+        """
         now_s = time.monotonic()
-        if now_s - self._last_look_s < LOOK_S:
-            return
+        passed_s = now_s - self._last_look_s
+        if passed_s < LOOK_S:
+            return []
         self._last_look_s = now_s
+        given_up = self._lose_silent(min(passed_s, MAX_SILENCE_PER_LOOK_S))
         for ready in self._roster.ready():
             self._assign(ready)
         for member in self._members:
@@ -201,6 +216,18 @@ class Crew:
             raise EvaluatorError(
                 f"no worker is left: {self._roster.missing()}; nothing found is lost: run the same command again"
             )
+        return given_up
+
+    def _lose_silent(self, passed_s: float) -> list[ExampleRecord]:
+        """Replace coordinators that hang: they live, and have reported nothing for too long."""
+        given_up = []
+        for member in [member for member in self._members if member.steps]:
+            member.silent_s += passed_s
+            limit_s = self._silence_s if member.has_worked else max(self._silence_s, self._timeout_s)
+            if member.silent_s > limit_s:
+                cause = f"it has not reported for {member.silent_s:.0f} s, and is killed"
+                given_up += self._lose(member, "CoordinatorHung", cause)
+        return given_up
 
     def _hire(self, *, replacing: bool, num_starts: int = 1) -> None:
         actor_class = ray.remote(CoordinatorActor).options(
@@ -264,7 +291,8 @@ class Crew:
             return self._lose(member, type(cause).__name__, first_line(cause))
         except RayError as error:
             return self._lose(member, "CoordinatorDied", _cause_of_death(error))
-        member.report = report
+        member.report, member.silent_s = report, 0.0
+        member.has_worked = member.has_worked or report.num_evaluators > 0
         self._say(report.messages)
         for lost in report.lost:
             member.evaluators.pop(lost.number, None)
@@ -295,7 +323,7 @@ class Crew:
         self._hire(replacing=is_outage, num_starts=member.num_starts + 1)
 
     def _lose(self, member: _Member, kind: str, cause: str) -> list[ExampleRecord]:
-        """Replace a coordinator that died."""
+        """Replace a coordinator that died or hangs."""
         self._num_restarts += 1
         self._losses_in_a_row += 1
         self._dismiss(member)
@@ -305,7 +333,7 @@ class Crew:
                 f"coordinators died {self._losses_in_a_row} times without one example ended in between ({cause}); "
                 "nothing found is lost: look at Ray's logs for the cause, then run the same command again"
             )
-        logger.warning("coordinator %d died (%s): another one goes on with its examples", member.number, cause)
+        logger.warning("coordinator %d is lost (%s): another one goes on with its examples", member.number, cause)
         self._hire(replacing=True)
         if given_up:
             self._losses_in_a_row = 0

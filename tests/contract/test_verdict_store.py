@@ -636,6 +636,28 @@ class TestOutage:
         assert store.errors.num_dropped == 100
         assert caplog.text.count("3 verdicts were not cached") == 1
 
+    def test_what_waited_is_written_in_parts_so_that_no_call_lasts(self, server: Server) -> None:
+        now_s = [0.0]
+
+        def clock() -> float:
+            now_s[0] += 1.0
+            return now_s[0]
+
+        with contextlib.closing(RedisStore(server.url, context=CONTEXT, clock=clock)) as store:
+            server.lose()
+            num_puts = 30
+            for part in range(num_puts):
+                store.put_many([(f"e{part}-{number}", IDENTITY, SHORT) for number in range(1000)])
+            server.revive()
+            seen = []
+            while waiting := store.errors.num_buffered:
+                store.get_many([("e0-0", IDENTITY)])
+                seen.append(waiting - store.errors.num_buffered)
+                assert len(seen) < 1000
+            assert sum(seen) == 1000 * num_puts
+            assert 0 < max(seen) <= 6000  # a round trip takes at least one of these seconds
+            assert store.errors.num_dropped == 0
+
     def test_closing_flushes_without_waiting_for_a_probe(self, server: Server) -> None:
         store = RedisStore(server.url, context=CONTEXT, probe_after_s=1000.0)
         server.lose()

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from cache_folder import Outage, count_verdicts
+from command import wait_for
 from scripted_search import BUDGET, Outcome, make_examples, make_job, run_crew, start_crew
 
 from search_cluster.cache.embedded import EmbeddedServer
@@ -137,6 +140,68 @@ def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced
         with open_store(server.url, context=setup.job.context, run_dir=tmp_path):
             assert count_verdicts(server.url) == NUM_PATHS  # what the dead one kept on disk, too
         assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_coordinator_that_hangs_is_killed_and_replaced(
+    undisturbed: Outcome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped: list[psutil.Process] = []
+
+    def stop_one(crew: Any) -> None:
+        if not stopped and crew.num_ended >= 3:
+            stopped.append(psutil.Process(crew.pids()[0]))
+            stopped[0].suspend()
+
+    with devices(2) as roster:
+        setup = ShardSetup(job=make_job(tmp_path))
+        crew = start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2, silence_s=3.0)
+        outcome = run_crew(crew, stop_one)
+    assert outcome.num_restarts == 1
+    assert outcome.digest == undisturbed.digest
+    assert outcome.counts.num_paths_searched == NUM_PATHS
+    assert "it has not reported for 3 s, and is killed" in caplog.text
+    wait_for(lambda: not stopped[0].is_running() or stopped[0].status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.soak
+def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang(
+    undisturbed: Outcome, tmp_path: Path
+) -> None:
+    pauses: list[Any] = []
+
+    def starve(crew: Any) -> None:
+        report = crew._members[0].report
+        if crew.num_ended < 3 or len(pauses) == 4 or (pauses and report is pauses[-1]):
+            return
+        pauses.append(report)
+        process = psutil.Process(crew.pids()[0])
+        process.suspend()
+        timer = threading.Timer(2.0, process.resume)
+        timer.start()
+        if len(pauses) == 4:  # for longer than it would take to call anybody silent
+            timer.join()
+            time.sleep(4.5)
+
+    with devices(1, path_s=0.004) as roster:
+        crew = start_crew(ShardSetup(job=make_job(tmp_path)), roster, make_examples(NUM_EXAMPLES), silence_s=4.0)
+        outcome = run_crew(crew, starve)
+    assert len(pauses) == 4
+    assert outcome.num_restarts == 0
+    assert outcome.digest == undisturbed.digest
+
+
+def test_coordinators_that_hang_from_the_start_end_the_run(
+    tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from search_cluster.workers import crew as crew_module
+
+    monkeypatch.setattr(crew_module, "MAX_LOSSES_IN_A_ROW", 1)
+    with devices(1) as roster:
+        setup = awkward.HangingSetup(job=make_job(tmp_path))
+        crew = start_crew(setup, roster, make_examples(2), silence_s=1.0, timeout_s=3.0)
+        with pytest.raises(EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"):
+            run_crew(crew)
+    assert crew.num_ended == 0
 
 
 def test_coordinators_that_start_while_the_cache_server_is_away_go_on_without_it(
@@ -339,7 +404,7 @@ def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Drive]:
         contextlib.closing(RayPool(roster)) as pool,
         drive_on_cluster(
             replace(job, redis_url=url), pool, examples, probes=probes, known={}, num_coordinators=2,
-            requests_per_batch=None, timeout_s=60.0,
+            requests_per_batch=None, timeout_s=60.0, silence_s=60.0,
         ) as drive,
     ):  # fmt: skip
         yield drive

@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 
 POISON_TASK = Path(__file__).parent / "data" / "poison_task.py"
 EVALUATOR = re.compile(r"ray::\w*(Worker|Evaluator)\w*Actor")
+COORDINATOR = re.compile(r"ray::CoordinatorActor")
 MAX_IN_FLIGHT = 2 * 2 * 16
 """Two workers with two batches of 16 each."""
 
@@ -78,9 +79,9 @@ def _answers(client: "redis.Redis[bytes]") -> bool:
         return False
 
 
-def evaluators() -> list[psutil.Process]:
+def actors(name: re.Pattern[str]) -> list[psutil.Process]:
     found = psutil.process_iter(["cmdline"])
-    return [process for process in found if EVALUATOR.search(" ".join(process.info["cmdline"] or ()))]
+    return [process for process in found if name.search(" ".join(process.info["cmdline"] or ()))]
 
 
 Launch = Callable[..., subprocess.Popen[str]]
@@ -115,13 +116,33 @@ def test_kill_9_of_an_evaluator(
         command = [*slow.command, "--ray", ray_address, "--workers", "2", "--json", "--run", str(tmp_path / "run")]
         process = launch(*command, LPS_REDIS_URL=server.url)
         wait_for(lambda: num_paths_searched(tmp_path / "run") >= 60, timeout_s=300)
-        evaluators()[0].kill()
+        actors(EVALUATOR)[0].kill()
         result, _ = result_of(process)
         assert result["corpus_digest"] == undisturbed["corpus_digest"]
         assert result["failures"] == 0
         # What was lost in flight had not been counted; whatever was delivered was computed once.
         assert result["paths_evaluated"] == count_verdicts(server.url) == undisturbed["paths_evaluated"]
     assert result["worker_restarts"] >= 1
+
+
+def test_a_coordinator_that_hangs(
+    launch: Launch, slow: SlowSearch, tmp_path: Path, ray_address: str, undisturbed: dict[str, Any]
+) -> None:
+    run_dir = tmp_path / "run"
+    with slow.settings.open("a") as settings:
+        settings.write("coordinators = 2\ncoordinator_timeout_s = 5\n")
+    with EmbeddedServer(tmp_path / "shared") as server:
+        command = [*slow.command, "--ray", ray_address, "--workers", "2", "--json", "--run", str(run_dir)]
+        process = launch(*command, LPS_REDIS_URL=server.url)
+        wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=300)
+        actors(COORDINATOR)[0].suspend()
+        result, err = result_of(process)
+        assert "it has not reported for" in err
+        assert result["corpus_digest"] == undisturbed["corpus_digest"]
+        assert (result["coordinator_restarts"], result["failures"]) == (1, 0)
+        assert count_verdicts(server.url) == undisturbed["paths_evaluated"]
+        # Twice: at most what was in flight, and what its last, unreported steps delivered.
+        assert result["paths_evaluated"] <= undisturbed["paths_evaluated"] + MAX_IN_FLIGHT
 
 
 @pytest.mark.parametrize("returns", [True, False])

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -281,6 +282,13 @@ def test_misuse_is_one_line_with_a_next_step(search: list[str], tmp_path: Path, 
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("name", ["coordinator_timeout_s", "placement_timeout_s", "examples_per_shard"])
+def test_some_settings_are_above_zero(search: list[str], tmp_path: Path, name: str) -> None:
+    (tmp_path / "run.toml").write_text(f"{name} = 0\n")
+    _, err = run(*search, "--config", str(tmp_path / "run.toml"), expect=2)
+    assert err == f"error: {name} is 0{'' if name.startswith('examples') else '.0'}; it is above 0\n"
+
+
 def test_a_resume_never_takes_verdicts_of_another_scoring(
     model_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,7 +357,6 @@ def test_help_is_fast_and_light() -> None:
 
 
 def test_importing_the_command_line_imports_nothing_heavy() -> None:
-    import subprocess
     import sys
 
     code = "import sys, search_cluster.cli; print([m for m in ('torch', 'ray', 'transformers') if m in sys.modules])"
