@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def result_of(process: Any) -> dict[str, Any]:
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     values: dict[str, Any] = json.loads(out.splitlines()[-1])
     return values
@@ -52,6 +52,24 @@ def test_no_verdict_is_computed_by_both(slow: SlowSearch, tmp_path: Path, url: s
     computed = [first["paths_evaluated"], second["paths_evaluated"]]
     assert sum(computed) == count_verdicts(url) == undisturbed["paths_evaluated"]
     assert min(computed) > 0.2 * sum(computed)  # they share the work, one does not follow the other
+    assert leases(url) == 0
+
+
+@pytest.mark.soak
+@pytest.mark.ray
+def test_no_verdict_is_computed_by_both_on_ray_with_several_coordinators_each(
+    slow: SlowSearch, tmp_path: Path, url: str, ray_address: str
+) -> None:
+    command = [*slow.command, "--ray", ray_address, "--workers", "2", "--coordinators", "2", "--json"]
+    jobs = [start(*command, "--run", str(tmp_path / name), LPS_REDIS_URL=url) for name in ("a", "b")]
+    results = [result_of(job) for job in jobs]
+    undisturbed = slow.undisturbed(tmp_path / "undisturbed")
+    assert {result["corpus_digest"] for result in results} == {undisturbed["corpus_digest"]}
+    assert [result["coordinators"] for result in results] == [2, 2]
+    assert [result["failures"] for result in results] == [0, 0]
+    computed = [result["paths_evaluated"] for result in results]
+    assert sum(computed) == count_verdicts(url) == undisturbed["paths_evaluated"]
+    assert min(computed) > 0.1 * sum(computed)  # though one may have started seconds after the other
     assert leases(url) == 0
 
 
