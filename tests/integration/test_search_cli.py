@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +223,75 @@ def test_an_interrupted_search_says_so_and_resumes(slow: SlowSearch, tmp_path: P
     resumed = run_search(replace(slow.config, ray="none", redis_url="none", run=run_dir))
     assert resumed["corpus_digest"] == slow.undisturbed(tmp_path / "undisturbed")["corpus_digest"]
     assert resumed["cache_hits"] > 0
+
+
+@pytest.mark.soak
+@pytest.mark.server
+@pytest.mark.parametrize("where", ["in one process", "on Ray"])
+def test_a_second_ctrl_c_ends_at_once_and_the_folder_resumes(model_dir: str, tmp_path: Path, where: str) -> None:
+    slow = SlowSearch(tmp_path, model_dir, pause_s=1.0)  # a batch takes a quarter of a minute
+    run_dir = tmp_path / "run"
+    ray = ["--ray", "none"] if where == "in one process" else ["--ray", "local", "--workers", "2"]
+    command = [*slow.command, *ray, "--run", str(run_dir)]
+    process = start(*command)
+    wait_for(lambda: num_paths_searched(run_dir) >= 1, timeout_s=120)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    time.sleep(0.3)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    sent_s = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - sent_s < (4 if where == "in one process" else 8)  # Ray takes a few seconds to end
+    assert process.returncode == 130, f"{out}\n{err}"
+    assert "run the same command again" in err
+    assert "Traceback" not in err
+    wait_for(lambda: not server_is_alive(run_dir))
+    slow.hurry()
+    resumed = run_json_apart(*command)
+    assert resumed["corpus_digest"] == slow.undisturbed(tmp_path / "undisturbed")["corpus_digest"]
+    assert resumed["paths_evaluated"] < resumed["paths_searched"]
+
+
+@pytest.fixture
+def read_only_folder(tmp_path: Path) -> Iterator[Path]:
+    """Root can't write there either."""
+    folder = tmp_path / "read-only"
+    (folder / "run").mkdir(parents=True)
+    bound = subprocess.run(["mount", "--bind", str(folder), str(folder)], check=False, capture_output=True)
+    if bound.returncode != 0:
+        if os.geteuid() == 0:
+            pytest.skip(f"no right to mount a folder: {bound.stderr.decode()}")
+        folder.chmod(0o500)
+        (folder / "run").chmod(0o500)
+        yield folder
+        return
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", ["run", "new"])
+def test_a_read_only_run_folder_is_said_before_anything_is_loaded(
+    search: list[str], read_only_folder: Path, name: str
+) -> None:
+    run_dir = read_only_folder / name
+    _, err = run(*search, "--model", "/no/such/folder", "--run", str(run_dir), expect=2)
+    assert err.startswith(f"error: can't write to {run_dir}: ")
+    assert err.endswith("; name a folder that you may write to\n")
+    assert err.count("\n") == 1
+
+
+def test_a_file_in_the_place_of_the_run_folder_is_said_before_anything_is_loaded(
+    search: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "run").write_text("notes")
+    for run_dir in (tmp_path / "run", tmp_path / "run" / "first"):
+        _, err = run(*search, "--model", "/no/such/folder", "--run", str(run_dir), expect=2)
+        assert err.startswith(f"error: can't write to {run_dir}: ")
+        assert err.count("\n") == 1
+    assert (tmp_path / "run").read_text() == "notes"
 
 
 def test_a_second_writer_is_refused_before_anything_is_loaded(search: list[str], tmp_path: Path) -> None:
