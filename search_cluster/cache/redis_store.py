@@ -43,8 +43,7 @@ FAILURES_TO_OPEN = 2
 MAX_PROBE_WAIT_S = 60.0
 ENTRIES_PER_FLUSH = 1000
 FLUSH_S = 5.0
-"""Of one call, for what waited; the rest goes with the next calls. A caller that works in steps stays responsive, and its
-leases are renewed."""
+"""Of one call, for what waited; the rest goes with the next calls, so that callers answer and leases are renewed."""
 
 logger = logging.getLogger(__name__)
 

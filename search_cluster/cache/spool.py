@@ -130,7 +130,13 @@ class Spool:
 
 def count_waiting(folder: Path, *, namespace: str) -> int:
     """Entries in the files of a namespace, whoever owns them; what several processes wrote is counted for each."""
-    return sum(1 for path in folder.glob(f"{namespace}-*{SUFFIX}") for _ in read_spool(path))
+    count = 0
+    for path in sorted(folder.glob(f"{namespace}-*{SUFFIX}")):
+        try:
+            count += sum(1 for _ in read_spool(path))
+        except OSError as error:
+            logger.warning("%s can't be read: %s; its verdicts are not counted", path, error.strerror)
+    return count
 
 
 def read_spool(path: Path) -> Iterator[Entry]:

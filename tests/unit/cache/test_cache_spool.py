@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search_cluster.cache.pending_writes import PendingWrites
-from search_cluster.cache.spool import MAGIC, SUFFIX, Entry, Spool, read_spool
+from search_cluster.cache.spool import MAGIC, SUFFIX, Entry, Spool, count_waiting, read_spool
 
 ENTRIES: list[Entry] = [((f"e{number % 7}", bytes([number, 0, 255])), b"v" * number) for number in range(1, 41)]
 
@@ -35,6 +35,24 @@ def test_nothing_is_made_before_it_is_needed_and_nothing_stays_after(spool: Spoo
     assert list((tmp_path / "spool").iterdir()) == []
     spool.append(ENTRIES[:3])
     assert list(spool.entries()) == ENTRIES[:3]
+
+
+def test_what_waits_is_counted_over_all_files_of_a_namespace_that_can_be_read(
+    spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "spool"
+    assert count_waiting(folder, namespace="ab") == 0
+    other = Spool(folder, namespace="ab")
+    foreign = Spool(folder, namespace="cd")
+    spool.append(ENTRIES)
+    for elsewhere in (other, foreign):
+        elsewhere.append(ENTRIES[:3])
+    other.close()
+    (folder / f"ab-0{SUFFIX}").mkdir()
+    assert count_waiting(folder, namespace="ab") == len(ENTRIES) + 3
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "Is a directory; its verdicts are not counted"
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))
