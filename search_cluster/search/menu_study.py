@@ -1,7 +1,8 @@
 """A study of other questions: which paths are as good as identity for many of them?
 
-What a search finds on one question may be luck; what holds on many is not. The study first skips each layer alone on
-some probe questions and ranks the layers by how little identity's answers change. Then it grows: the best layers, and
+What a search finds on one question may be luck; what holds on many is not. The study asks identity some probe questions
+and keeps those that it is least sure of, because good paths hardly change the others. It skips each layer alone on a
+part of them and ranks the layers by how little identity's answers change. Then it grows: the best layers, and
 neighbours of those that are skipped already, race to be the next skip; how little answers change decides who comes far,
 and what the answers of the last few are worth on all probes decides who wins. Growth ends when it has led nowhere
 twice. What is left of the budget goes to other paths that may be good, blocks that run twice among them, for different
@@ -27,6 +28,9 @@ MIN_PROBES = 8
 """With fewer probe questions nothing can be learnt, and no study is made."""
 EVALUATIONS_PER_PROBE = 20
 """How far a budget goes: as many paths' worth of evaluations on all probes."""
+CLOSE_SHARE = 2 / 3
+"""Share of the probes on which paths run: those whose identity answers have the smallest margins. Paths that are as
+good as identity change hardly any answer of the others, so as many evaluations tell more (log)."""
 RANKING_SHARE = 0.25
 """Share of the budget that ranking the single layers may take."""
 MAX_RANKING_PROBES = 32
@@ -52,8 +56,8 @@ NUM_TRIED = 8
 WORTH_STEPS = 4.0
 """Steps of the margin (1 nat) in which an answer goes from 0.5 to 0.73 of its worth. Of 0.1 to 2 nats, this told paths
 of known accuracy apart on the fewest questions (log)."""
-WORTH_SHARE = 0.5
-"""So much of a difference of accuracy shows in worths."""
+WORTH_SHARE, WORTH_ERRORS = 0.8, 2.5
+"""So much of a difference of accuracy shows in worths; what `MIN_ERRORS` is for worths, which have half the error."""
 OTHERS_SHARE = 0.2
 """Share of the budget that is kept for other paths than those of growth."""
 BLOCK_SIZE, BLOCK_SHARE = 2, 0.4
@@ -78,8 +82,8 @@ class MenuStudy(SteppedRounds[None]):
         self, probes: Sequence[Example], *, num_layers: int, max_evaluations: int, plan: StudyPlan, max_drop: float
     ) -> None:
         self._budget = min(max_evaluations, plan.max_evaluations)
-        num_probes = min(len(probes), plan.max_probes, self._budget // EVALUATIONS_PER_PROBE)
-        self._probes = list(probes[:num_probes]) if num_probes >= MIN_PROBES else []
+        num_looked_at = min(len(probes), plan.max_probes, round(self._budget / (EVALUATIONS_PER_PROBE * CLOSE_SHARE)))
+        self._probes = list(probes[:num_looked_at]) if round(CLOSE_SHARE * num_looked_at) >= MIN_PROBES else []
         self._identity = LayerPath.identity(num_layers)
         self._max_menu, self._max_drop = plan.max_menu, max_drop
         self._answers: dict[LayerPath, list[Verdict | None]] = {}
@@ -125,6 +129,7 @@ class MenuStudy(SteppedRounds[None]):
             return
         num_layers = self._identity.num_layers
         yield from self._run([self._identity], len(self._probes))
+        self._keep_close_probes()
         singles = [path for layer in range(num_layers) if (path := _without(self._identity, [layer])) is not None]
         affordable = round(RANKING_SHARE * self._budget) // max(1, len(singles))
         num_few = min(len(self._probes), max(2, min(MAX_RANKING_PROBES, affordable)))
@@ -138,14 +143,21 @@ class MenuStudy(SteppedRounds[None]):
             yield from self._run(blocks, num_first)
         yield from self._complete()
 
+    def _keep_close_probes(self) -> None:
+        """Of all probes that identity answered, keep those whose answers a path can change most easily."""
+        answers = self._answers[self._identity]
+        places = sorted(range(len(answers)), key=lambda place: _distance(answers[place]))
+        kept = sorted(places[: round(CLOSE_SHARE * len(answers))])
+        self._probes = [self._probes[place] for place in kept]
+        self._answers[self._identity] = [answers[place] for place in kept]
+
     def _grow(self, ranked: list[LayerPath], num_few: int) -> Steps:
         """Skip one more layer and one more, as long as answers do not change much and the paths are good enough."""
         num_layers = self._identity.num_layers
         best = [layer for path in ranked[:NUM_TRIED] for layer in _skipped(path)]
         base = self._identity
-        num_spent, num_failed = -1, 0
-        while num_spent < self.num_spent and self._change(base) <= MAX_CHANGE:  # a round without room ends it
-            num_spent = self.num_spent
+        num_failed = 0
+        while self._change(base) <= MAX_CHANGE:
             skipped = _skipped(base)
             neighbours = [layer for near in skipped for layer in (near - 1, near + 1) if 0 <= layer < num_layers]
             layers = sorted({*best, *neighbours} - set(skipped))
@@ -153,6 +165,8 @@ class MenuStudy(SteppedRounds[None]):
             if num_failed == MAX_FAILED or not runners or self._left < OTHERS_SHARE * self._budget:
                 return
             base = yield from self._race(runners, num_few)
+            if len(self._answers[base]) < len(self._probes):  # no room was left
+                return
             num_failed = 0 if self._is_good(base) else num_failed + 1
 
     def _complete(self) -> Steps:
@@ -244,11 +258,19 @@ class MenuStudy(SteppedRounds[None]):
             return False
         gain, error = self._gain(path)
         has_margins = any(answer is not None and answer.margin is not None for answer in answers)
-        return MIN_ERRORS * error - gain <= self._max_drop * (WORTH_SHARE if has_margins else 1.0)
+        if has_margins:
+            return WORTH_ERRORS * error - gain <= WORTH_SHARE * self._max_drop
+        return MIN_ERRORS * error - gain <= self._max_drop
 
 
 def _is_right(answer: Verdict | None) -> bool:
     return answer is not None and answer.is_correct
+
+
+def _distance(answer: Verdict | None) -> float:
+    """How far an answer is from being another one; the same for all answers without margins."""
+    margin = None if answer is None else answer.coarse_margin
+    return 0.0 if margin is None else abs(margin + 0.5)
 
 
 def _change(answer: Verdict | None, plain: Verdict | None) -> float:

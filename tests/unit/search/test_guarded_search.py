@@ -133,6 +133,18 @@ def test_growth_prefers_the_skip_that_helps_to_one_that_changes_nothing() -> Non
     assert without(2, 4) not in found or len(found[without(4, 5)].path) <= len(found[without(2, 4)].path)
 
 
+def test_paths_run_on_the_probes_that_identity_is_least_sure_of() -> None:
+    def margin(example: Example, path: LayerPath) -> float:
+        return float(example.question.split()[-1]) / 4 + 0.1
+
+    def answer(value: float) -> Verdict:
+        return Verdict(reward=float(value > 0), margin=value, output="g" if value > 0 else "wrong", num_layer_tokens=1)
+
+    found = study(margin, max_evaluations=1_400, answer=answer)
+    assert [int(example.question.split()[-1]) for example in found._probes] == list(range(32))  # of 48
+    assert max(item.num_probes for item in found.menu) == 32
+
+
 def test_growth_that_leads_nowhere_leaves_its_budget_to_other_paths() -> None:
     def reward(example: Example, path: LayerPath) -> float:
         single = len(path) == NUM_LAYERS - 1
