@@ -44,8 +44,10 @@ MIN_ERRORS = 1.0
 """A path must be as good as identity even if the probes flatter it by so many standard errors (84 % one-sided)."""
 RACE_ROUNDS = 3
 """A race's rounds: all run on a first part of the probes, the better half on the next, a quarter on the last."""
+LIKELY_ERRORS = 1.0
+"""The same of paths that are tried on wrong answers only: more of them fix more. Growth goes on from them, too."""
 MAX_FAILED = 2
-"""So many skips one after the other may lead to a path that is not good enough, before growth ends."""
+"""So many skips one after the other may lead to a path that is not even that, before growth ends."""
 NUM_FINALISTS = 3
 """So many runners of a race run on all probes. They are the best known paths, so most of the menu comes from them."""
 ENOUGH_SHARE, ENOUGH_PROBES = 0.5, 48
@@ -56,7 +58,7 @@ NUM_TRIED = 8
 WORTH_STEPS = 4.0
 """Steps of the margin (1 nat) in which an answer goes from 0.5 to 0.73 of its worth. Of 0.1 to 2 nats, this told paths
 of known accuracy apart on the fewest questions (log)."""
-WORTH_SHARE, WORTH_ERRORS = 0.8, 2.5
+WORTH_SHARE, WORTH_ERRORS = 0.8, 1.5
 """So much of a difference of accuracy shows in worths; what `MIN_ERRORS` is for worths, which have half the error."""
 OTHERS_SHARE = 0.2
 """Share of the budget that is kept for other paths than those of growth."""
@@ -94,7 +96,7 @@ class MenuStudy(SteppedRounds[None]):
         """The paths that ran on enough probes and are right there often enough, shortest first; without identity."""
         if not self._probes:
             return ()
-        found = [path for path in self._answers if path != self._identity and self._is_good(path)]
+        found = [path for path in self._answers if path != self._identity and self._is_likely(path)]
         best = sorted(found, key=self._rank)[: self._max_menu]
         places = self._fixing_places(best)
         items = [
@@ -104,6 +106,7 @@ class MenuStudy(SteppedRounds[None]):
                 num_identity_right=sum(map(_is_right, self._plain_answers(path))),
                 num_probes=len(self._answers[path]),
                 fixing_place=places[path],
+                sure=self._is_sure(path),
             )
             for path in best
         ]
@@ -167,7 +170,7 @@ class MenuStudy(SteppedRounds[None]):
             base = yield from self._race(runners, num_few)
             if len(self._answers[base]) < len(self._probes):  # no room was left
                 return
-            num_failed = 0 if self._is_good(base) else num_failed + 1
+            num_failed = 0 if self._is_near(base, LIKELY_ERRORS) else num_failed + 1
 
     def _complete(self) -> Steps:
         """Bring the most promising paths to enough probes, one after the other, until the budget is spent."""
@@ -251,16 +254,21 @@ class MenuStudy(SteppedRounds[None]):
         """Identity's answers to the probes on which the path ran."""
         return self._answers[self._identity][: len(self._answers[path])]
 
-    def _is_good(self, path: LayerPath) -> bool:
-        """Whether the path ran on enough probes and surely is as good as identity there."""
-        answers = self._answers[path]
-        if len(answers) < self._num_enough:
-            return False
+    def _is_likely(self, path: LayerPath) -> bool:
+        """Whether the path ran on enough probes and probably is as good as identity there."""
+        return len(self._answers[path]) >= self._num_enough and self._is_near(path, LIKELY_ERRORS)
+
+    def _is_sure(self, path: LayerPath) -> bool:
+        return self._is_near(path, WORTH_ERRORS if self._has_margins else MIN_ERRORS)
+
+    def _is_near(self, path: LayerPath, num_errors: float) -> bool:
+        """Whether the path is as good as identity even if the probes flatter it by so many standard errors."""
         gain, error = self._gain(path)
-        has_margins = any(answer is not None and answer.margin is not None for answer in answers)
-        if has_margins:
-            return WORTH_ERRORS * error - gain <= WORTH_SHARE * self._max_drop
-        return MIN_ERRORS * error - gain <= self._max_drop
+        return num_errors * error - gain <= self._max_drop * (WORTH_SHARE if self._has_margins else 1.0)
+
+    @property
+    def _has_margins(self) -> bool:
+        return any(answer is not None and answer.margin is not None for answer in self._answers[self._identity])
 
 
 def _is_right(answer: Verdict | None) -> bool:

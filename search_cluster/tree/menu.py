@@ -22,6 +22,8 @@ class MenuPath:
     fixing_place: int = 0
     """Its place if paths are tried so that each answers as many as possible of the probes that neither identity nor the
     paths before it answer."""
+    sure: bool = True
+    """Whether the study is sure that it is as good as identity on others; else it is for wrong answers only."""
 
     def __post_init__(self) -> None:
         if not 0 <= max(self.num_right, self.num_identity_right) <= self.num_probes:
@@ -41,10 +43,10 @@ class MenuSearch:
     def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> Proposer:
         """A proposer for one example; the menu leaves nothing to chance.
 
-        A wrong answer is to be fixed first of all; on a right one only shorter paths can improve.
+        A wrong answer is to be fixed first of all; on a right one only shorter paths can improve, and must be sure.
         """
         if root_reward >= 1.0:
-            return MenuProposer([item.path for item in self.menu if len(item.path) < len(root)])
+            return MenuProposer([item.path for item in self.menu if item.sure and len(item.path) < len(root)])
         menu = sorted(self.menu, key=lambda item: item.fixing_place)
         return MenuProposer([item.path for item in menu if item.path != root])
 

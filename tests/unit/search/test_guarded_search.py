@@ -157,12 +157,13 @@ def test_growth_that_leads_nowhere_leaves_its_budget_to_other_paths() -> None:
     assert {item.path for item in found.menu} - set(repeats) == {without(layer) for layer in range(NUM_LAYERS)}
 
 
-def test_paths_that_are_not_shorter_are_only_for_wrong_answers() -> None:
+def test_paths_that_are_not_shorter_or_not_sure_are_only_for_wrong_answers() -> None:
     known = {"num_right": 5, "num_identity_right": 5, "num_probes": 9}
     twice = LayerPath((0, 1, *range(NUM_LAYERS)), NUM_LAYERS)
-    menu = (MenuPath(path=without(1), **known), MenuPath(path=twice, **known))
-    for root_reward, paths in ((1.0, [without(1)]), (0.0, [without(1), twice])):
-        assert MenuSearch(menu=menu).start(IDENTITY, root_reward, random.Random(0)).propose(3) == paths
+    likely = MenuPath(path=without(1, 2), sure=False, fixing_place=2, **known)
+    menu = (likely, MenuPath(path=without(1), **known), MenuPath(path=twice, **known))
+    for root_reward, paths in ((1.0, [without(1)]), (0.0, [without(1), twice, without(1, 2)])):
+        assert MenuSearch(menu=menu).start(IDENTITY, root_reward, random.Random(0)).propose(4) == paths
 
 
 def test_where_identity_is_wrong_the_menu_is_tried_in_the_order_that_fixes_most() -> None:
