@@ -3,7 +3,7 @@
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.telemetry.summary import CorpusSummary
 
-WORTH_A_STUDY = "about 100 questions, budgets from 20 and a task that the model can do"
+WORTH_A_STUDY = "40 questions or more (100 are better), budgets from 20 and a task that the model can do"
 """What a preset that studies other questions takes, as the README says."""
 
 
