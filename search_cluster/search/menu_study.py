@@ -76,8 +76,8 @@ class MenuStudy(SteppedRounds[None]):
         num_layers: depth of the model.
         max_evaluations: the budget.
         plan: limits of the study.
-        max_drop: how much rarer than identity, as a share of the probes, a path of the menu may be right, noise of
-            `MIN_ERRORS` included.
+        max_drop: how much rarer than identity, as a share of the probes, a sure path of the menu may be right, noise of
+            `MIN_ERRORS` included (of `WORTH_ERRORS` where answers have margins).
     """
 
     def __init__(
