@@ -3,10 +3,11 @@
 What a search finds on one question may be luck; what holds on many is not. The study asks identity some probe questions
 and keeps those that it is least sure of, because good paths hardly change the others. It skips each layer alone on a
 part of them and ranks the layers by how little identity's answers change. Then it grows: the best layers, and
-neighbours of those that are skipped already, race to be the next skip; how little answers change decides who comes far,
-and what the answers of the last few are worth on all probes decides who wins. Growth ends when it has led nowhere
+neighbours of those that are skipped already, race to be the next skip; how little answers change decides the first
+round, and what they are worth the others, for the last few on all probes. Growth ends when it has led nowhere
 twice. What is left of the budget goes to other paths that may be good, blocks that run twice among them, for different
-paths fix different questions. What is surely worth as much as identity is on the menu.
+paths fix different questions. What is likely worth as much as identity is on the menu; what is sure, for right answers,
+too.
 
 Neither measure is accuracy, because accuracy takes far more questions to see: what changes little is harmless, and a
 smooth function of the margin tells helpful paths from harmful ones. Both count in coarse steps of margins, so
@@ -15,9 +16,11 @@ afterwards.
 """
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 
+from search_cluster.paths.block_moves import RepeatBlock
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.search.answer_measures import change, distance, is_right, worth
 from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
@@ -37,17 +40,15 @@ MAX_RANKING_PROBES = 32
 """More probes are not worth it for ranking single layers, nor for choosing the next skip."""
 MAX_CHANGE = 0.5
 """Nothing is added to a path that changes answers more than that, on average."""
-MAX_STEPS = 8
-"""Margins that are so many steps apart are as far apart as they can be: a path that turns one answer upside down is not
-worse than one that turns another into its opposite."""
 MIN_ERRORS = 1.0
 """A path must be as good as identity even if the probes flatter it by so many standard errors (84 % one-sided)."""
-RACE_ROUNDS = 3
-"""A race's rounds: all run on a first part of the probes, the better half on the next, a quarter on the last."""
 LIKELY_ERRORS = 1.0
 """The same of paths that are tried on wrong answers only: more of them fix more. Growth goes on from them, too."""
+RACE_ROUNDS = 3
+"""A race's rounds: all run on a first part of the probes, the better half on the next, half of these on the last; never
+fewer than `NUM_FINALISTS`."""
 MAX_FAILED = 2
-"""So many skips one after the other may lead to a path that is not even that, before growth ends."""
+"""So many skips one after the other may lead to a path that is not even likely good, before growth ends."""
 NUM_FINALISTS = 3
 """So many runners of a race run on all probes. They are the best known paths, so most of the menu comes from them."""
 ENOUGH_SHARE, ENOUGH_PROBES = 0.5, 48
@@ -55,15 +56,12 @@ ENOUGH_SHARE, ENOUGH_PROBES = 0.5, 48
 all; for others, more of them are worth more than surer ones."""
 NUM_TRIED = 8
 """So many of the best single layers are tried as the next skip, beside the neighbours of the skipped ones."""
-WORTH_STEPS = 4.0
-"""Steps of the margin (1 nat) in which an answer goes from 0.5 to 0.73 of its worth. Of 0.1 to 2 nats, this told paths
-of known accuracy apart on the fewest questions (log)."""
 WORTH_SHARE, WORTH_ERRORS = 0.8, 1.5
 """So much of a difference of accuracy shows in worths; what `MIN_ERRORS` is for worths, which have half the error."""
 OTHERS_SHARE = 0.2
 """Share of the budget that is kept for other paths than those of growth."""
-BLOCK_SIZE, BLOCK_SHARE = 2, 0.4
-"""Blocks that run twice: their length, and the share of what growth left that a first look at them may take."""
+BLOCKS, BLOCK_SHARE = RepeatBlock(max_size=2, max_more=1), 0.4
+"""What may run twice, at its full size only, and the share of what growth left that a first look at them may take."""
 
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 
@@ -93,7 +91,7 @@ class MenuStudy(SteppedRounds[None]):
 
     @property
     def menu(self) -> tuple[MenuPath, ...]:
-        """The paths that ran on enough probes and are right there often enough, shortest first; without identity."""
+        """The paths that ran on enough probes and are likely good, shortest first; without identity."""
         if not self._probes:
             return ()
         found = [path for path in self._answers if path != self._identity and self._is_likely(path)]
@@ -103,7 +101,7 @@ class MenuStudy(SteppedRounds[None]):
             MenuPath(
                 path=path,
                 num_right=len(self._right_probes(path)),
-                num_identity_right=sum(map(_is_right, self._plain_answers(path))),
+                num_identity_right=sum(map(is_right, self._plain_answers(path))),
                 num_probes=len(self._answers[path]),
                 fixing_place=places[path],
                 sure=self._is_sure(path),
@@ -125,7 +123,7 @@ class MenuStudy(SteppedRounds[None]):
         return places
 
     def _right_probes(self, path: LayerPath) -> set[int]:
-        return {place for place, answer in enumerate(self._answers[path]) if _is_right(answer)}
+        return {place for place, answer in enumerate(self._answers[path]) if is_right(answer)}
 
     def _study(self) -> Steps:
         if not self._probes:
@@ -140,7 +138,8 @@ class MenuStudy(SteppedRounds[None]):
         if not singles or not self._answers[singles[-1]]:
             return
         yield from self._grow(sorted(singles, key=self._change), num_few)
-        blocks = list(_twice(self._identity, BLOCK_SIZE))
+        edits = (BLOCKS.edit(self._identity, index) for index in range(BLOCKS.num_edits(self._identity)))
+        blocks = [path for path in edits if path is not None and len(path) == num_layers + BLOCKS.max_size]
         num_first = min(num_few, round(BLOCK_SHARE * self._left) // max(1, len(blocks)))
         if num_first >= MIN_PROBES:
             yield from self._run(blocks, num_first)
@@ -149,7 +148,7 @@ class MenuStudy(SteppedRounds[None]):
     def _keep_close_probes(self) -> None:
         """Of all probes that identity answered, keep those whose answers a path can change most easily."""
         answers = self._answers[self._identity]
-        places = sorted(range(len(answers)), key=lambda place: _distance(answers[place]))
+        places = sorted(range(len(answers)), key=lambda place: distance(answers[place]))
         kept = sorted(places[: round(CLOSE_SHARE * len(answers))])
         self._probes = [self._probes[place] for place in kept]
         self._answers[self._identity] = [answers[place] for place in kept]
@@ -230,9 +229,7 @@ class MenuStudy(SteppedRounds[None]):
     def _change(self, path: LayerPath) -> float:
         """How much the path changes identity's answers, in [0, 1] on average; it tells skill from luck."""
         answers = self._answers.get(path, [])
-        changes = [
-            _change(answer, plain) for answer, plain in zip(answers, self._answers[self._identity], strict=False)
-        ]
+        changes = [change(answer, plain) for answer, plain in zip(answers, self._answers[self._identity], strict=False)]
         return sum(changes) / len(changes) if changes else 1.0
 
     def _gain(self, path: LayerPath) -> tuple[float, float]:
@@ -240,9 +237,7 @@ class MenuStudy(SteppedRounds[None]):
         answers = self._answers.get(path, [])
         if not answers:
             return -1.0, 0.0
-        gains = [
-            _worth(answer) - _worth(plain) for answer, plain in zip(answers, self._plain_answers(path), strict=True)
-        ]
+        gains = [worth(answer) - worth(plain) for answer, plain in zip(answers, self._plain_answers(path), strict=True)]
         mean = sum(gains) / len(gains)
         return mean, math.sqrt(sum((gain - mean) ** 2 for gain in gains)) / len(gains)
 
@@ -269,42 +264,6 @@ class MenuStudy(SteppedRounds[None]):
     @property
     def _has_margins(self) -> bool:
         return any(answer is not None and answer.margin is not None for answer in self._answers[self._identity])
-
-
-def _is_right(answer: Verdict | None) -> bool:
-    return answer is not None and answer.is_correct
-
-
-def _distance(answer: Verdict | None) -> float:
-    """How far an answer is from being another one; the same for all answers without margins."""
-    margin = None if answer is None else answer.coarse_margin
-    return 0.0 if margin is None else abs(margin + 0.5)
-
-
-def _change(answer: Verdict | None, plain: Verdict | None) -> float:
-    """0 for the same answer, 1 for another one; where answers have margins, how far these are apart."""
-    if answer is None or plain is None:
-        return 1.0
-    margin, plain_margin = answer.coarse_margin, plain.coarse_margin
-    if margin is None or plain_margin is None:
-        return float(answer.output != plain.output)
-    return min(1.0, abs(margin - plain_margin) / MAX_STEPS)
-
-
-def _worth(answer: Verdict | None) -> float:
-    """In [0, 1]: the reward, or where answers have margins, a logistic function of them."""
-    if answer is None:
-        return 0.0
-    margin = answer.coarse_margin
-    return answer.reward if margin is None else 0.5 + 0.5 * math.tanh((margin + 0.5) / (2 * WORTH_STEPS))
-
-
-def _twice(path: LayerPath, size: int) -> Iterator[LayerPath]:
-    """The path with each block of so many neighbours run twice."""
-    layers = path.layers
-    for start in range(len(layers) - size + 1):
-        stop = start + size
-        yield LayerPath.unchecked(layers[:stop] + layers[start:], path.num_layers)
 
 
 def _skipped(path: LayerPath) -> list[int]:
