@@ -37,11 +37,12 @@ class PathEvidence:
     path: LayerPath
     guide_right: int
     """Of the perturbations that may steer the search."""
-    guide_identity_right: int
+    guide_identity_right: int | None
+    """``None`` if identity was not asked, since the path is right on all of them (or no evaluations were left)."""
     num_guide: int
     verify_right: int
     """Of the perturbations that are reserved for verification; 0 of 0 if the path failed before."""
-    verify_identity_right: int
+    verify_identity_right: int | None
     num_verify: int
     probe_right: int
     """Of the other questions on which the path was tried (transfer)."""

@@ -8,6 +8,7 @@ evaluation counts against the budget.
 
 import random
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
 from search_cluster.errors import InvalidValueError
@@ -28,6 +29,22 @@ right as often as identity there proves little, and the budget is better spent o
 
 Steps = Generator[list[Trial], Sequence[Outcome], str]
 """Rounds of one example; returns why it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """How often a path and identity are right on one kind of perturbations."""
+
+    num_right: int = 0
+    num_identity_right: int | None = None
+    """``None`` if identity was not asked."""
+    num_asked: int = 0
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether the path is certainly right as often as identity."""
+        at_most = self.num_asked if self.num_identity_right is None else self.num_identity_right
+        return self.num_right >= at_most
 
 
 class GuardedSearch(SteppedRounds[str]):
@@ -60,7 +77,7 @@ class GuardedSearch(SteppedRounds[str]):
             raise InvalidValueError(f"preset {preset.name} asks for no evidence; search its examples unguarded")
         self.example = example
         self._rule: EvidenceRule = preset.evidence
-        self._guide, self._verify = list(guide), list(verify)
+        self._guide, self._verify = tuple(guide), tuple(verify)
         self._menu: Mapping[LayerPath, MenuPath] = {item.path: item for item in menu}
         self._preset, self._budget = preset, budget
         self._identity_path = LayerPath.identity(num_layers)
@@ -68,9 +85,8 @@ class GuardedSearch(SteppedRounds[str]):
         self._evaluated: list[PathVerdict] = []
         self._failures: list[PathFailure] = []
         self._evidence: list[PathEvidence] = []
-        self._guide_answers: Sequence[Outcome] | None = None
-        self._verify_answers: Sequence[Outcome] | None = None
-        """Identity's, once they were needed."""
+        self._num_identity_right: dict[tuple[Example, ...], int] = {}
+        """Per kind of perturbations, once it was needed."""
         self._stop_reason: str | None = None
         self._start(self._search())
 
@@ -110,12 +126,8 @@ class GuardedSearch(SteppedRounds[str]):
 
     @property
     def _cost_to_examine(self) -> int:
-        """Evaluations that it takes at most to see whether a path is credible; identity's count the first time."""
-        known = (self._guide_answers, self._verify_answers)
-        return sum(
-            len(perturbed) * (1 if answers is not None else 2)
-            for perturbed, answers in zip((self._guide, self._verify), known, strict=True)
-        )
+        """Evaluations that leave room for all perturbations, and for identity's answers to those that guide."""
+        return len(self._guide) + len(self._verify) + len(self._guide) * (self._guide not in self._num_identity_right)
 
     @property
     def _left(self) -> int:
@@ -145,28 +157,18 @@ class GuardedSearch(SteppedRounds[str]):
     def _examine(self, path: LayerPath) -> Generator[list[Trial], Sequence[Outcome], bool]:
         """Try a right path on the perturbations; whether it is credible: right as often as identity on both kinds."""
         known = self._menu[path]
-        if self._guide_answers is None:
-            self._guide_answers = yield from _ask([(example, self._identity_path) for example in self._guide])
-        guide_right = _num_right((yield from _ask([(example, path) for example in self._guide])))
-        identity_guide, identity_verify = _num_right(self._guide_answers), 0
-        verify_right = num_verify = 0
-        credible = guide_right >= identity_guide
-        if credible and self._verify:
-            num_verify = len(self._verify)
-            if self._verify_answers is None:
-                self._verify_answers = yield from _ask([(example, self._identity_path) for example in self._verify])
-            verify_right = _num_right((yield from _ask([(example, path) for example in self._verify])))
-            identity_verify = _num_right(self._verify_answers)
-            credible = verify_right >= identity_verify
+        guide = yield from self._compare(path, self._guide)
+        verify = (yield from self._compare(path, self._verify)) if guide.is_credible else _Comparison()
+        credible = guide.is_credible and verify.is_credible
         self._evidence.append(
             PathEvidence(
                 path=path,
-                guide_right=guide_right,
-                guide_identity_right=identity_guide,
-                num_guide=len(self._guide),
-                verify_right=verify_right,
-                verify_identity_right=identity_verify,
-                num_verify=num_verify,
+                guide_right=guide.num_right,
+                guide_identity_right=guide.num_identity_right,
+                num_guide=guide.num_asked,
+                verify_right=verify.num_right,
+                verify_identity_right=verify.num_identity_right,
+                num_verify=verify.num_asked,
                 probe_right=known.num_right,
                 probe_identity_right=known.num_identity_right,
                 num_probes=known.num_probes,
@@ -174,6 +176,19 @@ class GuardedSearch(SteppedRounds[str]):
             )
         )
         return credible
+
+    def _compare(
+        self, path: LayerPath, perturbed: tuple[Example, ...]
+    ) -> Generator[list[Trial], Sequence[Outcome], "_Comparison"]:
+        """Count right answers to one kind of perturbations.
+
+        Identity is asked when a path is wrong somewhere for the first time; what is right everywhere can't be worse.
+        """
+        num_right = yield from _count_right([(example, path) for example in perturbed])
+        if num_right < len(perturbed) and perturbed not in self._num_identity_right and self._left >= len(perturbed):
+            trials = [(example, self._identity_path) for example in perturbed]
+            self._num_identity_right[perturbed] = yield from _count_right(trials)
+        return _Comparison(num_right, self._num_identity_right.get(perturbed), len(perturbed))
 
     def record(self) -> ExampleRecord:
         """What was found.
@@ -208,12 +223,7 @@ class GuardedSearch(SteppedRounds[str]):
         return tuple(verdicts[path] for path in paths)
 
 
-def _ask(trials: list[Trial]) -> Generator[list[Trial], Sequence[Outcome], Sequence[Outcome]]:
+def _count_right(trials: list[Trial]) -> Generator[list[Trial], Sequence[Outcome], int]:
     """One round, or none if there is nothing to ask: an empty round would end the search."""
-    if not trials:
-        return ()
-    return (yield trials)
-
-
-def _num_right(outcomes: Sequence[Outcome]) -> int:
+    outcomes = (yield trials) if trials else ()
     return sum(isinstance(outcome, Verdict) and outcome.is_correct for outcome in outcomes)

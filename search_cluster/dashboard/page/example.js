@@ -120,7 +120,7 @@ function strip(path) {
 // What speaks for a path beside its answer here: how often it is right elsewhere, and how often the plain path is.
 function proofs(evidence) {
   if (!evidence) return [];
-  const row = (words, [right, plain, number]) => [words, number ? `${count(right)} of ${count(number)} (plain path: ${count(plain)})` : "not tried"];
+  const row = (words, [right, plain, number]) => [words, number ? `${count(right)} of ${count(number)} (plain path: ${plain === null ? "not asked" : count(plain)})` : "not tried"];
   return [
     ["credible", evidence.credible ? "yes" : "no"], row("right when put differently", evidence.guide),
     row("right on reserved variants", evidence.verify), row("right on other questions", evidence.probe),

@@ -285,16 +285,30 @@ def test_a_wrong_identity_is_fixed_by_a_credible_path_of_any_length() -> None:
 
 def test_no_path_is_tried_that_could_not_be_examined() -> None:
     menu = [without(layer) for layer in range(4)]
-    record, asked = guarded(lambda example, path: path != menu[0], *menu, budget=11)  # identity, 2 paths, 2 x 4
-    assert len(asked) == 11
+    record, asked = guarded(lambda example, path: path != menu[0], *menu, budget=9)  # identity, 2 paths, 4 + 2
+    assert len(asked) == 7
     assert [item.path for item in record.best] == [menu[1]]
-    assert len(guarded(lambda example, path: True, *menu, budget=9)[1]) == 1
+    assert len(guarded(lambda example, path: True, *menu, budget=7)[1]) == 1
+
+
+def test_identity_is_asked_only_where_a_path_was_wrong_and_only_once() -> None:
+    menu = [without(layer) for layer in range(3)]
+    record, asked = guarded(lambda example, path: True, *menu)
+    assert [text for text, path in asked if path == IDENTITY] == ["q"]
+    assert record.best[0].path in menu
+    (evidence,) = record.evidence
+    assert (evidence.guide_right, evidence.guide_identity_right, evidence.num_guide) == (2, None, 2)
+    assert (evidence.verify_right, evidence.verify_identity_right, evidence.num_verify) == (2, None, 2)
+
+    record, asked = guarded(lambda example, path: path == IDENTITY or "guide" not in example.question, *menu)
+    assert len([text for text, path in asked if path == IDENTITY]) == 3
+    assert [item.guide_identity_right for item in record.evidence] == [2, 2, 2]
 
 
 def test_a_wrong_identity_leaves_more_of_the_budget_to_paths() -> None:
     menu = [without(layer) for layer in range(6)]
-    record, asked = guarded(lambda example, path: path == menu[5], *menu, budget=11)  # identity, 6 paths, 2 x 2
-    assert len(asked) == 11
+    record, asked = guarded(lambda example, path: path == menu[5], *menu, budget=10)  # identity, 6 paths, 2 + 1
+    assert len(asked) == 9
     assert [item.path for item in record.best] == [menu[5]]
     assert [(item.num_guide, item.num_verify) for item in record.evidence] == [(1, 1)]
 
@@ -311,8 +325,9 @@ def test_the_budget_covers_everything_that_is_asked(seed: int, budget: int) -> N
     assert len(asked) <= budget
     assert len(set(asked)) == len(asked)
     for item in record.evidence:
-        assert not item.credible or item.guide_right >= item.guide_identity_right
-        assert not item.credible or item.verify_right >= item.verify_identity_right
+        assert not item.credible or item.guide_right >= (item.guide_identity_right or 0)
+        assert not item.credible or item.verify_right >= (item.verify_identity_right or 0)
+        assert item.guide_identity_right is not None or not item.credible or item.guide_right == item.num_guide
     credible = {item.path for item in record.evidence if item.credible} | {IDENTITY}
     assert {item.path for item in record.best} <= credible
 
