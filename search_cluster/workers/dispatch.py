@@ -18,10 +18,12 @@ class Dispatcher(Generic[T]):
 
     Args:
         example_of: the id of the example that an item belongs to.
+        num_running: items that a worker took and has not finished, as far as the caller knows.
     """
 
-    def __init__(self, example_of: Callable[[T], str]) -> None:
+    def __init__(self, example_of: Callable[[T], str], num_running: Callable[[int], int] = lambda worker: 0) -> None:
         self._queues: dict[int, deque[T]] = {}
+        self._num_running = num_running
         self._homeless: deque[T] = deque()
         """What waits while there is no worker."""
         self._example_of = example_of
@@ -42,7 +44,7 @@ class Dispatcher(Generic[T]):
         self.add_first(left)
 
     def add(self, items: Iterable[T]) -> None:
-        """Queue items at their examples' homes; a new example makes its home where the queue is shortest."""
+        """Queue items at their examples' homes; a new example makes its home at the worker with the least to do."""
         for item in items:
             self._queue_of(item).append(item)
 
@@ -51,10 +53,16 @@ class Dispatcher(Generic[T]):
         for item in reversed(list(items)):
             self._queue_of(item).appendleft(item)
 
-    def next_batch(self, worker: int, size: int) -> list[T]:
-        """At most ``size`` items for a worker: its own, else half of the longest queue, whose examples move in."""
+    def next_batch(self, worker: int, size: int, *, take_over: bool = True) -> list[T]:
+        """At most ``size`` items for a worker: its own, else half of the longest queue, whose examples move in.
+
+        Args:
+            worker: who asks.
+            size: items at most.
+            take_over: whether others' items will do, whose states the worker has to compute again.
+        """
         queue = self._queues[worker]
-        if not queue:
+        if not queue and take_over:
             self._take_over(worker)
         return [queue.popleft() for _ in range(min(size, len(queue)))]
 
@@ -64,7 +72,7 @@ class Dispatcher(Generic[T]):
         example = self._example_of(item)
         home = self._homes.get(example)
         if home is None or home not in self._queues:
-            home = min(self._queues, key=lambda worker: len(self._queues[worker]))
+            home = min(self._queues, key=lambda worker: len(self._queues[worker]) + self._num_running(worker))
         self._settle(example, home)
         return self._queues[home]
 

@@ -49,6 +49,11 @@ class _Member:
     batches: dict[Any, list[_Queued]] = field(default_factory=dict)
     """By result reference, in the order of sending: the evaluator runs the first, the others wait there."""
 
+    @property
+    def num_running(self) -> int:
+        """Requests that were sent and not answered."""
+        return sum(map(len, self.batches.values()))
+
 
 class EvaluatorGroup:
     """Implements `PathEvaluator` over evaluators that others own; this process is connected to Ray.
@@ -62,7 +67,9 @@ class EvaluatorGroup:
         self._requests_per_batch = requests_per_batch
         self._members: dict[int, _Member] = {}
         self._waiting: dict[Any, _Member] = {}
-        self._dispatcher = Dispatcher[_Queued](lambda item: item.request.example.example_id)
+        self._dispatcher = Dispatcher[_Queued](
+            lambda item: item.request.example.example_id, lambda number: self._members[number].num_running
+        )
         self._suspects = deque[_Queued]()
         self._lost: list[Evaluator] = []
         self._losses_in_a_row = 0
@@ -121,7 +128,7 @@ class EvaluatorGroup:
         """A batch; a request that may have killed an evaluator goes alone."""
         if self._suspects:
             return [self._suspects.popleft()]
-        return self._dispatcher.next_batch(number, member.size.value)
+        return self._dispatcher.next_batch(number, member.size.value, take_over=not member.batches)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
         """Results of all batches that are ready; waits for the first, as long as evaluators have any.

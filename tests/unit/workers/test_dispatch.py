@@ -15,8 +15,8 @@ class Workers(Dispatcher[Item]):
         for worker in range(num_workers):
             self.join(worker)
 
-    def next_batch(self, worker: int, size: int | None = None) -> list[Item]:
-        return super().next_batch(worker, size or self._batch_size)
+    def next_batch(self, worker: int, size: int | None = None, *, take_over: bool = True) -> list[Item]:
+        return super().next_batch(worker, size or self._batch_size, take_over=take_over)
 
 
 def new_dispatcher(num_workers: int = 2, batch_size: int = 3) -> Workers:
@@ -56,6 +56,24 @@ def test_an_idle_worker_takes_over_whole_examples_and_keeps_them() -> None:
     assert taken == [("d", 1), ("d", 2)]
     dispatcher.add([("d", 3)])
     assert ("d", 3) in dispatcher.next_batch(1)
+
+
+def test_a_new_example_makes_its_home_at_the_worker_with_the_least_to_do() -> None:
+    running = {0: 2, 1: 0}
+    dispatcher = Dispatcher[Item](lambda item: item[0], running.__getitem__)
+    dispatcher.join(0)
+    dispatcher.join(1)
+    dispatcher.add([("a", 1), ("b", 1), ("c", 1), ("d", 1)])
+    assert dispatcher.next_batch(0, 9) == [("c", 1)]
+    assert dispatcher.next_batch(1, 9) == [("a", 1), ("b", 1), ("d", 1)]
+
+
+def test_a_worker_may_leave_others_their_work() -> None:
+    dispatcher = new_dispatcher(batch_size=10)
+    dispatcher.add([("a", 1), ("b", 1), ("a", 2)])
+    assert dispatcher.next_batch(1) == [("b", 1)]
+    assert dispatcher.next_batch(1, take_over=False) == []
+    assert dispatcher.next_batch(1) == [("a", 1), ("a", 2)]
 
 
 def test_first_items_come_before_the_others_in_their_order() -> None:
