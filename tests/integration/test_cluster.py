@@ -238,6 +238,20 @@ def test_without_the_token_the_cluster_refuses(cluster: Cluster) -> None:
         assert "f" * 64 not in done.stderr
 
 
+@pytest.mark.soak  # Ray Train's workers take long to start
+def test_two_workers_of_the_cluster_train_a_router_in_a_submitted_job(cluster: Cluster, job: Job) -> None:
+    out = cluster.folder / "routers" / "drllm"
+    fit = ("fit", "--corpus", str(job.run), "--task", str(SLOW_TASK), "--router", "drllm", "--epochs", "2")
+    done = cluster.run(
+        sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", JOBS_URL, "--",
+        sys.executable, "-m", "router_train.cli", *fit, "--ray", "auto", "--num-workers", "2", "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "succeeded" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+    assert {"router.json", "router.safetensors"} <= {path.name for path in out.iterdir()}
+
+
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(cluster: Cluster, job: Job) -> None:
     flags = ("--config", "settings.toml", "--run", str(cluster.folder / "runs" / "long"), "--budget", "100000")
     log = cluster.folder / "submit.log"
