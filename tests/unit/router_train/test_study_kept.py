@@ -35,7 +35,7 @@ def full_record(number: int) -> ExampleRecord:
     free = replace(found.best[1], verdict=replace(found.best[1].verdict, output="= a fig, #1 of all"))
     evidence = PathEvidence(
         path=found.best[0].path, guide_right=2, guide_identity_right=1, num_guide=3, verify_right=3,
-        verify_identity_right=3, num_verify=3, probe_right=10, probe_identity_right=9, num_probes=20, credible=True,
+        verify_identity_right=None, num_verify=3, probe_right=10, probe_identity_right=9, num_probes=20, credible=True,
     )  # fmt: skip
     return replace(
         found,

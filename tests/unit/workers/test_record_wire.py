@@ -34,7 +34,7 @@ def test_a_record_survives_the_journey(name: str) -> None:
     assert any(record.identity is None for record in records)
     for record in records:
         evidence = PathEvidence(
-            path=LayerPath.identity(7), guide_right=1, guide_identity_right=2, num_guide=3, verify_right=0,
+            path=LayerPath.identity(7), guide_right=1, guide_identity_right=None, num_guide=3, verify_right=0,
             verify_identity_right=0, num_verify=0, probe_right=4, probe_identity_right=5, num_probes=6, credible=True,
         )  # fmt: skip
         for sent in (record, replace(record, evidence=(evidence,), unguarded=record.pareto)):
