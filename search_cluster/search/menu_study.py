@@ -2,12 +2,11 @@
 
 What a search finds on one question may be luck; what holds on many is not. The study asks identity some probe questions
 and keeps those that it is least sure of, because good paths hardly change the others. It skips each layer alone on a
-part of them and ranks the layers by how little identity's answers change. Then it grows: the best layers, and
-neighbours of those that are skipped already, race to be the next skip; how little answers change decides the first
-round, and what they are worth the others, for the last few on all probes. Growth ends when it has led nowhere
-twice. What is left of the budget goes to other paths that may be good, blocks that run twice among them, for different
-paths fix different questions. What is likely worth as much as identity is on the menu; what is sure, for right answers,
-too.
+part of them and ranks the layers by how little identity's answers change. Then it grows: the best layers race to be the
+next skip, ranked by what their answers are worth, in this race and in those before, for the last few on all probes.
+Growth ends when that leads nowhere any more. What is left of the budget goes to other paths that may be good, blocks
+that run twice among them, for different paths fix different questions. What is likely worth as much as identity is on
+the menu; what is sure, for right answers, too.
 
 Neither measure is accuracy, because accuracy takes far more questions to see: what changes little is harmless, and a
 smooth function of the margin tells helpful paths from harmful ones. Both count in coarse steps of margins, so
@@ -29,7 +28,7 @@ from search_cluster.tree.menu import MenuPath
 
 MIN_PROBES = 8
 """With fewer probe questions nothing can be learnt, and no study is made."""
-EVALUATIONS_PER_PROBE = 20
+EVALUATIONS_PER_PROBE = 25
 """How far a budget goes: as many paths' worth of evaluations on all probes."""
 CLOSE_SHARE = 2 / 3
 """Share of the probes on which paths run: those whose identity answers have the smallest margins. Paths that are as
@@ -44,21 +43,23 @@ MIN_ERRORS = 1.0
 """A path must be as good as identity even if the probes flatter it by so many standard errors (84 % one-sided)."""
 LIKELY_ERRORS = 1.0
 """The same of paths that are tried on wrong answers only: more of them fix more. Growth goes on from them, too."""
-RACE_ROUNDS = 3
-"""A race's rounds: all run on a first part of the probes, the better half on the next, half of these on the last; never
-fewer than `NUM_FINALISTS`."""
-MAX_FAILED = 2
-"""So many skips one after the other may lead to a path that is not even likely good, before growth ends."""
-NUM_FINALISTS = 3
-"""So many runners of a race run on all probes. They are the best known paths, so most of the menu comes from them."""
+RACE_ROUNDS = 2
+"""A race's rounds: all run on half of its probes, the better half on the others; never fewer than `NUM_FINALISTS`."""
+SINGLES_KEPT = 0.6
+"""The share of the single layers that goes on from round to round while they are ranked."""
+MAX_FAILED = 3
+"""So many races one after the other may be won by a path that is not even likely good, before growth ends."""
+NUM_FINALISTS = 2
+"""So many runners of a race run on all probes. They are the best known paths, so most of the menu comes from them. More
+would choose better and leave room for fewer skips (log)."""
 ENOUGH_SHARE, ENOUGH_PROBES = 0.5, 48
 """Share and number of the probes that are enough to judge a path by, where there are so many. Growth runs its paths on
 all; for others, more of them are worth more than surer ones."""
-NUM_TRIED = 8
-"""So many of the best single layers are tried as the next skip, beside the neighbours of the skipped ones."""
+NUM_TRIED = 12
+"""So many of the best single layers are tried as the next skip."""
 WORTH_SHARE, WORTH_ERRORS = 0.8, 1.5
 """So much of a difference of accuracy shows in worths; what `MIN_ERRORS` is for worths, which have half the error."""
-OTHERS_SHARE = 0.2
+OTHERS_SHARE = 0.18
 """Share of the budget that is kept for other paths than those of growth."""
 BLOCKS, BLOCK_SHARE = RepeatBlock(max_size=2, max_more=1), 0.4
 """What may run twice, at its full size only, and the share of what growth left that a first look at them may take."""
@@ -87,6 +88,8 @@ class MenuStudy(SteppedRounds[None]):
         self._identity = LayerPath.identity(num_layers)
         self._max_menu, self._max_drop = plan.max_menu, max_drop
         self._answers: dict[LayerPath, list[Verdict | None]] = {}
+        self._raced: dict[int, list[float]] = {}
+        """Per layer, what skipping it added to the worth of each probe, in the race in which it ran on most."""
         self._start(self._study())
 
     @property
@@ -134,10 +137,14 @@ class MenuStudy(SteppedRounds[None]):
         singles = [path for layer in range(num_layers) if (path := _without(self._identity, [layer])) is not None]
         affordable = round(RANKING_SHARE * self._budget) // max(1, len(singles))
         num_few = min(len(self._probes), max(2, min(MAX_RANKING_PROBES, affordable)))
-        yield from self._run(singles, num_few)
+        for round_number in range(RACE_ROUNDS):
+            num_left = max(NUM_TRIED, round(SINGLES_KEPT**round_number * len(singles)))
+            singles = sorted(singles, key=self._rank)[:num_left]
+            yield from self._run(singles, math.ceil(num_few * (round_number + 1) / RACE_ROUNDS))
         if not singles or not self._answers[singles[-1]]:
             return
-        yield from self._grow(sorted(singles, key=self._change), num_few)
+        best = sorted(singles, key=self._rank)[:NUM_TRIED]
+        yield from self._grow([layer for path in best for layer in _skipped(path)], num_few)
         edits = (BLOCKS.edit(self._identity, index) for index in range(BLOCKS.num_edits(self._identity)))
         blocks = [path for path in edits if path is not None and len(path) == num_layers + BLOCKS.max_size]
         num_first = min(num_few, round(BLOCK_SHARE * self._left) // max(1, len(blocks)))
@@ -153,23 +160,27 @@ class MenuStudy(SteppedRounds[None]):
         self._probes = [self._probes[place] for place in kept]
         self._answers[self._identity] = [answers[place] for place in kept]
 
-    def _grow(self, ranked: list[LayerPath], num_few: int) -> Steps:
+    def _grow(self, layers: list[int], num_few: int) -> Steps:
         """Skip one more layer and one more, as long as answers do not change much and the paths are good enough."""
-        num_layers = self._identity.num_layers
-        best = [layer for path in ranked[:NUM_TRIED] for layer in _skipped(path)]
         base = self._identity
         num_failed = 0
         while self._change(base) <= MAX_CHANGE:
             skipped = _skipped(base)
-            neighbours = [layer for near in skipped for layer in (near - 1, near + 1) if 0 <= layer < num_layers]
-            layers = sorted({*best, *neighbours} - set(skipped))
-            runners = [path for layer in layers if (path := _without(base, [layer])) is not None]
+            runners = {
+                layer: path
+                for layer in layers
+                if layer not in skipped and (path := _without(base, [layer])) is not None
+            }
             if num_failed == MAX_FAILED or not runners or self._left < OTHERS_SHARE * self._budget:
                 return
-            base = yield from self._race(runners, num_few)
-            if len(self._answers[base]) < len(self._probes):  # no room was left
+            winner = yield from self._race(base, runners, num_few)
+            if len(self._answers[runners[winner]]) < len(self._probes):  # no room was left
                 return
-            num_failed = 0 if self._is_near(base, LIKELY_ERRORS) else num_failed + 1
+            if self._is_near(runners[winner], LIKELY_ERRORS):
+                base, num_failed = runners[winner], 0
+            else:
+                layers = [layer for layer in layers if layer != winner]
+                num_failed += 1
 
     def _complete(self) -> Steps:
         """Bring the most promising paths to enough probes, one after the other, until the budget is spent."""
@@ -184,24 +195,29 @@ class MenuStudy(SteppedRounds[None]):
         gain, error = self._gain(path)
         return gain + error, path.layers
 
-    def _race(self, runners: list[LayerPath], num_probes: int) -> Generator[list[Trial], Sequence[Outcome], LayerPath]:
-        """The winner of a race.
+    def _race(
+        self, base: LayerPath, runners: dict[int, LayerPath], num_probes: int
+    ) -> Generator[list[Trial], Sequence[Outcome], int]:
+        """The layer that wins a race between paths that skip one more layer than the base: whose path is worth most."""
+        layers = list(runners)
 
-        First those that change answers less go on, then those whose answers are worth more.
-        """
+        def rank(layer: int) -> tuple[float, int]:
+            gains = [*self._gains(runners[layer], base), *self._raced.get(layer, ())]
+            return -sum(gains) / max(1, len(gains)), layer
+
         for round_number in range(1, RACE_ROUNDS + 1):
-            yield from self._run(runners, math.ceil(num_probes * round_number / RACE_ROUNDS))
-            rank = self._change_rank if round_number == 1 else self._worth_rank
-            runners = sorted(runners, key=rank)[: max(NUM_FINALISTS, math.ceil(len(runners) / 2))]
-        finalists = runners[:NUM_FINALISTS]
-        yield from self._run(finalists, len(self._probes))
-        return min(finalists, key=self._worth_rank)
-
-    def _change_rank(self, path: LayerPath) -> tuple[float, tuple[int, ...]]:
-        return self._change(path), path.layers
-
-    def _worth_rank(self, path: LayerPath) -> tuple[float, tuple[int, ...]]:
-        return -self._gain(path)[0], path.layers
+            yield from self._run(
+                [runners[layer] for layer in layers], math.ceil(num_probes * round_number / RACE_ROUNDS)
+            )
+            layers = sorted(layers, key=rank)[: max(NUM_FINALISTS, math.ceil(len(layers) / 2))]
+        finalists = layers[:NUM_FINALISTS]
+        yield from self._run([runners[layer] for layer in finalists], len(self._probes))
+        winner = min(finalists, key=rank)
+        for layer, path in runners.items():
+            gains = self._gains(path, base)
+            if len(gains) >= len(self._raced.get(layer, ())):
+                self._raced[layer] = gains
+        return winner
 
     def _run(self, paths: Sequence[LayerPath], num_probes: int) -> Steps:
         """Bring paths to a number of probes; those that the budget has no room for stay behind."""
@@ -234,12 +250,16 @@ class MenuStudy(SteppedRounds[None]):
 
     def _gain(self, path: LayerPath) -> tuple[float, float]:
         """How much more the path's answers are worth than identity's, on average, and the standard error of that."""
-        answers = self._answers.get(path, [])
-        if not answers:
+        gains = self._gains(path, self._identity)
+        if not gains:
             return -1.0, 0.0
-        gains = [worth(answer) - worth(plain) for answer, plain in zip(answers, self._plain_answers(path), strict=True)]
         mean = sum(gains) / len(gains)
         return mean, math.sqrt(sum((gain - mean) ** 2 for gain in gains)) / len(gains)
+
+    def _gains(self, path: LayerPath, base: LayerPath) -> list[float]:
+        """How much more each answer of a path is worth than the base's, on the probes on which both ran."""
+        pairs = zip(self._answers.get(path, []), self._answers[base], strict=False)
+        return [worth(answer) - worth(other) for answer, other in pairs]
 
     @property
     def _num_enough(self) -> int:

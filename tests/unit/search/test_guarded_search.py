@@ -15,6 +15,7 @@ from search_cluster.errors import InvalidValueError
 from search_cluster.evaluation.messages import EvaluationRequest, Failure
 from search_cluster.evaluation.scripted import RewardFunction, ScriptedEvaluator
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.search import menu_study
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.guarded_search import GuardedSearch
 from search_cluster.search.menu_study import MenuStudy
@@ -131,6 +132,29 @@ def test_growth_prefers_the_skip_that_helps_to_one_that_changes_nothing() -> Non
     found = {item.path: item for item in study(margin, max_evaluations=1_400, answer=answer).menu}
     assert found[without(4, 5)].num_right > found[without(4, 5)].num_identity_right
     assert without(2, 4) not in found or len(found[without(4, 5)].path) <= len(found[without(2, 4)].path)
+
+
+def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(menu_study, "MAX_RANKING_PROBES", 8)
+
+    def margin(example: Example, path: LayerPath) -> float:
+        """Without 5, skipping 2 or 3 helps the first probes, which choose finalists, and ruins the others."""
+        plain = random.Random(example.question).uniform(-1.0, 1.0)
+        skipped = set(range(NUM_LAYERS)) - set(path.layers)
+        if skipped - {2, 3, 4, 5} or len(path) > NUM_LAYERS:
+            return -3.0
+        if 5 in skipped and skipped & {2, 3}:
+            return plain + (1.0 if int(example.question.split()[-1]) < 16 else -3.0)
+        return plain + 0.1 * (4 in skipped) + 0.5 * (5 in skipped)
+
+    def answer(value: float) -> Verdict:
+        return Verdict(reward=float(value > 0), margin=value, output="g" if value > 0 else "wrong", num_layer_tokens=1)
+
+    found = study(margin, max_evaluations=1_400, answer=answer)
+    tried = {path: len(answers) for path, answers in found._answers.items()}
+    assert tried[without(2, 5)] == tried[without(3, 5)] == tried[without(4, 5)] == len(found._probes) == 32
+    assert without(4, 5) in {item.path for item in found.menu}
+    assert not {without(2, 5), without(3, 5)} & {item.path for item in found.menu}
 
 
 def test_paths_run_on_the_probes_that_identity_is_least_sure_of() -> None:
