@@ -20,6 +20,7 @@ from scipy.stats import norm
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.menu_study import MenuStudy
+from search_cluster.search_bench import PROBE_SLACK
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.presets.default import DEFAULT
@@ -28,7 +29,6 @@ NUM_LAYERS, NUM_PROBES, NUM_JUDGES = 30, 384, 6000
 KINDS = (("good", 15, 0.55, 0.0, 0.04, 0.03), ("middling", 7, 0.8, -0.07, 0.05, 0.06), ("bad", 8, 1.7, -0.5, 0.2, 0.06))
 """Name, layers, spread of a skip's shift, its mean over questions (itself drawn: mean, spread), and the shrinkage."""
 PAIR_MEAN, PAIR_SPREAD, PAIR_NOISE = -0.002, 0.03, 0.15
-MAX_DROP = 0.05
 JUDGED_BY = 200
 """Fresh questions of `search-cluster bench search`, whose luck decides whether a path holds."""
 PASSES, EXAMINED = 0.8, 3
@@ -75,8 +75,15 @@ def made_up_margins(rng: np.random.Generator) -> Callable[[LayerPath], Floats]:
 def study(margins: Callable[[LayerPath], Floats], budget: int) -> MenuStudy:
     """Run the study on the first questions."""
     assert DEFAULT.study is not None
+    assert DEFAULT.evidence is not None
     probes = [Example(task="made-up", question=str(i), gold="g", split="train", source="") for i in range(NUM_PROBES)]
-    found = MenuStudy(probes, num_layers=NUM_LAYERS, max_evaluations=budget, plan=DEFAULT.study, max_drop=MAX_DROP)
+    found = MenuStudy(
+        probes,
+        num_layers=NUM_LAYERS,
+        max_evaluations=budget,
+        plan=DEFAULT.study,
+        max_drop=DEFAULT.evidence.max_probe_drop,
+    )
     known: dict[LayerPath, Floats] = {}
     while trials := found.next_round():
         values = []
@@ -97,7 +104,7 @@ def judge(found: MenuStudy, margins: Callable[[LayerPath], Floats], rng: np.rand
     for path in shorter:
         right = margins(path)[NUM_PROBES:] > 0
         drop, changed = identity.mean() - right.mean(), (identity != right).mean()
-        holds = norm.cdf((MAX_DROP - drop) / math.sqrt((changed - drop**2) / JUDGED_BY))
+        holds = norm.cdf((PROBE_SLACK - drop) / math.sqrt((changed - drop**2) / JUDGED_BY))
         tried = ~done & right & (room > 0)
         passed = tried & (rng.random(NUM_JUDGES) < PASSES)
         room[tried] -= 1

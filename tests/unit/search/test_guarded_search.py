@@ -49,6 +49,10 @@ def verdict(right: bool) -> Verdict:
     return Verdict(reward=float(right), margin=None, output="g" if right else "wrong", num_layer_tokens=1)
 
 
+def with_margin(value: float) -> Verdict:
+    return Verdict(reward=float(value > 0), margin=value, output="g" if value > 0 else "wrong", num_layer_tokens=1)
+
+
 def toy_reward(example: Example, path: LayerPath) -> float:
     """Identity is right on most questions; harmless skips change nothing; others are right by luck, here and there."""
     base = example.question.split("|")[0]
@@ -126,10 +130,7 @@ def test_growth_prefers_the_skip_that_helps_to_one_that_changes_nothing() -> Non
             return -3.0
         return plain + 0.4 * (5 in skipped)
 
-    def answer(value: float) -> Verdict:
-        return Verdict(reward=float(value > 0), margin=value, output="g" if value > 0 else "wrong", num_layer_tokens=1)
-
-    found = {item.path: item for item in study(margin, max_evaluations=1_400, answer=answer).menu}
+    found = {item.path: item for item in study(margin, max_evaluations=1_400, answer=with_margin).menu}
     assert found[without(4, 5)].num_right > found[without(4, 5)].num_identity_right
     assert without(2, 4) not in found or len(found[without(4, 5)].path) <= len(found[without(2, 4)].path)
 
@@ -147,10 +148,7 @@ def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch
             return plain + (1.0 if int(example.question.split()[-1]) < 16 else -3.0)
         return plain + 0.1 * (4 in skipped) + 0.5 * (5 in skipped)
 
-    def answer(value: float) -> Verdict:
-        return Verdict(reward=float(value > 0), margin=value, output="g" if value > 0 else "wrong", num_layer_tokens=1)
-
-    found = study(margin, max_evaluations=1_400, answer=answer)
+    found = study(margin, max_evaluations=1_400, answer=with_margin)
     tried = {path: len(answers) for path, answers in found._answers.items()}
     assert tried[without(2, 5)] == tried[without(3, 5)] == tried[without(4, 5)] == len(found._probes) == 32
     assert without(4, 5) in {item.path for item in found.menu}
@@ -161,10 +159,7 @@ def test_paths_run_on_the_probes_that_identity_is_least_sure_of() -> None:
     def margin(example: Example, path: LayerPath) -> float:
         return float(example.question.split()[-1]) / 4 + 0.1
 
-    def answer(value: float) -> Verdict:
-        return Verdict(reward=float(value > 0), margin=value, output="g" if value > 0 else "wrong", num_layer_tokens=1)
-
-    found = study(margin, max_evaluations=1_400, answer=answer)
+    found = study(margin, max_evaluations=1_400, answer=with_margin)
     assert [int(example.question.split()[-1]) for example in found._probes] == list(range(32))  # of 48
     assert max(item.num_probes for item in found.menu) == 32
 
@@ -352,6 +347,7 @@ def test_the_budget_covers_everything_that_is_asked(seed: int, budget: int) -> N
         assert not item.credible or item.guide_right >= (item.guide_identity_right or 0)
         assert not item.credible or item.verify_right >= (item.verify_identity_right or 0)
         assert item.guide_identity_right is not None or not item.credible or item.guide_right == item.num_guide
+        assert item.verify_identity_right is not None or not item.credible or item.verify_right == item.num_verify
     credible = {item.path for item in record.evidence if item.credible} | {IDENTITY}
     assert {item.path for item in record.best} <= credible
 
