@@ -10,6 +10,8 @@ from search_cluster.run import run_search
 
 SLOW_TASK = Path(__file__).parent / "integration" / "data" / "slow_task.py"
 SETTINGS = {"limit": 40, "budget": 24, "examples_per_shard": 16}
+MAX_IN_FLIGHT = 2 * 2 * 16
+"""Two workers with two batches of 16 each."""
 
 
 class SlowSearch:

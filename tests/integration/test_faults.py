@@ -20,7 +20,7 @@ import redis
 import tiny
 from cache_folder import count_verdicts, server_is_alive
 from command import num_paths_searched, run_apart, run_json_apart, start, wait_for
-from slow_search import SlowSearch
+from slow_search import MAX_IN_FLIGHT, SlowSearch
 
 from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.config import SearchConfig
@@ -32,8 +32,6 @@ pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 POISON_TASK = Path(__file__).parent / "data" / "poison_task.py"
 EVALUATOR = re.compile(r"ray::\w*(Worker|Evaluator)\w*Actor")
 COORDINATOR = re.compile(r"ray::CoordinatorActor")
-MAX_IN_FLIGHT = 2 * 2 * 16
-"""Two workers with two batches of 16 each."""
 
 
 @pytest.fixture(scope="module")
