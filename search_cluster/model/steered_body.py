@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from search_cluster.errors import ModelError
+from search_cluster.model.anatomy import layer_type_of
 from search_cluster.model.steered_cache import SteeredCache, Step
 from search_cluster.model.steered_inputs import LayerInputs
 from search_cluster.model.steered_prefill import SteeredPrompt, next_step
@@ -38,6 +39,9 @@ class SteeredBody(nn.Module):
         self.layers = model.model.layers
         self.norm = model.model.norm
         self.rotary_emb = model.model.rotary_emb
+        # Asking the config and the module list by number takes 1 % of a decoding step.
+        self._layer_types = tuple(layer_type_of(model.config, layer) for layer in range(len(self.layers)))
+        self._in_order = tuple(self.layers)
         self._steer = steer
         self._slots = cast(list[DynamicLayer], DynamicCache(config=model.config).layers)
 
@@ -73,7 +77,15 @@ class SteeredBody(nn.Module):
             first = cache.get_seq_length()
             position_ids = torch.arange(first, first + input_ids.shape[1], device=input_ids.device)[None]
         inputs = LayerInputs(
-            self.config, self.rotary_emb, hidden_BTD, attention_mask, position_ids, cache, keep=keep, extra=kwargs
+            self.config,
+            self._layer_types,
+            self.rotary_emb,
+            hidden_BTD,
+            attention_mask,
+            position_ids,
+            cache,
+            keep=keep,
+            extra=kwargs,
         )
         if cache.steps:
             for index in range(len(cache.steps)):
@@ -84,7 +96,7 @@ class SteeredBody(nn.Module):
 
     def _run(self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs) -> Tensor:
         """The states after one step; those of rows that do not take it stay as they are."""
-        layer, arguments = self.layers[step.layer], inputs.of(step)
+        layer, arguments = self._in_order[step.layer], inputs.of(step)
         if len(step.rows) == len(hidden_BTD):
             everything_BTD: Tensor = layer(hidden_BTD, **arguments)
             return everything_BTD

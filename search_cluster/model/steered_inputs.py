@@ -3,6 +3,7 @@
 Shapes: B rows of the batch, R rows that take a layer, T tokens of the call, D width.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 
-from search_cluster.model.anatomy import anatomy_of, layer_type_of
+from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.steered_cache import SteeredCache, Step
 
 
@@ -19,6 +20,7 @@ class LayerInputs:
 
     Args:
         config: the model's.
+        layer_types: of all its layers, see `layer_type_of`.
         rotary_emb: the model's.
         hidden_BTD: any states of the call; for their shape, dtype and device.
         padding: 1 for tokens that are held or come in this call, 0 for padding; ``None``: no padding.
@@ -31,6 +33,7 @@ class LayerInputs:
     def __init__(
         self,
         config: PreTrainedConfig,
+        layer_types: Sequence[str],
         rotary_emb: nn.Module,
         hidden_BTD: Tensor,
         padding: Tensor | None,
@@ -40,14 +43,13 @@ class LayerInputs:
         keep: bool,
         extra: dict[str, Any],
     ) -> None:
-        self._config, self._hidden_BTD = config, hidden_BTD
+        self._config, self._layer_types, self._hidden_BTD = config, layer_types, hidden_BTD
         self._positions, self._cache = positions, cache
         self._shared = {"past_key_values": cache if keep else None, "use_cache": keep, **extra}
         self._num_rows = len(hidden_BTD)
         self._indices: dict[tuple[int, ...], Tensor] = {}
         self._arguments: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {}
-        layers = {step.layer for step in cache.steps} or range(config.num_hidden_layers)
-        types = {layer_type_of(config, layer) for layer in layers}
+        types = {layer_types[step.layer] for step in cache.steps} or set(layer_types)
         # Masks are sized by what the slots hold before the call, and so before its first step.
         self._masks = {layer_type: self._mask(layer_type, padding) for layer_type in types}
         per_type = anatomy_of(config).rotary_per_layer_type
@@ -60,7 +62,7 @@ class LayerInputs:
 
     def of(self, step: Step) -> dict[str, Any]:
         """The keyword arguments of the step's layer."""
-        layer_type = layer_type_of(self._config, step.layer)
+        layer_type = self._layer_types[step.layer]
         key = (layer_type, step.rows)
         if key not in self._arguments:
             cosine, sine = self._rotaries[layer_type]
