@@ -100,6 +100,17 @@ def tiny_model(model_type: str = "llama", seed: int = 0, **overrides: object) ->
     return model.eval().requires_grad_(False)
 
 
+def longrope_model(*, stable_tokens: int, max_positions: int = MAX_POSITIONS) -> PreTrainedModel:
+    """A random Phi 3 whose rotary frequencies change once a sequence is longer than ``stable_tokens``."""
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": stable_tokens}
+    return tiny_model(
+        "phi3",
+        max_position_embeddings=max_positions,
+        original_max_position_embeddings=stable_tokens,
+        rope_parameters={**rope, "short_factor": [1.0] * 4, "long_factor": [3.0] * 4},
+    )
+
+
 def save_tiny_model(folder: Path, model_type: str = "llama", chat: bool = False, seed: int = 0) -> Path:
     """Write a complete model folder (safetensors, tokenizer, generation config) that loads without a hub."""
     tiny_model(model_type, seed).save_pretrained(folder)

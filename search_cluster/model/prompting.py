@@ -130,9 +130,14 @@ def _encode(loaded: LoadedModel, text: str) -> tuple[int, ...]:
 
 
 def _check_length(loaded: LoadedModel, num_context: int, num_answer: int) -> None:
-    window = getattr(loaded.model.config, "max_position_embeddings", None)
+    config = loaded.model.config
+    window, what = getattr(config, "max_position_embeddings", None), "the model's context window is"
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        # Beyond it all frequencies change, those of tokens that are kept and of other prompts in the same call too.
+        window, what = rope["original_max_position_embeddings"], "its rotary embedding (longrope) stays the same up to"
     if window is not None and num_context + num_answer > window:
         raise PromptTooLongError(
-            f"a prompt of {num_context} tokens plus {num_answer} for the answer makes {num_context + num_answer}; the "
-            f"model's context window is {window}: leave the example out, or take a model with a longer window"
+            f"a prompt of {num_context} tokens plus {num_answer} for the answer makes {num_context + num_answer}; "
+            f"{what} {window}: leave the example out, or take a model with a longer window"
         )

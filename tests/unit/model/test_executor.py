@@ -10,6 +10,7 @@ import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_doubles import loaded_tiny
 
 from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError
 from search_cluster.model import executor as executor_module
@@ -71,6 +72,18 @@ def assert_equal(
 
 def num_prefixes(pairs: Sequence[tuple[Example, LayerPath]]) -> int:
     return len({(example.example_id, path.layers[:end]) for example, path in pairs for end in range(1, len(path) + 1)})
+
+
+def test_prompts_never_change_the_rotary_frequencies_of_others() -> None:
+    task, short = TASKS["capitals"], EXAMPLES["capitals"][0]
+    loaded = loaded_tiny(tiny.longrope_model(stable_tokens=200))
+    long = replace(short, question="why? " * 50)
+    identity = LayerPath.identity(NUM_LAYERS)
+    outcomes = PathExecutor(loaded, task).evaluate([(short, identity), (long, identity)])
+    assert outcomes[0] == PathExecutor(loaded, task).evaluate([(short, identity)])[0]
+    assert isinstance(outcomes[0], Verdict)
+    assert isinstance(outcomes[1], PromptTooLongError)
+    assert "(longrope) stays the same up to 200" in str(outcomes[1])
 
 
 @pytest.mark.parametrize("task_name", TASKS)

@@ -295,15 +295,7 @@ def test_a_conversation_goes_on_along_its_paths(typical: PreTrainedModel) -> Non
 
 
 def test_paths_outlive_a_cache_that_the_family_drops() -> None:
-    factors = {"short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
-    model = tiny.tiny_model(
-        "phi3",
-        max_position_embeddings=64,
-        original_max_position_embeddings=16,
-        rope_parameters={
-            "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 16, **factors
-        },
-    )  # fmt: skip
+    model = tiny.longrope_model(stable_tokens=16, max_positions=64)
     asked: list[tuple[int, ...]] = []
 
     def steer(ids: tuple[int, ...]) -> Steering:
