@@ -17,6 +17,8 @@ def one_line_errors() -> Iterator[None]:
     """Turns known errors into one line on standard error and exit code 2, Ctrl-C into exit code 130."""
     try:
         yield
+    except BrokenPipeError:  # whoever reads the output has seen enough, such as `head`: Click ends quietly
+        raise
     except (SearchClusterError, OSError) as error:
         print(error_line(error), file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error

@@ -88,6 +88,8 @@ def _one_line_errors() -> Iterator[None]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
+    except BrokenPipeError:  # whoever reads the output has seen enough, such as `head`: Click ends quietly
+        raise
     except (SearchClusterError, OSError) as error:
         print(error_line(error), file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error

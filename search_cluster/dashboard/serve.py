@@ -11,11 +11,12 @@ from pathlib import Path
 from aiohttp import web
 
 from search_cluster.cache.open import EMBEDDED, NONE
+from search_cluster.cache.redis_client import LinkLostError
 from search_cluster.dashboard.cache_watch import CacheWatch
 from search_cluster.dashboard.protection import is_loopback
 from search_cluster.dashboard.run_folder import RunFolder
 from search_cluster.dashboard.web import build_app
-from search_cluster.errors import ConfigError
+from search_cluster.errors import CacheError, ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +53,16 @@ def serve_dashboard(
     if run is None and redis_url is None:
         raise ConfigError("there is nothing to show: name a run folder, or a cache server by --redis-url")
     with ExitStack() as stack:
-        cache = None if redis_url is None else stack.enter_context(closing(CacheWatch(redis_url)))
+        cache = None if redis_url is None else stack.enter_context(closing(_watch(redis_url)))
         app = build_app(bound_to=host, run=None if run is None else RunFolder(run), cache=cache)
         asyncio.run(_serve(app, host, port, open_browser, announce))
+
+
+def _watch(url: str) -> CacheWatch:
+    try:
+        return CacheWatch(url)
+    except LinkLostError as error:
+        raise CacheError(f"{error}; start it, or correct --redis-url; a run folder is shown without it too") from error
 
 
 async def _serve(

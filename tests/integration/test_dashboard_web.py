@@ -295,4 +295,5 @@ def test_a_cache_server_that_is_not_there_is_an_error_without_its_password(tmp_p
     url = f"unix://:{SECRET}@{tmp_path}/nobody"
     out, err = run("search-cluster", "dashboard", "--port", "0", expect=2, LPS_REDIS_URL=url)
     assert "does not answer" in err
+    assert "start it, or correct --redis-url" in err
     assert SECRET not in out + err

@@ -553,3 +553,12 @@ def test_bench_engine_reports_what_it_promises(model_dir: str) -> None:
     assert result["verdict_flips"] == 0
     assert result["verdicts"] == 20
     assert result["layer_runs_per_prefix"] == 1.0
+
+
+def test_who_reads_no_further_ends_the_command_without_a_word() -> None:
+    process = start("search-cluster", "tasks")
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    assert process.communicate(timeout=60) == (None, "")
+    assert process.returncode == 1
