@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol, cast, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from router_train.routers.base import RoutedPath, Router
 from search_cluster.model.layerwise import LayerwisePass
@@ -42,14 +43,40 @@ def begin_steering(router: Router, loaded: LoadedModel, context_ids: Sequence[in
 
 def route_by_steering(loaded: LoadedModel, context_ids: Sequence[int], steering: Steering) -> RoutedPath:
     """The choice alone, after a pass over the prompt whose layers are counted as its cost."""
+    return route_by_steerings(loaded, context_ids, [steering])[0]
+
+
+def route_by_steerings(
+    loaded: LoadedModel, context_ids: Sequence[int], steerings: Sequence[Steering]
+) -> tuple[RoutedPath, ...]:
+    """The choices of several steerings for one prompt; layers that several run alike are run once.
+
+    They go forward together, so that no more states are held than steerings have run different layers. The cost of a
+    choice counts all layers that its own steering asked for, as if it had been alone.
+    """
+    choices: dict[int, RoutedPath] = {}
+    ran: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(steerings)), ())
     with torch.inference_mode():
         walk = LayerwisePass(loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device))
-        try:
-            layers = next(steering)
-            while True:
+        states: dict[tuple[int, ...], Tensor] = {(): walk.hidden_BTD}
+        asked = False
+        while ran:
+            for place, before in list(ran.items()):
+                try:
+                    layers = steerings[place].send(states[before][0]) if asked else next(steerings[place])
+                except StopIteration as end:
+                    routed, cost = cast(RoutedPath, end.value), len(before) * len(context_ids)
+                    choices[place] = replace(routed, num_layer_tokens=routed.num_layer_tokens + cost)
+                    del ran[place]
+                    continue
                 for layer in layers:
-                    walk.step(layer)
-                layers = steering.send(walk.hidden_BTD[0])
-        except StopIteration as end:
-            routed = cast(RoutedPath, end.value)
-    return replace(routed, num_layer_tokens=routed.num_layer_tokens + walk.num_steps * len(context_ids))
+                    after = (*before, layer)
+                    if after not in states:
+                        walk.hidden_BTD = states[before]
+                        walk.step(layer)
+                        states[after] = walk.hidden_BTD
+                    before = after
+                ran[place] = before
+            states = {layers: states[layers] for layers in ran.values()}
+            asked = True
+    return tuple(choices[place] for place in range(len(steerings)))

@@ -12,7 +12,8 @@ from router_train.gang import current_gang
 from router_train.labels import question_hash
 from router_train.operating_point import OperatingPoint, choose_point
 from router_train.progress import track
-from router_train.routers.base import FitInputs, RoutedPath, Router
+from router_train.routers.base import FitInputs, Router
+from router_train.steering import begin_steering, route_by_steerings
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.executor import PathExecutor
 from search_cluster.model.loading import LoadedModel
@@ -103,14 +104,9 @@ def validation_examples(inputs: FitInputs) -> list[Example]:
 
 
 def _choices(router: Router, loaded: LoadedModel, context_ids: Sequence[int]) -> list[LayerPath]:
-    """The path at each threshold; one that its least sure decision clears needs no second look."""
-    choices: list[LayerPath] = []
-    routed: RoutedPath | None = None
-    for threshold in THRESHOLDS:
-        if routed is None or routed.confidence < threshold:
-            routed = router.route(loaded, context_ids, threshold=threshold)
-        choices.append(routed.path)
-    return choices
+    """The path at each threshold."""
+    steerings = [begin_steering(router, loaded, context_ids, threshold=threshold) for threshold in THRESHOLDS]
+    return [routed.path for routed in route_by_steerings(loaded, context_ids, steerings)]
 
 
 def _is_right(outcome: Verdict | Exception) -> bool:
