@@ -85,3 +85,13 @@ def test_of_equals_the_more_accurate_is_chosen() -> None:
     first, second = row("first", figures(0.03, 0.01, 0.2)), row("second", figures(0.04, 0.01, 0.2))
     assert choose([first, second]) is second
     assert choose([second, row("another", figures(0.04, 0.01, 0.2))]) is not second
+
+
+def test_rows_that_change_nothing_or_learn_from_a_part_are_no_choice() -> None:
+    identity, shorter = row("identity", figures(0.0, 0.0, 0.0)), row("shorter", figures(0.0, 0.01, 0.1))
+    some = row("some", figures(0.05, 0.01, 0.3))
+    some = replace(some, inputs=replace(some.inputs, config=FitConfig(train_limit=250)))
+    assert choose([identity, some]) is None
+    assert choose([identity, some, shorter]) is shorter
+    fixing = row("fixing", figures(0.01, 0.01, 0.0))
+    assert choose([identity, fixing]) is fixing
