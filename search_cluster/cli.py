@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search_cluster.config import SearchConfig, read_config
+from search_cluster.config import SearchConfig, read_config, read_settings
 from search_cluster.errors import ConfigError, SearchClusterError, error_line
 
 EXIT_ERROR = 2
@@ -321,8 +321,14 @@ def crossexec(
             "run": run, "limit": limit, "ray": ray, "redis_url": redis_url, "workers": workers, "device": device,
             "threads_per_worker": threads_per_worker, "revision": revision, "trust_remote_code": trust_remote_code,
         }  # fmt: skip
-        settings = (DEFAULTS if config is None else read_config(config)).overridden(flags)
-        result = cross_execute(settings, menu_size=menu, extra_paths=path or (), model=model, task=task)
+        file = {} if config is None else read_settings(config)
+        result = cross_execute(
+            SearchConfig(**file).overridden(flags),
+            menu_size=menu,
+            extra_paths=path or (),
+            model=model or file.get("model"),
+            task=task or file.get("task"),
+        )
         if json_output:
             _print_json(result)
         else:

@@ -112,7 +112,16 @@ class SearchConfig:
 
 
 def read_config(path: Path) -> SearchConfig:
-    """The configuration in a TOML file; keys are the fields of `SearchConfig`, at the top level.
+    """The configuration in a TOML file, see `read_settings`; what it does not name has its default.
+
+    Raises:
+        ConfigError: see `read_settings`; or a value is out of its range.
+    """
+    return SearchConfig(**read_settings(path))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a TOML file sets; keys are the fields of `SearchConfig`, at the top level.
 
     Raises:
         ConfigError: the file can't be read, is not TOML, has an unknown key or a value of another type.
@@ -135,7 +144,7 @@ def read_config(path: Path) -> SearchConfig:
         elif type(value) not in _allowed_types(hints[key]):
             wanted = " or ".join(kind.__name__ for kind in _allowed_types(hints[key]))
             raise ConfigError(f"config {path}: {key} is {value!r}; it is of type {wanted}")
-    return SearchConfig(**values)
+    return values
 
 
 def _allowed_types(hint: Any) -> tuple[type, ...]:

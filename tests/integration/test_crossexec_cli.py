@@ -224,7 +224,10 @@ def test_failures_are_recorded(model_dir: str, tmp_path: Path) -> None:
     assert {row.failure.split(":")[0] for row in failed} == {"PromptTooLongError"}
     assert len({row.example_id for row in failed}) == 1
     assert result["verdicts"] == len(menu.rows) - len(failed)
-    assert cross_execute(config, menu_size=2, task=task)["failures"] == result["failures"]
+    again = tmp_path / "again.toml"
+    again.write_text(f"task = {json.dumps(task)}\nmodel = {json.dumps(model_dir)}\n")
+    command = ("crossexec", str(config.run), "--config", str(again), "--menu", "2", *LOCAL)
+    assert run_json("search-cluster", *command)["failures"] == result["failures"]
 
 
 def test_mistakes_are_answered(run_dir: Path, tmp_path: Path) -> None:
