@@ -214,7 +214,9 @@ class ClusterAdmin:
             states = [node.execute_command("CLUSTER", "INFO") for node in self._nodes]
         except redis.RedisError:
             return False
-        return all(b"cluster_state:ok" in state and b"cluster_known_nodes:3" in state for state in states)
+        # A node that does not know yet who holds the others' slots calls the cluster ok, too.
+        wanted = (b"cluster_state:ok", b"cluster_known_nodes:3", b"cluster_slots_ok:16384")
+        return all(word in state for state in states for word in wanted)
 
     def join(self) -> None:
         """Make one cluster of the nodes."""
