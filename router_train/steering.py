@@ -51,8 +51,8 @@ def route_by_steerings(
 ) -> tuple[RoutedPath, ...]:
     """The choices of several steerings for one prompt; layers that several run alike are run once.
 
-    They go forward together, so that no more states are held than steerings have run different layers. The cost of a
-    choice counts all layers that its own steering asked for, as if it had been alone.
+    They go forward together, so that few states are held at a time. The cost of a choice counts all layers that its own
+    steering asked for, as if it had been alone.
     """
     choices: dict[int, RoutedPath] = {}
     ran: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(steerings)), ())
