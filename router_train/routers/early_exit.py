@@ -24,30 +24,30 @@ from search_cluster.paths.layer_path import LayerPath
 TENSOR_NAMES = ("weight_2", "bias_L")
 
 
-def read_last_row(loaded: LoadedModel, hidden_TD: Tensor) -> Tensor:
-    """The likeliest next token's probability, and its lead over the second. Shape ``[2]``, float32, main memory.
+def read_rows(loaded: LoadedModel, hidden_RD: Tensor) -> Tensor:
+    """The likeliest next token's probability, and its lead over the second. Shape ``[R, 2]``, float32, main memory.
 
     Raises:
         NonFiniteLogitsError: a logit is NaN or infinite.
     """
-    logits_V = loaded.model.lm_head(loaded.model.model.norm(hidden_TD[-1:]))[0].float()
+    logits_RV = loaded.model.lm_head(loaded.model.model.norm(hidden_RD)).float()
     cap = getattr(loaded.model.config, "final_logit_softcapping", None)
-    logits_V = logits_V if cap is None else torch.tanh(logits_V / cap) * cap
-    if not bool(logits_V.isfinite().all()):
+    logits_RV = logits_RV if cap is None else torch.tanh(logits_RV / cap) * cap
+    if not bool(logits_RV.isfinite().all()):
         raise NonFiniteLogitsError("a logit of the prompt's last row is not finite; check the model's dtype")
-    first, second = logits_V.softmax(dim=-1).topk(2).values.tolist()
-    return torch.tensor([first, first - second])
+    best_R2 = logits_RV.softmax(dim=-1).topk(2).values.cpu()
+    return torch.stack([best_R2[:, 0], best_R2[:, 0] - best_R2[:, 1]], dim=-1)
 
 
 def readings_of(loaded: LoadedModel, context_ids: Sequence[int]) -> Tensor:
-    """What `read_last_row` says after each layer of the plain model. Shape ``[L, 2]``."""
+    """What `read_rows` says of the last token after each layer of the plain model. Shape ``[L, 2]``."""
     with torch.inference_mode():
         walk = LayerwisePass(loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device))
         rows = []
         for layer in range(loaded.num_layers):
             walk.step(layer)
-            rows.append(read_last_row(loaded, walk.hidden_BTD[0]))
-    return torch.stack(rows)
+            rows.append(walk.hidden_BTD[0, -1])
+        return read_rows(loaded, torch.stack(rows))  # at once: the head's weights are read once
 
 
 def exit_path(num_layers_run: int, num_layers: int) -> LayerPath:
@@ -76,7 +76,7 @@ class EarlyExitRouter:
         needed, num_layers, surest = max(threshold, self.threshold), loaded.num_layers, 0.0
         for layer in range(num_layers - 1):
             hidden_TD = yield (layer,)
-            probability = self.probability(layer, read_last_row(loaded, hidden_TD))
+            probability = self.probability(layer, read_rows(loaded, hidden_TD[-1:])[0])
             surest = max(surest, probability)
             if probability >= needed:
                 path = exit_path(layer + 1, num_layers)
