@@ -126,8 +126,8 @@ class GuardedSearch(SteppedRounds[str]):
 
     @property
     def _cost_to_examine(self) -> int:
-        """Evaluations that leave room for all perturbations, and for identity's answers to those that guide."""
-        return len(self._guide) + len(self._verify) + len(self._guide) * (self._guide not in self._num_identity_right)
+        """Evaluations of a path's perturbations; if that is all there is room for, it must be right on every one."""
+        return len(self._guide) + len(self._verify)
 
     @property
     def _left(self) -> int:
@@ -149,16 +149,13 @@ class GuardedSearch(SteppedRounds[str]):
 
     def _transfers(self, path: LayerPath) -> bool:
         known = self._menu.get(path)
-        return (
-            known is not None
-            and known.num_right >= known.num_identity_right - self._rule.max_probe_drop * known.num_probes
-        )
+        return known is not None and known.keeps_accuracy(self._rule.max_probe_drop)
 
     def _examine(self, path: LayerPath) -> Generator[list[Trial], Sequence[Outcome], bool]:
         """Try a right path on the perturbations; whether it is credible: right as often as identity on both kinds."""
         known = self._menu[path]
-        guide = yield from self._compare(path, self._guide)
-        verify = (yield from self._compare(path, self._verify)) if guide.is_credible else _Comparison()
+        guide = yield from self._compare(path, self._guide, reserved=len(self._verify))
+        verify = (yield from self._compare(path, self._verify, reserved=0)) if guide.is_credible else _Comparison()
         credible = guide.is_credible and verify.is_credible
         self._evidence.append(
             PathEvidence(
@@ -178,14 +175,16 @@ class GuardedSearch(SteppedRounds[str]):
         return credible
 
     def _compare(
-        self, path: LayerPath, perturbed: tuple[Example, ...]
+        self, path: LayerPath, perturbed: tuple[Example, ...], *, reserved: int
     ) -> Generator[list[Trial], Sequence[Outcome], "_Comparison"]:
         """Count right answers to one kind of perturbations.
 
-        Identity is asked when a path is wrong somewhere for the first time; what is right everywhere can't be worse.
+        Identity is asked when a path is wrong somewhere for the first time, if evaluations are left besides those that
+        are reserved; what is right everywhere can't be worse.
         """
         num_right = yield from _count_right([(example, path) for example in perturbed])
-        if num_right < len(perturbed) and perturbed not in self._num_identity_right and self._left >= len(perturbed):
+        affordable = self._left >= len(perturbed) + reserved
+        if num_right < len(perturbed) and perturbed not in self._num_identity_right and affordable:
             trials = [(example, self._identity_path) for example in perturbed]
             self._num_identity_right[perturbed] = yield from _count_right(trials)
         return _Comparison(num_right, self._num_identity_right.get(perturbed), len(perturbed))

@@ -3,23 +3,26 @@
 What a search finds on one question may be luck; what holds on many is not. The study asks identity some probe questions
 and keeps those that it is least sure of, because good paths hardly change the others. It skips each layer alone on a
 part of them and ranks the layers by how little identity's answers change. Then it grows: the best layers race to be the
-next skip, ranked by what their answers are worth, in this race and in those before, for the last few on all probes.
+next skip, ranked by what their answers are worth, in this race and in those before, for the last few on all probes. As
+the winner of so many comparisons on so few probes is mostly a lucky one, what it seems to gain is shrunk.
 Growth ends when that leads nowhere any more. What is left of the budget goes to other paths that may be good, blocks
 that run twice among them, for different paths fix different questions. What is likely worth as much as identity is on
 the menu; what is sure, for right answers, too.
 
 Neither measure is accuracy, because accuracy takes far more questions to see: what changes little is harmless, and a
-smooth function of the margin tells helpful paths from harmful ones. Both count in coarse steps of margins, so
-arithmetic noise has no say. The study's evaluations are paid from the budget of the questions that are searched
-afterwards.
+smooth function of the margin tells helpful paths from harmful ones. Accuracy only has a veto in the end. Both measures
+count in coarse steps of margins, so arithmetic noise has no say. The study's evaluations are paid from the budget of
+the questions that are searched afterwards.
 """
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 from search_cluster.paths.block_moves import RepeatBlock
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.answer_measures import change, distance, is_right, worth
+from search_cluster.search.gain_estimate import Gain, mean_gain, shrunk_gain
 from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
@@ -97,21 +100,23 @@ class MenuStudy(SteppedRounds[None]):
         """The paths that ran on enough probes and are likely good, shortest first; without identity."""
         if not self._probes:
             return ()
-        found = [path for path in self._answers if path != self._identity and self._is_likely(path)]
-        best = sorted(found, key=self._rank)[: self._max_menu]
-        places = self._fixing_places(best)
-        items = [
-            MenuPath(
-                path=path,
-                num_right=len(self._right_probes(path)),
-                num_identity_right=sum(map(is_right, self._plain_answers(path))),
-                num_probes=len(self._answers[path]),
-                fixing_place=places[path],
-                sure=self._is_sure(path),
-            )
-            for path in best
-        ]
+        found = [self._item(path) for path in self._answers if path != self._identity and self._is_likely(path)]
+        credible = [item for item in found if item.keeps_accuracy(self._max_drop)]
+        best = sorted(credible, key=lambda item: self._rank(item.path))[: self._max_menu]
+        places = self._fixing_places([item.path for item in best])
+        items = [replace(item, fixing_place=places[item.path]) for item in best]
         return tuple(sorted(items, key=lambda item: (len(item.path), -item.num_right, item.path.layers)))
+
+    def _item(self, path: LayerPath) -> MenuPath:
+        num_probes = len(self._answers[path])
+        return MenuPath(
+            path=path,
+            num_right=len(self._right_probes(path)),
+            num_identity_right=sum(map(is_right, self._answers[self._identity][:num_probes])),
+            num_probes=num_probes,
+            num_screened=round(num_probes / CLOSE_SHARE) if self._has_margins else num_probes,
+            sure=self._is_sure(path),
+        )
 
     def _fixing_places(self, paths: Sequence[LayerPath]) -> dict[LayerPath, int]:
         """The order in which paths add most to the probes that are answered; the shorter one among equals."""
@@ -164,7 +169,7 @@ class MenuStudy(SteppedRounds[None]):
         """Skip one more layer and one more, as long as answers do not change much and the paths are good enough."""
         base = self._identity
         num_failed = 0
-        while self._change(base) <= MAX_CHANGE:
+        while self._change(base, self._identity) <= MAX_CHANGE:
             skipped = _skipped(base)
             runners = {
                 layer: path
@@ -192,8 +197,8 @@ class MenuStudy(SteppedRounds[None]):
 
     def _promise(self, path: LayerPath) -> tuple[float, tuple[int, ...]]:
         """What the path may be worth if its probes were one standard error unlucky; ordered by layers among equals."""
-        gain, error = self._gain(path)
-        return gain + error, path.layers
+        gain = self._gain(path, self._identity)
+        return gain.mean + gain.error, path.layers
 
     def _race(
         self, base: LayerPath, runners: dict[int, LayerPath], num_probes: int
@@ -202,8 +207,7 @@ class MenuStudy(SteppedRounds[None]):
         layers = list(runners)
 
         def rank(layer: int) -> tuple[float, int]:
-            gains = [*self._gains(runners[layer], base), *self._raced.get(layer, ())]
-            return -sum(gains) / max(1, len(gains)), layer
+            return -self._gain(runners[layer], base, self._raced.get(layer, ())).mean, layer
 
         for round_number in range(1, RACE_ROUNDS + 1):
             yield from self._run(
@@ -240,21 +244,20 @@ class MenuStudy(SteppedRounds[None]):
 
     def _rank(self, path: LayerPath) -> tuple[int, float, tuple[int, ...]]:
         """Best first: those that have run on more probes, then those that change least, then by layers."""
-        return -len(self._answers.get(path, [])), self._change(path), path.layers
+        return -len(self._answers.get(path, [])), self._change(path, self._identity), path.layers
 
-    def _change(self, path: LayerPath) -> float:
-        """How much the path changes identity's answers, in [0, 1] on average; it tells skill from luck."""
-        answers = self._answers.get(path, [])
-        changes = [change(answer, plain) for answer, plain in zip(answers, self._answers[self._identity], strict=False)]
+    def _change(self, path: LayerPath, base: LayerPath) -> float:
+        """How much the path changes the base's answers, in [0, 1] on average; it tells skill from luck."""
+        pairs = zip(self._answers.get(path, []), self._answers[base], strict=False)
+        changes = [change(answer, other) for answer, other in pairs]
         return sum(changes) / len(changes) if changes else 1.0
 
-    def _gain(self, path: LayerPath) -> tuple[float, float]:
-        """How much more the path's answers are worth than identity's, on average, and the standard error of that."""
-        gains = self._gains(path, self._identity)
+    def _gain(self, path: LayerPath, base: LayerPath, raced: Sequence[float] = ()) -> Gain:
+        """How much more the path's answers are worth than the base's; gains of former races may count, too."""
+        gains = [*self._gains(path, base), *raced]
         if not gains:
-            return -1.0, 0.0
-        mean = sum(gains) / len(gains)
-        return mean, math.sqrt(sum((gain - mean) ** 2 for gain in gains)) / len(gains)
+            return Gain(-1.0, 0.0)
+        return shrunk_gain(gains, self._change(path, base)) if self._has_margins else mean_gain(gains)
 
     def _gains(self, path: LayerPath, base: LayerPath) -> list[float]:
         """How much more each answer of a path is worth than the base's, on the probes on which both ran."""
@@ -265,10 +268,6 @@ class MenuStudy(SteppedRounds[None]):
     def _num_enough(self) -> int:
         return min(len(self._probes), max(ENOUGH_PROBES, math.ceil(ENOUGH_SHARE * len(self._probes))))
 
-    def _plain_answers(self, path: LayerPath) -> list[Verdict | None]:
-        """Identity's answers to the probes on which the path ran."""
-        return self._answers[self._identity][: len(self._answers[path])]
-
     def _is_likely(self, path: LayerPath) -> bool:
         """Whether the path ran on enough probes and probably is as good as identity there."""
         return len(self._answers[path]) >= self._num_enough and self._is_near(path, LIKELY_ERRORS)
@@ -278,8 +277,8 @@ class MenuStudy(SteppedRounds[None]):
 
     def _is_near(self, path: LayerPath, num_errors: float) -> bool:
         """Whether the path is as good as identity even if the probes flatter it by so many standard errors."""
-        gain, error = self._gain(path)
-        return num_errors * error - gain <= self._max_drop * (WORTH_SHARE if self._has_margins else 1.0)
+        gain = self._gain(path, self._identity)
+        return num_errors * gain.error - gain.mean <= self._max_drop * (WORTH_SHARE if self._has_margins else 1.0)
 
     @property
     def _has_margins(self) -> bool:

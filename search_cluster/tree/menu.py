@@ -19,6 +19,9 @@ class MenuPath:
     num_right: int
     num_identity_right: int
     num_probes: int
+    num_screened: int
+    """Probe questions from which those were chosen on which it ran: the ones that identity is least sure of. It is
+    taken to change none of the other answers."""
     fixing_place: int = 0
     """Its place if paths are tried so that each answers as many as possible of the probes that neither identity nor the
     paths before it answer."""
@@ -31,6 +34,14 @@ class MenuPath:
                 f"{self.num_right} and {self.num_identity_right} right answers on {self.num_probes} probes; there are "
                 "at most as many right answers as probes"
             )
+        if self.num_probes > self.num_screened:
+            raise InvalidValueError(
+                f"{self.num_probes} probes chosen from {self.num_screened}; a path runs on at most all of them"
+            )
+
+    def keeps_accuracy(self, max_drop: float) -> bool:
+        """Whether the path is right on probe questions almost as often as identity: less a share of them at most."""
+        return self.num_right >= self.num_identity_right - max_drop * self.num_screened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

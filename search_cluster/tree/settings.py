@@ -48,7 +48,7 @@ class SearchPreset:
         """What a study leaves of the budget for the question itself: enough to examine one path."""
         if self.study is None:
             return self.budget
-        needed = 1 + self.leaves_per_round + 2 * MIN_PERTURBATIONS
+        needed = 2 + MIN_PERTURBATIONS  # identity, a path and its perturbations
         return min(self.budget, max(needed, math.ceil((1.0 - self.study.budget_share) * self.budget)))
 
     def affordable_perturbations(self, own_budget: int) -> tuple[int, int]:

@@ -155,13 +155,40 @@ def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch
     assert not {without(2, 5), without(3, 5)} & {item.path for item in found.menu}
 
 
+def test_a_study_of_few_probes_does_not_trust_what_changes_many_answers() -> None:
+    """Each skip is as good as identity on average, but only 2, 4 and 5 leave answers nearly as they are."""
+
+    def margin(seed: int, example: Example, path: LayerPath) -> float:
+        skipped = sorted(set(range(NUM_LAYERS)) - set(path.layers))
+        shifts = [
+            random.Random(f"{seed} {layer} {example.question}").gauss(0.0, 0.1 if layer in HARMLESS else 2.0)
+            for layer in skipped
+        ]
+        return random.Random(example.question).uniform(-1.0, 1.0) + sum(shifts) - 5.0 * (len(path) > NUM_LAYERS)
+
+    for seed in range(10):
+        found = study(
+            lambda example, path, seed=seed: margin(seed, example, path), max_evaluations=400, answer=with_margin
+        )
+        assert found.menu
+        assert all(set(range(NUM_LAYERS)) - set(item.path.layers) <= HARMLESS for item in found.menu if item.sure)
+
+
+def test_accuracy_is_kept_among_all_probes_of_which_the_closest_were_asked() -> None:
+    item = MenuPath(path=without(1), num_right=94, num_identity_right=100, num_probes=120, num_screened=120)
+    assert not item.keeps_accuracy(0.04)
+    assert dataclasses.replace(item, num_screened=150).keeps_accuracy(0.04)
+    with pytest.raises(InvalidValueError, match="120 probes chosen from 119"):
+        dataclasses.replace(item, num_screened=119)
+
+
 def test_paths_run_on_the_probes_that_identity_is_least_sure_of() -> None:
     def margin(example: Example, path: LayerPath) -> float:
         return float(example.question.split()[-1]) / 4 + 0.1
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
     assert [int(example.question.split()[-1]) for example in found._probes] == list(range(32))  # of 48
-    assert max(item.num_probes for item in found.menu) == 32
+    assert max((item.num_probes, item.num_screened) for item in found.menu) == (32, 48)
 
 
 def test_growth_that_leads_nowhere_leaves_its_budget_to_other_paths() -> None:
@@ -177,7 +204,7 @@ def test_growth_that_leads_nowhere_leaves_its_budget_to_other_paths() -> None:
 
 
 def test_paths_that_are_not_shorter_or_not_sure_are_only_for_wrong_answers() -> None:
-    known = {"num_right": 5, "num_identity_right": 5, "num_probes": 9}
+    known = {"num_right": 5, "num_identity_right": 5, "num_probes": 9, "num_screened": 9}
     twice = LayerPath((0, 1, *range(NUM_LAYERS)), NUM_LAYERS)
     likely = MenuPath(path=without(1, 2), sure=False, fixing_place=2, **known)
     menu = (likely, MenuPath(path=without(1), **known), MenuPath(path=twice, **known))
@@ -186,7 +213,7 @@ def test_paths_that_are_not_shorter_or_not_sure_are_only_for_wrong_answers() -> 
 
 
 def test_where_identity_is_wrong_the_menu_is_tried_in_the_order_that_fixes_most() -> None:
-    known = {"num_right": 5, "num_identity_right": 5, "num_probes": 9}
+    known = {"num_right": 5, "num_identity_right": 5, "num_probes": 9, "num_screened": 9}
     short, broad = without(1, 2, 3), without(6)
     menu = (MenuPath(path=short, fixing_place=1, **known), MenuPath(path=broad, fixing_place=0, **known))
     for root_reward, order in ((1.0, [short, broad]), (0.0, [broad, short])):
@@ -241,7 +268,10 @@ def guarded(
     preset = dataclasses.replace(
         DEFAULT,
         strategy=MenuSearch(
-            menu=tuple(MenuPath(path=path, num_right=50 - drop, num_identity_right=50, num_probes=100) for path in menu)
+            menu=tuple(
+                MenuPath(path=path, num_right=50 - drop, num_identity_right=50, num_probes=90, num_screened=100)
+                for path in menu
+            )
         ),
         evidence=EvidenceRule(num_guide=2, num_verify=2, max_probe_drop=0.02),
         leaves_per_round=2,
@@ -304,10 +334,31 @@ def test_a_wrong_identity_is_fixed_by_a_credible_path_of_any_length() -> None:
 
 def test_no_path_is_tried_that_could_not_be_examined() -> None:
     menu = [without(layer) for layer in range(4)]
-    record, asked = guarded(lambda example, path: path != menu[0], *menu, budget=9)  # identity, 2 paths, 4 + 2
+    record, asked = guarded(lambda example, path: path != menu[0], *menu, budget=7)  # identity, 2 paths, 4
     assert len(asked) == 7
     assert [item.path for item in record.best] == [menu[1]]
-    assert len(guarded(lambda example, path: True, *menu, budget=7)[1]) == 1
+    assert len(guarded(lambda example, path: True, *menu, budget=5)[1]) == 1
+
+
+def test_a_small_budget_examines_one_path_and_asks_no_more_than_it_has() -> None:
+    menu = [without(layer) for layer in range(4)]
+    record, asked = guarded(lambda example, path: True, *menu, budget=6)
+    assert (len(asked), [item.path for item in record.best]) == (6, [menu[0]])
+    record, asked = guarded(
+        lambda example, path: path == IDENTITY or "guide|1" not in example.question, *menu, budget=6
+    )
+    assert len(asked) == 4  # identity, a path, its two guides; identity's answers to them would leave none to verify
+    assert record.evidence[0].guide_identity_right is None
+    assert [item.path for item in record.best] == [IDENTITY]
+
+
+@pytest.mark.parametrize(
+    ("budget", "own", "perturbations"), [(4, 4, 1), (10, 4, 1), (25, 9, 1), (50, 17, 3), (100, 34, 3)]
+)
+def test_a_study_leaves_a_question_enough_to_examine_a_path(budget: int, own: int, perturbations: int) -> None:
+    preset = dataclasses.replace(DEFAULT, budget=budget)
+    assert preset.own_budget == own
+    assert preset.affordable_perturbations(own) == (perturbations, perturbations)
 
 
 def test_identity_is_asked_only_where_a_path_was_wrong_and_only_once() -> None:
@@ -326,7 +377,7 @@ def test_identity_is_asked_only_where_a_path_was_wrong_and_only_once() -> None:
 
 def test_a_wrong_identity_leaves_more_of_the_budget_to_paths() -> None:
     menu = [without(layer) for layer in range(6)]
-    record, asked = guarded(lambda example, path: path == menu[5], *menu, budget=10)  # identity, 6 paths, 2 + 1
+    record, asked = guarded(lambda example, path: path == menu[5], *menu, budget=9)  # identity, 6 paths, 2
     assert len(asked) == 9
     assert [item.path for item in record.best] == [menu[5]]
     assert [(item.num_guide, item.num_verify) for item in record.evidence] == [(1, 1)]
