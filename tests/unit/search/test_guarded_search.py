@@ -3,7 +3,7 @@
 import dataclasses
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -428,7 +428,7 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
     requested: list[EvaluationRequest] = []
 
     class Counting(ScriptedEvaluator):
-        def submit(self, requests):  # type: ignore[no-untyped-def]
+        def submit(self, requests: Sequence[EvaluationRequest]) -> None:
             requested.extend(requests)
             super().submit(requests)
 
@@ -452,3 +452,27 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
     assert digest == run(ScriptedEvaluator(toy_reward))[0]
     assert len(requested) <= DEFAULT.budget * len(examples)
     assert set(HARMLESS) in [set(range(NUM_LAYERS)) - set(item.path.layers) for item in coordinator.menu]
+
+
+def test_a_budget_of_ten_is_enough_for_a_study_and_for_what_it_finds() -> None:
+    examples = [question(f"searched {number}") for number in range(60)]
+    asked: list[EvaluationRequest] = []
+
+    class Counting(ScriptedEvaluator):
+        def submit(self, requests: Sequence[EvaluationRequest]) -> None:
+            asked.extend(requests)
+            super().submit(requests)
+
+    coordinator = Coordinator(
+        Counting(toy_reward),
+        examples,
+        num_layers=NUM_LAYERS,
+        preset=dataclasses.replace(DEFAULT, budget=10),
+        seed=3,
+        probes=[question(f"probe {number}") for number in range(60)],
+        perturb=perturb,
+    )
+    records = [record for record in coordinator.run() if record is not None]
+    assert len(asked) <= 10 * len(examples)
+    right = [record for record in records if record.identity is not None and record.identity.is_correct]
+    assert sum(len(record.best[0].path) < NUM_LAYERS for record in right) > 0.9 * len(right)
