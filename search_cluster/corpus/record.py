@@ -45,7 +45,7 @@ class PathEvidence:
     verify_identity_right: int | None
     num_verify: int
     probe_right: int
-    """Of the other questions on which the path was tried (transfer)."""
+    """Of the other questions on which the path was tried (transfer): those whose answers identity is least sure of."""
     probe_identity_right: int
     num_probes: int
     credible: bool

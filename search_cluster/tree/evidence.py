@@ -15,7 +15,8 @@ class EvidenceRule:
     num_verify: int
     """Perturbations that are looked at once, when a path has passed all else, and never guide."""
     max_probe_drop: float
-    """How much rarer than identity, as a share of the probe questions, a path may be right on them."""
+    """How much rarer than identity a path may be right on probe questions, as a share of all that identity was asked.
+    The path runs on those that identity is least sure of and is taken to change no other answer."""
 
     def describe(self) -> str:
         """The rule in words, for provenance."""
