@@ -418,6 +418,16 @@ def test_an_identity_that_fails_ends_the_search() -> None:
     assert (record.identity, record.stop_reason, record.best) == (None, "failed", ())
 
 
+class Counting(ScriptedEvaluator):
+    """A scripted evaluator that counts what it was asked."""
+
+    num_requested = 0
+
+    def submit(self, requests: Sequence[EvaluationRequest]) -> None:
+        self.num_requested += len(requests)
+        super().submit(requests)
+
+
 @pytest.mark.parametrize("shuffle_seed", [None, 1, 2])
 @pytest.mark.parametrize("in_flight", [4, 64])
 def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
@@ -425,12 +435,6 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
 ) -> None:
     examples = [question(f"searched {number}") for number in range(30)]
     probes = [question(f"probe {number}") for number in range(60)]
-    requested: list[EvaluationRequest] = []
-
-    class Counting(ScriptedEvaluator):
-        def submit(self, requests: Sequence[EvaluationRequest]) -> None:
-            requested.extend(requests)
-            super().submit(requests)
 
     def run(evaluator: ScriptedEvaluator) -> tuple[str, Coordinator]:
         coordinator = Coordinator(
@@ -446,25 +450,18 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
         assert len(records) == len(examples)
         return corpus_digest(records), coordinator
 
-    digest, coordinator = run(
-        Counting(toy_reward, max_in_flight=in_flight, answers_per_collect=3, shuffle_seed=shuffle_seed)
-    )
+    counting = Counting(toy_reward, max_in_flight=in_flight, answers_per_collect=3, shuffle_seed=shuffle_seed)
+    digest, coordinator = run(counting)
     assert digest == run(ScriptedEvaluator(toy_reward))[0]
-    assert len(requested) <= DEFAULT.budget * len(examples)
+    assert 0 < counting.num_requested <= DEFAULT.budget * len(examples)
     assert set(HARMLESS) in [set(range(NUM_LAYERS)) - set(item.path.layers) for item in coordinator.menu]
 
 
 def test_a_budget_of_ten_is_enough_for_a_study_and_for_what_it_finds() -> None:
     examples = [question(f"searched {number}") for number in range(60)]
-    asked: list[EvaluationRequest] = []
-
-    class Counting(ScriptedEvaluator):
-        def submit(self, requests: Sequence[EvaluationRequest]) -> None:
-            asked.extend(requests)
-            super().submit(requests)
-
+    evaluator = Counting(toy_reward)
     coordinator = Coordinator(
-        Counting(toy_reward),
+        evaluator,
         examples,
         num_layers=NUM_LAYERS,
         preset=dataclasses.replace(DEFAULT, budget=10),
@@ -473,6 +470,6 @@ def test_a_budget_of_ten_is_enough_for_a_study_and_for_what_it_finds() -> None:
         perturb=perturb,
     )
     records = [record for record in coordinator.run() if record is not None]
-    assert len(asked) <= 10 * len(examples)
+    assert 0 < evaluator.num_requested <= 10 * len(examples)
     right = [record for record in records if record.identity is not None and record.identity.is_correct]
     assert sum(len(record.best[0].path) < NUM_LAYERS for record in right) > 0.9 * len(right)
