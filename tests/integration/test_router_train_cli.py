@@ -293,6 +293,23 @@ def test_errors_reach_the_shell_without_a_traceback(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(place: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = ["generate", "--router", str(place / "router"), "--prompt", "x", "--max-new-tokens", "2"]
+    with os.fdopen(writer, "w") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-c", NO_RAY_NO_REDIS, *command],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "rror" not in done.stderr, done.stderr
+
+
 def test_ctrl_c_leaves_an_evaluation_that_continues(place: Path) -> None:
     folder = place / "router" / "evaluations"
     before = set(folder.glob("*.jsonl"))

@@ -227,6 +227,13 @@ def test_without_a_kept_corpus_it_is_said_how_to_keep_one(tmp_path: Path) -> Non
         assert f"error: no corpus is kept in {tmp_path / 'none'}; keep one: router-train study keep RUN" in done.stderr
 
 
+def test_a_limit_of_no_question_is_refused_at_once(tmp_path: Path) -> None:
+    for command in ("run", "check"):
+        done = CliRunner().invoke(app, ["study", command, "--out", str(tmp_path), "--limit", "0"])
+        assert done.exit_code == 2
+        assert "0 is not in the range x>=1" in done.stderr
+
+
 def test_a_document_without_its_comments_is_refused(tmp_path: Path) -> None:
     document = tmp_path / "STUDY.md"
     document.write_text("<!-- end tables -->\n<!-- begin tables -->\n")
