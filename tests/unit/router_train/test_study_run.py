@@ -231,7 +231,7 @@ def test_a_limit_of_no_question_is_refused_at_once(tmp_path: Path) -> None:
     for command in ("run", "check"):
         done = CliRunner().invoke(app, ["study", command, "--out", str(tmp_path), "--limit", "0"])
         assert done.exit_code == 2
-        assert "0 is not in the range x>=1" in done.stderr
+        assert "'--limit': Input should be greater than or equal to 1" in done.stderr
 
 
 def test_a_document_without_its_comments_is_refused(tmp_path: Path) -> None:
