@@ -18,7 +18,7 @@ from search_cluster.corpus.manifest import MANIFEST_NAME, Provenance
 from search_cluster.corpus.menu import MENU_NAME, Menu, MenuRow, read_menu, write_menu
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, record_of, row_of
+from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, is_corpus_schema, record_of, row_of
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import CorpusError, InvalidValueError, TaskError
 from search_cluster.tasks.example import Example
@@ -144,7 +144,9 @@ def _read(kept: Path) -> tuple[Provenance, Mapping[str, Any], list[dict[str, Any
         metadata = table.schema.metadata or {}
         about = json.loads(metadata.get(KEPT_KEY, b"{}"))
         provenance = Provenance.from_json(metadata.get(PROVENANCE_KEY, b"{}"), str(path))
-        if about.get("schema") != KEPT_SCHEMA or not table.schema.equals(_kept_schema(provenance)):
+        num_layers, evidence = provenance.num_layers, bool(provenance.evidence)
+        known = is_corpus_schema(table.schema, num_layers, evidence=evidence, without=TEXT_COLUMNS)
+        if about.get("schema") != KEPT_SCHEMA or not known:
             raise CorpusError("its columns are not those of a kept corpus of this version")
         return provenance, about, table.to_pylist()
     except (pa.ArrowException, OSError, ValueError, CorpusError) as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathVerdict
+from search_cluster.corpus.record import LATER_EVIDENCE, ExampleRecord, PathEvidence, PathVerdict
 from search_cluster.corpus.text import storable_text
 from search_cluster.tasks.verdict import Verdict
 
@@ -51,7 +51,10 @@ def record_digest(record: ExampleRecord) -> str:
 
 
 def _evidence(item: PathEvidence) -> list[Any]:
-    return [list(item.path.layers), *(value for name, value in asdict(item).items() if name != "path")]
+    values = asdict(item)
+    del values["path"]
+    later = [values.pop(name) for name in LATER_EVIDENCE]
+    return [list(item.path.layers), *values.values(), *(later if item.num_screened is not None else ())]
 
 
 def _path_verdict(item: PathVerdict) -> list[Any]:

@@ -50,6 +50,15 @@ class PathEvidence:
     num_probes: int
     credible: bool
     """Whether all that the preset requires is fulfilled."""
+    num_screened: int | None = None
+    """Questions from which the probes were chosen; identity was asked all. What the path may lose is a share of these.
+    ``None`` in corpora that were written before it was recorded, as for `probe_chance`."""
+    probe_chance: float | None = None
+    """Share of the probes that guesses would answer; ``None`` also unless all have choices."""
+
+
+LATER_EVIDENCE = ("num_screened", "probe_chance")
+"""What older corpora lack of `PathEvidence`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,7 @@ class ExampleRecord:
     evaluated: tuple[PathVerdict, ...]
     """Every path that was delivered to the tree, identity first, in the order in which it was proposed."""
     failures: tuple[PathFailure, ...]
+    """Paths without a verdict; where evidence is asked for, also on perturbations (the message says so)."""
     best: tuple[PathVerdict, ...]
     """Best paths, best first; the identity path alone where nothing better was found and identity is right; empty where
     no path is right. Credible ones only, if the preset asks for evidence."""

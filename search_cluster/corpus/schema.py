@@ -5,13 +5,13 @@ and `datasets` read them without this project. Columns named ``evaluated_*`` are
 column of their own because they carry arithmetic noise, which nothing else in a row does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
-from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
+from search_cluster.corpus.record import LATER_EVIDENCE, ExampleRecord, PathEvidence, PathFailure, PathVerdict
 from search_cluster.corpus.text import storable_text
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import LayerPath
@@ -29,20 +29,29 @@ COUNTS = (
 """The counts of `PathEvidence`."""
 
 
-def corpus_schema(num_layers: int, *, evidence: bool) -> Any:
+def is_corpus_schema(schema: Any, num_layers: int, *, evidence: bool, without: Collection[str] = ()) -> bool:
+    """Whether these are the columns of `corpus_schema`, or those of before `LATER_EVIDENCE`, but for some."""
+    known = [corpus_schema(num_layers, evidence=evidence, later=later) for later in (True, False)]
+    return any(schema.equals(pa.schema([field for field in item if field.name not in without])) for item in known)
+
+
+def corpus_schema(num_layers: int, *, evidence: bool, later: bool = True) -> Any:
     """The Arrow schema of shards for a model of ``num_layers`` layers.
 
     Args:
         num_layers: depth of the model.
         evidence: whether the preset asked for evidence, so that there are columns for it.
+        later: with what older corpora lack.
     """
     path = pa.list_(layer_type(num_layers))
     verdict = [("reward", pa.float32()), ("margin", pa.float64()), ("output", pa.string())]
     verdict.append(("num_layer_tokens", pa.int64()))
     path_verdict = pa.struct([("path", path), *verdict])
-    counts = [(name, pa.int32()) for name in COUNTS]
+    proofs = [("path", path), *((name, pa.int32()) for name in COUNTS), ("credible", pa.bool_())]
+    if later:
+        proofs += zip(LATER_EVIDENCE, (pa.int32(), pa.float64()), strict=True)
     of_evidence = [
-        ("evidence", pa.list_(pa.struct([("path", path), *counts, ("credible", pa.bool_())]))),
+        ("evidence", pa.list_(pa.struct(proofs))),
         ("unguarded", pa.list_(path_verdict)),
     ]
     return pa.schema(

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from search_cluster.corpus.files import replaced_whole
 from search_cluster.corpus.manifest import Provenance, Shard
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, record_of, row_of
+from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, is_corpus_schema, record_of, row_of
 from search_cluster.errors import CorpusError, InvalidValueError
 
 DATA_FOLDER = "data"
@@ -61,7 +61,7 @@ def read_shard(path: Path) -> tuple[Provenance, tuple[ExampleRecord, ...]]:
         with pq.ParquetFile(path) as file:
             table = file.read()
         provenance = Provenance.from_json((table.schema.metadata or {}).get(PROVENANCE_KEY, b"{}"), str(path))
-        if not table.schema.equals(corpus_schema(provenance.num_layers, evidence=bool(provenance.evidence))):
+        if not is_corpus_schema(table.schema, provenance.num_layers, evidence=bool(provenance.evidence)):
             raise CorpusError("its columns are not those of a shard of this version")
         return provenance, tuple(record_of(row, provenance.num_layers) for row in table.to_pylist())
     except (pa.ArrowException, OSError, InvalidValueError, CorpusError, TypeError) as error:

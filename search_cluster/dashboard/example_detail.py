@@ -7,6 +7,7 @@ from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.dashboard.path_graph import PathGraph, places, tried_paths
 from search_cluster.dashboard.replay import rebuild_graph
 from search_cluster.dashboard.shard_digest import outcome_of
+from search_cluster.dashboard.shares import share_of
 from search_cluster.tasks.verdict import Verdict
 
 
@@ -71,11 +72,14 @@ def _shown_verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _evidence(item: PathEvidence) -> dict[str, Any]:
-    """Right answers of the path and of identity, and of how many."""
+    """Right answers of the path and of identity, and of how many; of other questions also the interval and chance."""
     return {
         "guide": [item.guide_right, item.guide_identity_right, item.num_guide],
         "verify": [item.verify_right, item.verify_identity_right, item.num_verify],
         "probe": [item.probe_right, item.probe_identity_right, item.num_probes],
+        "probe_share": share_of(item.probe_right, item.num_probes),
+        "probe_chance": item.probe_chance,
+        "num_screened": item.num_screened,
         "credible": item.credible,
     }
 

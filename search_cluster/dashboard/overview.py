@@ -9,8 +9,8 @@ from typing import Any
 from search_cluster.dashboard.history import MAX_POINTS, Point, seconds_left, session_points, thinned
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
 from search_cluster.dashboard.shard_digest import LayerUses
+from search_cluster.dashboard.shares import share_of
 from search_cluster.telemetry.sessions import total_of
-from search_cluster.telemetry.summary import wilson_interval
 
 SESSION_COUNTERS = (
     "started_at", "elapsed_seconds", "examples_done", "paths_searched", "paths_evaluated", "cache_hits", "failures",
@@ -99,8 +99,8 @@ def _found(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "examples": len(rows),
         "num_layers": num_layers,
-        "identity": _share(identity_right, len(rows)),
-        "found": _share(found_right, len(rows)),
+        "identity": share_of(identity_right, len(rows)),
+        "found": share_of(found_right, len(rows)),
         "mean_best_length": mean_length,
         "mean_layers_saved": None if mean_length is None else num_layers - mean_length,
         "outcomes": Counter(row.outcome.value for row in rows),
@@ -126,13 +126,6 @@ def _points(snapshot: Snapshot) -> list[list[Point]]:
     return [
         session_points(session, samples) for session, samples in zip(snapshot.sessions, snapshot.samples, strict=True)
     ]
-
-
-def _share(part: int, whole: int) -> dict[str, Any] | None:
-    if not whole:
-        return None
-    low, high = wilson_interval(part, whole)
-    return {"share": part / whole, "low": low, "high": high}
 
 
 def _added(uses: Sequence[LayerUses], num_layers: int) -> LayerUses:

@@ -1,6 +1,7 @@
 """The search of one example whose best paths must be credible.
 
-Credible: right here, right when the question is put differently, and no worse than identity on other questions.
+Credible: right here, right when the question is put differently as often as identity and at least once (of tasks that
+can put it differently), and no worse than identity on other questions.
 
 Written as one generator: each ``yield`` is a round of evaluations, and what comes back are their outcomes. Every
 evaluation counts against the budget.
@@ -93,7 +94,8 @@ class GuardedSearch(SteppedRounds[str]):
     def _take(self, outcomes: Sequence[Outcome]) -> None:
         for (example, path), outcome in zip(self._round, outcomes, strict=True):
             if isinstance(outcome, Failure):
-                self._failures.append(PathFailure(path=path, kind=outcome.kind, message=outcome.message))
+                place = "" if example is self.example else "on the question put differently: "
+                self._failures.append(PathFailure(path=path, kind=outcome.kind, message=place + outcome.message))
             elif example is self.example:
                 self._evaluated.append(PathVerdict(path=path, verdict=outcome))
 
@@ -152,11 +154,16 @@ class GuardedSearch(SteppedRounds[str]):
         return known is not None and known.keeps_accuracy(self._rule.max_probe_drop)
 
     def _examine(self, path: LayerPath) -> Generator[list[Trial], Sequence[Outcome], bool]:
-        """Try a right path on the perturbations; whether it is credible: right as often as identity on both kinds."""
+        """Try a right path on the perturbations; whether it is credible.
+
+        It must be right as often as identity on both kinds, and somewhere at all: where both are wrong everywhere,
+        nothing speaks for the path.
+        """
         known = self._menu[path]
         guide = yield from self._compare(path, self._guide, reserved=len(self._verify))
         verify = (yield from self._compare(path, self._verify, reserved=0)) if guide.is_credible else _Comparison()
-        credible = guide.is_credible and verify.is_credible
+        seen = guide.num_right + verify.num_right > 0 or not self._guide + self._verify
+        credible = guide.is_credible and verify.is_credible and seen
         self._evidence.append(
             PathEvidence(
                 path=path,
@@ -170,6 +177,8 @@ class GuardedSearch(SteppedRounds[str]):
                 probe_identity_right=known.num_identity_right,
                 num_probes=known.num_probes,
                 credible=credible,
+                num_screened=known.num_screened,
+                probe_chance=known.chance,
             )
         )
         return credible

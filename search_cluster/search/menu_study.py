@@ -109,12 +109,14 @@ class MenuStudy(SteppedRounds[None]):
 
     def _item(self, path: LayerPath) -> MenuPath:
         num_probes = len(self._answers[path])
+        num_choices = [len(probe.choices) for probe in self._probes[:num_probes]]
         return MenuPath(
             path=path,
             num_right=len(self._right_probes(path)),
             num_identity_right=sum(map(is_right, self._answers[self._identity][:num_probes])),
             num_probes=num_probes,
             num_screened=round(num_probes / CLOSE_SHARE) if self._has_margins else num_probes,
+            chance=sum(1 / num for num in num_choices) / num_probes if all(num_choices) else None,
             sure=self._is_sure(path),
         )
 
@@ -139,6 +141,8 @@ class MenuStudy(SteppedRounds[None]):
         num_layers = self._identity.num_layers
         yield from self._run([self._identity], len(self._probes))
         self._keep_close_probes()
+        if not self._probes:
+            return
         singles = [path for layer in range(num_layers) if (path := _without(self._identity, [layer])) is not None]
         affordable = round(RANKING_SHARE * self._budget) // max(1, len(singles))
         num_few = min(len(self._probes), max(2, min(MAX_RANKING_PROBES, affordable)))
@@ -160,8 +164,10 @@ class MenuStudy(SteppedRounds[None]):
     def _keep_close_probes(self) -> None:
         """Of all probes that identity answered, keep those whose answers a path can change most easily."""
         answers = self._answers[self._identity]
-        places = sorted(range(len(answers)), key=lambda place: distance(answers[place]))
-        kept = sorted(places[: round(CLOSE_SHARE * len(answers))])
+        places = [place for place, answer in enumerate(answers) if answer is not None]
+        kept = sorted(sorted(places, key=lambda place: distance(answers[place]))[: round(CLOSE_SHARE * len(places))])
+        if len(kept) < MIN_PROBES:
+            kept = []
         self._probes = [self._probes[place] for place in kept]
         self._answers[self._identity] = [answers[place] for place in kept]
 

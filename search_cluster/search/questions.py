@@ -7,9 +7,6 @@ from search_cluster.tasks.perturbations import EvidenceRole, perturbations
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.task import Task
 
-ENOUGH = 64
-"""With fewer questions that are not searched, the searched ones serve as probes, too."""
-
 
 class Questions:
     """All questions of a split and those of them that are searched. Immutable.
@@ -24,12 +21,18 @@ class Questions:
     def __init__(self, task: Task, pool: Sequence[Example], searched: Sequence[Example], *, seed: int) -> None:
         self._task, self._pool, self._seed = task, tuple(pool), seed
         ids = {example.example_id for example in searched}
-        others = tuple(example for example in pool if example.example_id not in ids)
-        self._others = others if len(others) >= ENOUGH else self._pool
+        self._searched = tuple(searched)
+        self._others = tuple(example for example in pool if example.example_id not in ids)
 
     def probes(self, count: int) -> tuple[Example, ...]:
-        """Up to ``count`` questions to try paths on, in a random order; not searched ones where there are enough."""
-        return select_examples(self._others, count, derive_seed(self._seed, "probes"))
+        """Up to ``count`` questions to try paths on, in a random order.
+
+        Searched ones come after all others, and only where these are too few: a run of a whole split has no others.
+        """
+        seed = derive_seed(self._seed, "probes")
+        others = select_examples(self._others, count, seed)
+        num_missing = count - len(others)
+        return others + (select_examples(self._searched, num_missing, seed) if num_missing else ())
 
     def perturb(self, example: Example, role: EvidenceRole, count: int) -> tuple[Example, ...]:
         """Up to ``count`` perturbations of a question; none if the task declares none."""

@@ -22,6 +22,8 @@ class MenuPath:
     num_screened: int
     """Probe questions from which those were chosen on which it ran: the ones that identity is least sure of. It is
     taken to change none of the other answers."""
+    chance: float | None = None
+    """Share of the probes that guesses would answer; ``None`` unless all have choices."""
     fixing_place: int = 0
     """Its place if paths are tried so that each answers as many as possible of the probes that neither identity nor the
     paths before it answer."""

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from search_cluster.errors import ConfigError
+from search_cluster.errors import ConfigError, InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.graph import GraphSearch
@@ -41,7 +41,16 @@ class SearchPreset:
     evidence: EvidenceRule | None = None
     """What a best path must prove; ``None``: nothing but its own verdict, as published."""
     study: StudyPlan | None = None
-    """A study of other questions that gives the strategy its menu; ``None``: every question starts from nothing."""
+    """A study of other questions, whose menu takes the strategy's place; ``None``: every question starts from nothing.
+    Evidence and study come together: how a path does on other questions is known from the study alone."""
+
+    def __post_init__(self) -> None:
+        if (self.evidence is None) != (self.study is None):
+            has, lacks = ("a study", "evidence") if self.evidence is None else ("evidence", "a study")
+            raise InvalidValueError(
+                f"preset {self.name} has {has} and lacks {lacks}; what a path must prove on other questions is seen by "
+                "the study: give both, or neither"
+            )
 
     @property
     def own_budget(self) -> int:

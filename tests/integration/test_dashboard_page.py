@@ -212,6 +212,7 @@ def test_what_speaks_for_a_path_is_shown(tmp_path: Path, open_page: OpenPage) ->
     evidence = PathEvidence(
         path=record.best[0].path, guide_right=3, guide_identity_right=2, num_guide=3, verify_right=2,
         verify_identity_right=1, num_verify=3, probe_right=40, probe_identity_right=41, num_probes=90, credible=True,
+        probe_chance=0.25,
     )  # fmt: skip
     folder = tmp_path / "run"
     with CorpusWriter(folder, replace(PROVENANCE, preset="default", evidence="guide=3")) as writer:
@@ -223,6 +224,8 @@ def test_what_speaks_for_a_path_is_shown(tmp_path: Path, open_page: OpenPage) ->
         shown = page.inner_text("#selected")
         assert re.search(r"credible\s+yes", shown)
         assert re.search(r"right on other questions\s+40 of 90 \(plain path: 41\)", shown)
+        assert re.search(r"95 % interval\s+44.4 % \(34.6 to 54.7\)", shown)
+        assert re.search(r"guesses would be right on\s+25.0 %", shown)
         assert _fits(page)
 
 

@@ -2,7 +2,7 @@
 
 import { CONFIG, layout } from "./charts.js";
 import { byId, element, fill, show } from "./dom.js";
-import { count, decimal, NONE, plural } from "./format.js";
+import { count, decimal, interval, NONE, percent, plural } from "./format.js";
 import { outcomeChip } from "./table.js";
 import { colour, onThemeChange } from "./theme.js";
 
@@ -124,6 +124,8 @@ function proofs(evidence) {
   return [
     ["credible", evidence.credible ? "yes" : "no"], row("right when put differently", evidence.guide),
     row("right on reserved variants", evidence.verify), row("right on other questions", evidence.probe),
+    ["share of these, 95 % interval", interval(evidence.probe_share)],
+    ["guesses would be right on", evidence.probe_chance === null ? null : percent(evidence.probe_chance)],
   ];
 }
 

@@ -1,9 +1,12 @@
 """Reading what was written, and refusing what was damaged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,7 +14,8 @@ from hypothesis import strategies as st
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.reader import read_corpus, read_shards
-from search_cluster.corpus.record import ExampleRecord, PathFailure, PathVerdict
+from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
+from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, row_of
 from search_cluster.corpus.shards import read_shard, write_shard
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import CorpusError
@@ -82,6 +86,33 @@ def test_lone_surrogates_in_outputs_are_replaced_and_leave_the_digest_alone(tmp_
     (found,) = read_corpus(tmp_path).records
     assert found.identity.output == "a\ufffdb\x00\U0001f600\ufffd"
     assert manifest.corpus_digest == corpus_digest([odd]) == corpus_digest([found])
+
+
+def test_evidence_comes_back_and_that_of_older_corpora_too(tmp_path, provenance, record):
+    guarded = replace(provenance, preset="default", evidence="guide=3")
+    plain = record(1)
+    old = PathEvidence(
+        path=plain.best[0].path, guide_right=3, guide_identity_right=None, num_guide=3, verify_right=2,
+        verify_identity_right=2, num_verify=3, probe_right=40, probe_identity_right=41, num_probes=60, credible=True,
+    )  # fmt: skip
+    new = replace(old, num_screened=90, probe_chance=0.25)
+    records = {name: replace(plain, evidence=(item,)) for name, item in (("old", old), ("new", new))}
+
+    write_shard(tmp_path / "new.parquet", [records["new"]], guarded)
+    assert read_shard(tmp_path / "new.parquet")[1] == (records["new"],)
+
+    columns = corpus_schema(guarded.num_layers, evidence=True, later=False)
+    rows = [row_of(records["old"])]
+    for item in rows[0]["evidence"]:
+        del item["num_screened"], item["probe_chance"]
+    table = pa.Table.from_pylist(rows, schema=columns.with_metadata({PROVENANCE_KEY: guarded.to_json()}))
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert read_shard(tmp_path / "old.parquet")[1] == (records["old"],)
+
+    digests = {name: corpus_digest([item]) for name, item in records.items()}
+    # As it was before the later columns existed:
+    assert digests["old"] == "435e99d6ab84278343f43ca35999c1482d645071936fdf303135a8bd3d81e664"
+    assert digests["new"] != digests["old"]
 
 
 @pytest.fixture

@@ -27,14 +27,18 @@ def test_evidence_and_luck_are_told_apart() -> None:
     lucky, identity = record.best[0], record.evaluated[0]
     evidence = PathEvidence(
         path=lucky.path, guide_right=1, guide_identity_right=2, num_guide=3, verify_right=0, verify_identity_right=0,
-        num_verify=0, probe_right=40, probe_identity_right=50, num_probes=90, credible=False,
+        num_verify=0, probe_right=40, probe_identity_right=50, num_probes=90, credible=False, num_screened=135,
+        probe_chance=0.25,
     )  # fmt: skip
     failure = PathFailure(path=identity.path, kind="PromptTooLongError", message="a perturbation")
     record = replace(record, best=(), unguarded=(lucky,), evidence=(evidence,), failures=(failure,))
     shown = describe_example(record, provenance)
     by_path = {path["path"]: path for path in shown["paths"] if "failure" not in path}
     assert by_path[str(lucky.path)]["is_unproven"]
-    assert by_path[str(lucky.path)]["evidence"] == {
+    seen = by_path[str(lucky.path)]["evidence"]
+    assert [round(seen["probe_share"][name], 3) for name in ("low", "share", "high")] == [0.346, 0.444, 0.547]
+    assert seen == {
+        "probe_share": seen["probe_share"], "probe_chance": 0.25, "num_screened": 135,
         "guide": [1, 2, 3], "verify": [0, 0, 0], "probe": [40, 50, 90], "credible": False,
     }  # fmt: skip
     assert by_path[str(identity.path)]["evidence"] is None

@@ -19,8 +19,10 @@ from search_cluster.search import menu_study
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.guarded_search import GuardedSearch
 from search_cluster.search.menu_study import MenuStudy
+from search_cluster.search.questions import Questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbations import EvidenceRole
+from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.menu import MenuPath, MenuSearch
@@ -243,6 +245,43 @@ def test_paths_that_fail_on_probes_are_on_no_menu() -> None:
     assert all(4 in item.path.layers for item in found.menu)
 
 
+def test_probes_without_an_answer_of_identity_are_not_run_on() -> None:
+    def margin(example: Example, path: LayerPath) -> float | Failure:
+        if int(example.question.split()[-1]) % 5 < 2:
+            return Failure(kind="PromptTooLongError", message="scripted")
+        harmless = set(range(NUM_LAYERS)) - set(path.layers) <= HARMLESS and len(path) <= NUM_LAYERS
+        return random.Random(example.question).uniform(-1.0, 1.0) if harmless else -3.0
+
+    found = study(margin, max_evaluations=1_400, answer=with_margin)
+    assert len(found._probes) == 19  # two thirds of the 28 of 48 that have an answer
+    assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._probes)
+    assert without(2, 4, 5) in {item.path for item in found.menu}
+
+    unanswered = study(
+        lambda example, path: Failure(kind="PromptTooLongError", message="scripted"), max_evaluations=1_400
+    )
+    assert (unanswered.num_spent, unanswered.menu) == (48, ())
+
+
+def test_a_menu_tells_what_a_guess_is_worth_where_all_probes_have_choices() -> None:
+    def chances(*num_choices: int) -> set[float | None]:
+        probes = [
+            Example(
+                task="toy", question=f"{number}", gold="a", split="train", source="test",
+                gold_index=0 if choices else None, choices=tuple("abcd"[:choices]),
+            )
+            for number, choices in enumerate(num_choices)
+        ]  # fmt: skip
+        plan = StudyPlan(budget_share=0.5, max_evaluations=10_000, max_probes=24, max_menu=12)
+        result = MenuStudy(probes, num_layers=4, max_evaluations=500, plan=plan, max_drop=0.02)
+        while trials := result.next_round():
+            result.observe([verdict(True) for _ in trials])
+        return {item.chance for item in result.menu}
+
+    assert chances(*[4, 2] * 12) == {0.375}
+    assert chances(*[4, 0] * 12) == {None}
+
+
 @given(seed=st.integers(0, 2**16), max_evaluations=st.integers(0, 1200), num_probes=st.integers(0, 60))
 @settings(max_examples=40, deadline=None)
 def test_the_study_keeps_its_budget_and_asks_nothing_twice(seed: int, max_evaluations: int, num_probes: int) -> None:
@@ -290,7 +329,8 @@ def guarded(
     asked = []
     while trials := search.next_round():
         asked += [(example.question, path) for example, path in trials]
-        search.observe([verdict(bool(rewards(example, path))) for example, path in trials])
+        outcomes = [rewards(example, path) for example, path in trials]
+        search.observe([item if isinstance(item, Failure) else verdict(bool(item)) for item in outcomes])
     return search.record(), asked
 
 
@@ -317,6 +357,46 @@ def test_a_path_that_fails_verification_is_not_credible() -> None:
     (evidence,) = record.evidence
     assert (evidence.credible, evidence.guide_right, evidence.verify_right) == (False, 2, 0)
     assert record.best[0].path == IDENTITY
+
+
+def test_a_path_that_is_right_on_no_perturbation_is_not_credible_even_if_identity_is_not_either() -> None:
+    nowhere, once = without(2, 4), without(2)
+
+    def right(plain: bool, example: Example, path: LayerPath) -> bool:
+        if example.question == "q":
+            return plain or path != IDENTITY
+        return path == once and "verify|0" in example.question
+
+    for plain in (True, False):
+        record, _ = guarded(lambda example, path, plain=plain: right(plain, example, path), nowhere, once)
+        assert [(item.path, item.credible) for item in record.evidence] == [(nowhere, False), (once, True)]
+        assert record.best[0].path == once
+        assert nowhere in {item.path for item in record.unguarded}
+
+
+def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -> None:
+    path = without(2)
+    record, _ = guarded(
+        lambda example, path: example.question == "q" or Failure(kind="PromptTooLongError", message="5 tokens"), path
+    )
+    assert [item.credible for item in record.evidence] == [False]
+    assert [item.path for item in record.best] == [IDENTITY]
+    assert {(item.kind, item.message) for item in record.failures} == {
+        ("PromptTooLongError", "on the question put differently: 5 tokens")
+    }
+
+
+def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions() -> None:
+    menu = (MenuPath(path=without(2), num_right=9, num_identity_right=9, num_probes=20, num_screened=30, chance=0.25),)
+    preset = dataclasses.replace(DEFAULT, strategy=MenuSearch(menu=menu))
+    search = GuardedSearch(
+        question("q"), guide=(), verify=(), menu=menu, num_layers=NUM_LAYERS, preset=preset, budget=10, seed=0
+    )
+    while trials := search.next_round():
+        search.observe([verdict(True) for _ in trials])
+    (evidence,) = search.record().evidence
+    assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (True, 0, 0)
+    assert (evidence.num_probes, evidence.num_screened, evidence.probe_chance) == (20, 30, 0.25)
 
 
 def test_a_path_that_is_bad_for_other_questions_is_not_even_examined() -> None:
@@ -401,6 +481,26 @@ def test_the_budget_covers_everything_that_is_asked(seed: int, budget: int) -> N
         assert item.verify_identity_right is not None or not item.credible or item.verify_right == item.num_verify
     credible = {item.path for item in record.evidence if item.credible} | {IDENTITY}
     assert {item.path for item in record.best} <= credible
+
+
+def test_evidence_and_study_come_together() -> None:
+    with pytest.raises(InvalidValueError, match="preset default has evidence and lacks a study"):
+        dataclasses.replace(DEFAULT, study=None)
+    with pytest.raises(InvalidValueError, match="preset drllm has a study and lacks evidence"):
+        dataclasses.replace(DRLLM, study=DEFAULT.study)
+
+
+def test_searched_questions_are_probes_only_where_others_are_too_few() -> None:
+    pool = [question(str(number)) for number in range(30)]
+    searched = pool[:12]
+    questions = Questions(get_task("capitals"), pool, searched, seed=3)
+    assert set(questions.probes(18)) == set(pool[12:])
+    more = questions.probes(24)
+    assert more[:18] == questions.probes(18)
+    assert len(set(more)) == 24
+    assert set(more[18:]) <= set(searched)
+    assert set(questions.probes(99)) == set(pool)
+    assert set(Questions(get_task("capitals"), pool, pool, seed=3).probes(9)) <= set(pool)
 
 
 def test_a_preset_without_a_rule_is_not_guarded() -> None:

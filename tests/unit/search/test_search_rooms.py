@@ -189,10 +189,10 @@ def test_a_task_that_cannot_perturb_an_example_fails_this_example_alone() -> Non
             raise ZeroDivisionError("no such wording")
         return []
 
-    preset = dataclasses.replace(PRESETS["default"], study=None, strategy=DRLLM.strategy)
     coordinator = Coordinator(
-        ScriptedEvaluator(noisy_reward), [bad, *others], num_layers=NUM_LAYERS, preset=preset, seed=0, perturb=perturb
-    )
+        ScriptedEvaluator(noisy_reward), [bad, *others], num_layers=NUM_LAYERS, preset=PRESETS["default"], seed=0,
+        perturb=perturb,
+    )  # fmt: skip
     records = {record.example.example_id: record for record in coordinator.run() if record is not None}
     assert len(records) == 4
     failed = records.pop(bad.example_id)
