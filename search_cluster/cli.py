@@ -71,6 +71,10 @@ class ExportFormat(StrEnum):
     PARQUET = "parquet"
 
 
+NOTHING_KEPT = "this benchmark keeps nothing"
+VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
+
+
 def main() -> None:
     """Entry point of the console script."""
     # Ours alone: other libraries' loggers have handlers of their own and would say everything twice.
@@ -83,7 +87,9 @@ def main() -> None:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def _one_line_errors(
+    interrupted: str = "nothing found is lost: run the same command again to go on",
+) -> Iterator[None]:
     """Known errors end as one line on standard error and exit code 2; Ctrl-C and SIGTERM as exit code 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -98,7 +104,7 @@ def _one_line_errors() -> Iterator[None]:
         print(f"error: the package {error.name} is not installed: {extra}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error
     except KeyboardInterrupt as error:
-        print("interrupted; nothing found is lost: run the same command again to go on", file=sys.stderr)
+        print(f"interrupted; {interrupted}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
@@ -482,7 +488,7 @@ def engine(
     json_output: JsonOption = False,
 ) -> None:
     """Compare the engine with evaluating one path at a time, and one path for all questions at a time."""
-    with _one_line_errors():
+    with _one_line_errors(NOTHING_KEPT):
         from search_cluster.engine_bench import EngineBenchConfig, bench_engine
 
         result = bench_engine(
@@ -529,10 +535,14 @@ def bench_search_command(
     data_dir: Annotated[
         Path | None, typer.Option(help="Local benchmark files.", show_default="LPS_DATA_DIR, else the hub")
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps verdicts: interrupted, it goes on.", show_default="kept nowhere"),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Compare presets: layers saved and answers fixed per budget, and how much of it holds on fresh evidence."""
-    with _one_line_errors():
+    with _one_line_errors(f"{NOTHING_KEPT} without --run FOLDER" if run is None else VERDICTS_KEPT):
         from search_cluster.search_bench import SearchBenchConfig, bench_search
 
         result = bench_search(
@@ -550,6 +560,7 @@ def bench_search_command(
                 seed=seed,
                 device=device,
                 dtype=dtype,
+                run=run,
             ),
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
@@ -571,7 +582,7 @@ def scaling(
     json_output: JsonOption = False,
 ) -> None:
     """Measure whether devices stay busy: real ones, and many that wait on a clock, on a Ray of several nodes."""
-    with _one_line_errors():
+    with _one_line_errors(NOTHING_KEPT):
         from search_cluster.scaling_bench import ScalingBenchConfig, bench_scaling
 
         counts = tuple(_positive_int(text, "--workers") for text in workers.split(","))

@@ -3,15 +3,15 @@
 Every preset searches the same questions with the same budgets. Then its best paths are judged on evidence that no
 search has seen: fresh perturbations of the question, and fresh other questions from another split. A best path *holds*
 if it is right on the perturbations as often as identity (within `PERTURBATION_SLACK`) and on the other questions as
-well (within `PROBE_SLACK`). Published presets run to the end of their budget, which favours them: their own stop rules
-end at the first improvement.
+well (within `PROBE_SLACK`). Published presets run to the end of their budget, which buys them more layers, by luck and
+otherwise: their own stop rules end at the first improvement. `default` ends there, for it has no lucky ones to compare.
 """
 
 import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from search_cluster.cache.front import CachedEvaluator
-from search_cluster.cache.memory import MemoryStore
+from search_cluster.cache.open import EMBEDDED, NONE, open_store
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.evaluation.evaluator import PathEvaluator
 from search_cluster.evaluation.messages import EvaluationRequest
 from search_cluster.evaluation.scripted import ScriptedEvaluator
+from search_cluster.evaluators import verdict_context
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.questions import Questions
@@ -69,6 +70,8 @@ class SearchBenchConfig:
     seed: int
     device: str
     dtype: str
+    run: Path | None = None
+    """Folder that keeps the verdicts, so that an interrupted comparison goes on; ``None``: nothing is kept."""
 
 
 def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
@@ -99,8 +102,18 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
         num_threads=1,
         state_bytes=config.state_bytes,
     )
-    pool = LocalPool(spec, num_workers=config.workers, requests_per_batch=REQUESTS_PER_BATCH)
-    with closing(MemoryStore()) as store, closing(CachedEvaluator(pool, store)) as evaluator:
+    with ExitStack() as stack:
+        pool = stack.enter_context(
+            closing(LocalPool(spec, num_workers=config.workers, requests_per_batch=REQUESTS_PER_BATCH))
+        )
+        store = stack.enter_context(
+            open_store(
+                NONE if config.run is None else EMBEDDED,
+                context=verdict_context(task, pool.info),
+                run_dir=config.run or Path(),
+            )
+        )
+        evaluator = stack.enter_context(closing(CachedEvaluator(pool, store)))
         judge = _Judge(evaluator, questions, probes, num_layers=pool.info.num_layers, num_fresh=config.num_fresh)
         results: dict[str, dict[str, Any]] = {}
         for preset in presets:
@@ -141,7 +154,7 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
             "num_layers": pool.info.num_layers,
             "num_examples": len(examples),
             "identity_right": identity_right,
-            "num_fresh_perturbations": config.num_fresh,
+            "num_fresh_perturbations": float(np.mean([len(judge.fresh(example)) for example in examples])),
             "num_fresh_probes": len(probes),
             "probe_accuracy_identity": judge.probe_accuracy(judge.identity),
             "seed": config.seed,
@@ -178,12 +191,13 @@ class _Judge:
         self._evaluate([(example, path)])
         return self._rewards[example.example_id, path]
 
+    def fresh(self, example: Example) -> tuple[Example, ...]:
+        """Perturbations of a question that no search has seen; fewer than asked for where the task has no more."""
+        return self._questions.perturb(example, EvidenceRole.FRESH, self._num_fresh)
+
     def holds(self, items: Sequence[Trial]) -> list[bool]:
         """Per (question, path) whether the path holds; probes are spent only on those that pass the perturbations."""
-        fresh = {
-            example.example_id: self._questions.perturb(example, EvidenceRole.FRESH, self._num_fresh)
-            for example, _ in items
-        }
+        fresh = {example.example_id: self.fresh(example) for example, _ in items}
         self._evaluate(
             [
                 (perturbed, candidate)

@@ -65,6 +65,20 @@ def test_bench_search_reports_what_it_promises(model_dir: str) -> None:
     assert result["probe_accuracy_identity"] == num_right / 30
 
 
+def test_a_comparison_that_is_run_again_evaluates_nothing_anew(model_dir: str, tmp_path: Path) -> None:
+    command = (
+        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals", "--num-examples", "6",
+        "--budgets", "8", "--presets", "random", "--num-fresh", "2", "--num-probes", "10", "--run", str(tmp_path / "b"),
+    )  # fmt: skip
+    first, again = run_json(*command), run_json(*command)
+    assert first["paths_evaluated"] > 0
+    assert again["paths_evaluated"] == 0
+    cells = [result["results"]["random"]["8"] for result in (first, again)]
+    for cell in cells:
+        del cell["core_ops_per_s"]
+    assert cells[0] == cells[1]
+
+
 def test_a_budget_that_is_no_number_is_said_so() -> None:
     _, err = run("search-cluster", "bench", "search", "--budgets", "10,ten", expect=2)
     assert "--budgets has the part 'ten'; its parts are whole numbers from 1" in err
