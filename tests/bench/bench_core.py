@@ -1,8 +1,10 @@
 """How fast the search core is without a model: proposals + observations per second and core, for every preset.
 
 Compared in one run: the bare proposer, and the coordinator over the scripted evaluator; memory per tree of 50 and of
-200 paths. Seconds are this process' CPU seconds: the core is one thread that never waits, and other programs on the
-machine disturb them less. Prints one JSON line. ``--profile PRESET`` prints where the coordinator's time goes instead.
+200 paths. A preset that makes a study has no tree of its own: instead of the bare proposer's figures there is the
+memory of its study, and its perturbations are asked, too. Seconds are this process' CPU seconds: the core is one thread
+that never waits, and other programs on the machine disturb them less. Prints one JSON line. ``--profile PRESET`` prints
+where the coordinator's time goes instead.
 """
 
 import argparse
@@ -19,7 +21,10 @@ from dataclasses import replace
 from search_cluster.evaluation.scripted import ScriptedEvaluator
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.coordinator import Coordinator
+from search_cluster.search.menu_study import MenuStudy
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.tree.evidence import StudyPlan
 from search_cluster.tree.presets.registry import PRESETS
 from search_cluster.tree.proposer import Proposer
 from search_cluster.tree.settings import SearchPreset, StopRule, make_proposer
@@ -28,6 +33,7 @@ NUM_LAYERS = 30
 NUM_TREES = 40
 ROUNDS = 5
 TREE_SIZES = (50, 200)
+STUDY_SIZES = (100, 1_000)
 
 
 def hashed_reward(path: LayerPath) -> float:
@@ -53,13 +59,28 @@ def proposer_ops_per_s(preset: SearchPreset) -> float:
     return 2 * delivered / (time.process_time() - started_s)
 
 
+def make_examples(text: str, count: int) -> list[Example]:
+    """Questions that differ in their number."""
+    return [Example(task="t", question=f"{text} {i}", gold="g", split="train", source="bench") for i in range(count)]
+
+
+def noisy_reward(example: Example, path: LayerPath) -> float:
+    """Half of the questions are right, and of these nine in ten without a layer or more."""
+    point = zlib.crc32(example.question.encode()) % 2 * (zlib.crc32(f"{example.question} {path}".encode()) % 10)
+    return float((path.is_identity and point > 0) or point > 1)
+
+
 def run_coordinator(preset: SearchPreset) -> int:
     """Search ``NUM_TREES`` examples to the end of the budget; the number of paths."""
-    examples = [Example(task="t", question=str(i), gold="g", split="train", source="bench") for i in range(NUM_TREES)]
-    evaluator = ScriptedEvaluator(lambda example, path: hashed_reward(path))
-    coordinator = Coordinator(evaluator, examples, num_layers=NUM_LAYERS, preset=preset, seed=0)
-    for _ in coordinator.run():
-        pass
+    examples = make_examples("q", NUM_TREES)
+    evaluator = ScriptedEvaluator(noisy_reward if preset.study else lambda example, path: hashed_reward(path))
+    coordinator = Coordinator(
+        evaluator, examples, num_layers=NUM_LAYERS, preset=preset, seed=0,
+        probes=make_examples("probe", 384),
+        perturb=lambda example, role, count: make_examples(f"{example.question} {role}", count),
+    )  # fmt: skip
+    records = [record for record in coordinator.run() if record is not None]
+    assert preset.study is None or sum(len(record.evidence) for record in records) >= NUM_TREES // 2
     return coordinator.progress().num_paths_searched
 
 
@@ -80,13 +101,32 @@ def bytes_per_tree(preset: SearchPreset, num_paths: int) -> int:
     return current_bytes
 
 
+def bytes_of_study(preset: SearchPreset, plan: StudyPlan, num_examples: int) -> int:
+    """Python memory of the study that serves so many examples, when it is done."""
+    probes = make_examples("probe", plan.max_probes)
+    tracemalloc.start()
+    max_evaluations = num_examples * (preset.budget - preset.own_budget)
+    study = MenuStudy(probes, num_layers=NUM_LAYERS, max_evaluations=max_evaluations, plan=plan, max_drop=0.05)
+    while trials := study.next_round():
+        rewards = [noisy_reward(example, path) for example, path in trials]
+        study.observe([Verdict(reward=reward, margin=None, output="g", num_layer_tokens=1) for reward in rewards])
+    current_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert study.menu
+    return current_bytes
+
+
 def measure(preset: SearchPreset) -> dict[str, float]:
     """All figures of one preset; speeds are medians of ``ROUNDS``."""
-    return {
+    figures: dict[str, float] = {
         "budget": preset.budget,
-        "proposer_ops_per_s": round(statistics.median(proposer_ops_per_s(preset) for _ in range(ROUNDS))),
         "coordinator_ops_per_s": round(statistics.median(coordinator_ops_per_s(preset) for _ in range(ROUNDS))),
-    } | {f"bytes_per_tree_of_{size}": bytes_per_tree(preset, size) for size in TREE_SIZES}
+    }
+    if preset.study is not None:
+        sizes = {size: bytes_of_study(preset, preset.study, size) for size in STUDY_SIZES}
+        return figures | {f"bytes_of_study_for_{size}": num_bytes for size, num_bytes in sizes.items()}
+    figures["proposer_ops_per_s"] = round(statistics.median(proposer_ops_per_s(preset) for _ in range(ROUNDS)))
+    return figures | {f"bytes_per_tree_of_{size}": bytes_per_tree(preset, size) for size in TREE_SIZES}
 
 
 def main() -> None:
