@@ -5,7 +5,7 @@ To accept an intended change: ``python tests/golden/test_golden_default.py`` rew
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,22 +82,14 @@ def search(**options: Any) -> dict[str, Any]:
         (record for record in coordinator.run() if record is not None), key=lambda record: record.example.question
     )
     return {
-        "menu": [
-            [str(item.path), item.num_right, item.num_identity_right, item.num_probes, item.num_screened]
-            + [item.fixing_place, item.sure]
-            for item in coordinator.menu
-        ],
+        "menu": [asdict(item) | {"path": str(item.path)} for item in coordinator.menu],
         "paths_searched": coordinator.progress().num_paths_searched,
         "searches": {
             record.example.question: {
                 "tried": [str(item.path) for item in record.evaluated],
                 "best": [str(item.path) for item in record.best],
                 "stop_reason": record.stop_reason,
-                "evidence": [
-                    [str(item.path), item.guide_right, item.guide_identity_right, item.num_guide]
-                    + [item.verify_right, item.verify_identity_right, item.num_verify, item.credible]
-                    for item in record.evidence
-                ],
+                "evidence": [asdict(item) | {"path": str(item.path)} for item in record.evidence],
             }
             for record in records
         },
@@ -111,7 +103,7 @@ def test_the_search_is_the_one_on_disk() -> None:
     assert len(golden["menu"]) > 3
     found = list(golden["searches"].values())
     assert {row["stop_reason"] for row in found} >= {"improved", "exhausted"}
-    verdicts = [item[-1] for row in found for item in row["evidence"]]
+    verdicts = [item["credible"] for row in found for item in row["evidence"]]
     assert min(verdicts.count(True), verdicts.count(False)) >= 3
     assert golden["paths_searched"] <= 60 * 40
 
@@ -122,4 +114,4 @@ def test_neither_order_nor_room_changes_it(options: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(search(), indent=1) + "\n")
+    FILE.write_text(json.dumps(search(), indent=0) + "\n")
