@@ -600,7 +600,7 @@ def scaling(
 
 
 def _positive_int(text: str, flag: str) -> int:
-    if not text.strip().isdigit() or int(text) < 1:
+    if not text.strip().isdecimal() or int(text) < 1:
         raise ConfigError(f"{flag} has the part {text!r}; its parts are whole numbers from 1")
     return int(text)
 

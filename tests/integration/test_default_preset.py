@@ -79,9 +79,10 @@ def test_a_comparison_that_is_run_again_evaluates_nothing_anew(model_dir: str, t
     assert cells[0] == cells[1]
 
 
-def test_a_budget_that_is_no_number_is_said_so() -> None:
-    _, err = run("search-cluster", "bench", "search", "--budgets", "10,ten", expect=2)
-    assert "--budgets has the part 'ten'; its parts are whole numbers from 1" in err
+@pytest.mark.parametrize("part", ["ten", "²", "0", ""])
+def test_a_budget_that_is_no_number_is_said_so(part: str) -> None:
+    _, err = run("search-cluster", "bench", "search", "--budgets", f"10,{part}", expect=2)
+    assert f"--budgets has the part {part!r}; its parts are whole numbers from 1" in err
 
 
 def test_too_few_questions_for_a_study_are_said_so(model_dir: str, tmp_path: Path) -> None:
