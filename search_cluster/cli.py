@@ -142,6 +142,7 @@ def search(
     visit_total: Annotated[
         str | None, typer.Option(help="V of the UCB score: parent or all.", show_default="the preset's")
     ] = None,
+    exploration: Annotated[float | None, typer.Option(help="c of the UCB score.", show_default="the preset's")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of the sample and the search.", show_default=str(DEFAULTS.seed))
     ] = None,
@@ -173,9 +174,9 @@ def search(
 
         flags = {
             "model": model, "task": task, "split": split, "limit": limit, "preset": preset, "budget": budget,
-            "leaves_per_round": leaves_per_round, "visit_total": visit_total, "seed": seed, "run": run, "ray": ray,
-            "redis_url": redis_url, "workers": workers, "coordinators": coordinators,
-            "threads_per_worker": threads_per_worker, "device": device, "dtype": dtype,
+            "leaves_per_round": leaves_per_round, "visit_total": visit_total, "exploration": exploration,
+            "seed": seed, "run": run, "ray": ray, "redis_url": redis_url, "workers": workers,
+            "coordinators": coordinators, "threads_per_worker": threads_per_worker, "device": device, "dtype": dtype,
             "revision": revision, "trust_remote_code": trust_remote_code, "data_dir": data_dir,
         }  # fmt: skip
         settings = (DEFAULTS if config is None else read_config(config)).overridden(flags)

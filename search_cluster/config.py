@@ -20,7 +20,6 @@ AT_LEAST_ONE = (
 )  # fmt: skip
 ABOVE_ZERO = ("examples_per_shard", "placement_timeout_s", "coordinator_timeout_s")
 EXECUTORS = ("engine", "materialised")
-VISIT_TOTALS = ("parent", "all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,8 @@ class SearchConfig:
     visit_total: str | None = None
     """What V counts in the UCB score, on which the papers differ: visits of the ``parent``, or ``all`` simulations;
     ``None``: the preset's reading."""
+    exploration: float | None = None
+    """c of the UCB score, which CoLa leaves to the user; ``None``: the preset's."""
     seed: int = 0
     """Of the sample of examples and of every search tree."""
     run: Path = Path("runs/search")
@@ -100,8 +101,6 @@ class SearchConfig:
             raise ConfigError(f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder")
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
-        if self.visit_total is not None and self.visit_total not in VISIT_TOTALS:
-            raise ConfigError(f"visit_total is {self.visit_total!r}; it is one of {', '.join(VISIT_TOTALS)}")
         for name in ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it is above 0")

@@ -39,8 +39,7 @@ from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
 from search_cluster.telemetry.summary import CorpusSummary, summarise
 from search_cluster.tree.presets.registry import get_preset
-from search_cluster.tree.scores import VisitTotal
-from search_cluster.tree.settings import SearchPreset, with_visit_total
+from search_cluster.tree.settings import SearchPreset, with_score
 
 if TYPE_CHECKING:
     from search_cluster.workers.local_pool import LocalPool
@@ -173,9 +172,7 @@ def _step_through(
 
 
 def _preset_of(config: SearchConfig) -> SearchPreset:
-    preset = get_preset(config.preset)
-    if config.visit_total is not None:
-        preset = with_visit_total(preset, VisitTotal(config.visit_total))
+    preset = with_score(get_preset(config.preset), visit_total=config.visit_total, exploration=config.exploration)
     return replace(
         preset,
         budget=preset.budget if config.budget is None else config.budget,
@@ -250,6 +247,7 @@ def _provenance(
         budget=preset.budget,
         leaves_per_round=preset.leaves_per_round,
         visit_total=config.visit_total,
+        exploration=config.exploration,
         evidence="" if preset.evidence is None else preset.evidence.describe(),
         limit=config.limit,
         verdict_context=context.namespace,

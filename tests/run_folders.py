@@ -16,8 +16,7 @@ from search_cluster.search.example_search import ExampleSearch
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.presets.registry import get_preset
-from search_cluster.tree.scores import VisitTotal
-from search_cluster.tree.settings import with_visit_total
+from search_cluster.tree.settings import with_score
 
 NUM_LAYERS = 8
 PROVENANCE = Provenance(
@@ -85,9 +84,9 @@ def broken(path: LayerPath) -> Failure:
 
 def searched(item: Example, outcomes: Outcomes, provenance: Provenance = PROVENANCE) -> ExampleRecord:
     """The record of a search whose evaluator answers as told."""
-    preset = get_preset(provenance.preset)
-    if provenance.visit_total is not None:
-        preset = with_visit_total(preset, VisitTotal(provenance.visit_total))
+    preset = with_score(
+        get_preset(provenance.preset), visit_total=provenance.visit_total, exploration=provenance.exploration
+    )
     preset = replace(preset, budget=provenance.budget, leaves_per_round=provenance.leaves_per_round)
     search = ExampleSearch(item, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed)
     while paths := search.propose():

@@ -36,6 +36,8 @@ class Provenance:
     leaves_per_round: int
     visit_total: str | None = None
     """What V counts in the score, if the user chose; ``None``: the preset's reading."""
+    exploration: float | None = None
+    """c of the score, if the user chose; ``None``: the preset's."""
     evidence: str = ""
     """What best paths had to prove, in words of the preset; empty: nothing."""
     limit: int | None

@@ -16,8 +16,7 @@ from search_cluster.search.example_search import ExampleSearch
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.graph import GraphSearch, SearchGraph
 from search_cluster.tree.presets.registry import get_preset
-from search_cluster.tree.scores import VisitTotal
-from search_cluster.tree.settings import SearchPreset, with_visit_total
+from search_cluster.tree.settings import SearchPreset, with_score
 
 NOTE = (
     "The search of this example, rebuilt from its verdicts. A node is a path; its size shows how many simulations went "
@@ -38,9 +37,9 @@ def rebuild_graph(record: ExampleRecord, provenance: Provenance) -> PathGraph:
 
 
 def _preset_of(provenance: Provenance) -> SearchPreset:
-    preset = get_preset(provenance.preset)
-    if provenance.visit_total is not None:
-        preset = with_visit_total(preset, VisitTotal(provenance.visit_total))
+    preset = with_score(
+        get_preset(provenance.preset), visit_total=provenance.visit_total, exploration=provenance.exploration
+    )
     return replace(preset, budget=provenance.budget, leaves_per_round=provenance.leaves_per_round)
 
 

@@ -10,7 +10,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.graph import GraphSearch
 from search_cluster.tree.proposer import Proposer, Strategy
-from search_cluster.tree.scores import VisitTotal
+from search_cluster.tree.scores import UcbScore, VisitTotal
 
 MIN_PERTURBATIONS = 2
 """One that guides and one that verifies."""
@@ -72,15 +72,28 @@ def make_proposer(root: LayerPath, root_reward: float, preset: SearchPreset, rng
     return preset.strategy.start(root, root_reward, rng)
 
 
-def with_visit_total(preset: SearchPreset, visit_total: VisitTotal) -> SearchPreset:
-    """The preset with the other reading of V in its score.
+def with_score(preset: SearchPreset, *, visit_total: str | None, exploration: float | None) -> SearchPreset:
+    """The preset with another reading of V or another c in its score; ``None`` leaves the preset's.
 
     Raises:
-        ConfigError: the preset does not score by visits.
+        ConfigError: the preset does not score by visits, or a value is none that it can have.
     """
-    if not isinstance(preset.strategy, GraphSearch):
-        raise ConfigError(
-            f"visit_total is {visit_total.value!r}, and preset {preset.name!r} has no score that counts visits; "
-            "leave visit_total out, or choose another preset"
-        )
-    return replace(preset, strategy=replace(preset.strategy, visit_total=visit_total))
+    strategy = preset.strategy
+    score = strategy.score if isinstance(strategy, GraphSearch) else None
+    if not isinstance(strategy, GraphSearch) or not isinstance(score, UcbScore):
+        for name, value in (("visit_total", visit_total), ("exploration", exploration)):
+            if value is not None:
+                raise ConfigError(
+                    f"{name} is {value!r}, and preset {preset.name!r} has no score that counts visits; "
+                    f"leave {name} out, or choose another preset"
+                )
+        return preset
+    if visit_total is not None:
+        if visit_total not in list(VisitTotal):
+            raise ConfigError(f"visit_total is {visit_total!r}; it is one of {', '.join(VisitTotal)}")
+        strategy = replace(strategy, visit_total=VisitTotal(visit_total))
+    if exploration is not None:
+        if not 0.0 <= exploration < math.inf:
+            raise ConfigError(f"exploration is {exploration}; it is a number from 0")
+        strategy = replace(strategy, score=replace(score, exploration=exploration))
+    return replace(preset, strategy=strategy)

@@ -338,6 +338,7 @@ def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path
         (["--preset", "nope"], "presets are: "),
         (["--preset", "chain", "--visit-total", "all"], "has no score that counts visits"),
         (["--visit-total", "both"], "visit_total is 'both'; it is one of parent, all"),
+        (["--preset", "cola", "--exploration", "-1"], "exploration is -1.0; it is a number from 0"),
         (["--model", "/no/such/folder"], "there is no such folder"),
         (["--limit", "0"], "limit is 0"),
         (["--run", "/tmp/\udcff"], "run is '/tmp/\\udcff', which is not valid UTF-8"),
@@ -390,6 +391,16 @@ def test_the_reading_of_v_belongs_to_a_run(model_dir: str, tmp_path: Path) -> No
     assert read_corpus(config.run).manifest.provenance.visit_total == "all"
     with pytest.raises(ConfigError, match="was started with visit_total 'all', and this run has None"):
         run_search(replace(config, visit_total=None))
+
+
+def test_c_of_the_score_belongs_to_a_run(model_dir: str, tmp_path: Path) -> None:
+    config = SearchConfig(
+        model=model_dir, limit=1, budget=2, ray="none", redis_url="none", run=tmp_path / "run", exploration=0.5
+    )
+    run_search(config)
+    assert read_corpus(config.run).manifest.provenance.exploration == 0.5
+    with pytest.raises(ConfigError, match=r"was started with exploration 0\.5, and this run has 0\.7"):
+        run_search(replace(config, exploration=0.7))
 
 
 @pytest.mark.server

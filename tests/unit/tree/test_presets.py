@@ -20,7 +20,7 @@ from search_cluster.tree.presets.registry import PRESETS, get_preset
 from search_cluster.tree.proposer import Proposer
 from search_cluster.tree.sampling import ChainSearch, RandomSearch
 from search_cluster.tree.scores import UcbScore, VisitTotal
-from search_cluster.tree.settings import StopRule, make_proposer, with_visit_total
+from search_cluster.tree.settings import StopRule, make_proposer, with_score
 from search_cluster.tree.widening import PowerWidening
 
 EVERY = sorted(set(PRESETS) - {"default"})
@@ -187,7 +187,7 @@ def test_a_small_space_is_proposed_whole(name: str) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_both_readings_of_v_can_be_chosen_and_search_differently(name: str) -> None:
     def proposals(visit_total: VisitTotal) -> list[LayerPath]:
-        preset = with_visit_total(PRESETS[name], visit_total)
+        preset = with_score(PRESETS[name], visit_total=visit_total, exploration=None)
         proposed = []
         for seed in range(5):
             proposer = make_proposer(LayerPath.identity(20), 1.0, preset, random.Random(seed))
@@ -205,4 +205,18 @@ def test_both_readings_of_v_can_be_chosen_and_search_differently(name: str) -> N
 @pytest.mark.parametrize("name", ["chain", "random"])
 def test_a_preset_without_visits_has_no_reading_of_v(name: str) -> None:
     with pytest.raises(ConfigError, match=f"visit_total is 'all', and preset '{name}' has no score that counts visits"):
-        with_visit_total(PRESETS[name], VisitTotal.ALL)
+        with_score(PRESETS[name], visit_total="all", exploration=None)
+    with pytest.raises(ConfigError, match=f"exploration is 2.0, and preset '{name}' has no score that counts visits"):
+        with_score(PRESETS[name], visit_total=None, exploration=2.0)
+    assert with_score(PRESETS[name], visit_total=None, exploration=None) == PRESETS[name]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_c_of_the_score_can_be_chosen(name: str) -> None:
+    preset = with_score(PRESETS[name], visit_total=None, exploration=0.25)
+    assert isinstance(preset.strategy, GraphSearch)
+    assert isinstance(preset.strategy.score, UcbScore)
+    assert preset.strategy.score.exploration == 0.25
+    for bad in (-0.1, float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match=f"exploration is {bad}; it is a number from 0"):
+            with_score(PRESETS[name], visit_total=None, exploration=bad)
