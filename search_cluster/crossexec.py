@@ -21,12 +21,12 @@ from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
 from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import Provenance, require_same_model
 from search_cluster.corpus.menu import (
-    UNFINISHED_NAME,
     Menu,
     MenuProvenance,
     MenuRow,
+    finish_menu,
+    keep_unfinished,
     known_verdicts,
-    write_menu,
 )
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.task import task_of_corpus
@@ -97,10 +97,9 @@ def cross_execute(
         try:
             table.fill(evaluator, f"cross-executing {asked.name}")
         except BaseException:
-            write_menu(config.run, table.menu(), UNFINISHED_NAME)
+            keep_unfinished(config.run, provenance, [*known, *table.menu().verdicts()])
             raise
-        target = write_menu(config.run, table.menu())
-        (config.run / UNFINISHED_NAME).unlink(missing_ok=True)
+        target = finish_menu(config.run, table.menu(), known)
         stats = evaluator.stats()
     return (
         {

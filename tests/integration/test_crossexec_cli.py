@@ -8,19 +8,23 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import datasets
 import pytest
 import tiny
 from command import run, run_json, run_json_apart, start
 
+from search_cluster.cache.front import CachedEvaluator
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.menu import MENU_NAME, UNFINISHED_NAME, Menu, read_menu
+from search_cluster.corpus.menu import MENU_NAME, UNFINISHED_NAME, Menu, known_verdicts, read_menu
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.crossexec import cross_execute
 from search_cluster.errors import ConfigError, SearchClusterError, TaskError
+from search_cluster.evaluation.messages import EvaluationResult
 from search_cluster.model.loading import load_model
 from search_cluster.model.scoring import evaluate_path
+from search_cluster.paths.layer_path import LayerPath
 from search_cluster.run import run_search
 from search_cluster.tasks.registry import get_task
 
@@ -132,6 +136,47 @@ def test_a_limit_takes_a_sample(run_dir: Path) -> None:
     menu = read_menu(run_dir)
     assert menu.provenance.limit == 5
     assert len(menu.by_example()) == 5
+
+
+def kept_pairs(run_dir: Path) -> set[tuple[str, LayerPath]]:
+    context = read_corpus(run_dir).manifest.provenance.verdict_context
+    return {item[:2] for item in known_verdicts(run_dir, context)}
+
+
+def interrupt(config: SearchConfig, *, menu_size: int, num_collects: int) -> None:
+    """Cross-execute until so many times results were collected."""
+    collect, left = CachedEvaluator.collect, [None] * num_collects
+
+    def collect_or_stop(evaluator: CachedEvaluator) -> list[EvaluationResult]:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return collect(evaluator)
+
+    with mock.patch.object(CachedEvaluator, "collect", collect_or_stop), pytest.raises(KeyboardInterrupt):
+        cross_execute(config, menu_size=menu_size)
+
+
+def test_no_menu_loses_what_another_has_paid_for(run_dir: Path) -> None:
+    config = replace(QUIET, run=run_dir)
+    interrupt(config, menu_size=4, num_collects=2)
+    first = kept_pairs(run_dir)
+    assert len({path for _, path in first}) == 4
+    interrupt(config, menu_size=2, num_collects=1)
+    interrupt(config, menu_size=4, num_collects=0)
+    assert kept_pairs(run_dir) >= first
+    cross_execute(replace(config, limit=5), menu_size=2)
+    assert kept_pairs(run_dir) >= first
+    resumed = cross_execute(config, menu_size=4)
+    assert resumed["paths_evaluated"] <= 48 - len(first)
+    assert not (run_dir / UNFINISHED_NAME).exists()
+
+    cross_execute(replace(config, limit=5), menu_size=2)
+    assert len(read_menu(run_dir).rows) == 10
+    interrupt(config, menu_size=3, num_collects=0)
+    again = cross_execute(config, menu_size=4)
+    assert (again["paths_evaluated"], again["menu"]) == (0, resumed["menu"])
+    assert not (run_dir / UNFINISHED_NAME).exists()
 
 
 @pytest.mark.ray

@@ -13,6 +13,8 @@ from search_cluster.corpus.menu import (
     Menu,
     MenuProvenance,
     MenuRow,
+    finish_menu,
+    keep_unfinished,
     known_verdicts,
     read_menu,
     write_menu,
@@ -73,6 +75,27 @@ def test_an_incomplete_table_is_refused_but_its_verdicts_serve(menu: Menu, tmp_p
         ("a", PATHS[0]), ("b", PATHS[0]), ("b", PATHS[1])
     ]  # fmt: skip
     assert list(known_verdicts(tmp_path, "another")) == []
+
+
+def test_the_unfinished_file_holds_what_the_table_lacks(menu: Menu, tmp_path: Path) -> None:
+    whole = list(menu.verdicts())
+    keep_unfinished(tmp_path, menu.provenance, [*whole[1:], *whole])
+    known = list(known_verdicts(tmp_path, "beef"))
+    assert [item[:2] for item in known] == [item[:2] for item in whole]
+    finish_menu(tmp_path, replace(menu, rows=menu.rows[:2]), known)
+    assert set(read_menu(tmp_path).by_example()) == {"a"}
+    assert list(known_verdicts(tmp_path, "beef")) == known
+    finish_menu(tmp_path, menu, known)
+    assert [path.name for path in tmp_path.iterdir()] == [MENU_NAME]
+
+
+def test_a_table_that_cannot_be_written_loses_nothing(menu: Menu, tmp_path: Path) -> None:
+    known = list(menu.verdicts())[:1]
+    keep_unfinished(tmp_path, menu.provenance, known)
+    (tmp_path / MENU_NAME).mkdir()
+    with pytest.raises(CorpusError, match="can't write"):
+        finish_menu(tmp_path, menu, known)
+    assert len(list(known_verdicts(tmp_path, "beef"))) == 3
 
 
 def test_a_missing_table_says_how_to_get_it(tmp_path: Path) -> None:
