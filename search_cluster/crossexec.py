@@ -5,6 +5,7 @@ from the full table instead: every path of the menu on every question.
 """
 
 import importlib.metadata
+import logging
 import os
 import platform
 import time
@@ -41,6 +42,8 @@ from search_cluster.tasks.selection import select_examples
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.summary import wilson_interval
 
+logger = logging.getLogger(__name__)
+
 
 def cross_execute(
     config: SearchConfig,
@@ -75,6 +78,13 @@ def cross_execute(
     )
     asked = task_of_corpus(searched_with, task)
     choices = pick_menu(corpus.records, num_layers=searched_with.num_layers, size=menu_size)
+    if len(choices) > 1 and not searched_with.evidence:
+        logger.warning(
+            "%s was searched with preset %s, which asks for no evidence, so the menu's paths may be luck; search with "
+            "--preset default for credible ones",
+            config.run,
+            searched_with.preset,
+        )
     choices = _with_extra(choices, [parse_path(text, searched_with.num_layers) for text in extra_paths])
     examples = select_examples([record.example for record in corpus.records], config.limit, searched_with.seed)
     provenance = _provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
@@ -110,6 +120,7 @@ def cross_execute(
             "corpus_digest": provenance.corpus_digest,
             "menu_file": str(target),
             "menu_size": menu_size,
+            "credible": provenance.credible,
             "menu": menu_figures(table.menu(), choices),
         }
         | table.counts()
@@ -236,6 +247,7 @@ def _provenance(corpus: Corpus, choices: Sequence[MenuChoice], *, menu_size: int
         menu_size=menu_size,
         limit=limit,
         picked_by=PICKED_BY,
+        credible=bool(corpus.manifest.provenance.evidence),
         paths=tuple(str(choice.path) for choice in choices),
         versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},
     )

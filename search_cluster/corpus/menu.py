@@ -52,6 +52,9 @@ class MenuProvenance:
     """Examples at most, drawn by the corpus' seed; ``None``: all of the corpus."""
     picked_by: str
     """How the paths were chosen (`search_cluster.corpus.coverage.PICKED_BY`)."""
+    credible: bool | None = None
+    """Whether the paths chosen so had to prove themselves: the corpus' preset asked for evidence. Paths that were asked
+    for by name had not. ``None`` in tables that were written before it was recorded."""
     paths: tuple[str, ...]
     """The menu in its order, identity first, each as `LayerPath` writes itself."""
     versions: dict[str, str]

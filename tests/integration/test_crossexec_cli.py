@@ -17,8 +17,11 @@ from command import run, run_json, run_json_apart, start
 
 from search_cluster.cache.front import CachedEvaluator
 from search_cluster.config import SearchConfig
+from search_cluster.corpus.coverage import pick_menu
 from search_cluster.corpus.menu import MENU_NAME, UNFINISHED_NAME, Menu, known_verdicts, read_menu
 from search_cluster.corpus.reader import read_corpus
+from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathVerdict
+from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.crossexec import cross_execute
 from search_cluster.errors import ConfigError, SearchClusterError, TaskError
 from search_cluster.evaluation.messages import EvaluationResult
@@ -118,6 +121,49 @@ def test_the_second_run_computes_nothing_and_larger_menus_reuse(run_dir: Path) -
     assert str(run_dir / MENU_NAME) in out.replace("\n", "")
 
 
+def examined(path: LayerPath, *, credible: bool) -> PathEvidence:
+    return PathEvidence(
+        path=path, guide_right=int(credible), guide_identity_right=1, num_guide=1, verify_right=int(credible),
+        verify_identity_right=1, num_verify=1, probe_right=1, probe_identity_right=1, num_probes=1, credible=credible,
+    )  # fmt: skip
+
+
+def guarded(record: ExampleRecord, credible: LayerPath) -> ExampleRecord:
+    """As if the search had found evidence for one path and none for the others."""
+    others = [item for item in record.best if not item.path.is_identity]
+    best = tuple(item for item in others if item.path == credible)
+    if not best and record.identity and record.identity.is_correct:
+        best = (PathVerdict(path=LayerPath.identity(tiny.NUM_LAYERS), verdict=record.identity),)
+    evidence = tuple(examined(item.path, credible=item.path == credible) for item in others)
+    return replace(record, best=best, unguarded=record.best, evidence=evidence)
+
+
+def test_only_credible_paths_of_a_guarded_corpus_get_on_the_menu(searched: Path, tmp_path: Path) -> None:
+    corpus = read_corpus(searched)
+    identity, luckiest, *_, credible = [item.path for item in pick_menu(corpus.records, num_layers=6, size=99)]
+    assert luckiest != credible
+    provenance = replace(corpus.manifest.provenance, preset="default", evidence="guide=1;verify=1;max_probe_drop=0")
+    run_dir = tmp_path / "run"
+    with CorpusWriter(run_dir, provenance) as writer:
+        for record in corpus.records:
+            writer.add(guarded(record, credible))
+        writer.close({})
+    out, err = run("search-cluster", "crossexec", str(run_dir), "--menu", "99", "--json", *LOCAL)
+    assert [item["path"] for item in json.loads(out)["menu"]] == [str(identity), str(credible)]
+    assert json.loads(out)["credible"] is read_menu(run_dir).provenance.credible is True
+    assert "luck" not in err
+
+
+def test_a_menu_without_evidence_says_that_it_may_be_luck(run_dir: Path) -> None:
+    command = ["search-cluster", "crossexec", str(run_dir), "--json", *LOCAL]
+    out, err = run(*command, "--menu", "2")
+    assert json.loads(out)["credible"] is read_menu(run_dir).provenance.credible is False
+    assert "WARNING" in err
+    assert "with preset drllm, which asks for no evidence, so the menu's paths may be luck; search with" in err
+    _, err = run(*command, "--menu", "1")
+    assert "luck" not in err
+
+
 def test_paths_that_are_asked_for_run_after_the_menu(run_dir: Path) -> None:
     asked = ["--path", "0-1,3-5", "--path", "0-5", "--path", "0-1,3-5"]
     result = run_json("search-cluster", "crossexec", str(run_dir), "--menu", "2", *asked, *LOCAL)
@@ -208,7 +254,11 @@ def disturbed(large: Path, folder: Path, sent: signal.Signals, redis_url: str) -
     ]  # fmt: skip
     process = start(*command, GRADE_PAUSE_S="0.03")
     assert process.stderr is not None
-    said = process.stderr.readline()  # the first progress line comes after some seconds of work
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith("cross-executing"):  # the first progress line comes after some seconds of work
+            break
     os.kill(process.pid, sent)
     _, rest = process.communicate(timeout=60)
     return command, process.returncode, said + rest

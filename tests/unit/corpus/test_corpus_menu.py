@@ -1,5 +1,6 @@
 """The table of a menu on disk: it comes back as it was written, and what is damaged says so."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.menu import (
+    MENU_KEY,
     MENU_NAME,
     UNFINISHED_NAME,
     Menu,
@@ -55,6 +57,16 @@ def test_a_table_comes_back_as_it_was_written(menu: Menu, tmp_path: Path) -> Non
     assert read.rows[0].verdict == replace(menu.rows[0].verdict, output="Ünï\ufffdcode")
     assert read.rows[1] == menu.rows[1]
     assert [[row.path_index for row in rows] for rows in read.by_example().values()] == [[0, 1], [0, 1]]
+
+
+def test_a_table_of_before_credibility_was_recorded_is_read(menu: Menu, tmp_path: Path) -> None:
+    assert write_menu(tmp_path, replace(menu, provenance=replace(menu.provenance, credible=True)))
+    assert read_menu(tmp_path).provenance.credible is True
+    table = pq.read_table(tmp_path / MENU_NAME)
+    recorded = json.loads(table.schema.metadata[MENU_KEY])
+    del recorded["credible"]
+    pq.write_table(table.replace_schema_metadata({MENU_KEY: json.dumps(recorded)}), tmp_path / MENU_NAME)
+    assert read_menu(tmp_path).provenance.credible is None
 
 
 def test_other_programs_read_paths_and_rewards(menu: Menu, tmp_path: Path) -> None:
