@@ -277,7 +277,8 @@ def export(
     """Write a finished corpus in another format.
 
     polar: PoLar's merged_mcts_samples.json. decisions: Dr.LLM's decision vectors, JSONL. parquet: one flat file, a row
-    per evaluated path.
+    per evaluated path. Where the preset asks for evidence, polar and decisions give only credible paths as right ones,
+    and the flat file marks them.
     """
     with _one_line_errors():
         from search_cluster.corpus.export import export_decisions, export_parquet, export_polar

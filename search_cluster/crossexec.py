@@ -5,6 +5,7 @@ from the full table instead: every path of the menu on every question.
 """
 
 import importlib.metadata
+import logging
 import os
 import platform
 import time
@@ -21,12 +22,12 @@ from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
 from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import Provenance, require_same_model
 from search_cluster.corpus.menu import (
-    UNFINISHED_NAME,
     Menu,
     MenuProvenance,
     MenuRow,
+    finish_menu,
+    keep_unfinished,
     known_verdicts,
-    write_menu,
 )
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.task import task_of_corpus
@@ -40,6 +41,8 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.summary import wilson_interval
+
+logger = logging.getLogger(__name__)
 
 
 def cross_execute(
@@ -75,6 +78,13 @@ def cross_execute(
     )
     asked = task_of_corpus(searched_with, task)
     choices = pick_menu(corpus.records, num_layers=searched_with.num_layers, size=menu_size)
+    if len(choices) > 1 and not searched_with.evidence:
+        logger.warning(
+            "%s was searched with preset %s, which asks for no evidence, so the menu's paths may be luck; search with "
+            "--preset default for credible ones",
+            config.run,
+            searched_with.preset,
+        )
     choices = _with_extra(choices, [parse_path(text, searched_with.num_layers) for text in extra_paths])
     examples = select_examples([record.example for record in corpus.records], config.limit, searched_with.seed)
     provenance = _provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
@@ -97,10 +107,9 @@ def cross_execute(
         try:
             table.fill(evaluator, f"cross-executing {asked.name}")
         except BaseException:
-            write_menu(config.run, table.menu(), UNFINISHED_NAME)
+            keep_unfinished(config.run, provenance, [*known, *table.menu().verdicts()])
             raise
-        target = write_menu(config.run, table.menu())
-        (config.run / UNFINISHED_NAME).unlink(missing_ok=True)
+        target = finish_menu(config.run, table.menu(), known)
         stats = evaluator.stats()
     return (
         {
@@ -111,6 +120,7 @@ def cross_execute(
             "corpus_digest": provenance.corpus_digest,
             "menu_file": str(target),
             "menu_size": menu_size,
+            "credible": provenance.credible,
             "menu": menu_figures(table.menu(), choices),
         }
         | table.counts()
@@ -237,6 +247,7 @@ def _provenance(corpus: Corpus, choices: Sequence[MenuChoice], *, menu_size: int
         menu_size=menu_size,
         limit=limit,
         picked_by=PICKED_BY,
+        credible=bool(corpus.manifest.provenance.evidence),
         paths=tuple(str(choice.path) for choice in choices),
         versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},
     )

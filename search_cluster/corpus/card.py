@@ -22,6 +22,16 @@ FIELDS = {
     "stop_reason": "why the search of this example ended",
 }
 """Columns of a shard, explained."""
+GUARDED_FIELDS = {
+    "best": "the credible paths, best first, with their verdicts: right here, and on the evidence that the preset asks "
+    "for; the plain model's path alone where there is none and it is right; empty where it is wrong, too",
+    "pareto": f"{FIELDS['pareto']}; of all tried paths, credible or not",
+    "evidence": "what was found for and against each path that was examined: how often it and the plain model "
+    "(`identity`) were right on perturbations of the question that may steer the search (`guide`), on reserved ones "
+    "(`verify`) and on other questions (`probe`), and whether that makes it `credible`",
+    "unguarded": "what `best` would be if nothing but the verdict on the question counted: partly luck",
+}
+"""Columns that are there, or mean something else, where the preset asked for evidence."""
 
 LUCK = (
     "A verdict says that a path was right *once*. On a question with four choices a ruined model is right one time in "
@@ -29,11 +39,18 @@ LUCK = (
     "candidate, not as a fact about the model, and measure whatever learns from this corpus on questions that it has "
     "not seen."
 )
+UNGUARDED_BEST = "Preset `{preset}` asks for no evidence beside the verdict, so `best` is partly luck."
+GUARDED_BEST = (
+    "Preset `{preset}` asks for evidence (`{evidence}`): a path is credible, and in `best`, only if it was right on "
+    "perturbations of its question, too, as often as the plain model, and on other questions no rarer than "
+    "`max_probe_drop` allows. The other columns hold what was tried, credible or not."
+)
 
 
 def render_card(manifest: Manifest) -> str:
     """The Markdown text, with front matter that makes `datasets` read the shards and nothing else."""
     provenance = manifest.provenance
+    best = GUARDED_BEST if provenance.evidence else UNGUARDED_BEST
     lines = [
         "---",
         f"pretty_name: {json.dumps(f'Layer paths of {provenance.model_spec} on {provenance.task}')}",
@@ -58,11 +75,13 @@ def render_card(manifest: Manifest) -> str:
         "",
         "| column | meaning |",
         "|---|---|",
-        *(f"| `{name}` | {meaning} |" for name, meaning in FIELDS.items()),
+        *(f"| `{name}` | {meaning} |" for name, meaning in _columns(provenance).items()),
         "",
         "## What the verdicts are worth",
         "",
         LUCK,
+        "",
+        best.format(preset=provenance.preset, evidence=provenance.evidence),
         "",
         "## Provenance",
         "",
@@ -81,6 +100,10 @@ def render_card(manifest: Manifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _columns(provenance: Provenance) -> dict[str, str]:
+    return FIELDS | GUARDED_FIELDS if provenance.evidence else FIELDS
 
 
 def _provenance_rows(provenance: Provenance) -> list[tuple[str, object]]:

@@ -25,7 +25,7 @@ class MenuChoice:
 
 
 def candidate_paths(record: ExampleRecord) -> tuple[LayerPath, ...]:
-    """The paths that a question proposes for the menu: its best ones."""
+    """The paths that a question proposes for the menu: its best ones, credible if the preset asked for evidence."""
     return tuple(item.path for item in record.best)
 
 

@@ -12,7 +12,7 @@ from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.corpus.schema import PROVENANCE_KEY, layer_type
 from search_cluster.corpus.text import storable_text
-from search_cluster.paths.layer_path import REPEAT
+from search_cluster.paths.layer_path import REPEAT, LayerPath
 
 EXAMPLES_PER_ROW_GROUP = 512
 """Bounds the memory of `export_parquet`."""
@@ -24,7 +24,8 @@ def export_polar(corpus: Corpus, out: Path) -> int:
     The keys are those that PoLar trains on: ``question``, ``gt_ans``, ``initial_score`` (the plain model's reward,
     null if it failed), ``final_valid_transitions`` and ``final_invalid_transitions`` (right and wrong paths other than
     identity, as lists of layer indices, in the order in which they were tried). ``query_id`` is the example's id, and
-    ``choices`` are there where the task has some.
+    ``choices`` are there where the task has some. If the corpus' preset asked for evidence, only credible paths are
+    listed as right; a right path without evidence may be luck, and is in neither list.
 
     Returns:
         The number of examples written.
@@ -32,7 +33,8 @@ def export_polar(corpus: Corpus, out: Path) -> int:
     Raises:
         CorpusError: the operating system refused.
     """
-    samples = [_polar_sample(record) for record in corpus.records]
+    guarded = bool(corpus.manifest.provenance.evidence)
+    samples = [_polar_sample(record, guarded=guarded) for record in corpus.records]
     write_text_whole(out, json.dumps(samples, ensure_ascii=False, indent=1) + "\n")
     return len(samples)
 
@@ -41,7 +43,8 @@ def export_decisions(corpus: Corpus, out: Path) -> int:
     """Write Dr.LLM's supervision (arXiv 2510.12773) as JSON Lines: one decision vector per example.
 
     ``decisions`` holds 0 (skip), 1 (execute) or 2 (repeat) per layer, of the first best path that has such a vector:
-    one that keeps the model's order and runs no layer more than twice. Examples without one are left out.
+    one that keeps the model's order and runs no layer more than twice. Examples without one are left out. Best paths
+    are credible if the corpus' preset asked for evidence.
 
     Returns:
         The number of examples written.
@@ -57,6 +60,9 @@ def export_decisions(corpus: Corpus, out: Path) -> int:
 def export_parquet(corpus: Corpus, out: Path) -> int:
     """Write one flat Parquet file with a row per evaluated path, for SQL and data frames.
 
+    ``credible`` is null if the corpus' preset asked for no evidence; else it is true for identity and for the paths
+    that have the evidence.
+
     Returns:
         The number of rows written.
 
@@ -64,26 +70,33 @@ def export_parquet(corpus: Corpus, out: Path) -> int:
         CorpusError: the operating system refused.
     """
     provenance = corpus.manifest.provenance
+    guarded = bool(provenance.evidence)
     schema = _flat_schema(provenance.num_layers).with_metadata({PROVENANCE_KEY: provenance.to_json()})
     num_rows = 0
     with replaced_whole(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for first in range(0, len(corpus.records), EXAMPLES_PER_ROW_GROUP):
             records = corpus.records[first : first + EXAMPLES_PER_ROW_GROUP]
-            rows = [row for record in records for row in _flat_rows(record)]
+            rows = [row for record in records for row in _flat_rows(record, guarded=guarded)]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             num_rows += len(rows)
     return num_rows
 
 
-def _polar_sample(record: ExampleRecord) -> dict[str, Any]:
+def _credible_paths(record: ExampleRecord) -> frozenset[LayerPath]:
+    return frozenset(item.path for item in record.evidence if item.credible)
+
+
+def _polar_sample(record: ExampleRecord, *, guarded: bool) -> dict[str, Any]:
     example = record.example
     others = [item for item in record.evaluated if not item.path.is_identity]
+    right = [item.path for item in others if item.verdict.is_correct]
+    credible = _credible_paths(record) if guarded else frozenset(right)
     sample: dict[str, Any] = {
         "query_id": example.example_id,
         "question": example.question,
         "gt_ans": example.gold,
         "initial_score": None if record.identity is None else record.identity.reward,
-        "final_valid_transitions": [list(item.path.layers) for item in others if item.verdict.is_correct],
+        "final_valid_transitions": [list(path.layers) for path in right if path in credible],
         "final_invalid_transitions": [list(item.path.layers) for item in others if not item.verdict.is_correct],
     }
     if example.choices:
@@ -130,12 +143,14 @@ def _flat_schema(num_layers: int) -> Any:
             ("num_layer_tokens", pa.int64()),
             ("best_rank", pa.int32()),
             ("on_pareto_front", pa.bool_()),
+            ("credible", pa.bool_()),
         ]
     )
 
 
-def _flat_rows(record: ExampleRecord) -> list[dict[str, Any]]:
+def _flat_rows(record: ExampleRecord, *, guarded: bool) -> list[dict[str, Any]]:
     example = record.example
+    credible = _credible_paths(record)
     ranks = {item.path: rank for rank, item in enumerate(record.best)}
     front = {item.path for item in record.pareto}
     return [
@@ -155,6 +170,7 @@ def _flat_rows(record: ExampleRecord) -> list[dict[str, Any]]:
             "num_layer_tokens": item.verdict.num_layer_tokens,
             "best_rank": ranks.get(item.path),
             "on_pareto_front": item.path in front,
+            "credible": (item.path.is_identity or item.path in credible) if guarded else None,
         }
         for order, item in enumerate(record.evaluated)
     ]

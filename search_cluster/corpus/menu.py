@@ -4,8 +4,8 @@ One row per (example, path), sorted by example id, then by the path's place on t
 row that says why. The file's metadata hold the provenance.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,14 @@ from search_cluster.tasks.verdict import Verdict
 MENU_NAME = "menu.parquet"
 """In the corpus folder."""
 UNFINISHED_NAME = "menu-unfinished.parquet"
-"""What an interrupted cross-execution leaves beside it, for the next one."""
+"""Beside it: verdicts that it lacks, of interrupted cross-executions and of larger tables, for the next one."""
 MENU_SCHEMA = 1
 """Version of the columns and of the provenance."""
 MENU_KEY = b"search_cluster.menu"
 """Key of the provenance in the metadata of the file's schema."""
+
+KnownVerdict = tuple[str, LayerPath, Verdict]
+"""Example id, path, and what it answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,9 @@ class MenuProvenance:
     """Examples at most, drawn by the corpus' seed; ``None``: all of the corpus."""
     picked_by: str
     """How the paths were chosen (`search_cluster.corpus.coverage.PICKED_BY`)."""
+    credible: bool | None = None
+    """Whether the paths chosen so had to prove themselves: the corpus' preset asked for evidence. Paths that were asked
+    for by name had not. ``None`` in tables that were written before it was recorded."""
     paths: tuple[str, ...]
     """The menu in its order, identity first, each as `LayerPath` writes itself."""
     versions: dict[str, str]
@@ -82,6 +88,12 @@ class Menu:
         """Per example id its rows, one per path, in the menu's order."""
         return {key: tuple(rows) for key, rows in groupby(self.rows, key=lambda row: row.example_id)}
 
+    def verdicts(self) -> Iterator[KnownVerdict]:
+        """The verdicts among the rows, in their order."""
+        for row in self.rows:
+            if row.verdict is not None:
+                yield row.example_id, self.paths[row.path_index], row.verdict
+
 
 def write_menu(folder: Path, menu: Menu, name: str = MENU_NAME) -> Path:
     """Write a table into a corpus folder, atomically; returns the file.
@@ -96,6 +108,57 @@ def write_menu(folder: Path, menu: Menu, name: str = MENU_NAME) -> Path:
     with replaced_whole(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         writer.write_table(table)
     return target
+
+
+def finish_menu(folder: Path, menu: Menu, known: Sequence[KnownVerdict]) -> Path:
+    """Write a complete table in place of another; at whatever moment the process ends, no verdict is lost.
+
+    Args:
+        folder: the corpus'.
+        menu: the table.
+        known: what `known_verdicts` gave before; what the table lacks stays in the unfinished file.
+
+    Returns:
+        The table's file.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    keep_unfinished(folder, menu.provenance, [*known, *menu.verdicts()])
+    target = write_menu(folder, menu)
+    finished = {(example_id, path) for example_id, path, _ in menu.verdicts()}
+    keep_unfinished(folder, menu.provenance, [item for item in known if item[:2] not in finished])
+    return target
+
+
+def keep_unfinished(folder: Path, provenance: MenuProvenance, verdicts: Iterable[KnownVerdict]) -> None:
+    """Make the unfinished file hold these verdicts and no others; without any it goes.
+
+    Args:
+        folder: the corpus'.
+        provenance: of the table that is being computed; the file names the paths of the verdicts instead of its own.
+        verdicts: all of the provenance's context; of two of one pair the first wins.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    kept: dict[tuple[str, LayerPath], Verdict] = {}
+    for example_id, path, verdict in verdicts:
+        kept.setdefault((example_id, path), verdict)
+    if not kept:
+        (folder / UNFINISHED_NAME).unlink(missing_ok=True)
+        return
+    places = {path: place for place, path in enumerate(dict.fromkeys(path for _, path in kept))}
+    rows = [
+        MenuRow(example_id=example_id, path_index=places[path], verdict=verdict)
+        for (example_id, path), verdict in kept.items()
+    ]
+    menu = Menu(
+        provenance=replace(provenance, paths=tuple(map(str, places))),
+        paths=tuple(places),
+        rows=tuple(sorted(rows, key=lambda row: (row.example_id, row.path_index))),
+    )
+    write_menu(folder, menu, UNFINISHED_NAME)
 
 
 def read_menu(folder: Path) -> Menu:
@@ -118,8 +181,8 @@ def read_menu(folder: Path) -> Menu:
     return menu
 
 
-def known_verdicts(folder: Path, verdict_context: str) -> Iterator[tuple[str, LayerPath, Verdict]]:
-    """(example id, path, verdict) of the tables of one context in a corpus folder, finished or not.
+def known_verdicts(folder: Path, verdict_context: str) -> Iterator[KnownVerdict]:
+    """Verdicts of the tables of one context in a corpus folder, finished or not.
 
     Raises:
         CorpusError: a table is damaged, or of another version.
@@ -128,9 +191,7 @@ def known_verdicts(folder: Path, verdict_context: str) -> Iterator[tuple[str, La
         if path.is_file():
             menu = _read(path)
             if menu.provenance.corpus.verdict_context == verdict_context:
-                for row in menu.rows:
-                    if row.verdict is not None:
-                        yield row.example_id, menu.paths[row.path_index], row.verdict
+                yield from menu.verdicts()
 
 
 def _read(path: Path) -> Menu:

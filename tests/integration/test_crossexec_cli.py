@@ -8,19 +8,26 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import datasets
 import pytest
 import tiny
 from command import run, run_json, run_json_apart, start
 
+from search_cluster.cache.front import CachedEvaluator
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.menu import MENU_NAME, UNFINISHED_NAME, Menu, read_menu
+from search_cluster.corpus.coverage import pick_menu
+from search_cluster.corpus.menu import MENU_NAME, UNFINISHED_NAME, Menu, known_verdicts, read_menu
 from search_cluster.corpus.reader import read_corpus
+from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathVerdict
+from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.crossexec import cross_execute
 from search_cluster.errors import ConfigError, SearchClusterError, TaskError
+from search_cluster.evaluation.messages import EvaluationResult
 from search_cluster.model.loading import load_model
 from search_cluster.model.scoring import evaluate_path
+from search_cluster.paths.layer_path import LayerPath
 from search_cluster.run import run_search
 from search_cluster.tasks.registry import get_task
 
@@ -114,6 +121,49 @@ def test_the_second_run_computes_nothing_and_larger_menus_reuse(run_dir: Path) -
     assert str(run_dir / MENU_NAME) in out.replace("\n", "")
 
 
+def examined(path: LayerPath, *, credible: bool) -> PathEvidence:
+    return PathEvidence(
+        path=path, guide_right=int(credible), guide_identity_right=1, num_guide=1, verify_right=int(credible),
+        verify_identity_right=1, num_verify=1, probe_right=1, probe_identity_right=1, num_probes=1, credible=credible,
+    )  # fmt: skip
+
+
+def guarded(record: ExampleRecord, credible: LayerPath) -> ExampleRecord:
+    """As if the search had found evidence for one path and none for the others."""
+    others = [item for item in record.best if not item.path.is_identity]
+    best = tuple(item for item in others if item.path == credible)
+    if not best and record.identity and record.identity.is_correct:
+        best = (PathVerdict(path=LayerPath.identity(tiny.NUM_LAYERS), verdict=record.identity),)
+    evidence = tuple(examined(item.path, credible=item.path == credible) for item in others)
+    return replace(record, best=best, unguarded=record.best, evidence=evidence)
+
+
+def test_only_credible_paths_of_a_guarded_corpus_get_on_the_menu(searched: Path, tmp_path: Path) -> None:
+    corpus = read_corpus(searched)
+    identity, luckiest, *_, credible = [item.path for item in pick_menu(corpus.records, num_layers=6, size=99)]
+    assert luckiest != credible
+    provenance = replace(corpus.manifest.provenance, preset="default", evidence="guide=1;verify=1;max_probe_drop=0")
+    run_dir = tmp_path / "run"
+    with CorpusWriter(run_dir, provenance) as writer:
+        for record in corpus.records:
+            writer.add(guarded(record, credible))
+        writer.close({})
+    out, err = run("search-cluster", "crossexec", str(run_dir), "--menu", "99", "--json", *LOCAL)
+    assert [item["path"] for item in json.loads(out)["menu"]] == [str(identity), str(credible)]
+    assert json.loads(out)["credible"] is read_menu(run_dir).provenance.credible is True
+    assert "luck" not in err
+
+
+def test_a_menu_without_evidence_says_that_it_may_be_luck(run_dir: Path) -> None:
+    command = ["search-cluster", "crossexec", str(run_dir), "--json", *LOCAL]
+    out, err = run(*command, "--menu", "2")
+    assert json.loads(out)["credible"] is read_menu(run_dir).provenance.credible is False
+    assert "WARNING" in err
+    assert "with preset drllm, which asks for no evidence, so the menu's paths may be luck; search with" in err
+    _, err = run(*command, "--menu", "1")
+    assert "luck" not in err
+
+
 def test_paths_that_are_asked_for_run_after_the_menu(run_dir: Path) -> None:
     asked = ["--path", "0-1,3-5", "--path", "0-5", "--path", "0-1,3-5"]
     result = run_json("search-cluster", "crossexec", str(run_dir), "--menu", "2", *asked, *LOCAL)
@@ -132,6 +182,47 @@ def test_a_limit_takes_a_sample(run_dir: Path) -> None:
     menu = read_menu(run_dir)
     assert menu.provenance.limit == 5
     assert len(menu.by_example()) == 5
+
+
+def kept_pairs(run_dir: Path) -> set[tuple[str, LayerPath]]:
+    context = read_corpus(run_dir).manifest.provenance.verdict_context
+    return {item[:2] for item in known_verdicts(run_dir, context)}
+
+
+def interrupt(config: SearchConfig, *, menu_size: int, num_collects: int) -> None:
+    """Cross-execute until so many times results were collected."""
+    collect, left = CachedEvaluator.collect, [None] * num_collects
+
+    def collect_or_stop(evaluator: CachedEvaluator) -> list[EvaluationResult]:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return collect(evaluator)
+
+    with mock.patch.object(CachedEvaluator, "collect", collect_or_stop), pytest.raises(KeyboardInterrupt):
+        cross_execute(config, menu_size=menu_size)
+
+
+def test_no_menu_loses_what_another_has_paid_for(run_dir: Path) -> None:
+    config = replace(QUIET, run=run_dir)
+    interrupt(config, menu_size=4, num_collects=2)
+    first = kept_pairs(run_dir)
+    assert len({path for _, path in first}) == 4
+    interrupt(config, menu_size=2, num_collects=1)
+    interrupt(config, menu_size=4, num_collects=0)
+    assert kept_pairs(run_dir) >= first
+    cross_execute(replace(config, limit=5), menu_size=2)
+    assert kept_pairs(run_dir) >= first
+    resumed = cross_execute(config, menu_size=4)
+    assert resumed["paths_evaluated"] <= 48 - len(first)
+    assert not (run_dir / UNFINISHED_NAME).exists()
+
+    cross_execute(replace(config, limit=5), menu_size=2)
+    assert len(read_menu(run_dir).rows) == 10
+    interrupt(config, menu_size=3, num_collects=0)
+    again = cross_execute(config, menu_size=4)
+    assert (again["paths_evaluated"], again["menu"]) == (0, resumed["menu"])
+    assert not (run_dir / UNFINISHED_NAME).exists()
 
 
 @pytest.mark.ray
@@ -163,7 +254,11 @@ def disturbed(large: Path, folder: Path, sent: signal.Signals, redis_url: str) -
     ]  # fmt: skip
     process = start(*command, GRADE_PAUSE_S="0.03")
     assert process.stderr is not None
-    said = process.stderr.readline()  # the first progress line comes after some seconds of work
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith("cross-executing"):  # the first progress line comes after some seconds of work
+            break
     os.kill(process.pid, sent)
     _, rest = process.communicate(timeout=60)
     return command, process.returncode, said + rest

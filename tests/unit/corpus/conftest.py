@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from search_cluster.corpus.manifest import Provenance
-from search_cluster.corpus.record import ExampleRecord, PathFailure, PathVerdict
+from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
@@ -69,3 +69,17 @@ def _record(number: int, *, identity_reward: float = 0.0, margin: float = -0.5, 
 @pytest.fixture
 def record() -> RecordFactory:
     return _record
+
+
+@pytest.fixture
+def evidence() -> Callable[..., PathEvidence]:
+    """Makes the evidence of a path that was examined: right everywhere, or nowhere."""
+
+    def make(path: LayerPath, *, credible: bool) -> PathEvidence:
+        return PathEvidence(
+            path=path, guide_right=3 * credible, guide_identity_right=2, num_guide=3, verify_right=3 * credible,
+            verify_identity_right=2, num_verify=3, probe_right=9, probe_identity_right=9, num_probes=12,
+            credible=credible,
+        )  # fmt: skip
+
+    return make

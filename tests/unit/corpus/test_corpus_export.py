@@ -82,6 +82,47 @@ def test_parquet_has_a_row_per_path(corpus, tmp_path):
         "num_layer_tokens": 35,
         "best_rank": 0,
         "on_pareto_front": True,
+        "credible": None,
+    }
+
+
+@pytest.fixture
+def guarded(corpus, record, evidence) -> Corpus:
+    """One question: identity wrong, a credible path, a lucky one (examined), a wrong one, another lucky one."""
+    first = record(0)
+    paths = [item.path for item in first.evaluated]
+    lucky, unexamined = (
+        PathVerdict(path=LayerPath(layers, 6), verdict=first.best[0].verdict) for layers in ((0, 5), (5,))
+    )
+    found = replace(
+        first,
+        evaluated=(*first.evaluated[:2], lucky, *first.evaluated[2:], unexamined),
+        evidence=(evidence(lucky.path, credible=False), evidence(paths[1], credible=True)),
+        unguarded=(unexamined, lucky, *first.best),
+    )
+    provenance = replace(corpus.manifest.provenance, preset="default", evidence="guide=3;verify=3;max_probe_drop=0.05")
+    return Corpus(manifest=replace(corpus.manifest, provenance=provenance), records=(found,))
+
+
+def test_of_a_guarded_corpus_only_credible_paths_are_right_ones(guarded, tmp_path):
+    export_polar(guarded, tmp_path / "polar.json")
+    (sample,) = json.loads((tmp_path / "polar.json").read_text())
+    assert sample["final_valid_transitions"] == [[0, 1, 3, 4, 5]]
+    assert sample["final_invalid_transitions"] == [[0, 1, 2, 2, 3, 4, 5]]
+    export_decisions(guarded, tmp_path / "decisions.jsonl")
+    (line,) = (tmp_path / "decisions.jsonl").read_text().splitlines()
+    assert json.loads(line)["decisions"] == [1, 1, 0, 1, 1, 1]
+
+
+def test_the_flat_file_of_a_guarded_corpus_marks_credible_paths(guarded, tmp_path):
+    export_parquet(guarded, tmp_path / "paths.parquet")
+    marked = {tuple(row["path"]): row["credible"] for row in pq.read_table(tmp_path / "paths.parquet").to_pylist()}
+    assert marked == {
+        (0, 1, 2, 3, 4, 5): True,
+        (0, 1, 3, 4, 5): True,
+        (0, 5): False,
+        (0, 1, 2, 2, 3, 4, 5): False,
+        (5,): False,
     }
 
 

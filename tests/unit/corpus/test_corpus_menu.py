@@ -1,5 +1,6 @@
 """The table of a menu on disk: it comes back as it was written, and what is damaged says so."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.menu import (
+    MENU_KEY,
     MENU_NAME,
     UNFINISHED_NAME,
     Menu,
     MenuProvenance,
     MenuRow,
+    finish_menu,
+    keep_unfinished,
     known_verdicts,
     read_menu,
     write_menu,
@@ -55,6 +59,16 @@ def test_a_table_comes_back_as_it_was_written(menu: Menu, tmp_path: Path) -> Non
     assert [[row.path_index for row in rows] for rows in read.by_example().values()] == [[0, 1], [0, 1]]
 
 
+def test_a_table_of_before_credibility_was_recorded_is_read(menu: Menu, tmp_path: Path) -> None:
+    assert write_menu(tmp_path, replace(menu, provenance=replace(menu.provenance, credible=True)))
+    assert read_menu(tmp_path).provenance.credible is True
+    table = pq.read_table(tmp_path / MENU_NAME)
+    recorded = json.loads(table.schema.metadata[MENU_KEY])
+    del recorded["credible"]
+    pq.write_table(table.replace_schema_metadata({MENU_KEY: json.dumps(recorded)}), tmp_path / MENU_NAME)
+    assert read_menu(tmp_path).provenance.credible is None
+
+
 def test_other_programs_read_paths_and_rewards(menu: Menu, tmp_path: Path) -> None:
     columns = pq.read_table(write_menu(tmp_path, menu)).to_pydict()
     assert columns["path"][:2] == ["0-5", "0,2,2,1,5"]
@@ -73,6 +87,27 @@ def test_an_incomplete_table_is_refused_but_its_verdicts_serve(menu: Menu, tmp_p
         ("a", PATHS[0]), ("b", PATHS[0]), ("b", PATHS[1])
     ]  # fmt: skip
     assert list(known_verdicts(tmp_path, "another")) == []
+
+
+def test_the_unfinished_file_holds_what_the_table_lacks(menu: Menu, tmp_path: Path) -> None:
+    whole = list(menu.verdicts())
+    keep_unfinished(tmp_path, menu.provenance, [*whole[1:], *whole])
+    known = list(known_verdicts(tmp_path, "beef"))
+    assert [item[:2] for item in known] == [item[:2] for item in whole]
+    finish_menu(tmp_path, replace(menu, rows=menu.rows[:2]), known)
+    assert set(read_menu(tmp_path).by_example()) == {"a"}
+    assert list(known_verdicts(tmp_path, "beef")) == known
+    finish_menu(tmp_path, menu, known)
+    assert [path.name for path in tmp_path.iterdir()] == [MENU_NAME]
+
+
+def test_a_table_that_cannot_be_written_loses_nothing(menu: Menu, tmp_path: Path) -> None:
+    known = list(menu.verdicts())[:1]
+    keep_unfinished(tmp_path, menu.provenance, known)
+    (tmp_path / MENU_NAME).mkdir()
+    with pytest.raises(CorpusError, match="can't write"):
+        finish_menu(tmp_path, menu, known)
+    assert len(list(known_verdicts(tmp_path, "beef"))) == 3
 
 
 def test_a_missing_table_says_how_to_get_it(tmp_path: Path) -> None:
