@@ -28,7 +28,8 @@ GUARDED_FIELDS = {
     "pareto": f"{FIELDS['pareto']}; of all tried paths, credible or not",
     "evidence": "what was found for and against each path that was examined: how often it and the plain model "
     "(`identity`) were right on perturbations of the question that may steer the search (`guide`), on reserved ones "
-    "(`verify`) and on other questions (`probe`), and whether that makes it `credible`",
+    "(`verify`) and on other questions (`probe`: chosen from `num_screened`, of which guesses would answer the share "
+    "`probe_chance`), and whether that makes it `credible`",
     "unguarded": "what `best` would be if nothing but the verdict on the question counted: partly luck",
 }
 """Columns that are there, or mean something else, where the preset asked for evidence."""
@@ -42,8 +43,8 @@ LUCK = (
 UNGUARDED_BEST = "Preset `{preset}` asks for no evidence beside the verdict, so `best` is partly luck."
 GUARDED_BEST = (
     "Preset `{preset}` asks for evidence (`{evidence}`): a path is credible, and in `best`, only if it was right on "
-    "perturbations of its question, too, as often as the plain model, and on other questions no rarer than "
-    "`max_probe_drop` allows. The other columns hold what was tried, credible or not."
+    "perturbations of its question, too, as often as the plain model and at least once, and on other questions no rarer "
+    "than `max_probe_drop` allows. The other columns hold what was tried, credible or not."
 )
 
 
