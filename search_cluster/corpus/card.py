@@ -43,8 +43,8 @@ LUCK = (
 UNGUARDED_BEST = "Preset `{preset}` asks for no evidence beside the verdict, so `best` is partly luck."
 GUARDED_BEST = (
     "Preset `{preset}` asks for evidence (`{evidence}`): a path is credible, and in `best`, only if it was right on "
-    "perturbations of its question, too, as often as the plain model and at least once, and on other questions no rarer "
-    "than `max_probe_drop` allows. The other columns hold what was tried, credible or not."
+    "perturbations of its question, too, as often as the plain model and at least once, and on other questions no "
+    "rarer than `max_probe_drop` allows. The other columns hold what was tried, credible or not."
 )
 
 
