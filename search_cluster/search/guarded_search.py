@@ -27,6 +27,8 @@ from search_cluster.tree.settings import SearchPreset, make_proposer
 PERTURBATIONS_IF_WRONG = 1
 """Of each kind, where identity answers the question wrong: it is seldom right on its perturbations then, so that to be
 right as often as identity there proves little, and the budget is better spent on more paths."""
+MORE_PERTURBATIONS = 4
+"""Evaluations of one more perturbation of each kind, by a path and by identity."""
 
 Steps = Generator[list[Trial], Sequence[Outcome], str]
 """Rounds of one example; returns why it ended."""
@@ -86,8 +88,10 @@ class GuardedSearch(SteppedRounds[str]):
         self._evaluated: list[PathVerdict] = []
         self._failures: list[PathFailure] = []
         self._evidence: list[PathEvidence] = []
-        self._num_identity_right: dict[tuple[Example, ...], int] = {}
-        """Per kind of perturbations, once it was needed."""
+        self._num_each = max(len(self._guide), len(self._verify))
+        """Perturbations of each kind that a path is tried on."""
+        self._is_right: dict[Trial, bool] = {}
+        """Answers to perturbations."""
         self._stop_reason: str | None = None
         self._start(self._search())
 
@@ -107,7 +111,7 @@ class GuardedSearch(SteppedRounds[str]):
         if isinstance(identity, Failure):
             return "failed"
         if not identity.is_correct:
-            self._guide, self._verify = self._guide[:PERTURBATIONS_IF_WRONG], self._verify[:PERTURBATIONS_IF_WRONG]
+            self._num_each = min(self._num_each, PERTURBATIONS_IF_WRONG)
         proposer = make_proposer(self._identity_path, identity.reward, self._preset, self._rng)
         while (room := self._left - self._cost_to_examine) > 0:
             paths = proposer.propose(min(room, self._preset.leaves_per_round))
@@ -129,7 +133,7 @@ class GuardedSearch(SteppedRounds[str]):
     @property
     def _cost_to_examine(self) -> int:
         """Evaluations of a path's perturbations; if that is all there is room for, it must be right on every one."""
-        return len(self._guide) + len(self._verify)
+        return len(self._guide[: self._num_each]) + len(self._verify[: self._num_each])
 
     @property
     def _left(self) -> int:
@@ -157,13 +161,19 @@ class GuardedSearch(SteppedRounds[str]):
         """Try a right path on the perturbations; whether it is credible.
 
         It must be right as often as identity on both kinds, and somewhere at all: where both are wrong everywhere,
-        nothing speaks for the path.
+        nothing speaks for the path. So that is not said before more of them were asked, if there are more.
         """
         known = self._menu[path]
-        guide = yield from self._compare(path, self._guide, reserved=len(self._verify))
-        verify = (yield from self._compare(path, self._verify, reserved=0)) if guide.is_credible else _Comparison()
-        seen = guide.num_right + verify.num_right > 0 or not self._guide + self._verify
-        credible = guide.is_credible and verify.is_credible and seen
+        most = max(len(self._guide), len(self._verify))
+        for num_each in range(self._num_each, max(self._num_each, most) + 1):
+            guide = yield from self._compare(path, self._guide[:num_each], reserved=self._num_each)
+            verify = _Comparison()
+            if guide.is_credible:
+                verify = yield from self._compare(path, self._verify[:num_each], reserved=0)
+            passed = guide.is_credible and verify.is_credible
+            seen = guide.num_right + verify.num_right > 0 or not most
+            if not passed or seen or self._left < MORE_PERTURBATIONS:
+                break
         self._evidence.append(
             PathEvidence(
                 path=path,
@@ -176,27 +186,37 @@ class GuardedSearch(SteppedRounds[str]):
                 probe_right=known.num_right,
                 probe_identity_right=known.num_identity_right,
                 num_probes=known.num_probes,
-                credible=credible,
+                credible=passed and seen,
                 num_screened=known.num_screened,
                 probe_chance=known.chance,
             )
         )
-        return credible
+        return passed and seen
 
     def _compare(
-        self, path: LayerPath, perturbed: tuple[Example, ...], *, reserved: int
+        self, path: LayerPath, perturbed: Sequence[Example], *, reserved: int
     ) -> Generator[list[Trial], Sequence[Outcome], "_Comparison"]:
         """Count right answers to one kind of perturbations.
 
-        Identity is asked when a path is wrong somewhere for the first time, if evaluations are left besides those that
-        are reserved; what is right everywhere can't be worse.
+        Identity is asked where a path is wrong somewhere, if evaluations are left besides those that are reserved; what
+        is right everywhere can't be worse.
         """
-        num_right = yield from _count_right([(example, path) for example in perturbed])
-        affordable = self._left >= len(perturbed) + reserved
-        if num_right < len(perturbed) and perturbed not in self._num_identity_right and affordable:
-            trials = [(example, self._identity_path) for example in perturbed]
-            self._num_identity_right[perturbed] = yield from _count_right(trials)
-        return _Comparison(num_right, self._num_identity_right.get(perturbed), len(perturbed))
+        num_right = yield from self._count_right(path, perturbed)
+        num_new = sum((example, self._identity_path) not in self._is_right for example in perturbed)
+        num_identity_right = None
+        if perturbed and (not num_new or (num_right < len(perturbed) and self._left >= num_new + reserved)):
+            num_identity_right = yield from self._count_right(self._identity_path, perturbed)
+        return _Comparison(num_right, num_identity_right, len(perturbed))
+
+    def _count_right(
+        self, path: LayerPath, perturbed: Sequence[Example]
+    ) -> Generator[list[Trial], Sequence[Outcome], int]:
+        """How many answers of a path are right; what is not known yet is asked in one round."""
+        trials = [(example, path) for example in perturbed]
+        if new := [trial for trial in trials if trial not in self._is_right]:  # an empty round would end the search
+            for trial, outcome in zip(new, (yield new), strict=True):
+                self._is_right[trial] = isinstance(outcome, Verdict) and outcome.is_correct
+        return sum(self._is_right[trial] for trial in trials)
 
     def record(self) -> ExampleRecord:
         """What was found.
@@ -229,9 +249,3 @@ class GuardedSearch(SteppedRounds[str]):
     ) -> tuple[PathVerdict, ...]:
         paths = best_paths(rewarded, num_best=self._preset.num_best) if rewarded else []
         return tuple(verdicts[path] for path in paths)
-
-
-def _count_right(trials: list[Trial]) -> Generator[list[Trial], Sequence[Outcome], int]:
-    """One round, or none if there is nothing to ask: an empty round would end the search."""
-    outcomes = (yield trials) if trials else ()
-    return sum(isinstance(outcome, Verdict) and outcome.is_correct for outcome in outcomes)

@@ -374,6 +374,20 @@ def test_a_path_that_is_right_on_no_perturbation_is_not_credible_even_if_identit
         assert nowhere in {item.path for item in record.unguarded}
 
 
+def test_more_perturbations_are_asked_before_it_is_said_that_nothing_speaks_for_a_fix() -> None:
+    path = without(2)
+
+    def reward(example: Example, tried: LayerPath) -> float:
+        return float(tried == path and (example.question == "q" or "verify|1" in example.question))
+
+    for budget, credible, num_asked in ((20, True, 10), (9, False, 6)):  # 2 on the question, 4 or 8 on perturbations
+        record, asked = guarded(reward, path, budget=budget)
+        assert len(asked) == num_asked
+        (evidence,) = record.evidence
+        assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (credible, *[1 + credible] * 2)
+        assert (evidence.verify_right, evidence.verify_identity_right) == (int(credible), 0)
+
+
 def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -> None:
     path = without(2)
     record, _ = guarded(
