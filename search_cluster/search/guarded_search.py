@@ -160,8 +160,8 @@ class GuardedSearch(SteppedRounds[str]):
     def _examine(self, path: LayerPath) -> Generator[list[Trial], Sequence[Outcome], bool]:
         """Try a right path on the perturbations; whether it is credible.
 
-        It must be right as often as identity on both kinds, and somewhere at all: where both are wrong everywhere,
-        nothing speaks for the path. So that is not said before more of them were asked, if there are more.
+        It must be right as often as identity on both kinds, and on as many as the rule says. If it is right on fewer,
+        more of them are asked, if there are more.
         """
         known = self._menu[path]
         most = max(len(self._guide), len(self._verify))
@@ -171,7 +171,7 @@ class GuardedSearch(SteppedRounds[str]):
             if guide.is_credible:
                 verify = yield from self._compare(path, self._verify[:num_each], reserved=0)
             passed = guide.is_credible and verify.is_credible
-            seen = guide.num_right + verify.num_right > 0 or not most
+            seen = guide.num_right + verify.num_right >= self._rule.min_right or not most
             if not passed or seen or self._left < MORE_PERTURBATIONS:
                 break
         self._evidence.append(

@@ -17,10 +17,16 @@ class EvidenceRule:
     max_probe_drop: float
     """How much rarer than identity a path may be right on probe questions, as a share of all that identity was asked.
     The path runs on those that identity is least sure of and is taken to change no other answer."""
+    min_right: int = 1
+    """On how many perturbations a path must be right at least, of tasks that have some: where it and identity are wrong
+    on all, it is right as often as identity, and nothing speaks for it."""
 
     def describe(self) -> str:
         """The rule in words, for provenance."""
-        return f"guide={self.num_guide};verify={self.num_verify};max_probe_drop={self.max_probe_drop:g}"
+        return (
+            f"guide={self.num_guide};verify={self.num_verify};max_probe_drop={self.max_probe_drop:g};"
+            f"min_right={self.min_right}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
