@@ -300,7 +300,7 @@ def test_the_study_keeps_its_budget_and_asks_nothing_twice(seed: int, max_evalua
 
 
 def guarded(
-    rewards: RewardFunction, *menu: LayerPath, budget: int = 60, drop: int = 0
+    rewards: RewardFunction, *menu: LayerPath, budget: int = 60, drop: int = 0, min_right: int = 1
 ) -> tuple[ExampleRecord, list[tuple[str, LayerPath]]]:
     """One guarded search over a menu, and what it asked."""
     example = question("q")
@@ -312,7 +312,7 @@ def guarded(
                 for path in menu
             )
         ),
-        evidence=EvidenceRule(num_guide=2, num_verify=2, max_probe_drop=0.02),
+        evidence=EvidenceRule(num_guide=2, num_verify=2, max_probe_drop=0.02, min_right=min_right),
         leaves_per_round=2,
     )
     assert isinstance(preset.strategy, MenuSearch)
@@ -386,6 +386,17 @@ def test_more_perturbations_are_asked_before_it_is_said_that_nothing_speaks_for_
         (evidence,) = record.evidence
         assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (credible, *[1 + credible] * 2)
         assert (evidence.verify_right, evidence.verify_identity_right) == (int(credible), 0)
+
+
+def test_the_rule_says_on_how_many_perturbations_a_path_is_right() -> None:
+    path = without(2)
+    for min_right, best in ((3, path), (4, IDENTITY)):
+        record, _ = guarded(
+            lambda example, tried: "verify|1" not in example.question and (tried == path or example.question == "q"),
+            path,
+            min_right=min_right,
+        )
+        assert record.best[0].path == best
 
 
 def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -> None:
