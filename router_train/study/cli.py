@@ -16,7 +16,9 @@ DocumentOption = Annotated[Path, typer.Option(help="Text with the comments betwe
 KeptOption = Annotated[Path, typer.Option(help="Folder of kept corpora.")]
 ChosenOption = Annotated[Path, typer.Option(help="File that names the best router of each corpus.")]
 DataOption = Annotated[Path | None, typer.Option(help="Local benchmark files; default: LPS_DATA_DIR.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Questions per split, for trying things out.")]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, help="Questions per split, for trying things out; default: all.")
+]
 
 
 @app.command(epilog="Example: router-train study keep runs/arc_easy --name arc_easy")

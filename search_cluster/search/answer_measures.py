@@ -17,9 +17,9 @@ def is_right(answer: Verdict | None) -> bool:
     return answer is not None and answer.is_correct
 
 
-def distance(answer: Verdict | None) -> float:
+def distance(answer: Verdict) -> float:
     """How far an answer is from being another one; the same for all answers without margins."""
-    margin = None if answer is None else answer.coarse_margin
+    margin = answer.coarse_margin
     return 0.0 if margin is None else abs(margin + 0.5)
 
 

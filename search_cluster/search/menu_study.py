@@ -164,8 +164,8 @@ class MenuStudy(SteppedRounds[None]):
     def _keep_close_probes(self) -> None:
         """Of all probes that identity answered, keep those whose answers a path can change most easily."""
         answers = self._answers[self._identity]
-        places = [place for place, answer in enumerate(answers) if answer is not None]
-        kept = sorted(sorted(places, key=lambda place: distance(answers[place]))[: round(CLOSE_SHARE * len(places))])
+        distances = {place: distance(answer) for place, answer in enumerate(answers) if answer is not None}
+        kept = sorted(sorted(distances, key=distances.__getitem__)[: round(CLOSE_SHARE * len(distances))])
         if len(kept) < MIN_PROBES:
             kept = []
         self._probes = [self._probes[place] for place in kept]
