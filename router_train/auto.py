@@ -15,10 +15,10 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from router_train.checkpoint import META_NAME, WEIGHTS_NAME, load_router
-from router_train.routed_model import RoutedModel
+from router_train.inference.routed_model import RoutedModel
+from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, load_router
 from search_cluster.errors import ConfigError, ModelError
-from search_cluster.model.loading import load_model
+from search_cluster.model.load.loading import load_model
 
 MODEL_TYPE = "search_cluster_routed"
 BASE_FOLDER = "base"

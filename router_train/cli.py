@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from router_train.commands.errors_shown import one_line_errors
 from router_train.config import (
     AIM_ACCURACY,
     AIM_LAYERS,
@@ -23,11 +24,10 @@ from router_train.config import (
     LOSS_VERDICT,
     FitConfig,
 )
-from router_train.errors_shown import one_line_errors
 from router_train.study.cli import app as study_app
+from search_cluster.cluster.environment import prepare_ray_environment
 from search_cluster.config import RAY_NONE
 from search_cluster.errors import ConfigError
-from search_cluster.workers.ray_environment import prepare_ray_environment
 
 _DEFAULTS = FitConfig()
 
@@ -116,7 +116,7 @@ def fit(
 ) -> None:
     """Train a router on the best paths of a corpus."""
     with one_line_errors():
-        from router_train.commands import ModelChoice, run_fit  # torch and transformers: seconds
+        from router_train.commands.fit import ModelChoice, run_fit  # torch and transformers: seconds
 
         config = FitConfig(
             router=router,
@@ -146,7 +146,7 @@ def fit(
         train = None
         if ray != RAY_NONE:
             prepare_ray_environment(ray)
-            from router_train.ray_fit import fit_on_ray
+            from router_train.training.ray_fit import fit_on_ray
 
             train = partial(fit_on_ray, mode=ray, num_workers=num_workers)
         run_fit(corpus, out, config, choice, task_spec=task, force=force, json_output=json_output, train=train)
@@ -177,7 +177,7 @@ def evaluate(
 ) -> None:
     """Compare the routed model with the plain one on held-out questions; running it again continues."""
     with one_line_errors():
-        from router_train.commands import ModelChoice, Questions, run_evaluate  # torch and transformers: seconds
+        from router_train.commands.fit import ModelChoice, Questions, run_evaluate  # torch and transformers: seconds
 
         questions = Questions(task_spec=task, split=split, limit=limit, seed=seed, data_dir=data_dir)
         choice = ModelChoice(
@@ -203,7 +203,7 @@ def generate(
 ) -> None:
     """Answer one prompt with the routed model."""
     with one_line_errors():
-        from router_train.commands import ModelChoice, run_generate  # torch and transformers: seconds
+        from router_train.commands.fit import ModelChoice, run_generate  # torch and transformers: seconds
 
         choice = ModelChoice(
             spec=model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
@@ -233,8 +233,8 @@ def bench(
 ) -> None:
     """Measure routed generation against plain generation, beside what the saved layers allow."""
     with one_line_errors():
-        from router_train.bench_command import run_bench  # torch and transformers: seconds
-        from router_train.commands import ModelChoice, Questions
+        from router_train.commands.bench import run_bench  # torch and transformers: seconds
+        from router_train.commands.fit import ModelChoice, Questions
 
         run_bench(
             place,
@@ -270,9 +270,9 @@ def export(
 ) -> None:
     """Write a folder that AutoModelForCausalLM loads, with a model card."""
     with one_line_errors():
-        from router_train.commands import ModelChoice
-        from router_train.export import ExportOptions  # torch and transformers: seconds
-        from router_train.export_command import run_export
+        from router_train.commands.export import run_export
+        from router_train.commands.fit import ModelChoice
+        from router_train.export.export import ExportOptions  # torch and transformers: seconds
 
         run_export(
             router,
@@ -315,8 +315,8 @@ def lm_eval(
     with one_line_errors():
         if find_spec("lm_eval") is None:
             raise ConfigError("the harness is not installed; install it: pip install 'search-cluster[lm-eval]'")
-        from router_train.commands import ModelChoice
-        from router_train.harness_command import HarnessOptions, run_harness  # torch and transformers: seconds
+        from router_train.commands.fit import ModelChoice
+        from router_train.commands.lm_eval import HarnessOptions, run_harness  # torch and transformers: seconds
 
         options = HarnessOptions(
             tasks=tuple(name.strip() for name in tasks.split(",") if name.strip()),

@@ -170,7 +170,7 @@ def search(
 ) -> None:
     """Search layer paths for the examples of a task and write the corpus; running it again resumes."""
     with _one_line_errors():
-        from search_cluster.run import run_search  # the rooms: a second
+        from search_cluster.commands.search import run_search  # the rooms: a second
 
         flags = {
             "model": model, "task": task, "split": split, "limit": limit, "preset": preset, "budget": budget,
@@ -211,7 +211,7 @@ def submit(
     Ctrl-C leaves the job running and says how to follow or stop it. The exit code is the search's.
     """
     with _one_line_errors():
-        from search_cluster.submit import plan_search, submit_search
+        from search_cluster.commands.submit import plan_search, submit_search
 
         values = _flags_of_search(context)
         planned = plan_search(config, context.args, values, working_dir=working_dir)
@@ -235,7 +235,7 @@ def _flags_of_search(context: typer.Context) -> dict[str, Any]:
 def status(run: RunArgument, json_output: JsonOption = False) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
     with _one_line_errors():
-        from search_cluster.inspection import describe_status
+        from search_cluster.commands.report import describe_status
 
         values = describe_status(run)
         if json_output:
@@ -257,7 +257,7 @@ def report(
     What 'bench search --json' printed is drawn, too, if it lies in DIR/benches/*.json.
     """
     with _one_line_errors():
-        from search_cluster.inspection import write_run_report
+        from search_cluster.commands.report import write_run_report
 
         target = write_run_report(run, out)
         if json_output:
@@ -322,8 +322,8 @@ def crossexec(
     with _one_line_errors():
         from rich.console import Console
 
-        from search_cluster.crossexec import cross_execute
-        from search_cluster.telemetry.menu_table import print_menu
+        from search_cluster.commands.crossexec import cross_execute
+        from search_cluster.report.path_table import print_menu
 
         flags = {
             "run": run, "limit": limit, "ray": ray, "redis_url": redis_url, "workers": workers, "device": device,
@@ -364,7 +364,7 @@ def tasks(json_output: JsonOption = False) -> None:
 def doctor(json_output: JsonOption = False) -> None:
     """Check packages, devices, the cache server and the demo model, and say what to do about what fails."""
     with _one_line_errors():
-        from search_cluster.doctor import run_checks
+        from search_cluster.commands.doctor import run_checks
 
         checks = run_checks()
         if json_output:
@@ -392,7 +392,7 @@ def verify(
 ) -> None:
     """Check a corpus' verdicts against the materialised model; exit code 1 if one differs."""
     with _one_line_errors():
-        from search_cluster.verification import verify_corpus
+        from search_cluster.commands.verify import verify_corpus
 
         result = verify_corpus(
             run,
@@ -491,7 +491,7 @@ def engine(
 ) -> None:
     """Compare the engine with evaluating one path at a time, and one path for all questions at a time."""
     with _one_line_errors(NOTHING_KEPT):
-        from search_cluster.engine_bench import EngineBenchConfig, bench_engine
+        from search_cluster.bench.engine import EngineBenchConfig, bench_engine
 
         result = bench_engine(
             EngineBenchConfig(
@@ -545,7 +545,7 @@ def bench_search_command(
 ) -> None:
     """Compare presets: layers saved and answers fixed per budget, and how much of it holds on fresh evidence."""
     with _one_line_errors(f"{NOTHING_KEPT} without --run FOLDER" if run is None else VERDICTS_KEPT):
-        from search_cluster.search_bench import SearchBenchConfig, bench_search
+        from search_cluster.bench.presets import SearchBenchConfig, bench_search
 
         result = bench_search(
             SearchBenchConfig(
@@ -585,7 +585,7 @@ def scaling(
 ) -> None:
     """Measure whether devices stay busy: real ones, and many that wait on a clock, on a Ray of several nodes."""
     with _one_line_errors(NOTHING_KEPT):
-        from search_cluster.scaling_bench import ScalingBenchConfig, bench_scaling
+        from search_cluster.bench.scaling import ScalingBenchConfig, bench_scaling
 
         counts = tuple(_positive_int(text, "--workers") for text in workers.split(","))
         result = bench_scaling(
@@ -608,7 +608,7 @@ def _positive_int(text: str, flag: str) -> int:
 
 
 def _print_run(run: Path, *, with_notes: bool) -> None:
-    from search_cluster.inspection import print_run
+    from search_cluster.commands.report import print_run
 
     print_run(run, with_notes=with_notes)
 

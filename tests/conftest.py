@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """One private Ray for all tests that need one; starting it takes seconds."""
-    from search_cluster.workers.ray_environment import prepare_ray_environment
+    from search_cluster.cluster.environment import prepare_ray_environment
 
     prepare_ray_environment("local")
-    from search_cluster.workers.ray_session import connect_ray, disconnect_ray
+    from search_cluster.cluster.session import connect_ray, disconnect_ray
 
     connect_ray("local", min_cpus=4)
     yield

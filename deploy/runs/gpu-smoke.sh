@@ -6,7 +6,7 @@
 #   MODEL=org/name TASKS="arc_easy gsm8k" deploy/runs/gpu-smoke.sh   # your own; benchmark data from LPS_DATA_DIR or the hub
 #
 # What to look at in each JSON line: "verdict_flips" (0 expected in float32; in bfloat16 and float16 a flip means that the
-# tie threshold of that dtype in search_cluster/model/executor.py is too small: please report "max_margin_difference"),
+# tie threshold of that dtype in search_cluster/model/engine/executor.py is too small: please report "max_margin_difference"),
 # "tie_rechecks" (share of verdicts that had to be recomputed), "ratio_one_by_one" and "engine" (paths per second).
 # Not run by the authors on a GPU: none was at hand.
 set -euo pipefail

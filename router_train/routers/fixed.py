@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from router_train.labels import most_common_path
+from router_train.data.labels import most_common_path
+from router_train.data.static_path import choose_static
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
-from router_train.static_choice import choose_static
 from search_cluster.errors import ConfigError
-from search_cluster.model.loading import LoadedModel
+from search_cluster.model.load.loading import LoadedModel
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 

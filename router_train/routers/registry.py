@@ -3,11 +3,11 @@
 from difflib import get_close_matches
 
 from router_train.routers.base import RouterKind
-from router_train.routers.drllm import DrLLMKind
-from router_train.routers.early_exit_kind import EarlyExitKind
+from router_train.routers.drllm.router import DrLLMKind
+from router_train.routers.early_exit.training import EarlyExitKind
 from router_train.routers.fixed import IdentityKind, StaticKind
-from router_train.routers.menu_kind import MenuKind
-from router_train.routers.polar_kind import PolarKind
+from router_train.routers.menu.training import MenuKind
+from router_train.routers.polar.training import PolarKind
 from search_cluster.errors import ConfigError
 
 _KINDS: dict[str, RouterKind] = {

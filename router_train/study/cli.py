@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from router_train.errors_shown import one_line_errors
+from router_train.commands.errors_shown import one_line_errors
 
 HERE = Path(__file__).parent
 
@@ -48,7 +48,7 @@ def run(
     """Train and judge every router of the study; write tables and choices. Running it again goes on."""
     with one_line_errors():
         from router_train.study.commands import StudyFiles, run_study  # torch and transformers: seconds
-        from router_train.study.workshop import Workshop
+        from router_train.study.runner import Workshop
         from search_cluster.tasks.data_dir import resolve_data_dir
 
         workshop = Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir))
@@ -68,7 +68,7 @@ def write(
     """Choose among the rows that are finished, and write their tables; nothing else is trained."""
     with one_line_errors():
         from router_train.study.commands import StudyFiles, run_write  # torch and transformers: seconds
-        from router_train.study.workshop import Workshop
+        from router_train.study.runner import Workshop
         from search_cluster.tasks.data_dir import resolve_data_dir
 
         workshop = Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir))
@@ -86,7 +86,7 @@ def check(
     """Train the chosen router of each corpus and judge it on the whole test split; print one JSON object."""
     with one_line_errors():
         from router_train.study.commands import run_check  # torch and transformers: seconds
-        from router_train.study.workshop import Workshop
+        from router_train.study.runner import Workshop
         from search_cluster.tasks.data_dir import resolve_data_dir
 
         run_check(Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir)), chosen, limit=limit)

@@ -6,14 +6,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from router_train.output import print_json, say
-from router_train.study.chosen import read_chosen, write_chosen
+from router_train.commands.output import print_json, say
+from router_train.study.choice import read_chosen, write_chosen
 from router_train.study.document import choice_line, command_lines, corpus_line, elsewhere_lines, fill, table_lines
 from router_train.study.experiments import Experiment
-from router_train.study.kept import keep_corpus
 from router_train.study.result import Figures, Result
+from router_train.study.runner import RestoredCorpus, Terms, Workshop
 from router_train.study.selection import choose
-from router_train.study.workshop import RestoredCorpus, Terms, Workshop
+from router_train.study.textless import keep_corpus
 from search_cluster.errors import ConfigError
 
 CHECK_KEYS = (

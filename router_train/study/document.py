@@ -6,9 +6,9 @@ from pathlib import Path
 from router_train.study.experiments import Experiment
 from router_train.study.result import ELSEWHERE_SUFFIX, Figures, Result
 from router_train.study.selection import RULE
-from search_cluster.corpus.files import write_text_whole
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.errors import ConfigError
+from search_cluster.files import write_text_whole
 
 HEADER = (
     "| router | learns from | test | difference, points (95 %) | p | layers saved | validation |",

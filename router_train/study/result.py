@@ -6,9 +6,9 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from router_train.config import FitConfig
-from router_train.evaluate import EvaluationReport
-from search_cluster.corpus.files import write_text_whole
+from router_train.evaluation.evaluate import EvaluationReport
 from search_cluster.errors import ConfigError
+from search_cluster.files import write_text_whole
 
 RESULT_SCHEMA = 1
 ELSEWHERE_SUFFIX = "-elsewhere"

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.memory import MemoryStore
-from search_cluster.cache.redis_client import RedisClient
-from search_cluster.cache.redis_store import RedisStore
-from search_cluster.cache.server_check import require_usable
-from search_cluster.cache.server_url import is_server_url, redact_url
-from search_cluster.cache.spool import count_waiting
+from search_cluster.cache.redis.check import require_usable
+from search_cluster.cache.redis.client import RedisClient
+from search_cluster.cache.redis.spool import count_waiting
+from search_cluster.cache.redis.store import RedisStore
+from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.cache.store import VerdictStore
+from search_cluster.cache.url import is_server_url, redact_url
 from search_cluster.errors import ConfigError
 
 EMBEDDED = "embedded"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from search_cluster.corpus.files import replaced_whole
 from search_cluster.corpus.manifest import Provenance, Shard
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, is_corpus_schema, record_of, row_of
 from search_cluster.errors import CorpusError, InvalidValueError
+from search_cluster.files import replaced_whole
 
 DATA_FOLDER = "data"
 

@@ -12,12 +12,12 @@ from types import TracebackType
 
 from search_cluster.corpus.card import render_card
 from search_cluster.corpus.digest import combined_digest, record_digest
-from search_cluster.corpus.files import TEMPORARY_PATTERN, write_text_whole
 from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance, Shard, require_same_provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.shards import DATA_FOLDER, describe_shard, read_shard, shard_path, shard_paths, write_shard
 from search_cluster.errors import InvalidValueError
+from search_cluster.files import TEMPORARY_PATTERN, write_text_whole
 
 CARD_NAME = "README.md"
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from threading import Lock
 from typing import Any
 
-from search_cluster.cache.census import take_census
-from search_cluster.cache.redis_client import RedisClient
+from search_cluster.cache.redis.census import take_census
+from search_cluster.cache.redis.client import RedisClient
 from search_cluster.errors import CacheError
 
 MIN_PAUSE_S = 5.0

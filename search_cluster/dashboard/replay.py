@@ -10,8 +10,8 @@ from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.dashboard.path_graph import PathEdge, PathGraph, PathNode, graph_of_edits
 from search_cluster.errors import ConfigError, InvalidValueError
-from search_cluster.evaluation.messages import Failure
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.messages import Failure
 from search_cluster.search.example_search import ExampleSearch
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.graph import GraphSearch, SearchGraph

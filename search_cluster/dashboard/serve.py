@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from search_cluster.cache.open import EMBEDDED, NONE
-from search_cluster.cache.redis_client import LinkLostError
+from search_cluster.cache.redis.client import LinkLostError
 from search_cluster.dashboard.cache_watch import CacheWatch
 from search_cluster.dashboard.protection import is_loopback
 from search_cluster.dashboard.run_folder import RunFolder

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from search_cluster.telemetry.summary import wilson_interval
+from search_cluster.corpus.summary import wilson_interval
 
 
 def share_of(part: int, whole: int) -> dict[str, Any] | None:

@@ -89,7 +89,7 @@ def anatomy_of(config: PreTrainedConfig) -> Anatomy:
     if family not in ANATOMIES:
         raise UnsupportedFamilyError(
             f"model family {family!r} has no anatomy entry; {_supported()}. To add it, write one short entry in "
-            "search_cluster/model/anatomy.py and one tiny config in tests/tiny.py"
+            "search_cluster/model/anatomy.py and one tiny config in tests/support/tiny.py"
         )
     if getattr(config, "use_bidirectional_attention", None):
         raise UnsupportedFamilyError(

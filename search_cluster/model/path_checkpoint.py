@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.load.selftest import NUM_PROBE_TOKENS, RELATIVE_TOLERANCE
 from search_cluster.model.materialise import materialise, path_config
-from search_cluster.model.selftest import NUM_PROBE_TOKENS, RELATIVE_TOLERANCE
 from search_cluster.paths.layer_path import LayerPath
 
 LAYER_PREFIX = "model.layers."

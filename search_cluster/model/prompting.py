@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import takewhile
 
 from search_cluster.errors import ModelError, PromptTooLongError
-from search_cluster.model.loading import LoadedModel
+from search_cluster.model.load.loading import LoadedModel
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 

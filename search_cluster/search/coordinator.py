@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from search_cluster.corpus.record import ExampleRecord, failed_record
-from search_cluster.evaluation.evaluator import PathEvaluator
-from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, Failure, SearchCounts
+from search_cluster.protocols.evaluator import PathEvaluator
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure, SearchCounts
 from search_cluster.search.example_search import ExampleSearch
 from search_cluster.search.guarded_search import GuardedSearch
-from search_cluster.search.menu_study import MenuStudy
 from search_cluster.search.rounds import Rounds, Trial
+from search_cluster.search.study.study import MenuStudy
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.perturbations import EvidenceRole
+from search_cluster.tasks.perturbation.perturbations import EvidenceRole
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.menu import MenuPath, MenuSearch
 from search_cluster.tree.settings import SearchPreset

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
 from search_cluster.errors import InvalidValueError
-from search_cluster.evaluation.messages import Failure
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.messages import Failure
 from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed

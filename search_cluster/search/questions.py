@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.perturbations import EvidenceRole, perturbations
+from search_cluster.tasks.perturbation.perturbations import EvidenceRole, perturbations
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.task import Task
 

@@ -4,8 +4,8 @@ from collections.abc import Generator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from search_cluster.errors import InvalidValueError
-from search_cluster.evaluation.messages import Failure
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.messages import Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 

@@ -4,7 +4,7 @@ import json
 import reprlib
 from collections.abc import Mapping, Sequence
 
-from search_cluster.tasks.drafts import RowError
+from search_cluster.tasks.raw_examples import RowError
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from search_cluster.errors import TaskError
-from search_cluster.tasks.drafts import Row
+from search_cluster.tasks.raw_examples import Row
 from search_cluster.tasks.task import MalformedRow
 
 RawRows = Iterator[Row | MalformedRow]

@@ -7,21 +7,21 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from search_cluster.errors import TaskError
-from search_cluster.tasks.agieval import AGIEVAL
-from search_cluster.tasks.aime import AIME24
-from search_cluster.tasks.arc import ARC_TASKS
-from search_cluster.tasks.arithmetic import ARITHMETIC
-from search_cluster.tasks.capitals import CAPITALS
-from search_cluster.tasks.elements import ELEMENTS_TASK
-from search_cluster.tasks.gsm8k import GSM8K
-from search_cluster.tasks.hendrycks_math import MATH
-from search_cluster.tasks.mmlu import MMLU
+from search_cluster.tasks.benchmarks.agieval import AGIEVAL
+from search_cluster.tasks.benchmarks.aime import AIME24
+from search_cluster.tasks.benchmarks.arc import ARC_TASKS
+from search_cluster.tasks.benchmarks.gsm8k import GSM8K
+from search_cluster.tasks.benchmarks.hendrycks_math import MATH
+from search_cluster.tasks.benchmarks.mmlu import MMLU
+from search_cluster.tasks.benchmarks.squad import SQUAD_V2
+from search_cluster.tasks.benchmarks.sst2 import SST2
+from search_cluster.tasks.benchmarks.truthfulqa import TRUTHFULQA_MC1
+from search_cluster.tasks.builtin.arithmetic import ARITHMETIC
+from search_cluster.tasks.builtin.capitals import CAPITALS
+from search_cluster.tasks.builtin.elements import ELEMENTS_TASK
 from search_cluster.tasks.python_task import load_python_task
-from search_cluster.tasks.squad import SQUAD_V2
-from search_cluster.tasks.sst2 import SST2
 from search_cluster.tasks.task import Task
 from search_cluster.tasks.toml_task import load_toml_task
-from search_cluster.tasks.truthfulqa import TRUTHFULQA_MC1
 
 _TASKS: dict[str, Task] = {
     task.name: task

@@ -22,7 +22,7 @@ A task of your own is one Python file that exposes ``TASK`` (pass the file's pat
 changes ``grader_version``; templates enter the version by themselves.
 
 ``wordings`` declare other templates that ask the same; together with other orders of listed choices and other
-distractors for scored ones they make the task's perturbations (`search_cluster.tasks.perturbations`).
+distractors for scored ones they make the task's perturbations (`search_cluster.tasks.perturbation.perturbations`).
 """
 
 import hashlib
@@ -33,9 +33,9 @@ from pathlib import Path
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
 from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
 from search_cluster.tasks.template import names_choices, render
-from search_cluster.tasks.wordings import Wording, check_wordings
 
 Source = Callable[[str, str, Path | None], LoadedExamples]
 """(task name, split, data_dir) -> the examples of that split."""

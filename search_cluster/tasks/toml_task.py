@@ -39,10 +39,10 @@ from search_cluster.tasks.graders import (
     grade_letter,
     grade_number,
 )
-from search_cluster.tasks.math_grading import MATH_GRADER_VERSION, grade_math
+from search_cluster.tasks.grading.math_answers import MATH_GRADER_VERSION, grade_math
+from search_cluster.tasks.perturbation.wordings import Wording
 from search_cluster.tasks.simple import Grader, SimpleTask, choice_task, generate_task
 from search_cluster.tasks.user_rows import convert_choice_row, convert_letter_row, convert_user_row, file_source
-from search_cluster.tasks.wordings import Wording
 
 _GRADERS: dict[str, tuple[Grader, str]] = {
     "exact": (grade_exact, EXACT_GRADER_VERSION),

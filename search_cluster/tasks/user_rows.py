@@ -8,7 +8,6 @@ question decides, 70/15/15) and ``"difficulty"`` (a text or a number). Other key
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from search_cluster.tasks.drafts import Converter, Draft, Row, RowError, collect_examples
 from search_cluster.tasks.fields import (
     as_choices,
     as_mapping,
@@ -20,6 +19,7 @@ from search_cluster.tasks.fields import (
     shown,
 )
 from search_cluster.tasks.files import RawRows, read_rows
+from search_cluster.tasks.raw_examples import Converter, Draft, Row, RowError, collect_examples
 from search_cluster.tasks.simple import Source
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples

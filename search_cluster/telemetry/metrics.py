@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.evaluation.messages import EvaluatorStats, WorkerStats
-from search_cluster.evaluation.metric import Metric, MetricKind, MetricsExporter
+from search_cluster.protocols.messages import EvaluatorStats, WorkerStats
+from search_cluster.protocols.metrics import Metric, MetricKind, MetricsExporter
 
 
 def _counter(name: str, description: str) -> Metric:

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from search_cluster.corpus.files import write_text_whole
 from search_cluster.errors import CorpusError
+from search_cluster.files import write_text_whole
 
 SAMPLES_SUFFIX = ".jsonl"
 """The samples of ``NAME.json`` lie in ``NAME.jsonl``."""

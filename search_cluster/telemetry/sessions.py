@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search_cluster.corpus.files import write_text_whole
+from search_cluster.files import write_text_whole
 from search_cluster.telemetry.samples import SAMPLES_SUFFIX, SampleLog
 
 SESSIONS_FOLDER = "sessions"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.paths.space import SearchSpace
-from search_cluster.tree.deck import Deck
 from search_cluster.tree.node import Edge, Node
 from search_cluster.tree.scores import Score, VisitTotal
+from search_cluster.tree.untried import Deck
 from search_cluster.tree.widening import Widening
 
 

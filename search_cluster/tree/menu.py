@@ -1,6 +1,6 @@
 """A menu: paths that are known to be good for many questions, tried one after the other on each.
 
-The menu comes from a study of other questions (`search_cluster.search.menu_study`); this module only proposes.
+The menu comes from a study of other questions (`search_cluster.search.study.study`); this module only proposes.
 """
 
 import random

@@ -7,7 +7,7 @@ graph, and visits are counted on edges as well as on nodes.
 from dataclasses import dataclass, field
 
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tree.deck import Deck
+from search_cluster.tree.untried import Deck
 
 
 @dataclass(slots=True, eq=False)

@@ -11,7 +11,7 @@ from itertools import islice
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.paths.space import SearchSpace
-from search_cluster.tree.deck import Deck
+from search_cluster.tree.untried import Deck
 
 MAX_REDRAWS = 1000
 """Draws in a row that brought no new path, after which a space counts as used up."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search_cluster.errors import EvaluatorError
-from search_cluster.evaluation.messages import EngineWork, EvaluationResult
+from search_cluster.protocols.messages import EngineWork, EvaluationResult
 
 ENGINE = "engine"
 MATERIALISED = "materialised"
@@ -15,7 +15,7 @@ class WorkerSpec:
     """All that a worker needs to build itself, in any process of the cluster."""
 
     model: str
-    """``demo``, a hub id or a folder, as `search_cluster.model.loading.load_model` takes it."""
+    """``demo``, a hub id or a folder, as `search_cluster.model.load.loading.load_model` takes it."""
     dtype: str
     device: str
     revision: str | None

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
-from search_cluster.evaluation.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
-from search_cluster.model.executor import TIE_THRESHOLDS, Outcome, PathExecutor
-from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.model.engine.executor import TIE_THRESHOLDS, Outcome, PathExecutor
+from search_cluster.model.load.loading import LoadedModel, load_model
 from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path
+from search_cluster.protocols.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import MATERIALISED, BatchReport, WorkerInfo, WorkerSpec

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from search_cluster.evaluation.messages import EngineWork, EvaluationResult, EvaluatorStats, Failure, WorkerStats
+from search_cluster.protocols.messages import EngineWork, EvaluationResult, EvaluatorStats, Failure, WorkerStats
 
 
 @dataclass(slots=True)

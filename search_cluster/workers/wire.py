@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from search_cluster.errors import EvaluatorError
-from search_cluster.evaluation.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import BatchReport

@@ -17,7 +17,7 @@ from pathlib import Path
 import redis
 
 from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
-from search_cluster.cache.redis_store import RedisStore
+from search_cluster.cache.redis.store import RedisStore
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict
 

@@ -18,10 +18,10 @@ import tracemalloc
 import zlib
 from dataclasses import replace
 
-from search_cluster.evaluation.scripted import ScriptedEvaluator
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.scripted import ScriptedEvaluator
 from search_cluster.search.coordinator import Coordinator
-from search_cluster.search.menu_study import MenuStudy
+from search_cluster.search.study.study import MenuStudy
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.evidence import StudyPlan

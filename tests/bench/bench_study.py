@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from search_cluster.bench.presets import PROBE_SLACK
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.search.menu_study import MenuStudy
-from search_cluster.search_bench import PROBE_SLACK
+from search_cluster.search.study.study import MenuStudy
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.presets.default import DEFAULT
+from search_cluster.tree.presets.credible import DEFAULT
 
 NUM_LAYERS, NUM_PROBES, NUM_JUDGES = 30, 384, 6000
 KINDS = (("good", 15, 0.55, 0.0, 0.04, 0.03), ("middling", 7, 0.8, -0.07, 0.05, 0.06), ("bad", 8, 1.7, -0.5, 0.2, 0.06))

@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from search_cluster.engine_bench import EngineBenchConfig, searched_paths
-from search_cluster.model.answers import Answered
-from search_cluster.model.executor import Outcome, PathExecutor
-from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.bench.engine import EngineBenchConfig, searched_paths
+from search_cluster.model.engine.answers import Answered
+from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.model.load.loading import LoadedModel, load_model
 from search_cluster.model.materialise import materialise
 from search_cluster.model.scoring import evaluate_with
 from search_cluster.paths.layer_path import LayerPath

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
+from support import tiny
 
-from search_cluster.cache.front import CachedEvaluator
+from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.memory import MemoryStore
-from search_cluster.evaluation.evaluator import PathEvaluator
-from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult
-from search_cluster.evaluation.scripted import ScriptedEvaluator
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.evaluator import PathEvaluator
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
+from search_cluster.protocols.scripted import ScriptedEvaluator
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
@@ -65,7 +65,7 @@ def evaluator(request: pytest.FixtureRequest, spec: WorkerSpec) -> Iterator[Path
 @pytest.fixture(scope="module")
 def ray_evaluators(ray_cluster: None, spec: WorkerSpec) -> Iterator[list[Any]]:
     """Two evaluators on Ray that all groups of these tests use in turn: each takes seconds to start."""
-    from search_cluster.workers.ray_pool import ask_for_evaluators  # after Ray's environment was prepared
+    from search_cluster.cluster.ray_pool import ask_for_evaluators  # after Ray's environment was prepared
 
     with closing(ask_for_evaluators(spec, num_workers=2)) as roster:
         roster.wait()
@@ -77,7 +77,7 @@ def ray_evaluators(ray_cluster: None, spec: WorkerSpec) -> Iterator[list[Any]]:
 
 
 def group_of(ready: list[Any]) -> PathEvaluator:
-    from search_cluster.workers.evaluator_group import EvaluatorGroup
+    from search_cluster.cluster.worker_group import EvaluatorGroup
 
     group = EvaluatorGroup(requests_per_batch=3)
     for one in ready:
@@ -93,7 +93,7 @@ def build(name: str, spec: WorkerSpec) -> PathEvaluator:
     kind, count = name.split("-")
     if kind == "local":
         return LocalPool(spec, num_workers=int(count))
-    from search_cluster.workers.ray_pool import (  # after the fixture prepared Ray's environment
+    from search_cluster.cluster.ray_pool import (  # after the fixture prepared Ray's environment
         RayPool,
         ask_for_evaluators,
     )

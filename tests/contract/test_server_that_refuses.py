@@ -16,7 +16,7 @@ import pytest
 
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.open import require_usable_url
-from search_cluster.cache.redis_store import RedisStore
+from search_cluster.cache.redis.store import RedisStore
 from search_cluster.cache.store import Claim, StoreErrors
 from search_cluster.errors import CacheError
 from search_cluster.paths.layer_path import LayerPath

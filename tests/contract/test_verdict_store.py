@@ -23,9 +23,7 @@ import psutil
 import pytest
 import redis
 
-from search_cluster.cache.census import take_census
 from search_cluster.cache.codec import VerdictDecodeError, decode_verdict, encode_verdict
-from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.cache.keys import (
     KEY_PREFIX,
     LEASE_PREFIX,
@@ -38,9 +36,11 @@ from search_cluster.cache.keys import (
 )
 from search_cluster.cache.memory import MemoryStore
 from search_cluster.cache.open import open_store
-from search_cluster.cache.redis_client import RedisClient
-from search_cluster.cache.redis_store import RedisStore
-from search_cluster.cache.spool import SUFFIX, Spool
+from search_cluster.cache.redis.census import take_census
+from search_cluster.cache.redis.client import RedisClient
+from search_cluster.cache.redis.spool import SUFFIX, Spool
+from search_cluster.cache.redis.store import RedisStore
+from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.cache.store import Claim, StoreErrors, VerdictStore
 from search_cluster.errors import CacheError, ConfigError, InvalidPathError
 from search_cluster.paths.codec import encode_path

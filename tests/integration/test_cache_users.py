@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext, example_key
-from search_cluster.cache.redis_store import RedisStore
-from search_cluster.cache.server_binary import find_server_binary
+from search_cluster.cache.redis.store import RedisStore
+from search_cluster.cache.server.binary import find_server_binary
 from search_cluster.cache.store import Claim
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict

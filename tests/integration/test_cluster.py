@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 import pytest
-import tiny
-from command import wait_for
-from namespace import Namespace
+from support import tiny
+from support.command import wait_for
+from support.namespace import Namespace
 
 from search_cluster.corpus.reader import read_corpus
 

@@ -12,21 +12,21 @@ from typing import Any
 
 import psutil
 import pytest
-from cache_folder import Outage, count_verdicts
-from command import wait_for
-from scripted_search import BUDGET, Outcome, make_examples, make_job, run_crew, start_crew
+from support.cache_folder import Outage, count_verdicts
+from support.command import wait_for
+from support.scripted_search import BUDGET, Outcome, make_examples, make_job, run_crew, start_crew
 
-from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.cache.open import num_waiting, open_store
-from search_cluster.coordination.cluster_drive import drive_on_cluster
-from search_cluster.coordination.drive import Drive
-from search_cluster.coordination.job import SearchJob
-from search_cluster.coordination.local_drive import LocalDrive, drive_here
-from search_cluster.coordination.shard import ShardSetup
+from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.corpus.digest import corpus_digest
+from search_cluster.driver.cluster import drive_on_cluster
+from search_cluster.driver.driver import Drive
+from search_cluster.driver.job import SearchJob
+from search_cluster.driver.local import LocalDrive, drive_here
+from search_cluster.driver.partition import ShardSetup
 from search_cluster.errors import CacheError, EvaluatorError
-from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult
-from search_cluster.evaluation.scripted import ScriptedEvaluator
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
+from search_cluster.protocols.scripted import ScriptedEvaluator
 from search_cluster.search.questions import Questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
@@ -46,8 +46,8 @@ def server_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def awkward() -> Any:
-    import awkward_actors
     from ray import cloudpickle
+    from support import awkward_actors
 
     cloudpickle.register_pickle_by_value(awkward_actors)
     yield awkward_actors
@@ -56,7 +56,7 @@ def awkward() -> Any:
 
 @contextlib.contextmanager
 def devices(count: int, *, path_s: float = 0.001, **settings: Any) -> Iterator[Any]:
-    from search_cluster.workers.scripted_devices import Pace, ask_for_scripted
+    from search_cluster.cluster.scripted_devices import Pace, ask_for_scripted
 
     pace = Pace(batch_s=0.005, path_s=path_s)
     with contextlib.closing(
@@ -72,7 +72,7 @@ class SameScript(ScriptedEvaluator):
         super().__init__(lambda example, path: 0.0)
 
     def _answer(self, request: EvaluationRequest) -> EvaluationResult:
-        from search_cluster.workers.scripted_devices import scripted_verdict
+        from search_cluster.cluster.scripted_devices import scripted_verdict
 
         return EvaluationResult(request_id=request.request_id, outcome=scripted_verdict(request))
 
@@ -193,7 +193,7 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
 def test_coordinators_that_hang_from_the_start_end_the_run(
     tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search_cluster.workers import crew as crew_module
+    from search_cluster.cluster import coordinator_group as crew_module
 
     monkeypatch.setattr(crew_module, "MAX_LOSSES_IN_A_ROW", 1)
     with devices(1) as roster:
@@ -233,7 +233,7 @@ def test_coordinators_that_alone_cannot_use_the_cache_server_end_the_run(
 def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
     undisturbed: Outcome, tmp_path: Path, server_url: str, awkward: Any
 ) -> None:
-    from search_cluster.workers.leases import MAX_LOSSES
+    from search_cluster.cluster.example_leases import MAX_LOSSES
 
     with devices(1) as roster:
         setup = awkward.PoisonSetup(job=make_job(tmp_path, server_url))
@@ -253,7 +253,7 @@ def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
 def test_coordinators_that_cannot_start_end_the_run_and_no_example(
     tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search_cluster.workers import crew as crew_module
+    from search_cluster.cluster import coordinator_group as crew_module
 
     monkeypatch.setattr(crew_module, "MAX_LOSSES_IN_A_ROW", 1)
     with devices(1) as roster:
@@ -268,9 +268,9 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
 ) -> None:
     import ray
 
-    from search_cluster.workers.evaluator import Evaluator
-    from search_cluster.workers.roster import Roster
-    from search_cluster.workers.scripted_devices import Pace
+    from search_cluster.cluster.scripted_devices import Pace
+    from search_cluster.cluster.worker_fleet import Roster
+    from search_cluster.cluster.worker_handle import Evaluator
 
     gate = tmp_path / "gate"
     pace = Pace(batch_s=0.0, path_s=0.004)
@@ -298,9 +298,9 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
 def test_evaluators_without_a_place_are_named_and_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     import ray
 
-    from search_cluster.workers.evaluator import Evaluator
-    from search_cluster.workers.roster import Roster
-    from search_cluster.workers.scripted_devices import Pace, ScriptedDevices
+    from search_cluster.cluster.scripted_devices import Pace, ScriptedDevices
+    from search_cluster.cluster.worker_fleet import Roster
+    from search_cluster.cluster.worker_handle import Evaluator
 
     pace = Pace(batch_s=0.0, path_s=0.0)
     actors = [
@@ -353,10 +353,10 @@ def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_
 ) -> None:  # fmt: skip
     import ray
 
-    from search_cluster.workers import crew as crew_module
-    from search_cluster.workers.evaluator import Evaluator
-    from search_cluster.workers.roster import Roster
-    from search_cluster.workers.scripted_devices import Pace
+    from search_cluster.cluster import coordinator_group as crew_module
+    from search_cluster.cluster.scripted_devices import Pace
+    from search_cluster.cluster.worker_fleet import Roster
+    from search_cluster.cluster.worker_handle import Evaluator
 
     monkeypatch.setattr(crew_module, "STARVED_S", 1.0)
     gate = tmp_path / "gate"
@@ -396,7 +396,7 @@ def studied_job(tmp_path: Path) -> Studied:
 
 @contextlib.contextmanager
 def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Drive]:
-    from search_cluster.workers.ray_pool import RayPool
+    from search_cluster.cluster.ray_pool import RayPool
 
     job, examples, probes = studied_job
     with (

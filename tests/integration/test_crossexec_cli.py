@@ -12,23 +12,23 @@ from unittest import mock
 
 import datasets
 import pytest
-import tiny
-from command import run, run_json, run_json_apart, start
+from support import tiny
+from support.command import run, run_json, run_json_apart, start
 
-from search_cluster.cache.front import CachedEvaluator
+from search_cluster.cache.cached_evaluator import CachedEvaluator
+from search_cluster.commands.crossexec import cross_execute
+from search_cluster.commands.search import run_search
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import pick_menu
-from search_cluster.corpus.menu import MENU_NAME, UNFINISHED_NAME, Menu, known_verdicts, read_menu
+from search_cluster.corpus.path_table import MENU_NAME, UNFINISHED_NAME, Menu, known_verdicts, read_menu
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathVerdict
 from search_cluster.corpus.writer import CorpusWriter
-from search_cluster.crossexec import cross_execute
 from search_cluster.errors import ConfigError, SearchClusterError, TaskError
-from search_cluster.evaluation.messages import EvaluationResult
-from search_cluster.model.loading import load_model
+from search_cluster.model.load.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.run import run_search
+from search_cluster.protocols.messages import EvaluationResult
 from search_cluster.tasks.registry import get_task
 
 LOCAL = ["--ray", "none", "--redis-url", "none"]

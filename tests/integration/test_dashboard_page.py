@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dashboard_process import Dashboard, running_dashboard
-from run_folders import (
+from support.dashboard_process import Dashboard, running_dashboard
+from support.run_folders import (
     PROVENANCE,
     all_kinds,
     counters,
@@ -24,9 +24,9 @@ from run_folders import (
     write_session,
 )
 
-from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.cache.keys import VerdictContext
-from search_cluster.cache.redis_store import RedisStore
+from search_cluster.cache.redis.store import RedisStore
+from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.corpus.record import PathEvidence
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.paths.layer_path import LayerPath

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 import redis
-import tiny
-from command import run, run_json, start
-from dashboard_process import Dashboard, running_dashboard
-from run_folders import all_kinds, counters, write_run, write_session
+from support import tiny
+from support.command import run, run_json, start
+from support.dashboard_process import Dashboard, running_dashboard
+from support.run_folders import all_kinds, counters, write_run, write_session
 
-from search_cluster.cache.embedded import EmbeddedServer
 from search_cluster.cache.keys import PROBE_KEY, VerdictContext, example_key
-from search_cluster.cache.redis_store import RedisStore
+from search_cluster.cache.redis.store import RedisStore
+from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict
 

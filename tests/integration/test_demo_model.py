@@ -12,9 +12,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from search_cluster.model.demo import demo_model_dir, find_demo_gguf
 from search_cluster.model.layerwise import LayerwisePass
-from search_cluster.model.loading import LoadedModel, load_model
+from search_cluster.model.load.demo import demo_model_dir, find_demo_gguf
+from search_cluster.model.load.loading import LoadedModel, load_model
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
@@ -164,7 +164,7 @@ def test_it_generates_an_answer_that_ends_by_itself(demo: LoadedModel) -> None:
 def test_two_processes_may_convert_at_once(tmp_path: Path) -> None:
     assert find_demo_gguf().is_file()
     environment = {**os.environ, "SEARCH_CLUSTER_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    program = "from search_cluster.model.demo import demo_model_dir; print(demo_model_dir())"
+    program = "from search_cluster.model.load.demo import demo_model_dir; print(demo_model_dir())"
     both = [
         subprocess.Popen(
             [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE

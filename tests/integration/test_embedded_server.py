@@ -17,9 +17,9 @@ import psutil
 import pytest
 import redis
 
-from search_cluster.cache import server_binary
-from search_cluster.cache.embedded import EmbeddedServer
-from search_cluster.cache.server_binary import find_server_binary, server_version
+from search_cluster.cache.server import binary as server_binary
+from search_cluster.cache.server.binary import find_server_binary, server_version
+from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.errors import CacheError
 
 pytestmark = pytest.mark.server
@@ -28,7 +28,7 @@ PARENT = """
 import os, sys, threading, time
 from pathlib import Path
 import redis
-from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.cache.server.embedded import EmbeddedServer
 
 server = EmbeddedServer(Path(sys.argv[1]))
 starter = threading.Thread(target=server.__enter__)  # Its end must not take the server along.
@@ -366,7 +366,7 @@ class TestBadPlaces:
         folder = tmp_path / "disk"
         folder.mkdir()
         script = (
-            "from pathlib import Path; from search_cluster.cache.embedded import EmbeddedServer; "
+            "from pathlib import Path; from search_cluster.cache.server.embedded import EmbeddedServer; "
             f"EmbeddedServer(Path({str(folder / 'cache')!r})).__enter__()"
         )
         mount = (

@@ -17,15 +17,15 @@ from typing import Any
 import psutil
 import pytest
 import redis
-import tiny
-from cache_folder import count_verdicts, server_is_alive
-from command import num_paths_searched, run_apart, run_json_apart, start, wait_for
-from slow_search import MAX_IN_FLIGHT, SlowSearch
+from support import tiny
+from support.cache_folder import count_verdicts, server_is_alive
+from support.command import num_paths_searched, run_apart, run_json_apart, start, wait_for
+from support.slow_search import MAX_IN_FLIGHT, SlowSearch
 
-from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.cache.server.embedded import EmbeddedServer
+from search_cluster.commands.search import run_search
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.reader import read_corpus
-from search_cluster.run import run_search
 
 pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 

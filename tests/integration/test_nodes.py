@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_search import make_examples, make_job, run_crew, start_crew
+from support.scripted_search import make_examples, make_job, run_crew, start_crew
 
-from search_cluster.coordination.shard import ShardSetup
+from search_cluster.driver.partition import ShardSetup
 
 pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.soak]
 
@@ -19,12 +19,12 @@ NUM_EXAMPLES = 60
 @pytest.fixture
 def ray_environment() -> Iterator[None]:
     """Leaves the Ray of the other tests as it was."""
-    from search_cluster.workers.ray_environment import prepare_ray_environment
+    from search_cluster.cluster.environment import prepare_ray_environment
 
     prepare_ray_environment("local")
     import ray
 
-    from search_cluster.workers.ray_session import connect_ray
+    from search_cluster.cluster.session import connect_ray
 
     was_connected = ray.is_initialized()
     yield
@@ -34,8 +34,8 @@ def ray_environment() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ray_environment")
 def test_a_node_that_comes_late_joins_and_one_that_is_lost_is_done_without(tmp_path: Path) -> None:
-    from search_cluster.workers.scripted_devices import Pace, ask_for_scripted
-    from search_cluster.workers.simulated_cluster import simulated_cluster
+    from search_cluster.cluster.scripted_devices import Pace, ask_for_scripted
+    from search_cluster.cluster.simulated import simulated_cluster
 
     pace = Pace(batch_s=0.01, path_s=0.01)
     job = make_job(tmp_path)
@@ -67,7 +67,7 @@ def test_a_node_that_comes_late_joins_and_one_that_is_lost_is_done_without(tmp_p
 
 @pytest.mark.usefixtures("ray_environment")
 def test_bench_scaling_reports_what_it_promises() -> None:
-    from search_cluster.scaling_bench import ScalingBenchConfig, bench_scaling
+    from search_cluster.bench.scaling import ScalingBenchConfig, bench_scaling
 
     result = bench_scaling(
         ScalingBenchConfig(workers=(1, 4), seconds=3.0, real=False, model="demo", requests_per_batch=16), say=print

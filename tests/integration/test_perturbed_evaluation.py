@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-import tiny
+from support import tiny
 
-from search_cluster.model.executor import PathExecutor
-from search_cluster.model.loading import load_model
+from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.load.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tasks.perturbations import EvidenceRole, PerturbationKind, perturbations
+from search_cluster.tasks.perturbation.perturbations import EvidenceRole, PerturbationKind, perturbations
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-import tiny
-from command import wait_for
+from support import tiny
+from support.command import wait_for
 
 from search_cluster.errors import EvaluatorError, ModelError
-from search_cluster.evaluation.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec, require_same_model
 
 if TYPE_CHECKING:
-    from search_cluster.workers.ray_pool import RayPool
+    from search_cluster.cluster.ray_pool import RayPool
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -53,7 +53,7 @@ def examples() -> tuple[Example, ...]:
 def open_pool(
     spec: WorkerSpec, *, num_workers: int, requests_per_batch: int | None = None, timeout_s: float = 100.0
 ) -> "RayPool":
-    from search_cluster.workers.ray_pool import RayPool, ask_for_evaluators  # after the fixture prepared Ray
+    from search_cluster.cluster.ray_pool import RayPool, ask_for_evaluators  # after the fixture prepared Ray
 
     roster = ask_for_evaluators(spec, num_workers=num_workers, timeout_s=timeout_s)
     return RayPool(roster, requests_per_batch=requests_per_batch)
@@ -114,7 +114,7 @@ def ray_answers(pool: "RayPool") -> str:
 def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     spec: WorkerSpec, examples: tuple[Example, ...]
 ) -> None:
-    from search_cluster.workers.evaluator_group import MAX_ATTEMPTS
+    from search_cluster.cluster.worker_group import MAX_ATTEMPTS
 
     requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
     requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
@@ -154,7 +154,7 @@ def test_workers_with_different_models_are_refused() -> None:
 
 
 def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:
-    from search_cluster.workers.ray_session import connect_ray, disconnect_ray
+    from search_cluster.cluster.session import connect_ray, disconnect_ray
 
     disconnect_ray()
     try:
@@ -165,7 +165,7 @@ def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:
 
 
 def test_a_private_cluster_that_does_not_start_is_an_error_with_a_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from search_cluster.workers import ray_session
+    from search_cluster.cluster import session as ray_session
 
     def fail(**settings: object) -> None:
         raise Exception("The current node timed out during startup.\nMore.")

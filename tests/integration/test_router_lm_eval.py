@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from router_corpus import tiny_loaded
+from support.router_corpus import tiny_loaded
 
 pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
 pytestmark = pytest.mark.filterwarnings("default")  # the harness and what it imports warn
@@ -16,13 +16,13 @@ from lm_eval import simple_evaluate  # noqa: E402 - only where the extra is inst
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 
-from router_train.harness import RoutedLM  # noqa: E402
-from router_train.harness_command import HarnessOptions, run_harness  # noqa: E402
-from router_train.routed_model import RoutedModel  # noqa: E402
+from router_train.commands.lm_eval import HarnessOptions, run_harness  # noqa: E402
+from router_train.evaluation.lm_eval import RoutedLM  # noqa: E402
+from router_train.inference.routed_model import RoutedModel  # noqa: E402
 from router_train.routers.base import RoutedPath  # noqa: E402
 from router_train.routers.fixed import FixedRouter  # noqa: E402
 from search_cluster.errors import ConfigError  # noqa: E402
-from search_cluster.model.loading import LoadedModel  # noqa: E402
+from search_cluster.model.load.loading import LoadedModel  # noqa: E402
 from search_cluster.model.materialise import materialise  # noqa: E402
 from search_cluster.paths.layer_path import LayerPath  # noqa: E402
 
@@ -150,8 +150,8 @@ def test_a_context_that_does_not_fit_is_cut_as_the_harness_does(loaded: LoadedMo
 def test_the_command_judges_both_models(
     loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from router_train import harness_command
-    from router_train.commands import ModelChoice
+    from router_train.commands import lm_eval as harness_command
+    from router_train.commands.fit import ModelChoice
 
     class Meta:
         model_spec, model_dtype, kind = "tiny", "float32", "static"

@@ -6,20 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
-from router_corpus import record, write_corpus
 from safetensors.torch import load_file
+from support import tiny
+from support.router_corpus import record, write_corpus
 from test_router_train_cli import TASK_FILE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner, Result
 
 import router_train.auto
-from router_train.checkpoint import load_router
 from router_train.cli import app
-from router_train.routed_model import RoutedModel
+from router_train.inference.routed_model import RoutedModel
+from router_train.training.checkpoint import load_router
 from search_cluster.errors import ConfigError, ModelError
-from search_cluster.model.loading import load_model
+from search_cluster.model.load.loading import load_model
 from search_cluster.model.materialise import materialise
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
@@ -173,7 +173,7 @@ def test_a_plain_export_needs_nothing_of_ours(run: Path, tmp_path: Path) -> None
 
 def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr("router_train.publish.get_token", lambda: None)
+    monkeypatch.setattr("router_train.export.publish.get_token", lambda: None)
     static, drllm = run / "routers" / "static", run / "routers" / "drllm"
     out = ("--out", tmp_path / "out")
     other = tmp_path / "other.json"
@@ -213,8 +213,8 @@ def test_pushing_uploads_what_others_can_load(run: Path, tmp_path: Path, monkeyp
         def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
             calls.append(("upload", repo_id, sorted(file.name for file in Path(folder_path).iterdir())))
 
-    monkeypatch.setattr("router_train.publish.get_token", lambda: "secret")
-    monkeypatch.setattr("router_train.publish.HfApi", Api)
+    monkeypatch.setattr("router_train.export.publish.get_token", lambda: "secret")
+    monkeypatch.setattr("router_train.export.publish.HfApi", Api)
     static = run / "routers" / "static"
     done = router_train_cli("export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", code=2)
     assert "is on this machine only, so nobody could load me/path; add --with-base" in done.stderr

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-import tiny
-from router_corpus import record, write_corpus
 from safetensors.torch import load_file
+from support import tiny
+from support.router_corpus import record, write_corpus
 
-from router_train.commands import ModelChoice
+from router_train.commands.fit import ModelChoice
 from router_train.config import FitConfig
-from router_train.fit import fit
+from router_train.training.fit import fit
 from search_cluster.errors import ConfigError
-from search_cluster.model.loading import load_model
+from search_cluster.model.load.loading import load_model
 from search_cluster.tasks.registry import get_task
 
 pytestmark = [
@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.soak  # starting Ray Train's workers twice takes more than a minute
 def test_two_workers_train_the_router_of_one(place: Path, tmp_path: Path) -> None:
-    from router_train.ray_fit import fit_on_ray
+    from router_train.training.ray_fit import fit_on_ray
 
     config = FitConfig(router="drllm", epochs=3, batch_size=5, bottleneck=8, num_windows=4, learning_rate=0.01)
     alone = fit(place / "corpus", tmp_path / "alone", config, CPU.load, task_spec=None, force=False)
@@ -65,7 +65,7 @@ def test_two_workers_train_the_router_of_one(place: Path, tmp_path: Path) -> Non
 
 
 def test_a_gang_needs_workers_and_leaves_devices_to_ray(place: Path, tmp_path: Path) -> None:
-    from router_train.ray_fit import fit_on_ray
+    from router_train.training.ray_fit import fit_on_ray
 
     options = {"task_spec": None, "force": False, "mode": "auto"}
     with pytest.raises(ConfigError, match="num_workers is 0; at least 1 worker trains"):

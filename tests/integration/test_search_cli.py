@@ -11,23 +11,23 @@ from pathlib import Path
 
 import datasets
 import pytest
-import tiny
-from cache_folder import Outage, count_verdicts, server_is_alive
-from command import num_examples_done, num_paths_searched, run, run_json, run_json_apart, start, wait_for
-from slow_search import SlowSearch
+from support import tiny
+from support.cache_folder import Outage, count_verdicts, server_is_alive
+from support.command import num_examples_done, num_paths_searched, run, run_json, run_json_apart, start, wait_for
+from support.slow_search import SlowSearch
 
-from search_cluster import run as run_module
-from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.cache.server.embedded import EmbeddedServer
+from search_cluster.commands import search as run_module
+from search_cluster.commands.search import run_search
 from search_cluster.config import SearchConfig
-from search_cluster.coordination.local_drive import LocalDrive
 from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord
+from search_cluster.corpus.summary import CorpusSummary
 from search_cluster.corpus.writer import CorpusWriter
+from search_cluster.driver.local import LocalDrive
 from search_cluster.errors import ConfigError
 from search_cluster.model import scoring
-from search_cluster.run import run_search
-from search_cluster.telemetry.summary import CorpusSummary
 from search_cluster.tree.presets.drllm import STRATEGY
 from search_cluster.tree.presets.registry import PRESETS
 

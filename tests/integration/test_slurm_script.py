@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny
-from namespace import Namespace
+from support import tiny
+from support.namespace import Namespace
 
 from search_cluster.corpus.reader import read_corpus
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import redis
-import tiny
-from cache_folder import count_verdicts
-from command import num_paths_searched, start, wait_for
-from slow_search import SlowSearch
+from support import tiny
+from support.cache_folder import count_verdicts
+from support.command import num_paths_searched, start, wait_for
+from support.slow_search import SlowSearch
 
-from search_cluster.cache.embedded import EmbeddedServer
+from search_cluster.cache.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.server
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
-from command import num_paths_searched, wait_for
-from namespace import Namespace
-from slow_search import MAX_IN_FLIGHT, SlowSearch
+from support import tiny
+from support.command import num_paths_searched, wait_for
+from support.namespace import Namespace
+from support.slow_search import MAX_IN_FLIGHT, SlowSearch
 
 pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 

@@ -3,7 +3,7 @@
 from search_cluster.errors import ConfigError
 from search_cluster.tree.presets.chain import CHAIN
 from search_cluster.tree.presets.cola import COLA, COLA_REORDER
-from search_cluster.tree.presets.default import DEFAULT
+from search_cluster.tree.presets.credible import DEFAULT
 from search_cluster.tree.presets.drllm import DRLLM
 from search_cluster.tree.presets.polar import POLAR
 from search_cluster.tree.presets.random_edits import RANDOM

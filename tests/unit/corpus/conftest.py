@@ -3,12 +3,16 @@
 from collections.abc import Callable
 
 import pytest
+from support.reported_runs import record as reported_record
+from support.reported_runs import records as reported_records
 
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
+
+__all__ = ["evidence", "provenance", "record", "reported_record", "reported_records"]
 
 NUM_LAYERS = 6
 

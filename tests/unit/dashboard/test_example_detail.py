@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from run_folders import PROVENANCE, all_kinds, example, searched, solved_by
+from support.run_folders import PROVENANCE, all_kinds, example, searched, solved_by
 
 from search_cluster.corpus.record import PathEvidence, PathFailure
 from search_cluster.dashboard.example_detail import describe_example

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from run_folders import all_kinds, example, right, searched, solved_by, write_run
+from support.run_folders import all_kinds, example, right, searched, solved_by, write_run
 
 from search_cluster.dashboard.example_table import PAGE_ROWS, Order, TableQuery, table_page
 from search_cluster.dashboard.run_folder import RunFolder

@@ -1,7 +1,7 @@
 """Rates and the time left, checked by hand."""
 
 import pytest
-from run_folders import counters
+from support.run_folders import counters
 
 from search_cluster.dashboard.history import seconds_left, session_points, thinned
 from search_cluster.telemetry.samples import Sample

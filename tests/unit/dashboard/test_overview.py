@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from run_folders import (
+from support.run_folders import (
     NUM_LAYERS,
     all_kinds,
     counters,
@@ -17,9 +17,9 @@ from run_folders import (
 )
 
 from search_cluster.corpus.reader import read_corpus
+from search_cluster.corpus.summary import summarise
 from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder
-from search_cluster.telemetry.summary import summarise
 
 
 def test_a_finished_run_says_what_the_report_says(tmp_path: Path) -> None:

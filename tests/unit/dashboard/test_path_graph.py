@@ -1,6 +1,6 @@
 """Where nodes stand, and which path an edit belongs to."""
 
-from run_folders import NUM_LAYERS, example, never, searched
+from support.run_folders import NUM_LAYERS, example, never, searched
 
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.dashboard.path_graph import PathNode, graph_of_edits, places

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from run_folders import PROVENANCE, all_kinds, broken, example, never, searched, solved_by
+from support.run_folders import PROVENANCE, all_kinds, broken, example, never, searched, solved_by
 
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.dashboard.path_graph import tried_paths

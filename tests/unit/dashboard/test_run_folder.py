@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from run_folders import all_kinds, counters, example, right, searched, write_run, write_samples, write_session
+from support.run_folders import all_kinds, counters, example, right, searched, write_run, write_samples, write_session
 
 from search_cluster.dashboard import run_folder
 from search_cluster.dashboard.overview import describe_run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from run_folders import all_kinds, counters, write_run, write_samples, write_session
+from support.run_folders import all_kinds, counters, write_run, write_samples, write_session
 
 from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder

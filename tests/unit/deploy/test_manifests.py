@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
-from kuberay import PodMonitor, RayCluster, RayJob
 from kubernetes_validate import utils as kubernetes
 from pydantic import BaseModel, ValidationError
+from support.kuberay import PodMonitor, RayCluster, RayJob
 
 from search_cluster.config import read_config
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from search_cluster.evaluation.metric import MetricKind
+from search_cluster.protocols.metrics import MetricKind
 from search_cluster.telemetry.metrics import METRICS
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import InvalidValueError
-from search_cluster.evaluation.messages import EvaluationRequest, Failure
-from search_cluster.evaluation.scripted import RewardFunction, ScriptedEvaluator
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.search import menu_study
+from search_cluster.protocols.messages import EvaluationRequest, Failure
+from search_cluster.protocols.scripted import RewardFunction, ScriptedEvaluator
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.guarded_search import GuardedSearch
-from search_cluster.search.menu_study import MenuStudy
 from search_cluster.search.questions import Questions
+from search_cluster.search.study import study as menu_study
+from search_cluster.search.study.study import MenuStudy
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.perturbations import EvidenceRole
+from search_cluster.tasks.perturbation.perturbations import EvidenceRole
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.menu import MenuPath, MenuSearch
-from search_cluster.tree.presets.default import DEFAULT
+from search_cluster.tree.presets.credible import DEFAULT
 from search_cluster.tree.presets.drllm import DRLLM
 
 NUM_LAYERS = 8

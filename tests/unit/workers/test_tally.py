@@ -1,4 +1,4 @@
-from search_cluster.evaluation.messages import EngineWork, EvaluationResult, EvaluatorStats, Failure, sum_of_stats
+from search_cluster.protocols.messages import EngineWork, EvaluationResult, EvaluatorStats, Failure, sum_of_stats
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.tally import Tally
 

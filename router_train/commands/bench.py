@@ -1,0 +1,139 @@
+"""``router-train bench``: wall-clock speed of a router, or of all routers of a run, against the plain model."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from router_train.commands.fit import ModelChoice, Questions
+from router_train.commands.output import print_json, say, show
+from router_train.evaluation.speed import ALLOWED_FORMULA, BatchSpeed, measure_speed
+from router_train.inference.routed_model import RoutedModel
+from router_train.training.checkpoint import META_NAME, load_router, read_meta
+from search_cluster.corpus.task import task_file_needed
+from search_cluster.errors import ConfigError, PromptTooLongError, TaskError
+from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.prompting import encode_example
+from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
+
+
+def run_bench(
+    places: Sequence[Path],
+    questions: Questions,
+    model: ModelChoice,
+    *,
+    batch_sizes: Sequence[int],
+    new_tokens: int,
+    num_rounds: int,
+    threshold: float,
+    json_output: bool,
+) -> None:
+    """Measures every router of ``places`` at every batch size, one after the other, on the same prompts.
+
+    Args:
+        places: checkpoints, or run folders with checkpoints in ``routers``.
+        questions: whose prompts are read; an empty task spec: the task that the first router was trained on.
+        model: the routers' model.
+        batch_sizes: rows that are answered together.
+        new_tokens: generated per row.
+        num_rounds: per batch size.
+        threshold: see `RoutedModel`.
+        json_output: whether to print the numbers as JSON.
+    """
+    folders = [folder for place in places for folder in router_folders(place)]
+    first = read_meta(folders[0])
+    loaded = model.load(first.model_spec, first.model_dtype)
+    prompts = _prompts(loaded, questions, first.inputs.task, max(batch_sizes) * num_rounds)
+    if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
+        raise ConfigError(
+            f"{len(prompts)} prompts do not fill a batch of {max(batch_sizes)}; ask a larger task or split, or name "
+            "smaller --batch-sizes"
+        )
+    load_before = os.getloadavg()[0]
+    routers: dict[str, Any] = {}
+    for folder in folders:
+        router, meta = load_router(folder, loaded)
+        routed = RoutedModel(loaded, router, threshold=threshold)
+        batches: dict[str, Any] = {}
+        for batch_size in batch_sizes:
+            speed = measure_speed(
+                loaded, routed, prompts, batch_size=batch_size, new_tokens=new_tokens, num_rounds=num_rounds
+            )
+            show(_speed_text(f"{meta.kind} ({folder})", batch_size, speed), json_output=json_output)
+            batches[str(batch_size)] = asdict(speed)
+        routers[str(folder)] = {"router": meta.kind, "batches": batches}
+    result = {
+        "model": loaded.spec,
+        "device": str(loaded.model.device),
+        "dtype": loaded.dtype,
+        "threads": torch.get_num_threads(),
+        "load_average": load_before,
+        "new_tokens": new_tokens,
+        "num_prompt_tokens": [min(map(len, prompts)), max(map(len, prompts))],
+        "threshold": threshold,
+        "formula": ALLOWED_FORMULA,
+        "routers": routers,
+    }
+    show(_conditions_text(result), json_output=json_output)
+    if json_output:
+        print_json(result)
+
+
+def router_folders(place: Path) -> tuple[Path, ...]:
+    """The checkpoint of a folder, or those of a run.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if (place / META_NAME).is_file():
+        return (place,)
+    found = tuple(sorted(file.parent for file in (place / "routers").glob(f"*/{META_NAME}")))
+    if not found:
+        raise ConfigError(
+            f"{place} holds neither {META_NAME} nor routers/*/{META_NAME}; train a router first: router-train fit "
+            f"--corpus RUN --out {place}"
+        )
+    return found
+
+
+def _prompts(loaded: LoadedModel, questions: Questions, own_task: str, limit: int) -> list[tuple[int, ...]]:
+    try:
+        task = get_task(questions.task_spec or own_task)
+    except TaskError as error:
+        if questions.task_spec:
+            raise
+        raise task_file_needed("the router was trained", own_task) from error
+    found = task.load(questions.split, resolve_data_dir(questions.data_dir)).examples
+    prompts: list[tuple[int, ...]] = []
+    num_too_long = 0
+    for example in select_examples(found, None, questions.seed):
+        if len(prompts) == limit:
+            break
+        try:
+            prompts.append(encode_example(loaded, task, example).context_ids)
+        except PromptTooLongError:
+            num_too_long += 1
+    if num_too_long:
+        say(f"{num_too_long} prompts are longer than the model's context and left out")
+    return prompts
+
+
+def _speed_text(name: str, batch_size: int, speed: BatchSpeed) -> str:
+    share = "" if speed.share_of_allowed is None else f", {speed.share_of_allowed:.0%} of the allowed gain"
+    return (
+        f"{name}, batch {batch_size}: {speed.plain_tokens_per_s:.1f} -> {speed.routed_tokens_per_s:.1f} tokens/s, "
+        f"{speed.speed_up:.3f} times as fast; {speed.layer_share:.1%} of the layer applications allow "
+        f"{speed.allowed_speed_up:.3f}{share}"
+    )
+
+
+def _conditions_text(result: Mapping[str, Any]) -> str:
+    return (
+        f"medians; {result['device']}, {result['dtype']}, {result['threads']} threads; load average at the start "
+        f"{result['load_average']:.1f} (above 1, other work has slowed single rounds)"
+    )

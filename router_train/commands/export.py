@@ -1,0 +1,75 @@
+"""``router-train export``: a trained router as a folder for others, and on the hub if asked for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from router_train.commands.fit import ModelChoice
+from router_train.commands.output import print_json, say, show
+from router_train.export.evaluations import Measured, evaluations_of, read_measured
+from router_train.export.export import ExportOptions, base_reference, export_router
+from router_train.export.publish import push, require_token
+from router_train.training.checkpoint import read_meta
+from search_cluster.errors import ConfigError
+
+
+def run_export(
+    router_folder: Path,
+    out: Path,
+    model: ModelChoice,
+    options: ExportOptions,
+    *,
+    evaluations: Sequence[Path],
+    push_to_hub: str | None,
+    json_output: bool,
+) -> None:
+    """Exports a router with the evaluations given, or the one that its run keeps; then uploads it.
+
+    Raises:
+        ConfigError: others could not load what would be pushed, or there is no token.
+    """
+    meta = read_meta(router_folder)
+    if push_to_hub is not None:
+        require_token()
+    measured = _measured(router_folder, evaluations, kind=meta.kind, threshold=options.threshold)
+    loaded = model.load(meta.model_spec, meta.model_dtype)
+    base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
+    if push_to_hub is not None and base.is_local and not options.plain:
+        raise ConfigError(
+            f"the base model {base.spec} is on this machine only, so nobody could load {push_to_hub}; add --with-base, "
+            f"or name the model's hub id with --model"
+        )
+    export_router(router_folder, out, loaded, replace(options, measured=measured))
+    show(f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}", json_output=json_output)
+    address = None
+    if push_to_hub is not None:
+        address = push(out, push_to_hub)
+        show(f"uploaded to {address}", json_output=json_output)
+    if json_output:
+        print_json(
+            {
+                "out": str(out),
+                "router": meta.kind,
+                "digest": meta.digest,
+                "plain": options.plain,
+                "base_model": None if options.plain else base.spec,
+                "num_evaluations": len(measured),
+                "num_bytes": sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
+                "address": address,
+            }
+        )
+
+
+def _kind(options: ExportOptions, kind: str) -> str:
+    return "a plain checkpoint of the static path" if options.plain else f"a routed model ({kind} router)"
+
+
+def _measured(router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float) -> tuple[Measured, ...]:
+    """The evaluations asked for; the run's own, if it does not fit this export, is left out and said."""
+    if files:
+        return read_measured(files, kind=kind, threshold=threshold)
+    try:
+        return read_measured(evaluations_of(router_folder), kind=kind, threshold=threshold)
+    except ConfigError as error:
+        say(f"not on the card: {error}")
+        return ()

@@ -1,0 +1,124 @@
+"""``router-train lm-eval``: the harness on the routed and on the plain model, side by side."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from router_train.commands.fit import ModelChoice
+from router_train.commands.output import print_json, show
+from router_train.evaluation.lm_eval import RoutedLM
+from router_train.inference.routed_model import RoutedModel
+from router_train.routers.base import Router
+from router_train.routers.fixed import FixedRouter
+from router_train.training.checkpoint import load_router, read_meta
+from search_cluster.errors import ConfigError
+from search_cluster.files import write_text_whole
+from search_cluster.model.load.loading import LoadedModel
+from search_cluster.paths.layer_path import LayerPath
+
+BOOTSTRAP_ITERATIONS = 1000
+"""Of the harness' standard errors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessOptions:
+    """What the harness is asked for."""
+
+    tasks: tuple[str, ...]
+    include_path: Path | None
+    """Folder of task files beside the harness' own."""
+    limit: int | None
+    num_fewshot: int | None
+    apply_chat_template: bool
+    batch_size: int
+    threshold: float
+    plain: bool
+    """Also run the plain model."""
+
+
+def run_harness(
+    router_folder: Path, options: HarnessOptions, model: ModelChoice, *, out: Path | None, json_output: bool
+) -> None:
+    """``router-train lm-eval``.
+
+    Raises:
+        ConfigError: the harness does not know a task.
+    """
+    manager = TaskManager(include_path=None if options.include_path is None else str(options.include_path))
+    unknown = [name for name in options.tasks if not manager.match_tasks([name])]
+    if unknown:
+        raise ConfigError(
+            f"the harness knows no task {', '.join(unknown)}; name its tasks, or a folder with task files by "
+            "--include-path"
+        )
+    meta = read_meta(router_folder)
+    loaded = model.load(meta.model_spec, meta.model_dtype)
+    router, meta = load_router(router_folder, loaded)
+    identity = FixedRouter(LayerPath.identity(loaded.num_layers))
+    routed, layers = _judge(loaded, router, options, manager, threshold=options.threshold)
+    plain = _judge(loaded, identity, options, manager, threshold=0.0)[0] if options.plain else None
+    result = {
+        "router": meta.kind,
+        "trained_on": meta.inputs.task,
+        "threshold": options.threshold,
+        "model": loaded.spec,
+        "limit": options.limit,
+        "num_fewshot": options.num_fewshot,
+        "layers_plain": loaded.num_layers,
+        "layers_routed": layers,
+        "layers_saved_share": 1 - layers / loaded.num_layers,
+        "routed": routed,
+        "plain": plain,
+    }
+    for name, metrics in routed.items():
+        show(f"{name}: {_metrics_text(metrics, None if plain is None else plain[name])}", json_output=json_output)
+    show(f"{layers:.2f} of {loaded.num_layers} layers per request", json_output=json_output)
+    if out is not None:
+        write_text_whole(out, json.dumps(result, indent=2) + "\n")
+    if json_output:
+        print_json(result)
+
+
+def _judge(
+    loaded: LoadedModel, router: Router, options: HarnessOptions, manager: TaskManager, *, threshold: float
+) -> tuple[dict[str, dict[str, Any]], float]:
+    """Metrics per task, and the mean layers of a request's path."""
+    lm = RoutedLM(loaded, RoutedModel(loaded, router, threshold=threshold), batch_size=options.batch_size)
+    found = simple_evaluate(
+        model=lm,
+        tasks=list(options.tasks),
+        task_manager=manager,
+        limit=options.limit,
+        num_fewshot=options.num_fewshot,
+        apply_chat_template=options.apply_chat_template,
+        batch_size=options.batch_size,
+        bootstrap_iters=BOOTSTRAP_ITERATIONS,
+        log_samples=False,
+    )
+    if found is None or not lm.path_lengths:
+        raise ConfigError(f"the harness asked nothing for {', '.join(options.tasks)}; see its output above")
+    metrics = {name: _numbers(values) for name, values in found["results"].items()}
+    return metrics, sum(lm.path_lengths) / len(lm.path_lengths)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics without the harness' decorations; a standard error that it does not know is null."""
+    return {
+        key.removesuffix(",none"): value if isinstance(value, int | float) else None
+        for key, value in values.items()
+        if key not in ("alias", "name") and (isinstance(value, int | float) or "stderr" in key)
+    }
+
+
+def _metrics_text(routed: Mapping[str, Any], plain: Mapping[str, Any] | None) -> str:
+    names: Sequence[str] = [
+        name for name, value in routed.items() if "stderr" not in name and name != "sample_len" and value is not None
+    ]
+    return ", ".join(
+        f"{name} {routed[name]:.4g}" + ("" if plain is None else f" (plain {plain[name]:.4g})") for name in names
+    )

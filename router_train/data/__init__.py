@@ -1,0 +1,1 @@
+"""What routers learn from: labels, features, tables of verdicts."""

@@ -1,0 +1,117 @@
+"""Features on disk: computed once per key, kept as safetensors beside the routers that learn from them.
+
+A file is named by the hash of its key and carries that hash; one that is damaged is computed again.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from router_train.distributed import current_gang
+from search_cluster.tasks.selection import derive_seed
+
+FEATURES_FOLDER = "features"
+"""Beside the routers' folders."""
+FEATURES_SCHEMA = 1
+"""Changes whenever the same key would give other features."""
+ROWS_PER_FILE = 250
+"""Items whose features lie in one file: what an interruption loses at most, and what ablations of the corpus' size
+share."""
+_KEY = "router_train.data.features"
+
+Item = TypeVar("Item")
+
+
+def stored_features(
+    folder: Path | None, key: Mapping[str, Any], compute: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """The features of a key: from the folder, or computed and left there for the next one.
+
+    Args:
+        folder: where they are kept; ``None``: nowhere.
+        key: everything that they depend on; JSON.
+        compute: gives contiguous tensors in main memory.
+    """
+    if folder is None:
+        return compute()
+    text = json.dumps({"schema": FEATURES_SCHEMA, **key}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    file = folder / f"{digest[:16]}.safetensors"
+    if file.is_file():
+        try:
+            with safe_open(file, "pt") as found:
+                if (found.metadata() or {}).get(_KEY) == digest:
+                    return {name: found.get_tensor(name) for name in found.keys()}  # noqa: SIM118 (no mapping)
+        except SafetensorError as error:
+            print(f"{file} is damaged ({error}); its features are computed again", file=sys.stderr)
+    tensors = compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    unfinished.write_bytes(save(tensors, metadata={_KEY: digest}))
+    unfinished.replace(file)
+    return tensors
+
+
+def stored_parts(
+    folder: Path | None,
+    key: Mapping[str, Any],
+    items: Sequence[Item],
+    *,
+    seed: int,
+    name: Callable[[Item], Sequence[Any]],
+    compute: Callable[[Sequence[Item]], dict[str, Tensor]],
+) -> Iterator[tuple[Sequence[int], dict[str, Tensor]]]:
+    """The features of items, computed and kept `ROWS_PER_FILE` items at a time: their places, and their features.
+
+    Parts follow the order in which the seed draws the items, so that a smaller sample's full files are also those of a
+    larger one. Processes of a gang compute different parts and read those of the others, so the folder has to be one
+    that all of them see.
+
+    Args:
+        folder: where they are kept; ``None``: nowhere.
+        key: everything that they depend on beside the items; JSON.
+        items: at least one.
+        seed: of the samples.
+        name: what identifies an item, beginning with an example's id; JSON.
+        compute: the features of some items: contiguous tensors in main memory.
+    """
+    order = sorted(range(len(items)), key=lambda place: derive_seed(seed, name(items[place])[0]))
+    gang = current_gang()
+    chunks = [order[first : first + ROWS_PER_FILE] for first in range(0, len(order), ROWS_PER_FILE)]
+
+    def features_of(places: Sequence[int]) -> dict[str, Tensor]:
+        part = [items[place] for place in places]
+        return stored_features(folder, {**key, "items": [list(name(item)) for item in part]}, partial(compute, part))
+
+    if gang.size > 1 and folder is not None:
+        for number, places in enumerate(chunks):
+            if gang.is_mine(number):
+                features_of(places)
+        gang.wait_for_all()
+    for places in chunks:
+        yield places, features_of(places)
+
+
+def stored_rows(
+    folder: Path | None,
+    key: Mapping[str, Any],
+    items: Sequence[Item],
+    *,
+    seed: int,
+    name: Callable[[Item], Sequence[Any]],
+    compute: Callable[[Sequence[Item]], dict[str, Tensor]],
+) -> dict[str, Tensor]:
+    """As `stored_parts` for tensors with one row per item: whole tensors, in the order of the items."""
+    found = list(stored_parts(folder, key, items, seed=seed, name=name, compute=compute))
+    back = torch.argsort(torch.tensor([place for places, _ in found for place in places]))
+    return {field: torch.cat([part[field] for _, part in found])[back] for field in found[0][1]}

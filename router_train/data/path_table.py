@@ -1,0 +1,109 @@
+"""The full table of verdicts as arrays: every path of a menu on every question that may teach.
+
+Shapes: N examples, K paths.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_train.data.labels import can_teach, question_hash
+from search_cluster.corpus.path_table import MENU_NAME, Menu, MenuRow, read_menu
+from search_cluster.corpus.reader import Corpus
+from search_cluster.errors import CorpusError
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.selection import derive_seed
+
+MIN_QUESTIONS = 10
+"""With fewer different questions nothing that is chosen on the table means anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VerdictTable:
+    """What every path of a menu answers on every question. Immutable."""
+
+    examples: tuple[Example, ...]
+    """In the order of their ids; those that `can_teach`. Length N."""
+    paths: tuple[LayerPath, ...]
+    """Identity first. Length K."""
+    right_NK: NDArray[np.bool_]
+    """Whether the answer is right; a failure is not."""
+    margin_NK: NDArray[np.float64]
+    """Log-probability gap of the gold answer to the best wrong one, nats; NaN where there is none."""
+
+    @property
+    def path_lengths(self) -> NDArray[np.int64]:
+        """Layers per path. Shape ``[K]``."""
+        return np.array([len(path) for path in self.paths])
+
+    @property
+    def question_groups(self) -> NDArray[np.uint64]:
+        """Equal for examples with the same question text, which must not be parted between folds. Shape ``[N]``."""
+        return np.array([question_hash(example) for example in self.examples], dtype=np.uint64)
+
+    @property
+    def digest(self) -> str:
+        """Equal for tables with the same questions, paths and verdicts; margins are left out. 16 hex digits."""
+        parts = [[example.example_id for example in self.examples], list(map(str, self.paths)), self.right_NK.tolist()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def limited(self, limit: int | None, seed: int) -> "VerdictTable":
+        """The table of ``limit`` questions at most, drawn by the seed; a larger limit only adds questions."""
+        if limit is None or limit >= len(self.examples):
+            return self
+        ranked = sorted(range(len(self.examples)), key=lambda row: derive_seed(seed, self.examples[row].example_id))
+        rows = sorted(ranked[:limit])
+        return VerdictTable(
+            examples=tuple(self.examples[row] for row in rows),
+            paths=self.paths,
+            right_NK=self.right_NK[rows],
+            margin_NK=self.margin_NK[rows],
+        )
+
+
+def read_table(folder: Path, corpus: Corpus) -> VerdictTable | None:
+    """The table beside a corpus; ``None`` if nobody has cross-executed it.
+
+    Raises:
+        CorpusError: the table is damaged, of another corpus, or too small.
+    """
+    if not (folder / MENU_NAME).is_file():
+        return None
+    menu = read_menu(folder)
+    if menu.provenance.corpus_digest != corpus.manifest.corpus_digest:
+        raise CorpusError(
+            f"{folder / MENU_NAME} belongs to a corpus with digest {menu.provenance.corpus_digest}, this one has "
+            f"{corpus.manifest.corpus_digest}; write it again: search-cluster crossexec {folder} --menu 16"
+        )
+    return _table(menu, corpus, folder)
+
+
+def _table(menu: Menu, corpus: Corpus, folder: Path) -> VerdictTable:
+    examples = {record.example.example_id: record.example for record in corpus.records if can_teach(record)}
+    rows = {example_id: verdicts for example_id, verdicts in menu.by_example().items() if example_id in examples}
+    kept = tuple(examples[example_id] for example_id in rows)
+    if len({question_hash(example) for example in kept}) < MIN_QUESTIONS:
+        raise CorpusError(
+            f"{folder / MENU_NAME} has {len(kept)} questions that may teach; at least {MIN_QUESTIONS} different ones "
+            "are needed: search and cross-execute more examples (--limit)"
+        )
+    return VerdictTable(
+        examples=kept,
+        paths=menu.paths,
+        right_NK=_array(rows, lambda row: row.verdict is not None and row.verdict.is_correct, bool),
+        margin_NK=_array(rows, _margin, np.float64),
+    )
+
+
+def _margin(row: MenuRow) -> float:
+    return np.nan if row.verdict is None or row.verdict.margin is None else row.verdict.margin
+
+
+def _array(rows: dict[str, tuple[MenuRow, ...]], read: Any, kind: Any) -> NDArray[Any]:
+    return np.array([[read(row) for row in verdicts] for verdicts in rows.values()], dtype=kind)

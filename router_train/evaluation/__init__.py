@@ -1,0 +1,1 @@
+"""Judging routers: accuracy on held-out questions, statistics, wall-clock speed."""

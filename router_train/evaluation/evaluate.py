@@ -1,0 +1,291 @@
+"""The routed model against the plain one on the same questions: one answer each (top-1), graded by the task.
+
+Neither choices' gold labels nor stored verdicts are used: both models answer every question.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from router_train.data.progress import track
+from router_train.evaluation.paired import SIGNIFICANCE, PairedComparison, compare
+from router_train.evaluation.predictions import Prediction, PredictionLog
+from router_train.evaluation.verdict_db import PathAnswers
+from router_train.inference.routed_model import RoutedModel
+from router_train.routers.base import RoutedPath
+from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError, TaskError
+from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.runtime import default_state_bytes
+from search_cluster.paths.layer_path import REPEAT, LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+
+BATCH_SIZE = 16
+"""Questions that are answered together."""
+HELPS_RULE = (
+    "at least the plain accuracy, if that is above zero, with fewer layers, or a higher accuracy at any length with an "
+    f"exact McNemar p below {SIGNIFICANCE:g}"
+)
+"""When a router counts as a help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticFigures:
+    """One path for all questions against the plain model: what a learned router has to beat."""
+
+    path: str
+    layers: int
+    accuracy: float
+    diff: float
+    """Its accuracy minus the plain model's, with the bootstrap interval at 95 %."""
+    diff_low: float
+    diff_high: float
+    p_value: float
+    """Of the exact McNemar test against the plain model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OracleFigures:
+    """Who knows the answers and takes the shortest right path of a menu: a bound, and no accuracy of anything."""
+
+    num_paths: int
+    accuracy: float
+    """Share of questions that some path of the menu answers right."""
+    layers: float
+    """Per question, identity's where no path is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationReport:
+    """Numbers of one evaluation; field by field what ``router-train evaluate --json`` says."""
+
+    comparison: PairedComparison
+    layers_plain: float
+    """Layers that the plain model runs per question."""
+    layers_routed: float
+    """Layers that the routed model runs per question, on average."""
+    layers_saved_share: float
+    """Layer applications per token that the router saves, as a share of the plain model's; negative if it adds."""
+    layer_token_share: float
+    """(layer, token) applications of the routed answers over those of the plain ones, choosing the path not counted."""
+    layer_token_share_with_routing: float
+    """The same with the prompt pass in which the router chooses counted on top."""
+    routed_decisions: tuple[tuple[int, int, int], ...]
+    """Per layer how many questions skip, execute and repeat it. Shape ``[num_layers, 3]``."""
+    layers_per_question: tuple[int, ...]
+    """Routed path lengths in the order of the questions."""
+    num_identity: int
+    """Questions that the router sends down the plain path."""
+    mean_confidence: float
+    num_failures: int
+    """Questions on which a model gave no finite answer; counted as wrong."""
+    num_too_long: int
+    """Questions that do not fit into the model's context; in no other number."""
+    helps: bool
+    """Whether `HELPS_RULE` holds."""
+    static: StaticFigures | None = None
+    """The one path for all beside it."""
+    oracle: OracleFigures | None = None
+    """The best choice from the menu, made with the gold answers."""
+
+
+def evaluate(
+    loaded: LoadedModel,
+    routed_model: RoutedModel,
+    task: Task,
+    examples: Sequence[Example],
+    log: PredictionLog,
+    *,
+    static_path: LayerPath | None = None,
+    menu: Sequence[LayerPath] = (),
+    batch_size: int = BATCH_SIZE,
+    engine: PathAnswers | None = None,
+) -> EvaluationReport:
+    """Answers the examples that ``log`` does not know yet and compares all of them.
+
+    Args:
+        loaded: the plain model.
+        routed_model: asked for one path per question.
+        task: how to ask and grade.
+        examples: the questions.
+        log: keeps the answers; an interrupted evaluation loses a batch at most.
+        static_path: a path that answers every question beside the router.
+        menu: paths that an oracle may choose from; each answers every question.
+        batch_size: questions that are answered together; changes no answer.
+        engine: answers along paths; ``None``: the fast engine, made for this evaluation.
+
+    Raises:
+        TaskError: not one example fits into the model's context.
+    """
+    beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
+    answerer = _Answerer(loaded, routed_model, task, beside, engine or open_engine(loaded, task))
+    known: dict[str, Prediction] = {}
+    num_too_long = 0
+    waiting = []
+    for example in examples:
+        prediction = log.get(example.example_id)
+        if prediction is None or not prediction.others.keys() >= set(map(str, beside)):
+            waiting.append(example)
+        else:
+            known[example.example_id] = prediction
+    batches = [waiting[first : first + batch_size] for first in range(0, len(waiting), batch_size)]
+    for batch in track(batches, f"batches of {batch_size} questions answered"):
+        predictions = answerer.answer(batch)
+        num_too_long += len(batch) - len(predictions)
+        for prediction in predictions:
+            log.add(prediction)
+            known[prediction.example_id] = prediction
+    if not known:
+        raise TaskError(
+            f"none of {len(examples)} examples of {task.name} fits into the model's context; try another task"
+        )
+    answered = [known[example.example_id] for example in examples if example.example_id in known]
+    return _report(answered, loaded.num_layers, num_too_long, static_path, menu)
+
+
+def open_engine(loaded: LoadedModel, task: Task) -> PathExecutor:
+    """The fast engine with the memory that suits the model's device."""
+    return PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
+
+
+class _Answerer:
+    """Routes questions and lets the fast engine answer them along all paths that are asked for."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        routed_model: RoutedModel,
+        task: Task,
+        beside: Sequence[LayerPath],
+        engine: PathAnswers,
+    ) -> None:
+        self._routed_model, self._task, self._beside = routed_model, task, beside
+        self._identity = LayerPath.identity(loaded.num_layers)
+        self._engine = engine
+
+    def answer(self, examples: Sequence[Example]) -> list[Prediction]:
+        """One prediction per example that fits into the model's context."""
+        routed: list[tuple[Example, RoutedPath]] = []
+        for example in examples:
+            with suppress(PromptTooLongError):
+                routed.append((example, self._routed_model.route_example(self._task, example)))
+        requests = [
+            (example, path)
+            for example, choice in routed
+            for path in dict.fromkeys((self._identity, choice.path, *self._beside))
+        ]
+        outcomes = self._engine.evaluate(requests)
+        answers: dict[str, dict[LayerPath, _Answer]] = {example.example_id: {} for example, _ in routed}
+        for (example, path), outcome in zip(requests, outcomes, strict=True):
+            answers[example.example_id][path] = _as_answer(path, outcome)
+        return [self._prediction(example, choice, answers[example.example_id]) for example, choice in routed]
+
+    def _prediction(self, example: Example, choice: RoutedPath, answers: Mapping[LayerPath, "_Answer"]) -> Prediction:
+        plain, plain_failure = answers[self._identity]
+        routed, routed_failure = answers[choice.path]
+        return Prediction(
+            example_id=example.example_id,
+            plain_reward=plain.reward,
+            plain_output=plain.output,
+            plain_layer_tokens=plain.num_layer_tokens,
+            routed_reward=routed.reward,
+            routed_output=routed.output,
+            routed_layer_tokens=routed.num_layer_tokens,
+            routing_layer_tokens=choice.num_layer_tokens,
+            layers=choice.path.layers,
+            confidence=choice.confidence,
+            num_fallbacks=choice.num_fallbacks,
+            failure=plain_failure or routed_failure,
+            others={str(path): answers[path][0].reward for path in self._beside},
+        )
+
+
+_Answer = tuple[Verdict, str]
+"""What a path said, and the error if it could not say anything."""
+
+
+def _as_answer(path: LayerPath, outcome: Outcome) -> _Answer:
+    if isinstance(outcome, NonFiniteLogitsError):
+        return Verdict(reward=0.0, margin=None, output="", num_layer_tokens=0), f"path {path}: {outcome}"
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome, ""
+
+
+def _report(
+    predictions: Sequence[Prediction],
+    num_layers: int,
+    num_too_long: int,
+    static_path: LayerPath | None,
+    menu: Sequence[LayerPath],
+) -> EvaluationReport:
+    comparison = compare(
+        [row.plain_reward >= 1 for row in predictions], [row.routed_reward >= 1 for row in predictions]
+    )
+    lengths = tuple(len(row.layers) for row in predictions)
+    layers_routed = sum(lengths) / len(lengths)
+    plain_tokens = max(1, sum(row.plain_layer_tokens for row in predictions))
+    routed_tokens = sum(row.routed_layer_tokens for row in predictions)
+    routing_tokens = sum(row.routing_layer_tokens for row in predictions)
+    identity = tuple(range(num_layers))
+    return EvaluationReport(
+        comparison=comparison,
+        layers_plain=float(num_layers),
+        layers_routed=layers_routed,
+        layers_saved_share=1 - layers_routed / num_layers,
+        layer_token_share=routed_tokens / plain_tokens,
+        layer_token_share_with_routing=(routed_tokens + routing_tokens) / plain_tokens,
+        routed_decisions=decision_counts(predictions, num_layers),
+        layers_per_question=lengths,
+        num_identity=sum(row.layers == identity for row in predictions),
+        mean_confidence=sum(row.confidence for row in predictions) / len(predictions),
+        num_failures=sum(bool(row.failure) for row in predictions),
+        num_too_long=num_too_long,
+        helps=helps(comparison, float(num_layers), layers_routed),
+        static=None if static_path is None else _static(predictions, static_path),
+        oracle=_oracle(predictions, menu, num_layers) if menu else None,
+    )
+
+
+def _static(predictions: Sequence[Prediction], path: LayerPath) -> StaticFigures:
+    comparison = compare(
+        [row.plain_reward >= 1 for row in predictions], [row.others[str(path)] >= 1 for row in predictions]
+    )
+    return StaticFigures(
+        path=str(path),
+        layers=len(path),
+        accuracy=comparison.accuracy_routed,
+        diff=comparison.diff,
+        diff_low=comparison.diff_low,
+        diff_high=comparison.diff_high,
+        p_value=comparison.p_value,
+    )
+
+
+def _oracle(predictions: Sequence[Prediction], menu: Sequence[LayerPath], num_layers: int) -> OracleFigures:
+    lengths = [min((len(path) for path in menu if row.others[str(path)] >= 1), default=None) for row in predictions]
+    return OracleFigures(
+        num_paths=len(menu),
+        accuracy=sum(length is not None for length in lengths) / len(lengths),
+        layers=sum(num_layers if length is None else length for length in lengths) / len(lengths),
+    )
+
+
+def decision_counts(predictions: Sequence[Prediction], num_layers: int) -> tuple[tuple[int, int, int], ...]:
+    """Per layer the number of questions that skip it, run it once, and run it more often."""
+    counts: list[Counter[int]] = [Counter() for _ in range(num_layers)]
+    for row in predictions:
+        uses = Counter(row.layers)
+        for layer in range(num_layers):
+            counts[layer][min(uses[layer], REPEAT)] += 1
+    return tuple((count[0], count[1], count[2]) for count in counts)
+
+
+def helps(comparison: PairedComparison, layers_plain: float, layers_routed: float) -> bool:
+    """Whether the router is a help by `HELPS_RULE`."""
+    gain = comparison.accuracy_routed - comparison.accuracy_plain
+    saves = comparison.accuracy_plain > 0 and gain >= 0 and layers_routed < layers_plain
+    return saves or (gain > 0 and comparison.p_value < SIGNIFICANCE)

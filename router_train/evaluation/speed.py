@@ -1,0 +1,212 @@
+"""How much faster routed generation is than plain generation, beside what the saved layers allow.
+
+Both run ``generate()`` of transformers on the same left-padded prompts, greedily, for the same number of tokens, one
+after the other in every round; the order changes from round to round. A third, plain generation of the round tells how
+much of the time the layers take.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from router_train.inference.routed_model import RoutedModel, pad_left
+from search_cluster.errors import ConfigError
+from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.online.cache import SteeredCache
+
+MIN_GAIN = 0.01
+"""Allowed gains below this are too small for a share of them to mean anything."""
+ALLOWED_FORMULA = (
+    "allowed_speed_up = 1 / (1 - layer_time_share * (1 - layer_share)); layer_share: layer applications of the routed "
+    "rows over those of the plain ones; layer_time_share: measured share of plain generation inside its layers; "
+    "share_of_allowed = (speed_up - 1) / (allowed_speed_up - 1)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTimes:
+    """One round: the same prompts, plain and routed."""
+
+    plain_s: float
+    routed_s: float
+    layer_time_share: float
+    """Of a plain generation: time between the first layer's start and the last one's end, summed over passes."""
+    layer_share: float
+    """Mean path length of the rows over the model's depth."""
+    layer_call_share: float
+    """Layer calls of the routed batch over those of the plain one; higher than ``layer_share`` where rows part, since
+    a layer is called for whoever takes it."""
+
+    @property
+    def speed_up(self) -> float:
+        """Plain over routed wall-clock time."""
+        return self.plain_s / self.routed_s
+
+    @property
+    def allowed_speed_up(self) -> float:
+        """What is left if the layers' time shrinks with their applications and all else stays (Amdahl's law)."""
+        return 1.0 / (1.0 - self.layer_time_share * (1.0 - self.layer_share))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpeed:
+    """Medians over the rounds of one batch size."""
+
+    num_rounds: int
+    plain_s: float
+    routed_s: float
+    plain_tokens_per_s: float
+    """Generated tokens of the whole batch per second, reading the prompts included."""
+    routed_tokens_per_s: float
+    speed_up: float
+    allowed_speed_up: float
+    share_of_allowed: float | None
+    """Gain over allowed gain; ``None`` where next to nothing is allowed. See `ALLOWED_FORMULA`."""
+    speed_up_over_allowed: float
+    layer_share: float
+    layer_call_share: float
+    layer_time_share: float
+
+
+def measure_speed(
+    loaded: LoadedModel,
+    routed: RoutedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    batch_size: int,
+    new_tokens: int,
+    num_rounds: int,
+) -> BatchSpeed:
+    """Speeds at one batch size; every round takes the next prompts, from the first on again after the last.
+
+    Raises:
+        ConfigError: there are fewer prompts than a batch has rows, or a number is not positive.
+    """
+    for name, value in (("batch size", batch_size), ("new tokens", new_tokens), ("rounds", num_rounds)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1")
+    if len(prompts) < batch_size:
+        raise ConfigError(f"{len(prompts)} prompts do not fill a batch of {batch_size}; ask a larger task or split")
+    _round(loaded, routed, _batch(loaded, prompts, 0, batch_size), new_tokens=min(2, new_tokens), plain_first=True)
+    rounds = [
+        _round(
+            loaded,
+            routed,
+            _batch(loaded, prompts, number, batch_size),
+            new_tokens=new_tokens,
+            plain_first=number % 2 == 0,
+        )
+        for number in range(num_rounds)
+    ]
+    return summarise(rounds, batch_size=batch_size, new_tokens=new_tokens)
+
+
+def summarise(rounds: Sequence[RoundTimes], *, batch_size: int, new_tokens: int) -> BatchSpeed:
+    """Medians; ratios are taken within a round first, so that a machine that slows down does not bend them."""
+
+    def median(value: Callable[[RoundTimes], float]) -> float:
+        return statistics.median(map(value, rounds))
+
+    speed_up, allowed = median(lambda times: times.speed_up), median(lambda times: times.allowed_speed_up)
+    plain_s, routed_s = median(lambda times: times.plain_s), median(lambda times: times.routed_s)
+    return BatchSpeed(
+        num_rounds=len(rounds),
+        plain_s=plain_s,
+        routed_s=routed_s,
+        plain_tokens_per_s=batch_size * new_tokens / plain_s,
+        routed_tokens_per_s=batch_size * new_tokens / routed_s,
+        speed_up=speed_up,
+        allowed_speed_up=allowed,
+        share_of_allowed=(speed_up - 1) / (allowed - 1) if allowed - 1 >= MIN_GAIN else None,
+        speed_up_over_allowed=speed_up / allowed,
+        layer_share=median(lambda times: times.layer_share),
+        layer_call_share=median(lambda times: times.layer_call_share),
+        layer_time_share=median(lambda times: times.layer_time_share),
+    )
+
+
+Batch = tuple[Tensor, Tensor]
+"""Token ids and attention mask, ``[B, T]``."""
+
+
+def _batch(loaded: LoadedModel, prompts: Sequence[Sequence[int]], number: int, batch_size: int) -> Batch:
+    rows = [prompts[(number * batch_size + row) % len(prompts)] for row in range(batch_size)]
+    return pad_left(rows, 0, loaded.model.device)
+
+
+def _round(loaded: LoadedModel, routed: RoutedModel, batch: Batch, *, new_tokens: int, plain_first: bool) -> RoundTimes:
+    cache = SteeredCache()
+    times_s: dict[str, float] = {}
+    for name in ("plain", "routed") if plain_first else ("routed", "plain"):
+        if name == "plain":
+            times_s[name] = _generate_s(loaded.model, batch, new_tokens)
+        else:
+            times_s[name] = _generate_s(routed.causal_lm, batch, new_tokens, cache)
+    with _layer_clock(loaded.model) as clock:
+        clocked_s = _generate_s(loaded.model, batch, new_tokens)
+    lengths = [len(choice.path) for choice in cache.choices]
+    return RoundTimes(
+        plain_s=times_s["plain"],
+        routed_s=times_s["routed"],
+        layer_time_share=clock.total_s / clocked_s,
+        layer_share=statistics.fmean(lengths) / loaded.num_layers,
+        layer_call_share=len(cache.steps) / loaded.num_layers,
+    )
+
+
+def _generate_s(model: PreTrainedModel, batch: Batch, new_tokens: int, cache: SteeredCache | None = None) -> float:
+    ids_BT, mask_BT = batch
+    extra = {} if cache is None else {"past_key_values": cache}
+    _wait(model)
+    started_s = time.perf_counter()
+    model.generate(  # type: ignore[operator]
+        ids_BT,
+        attention_mask=mask_BT,
+        do_sample=False,
+        pad_token_id=0,
+        min_new_tokens=new_tokens,
+        max_new_tokens=new_tokens,
+        **extra,
+    )
+    _wait(model)
+    return time.perf_counter() - started_s
+
+
+class _Clock:
+    """Adds up the time between the first layer's start and the last one's end."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._started_s = 0.0
+        self.total_s = 0.0
+
+    def start(self, *_: object) -> None:
+        _wait(self._model)
+        self._started_s = time.perf_counter()
+
+    def stop(self, *_: object) -> None:
+        _wait(self._model)
+        self.total_s += time.perf_counter() - self._started_s
+
+
+@contextmanager
+def _layer_clock(model: PreTrainedModel) -> Iterator[_Clock]:
+    clock = _Clock(model)
+    layers = model.model.layers
+    handles = [layers[0].register_forward_pre_hook(clock.start), layers[-1].register_forward_hook(clock.stop)]
+    try:
+        yield clock
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _wait(model: PreTrainedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)

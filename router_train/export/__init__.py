@@ -1,0 +1,1 @@
+"""A trained router as a folder for others."""

@@ -1,0 +1,158 @@
+"""The routed model: a frozen LLM that answers each prompt along the layer path that a router chose for it.
+
+The router is asked once per prompt, while the prompt runs; the path then holds for all tokens of the answer. Every
+prompt of a batch gets its own path.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+
+from router_train.routers.base import RoutedPath, Router
+from router_train.routers.online import begin_steering
+from search_cluster.errors import ConfigError
+from search_cluster.model.decoding import answer_text, eos_ids, require_finite
+from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.materialise import shallow_copy
+from search_cluster.model.online.cache import SteeredCache
+from search_cluster.model.online.causal_lm import steered
+from search_cluster.model.online.chooser import Steering
+from search_cluster.model.prompting import encode_example, encode_prompt_text
+from search_cluster.model.scoring import evaluate_path
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answered prompt."""
+
+    text: str
+    """The answer without special tokens."""
+    token_ids: tuple[int, ...]
+    """Generated tokens, the end token included."""
+    routed: RoutedPath
+    """Its cost is what ran before the choice and is no part of the path: as a rule nothing."""
+
+
+class RoutedModel:
+    """A loaded model and a router that was trained for it.
+
+    Args:
+        loaded: the frozen model; never changed.
+        router: chooses a path per prompt.
+        threshold: in [0, 1]. A decision with a lower probability falls back to running the layer once. 0 (the default)
+            trusts every decision, 1 gives the plain model.
+
+    Raises:
+        ConfigError: the threshold is out of range.
+    """
+
+    def __init__(self, loaded: LoadedModel, router: Router, *, threshold: float = 0.0) -> None:
+        if not 0.0 <= threshold <= 1.0:
+            raise ConfigError(f"threshold is {threshold}; a probability lies in [0, 1]: 0 trusts every decision")
+        self._loaded = loaded
+        self._router = router
+        self._threshold = threshold
+        self._causal_lm = steered(loaded.model, self._steer)
+        self._ends = sorted(eos_ids(loaded.model.generation_config, loaded.tokenizer))
+        self._pad_id = self._ends[0] if self._ends else 0
+        self._answering = shallow_copy(self._causal_lm)
+        self._answering.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self._pad_id)  # type: ignore[no-untyped-call]
+
+    @property
+    def causal_lm(self) -> PreTrainedModel:
+        """The routed model as a causal LM of transformers: forward, ``generate()``, sampling, beams, streamers."""
+        return self._causal_lm
+
+    def route(self, context_ids: Sequence[int]) -> RoutedPath:
+        """The path for one prompt (token ids without padding), without an answer."""
+        return self._router.route(self._loaded, context_ids, threshold=self._threshold)
+
+    def route_example(self, task: Task, example: Example) -> RoutedPath:
+        """The path for an example's prompt; choices and gold answer are not looked at."""
+        return self.route(encode_example(self._loaded, task, example).context_ids)
+
+    def evaluate(self, task: Task, example: Example) -> tuple[RoutedPath, Verdict]:
+        """Routes and answers an example of a task."""
+        routed = self.route_example(task, example)
+        return routed, evaluate_path(self._loaded, task, example, routed.path)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """``causal_lm.generate``: the signature and the results of ``transformers.GenerationMixin.generate``.
+
+        Batches are padded on the left, with an attention mask. To learn the paths, pass a `SteeredCache` as
+        ``past_key_values`` and read its ``choices``.
+        """
+        return cast(Any, self._causal_lm.generate)(*args, **kwargs)
+
+    def answer(self, prompts: Sequence[str], *, max_new_tokens: int, **options: Any) -> tuple[Answer, ...]:
+        """Answers to free prompts, as one batch and in their order, each along its own path; greedy by default.
+
+        Penalties and other processors that the model's generation config asks for do not apply.
+
+        Args:
+            prompts: a chat model gets each as the user's message.
+            max_new_tokens: per answer, at most.
+            options: more of ``generate()``, such as ``do_sample=True, temperature=0.7`` or ``streamer=...``.
+
+        Raises:
+            PromptTooLongError: a prompt does not fit into the model's context.
+            NonFiniteLogitsError: a logit is NaN or infinite.
+        """
+        if not prompts:
+            return ()
+        rows = [encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens) for prompt in prompts]
+        ids_BT, mask_BT = pad_left(rows, self._pad_id, self._loaded.model.device)
+        cache = SteeredCache()
+        sequences_BT = cast(Any, self._answering.generate)(
+            ids_BT,
+            attention_mask=mask_BT,
+            logits_processor=LogitsProcessorList([_RequireFinite()]),
+            past_key_values=cache,
+            **{"max_new_tokens": max_new_tokens, "do_sample": False, **options},
+        )
+        generated = [_until_end(ids, self._ends) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()]
+        return tuple(
+            Answer(text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed)
+            for ids, routed in zip(generated, routed_paths(cache), strict=True)
+        )
+
+    def _steer(self, context_ids: tuple[int, ...]) -> Steering:
+        return begin_steering(self._router, self._loaded, context_ids, threshold=self._threshold)
+
+
+def routed_paths(cache: SteeredCache) -> tuple[RoutedPath, ...]:
+    """What a router chose for each row, with what it let run in vain as cost."""
+    return tuple(
+        replace(routed, num_layer_tokens=routed.num_layer_tokens + discarded)
+        for choice, discarded in zip(cache.choices, cache.discarded_layer_tokens, strict=True)
+        for routed in (cast(RoutedPath, choice),)
+    )
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask ``[B, T]`` of prompts of any lengths."""
+    longest = max(map(len, rows))
+    ids = [[pad_id] * (longest - len(row)) + list(row) for row in rows]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+class _RequireFinite(LogitsProcessor):
+    """Ends generation with an error where logits are no numbers, instead of with some token."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        require_finite(scores)
+        return scores
+
+
+def _until_end(ids: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
+    """Tokens up to and including the first that ends an answer; the rest is padding."""
+    found = next((place for place, token in enumerate(ids) if token in ends), len(ids) - 1)
+    return tuple(ids[: found + 1])

@@ -1,0 +1,1 @@
+"""Dr.LLM's router (arXiv 2510.12773)."""

@@ -1,0 +1,1 @@
+"""PoLar's router (arXiv 2606.06574)."""

@@ -1,0 +1,276 @@
+"""Where the study works: a folder with restored corpora, trained routers, verdicts and finished rows.
+
+Everything in it can be made again from the kept corpora; what is there already is not made again.
+"""
+
+import shlex
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from router_train.data.path_table import read_table
+from router_train.evaluation.evaluate import EvaluationReport, evaluate, open_engine
+from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
+from router_train.evaluation.verdict_db import KnownVerdicts
+from router_train.inference.routed_model import RoutedModel
+from router_train.study.experiments import Experiment, options, plan
+from router_train.study.result import ELSEWHERE_SUFFIX, Figures, Result, ResultInputs, read_result, write_result
+from router_train.study.textless import read_provenance, restore_corpus
+from router_train.training.checkpoint import RouterMeta, installed_versions, load_router
+from router_train.training.fit import fit
+from search_cluster.corpus.manifest import Manifest
+from search_cluster.corpus.reader import Corpus, read_corpus
+from search_cluster.errors import ConfigError
+from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.paths.codec import parse_path
+from search_cluster.tasks.benchmarks.source import BenchmarkSource
+from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import SPLITS, Task
+
+KEPT_FOLDER = Path(__file__).parent / "corpora"
+"""What the repository carries."""
+ELSEWHERE = {"truthfulqa_mc1": SPLITS, "mmlu": SPLITS, "sst2": ("test",)}
+"""Tasks on which the chosen routers are judged without having learned or been chosen there, and the splits that are
+asked: small ones whole."""
+LABELS_SUFFIX = "-labels"
+"""Of the second copy of a corpus, without the table of its menu."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoredCorpus:
+    """A kept corpus with its texts."""
+
+    name: str
+    folder: Path
+    corpus: Corpus
+    task: Task
+    table_digest: str
+    """Empty without a table."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the corpus."""
+        return self.corpus.manifest
+
+    def plan(self) -> tuple[Experiment, ...]:
+        """Its experiments."""
+        provenance = self.manifest.provenance
+        return plan(
+            self.name,
+            num_examples=self.manifest.num_examples,
+            table=bool(self.table_digest),
+            evidence=bool(provenance.evidence),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which questions rows are judged."""
+
+    splits: tuple[str, ...]
+    limit: int | None = None
+    """Questions per split at most, for trying things out; ``None``: all."""
+    seed: int = 0
+    """Which questions a limit takes."""
+
+
+class Workshop:
+    """Restores corpora, trains routers and judges them. Not for several threads.
+
+    Args:
+        folder: created if missing; may be deleted at any time.
+        kept: folder of kept corpora.
+        data_dir: local benchmark files; ``None``: the hub.
+    """
+
+    def __init__(self, folder: Path, *, kept: Path = KEPT_FOLDER, data_dir: Path | None = None) -> None:
+        self._folder, self._kept, self._data_dir = folder, kept, data_dir
+        self._models: dict[tuple[str, str], LoadedModel] = {}
+
+    @property
+    def kept(self) -> Path:
+        """Where the kept corpora lie."""
+        return self._kept
+
+    @property
+    def corpus_names(self) -> tuple[str, ...]:
+        """Of the kept corpora, sorted."""
+        return tuple(sorted(path.name for path in self._kept.iterdir() if path.is_dir())) if self._kept.is_dir() else ()
+
+    def kept_bytes(self, name: str) -> int:
+        """What a kept corpus takes in the repository."""
+        return sum(file.stat().st_size for file in (self._kept / name).iterdir())
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the benchmarks' questions can be read."""
+        return self._data_dir is not None
+
+    def why_not(self, name: str) -> str:
+        """Why the texts of a kept corpus can't be had here; empty if they can."""
+        provenance = read_provenance(self._kept / name)
+        task = get_task(provenance.task)
+        if self._data_dir is None and isinstance(getattr(task, "source", None), BenchmarkSource):
+            return (
+                f"{name} is left out: the questions of {task.name} are not part of this repository; name a folder with "
+                f"them by --data-dir or {DATA_DIR_VARIABLE}"
+            )
+        return ""
+
+    def restore(self, name: str) -> RestoredCorpus:
+        """A kept corpus with its texts, and beside it the same without the table.
+
+        Raises:
+            CorpusError: the kept corpus is missing or damaged.
+            TaskError: its texts are not found.
+        """
+        kept = self._kept / name
+        task = get_task(read_provenance(kept).task)
+        folder = restore_corpus(kept, self._corpus_folder(name, table=True), task, self._data_dir)
+        restore_corpus(kept, self._corpus_folder(name, table=False), task, self._data_dir, table=False)
+        corpus = read_corpus(folder)
+        table = read_table(folder, corpus)
+        return RestoredCorpus(
+            name=name, folder=folder, corpus=corpus, task=task, table_digest="" if table is None else table.digest
+        )
+
+    def result(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result:
+        """The row of an experiment; computed only where no finished one of the same inputs lies there.
+
+        Raises:
+            SearchClusterError: the router can't be trained, or the task's questions can't be read.
+        """
+        inputs = self._inputs(restored, experiment, terms)
+        questions = {split: (restored.task, (split,)) for split in terms.splits}
+        return self._finished(inputs, experiment, questions, terms)
+
+    def finished(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result | None:
+        """The row of an experiment if it lies here, with the same inputs.
+
+        Raises:
+            ConfigError: the row's file is damaged.
+        """
+        return self._found(self._inputs(restored, experiment, terms))
+
+    def result_elsewhere(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result:
+        """The row of the same router on tasks of `ELSEWHERE` that are not its own; its figures are per task.
+
+        Raises:
+            SearchClusterError: the router can't be trained, or a task's questions can't be read.
+        """
+        questions = {name: (get_task(name), splits) for name, splits in ELSEWHERE.items() if name != restored.task.name}
+        inputs = replace(
+            self._inputs(restored, experiment, terms),
+            name=f"{experiment.name}{ELSEWHERE_SUFFIX}",
+            splits=tuple(questions),
+        )
+        return self._finished(inputs, experiment, questions, terms)
+
+    def _finished(
+        self,
+        inputs: ResultInputs,
+        experiment: Experiment,
+        questions: Mapping[str, tuple[Task, Sequence[str]]],
+        terms: Terms,
+    ) -> Result:
+        """The row on disk if it has these inputs, else a new one; ``questions``: by what figures are called."""
+        if (found := self._found(inputs)) is not None:
+            return found
+        started_s = time.perf_counter()
+        corpus_folder = self._corpus_folder(experiment.corpus, table=experiment.table)
+        router_folder = self._folder / "routers" / experiment.corpus / experiment.name
+        meta = self._train(corpus_folder, router_folder, experiment)
+        figures = {
+            name: self._judge(task, router_folder, meta, splits, terms, oracle=experiment.oracle)
+            for name, (task, splits) in questions.items()
+        }
+        result = Result(
+            inputs=inputs,
+            num_train=meta.num_train,
+            metrics=meta.metrics,
+            figures=figures,
+            commands=_commands(experiment, questions.values(), terms, corpus_folder, router_folder),
+            seconds=time.perf_counter() - started_s,
+            versions=installed_versions(),
+        )
+        write_result(self._file(inputs), result)
+        return result
+
+    def _found(self, inputs: ResultInputs) -> Result | None:
+        found = read_result(self._file(inputs))
+        return found if found is not None and found.inputs == inputs else None
+
+    def _file(self, inputs: ResultInputs) -> Path:
+        return self._folder / "results" / inputs.corpus / f"{inputs.name}.json"
+
+    def _corpus_folder(self, name: str, *, table: bool) -> Path:
+        return self._folder / "corpora" / (name if table else f"{name}{LABELS_SUFFIX}")
+
+    def _inputs(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> ResultInputs:
+        provenance = restored.manifest.provenance
+        return ResultInputs(
+            corpus=experiment.corpus,
+            name=experiment.name,
+            config=experiment.config,
+            table=experiment.table,
+            oracle=experiment.oracle,
+            task=provenance.task,
+            task_version=provenance.task_version,
+            model_fingerprint=provenance.model_fingerprint,
+            corpus_digest=restored.manifest.corpus_digest,
+            table_digest=restored.table_digest if experiment.table else "",
+            limit=terms.limit,
+            splits=terms.splits,
+        )
+
+    def _train(self, corpus_folder: Path, router_folder: Path, experiment: Experiment) -> RouterMeta:
+        try:
+            outcome = fit(corpus_folder, router_folder, experiment.config, self._load, task_spec=None, force=False)
+        except ConfigError:  # of another corpus, or of other settings: an earlier study's
+            outcome = fit(corpus_folder, router_folder, experiment.config, self._load, task_spec=None, force=True)
+        return outcome.meta
+
+    def _judge(
+        self, task: Task, router_folder: Path, meta: RouterMeta, splits: Sequence[str], terms: Terms, *, oracle: bool
+    ) -> Figures:
+        loaded = self._load(meta.model_spec, meta.model_dtype)
+        router, _ = load_router(router_folder, loaded)
+        found = [example for split in splits for example in task.load(split, self._data_dir).examples]
+        examples = select_examples(found, terms.limit, terms.seed)
+        key = {"model": loaded.fingerprint, "router": meta.digest, "task": [task.name, task.version], "study": 1}
+        with KnownVerdicts(self._folder / "verdicts.sqlite", open_engine(loaded, task), loaded, task) as engine:
+            report: EvaluationReport = evaluate(
+                loaded,
+                RoutedModel(loaded, router),
+                task,
+                examples,
+                PredictionLog(router_folder / PREDICTIONS_FOLDER, key),
+                menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
+                engine=engine,
+            )
+        return Figures.of_oracle(report) if oracle else Figures.of(report)
+
+    def _load(self, spec: str, dtype: str) -> LoadedModel:
+        if (spec, dtype) not in self._models:
+            self._models[spec, dtype] = load_model(spec, dtype=dtype)
+        return self._models[spec, dtype]
+
+
+def _commands(
+    experiment: Experiment,
+    questions: Iterable[tuple[Task, Sequence[str]]],
+    terms: Terms,
+    corpus_folder: Path,
+    router_folder: Path,
+) -> tuple[str, ...]:
+    train = ["router-train", "fit", "--corpus", str(corpus_folder), *options(experiment.config)]
+    judge = ["router-train", "evaluate", "--router", str(router_folder)]
+    limit = [] if terms.limit is None else ["--limit", str(terms.limit), "--seed", str(terms.seed)]
+    oracle = ["--oracle"] if experiment.oracle else []
+    lines: list[Sequence[str]] = [[*train, "--out", str(router_folder)]]
+    for task, splits in questions:
+        lines += [[*judge, "--task", task.name, "--split", split, *limit, *oracle] for split in splits]
+    return tuple(shlex.join(line) for line in lines)

@@ -1,0 +1,180 @@
+"""A trained router on disk: ``router.safetensors`` (weights) and ``router.json`` (everything else, written last).
+
+A folder without ``router.json`` is an unfinished training. The base model is never saved, only named.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from router_train.config import FitConfig
+from router_train.routers.base import Router
+from router_train.routers.registry import get_kind
+from search_cluster.errors import ConfigError, ModelError
+from search_cluster.model.load.loading import LoadedModel
+
+CHECKPOINT_SCHEMA = 1
+"""Version of ``router.json``."""
+META_NAME = "router.json"
+WEIGHTS_NAME = "router.safetensors"
+CURVE_NAME = "curve.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterInputs:
+    """Everything that a trained router depends on: equal inputs, equal router."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    model_fingerprint: str
+    corpus_digest: str
+    task: str
+    task_version: str
+    config: FitConfig
+    table_digest: str = ""
+    """Of the full table of verdicts; empty if there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterMeta:
+    """What ``router.json`` says."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    schema: int = CHECKPOINT_SCHEMA
+    inputs: RouterInputs
+    model_spec: str
+    """How the model was named when the router was trained: where `router-train evaluate` looks for it."""
+    model_dtype: str
+    num_layers: int
+    preset: str
+    """Of the search that wrote the corpus."""
+    search_seed: int
+    num_train: int
+    num_validation: int
+    class_counts: tuple[int, ...]
+    """Skips, executes and repeats among the training labels."""
+    left_out: dict[str, int]
+    """Examples of the corpus that did not teach, by reason."""
+    settings: dict[str, int | float | str]
+    """What the kind of router needs to restore it."""
+    metrics: dict[str, float]
+    versions: dict[str, str]
+    weights_sha256: str
+    """Of ``router.safetensors``."""
+    menu: tuple[str, ...] = ()
+    """Paths of the table of verdicts, identity first; evaluations run the oracle over them."""
+    static_path: str = ""
+    """Of the menu, the path that a static router would send every prompt down; evaluations run it beside."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of router."""
+        return self.inputs.config.router
+
+    @property
+    def digest(self) -> str:
+        """Equal for routers that always choose alike: covers model, kind, settings and weights. 16 hex digits."""
+        parts = [self.inputs.model_fingerprint, self.kind, self.settings, self.weights_sha256]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_META = TypeAdapter(RouterMeta)
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what a router's weights depend on."""
+    packages = ("search-cluster", "torch", "transformers")
+    return {**{name: version(name) for name in packages}, "python": python_version()}
+
+
+def save_weights(folder: Path, router: Router) -> str:
+    """Writes ``router.safetensors`` atomically and returns its sha256."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{WEIGHTS_NAME}.{os.getpid()}.tmp"
+    unfinished.write_bytes(save(router.tensors()))
+    unfinished.replace(folder / WEIGHTS_NAME)
+    return _sha256(folder / WEIGHTS_NAME)
+
+
+def save_meta(folder: Path, meta: RouterMeta) -> None:
+    """Writes ``router.json`` atomically; from then on the checkpoint is finished."""
+    unfinished = folder / f"{META_NAME}.{os.getpid()}.tmp"
+    unfinished.write_text(json.dumps(asdict(meta), indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(folder / META_NAME)
+
+
+def read_meta(folder: Path) -> RouterMeta:
+    """What a finished checkpoint says about itself.
+
+    Raises:
+        ConfigError: there is no finished checkpoint, or it is damaged or of another schema.
+    """
+    path = folder / META_NAME
+    if not path.is_file():
+        raise ConfigError(
+            f"{folder} holds no {META_NAME}; train a router first: router-train fit --corpus RUN --out {folder}"
+        )
+    try:
+        meta = _META.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the text"
+        raise ConfigError(
+            f"{path} is not a router description of schema {CHECKPOINT_SCHEMA}: {place}: {first['msg']}; fit the "
+            f"router again with --force"
+        ) from error
+    if meta.schema != CHECKPOINT_SCHEMA:
+        raise ConfigError(
+            f"{path} has schema {meta.schema}; this version reads {CHECKPOINT_SCHEMA}: fit the router again"
+        )
+    return meta
+
+
+def load_router(folder: Path, loaded: LoadedModel) -> tuple[Router, RouterMeta]:
+    """The trained router of a folder, for the model that it was trained for.
+
+    Raises:
+        ConfigError: the checkpoint is missing, unfinished or damaged.
+        ModelError: it was trained for a model with another fingerprint.
+    """
+    meta = read_meta(folder)
+    if meta.inputs.model_fingerprint != loaded.fingerprint:
+        raise ModelError(
+            f"router {folder} was trained for model {meta.model_spec!r} ({meta.model_dtype}, fingerprint "
+            f"{meta.inputs.model_fingerprint}); the loaded model {loaded.spec!r} ({loaded.dtype}) has fingerprint "
+            f"{loaded.fingerprint}: load the router's own model and dtype, or fit a router for this one"
+        )
+    weights = require_weights(folder, meta)
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise ConfigError(f"{weights} is no safetensors file ({error}); fit the router again with --force") from error
+    return get_kind(meta.kind).restore(meta.settings, tensors), meta
+
+
+def require_weights(folder: Path, meta: RouterMeta) -> Path:
+    """The file of weights, if it is the one that ``meta`` describes.
+
+    Raises:
+        ConfigError: it is missing or another one.
+    """
+    weights = folder / WEIGHTS_NAME
+    if not weights.is_file() or _sha256(weights) != meta.weights_sha256:
+        raise ConfigError(
+            f"{weights} is missing or not the file that {META_NAME} names; fit the router again with --force"
+        )
+    return weights
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

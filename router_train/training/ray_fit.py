@@ -1,0 +1,116 @@
+"""``router-train fit`` by several workers of a Ray cluster, with Ray Train; the only module here that knows Ray.
+
+Every worker calls `router_train.training.fit.fit` in a process group of torch (gloo, which takes tensors of CPUs and
+GPUs); the first one writes the checkpoint. Corpus and checkpoint lie on storage that all workers see.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import RayError
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.exceptions import TrainingFailedError
+
+from router_train.commands.fit import ModelChoice
+from router_train.config import FitConfig
+from router_train.training.checkpoint import META_NAME, read_meta
+from router_train.training.fit import FitOutcome, fit
+from search_cluster.cluster.session import connect_ray, disconnect_ray
+from search_cluster.errors import ConfigError, ModelError
+
+START_TIMEOUT_S = 600
+"""Workers import torch and transformers before they start; Ray's own 60 s are too short on a busy machine, and a group
+that is late is started again, for ever."""
+RUNS_FOLDER = "ray"
+"""What Ray Train keeps of a training, inside the checkpoint's folder."""
+
+
+def fit_on_ray(
+    corpus: Path,
+    out: Path,
+    config: FitConfig,
+    model: ModelChoice,
+    *,
+    task_spec: str | None,
+    force: bool,
+    mode: str,
+    num_workers: int,
+) -> FitOutcome:
+    """As `router_train.training.fit.fit`, by ``num_workers`` workers; the same router up to rounding.
+
+    Args:
+        corpus: seen by all workers under this path; so are ``out`` and a task that is a file.
+        out: the checkpoint's folder.
+        config: see `FitConfig`.
+        model: how workers load the model; ``device`` "cuda" gives each worker a GPU.
+        task_spec: the corpus' task, if its name alone does not find it.
+        force: train again over whatever ``out`` holds.
+        mode: ``local``, ``auto`` or a cluster's address.
+        num_workers: at least 1.
+
+    Raises:
+        ConfigError: no worker, or a worker's own error.
+        EvaluatorError: no cluster answers.
+    """
+    if num_workers < 1:
+        raise ConfigError(f"num_workers is {num_workers}; at least 1 worker trains")
+    use_gpu = model.device.startswith("cuda")
+    if model.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device is {model.device!r}; Ray chooses which GPU a worker gets: say cuda, cpu or auto")
+    arguments = {
+        "corpus": str(corpus.resolve()),
+        "out": str(out.resolve()),
+        "config": asdict(config),
+        "model": asdict(model) | {"device": "cuda" if use_gpu else "cpu"},
+        "task_spec": task_spec,
+        "force": force,
+    }
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(START_TIMEOUT_S))
+    connect_ray(mode, min_cpus=num_workers + 1)
+    try:
+        written_before = _written(out)
+        TorchTrainer(
+            _train,
+            train_loop_config=arguments,
+            scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
+            run_config=RunConfig(storage_path=str(out.resolve() / RUNS_FOLDER), name="fit"),
+            torch_config=TorchConfig(backend="gloo"),
+        ).fit()
+    except (TrainingFailedError, RayError) as error:
+        raise ModelError(f"training by {num_workers} workers failed: {_cause(error)}") from error
+    finally:
+        if mode == "local":
+            disconnect_ray()
+    return FitOutcome(meta=read_meta(out), already_finished=_written(out) == written_before)
+
+
+def _written(out: Path) -> tuple[int, int] | None:
+    """Tells one writing of a checkpoint's description from another; Ray Train hands no word of a worker back."""
+    file = out / META_NAME
+    if not file.exists():
+        return None
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _train(arguments: Mapping[str, Any]) -> None:
+    """What every worker runs."""
+    fit(
+        Path(arguments["corpus"]),
+        Path(arguments["out"]),
+        FitConfig(**arguments["config"]),
+        ModelChoice(**arguments["model"]).load,
+        task_spec=arguments["task_spec"],
+        force=arguments["force"],
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """The message of whatever a worker raised."""
+    worker_failures = getattr(error, "worker_failures", {})
+    causes = [*worker_failures.values(), error]
+    return str(causes[0]).strip().splitlines()[-1]

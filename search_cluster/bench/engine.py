@@ -1,0 +1,203 @@
+"""``search-cluster bench engine``: the engine against what published code does, in one process and one run.
+
+The work: every one of ``num_examples`` questions on every one of ``num_paths`` paths that a real search proposed. The
+two published ways are slow, so they are timed on a seeded sample of that work; the engine does all of it.
+"""
+
+import gc
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from search_cluster.bench.baselines import answer_one, answer_together
+from search_cluster.bench.flops import (
+    flops_per_feed_forward_row,
+    flops_per_head_row,
+    flops_per_layer_row,
+    flops_per_visible_row,
+    product_flops_per_s,
+)
+from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.runtime import keep_freed_memory
+from search_cluster.model.scoring import evaluate_path
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.messages import Failure
+from search_cluster.search.example_search import ExampleSearch
+from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.tree.presets.registry import get_preset
+from search_cluster.tree.settings import StopRule
+
+Pair = tuple[Example, LayerPath]
+ROUNDS = 3
+MAX_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineBenchConfig:
+    """What to measure."""
+
+    model: str
+    task: str
+    data_dir: Path | None
+    num_examples: int
+    num_paths: int
+    num_verdicts: int
+    """Verdicts compared with the materialised model's, at most."""
+    sample: int
+    """Pairs on which one-by-one evaluation is timed; the same number, in whole paths, for same-path batches."""
+    batch: int
+    """Pairs per call of the timed engine."""
+    state_bytes: int
+    seed: int
+    device: str
+    dtype: str
+
+
+def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure; see the module.
+
+    Args:
+        config: what to measure.
+        say: takes a line for people now and then.
+
+    Raises:
+        SearchClusterError: no such model, task or data.
+    """
+    keep_freed_memory()  # as workers do
+    task = get_task(config.task)
+    loaded = load_model(config.model, device=config.device, dtype=config.dtype)
+    data = task.load("test", resolve_data_dir(config.data_dir))
+    examples = select_examples(data.examples, config.num_examples, config.seed)
+    say(f"searching {config.num_paths} paths")
+    paths = searched_paths(loaded, task, examples[0], config)
+    pairs = [(example, path) for example in examples for path in paths]
+    rng = random.Random(config.seed)
+    rng.shuffle(pairs)
+    say(f"engine: {len(pairs)} pairs, {ROUNDS} rounds")
+    engines = [_timed_engine(loaded, task, pairs, config) for _ in range(ROUNDS)]
+    engine, engine_s = sorted(engines, key=lambda item: item[1])[ROUNDS // 2]
+    product = product_flops_per_s(loaded.model)
+    sample = rng.sample(pairs, min(config.sample, len(pairs)))
+    say(f"one by one: {len(sample)} pairs")
+    one_by_one = _rate(len(sample), lambda: [answer_one(loaded, task, *pair) for pair in sample])
+    whole_paths = rng.sample(paths, max(1, min(len(paths), round(config.sample / len(examples)))))
+    say(f"same path batched: {len(whole_paths)} paths")
+    same_path = _rate(
+        len(whole_paths) * len(examples), lambda: [answer_together(loaded, task, examples, p) for p in whole_paths]
+    )
+    say(f"verdicts: {min(config.num_verdicts, len(pairs))} against the materialised model")
+    compared, flips, rechecks, worst = _flips(loaded, task, pairs, config, rng)
+    counters = engine.counters
+    flops = counters.layer_tokens * flops_per_layer_row(loaded.model)
+    flops -= counters.unread_rows * flops_per_feed_forward_row(loaded.model)
+    flops += counters.visible_rows * flops_per_visible_row(loaded.model)
+    flops += counters.head_rows * flops_per_head_row(loaded.model)
+    engine_rate = len(pairs) / engine_s
+    return {
+        "model": config.model,
+        "task": task.name,
+        "num_examples": len(examples),
+        "num_paths": len(paths),
+        "pairs": len(pairs),
+        "one_by_one": one_by_one,
+        "same_path_batched": same_path,
+        "engine": engine_rate,
+        "engine_rounds": [len(pairs) / seconds for _, seconds in engines],
+        "ratio_one_by_one": engine_rate / one_by_one,
+        "ratio_same_path": engine_rate / same_path,
+        "layer_runs": counters.layer_runs,
+        "layer_runs_per_prefix": counters.layer_runs / _num_prefixes(pairs),
+        "shared_layer_runs": counters.shared_layer_runs,
+        "plain_layer_runs": sum(len(path) for _, path in pairs),
+        "layer_calls": counters.layer_calls,
+        "tokens": counters.layer_tokens,
+        "head_rows": counters.head_rows,
+        "verdicts": compared,
+        "verdict_flips": flips,
+        "max_margin_difference": worst,
+        "tie_rechecks": rechecks,
+        "tie_threshold": engine.tie_threshold,
+        "gemm_efficiency": flops / engine_s / product,
+        "product_gflops_per_s": product / 1e9,
+        "peak_state_bytes": engine.store.peak_bytes,
+        "evictions": engine.store.num_evictions,
+    }
+
+
+def searched_paths(loaded: LoadedModel, task: Task, example: Example, config: EngineBenchConfig) -> list[LayerPath]:
+    """The paths of one real search, in the order of proposal, identity first."""
+    preset = replace(get_preset("drllm"), stop_rule=StopRule.BUDGET, budget=config.num_paths)
+    search = ExampleSearch(example, num_layers=loaded.num_layers, preset=preset, seed=config.seed)
+    executor = PathExecutor(loaded, task)
+    paths: list[LayerPath] = []
+    while proposed := search.propose():
+        paths += proposed
+        outcomes = executor.evaluate([(example, path) for path in proposed])
+        search.observe(
+            [
+                outcome if isinstance(outcome, Verdict) else Failure(kind=type(outcome).__name__, message=str(outcome))
+                for outcome in outcomes
+            ]
+        )
+    return paths
+
+
+def _timed_engine(
+    loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig
+) -> tuple[PathExecutor, float]:
+    """All pairs through a new engine, an example's pairs in neighbouring batches, as workers get them."""
+    gc.collect()  # the states of the round before, whose nodes refer to each other
+    executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
+    ordered = sorted(pairs, key=lambda pair: pair[0].example_id)
+    started_s = time.perf_counter()
+    for first in range(0, len(ordered), config.batch):
+        executor.evaluate(ordered[first : first + config.batch])
+    return executor, time.perf_counter() - started_s
+
+
+def _rate(count: int, action: Callable[[], object]) -> float:
+    """Pairs per second, the median of three rounds if one takes under 20 s."""
+    seconds: list[float] = []
+    while not seconds or (len(seconds) < ROUNDS and seconds[0] < 20):
+        started_s = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - started_s)
+    return count / statistics.median(seconds)
+
+
+def _flips(
+    loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig, rng: random.Random
+) -> tuple[int, int, int, float]:
+    """Verdicts compared, flipped and rechecked, and the largest difference of margins; batches of 1 to 512 mixed."""
+    chosen = rng.sample(list(pairs), min(config.num_verdicts, len(pairs)))
+    executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
+    flips, worst, first = 0, 0.0, 0
+    while first < len(chosen):
+        size = round(2 ** rng.uniform(0, MAX_BATCH.bit_length() - 1))
+        batch = chosen[first : first + size]
+        first += size
+        for (example, path), outcome in zip(batch, executor.evaluate(batch), strict=True):
+            reference = evaluate_path(loaded, task, example, path)
+            if not isinstance(outcome, Verdict) or _essence(outcome) != _essence(reference):
+                flips += 1
+            elif outcome.margin is not None and reference.margin is not None:
+                worst = max(worst, abs(outcome.margin - reference.margin))
+    return len(chosen), flips, executor.num_tie_rechecks, worst
+
+
+def _essence(verdict: Verdict) -> tuple[float, str, int]:
+    return verdict.reward, verdict.output, verdict.num_layer_tokens
+
+
+def _num_prefixes(pairs: Sequence[Pair]) -> int:
+    return len({(example.example_id, path.layers[:end]) for example, path in pairs for end in range(1, len(path) + 1)})

@@ -1,0 +1,1 @@
+"""The verdict store on a Redis-protocol server."""

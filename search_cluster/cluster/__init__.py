@@ -1,0 +1,1 @@
+"""All of Ray: sessions, actors, groups of workers and coordinators, and how work travels between them."""

@@ -1,0 +1,125 @@
+"""The Ray pool: one actor per device, driven from this process."""
+
+import time
+from collections.abc import Sequence
+
+import ray
+
+from search_cluster.cluster.worker_actor import PathWorkerActor
+from search_cluster.cluster.worker_fleet import Roster
+from search_cluster.cluster.worker_group import EvaluatorGroup
+from search_cluster.cluster.worker_handle import Evaluator, ReadyEvaluator
+from search_cluster.errors import EvaluatorError
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
+from search_cluster.workers.messages import WorkerInfo, WorkerSpec
+
+UNLIMITED_RESTARTS = -1
+"""Of an actor. What bounds restarts is that no request is sent more than `MAX_ATTEMPTS` times."""
+LOOK_S = 1.0
+"""Between two looks for evaluators that joined."""
+
+
+def ask_for_evaluators(
+    spec: WorkerSpec, *, num_workers: int, num_gpus_per_worker: float = 0, timeout_s: float = 600.0
+) -> Roster:
+    """Ask Ray for evaluators of real models; `search_cluster.cluster.session.connect_ray` comes first.
+
+    Args:
+        spec: what every worker builds.
+        num_workers: how many actors, each with one device.
+        num_gpus_per_worker: 1 on GPUs, 0 on CPUs.
+        timeout_s: how long to wait for the first one to be placed and to load its model.
+    """
+    actor_class = ray.remote(PathWorkerActor).options(
+        num_cpus=spec.num_threads,
+        num_gpus=num_gpus_per_worker,
+        max_restarts=UNLIMITED_RESTARTS,
+        enable_task_events=False,
+    )
+    evaluators = [Evaluator(number=number, actor=actor_class.remote(spec)) for number in range(num_workers)]
+    needs = f"{spec.num_threads} CPU" + (f", {num_gpus_per_worker:g} GPU" if num_gpus_per_worker else "")
+    return Roster(evaluators, needs=needs, timeout_s=timeout_s)
+
+
+class RayPool:
+    """Implements `PathEvaluator` over the evaluators of a roster, which it owns; late ones join while it collects.
+
+    Args:
+        roster: of evaluators that were just asked for.
+        requests_per_batch: as `EvaluatorGroup` takes it.
+        timeout_s: how long to wait for an evaluator to be back when all are lost.
+
+    Raises:
+        EvaluatorError: the cluster can't place one worker in time, or they hold different models.
+        ModelError: the model can't be loaded (or `TaskError`, and so on: what building a worker raises).
+    """
+
+    def __init__(self, roster: Roster, *, requests_per_batch: int | None = None, timeout_s: float = 600.0) -> None:
+        self.roster = roster
+        self._timeout_s = timeout_s
+        self._group = EvaluatorGroup(requests_per_batch)
+        self._last_look_s = self._alone_since_s = time.monotonic()
+        try:
+            self.info: WorkerInfo = roster.wait()
+        except BaseException:
+            self.close()
+            raise
+        self._look()
+
+    def _look(self) -> None:
+        """Let evaluators join that became ready, and wait for those that died to be back."""
+        self._last_look_s = time.monotonic()
+        for lost in self._group.take_lost():
+            self.roster.watch(lost)
+        for ready in self.roster.ready():
+            self._group.join(ready)
+        if len(self._group):
+            self._alone_since_s = self._last_look_s
+        elif not self.roster.num_awaited or self._last_look_s - self._alone_since_s > self._timeout_s:
+            raise EvaluatorError(
+                f"no worker is left: {self.roster.missing()}; nothing found is lost: run the same command again"
+            )
+
+    @property
+    def num_workers(self) -> int:
+        """Evaluators that were asked for, whether they are there or not."""
+        return self.roster.num_workers
+
+    @property
+    def max_in_flight(self) -> int:
+        """As the evaluators that joined say."""
+        return self._group.max_in_flight
+
+    def submit(self, requests: Sequence[EvaluationRequest]) -> None:
+        """Queue requests and fill idle evaluators."""
+        self._group.submit(requests)
+
+    def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
+        """Results of the batches that are ready; waits for the first.
+
+        Raises:
+            EvaluatorError: workers die one after another, or none comes back.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left_s = LOOK_S if deadline_s is None else min(LOOK_S, max(0.0, deadline_s - time.monotonic()))
+            results = self._group.collect(left_s)
+            if not results or time.monotonic() - self._last_look_s >= LOOK_S:
+                self._look()
+            in_flight = self._group.stats().num_in_flight if not results else 0
+            if results or not in_flight or (deadline_s is not None and time.monotonic() >= deadline_s):
+                return results
+
+    def release(self) -> tuple[Roster, list[ReadyEvaluator]]:
+        """Let others give the evaluators work from now on; nothing is in flight. The pool still closes them."""
+        self._look()
+        return self.roster, self._group.release()
+
+    def stats(self) -> EvaluatorStats:
+        """Counters since the pool was built."""
+        return self._group.stats()
+
+    def close(self) -> None:
+        """Kill the actors, which frees their devices. Idempotent."""
+        self._group.close()
+        self.roster.close()

@@ -1,0 +1,150 @@
+"""Evaluators without a model: devices that take a stated time and answer by a script, many in one process.
+
+For measuring and testing everything around the devices: the actors speak as real evaluators do, wait on a clock instead
+of computing, and keep account of when they were busy.
+"""
+
+import asyncio
+import platform
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ray
+
+from search_cluster.cluster.worker_fleet import JOIN_GRACE_S, Roster
+from search_cluster.cluster.worker_handle import Evaluator
+from search_cluster.protocols.messages import EngineWork, EvaluationRequest, EvaluationResult
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.workers.messages import BatchReport, WorkerInfo
+from search_cluster.workers.wire import LinkIn, PackedBatch, PackedReport, pack_report
+
+DEVICE = "scripted_device"
+"""Ray's name of the resource that a node with such devices offers."""
+TOKENS_PER_LAYER = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long a batch takes: a constant for the batch, and a time for each of its paths."""
+
+    batch_s: float
+    path_s: float
+
+    def seconds(self, num_paths: int) -> float:
+        """Of a batch of so many paths."""
+        return self.batch_s + num_paths * self.path_s
+
+    def paths_per_s(self, num_paths: int) -> float:
+        """Of a device that is never idle, in batches of so many."""
+        return num_paths / self.seconds(num_paths)
+
+
+class ScriptedDevices:
+    """Some devices of one node, as a Ray actor; an asyncio one, so that they wait at the same time.
+
+    Args:
+        pace: of each device.
+        num_slots: how many devices.
+        num_layers: depth that the devices claim of their model.
+        fingerprint: of the model that they claim to hold.
+    """
+
+    def __init__(self, pace: Pace, num_slots: int, num_layers: int, fingerprint: str) -> None:
+        self._pace = pace
+        self._num_layers = num_layers
+        self._fingerprint = fingerprint
+        self._placed_s = time.monotonic()
+        self._links = [LinkIn() for _ in range(num_slots)]
+        self._free_at_s = [0.0] * num_slots
+        self._busy_s = [0.0] * num_slots
+        """Including what is planned until `_free_at_s`."""
+
+    async def placed(self) -> str:
+        """The machine's name."""
+        return platform.node()
+
+    async def info(self, slot: int) -> tuple[WorkerInfo, float]:
+        """As a real evaluator's."""
+        info = WorkerInfo(
+            model_fingerprint=self._fingerprint,
+            num_layers=self._num_layers,
+            dtype="float32",
+            device="scripted",
+            tie_threshold=0.0,
+            node=platform.node(),
+        )
+        return info, time.monotonic() - self._placed_s
+
+    async def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
+        """Answer when the device would have: batches of one device follow each other."""
+        requests = self._links[slot].unpack(batch)
+        duration_s = self._pace.seconds(len(requests))
+        now_s = time.monotonic()
+        self._free_at_s[slot] = max(now_s, self._free_at_s[slot]) + duration_s
+        self._busy_s[slot] += duration_s
+        report = pack_report(_report(requests, duration_s))
+        await asyncio.sleep(self._free_at_s[slot] - time.monotonic())
+        return report
+
+    async def busy_s(self) -> float:
+        """Seconds for which all devices together were busy until now."""
+        now_s = time.monotonic()
+        return sum(self._busy_s) - sum(max(0.0, free_s - now_s) for free_s in self._free_at_s)
+
+
+def scripted_verdict(request: EvaluationRequest) -> Verdict:
+    """Depends on the content alone: wrong, but for a hash's whim."""
+    path = request.path
+    reward = float(zlib.crc32(bytes(path.layers), zlib.crc32(request.example.example_id.encode())) % 50 == 0)
+    return Verdict(
+        reward=reward, margin=None, output="right" if reward else "wrong", num_layer_tokens=len(path) * TOKENS_PER_LAYER
+    )
+
+
+def _report(requests: Sequence[EvaluationRequest], duration_s: float) -> BatchReport:
+    share_s = duration_s / max(1, len(requests))
+    results = tuple(
+        EvaluationResult(request_id=item.request_id, outcome=scripted_verdict(item), device_busy_s=share_s)
+        for item in requests
+    )
+    return BatchReport(results=results, work=EngineWork())
+
+
+def ask_for_scripted(
+    pace: Pace,
+    *,
+    num_devices: int,
+    slots_per_process: int = 32,
+    num_layers: int = 28,
+    fingerprint: str = "scripted",
+    needs_device: bool = True,
+    timeout_s: float = 120.0,
+    grace_s: float = JOIN_GRACE_S,
+) -> Roster:
+    """Ask Ray for scripted evaluators.
+
+    Args:
+        pace: of each device.
+        num_devices: how many evaluators.
+        slots_per_process: devices in one actor.
+        num_layers: depth that they claim of their model.
+        fingerprint: of the model that they claim to hold.
+        needs_device: whether each asks its node for one `DEVICE`.
+        timeout_s: how long to wait for the first one.
+        grace_s: how long the first one waits for the others.
+    """
+    evaluators = []
+    actor_class = ray.remote(ScriptedDevices)
+    for first in range(0, num_devices, slots_per_process):
+        num_slots = min(slots_per_process, num_devices - first)
+        actor = actor_class.options(
+            num_cpus=0,
+            resources={DEVICE: num_slots} if needs_device else None,
+            max_restarts=-1,
+            enable_task_events=False,
+        ).remote(pace, num_slots, num_layers, fingerprint)
+        evaluators += [Evaluator(number=first + slot, actor=actor, slot=slot) for slot in range(num_slots)]
+    needs = f"1 {DEVICE}" if needs_device else "nothing"
+    return Roster(evaluators, needs=needs, timeout_s=timeout_s, grace_s=grace_s)

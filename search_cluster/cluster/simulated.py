@@ -1,0 +1,65 @@
+"""A Ray cluster of several nodes on this machine, for measuring and testing what needs more than one node."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.cluster_utils import Cluster
+
+from search_cluster.cluster.scripted_devices import DEVICE
+from search_cluster.cluster.session import OBJECT_STORE_BYTES
+
+
+class SimulatedCluster:
+    """Nodes that are processes of this machine; made by `simulated_cluster`."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster = cluster
+        self.nodes: list[Any] = []
+        """Those with devices, in the order in which they were started."""
+
+    def add_node(self, num_devices: int) -> Any:
+        """Start a node with so many scripted devices; takes seconds."""
+        node = self._cluster.add_node(
+            num_cpus=os.cpu_count() or 1,
+            resources={DEVICE: num_devices},
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+        )
+        self.nodes.append(node)
+        return node
+
+    def remove_node(self, node: Any) -> None:
+        """Kill a node and all that runs on it, at once."""
+        self._cluster.remove_node(node, allow_graceful=False)
+
+
+@contextmanager
+def simulated_cluster(devices: Sequence[int]) -> Iterator[SimulatedCluster]:
+    """A head without devices and one node for each number in ``devices``; this process is connected to it.
+
+    `search_cluster.cluster.environment.prepare_ray_environment` comes before the first import of this module.
+    """
+    ray.shutdown()
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": os.cpu_count() or 1,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        },
+    )
+    try:
+        simulated = SimulatedCluster(cluster)
+        for num_devices in devices:
+            simulated.add_node(num_devices)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="warning")
+        cluster.wait_for_nodes()
+        yield simulated
+    finally:
+        with contextlib.suppress(Exception):  # nodes that were removed on purpose
+            ray.shutdown()
+        cluster.shutdown()

@@ -1,0 +1,43 @@
+"""The Ray actor of a real evaluator: one process, one device, one `PathWorker`."""
+
+import platform
+import time
+
+from search_cluster.workers.messages import WorkerInfo, WorkerSpec
+from search_cluster.workers.path_worker import PathWorker
+from search_cluster.workers.wire import LinkBrokenError, LinkIn, PackedBatch, PackedReport, pack_report
+
+
+class PathWorkerActor:
+    """Builds its worker when it is first asked for it; reached through a `worker_handle.Evaluator`."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._placed_s = time.monotonic()
+        self._link = LinkIn()
+        self._worker: PathWorker | None = None
+
+    def placed(self) -> str:
+        """The machine's name; answers as soon as the process is up."""
+        return platform.node()
+
+    def info(self, slot: int) -> tuple[WorkerInfo, float]:
+        """Build the worker if need be; what it says of itself, and for how many seconds this process holds its device.
+
+        Raises:
+            SearchClusterError: what building a worker raises.
+        """
+        # Not in __init__: an error there would reach the caller as a dead actor, without its type.
+        if self._worker is None:
+            self._worker = PathWorker(self._spec)
+        return self._worker.info, time.monotonic() - self._placed_s
+
+    def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
+        """See `PathWorker.evaluate`.
+
+        Raises:
+            LinkBrokenError: this process was restarted unnoticed; ask for its `info` again.
+        """
+        if self._worker is None:
+            raise LinkBrokenError("this evaluator was restarted and holds no model yet; ask for its info, then go on")
+        return pack_report(self._worker.evaluate(self._link.unpack(batch)))

@@ -1,0 +1,158 @@
+"""Looking at a run folder: its state, its numbers, its report."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search_cluster.corpus.manifest import MANIFEST_NAME
+from search_cluster.corpus.reader import read_corpus, read_shards
+from search_cluster.corpus.summary import CorpusSummary, summarise
+from search_cluster.errors import CorpusError, InvalidValueError
+from search_cluster.report.html import write_report
+from search_cluster.report.notes import search_notes
+from search_cluster.report.preset_benches import parse_search_bench
+from search_cluster.report.router_evaluations import parse_evaluations
+from search_cluster.report.terminal import next_commands, print_summary
+from search_cluster.tasks.registry import list_tasks
+from search_cluster.telemetry.sessions import read_sessions, total_of
+
+logger = logging.getLogger(__name__)
+
+EVALUATIONS_FOLDER = "evaluations"
+"""In the run folder: one JSON file per ``router-train evaluate --out``."""
+BENCHES_FOLDER = "benches"
+"""In the run folder: what ``search-cluster bench search --json`` printed, a JSON file each."""
+ROUTERS_FOLDER = "routers"
+"""In the run folder: where the printed commands put routers."""
+
+
+def describe_status(run: Path) -> dict[str, Any]:
+    """How far a search is, what it found and what it cost over all its sessions.
+
+    Raises:
+        CorpusError: there is no such run folder, or it is damaged.
+    """
+    sessions, problems = read_sessions(run)
+    summary = _summarise_shards(run, started=bool(sessions or problems))
+    _warn_of(problems)
+    total = total_of(sessions.values())
+    return {
+        "run": str(run),
+        "finished": (run / MANIFEST_NAME).is_file(),
+        "sessions": len(sessions),
+        "examples": summary.examples,
+        "examples_total": total.get("examples_total"),
+        "identity_accuracy": summary.identity_accuracy,
+        "found_accuracy": summary.found_accuracy,
+        "mean_layers_saved": summary.mean_layers_saved,
+        "paths_searched": total.get("paths_searched", 0),
+        "paths_evaluated": total["paths_evaluated"],
+        "cache_hits": total["cache_hits"],
+        "failures": summary.failures,
+        "first_failure": summary.first_failure or None,
+        "device_seconds": total["device_seconds"],
+        "paths_per_device_hour": total["paths_per_device_hour"],
+        "evaluations": [evaluation.get("router") for evaluation in read_evaluations(run)],
+    }
+
+
+def write_run_report(run: Path, out: Path | None) -> Path:
+    """Write the HTML report of a finished search; returns its path.
+
+    Raises:
+        CorpusError: the search is unfinished, or its folder is damaged.
+    """
+    target = run / "report.html" if out is None else out
+    corpus = read_corpus(run)
+    sessions, problems = read_sessions(run)
+    _warn_of(problems)
+    write_report(
+        run,
+        target,
+        corpus=corpus,
+        run=total_of(sessions.values()),
+        evaluations=read_evaluations(run),
+        benches=_read_objects(
+            run / BENCHES_FOLDER, parse_search_bench, "measure again with 'search-cluster bench search --json'"
+        ),
+    )
+    return target
+
+
+def print_run(run: Path, *, with_notes: bool) -> None:
+    """Print the table of a finished search, what its routers achieve, and the next commands to try.
+
+    Args:
+        run: the run folder.
+        with_notes: print the search's notes, too; a search itself has just given them as warnings. Who prints them
+            has just written the report, and warned of damaged sessions.
+
+    Raises:
+        CorpusError: the search is unfinished, or its folder is damaged.
+    """
+    corpus = read_corpus(run)
+    routers = sorted(path.parent.name for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
+    known = corpus.manifest.provenance.task in {task.name for task in list_tasks()}
+    commands = next_commands(
+        run,
+        run / ROUTERS_FOLDER,
+        task_file="" if known else "YOUR_TASK_FILE",
+        router=routers[0] if routers else "",
+    )
+    summary = summarise(corpus.records)
+    sessions, problems = read_sessions(run)
+    if not with_notes:
+        _warn_of(problems)
+    print_summary(
+        Console(),
+        total_of(sessions.values()),
+        summary,
+        read_evaluations(run),
+        commands,
+        search_notes(summary, corpus.manifest.provenance) if with_notes else (),
+    )
+
+
+def _warn_of(problems: Iterable[str]) -> None:
+    for problem in problems:
+        logger.warning("%s", problem)
+
+
+def read_evaluations(run: Path) -> list[dict[str, Any]]:
+    """The router evaluations that lie in a run folder, in the order of their file names.
+
+    Raises:
+        CorpusError: a file is not an evaluation.
+    """
+    return _read_objects(
+        run / EVALUATIONS_FOLDER, lambda value: parse_evaluations([value]), "evaluate the router again"
+    )
+
+
+def _read_objects(folder: Path, check: Callable[[dict[str, Any]], Any], remedy: str) -> list[dict[str, Any]]:
+    """The JSON objects of a folder's files, in the order of their names; ``check`` refuses one that is none of them."""
+    objects = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CorpusError(f"{path} is not JSON ({error}); delete it and {remedy}") from error
+        if not isinstance(value, dict):
+            raise CorpusError(f"{path} holds no JSON object; delete it and {remedy}")
+        try:
+            check(value)
+        except InvalidValueError as error:
+            raise CorpusError(f"{path}: {error}; or delete it and {remedy}") from error
+        objects.append(value)
+    return objects
+
+
+def _summarise_shards(run: Path, *, started: bool) -> CorpusSummary:
+    records = read_shards(run)
+    if not records and not started:
+        raise CorpusError(f"{run} is not a run folder: it has no shard and no session; name what --run named")
+    return summarise(records)

@@ -1,0 +1,48 @@
+"""The seam between a run and whoever drives its searches."""
+
+from typing import Protocol
+
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.protocols.messages import EvaluatorStats
+from search_cluster.search.coordinator import SearchProgress
+from search_cluster.tree.menu import MenuPath
+
+
+class Drive(Protocol):
+    """The searches of a run; call `step` as long as `busy`. Used by one thread."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an example has not ended."""
+        ...
+
+    @property
+    def menu(self) -> tuple[MenuPath, ...]:
+        """What the study found; empty before its end, and without one."""
+        ...
+
+    @property
+    def num_coordinators(self) -> int:
+        """Coordinators at work."""
+        ...
+
+    @property
+    def num_restarts(self) -> int:
+        """Coordinators that died and were replaced."""
+        ...
+
+    def step(self) -> list[ExampleRecord]:
+        """Go on for a moment; the records of the examples that ended.
+
+        Raises:
+            EvaluatorError: nobody is left to evaluate.
+        """
+        ...
+
+    def progress(self) -> SearchProgress:
+        """Counts so far."""
+        ...
+
+    def stats(self) -> EvaluatorStats:
+        """Counters of all evaluators and caches so far."""
+        ...

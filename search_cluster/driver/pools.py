@@ -1,0 +1,99 @@
+"""The evaluators that a configuration names, and the context of their verdicts.
+
+The rooms of torch and Ray are imported when evaluators are opened, so that the command line's help is fast and a search
+without Ray needs no Ray.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
+from search_cluster.config import RAY_LOCAL, RAY_NONE, SearchConfig
+from search_cluster.tasks.registry import absolute_spec
+from search_cluster.tasks.task import Task
+
+if TYPE_CHECKING:
+    from search_cluster.cluster.ray_pool import RayPool
+    from search_cluster.workers.local_pool import LocalPool
+    from search_cluster.workers.messages import WorkerInfo, WorkerSpec
+
+
+@contextmanager
+def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
+    """The evaluators: threads of this process, or Ray actors."""
+    from search_cluster.workers.messages import WorkerSpec  # torch: seconds
+
+    spec = WorkerSpec(
+        model=config.model,
+        dtype=config.dtype,
+        device=config.device,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+        task=absolute_spec(config.task),
+        num_threads=config.threads_per_worker,
+        executor=config.executor,
+        state_bytes=config.state_bytes,
+    )
+    if config.ray != RAY_NONE:
+        with _open_ray_pool(config, spec) as ray_pool:
+            yield ray_pool
+        return
+    from search_cluster.workers.batch_size import MIN_REQUESTS
+    from search_cluster.workers.local_pool import LocalPool
+
+    pool = LocalPool(
+        spec, num_workers=config.workers or 1, requests_per_batch=config.requests_per_batch or MIN_REQUESTS
+    )
+    with closing(pool):
+        yield pool
+
+
+@contextmanager
+def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPool"]:
+    from search_cluster.cluster.environment import keep_termination_handler, prepare_ray_environment
+
+    prepare_ray_environment(config.ray)
+    with keep_termination_handler():
+        from search_cluster.cluster.placement import place_workers
+        from search_cluster.cluster.ray_pool import (  # reads the environment that was just prepared
+            RayPool,
+            ask_for_evaluators,
+        )
+        from search_cluster.cluster.session import connect_ray, count_devices, disconnect_ray, require_one_node
+
+        connect_ray(config.ray, min_cpus=(config.workers or 1) * config.threads_per_worker)
+    try:
+        if config.redis_url == "embedded" and config.ray != RAY_LOCAL:
+            require_one_node()
+        placement = place_workers(config, num_gpus=count_devices("GPU"), num_cpus=count_devices("CPU"))
+        roster = ask_for_evaluators(
+            spec,
+            num_workers=placement.num_workers,
+            num_gpus_per_worker=placement.num_gpus_per_worker,
+            timeout_s=config.placement_timeout_s,
+        )
+        pool = RayPool(roster, requests_per_batch=config.requests_per_batch, timeout_s=config.placement_timeout_s)
+        with closing(pool):
+            yield pool
+    finally:
+        disconnect_ray()
+
+
+def verdict_context(task: Task, info: "WorkerInfo") -> VerdictContext:
+    """Everything but example and path that the verdicts of such workers on such a task depend on."""
+    from search_cluster.model.prompting import PROMPTING_VERSION
+    from search_cluster.model.scoring import SCORING_VERSION
+
+    return VerdictContext(
+        schema=CONTEXT_SCHEMA,
+        model_fingerprint=info.model_fingerprint,
+        task=task.name,
+        task_version=task.version,
+        decoding=(
+            f"{task.kind.value};prompting={PROMPTING_VERSION};scoring={SCORING_VERSION};greedy;"
+            f"max_new_tokens={task.max_new_tokens};stop={task.stop_strings!r}"
+        ),
+        tie_threshold=info.tie_threshold,
+        num_layers=info.num_layers,
+    )

@@ -1,0 +1,1 @@
+"""The fast engine: verdicts of many (example, path) pairs at once."""

@@ -1,0 +1,1 @@
+"""Loading and identifying frozen models."""

@@ -1,0 +1,134 @@
+"""Loading a frozen model: the demo, a local folder, a GGUF file or a hub id."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from search_cluster.errors import ModelError
+from search_cluster.model.load.demo import DEMO_SPEC, demo_model_dir
+from search_cluster.model.load.fingerprint import fingerprint_folder, fingerprint_gguf
+from search_cluster.model.load.folder import load_folder
+from search_cluster.model.load.gguf import load_gguf
+from search_cluster.model.load.hub import download
+from search_cluster.model.load.selftest import check_model
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A frozen causal LM in eval mode, its tokenizer, and what identifies them. Share it, don't change it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    spec: str
+    """As it was asked for; two specs can name the same model."""
+    fingerprint: str
+    """Hash of the content and the dtype, 32 hexadecimal digits; equal wherever the model was loaded from."""
+    num_layers: int
+    chat: bool
+    """Whether the tokenizer has a chat template, so that prompts are asked as chat messages."""
+    device: str
+    dtype: str
+
+
+def load_model(
+    spec: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    self_test: bool = True,
+) -> LoadedModel:
+    """Load a model, frozen, in eval mode, on one device.
+
+    Args:
+        spec: ``demo``, a folder (safetensors), a ``.gguf`` file, or a hub id.
+        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto``: float32 on the CPU, else bfloat16.
+        device: a torch device; ``auto``: ``cuda`` if there is one, else ``cpu``.
+        revision: branch, tag or commit of a hub id.
+        trust_remote_code: run Python code that the model brings along.
+        self_test: check that the model's layers can be re-ordered (a few short passes).
+
+    Raises:
+        UnsupportedFamilyError: the model's family has no anatomy entry.
+        ModelError: anything else that keeps it from being loaded; the message says what to do.
+    """
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype is {dtype!r}; it is auto or one of {', '.join(DTYPES)}")
+    place = place_of(spec, revision)
+    with _quiet_progress_bars():
+        if place.suffix == ".gguf":
+            fingerprint = fingerprint_gguf(place, dtype)
+            model, tokenizer = load_gguf(place, DTYPES[dtype])
+        else:
+            fingerprint = fingerprint_folder(place, dtype)
+            model, tokenizer = load_folder(place, DTYPES[dtype], trust_remote_code=trust_remote_code)
+    model = _on_device(model, device)
+    if self_test:
+        check_model(model)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        spec=spec,
+        fingerprint=fingerprint,
+        num_layers=len(model.model.layers),
+        chat=bool(tokenizer.chat_template),
+        device=device,
+        dtype=dtype,
+    )
+
+
+def place_of(spec: str, revision: str | None) -> Path:
+    """The folder or GGUF file that a spec names, downloaded or converted if need be.
+
+    Raises:
+        ModelError: there is no such place; the message says what to do.
+    """
+    if spec == DEMO_SPEC:
+        return demo_model_dir()
+    if not spec:
+        raise ModelError("model is ''; give a folder, a .gguf file, a hub id or 'demo'")
+    path = Path(spec).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"model {spec!r}: there is no such GGUF file; check the path")
+        return path
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ModelError(f"model {spec!r} is a file; give the folder around it, a .gguf file, a hub id or 'demo'")
+    if path.is_absolute() or spec.startswith((".", "~")) or spec.count("/") > 1:
+        raise ModelError(f"model {spec!r}: there is no such folder; give a folder, a .gguf file, a hub id or 'demo'")
+    return download(spec, revision)
+
+
+def _on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    module: nn.Module = model
+    module.eval().requires_grad_(False)
+    try:
+        module.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {device!r} can't take the model ({error}); use auto, cpu, cuda or cuda:N") from error
+    return model
+
+
+@contextmanager
+def _quiet_progress_bars() -> Iterator[None]:
+    """Without transformers' bars while weights load, which would tear the program's own progress display."""
+    was_on = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if was_on:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

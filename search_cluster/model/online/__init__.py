@@ -1,0 +1,1 @@
+"""Online routing: a model that chooses a layer path for each prompt while it reads it."""

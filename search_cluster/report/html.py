@@ -1,0 +1,116 @@
+"""The report: one HTML file with everything in it, readable without a network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from search_cluster.corpus.manifest import Provenance
+from search_cluster.corpus.reader import Corpus
+from search_cluster.corpus.summary import CorpusSummary, summarise
+from search_cluster.corpus.text import storable_text
+from search_cluster.files import write_text_whole
+from search_cluster.report.chart import ReportFigure
+from search_cluster.report.figures import report_figures
+from search_cluster.report.notes import search_notes
+from search_cluster.report.page import PAGE
+from search_cluster.report.preset_benches import parse_search_bench, search_bench_figure
+from search_cluster.report.router_evaluations import RouterEvaluation, parse_evaluations, router_helps, router_sentence
+from search_cluster.report.style import STYLE
+from search_cluster.report.tables import (
+    MAX_EXAMPLES,
+    example_rows,
+    headline_cards,
+    headline_rows,
+    provenance_rows,
+    router_rows,
+    search_rows,
+)
+
+LIMITS = (
+    "Luck. A verdict says that a path was right once. On a question with four choices a ruined model is right one time "
+    "in four, so among many tried paths some are right by luck, and the shortest right path of a question often is. "
+    "The accuracy found by the search is therefore a bound, not a result.",
+    "Layers are not seconds. A path with fewer layers does less work per token; how much time that saves depends on "
+    "the device, the batch and the cost of choosing the path.",
+    "One task, one model. A path that serves these questions may ruin others; nothing here was tried elsewhere.",
+)
+
+
+def write_report(
+    folder: Path,
+    out: Path,
+    *,
+    corpus: Corpus,
+    run: Mapping[str, Any],
+    evaluations: Sequence[Mapping[str, Any]] = (),
+    benches: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write the report of a run as one self-contained HTML file, atomically.
+
+    Args:
+        folder: the run's folder, named in the report.
+        out: the file to write.
+        corpus: what the search found.
+        run: what ``search --json`` says; missing keys are left out.
+        evaluations: what ``router-train evaluate --json`` says, one per router.
+        benches: what ``search-cluster bench search --json`` says, one per task.
+
+    Raises:
+        InvalidValueError: an evaluation or a bench lacks a key.
+        CorpusError: the operating system refused.
+    """
+    routers = parse_evaluations(evaluations)
+    bench_figures = [search_bench_figure(parse_search_bench(bench)) for bench in benches]
+    summary = summarise(corpus.records)
+    provenance = corpus.manifest.provenance
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
+    text = page.render(
+        title=f"Layer paths of {provenance.model_spec} on {provenance.task}",
+        subtitle=f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "
+        f"preset {provenance.preset}, {provenance.created_at}",
+        style=Markup(STYLE),
+        plotly=Markup(get_plotlyjs()),
+        cards=headline_cards(summary, routers, run),
+        findings=_findings(summary, routers, provenance),
+        headline=headline_rows(summary, routers),
+        routers=router_rows(routers),
+        plots=[_plot(figure) for figure in (*report_figures(summary, routers), *bench_figures)],
+        search_rows=search_rows(summary, run),
+        examples=example_rows(corpus.records),
+        examples_note=f"{min(MAX_EXAMPLES, summary.examples)} of {summary.examples} questions, those that a path fixed "
+        "first. Green answers are right, red ones wrong.",
+        limits=LIMITS,
+        provenance=provenance_rows(corpus.manifest),
+    )
+    write_text_whole(out, storable_text(text))
+
+
+def _findings(
+    summary: CorpusSummary, routers: Sequence[RouterEvaluation], searched: Provenance
+) -> list[dict[str, str]]:
+    found = (
+        f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions rightly. For "
+        f"{summary.found_accuracy:.1%} the search knows a path that does, the plain one included; for "
+        f"{summary.improved} questions the best path is another than the plain one. Right best paths save "
+        f"{summary.mean_layers_saved:.1f} of {summary.num_layers} layers on average. The search picks them knowing the "
+        "right answer."
+    )
+    findings = [{"text": found, "kind": ""}]
+    findings += [{"text": note, "kind": "fails"} for note in search_notes(summary, searched)]
+    for item in routers:
+        findings.append({"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"})
+        if (item.task, item.split) == (searched.task, searched.split):
+            seen = f"The {item.split} split of {item.task} was searched: this is no test on unseen questions."
+            findings.append({"text": seen, "kind": "fails"})
+    if not routers:
+        findings.append({"text": "No router was evaluated, so nothing is known about unseen questions.", "kind": ""})
+    return findings
+
+
+def _plot(figure: ReportFigure) -> dict[str, Any]:
+    # plotly writes "<" as an escape (a test holds it to that), so its JSON can't end the script element around it.
+    return {"title": figure.title, "caption": figure.caption, "json": Markup(figure.figure.to_json())}

@@ -1,0 +1,99 @@
+"""What presets get out of their evaluations, as ``search-cluster bench search --json`` measured it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from search_cluster.errors import InvalidValueError
+from search_cluster.report.chart import FOUND, PLAIN, ROUTER_COLOURS, ReportFigure, lay_out
+
+LINE_COLOURS = (FOUND, *ROUTER_COLOURS, PLAIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchCell:
+    """One preset with one budget; means over the questions that the plain model answers rightly."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    evaluations_per_example: float
+    """Paths evaluated for a question, study and perturbations included."""
+    saved_layers: float
+    verified_saved_layers: float
+    verified_saved_layers_low: float
+    """Ends of the 95 % interval."""
+    verified_saved_layers_high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchBench:
+    """Presets against each other on the same questions."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    task: str
+    num_examples: int
+    results: dict[str, dict[str, BenchCell]]
+    """By preset and budget."""
+
+
+_BENCH = TypeAdapter(SearchBench)
+
+
+def parse_search_bench(value: Mapping[str, Any]) -> SearchBench:
+    """The measurement with its types checked; unknown keys are ignored.
+
+    Raises:
+        InvalidValueError: a key is missing, or its value has another type.
+    """
+    try:
+        return _BENCH.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidValueError(
+            f"{where or 'it'} of a search bench: {first['msg']}; write it with 'search-cluster bench search --json'"
+        ) from error
+
+
+def search_bench_figure(bench: SearchBench) -> ReportFigure:
+    """Verified saved layers against evaluations, a line per preset; what is not verified as a dotted line."""
+    figure = go.Figure()
+    for number, (preset, by_budget) in enumerate(bench.results.items()):
+        cells = sorted(by_budget.values(), key=lambda cell: cell.evaluations_per_example)
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        for name, dash, values in (
+            (escape(preset), "solid", [cell.verified_saved_layers for cell in cells]),
+            (f"{escape(preset)}, unverified", "dot", [cell.saved_layers for cell in cells]),
+        ):
+            figure.add_scatter(
+                x=[cell.evaluations_per_example for cell in cells],
+                y=values,
+                name=name,
+                mode="lines+markers",
+                line={"color": colour, "dash": dash},
+                visible=True if dash == "solid" else "legendonly",
+                error_y=_errors(cells) if dash == "solid" else None,
+                hovertemplate="%{x:.0f} evaluations: %{y:.2f} layers<extra>" + name + "</extra>",
+            )
+    lay_out(figure, "evaluations per question", "layers saved", height=380)
+    return ReportFigure(
+        title=f"What evaluations buy, {escape(bench.task)}",
+        caption=f"Layers saved on average over those of {bench.num_examples} questions that the plain model answers "
+        "rightly, by budget, with 95 % intervals. A best path counts only if it holds on fresh perturbations of its "
+        "question and on fresh other questions; the dotted lines (click them in the legend) count all, luck included.",
+        figure=figure,
+    )
+
+
+def _errors(cells: Sequence[BenchCell]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(0.0, cell.verified_saved_layers_high - cell.verified_saved_layers) for cell in cells],
+        "arrayminus": [max(0.0, cell.verified_saved_layers - cell.verified_saved_layers_low) for cell in cells],
+    }

@@ -1,0 +1,1 @@
+"""The study: which paths are as good as identity for many questions (pure Python)."""

@@ -1,0 +1,51 @@
+"""The American Invitational Mathematics Examination of 2024, ``aime24``: the integer is generated without reasoning.
+
+Records are ``{problem, answer}`` with an answer from 0 to 999, written as ``"025"`` too. Thirty questions, all test.
+"""
+
+from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
+from search_cluster.tasks.fields import as_mapping, get, get_text, shown
+from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number
+from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.simple import generate_task
+
+MAX_NUMBER_TOKENS = 24
+LARGEST = 999
+
+
+def convert_aime(value: object) -> Draft:
+    """A draft whose gold answer has no leading zeros.
+
+    Raises:
+        RowError: not the layout, or an answer that is no integer from 0 to 999.
+    """
+    row = as_mapping(value)
+    answer = get(row, "answer")
+    text = str(answer).strip()
+    if isinstance(answer, bool) or not (text.isascii() and text.isdigit()) or len(text) > 3:
+        raise RowError(f"'answer' is {shown(answer)}; it is an integer from 0 to {LARGEST}")
+    return Draft(question=get_text(row, "problem"), gold=str(int(text)))
+
+
+AIME24 = generate_task(
+    name="aime24",
+    description="AIME 2024: competition problems, the integer is generated without reasoning",
+    chat="{question}\nAnswer with the final integer only.",
+    source=BenchmarkSource(
+        parts={
+            "test": Part(
+                repository="HuggingFaceH4/aime_2024",
+                configs=("default",),
+                hub_split="train",
+                files="aime24/test.jsonl",
+            )
+        },
+        convert=convert_aime,
+        layout="{problem, answer}",
+        unique_questions=True,
+    ),
+    grader=grade_number,
+    grader_version=NUMBER_GRADER_VERSION,
+    max_new_tokens=MAX_NUMBER_TOKENS,
+    stop_strings=("\n",),
+)

@@ -1,0 +1,125 @@
+"""Sources of published benchmarks: the hub through ``datasets``, or local files in the layouts of the README."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_cluster.errors import TaskError
+from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
+from search_cluster.tasks.files import RawRows, read_rows
+from search_cluster.tasks.raw_examples import Converter, Draft, Row, RowError, collect_examples
+from search_cluster.tasks.splits import normalize_text, split_of
+from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a published data set, on the hub and on disk."""
+
+    repository: str
+    """Data set on the hub, such as ``allenai/ai2_arc``; ``{config}`` in it stands for each configuration in turn, which
+    is then a data set of its own."""
+    configs: tuple[str, ...]
+    """Configurations that together hold the part."""
+    hub_split: str
+    """The hub's own name of the part."""
+    files: str
+    """Glob of the local files, relative to the data folder."""
+    shares: Mapping[str, int] | None = None
+    """Percent per split by hash of the question; ``None``: the whole part belongs to one split."""
+    read: Callable[[Path], RawRows] = read_rows
+    """Reads a local file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkSource:
+    """A `Source` over parts that never puts one question (by its levelled text) into two splits.
+
+    What test asks is dropped from validation, and what either asks from train; some publishers repeat questions.
+    """
+
+    parts: Mapping[str, Part]
+    """The part that each split is taken from; a split that is not here does not exist."""
+    convert: Converter
+    layout: str
+    """The local record layout, for messages."""
+    unique_questions: bool = False
+    """Keep only the first row of each question."""
+
+    def __call__(self, task: str, split: str, data_dir: Path | None) -> LoadedExamples:
+        """The examples of one split.
+
+        Raises:
+            TaskError: there is no such split, a file or the hub can't be read, or not one row is good.
+        """
+        if split not in self.parts:
+            raise TaskError(f"task {task} has no {split} split; it has {', '.join(self.parts)}: name one of these")
+        part = self.parts[split]
+        held_out = self._held_out_questions(task, split, data_dir)
+
+        def belongs(draft: Draft) -> bool:
+            in_share = part.shares is None or split_of(draft.split_key, part.shares) == split
+            return in_share and normalize_text(draft.question) not in held_out
+
+        rows = self._rows(task, part, data_dir)
+        return collect_examples(
+            rows,
+            self.convert,
+            task=task,
+            split=split,
+            belongs=belongs,
+            place=part.repository if data_dir is None else str(data_dir / part.files),
+            unique_questions=self.unique_questions,
+        )
+
+    def _held_out_questions(self, task: str, split: str, data_dir: Path | None) -> set[str]:
+        """What later splits ask; a later part whose files are absent holds nothing out."""
+        names = [name for name in SPLITS[SPLITS.index(split) + 1 :] if name in self.parts]
+        later = {self.parts[name].files: self.parts[name] for name in names}
+        later.pop(self.parts[split].files, None)  # one part cut by hash is disjoint already
+        return {
+            question
+            for part in later.values()
+            if data_dir is None or any(data_dir.glob(part.files))
+            for question in self._questions(self._rows(task, part, data_dir))
+        }
+
+    def _questions(self, rows: RawRows) -> Iterator[str]:
+        for row in rows:
+            if isinstance(row, MalformedRow):
+                continue
+            try:
+                yield normalize_text(self.convert(row.value).question)
+            except RowError:
+                continue  # counted and reported when its own split is loaded
+
+    def _rows(self, task: str, part: Part, data_dir: Path | None) -> RawRows:
+        return self._hub_rows(task, part) if data_dir is None else self._local_rows(task, part, data_dir)
+
+    def _local_rows(self, task: str, part: Part, data_dir: Path) -> RawRows:
+        paths = sorted(data_dir.glob(part.files))
+        if not paths:
+            raise TaskError(
+                f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it there, name "
+                f"another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both out to load "
+                f"{part.repository} from the hub"
+            )
+        for path in paths:
+            yield from part.read(path)
+
+    def _hub_rows(self, task: str, part: Part) -> RawRows:
+        from datasets import load_dataset  # heavy, and needed for the hub only
+
+        for config in part.configs:
+            repository = part.repository.format(config=config)
+            config = config if repository == part.repository else "default"
+            name = f"{repository}/{config}/{part.hub_split}"
+            try:
+                rows = load_dataset(repository, config, split=part.hub_split)
+            except Exception as error:  # the library raises dozens of types: no network, no data set, a broken cache
+                raise TaskError(
+                    f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: {error}); check the "
+                    f"connection, or name a folder with {part.files} by --data-dir or {DATA_DIR_VARIABLE}"
+                ) from error
+            for number, value in enumerate(rows):
+                yield Row(source=f"{name}:{number}", value=value)

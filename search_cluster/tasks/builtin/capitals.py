@@ -1,0 +1,59 @@
+"""The built-in task ``capitals``: capitals of countries, states and regions, asked in both directions."""
+
+from collections.abc import Iterator
+
+from search_cluster.tasks.builtin.places import PLACES, Place
+from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_drafts
+from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
+from search_cluster.tasks.raw_examples import Draft
+from search_cluster.tasks.simple import choice_task
+
+_CAPITAL_OF = (
+    "What is the capital of {place}?",
+    "Which city is the capital of {place}?",
+    "Name the capital city of {place}.",
+)
+_PLACE_OF = (
+    "{capital} is the capital of which {kind}?",
+    "Which {kind} has the capital {capital}?",
+    "Name the {kind} whose capital is {capital}.",
+)
+
+
+def _facts() -> Iterator[Fact]:
+    """Two facts a place, forwards and backwards, under one key; drawn from all of its kind and from its neighbours."""
+    for place in PLACES:
+        key = f"capital of {place.kind} {place.name}"
+        same_kind = [other for other in PLACES if other.kind == place.kind]
+        neighbours = [other for other in same_kind if other.region == place.region]
+        subject = _subject(place)
+        yield Fact(
+            key=key,
+            wordings=tuple(text.format(place=subject) for text in _CAPITAL_OF),
+            answer=place.capital,
+            pools=tuple(tuple(other.capital for other in pool) for pool in (same_kind, neighbours)),
+        )
+        yield Fact(
+            key=key,
+            wordings=tuple(text.format(capital=place.capital, kind=place.kind) for text in _PLACE_OF),
+            answer=place.name,
+            pools=tuple(tuple(other.name for other in pool) for pool in (same_kind, neighbours)),
+        )
+
+
+def _subject(place: Place) -> str:
+    """The place as the object of a sentence: ``the Netherlands``, ``the US state of Georgia``."""
+    return place.article + place.name if place.kind == "country" else f"the {place.kind} of {place.name}"
+
+
+def _drafts() -> Iterator[Draft]:
+    return quiz_drafts(_facts())
+
+
+CAPITALS = choice_task(
+    name="capitals",
+    description="capitals of countries, states and regions, in both directions (built in, 4 choices)",
+    chat="{question}",
+    wordings=QUESTION_WORDINGS,
+    source=generated_source(_drafts),
+)

@@ -1,0 +1,71 @@
+"""Multiple-choice drafts from facts: seeded distractors, several wordings, splits by fact."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from search_cluster.tasks.raw_examples import Draft, Row, collect_examples
+from search_cluster.tasks.simple import Source
+from search_cluster.tasks.splits import split_of
+from search_cluster.tasks.task import LoadedExamples
+
+NUM_CHOICES = 4
+BUILT_IN = "built-in"
+"""Source of examples that the project generates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One true (question, answer) in several wordings, with pools of wrong answers."""
+
+    key: str
+    """Decides the split; facts that follow from each other share it."""
+    wordings: tuple[str, ...]
+    answer: str
+    pools: tuple[tuple[str, ...], ...]
+    """Wrong answers to draw from, one pool per drawing; the right answer in a pool is passed over."""
+
+
+def draw_choices(seed_text: str, answer: str, pool: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """Four distinct choices and the index of the right one, all decided by sha256(seed text, answer).
+
+    Independent of the hash seed and of the library's generators, so that examples never change between versions.
+    """
+    digest = hashlib.sha256(f"{seed_text}\n{answer}".encode()).digest()
+    wrong = [text for text in dict.fromkeys(pool) if text != answer]
+    numbers = [int.from_bytes(digest[4 * i : 4 * i + 4], "big") for i in range(NUM_CHOICES)]
+    drawn = [wrong.pop(number % len(wrong)) for number in numbers[1:]]
+    gold_index = numbers[0] % NUM_CHOICES
+    return (*drawn[:gold_index], answer, *drawn[gold_index:]), gold_index
+
+
+def quiz_drafts(facts: Iterable[Fact]) -> Iterator[Draft]:
+    """One draft per fact, wording and pool."""
+    for fact in facts:
+        for wording in fact.wordings:
+            for number, pool in enumerate(fact.pools):
+                choices, gold_index = draw_choices(f"{wording}\n{number}", fact.answer, pool)
+                yield Draft(question=wording, choices=choices, gold=fact.answer, gold_index=gold_index, fact=fact.key)
+
+
+def _as_draft(value: object) -> Draft:
+    assert isinstance(value, Draft)
+    return value
+
+
+def generated_source(make_drafts: Callable[[], Iterable[Draft]]) -> Source:
+    """A source of generated drafts, split 70/15/15 by their facts; data folders play no part in it."""
+
+    @cache
+    def load(task: str, split: str) -> LoadedExamples:
+        rows = (Row(source=BUILT_IN, value=draft) for draft in make_drafts())
+        return collect_examples(
+            rows, _as_draft, task=task, split=split, belongs=lambda draft: split_of(draft.split_key) == split
+        )
+
+    def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:
+        return load(task, split)
+
+    return source

@@ -1,0 +1,1 @@
+"""Derived questions under which the right answer stays right."""

@@ -1,0 +1,105 @@
+"""What `bench search` counts as verified: how much rarer than identity a path may be right on fresh evidence."""
+
+from collections import Counter
+
+import pytest
+
+from search_cluster.bench.presets import _cell, _Judge
+from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.scripted import ScriptedEvaluator
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.perturbations import EvidenceRole
+from search_cluster.tasks.verdict import Verdict
+
+IDENTITY = LayerPath.identity(6)
+SHORT = LayerPath((0, 1, 2, 4, 5), 6)
+NUM_FRESH, NUM_PROBES = 10, 200
+
+
+def question(text: str) -> Example:
+    return Example(task="toy", question=text, gold="g", split="train", source="test")
+
+
+class TenOthers:
+    """Instead of `Questions`: ten fresh perturbations of every question, and no search's."""
+
+    def perturb(self, example: Example, role: EvidenceRole, count: int) -> tuple[Example, ...]:
+        assert role is EvidenceRole.FRESH
+        return tuple(question(f"{example.question} fresh {number}") for number in range(count))
+
+
+class Script:
+    """Identity is right on 8 fresh perturbations and 100 probes, the short path on as many as it is told."""
+
+    def __init__(self, *, fresh: int, probes: int) -> None:
+        self._limits = {("fresh", SHORT): fresh, ("probe", SHORT): probes, ("fresh", IDENTITY): 8}
+        self._limits["probe", IDENTITY] = 100
+        self.asked = Counter[tuple[str, LayerPath]]()
+        probe_questions = [question(f"a probe {number}") for number in range(NUM_PROBES)]
+        self.judge = _Judge(
+            ScriptedEvaluator(self._reward),
+            TenOthers(),  # type: ignore[arg-type]
+            probe_questions,
+            num_layers=6,
+            num_fresh=NUM_FRESH,
+        )
+
+    def _reward(self, example: Example, path: LayerPath) -> float:
+        *_, kind, number = example.question.split()
+        self.asked[kind, path] += 1
+        return float(int(number) < self._limits[kind, path])
+
+
+@pytest.mark.parametrize(
+    ("fresh", "probes", "holds"),
+    [(8, 100, True), (7, 90, True), (10, 200, True), (6, 100, False), (8, 89, False), (0, 0, False)],
+)
+def test_a_path_holds_within_ten_points_on_perturbations_and_five_on_other_questions(
+    fresh: int, probes: int, holds: bool
+) -> None:
+    script = Script(fresh=fresh, probes=probes)
+    assert script.judge.holds([(question("q"), SHORT)]) == [holds]
+    assert script.judge.probe_accuracy(IDENTITY) == 0.5
+
+
+def test_other_questions_are_asked_only_of_paths_that_pass_the_perturbations_and_once() -> None:
+    failing = Script(fresh=6, probes=200)
+    failing.judge.holds([(question("q"), SHORT)])
+    assert failing.asked == {("fresh", SHORT): 10, ("fresh", IDENTITY): 10, ("probe", IDENTITY): 200}
+    passing = Script(fresh=8, probes=200)
+    assert passing.judge.holds([(question("q"), SHORT), (question("r"), SHORT)]) == [True, True]
+    passing.judge.holds([(question("q"), SHORT)])
+    assert passing.asked == {
+        ("fresh", SHORT): 20, ("fresh", IDENTITY): 20, ("probe", IDENTITY): 200, ("probe", SHORT): 200,
+    }  # fmt: skip
+
+
+def record(text: str, *, identity_right: bool, best: LayerPath | None) -> ExampleRecord:
+    def verdict(right: bool) -> Verdict:
+        return Verdict(reward=float(right), margin=None, output="g" if right else "x", num_layer_tokens=1)
+
+    found = () if best is None else (PathVerdict(path=best, verdict=verdict(True)),)
+    return ExampleRecord(
+        example=question(text),
+        identity=verdict(identity_right),
+        evaluated=(),
+        failures=(),
+        best=found,
+        pareto=(),
+        stop_reason="budget",
+    )
+
+
+@pytest.mark.parametrize(("probes", "held"), [(100, True), (80, False)])
+def test_layers_and_fixes_count_as_verified_only_if_their_path_holds(probes: int, held: bool) -> None:
+    records = [
+        record("shortened", identity_right=True, best=SHORT),
+        record("left alone", identity_right=True, best=IDENTITY),
+        record("fixed", identity_right=False, best=SHORT),
+        record("not fixed", identity_right=False, best=None),
+    ]
+    cell = _cell(records, Script(fresh=8, probes=probes).judge, 6)
+    assert (cell["saved_layers"], cell["fixed"], cell["num_changed"]) == (0.5, 0.5, 2)
+    assert (cell["verified_saved_layers"], cell["verified_fixed"], cell["holds"]) == (0.5 * held, 0.5 * held, held)
+    assert (cell["num_identity_right"], cell["num_identity_wrong"]) == (2, 2)

@@ -1,0 +1,35 @@
+"""One evaluator per GPU, else per core; GPUs that an autoscaler took away are asked for."""
+
+import pytest
+
+from search_cluster.cluster.placement import Placement, place_workers
+from search_cluster.config import SearchConfig
+from search_cluster.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_gpus", "num_cpus", "num_workers", "num_gpus_per_worker"),
+    [
+        ({}, 4, 64, 4, 1),
+        ({"workers": 2}, 4, 64, 2, 1),
+        ({"device": "cpu"}, 4, 64, 8, 0),
+        ({}, 0, 3, 3, 0),
+        ({"threads_per_worker": 2}, 0, 5, 2, 0),
+        ({"threads_per_worker": 9}, 0, 5, 1, 0),
+        ({"workers": 20}, 0, 3, 20, 0),
+        ({"device": "cuda", "ray": "auto", "workers": 6}, 0, 4, 6, 1),
+        ({"device": "cuda", "ray": "local", "workers": 6}, 0, 4, 6, 0),
+    ],
+)
+def test_workers_follow_the_devices(
+    settings: dict[str, object], num_gpus: int, num_cpus: int, num_workers: int, num_gpus_per_worker: int
+) -> None:
+    config = SearchConfig().overridden(settings)
+    wanted = Placement(num_workers=num_workers, num_gpus_per_worker=num_gpus_per_worker)
+    assert place_workers(config, num_gpus=num_gpus, num_cpus=num_cpus) == wanted
+
+
+def test_gpus_that_are_gone_need_a_number() -> None:
+    config = SearchConfig(device="cuda", ray="auto")
+    with pytest.raises(ConfigError, match="no GPU at the moment; say how many --workers"):
+        place_workers(config, num_gpus=0, num_cpus=4)

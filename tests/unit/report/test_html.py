@@ -1,0 +1,263 @@
+"""The report as a browser sees it."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from search_cluster.errors import InvalidValueError
+from search_cluster.report.html import write_report
+from search_cluster.report.style import STYLE
+
+HOSTILE = "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{ 7*7 }} ${1} ' \" &amp; \x00 <!--"
+
+EXTERNAL = {"src", "href", "action", "srcset", "data"}
+
+
+class _Page(HTMLParser):
+    """Collects tags, scripts and the text outside of scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._open.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "script":
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+        elif not self._open or self._open[-1] != "style":
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+def _parsed(out: Path) -> _Page:
+    page = _Page()
+    page.feed(out.read_text(encoding="utf-8"))
+    page.close()
+    return page
+
+
+def _plots(page: _Page) -> list[dict]:
+    return [json.loads(text) for attributes, text in page.scripts if "data-plot" in attributes]
+
+
+@pytest.fixture
+def written(tmp_path, records, corpus_of, evaluation):
+    """Writes a report and parses it."""
+
+    def write(*, records=records, run=None, evaluations=(), benches=()) -> _Page:
+        out = tmp_path / "report.html"
+        write_report(
+            tmp_path / "my run",
+            out,
+            corpus=corpus_of(records),
+            run=run or {},
+            evaluations=evaluations,
+            benches=benches,
+        )
+        return _parsed(out)
+
+    return write
+
+
+def test_everything_is_in_the_page(written, evaluation):
+    routed = evaluation(
+        routed_decisions=[[0, 100, 0], [50, 50, 0], [75, 25, 0], [0, 90, 10]],
+        layers_per_question=[3] * 75 + [4] * 25,
+        num_fixed=4,
+        num_broken=2,
+    )
+    run = {"paths_evaluated": 1234, "cache_hits": 56, "device_seconds": 7.89, "paths_per_device_hour": 98765.4}
+    page = written(run=run, evaluations=[routed])
+    for expected in (
+        "Layer paths of tiny on t",
+        "Run my run: 5 questions of the train split",
+        "The router drllm helps: on 100 test questions of t",
+        "It fixes 4 answers and breaks 2.",
+        "paths evaluated on a device 1,234",
+        "answered by the cache 56",
+        "paths per device-hour 98,765.4",
+        "budget: 2, improved: 2, failed: 1",
+        "fixed by a skip",
+        "0-1,3",
+        "none is right",
+        "no verdict",
+        "right by luck",
+        "corpus digest " + "d" * 64,
+    ):
+        assert expected in page.words, expected
+    for title in (
+        "Accuracy",
+        "Layers per question",
+        "Best paths per depth",
+        "Router drllm per depth",
+        "Length of best paths",
+        "Effort per example",
+    ):
+        assert title in page.words, title
+    plots = _plots(page)
+    assert len(plots) == 6
+    assert plots[0]["data"][0]["x"] == [pytest.approx(value) for value in (62, 60, 60, 40)]
+    assert plots[1]["data"][0]["y"] == [75, 25]
+    assert [trace["y"][1] for trace in plots[2]["data"]] == [pytest.approx(100 / 3)] * 3
+    assert [trace["y"][3] for trace in plots[3]["data"]] == [0, 90, 10]
+    assert plots[4]["data"][0]["x"] == [3, 5]
+    assert plots[5]["data"][0]["y"] == [1, 1, 3]
+
+
+STATIC = {
+    "path": "0-1,3", "layers": 3, "accuracy": 0.58, "diff": -0.02, "diff_low": -0.05, "diff_high": 0.01, "p_value": 0.3,
+}  # fmt: skip
+ORACLE = {"num_paths": 16, "accuracy": 0.8, "layers": 3.5}
+
+
+def test_static_path_and_oracle_stand_beside_the_router(written, evaluation):
+    beside = evaluation(
+        static=STATIC, oracle=ORACLE, diff_low=-0.01, diff_high=0.05, num_fixed=4, num_broken=2, p_value=0.687
+    )
+    page = written(evaluations=[beside])
+    for expected in (
+        "router drllm 100 test questions of t 62.0% +2.0 (-1.0 to +5.0) 4 / 2 0.69 18.8%",
+        "one path for all 0-1,3 58.0% -2.0 (-5.0 to +1.0) 0.3 25.0%",
+        "bound, gold answers known the shortest right one of 16 paths 80.0% +20.0 12.5%",
+    ):
+        assert expected in page.words, expected
+    accuracy = _plots(page)[0]["data"][0]
+    assert accuracy["x"][:2] == [pytest.approx(80), pytest.approx(58)]
+    assert accuracy["error_x"]["array"][:2] == [0, pytest.approx(3)]
+    assert accuracy["error_x"]["arrayminus"][:2] == [0, pytest.approx(3)]
+    assert "Routers on unseen questions" not in written().words
+    assert "Routers on unseen questions" in written(evaluations=[evaluation()]).words
+
+
+def test_evaluations_on_several_tasks_are_told_apart(written, evaluation):
+    counts = {"layers_per_question": [3] * 100, "routed_decisions": [[0, 100, 0]] * 4}
+    page = written(evaluations=[evaluation(**counts), evaluation(task="other", **counts)])
+    names = _plots(page)[0]["data"][0]["y"]
+    assert names[0] == "router drllm,<br>test questions of other"
+    assert [trace["name"] for trace in _plots(page)[1]["data"]] == ["router drllm of t", "router drllm of other"]
+    assert "Router drllm per depth of other" in page.words
+
+
+def test_a_router_that_does_not_help_is_called_that(written, evaluation):
+    page = written(evaluations=[evaluation(accuracy_routed=0.5)])
+    assert "The router drllm does not help" in page.words
+    assert ("class", "fails") in page.attributes
+    assert ("class", "helps") not in page.attributes
+
+
+def test_a_router_scored_on_searched_questions_is_called_that(written, evaluation):
+    assert "this is no test on unseen questions" in written(evaluations=[evaluation(split="train")]).words
+    assert "this is no test on unseen questions" not in written(evaluations=[evaluation()]).words
+
+
+def test_without_a_router_and_without_records(written):
+    assert "No router was evaluated" in written().words
+    page = written(records=[])
+    assert "0 of 0 questions" in page.words
+    assert len(_plots(page)) == 1
+
+
+def _bench_cell(evaluations: float, saved: float, verified: float) -> dict:
+    return {
+        "evaluations_per_example": evaluations,
+        "saved_layers": saved,
+        "verified_saved_layers": verified,
+        "verified_saved_layers_low": verified - 0.5,
+        "verified_saved_layers_high": verified + 0.25,
+        "holds": None,
+    }
+
+
+def test_what_evaluations_buy_is_a_line_per_preset(written):
+    cells = {"50": _bench_cell(39, 2.5, 2.25), "10": _bench_cell(9, 1.0, 0.5)}
+    bench = {"task": HOSTILE, "num_examples": 100, "results": {"chain": {"50": _bench_cell(50, 20, 0)}, "ours": cells}}
+    page = written(benches=[bench])
+    assert "What evaluations buy" in page.words
+    assert "img" not in page.tags
+    lines = {trace["name"]: trace for trace in _plots(page)[-1]["data"]}
+    assert lines["ours"]["x"] == [9, 39]
+    assert lines["ours"]["y"] == [0.5, 2.25]
+    assert lines["ours"]["error_y"]["arrayminus"] == [0.5, 0.5]
+    assert lines["chain, unverified"]["y"] == [20]
+    assert lines["chain"]["y"] == [0]
+
+
+def test_a_bench_without_its_figures_is_refused(written):
+    cell = {key: value for key, value in _bench_cell(1, 1, 1).items() if key != "saved_layers"}
+    bench = {"task": "t", "num_examples": 1, "results": {"ours": {"10": cell}}}
+    with pytest.raises(InvalidValueError, match=r"results\.ours\.10\.saved_layers.*bench search --json"):
+        written(benches=[bench])
+
+
+def test_hostile_texts_stay_texts(written, record, evaluation):
+    plain = written(evaluations=[evaluation()])
+    hostile = written(
+        records=[
+            record(HOSTILE, identity=0.0, best=(0, 1, 3), output=HOSTILE, stop_reason=HOSTILE),
+            record(HOSTILE + "2", identity=1.0, best=None, output="\ud800"),
+        ],
+        evaluations=[
+            evaluation(
+                router=HOSTILE,
+                split=HOSTILE,
+                task=HOSTILE,
+                routed_decisions=[[1, 1, 1]] * 4,
+                layers_per_question=[4] * 100,
+            )
+        ],
+    )
+    assert "img" not in hostile.tags
+    assert not any(name.startswith("on") for name, _ in hostile.attributes)
+    ours = [text for attributes, text in hostile.scripts if "data-plot" not in attributes]
+    assert ours == [text for attributes, text in plain.scripts if "data-plot" not in attributes]
+    assert len(_plots(hostile)) == 6
+    assert not [text for attributes, text in hostile.scripts if "data-plot" in attributes and "<" in text]
+    assert "alert(1)" in hostile.words
+    assert "{{ 7*7 }}" in hostile.words
+
+
+def test_nothing_is_fetched(written, evaluation):
+    page = written(evaluations=[evaluation(layers_per_question=[4] * 100)])
+    assert not [(name, value) for name, value in page.attributes if name in EXTERNAL]
+    assert "link" not in page.tags
+    policy = next(value for name, value in page.attributes if name == "content" and "default-src" in (value or ""))
+    assert "default-src 'none'" in policy
+    assert "connect-src" not in policy
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+
+
+def test_at_most_fifty_examples_and_those_that_were_fixed_first(written, record):
+    many = [record(f"right anyway {number}", identity=1.0, best=(0, 1, 2, 3)) for number in range(60)]
+    page = written(records=[*many, record("the fixed one", identity=0.0, best=(0, 1, 3))])
+    assert "50 of 61 questions" in page.words
+    assert page.words.count("right anyway") == 49
+    assert page.words.index("the fixed one") < page.words.index("right anyway")
+
+
+def test_a_long_question_is_cut(written, record):
+    page = written(records=[record("x" * 5000, identity=1.0, best=None)])
+    assert "x" * 600 + " ..." in page.words
+    assert "x" * 601 not in page.words

@@ -1,0 +1,212 @@
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest
+from support.router_corpus import FRUIT, fruit_task, tiny_loaded
+
+from router_train.evaluation.evaluate import EvaluationReport, evaluate, helps
+from router_train.evaluation.paired import bootstrap_difference, compare, wilson_interval
+from router_train.evaluation.predictions import PredictionLog
+from router_train.inference.routed_model import RoutedModel
+from router_train.routers.base import RoutedPath
+from router_train.routers.fixed import FixedRouter
+from search_cluster.errors import TaskError
+from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.scoring import evaluate_path
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+
+TASK = fruit_task(20)
+EXAMPLES = TASK.load("test", None).examples
+KEY = {"router": "r", "model": "m"}
+SHORT = LayerPath.from_decisions((1, 0, 1, 2, 0, 1))
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return tiny_loaded()
+
+
+@dataclass(frozen=True)
+class EveryOther:
+    """Even prompts take the short path, odd ones the plain one; fails from a given prompt on."""
+
+    calls: list[int]
+    fails_at: int = 10**9
+
+    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+        if len(self.calls) == self.fails_at:
+            raise KeyboardInterrupt
+        self.calls.append(len(context_ids))
+        path = SHORT if sum(context_ids) % 2 else LayerPath.identity(loaded.num_layers)
+        return RoutedPath(path=path, confidence=0.5, num_fallbacks=0, num_layer_tokens=10)
+
+    def settings(self) -> dict[str, int | str]:
+        return {}
+
+    def tensors(self) -> dict[str, object]:
+        return {}
+
+
+def run(
+    loaded: LoadedModel, folder: Path, router: EveryOther, examples: Sequence[Example] = EXAMPLES, **options: object
+) -> EvaluationReport:
+    log = PredictionLog(folder, KEY)
+    return evaluate(loaded, RoutedModel(loaded, router), TASK, examples, log, **options)  # type: ignore[arg-type]
+
+
+def test_the_report_counts_what_the_models_said(loaded: LoadedModel, tmp_path: Path) -> None:
+    report = run(loaded, tmp_path, EveryOther([]))
+    model = RoutedModel(loaded, EveryOther([]))  # type: ignore[arg-type]
+    paths = [model.route_example(TASK, example).path for example in EXAMPLES]
+    plain = [evaluate_path(loaded, TASK, example, LayerPath.identity(6)) for example in EXAMPLES]
+    routed = [evaluate_path(loaded, TASK, example, path) for example, path in zip(EXAMPLES, paths, strict=True)]
+    assert report.comparison == compare([v.is_correct for v in plain], [v.is_correct for v in routed])
+    assert report.layers_per_question == tuple(len(path) for path in paths)
+    assert report.layers_plain == 6.0
+    assert report.layers_routed == sum(map(len, paths)) / 20
+    num_short = paths.count(SHORT)
+    assert 0 < num_short < 20
+    assert report.num_identity == 20 - num_short
+    assert report.routed_decisions == (
+        (0, 20, 0),
+        (num_short, 20 - num_short, 0),
+        (0, 20, 0),
+        (0, 20 - num_short, num_short),
+        (num_short, 20 - num_short, 0),
+        (0, 20, 0),
+    )
+    share = sum(v.num_layer_tokens for v in routed) / sum(v.num_layer_tokens for v in plain)
+    assert report.layer_token_share == pytest.approx(share)
+    assert report.layer_token_share_with_routing > share
+
+
+def test_an_interrupted_evaluation_continues(loaded: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(loaded, tmp_path / "cut", EveryOther([], fails_at=7), batch_size=3)
+    (file,) = (tmp_path / "cut").glob("*.jsonl")
+    assert len(file.read_text().splitlines()) == 1 + 6
+    again: list[int] = []
+    resumed = run(loaded, tmp_path / "cut", EveryOther(again), batch_size=8)
+    assert len(again) == 14
+    assert resumed == run(loaded, tmp_path / "whole", EveryOther([]))
+
+
+def test_static_path_and_oracle_stand_beside_the_router(loaded: LoadedModel, tmp_path: Path) -> None:
+    menu = [LayerPath.identity(6), SHORT, LayerPath.from_decisions((1, 1, 0, 0, 1, 1))]
+    first = run(loaded, tmp_path, EveryOther([]))
+    assert (first.static, first.oracle) == (None, None)
+    report = run(loaded, tmp_path, EveryOther([]), static_path=SHORT, menu=menu)
+    right = [[evaluate_path(loaded, TASK, example, path).is_correct for path in menu] for example in EXAMPLES]
+    against = compare([row[0] for row in right], [row[1] for row in right])
+    assert report.static is not None
+    assert report.static.accuracy == against.accuracy_routed
+    assert (report.static.diff_low, report.static.diff_high) == (against.diff_low, against.diff_high)
+    assert (report.static.layers, report.static.path) == (5, str(SHORT))
+    lengths = [min([len(path) for path, ok in zip(menu, row, strict=True) if ok], default=6) for row in right]
+    assert report.oracle is not None
+    assert report.oracle.accuracy == sum(map(any, right)) / 20
+    assert report.oracle.accuracy > report.static.accuracy
+    assert report.oracle.layers == sum(lengths) / 20
+    assert report.comparison == first.comparison
+    known: list[int] = []
+    assert run(loaded, tmp_path, EveryOther(known), static_path=SHORT) == dataclasses.replace(report, oracle=None)
+    assert not known
+
+
+def test_the_size_of_batches_changes_no_answer(loaded: LoadedModel, tmp_path: Path) -> None:
+    one = run(loaded, tmp_path / "one", EveryOther([]), batch_size=1)
+    assert one == run(loaded, tmp_path / "all", EveryOther([]), batch_size=20)
+    assert one.layers_saved_share == pytest.approx(1 - one.layers_routed / 6)
+
+
+def test_a_cut_last_line_is_answered_again(
+    loaded: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run(loaded, tmp_path, EveryOther([]))
+    (file,) = tmp_path.glob("*.jsonl")
+    file.write_bytes(file.read_bytes()[:-40])
+    again: list[int] = []
+    assert run(loaded, tmp_path, EveryOther(again)) == whole
+    assert len(again) == 1
+    assert "1 cut lines are dropped and answered again" in capsys.readouterr().err
+    assert len(file.read_text().splitlines()) == 21
+
+
+def test_predictions_of_another_key_are_not_taken(loaded: LoadedModel, tmp_path: Path) -> None:
+    run(loaded, tmp_path, EveryOther([]))
+    assert PredictionLog(tmp_path, KEY).get(EXAMPLES[0].example_id) is not None
+    assert PredictionLog(tmp_path, {**KEY, "threshold": 0.5}).get(EXAMPLES[0].example_id) is None
+    header = json.loads(next(tmp_path.glob("*.jsonl")).read_text().splitlines()[0])
+    assert header["schema"] == 2
+
+
+def test_questions_that_do_not_fit_are_counted_apart(loaded: LoadedModel, tmp_path: Path) -> None:
+    too_long = Example(
+        task="fruit", question="word " * 3000, choices=FRUIT, gold="fig", gold_index=3, split="test", source="by hand"
+    )
+    report = run(loaded, tmp_path, EveryOther([]), [too_long, *EXAMPLES[:3]])
+    assert (report.num_too_long, report.comparison.n) == (1, 3)
+    with pytest.raises(TaskError, match="none of 1 examples of fruit fits"):
+        run(loaded, tmp_path, EveryOther([]), [too_long])
+
+
+def test_answers_that_are_not_finite_count_as_wrong(tmp_path: Path) -> None:
+    broken = tiny_loaded()
+    broken.model.model.layers[3].mlp.down_proj.weight.fill_(float("nan"))
+    path = LayerPath.from_decisions((1, 1, 1, 0, 1, 1))
+    model = RoutedModel(broken, FixedRouter(path))
+    report = evaluate(broken, model, TASK, EXAMPLES, PredictionLog(tmp_path, KEY))
+    assert report.num_failures == 20
+    assert report.comparison.accuracy_plain == 0.0
+    assert report.comparison.num_fixed == report.comparison.accuracy_routed * 20
+
+
+def test_paired_statistics() -> None:
+    plain = [True] * 30 + [False] * 20
+    routed = [True] * 28 + [False] * 2 + [True] * 9 + [False] * 11
+    result = compare(plain, routed)
+    assert (result.n, result.num_fixed, result.num_broken) == (50, 9, 2)
+    assert (result.accuracy_plain, result.accuracy_routed) == (0.6, 0.74)
+    assert result.p_value == pytest.approx(binomtest(2, 11, 0.5).pvalue)
+    assert compare(plain, plain).p_value == 1.0
+
+
+def test_bootstrap_of_the_paired_difference() -> None:
+    result = compare([True] * 300 + [False] * 200, [True] * 280 + [False] * 20 + [True] * 50 + [False] * 150)
+    assert result.diff == pytest.approx(0.06)
+    # Normal approximation: sd = sqrt((50 + 20) / 500 - 0.06^2) / sqrt(500) = 0.01652
+    assert result.diff_low == pytest.approx(0.06 - 1.96 * 0.01652, abs=0.003)
+    assert result.diff_high == pytest.approx(0.06 + 1.96 * 0.01652, abs=0.003)
+    assert bootstrap_difference(0, 0, 7) == (0.0, 0.0)
+
+
+def test_wilson_interval_by_hand() -> None:
+    # p = 0.5, n = 10, z = 1.96: centre 0.5, half width z sqrt(p q / n + z^2 / 4 n^2) / (1 + z^2 / n) = 0.2634
+    low, high = wilson_interval(5, 10)
+    assert (low, high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
+    assert wilson_interval(0, 10)[0] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("num_fixed", "num_broken", "layers_routed", "expected"),
+    [
+        (3, 3, 5.0, True),
+        (3, 3, 6.0, False),
+        (2, 3, 5.0, False),
+        (3, 2, 7.0, False),
+        (12, 1, 7.0, True),
+    ],
+)
+def test_helps(num_fixed: int, num_broken: int, layers_routed: float, expected: bool) -> None:
+    plain = [False] * num_fixed + [True] * num_broken + [True] * 10
+    routed = [True] * num_fixed + [False] * num_broken + [True] * 10
+    assert helps(compare(plain, routed), 6.0, layers_routed) is expected
+
+
+def test_a_shorter_way_to_be_always_wrong_is_no_help() -> None:
+    assert not helps(compare([False] * 3, [False] * 3), 6.0, 4.0)

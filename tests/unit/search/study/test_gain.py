@@ -1,0 +1,57 @@
+"""Estimates from few answers are drawn to what is usual, those from many are not."""
+
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_cluster.search.study.gain import HARMLESS_CHANGE, PRIOR_SLOPE, PRIOR_SPREAD, mean_gain, shrunk_gain
+
+GAINS = st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=60)
+
+
+def test_the_mean_and_its_error_are_the_textbook_ones() -> None:
+    gains = [0.1, -0.2, 0.4, 0.0, 0.3]
+    found = mean_gain(gains)
+    assert found.mean == pytest.approx(statistics.fmean(gains))
+    assert found.error == pytest.approx(statistics.pstdev(gains) / len(gains) ** 0.5)
+
+
+@given(gains=GAINS, change=st.floats(0.0, 1.0))
+def test_a_shrunk_gain_lies_between_the_mean_and_what_is_usual_and_is_surer(gains: list[float], change: float) -> None:
+    seen, shrunk = mean_gain(gains), shrunk_gain(gains, change)
+    usual = PRIOR_SLOPE * (HARMLESS_CHANGE - change)
+    assert min(seen.mean, usual) - 1e-12 <= shrunk.mean <= max(seen.mean, usual) + 1e-12
+    assert shrunk.error <= min(seen.error, PRIOR_SPREAD) + 1e-12
+
+
+def test_many_answers_are_believed_and_few_are_not() -> None:
+    lucky = [0.3, -0.1] * 12
+    assert shrunk_gain(lucky, 0.4).mean < 0.0
+    assert shrunk_gain(lucky * 100, 0.4).mean == pytest.approx(0.1, abs=0.01)
+
+
+@given(gains=GAINS, change=st.floats(0.0, 0.9))
+def test_of_two_paths_with_the_same_gains_the_one_that_changes_less_is_worth_more(
+    gains: list[float], change: float
+) -> None:
+    assert shrunk_gain(gains, change).mean >= shrunk_gain(gains, change + 0.1).mean
+
+
+def test_the_best_of_many_equally_good_paths_is_no_longer_flattered() -> None:
+    """True gains as the prior has them, 24 answers each: the winner's estimate is right on average, its mean is not."""
+    rng = random.Random(0)
+    flattery, error = [], []
+    for _ in range(300):
+        runners = []
+        for _ in range(12):
+            truth = rng.gauss(0.0, PRIOR_SPREAD)
+            gains = [rng.gauss(truth, 0.2) for _ in range(24)]
+            runners.append((shrunk_gain(gains, HARMLESS_CHANGE).mean, mean_gain(gains).mean, truth))
+        best, plain, truth = max(runners)
+        flattery.append(plain - truth)
+        error.append(best - truth)
+    assert statistics.fmean(flattery) > 0.04
+    assert abs(statistics.fmean(error)) < 0.005
