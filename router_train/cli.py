@@ -177,9 +177,13 @@ def evaluate(
 ) -> None:
     """Compare the routed model with the plain one on held-out questions; running it again continues."""
     with one_line_errors():
-        from router_train.commands.fit import ModelChoice, Questions, run_evaluate  # torch and transformers: seconds
+        from router_train.commands.fit import (  # torch and transformers: seconds
+            ModelChoice,
+            QuestionChoice,
+            run_evaluate,
+        )
 
-        questions = Questions(task_spec=task, split=split, limit=limit, seed=seed, data_dir=data_dir)
+        questions = QuestionChoice(task_spec=task, split=split, limit=limit, seed=seed, data_dir=data_dir)
         choice = ModelChoice(
             spec=model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
         )
@@ -234,11 +238,11 @@ def bench(
     """Measure routed generation against plain generation, beside what the saved layers allow."""
     with one_line_errors():
         from router_train.commands.bench import run_bench  # torch and transformers: seconds
-        from router_train.commands.fit import ModelChoice, Questions
+        from router_train.commands.fit import ModelChoice, QuestionChoice
 
         run_bench(
             place,
-            Questions(task_spec=task, split=split, limit=None, seed=seed, data_dir=data_dir),
+            QuestionChoice(task_spec=task, split=split, limit=None, seed=seed, data_dir=data_dir),
             ModelChoice(spec=model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code),
             batch_sizes=_numbers(batch_sizes, "--batch-sizes"),
             new_tokens=new_tokens,

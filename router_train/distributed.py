@@ -1,4 +1,4 @@
-"""Several processes that train one router together; a process alone is a gang of one.
+"""Several processes that train one router together; a process alone is a group of one.
 
 Every process holds the whole training set and the same weights. Work is shared out where it costs: features, and the
 rows of a batch, whose gradients are added up. Knows nothing about who started the processes.
@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Gang:
+class ProcessGroup:
     """One process among ``size``; its first is 0."""
 
     rank: int
@@ -66,8 +66,8 @@ class Gang:
             distributed.barrier()
 
 
-def current_gang() -> Gang:
-    """The gang that this process belongs to, by ``torch.distributed``."""
+def current_process_group() -> ProcessGroup:
+    """The group that this process belongs to, by ``torch.distributed``."""
     if not (distributed.is_available() and distributed.is_initialized()):
-        return Gang(0, 1)
-    return Gang(distributed.get_rank(), distributed.get_world_size())
+        return ProcessGroup(0, 1)
+    return ProcessGroup(distributed.get_rank(), distributed.get_world_size())

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from router_train.commands.fit import ModelChoice, Questions
+from router_train.commands.fit import ModelChoice, QuestionChoice
 from router_train.commands.output import print_json, say, show
 from router_train.evaluation.speed import ALLOWED_FORMULA, BatchSpeed, measure_speed
 from router_train.inference.routed_model import RoutedModel
@@ -24,7 +24,7 @@ from search_cluster.tasks.selection import select_examples
 
 def run_bench(
     places: Sequence[Path],
-    questions: Questions,
+    questions: QuestionChoice,
     model: ModelChoice,
     *,
     batch_sizes: Sequence[int],
@@ -101,7 +101,7 @@ def router_folders(place: Path) -> tuple[Path, ...]:
     return found
 
 
-def _prompts(loaded: LoadedModel, questions: Questions, own_task: str, limit: int) -> list[tuple[int, ...]]:
+def _prompts(loaded: LoadedModel, questions: QuestionChoice, own_task: str, limit: int) -> list[tuple[int, ...]]:
     try:
         task = get_task(questions.task_spec or own_task)
     except TaskError as error:

@@ -48,7 +48,7 @@ class ModelChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Questions:
+class QuestionChoice:
     """Which questions are asked."""
 
     task_spec: str
@@ -107,7 +107,7 @@ def run_fit(
 
 def run_evaluate(
     router_folder: Path,
-    questions: Questions,
+    questions: QuestionChoice,
     model: ModelChoice,
     *,
     threshold: float,

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from router_train.distributed import current_gang
+from router_train.distributed import current_process_group
 from search_cluster.tasks.selection import derive_seed
 
 FEATURES_FOLDER = "features"
@@ -74,7 +74,7 @@ def stored_parts(
     """The features of items, computed and kept `ROWS_PER_FILE` items at a time: their places, and their features.
 
     Parts follow the order in which the seed draws the items, so that a smaller sample's full files are also those of a
-    larger one. Processes of a gang compute different parts and read those of the others, so the folder has to be one
+    larger one. Processes of a group compute different parts and read those of the others, so the folder has to be one
     that all of them see.
 
     Args:
@@ -86,18 +86,18 @@ def stored_parts(
         compute: the features of some items: contiguous tensors in main memory.
     """
     order = sorted(range(len(items)), key=lambda place: derive_seed(seed, name(items[place])[0]))
-    gang = current_gang()
+    group = current_process_group()
     chunks = [order[first : first + ROWS_PER_FILE] for first in range(0, len(order), ROWS_PER_FILE)]
 
     def features_of(places: Sequence[int]) -> dict[str, Tensor]:
         part = [items[place] for place in places]
         return stored_features(folder, {**key, "items": [list(name(item)) for item in part]}, partial(compute, part))
 
-    if gang.size > 1 and folder is not None:
+    if group.size > 1 and folder is not None:
         for number, places in enumerate(chunks):
-            if gang.is_mine(number):
+            if group.is_mine(number):
                 features_of(places)
-        gang.wait_for_all()
+        group.wait_for_all()
     for places in chunks:
         yield places, features_of(places)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_train.data.labels import can_teach, question_hash
-from search_cluster.corpus.path_table import MENU_NAME, Menu, MenuRow, read_menu
+from search_cluster.corpus.path_table import MENU_NAME, PathTable, PathTableRow, read_menu
 from search_cluster.corpus.reader import Corpus
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import LayerPath
@@ -84,7 +84,7 @@ def read_table(folder: Path, corpus: Corpus) -> VerdictTable | None:
     return _table(menu, corpus, folder)
 
 
-def _table(menu: Menu, corpus: Corpus, folder: Path) -> VerdictTable:
+def _table(menu: PathTable, corpus: Corpus, folder: Path) -> VerdictTable:
     examples = {record.example.example_id: record.example for record in corpus.records if can_teach(record)}
     rows = {example_id: verdicts for example_id, verdicts in menu.by_example().items() if example_id in examples}
     kept = tuple(examples[example_id] for example_id in rows)
@@ -101,9 +101,9 @@ def _table(menu: Menu, corpus: Corpus, folder: Path) -> VerdictTable:
     )
 
 
-def _margin(row: MenuRow) -> float:
+def _margin(row: PathTableRow) -> float:
     return np.nan if row.verdict is None or row.verdict.margin is None else row.verdict.margin
 
 
-def _array(rows: dict[str, tuple[MenuRow, ...]], read: Any, kind: Any) -> NDArray[Any]:
+def _array(rows: dict[str, tuple[PathTableRow, ...]], read: Any, kind: Any) -> NDArray[Any]:
     return np.array([[read(row) for row in verdicts] for verdicts in rows.values()], dtype=kind)

@@ -19,7 +19,7 @@ from router_train.inference.routed_model import RoutedModel, routed_paths
 from search_cluster.model.decoding import require_finite
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.materialise import materialise
-from search_cluster.model.online.cache import SteeredCache
+from search_cluster.model.online.cache import OnlineCache
 from search_cluster.paths.layer_path import LayerPath
 
 
@@ -87,7 +87,7 @@ class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
 
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
         """The harness' own, with paths taken note of."""
-        cache = SteeredCache()
+        cache = OnlineCache()
         output = super()._model_generate(context, max_length, stop, past_key_values=cache, **generation_kwargs)
         self.path_lengths += [len(routed.path) for routed in routed_paths(cache)]
         return output

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from router_train.inference.routed_model import RoutedModel, pad_left
 from search_cluster.errors import ConfigError
 from search_cluster.model.load.loading import LoadedModel
-from search_cluster.model.online.cache import SteeredCache
+from search_cluster.model.online.cache import OnlineCache
 
 MIN_GAIN = 0.01
 """Allowed gains below this are too small for a share of them to mean anything."""
@@ -141,7 +141,7 @@ def _batch(loaded: LoadedModel, prompts: Sequence[Sequence[int]], number: int, b
 
 
 def _round(loaded: LoadedModel, routed: RoutedModel, batch: Batch, *, new_tokens: int, plain_first: bool) -> RoundTimes:
-    cache = SteeredCache()
+    cache = OnlineCache()
     times_s: dict[str, float] = {}
     for name in ("plain", "routed") if plain_first else ("routed", "plain"):
         if name == "plain":
@@ -160,7 +160,7 @@ def _round(loaded: LoadedModel, routed: RoutedModel, batch: Batch, *, new_tokens
     )
 
 
-def _generate_s(model: PreTrainedModel, batch: Batch, new_tokens: int, cache: SteeredCache | None = None) -> float:
+def _generate_s(model: PreTrainedModel, batch: Batch, new_tokens: int, cache: OnlineCache | None = None) -> float:
     ids_BT, mask_BT = batch
     extra = {} if cache is None else {"past_key_values": cache}
     _wait(model)

@@ -36,7 +36,7 @@ class PathAnswers(Protocol):
         ...
 
 
-class KnownVerdicts:
+class VerdictDb:
     """Implements `PathAnswers`: what is on disk is read, the rest is computed and kept. A context manager.
 
     Failures are not kept: who asks again tries again.

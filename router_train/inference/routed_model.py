@@ -13,12 +13,12 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from router_train.routers.base import RoutedPath, Router
-from router_train.routers.online import begin_steering
+from router_train.routers.online import begin_online_routing
 from search_cluster.errors import ConfigError
 from search_cluster.model.decoding import answer_text, eos_ids, require_finite
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.materialise import shallow_copy
-from search_cluster.model.online.cache import SteeredCache
+from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.causal_lm import steered
 from search_cluster.model.online.chooser import Steering
 from search_cluster.model.prompting import encode_example, encode_prompt_text
@@ -29,7 +29,7 @@ from search_cluster.tasks.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RoutedAnswer:
     """One answered prompt."""
 
     text: str
@@ -86,12 +86,12 @@ class RoutedModel:
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """``causal_lm.generate``: the signature and the results of ``transformers.GenerationMixin.generate``.
 
-        Batches are padded on the left, with an attention mask. To learn the paths, pass a `SteeredCache` as
+        Batches are padded on the left, with an attention mask. To learn the paths, pass a `OnlineCache` as
         ``past_key_values`` and read its ``choices``.
         """
         return cast(Any, self._causal_lm.generate)(*args, **kwargs)
 
-    def answer(self, prompts: Sequence[str], *, max_new_tokens: int, **options: Any) -> tuple[Answer, ...]:
+    def answer(self, prompts: Sequence[str], *, max_new_tokens: int, **options: Any) -> tuple[RoutedAnswer, ...]:
         """Answers to free prompts, as one batch and in their order, each along its own path; greedy by default.
 
         Penalties and other processors that the model's generation config asks for do not apply.
@@ -109,7 +109,7 @@ class RoutedModel:
             return ()
         rows = [encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens) for prompt in prompts]
         ids_BT, mask_BT = pad_left(rows, self._pad_id, self._loaded.model.device)
-        cache = SteeredCache()
+        cache = OnlineCache()
         sequences_BT = cast(Any, self._answering.generate)(
             ids_BT,
             attention_mask=mask_BT,
@@ -119,15 +119,15 @@ class RoutedModel:
         )
         generated = [_until_end(ids, self._ends) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()]
         return tuple(
-            Answer(text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed)
+            RoutedAnswer(text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed)
             for ids, routed in zip(generated, routed_paths(cache), strict=True)
         )
 
     def _steer(self, context_ids: tuple[int, ...]) -> Steering:
-        return begin_steering(self._router, self._loaded, context_ids, threshold=self._threshold)
+        return begin_online_routing(self._router, self._loaded, context_ids, threshold=self._threshold)
 
 
-def routed_paths(cache: SteeredCache) -> tuple[RoutedPath, ...]:
+def routed_paths(cache: OnlineCache) -> tuple[RoutedPath, ...]:
     """What a router chose for each row, with what it let run in vain as cost."""
     return tuple(
         replace(routed, num_layer_tokens=routed.num_layer_tokens + discarded)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from router_train.distributed import current_gang
+from router_train.distributed import current_process_group
 
 TENSORBOARD_FOLDER = "tensorboard"
 
@@ -16,12 +16,12 @@ TENSORBOARD_FOLDER = "tensorboard"
 class CurveWriter:
     """Writes one row per epoch; a context manager that owns its files. An older curve is replaced.
 
-    Of the processes of a gang the first one writes.
+    Of the processes of a group the first one writes.
     """
 
     def __init__(self, file: Path) -> None:
         self._board = None
-        if not current_gang().leads:
+        if not current_process_group().leads:
             self._stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (closed on exit)
             return
         file.parent.mkdir(parents=True, exist_ok=True)

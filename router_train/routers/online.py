@@ -18,7 +18,7 @@ from search_cluster.model.online.chooser import Steering, keep_choice
 
 
 @runtime_checkable
-class SteeringRouter(Protocol):
+class OnlineRouter(Protocol):
     """A router that reads the states of the layers which the prompt runs through anyway."""
 
     def steer(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> Steering:
@@ -34,19 +34,21 @@ class SteeringRouter(Protocol):
         ...
 
 
-def begin_steering(router: Router, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> Steering:
+def begin_online_routing(
+    router: Router, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+) -> Steering:
     """The steering of any router; one that only knows `route` chooses at once."""
-    if isinstance(router, SteeringRouter):
+    if isinstance(router, OnlineRouter):
         return router.steer(loaded, context_ids, threshold=threshold)
     return keep_choice(router.route(loaded, context_ids, threshold=threshold))
 
 
-def route_by_steering(loaded: LoadedModel, context_ids: Sequence[int], steering: Steering) -> RoutedPath:
+def route_online(loaded: LoadedModel, context_ids: Sequence[int], steering: Steering) -> RoutedPath:
     """The choice alone, after a pass over the prompt whose layers are counted as its cost."""
-    return route_by_steerings(loaded, context_ids, [steering])[0]
+    return route_batch_online(loaded, context_ids, [steering])[0]
 
 
-def route_by_steerings(
+def route_batch_online(
     loaded: LoadedModel, context_ids: Sequence[int], steerings: Sequence[Steering]
 ) -> tuple[RoutedPath, ...]:
     """The choices of several steerings for one prompt; layers that several run alike are run once.

@@ -11,9 +11,9 @@ from router_train.config import FitConfig
 from router_train.data.labels import question_hash
 from router_train.data.operating_point import OperatingPoint, choose_point
 from router_train.data.progress import track
-from router_train.distributed import current_gang
+from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Router
-from router_train.routers.online import begin_steering, route_by_steerings
+from router_train.routers.online import begin_online_routing, route_batch_online
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.load.loading import LoadedModel
@@ -53,9 +53,9 @@ def tune_threshold(
     routed_right: list[list[bool]] = []
     lengths: list[list[int]] = []
     batches = [examples[first : first + BATCH_SIZE] for first in range(0, len(examples), BATCH_SIZE)]
-    gang = current_gang()
+    group = current_process_group()
     answered: list[tuple[int, _Answered]] = []
-    mine = [number for number in range(len(batches)) if gang.is_mine(number)]
+    mine = [number for number in range(len(batches)) if group.is_mine(number)]
     for number in track(mine, f"batches of {BATCH_SIZE} questions, at {len(THRESHOLDS)} thresholds"):
         batch = batches[number]
         choices = [_choices(router, loaded, encode_example(loaded, task, example).context_ids) for example in batch]
@@ -77,7 +77,7 @@ def tune_threshold(
             for example, paths in zip(batch, choices, strict=True)
         ]
         answered.append((number, rows))
-    for rows in gang.collect(answered):
+    for rows in group.collect(answered):
         for is_plain_right, are_right, num_layers in rows:
             plain_right.append(is_plain_right)
             routed_right.append(are_right)
@@ -105,8 +105,8 @@ def validation_examples(inputs: FitInputs) -> list[Example]:
 
 def _choices(router: Router, loaded: LoadedModel, context_ids: Sequence[int]) -> list[LayerPath]:
     """The path at each threshold."""
-    steerings = [begin_steering(router, loaded, context_ids, threshold=threshold) for threshold in THRESHOLDS]
-    return [routed.path for routed in route_by_steerings(loaded, context_ids, steerings)]
+    steerings = [begin_online_routing(router, loaded, context_ids, threshold=threshold) for threshold in THRESHOLDS]
+    return [routed.path for routed in route_batch_online(loaded, context_ids, steerings)]
 
 
 def _is_right(outcome: Verdict | Exception) -> bool:

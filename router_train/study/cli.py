@@ -48,12 +48,12 @@ def run(
     """Train and judge every router of the study; write tables and choices. Running it again goes on."""
     with one_line_errors():
         from router_train.study.commands import StudyFiles, run_study  # torch and transformers: seconds
-        from router_train.study.runner import Workshop
+        from router_train.study.runner import StudyRunner
         from search_cluster.tasks.data_dir import resolve_data_dir
 
-        workshop = Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir))
+        runner = StudyRunner(out, kept=kept, data_dir=resolve_data_dir(data_dir))
         files = StudyFiles(document=document, chosen=chosen)
-        run_study(workshop, files, only=only, limit=limit, json_output=json_output)
+        run_study(runner, files, only=only, limit=limit, json_output=json_output)
 
 
 @app.command(epilog="Example: router-train study write --out runs/study")
@@ -68,11 +68,11 @@ def write(
     """Choose among the rows that are finished, and write their tables; nothing else is trained."""
     with one_line_errors():
         from router_train.study.commands import StudyFiles, run_write  # torch and transformers: seconds
-        from router_train.study.runner import Workshop
+        from router_train.study.runner import StudyRunner
         from search_cluster.tasks.data_dir import resolve_data_dir
 
-        workshop = Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir))
-        run_write(workshop, StudyFiles(document=document, chosen=chosen), elsewhere=elsewhere)
+        runner = StudyRunner(out, kept=kept, data_dir=resolve_data_dir(data_dir))
+        run_write(runner, StudyFiles(document=document, chosen=chosen), elsewhere=elsewhere)
 
 
 @app.command(epilog="Example: router-train study check --out runs/study-check")
@@ -86,7 +86,7 @@ def check(
     """Train the chosen router of each corpus and judge it on the whole test split; print one JSON object."""
     with one_line_errors():
         from router_train.study.commands import run_check  # torch and transformers: seconds
-        from router_train.study.runner import Workshop
+        from router_train.study.runner import StudyRunner
         from search_cluster.tasks.data_dir import resolve_data_dir
 
-        run_check(Workshop(out, kept=kept, data_dir=resolve_data_dir(data_dir)), chosen, limit=limit)
+        run_check(StudyRunner(out, kept=kept, data_dir=resolve_data_dir(data_dir)), chosen, limit=limit)

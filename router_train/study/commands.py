@@ -11,7 +11,7 @@ from router_train.study.choice import read_chosen, write_chosen
 from router_train.study.document import choice_line, command_lines, corpus_line, elsewhere_lines, fill, table_lines
 from router_train.study.experiments import Experiment
 from router_train.study.result import Figures, Result
-from router_train.study.runner import RestoredCorpus, Terms, Workshop
+from router_train.study.runner import RestoredCorpus, StudyRunner, Terms
 from router_train.study.selection import choose
 from router_train.study.textless import keep_corpus
 from search_cluster.errors import ConfigError
@@ -41,7 +41,7 @@ def run_keep(corpus: Path, kept: Path, name: str) -> None:
     say(f"{target}: {size_bytes / 1e6:.2f} MB")
 
 
-def run_study(workshop: Workshop, files: StudyFiles, *, only: str, limit: int | None, json_output: bool) -> None:
+def run_study(runner: StudyRunner, files: StudyFiles, *, only: str, limit: int | None, json_output: bool) -> None:
     """``router-train study run``: every row that is not finished yet, then the tables and the choice.
 
     With ``only`` or ``limit`` nothing is chosen and no document is written: that is what whole rows are for. Nor is it
@@ -49,78 +49,78 @@ def run_study(workshop: Workshop, files: StudyFiles, *, only: str, limit: int | 
     """
     terms = Terms(splits=("validation", "test"), limit=limit)
     rows: Rows = {}
-    restored = _restore(workshop)
+    restored = _restore(runner)
     for name, corpus in restored.items():
         wanted = [item for item in corpus.plan() if fnmatch(item.full_name, only)]
         for number, experiment in enumerate(wanted, start=1):
-            result = workshop.result(corpus, experiment, terms)
+            result = runner.result(corpus, experiment, terms)
             say(f"{experiment.full_name} ({number} of {len(wanted)}): {_words(result.figures['test'])}")
             rows.setdefault(name, []).append((experiment, result))
     if not rows:
         raise ConfigError(f"the study has no row that matches {only!r}; see the folders of its kept corpora")
     if only == "*" and limit is None:
-        _publish(workshop, files, restored, rows, elsewhere=True)
+        _publish(runner, files, restored, rows, elsewhere=True)
     if json_output:
         print_json({result.full_name: _values(result) for found in rows.values() for _, result in found})
 
 
-def run_write(workshop: Workshop, files: StudyFiles, *, elsewhere: bool) -> None:
+def run_write(runner: StudyRunner, files: StudyFiles, *, elsewhere: bool) -> None:
     """``router-train study write``: tables and choice of the rows that are finished."""
     terms = Terms(splits=("validation", "test"))
-    restored = _restore(workshop)
+    restored = _restore(runner)
     rows: Rows = {}
     for name, corpus in restored.items():
         for experiment in corpus.plan():
-            result = workshop.finished(corpus, experiment, terms)
+            result = runner.finished(corpus, experiment, terms)
             if result is not None:
                 rows.setdefault(name, []).append((experiment, result))
     if not rows:
         raise ConfigError("no row of the study is finished in that folder; run some of it: router-train study run")
-    _publish(workshop, files, restored, rows, elsewhere=elsewhere)
+    _publish(runner, files, restored, rows, elsewhere=elsewhere)
 
 
-def _restore(workshop: Workshop, names: Collection[str] | None = None) -> dict[str, RestoredCorpus]:
+def _restore(runner: StudyRunner, names: Collection[str] | None = None) -> dict[str, RestoredCorpus]:
     """Those kept corpora whose texts are at hand; with ``names``, of these alone."""
-    if not workshop.corpus_names:
+    if not runner.corpus_names:
         raise ConfigError(
-            f"no corpus is kept in {workshop.kept}; keep one: router-train study keep RUN --name NAME --kept "
-            f"{workshop.kept}"
+            f"no corpus is kept in {runner.kept}; keep one: router-train study keep RUN --name NAME --kept "
+            f"{runner.kept}"
         )
     restored: dict[str, RestoredCorpus] = {}
-    for name in workshop.corpus_names:
+    for name in runner.corpus_names:
         if names is not None and name not in names:
             continue
-        if why_not := workshop.why_not(name):
+        if why_not := runner.why_not(name):
             say(why_not)
         else:
-            restored[name] = workshop.restore(name)
+            restored[name] = runner.restore(name)
     return restored
 
 
 def _publish(
-    workshop: Workshop, files: StudyFiles, restored: dict[str, RestoredCorpus], rows: Rows, *, elsewhere: bool
+    runner: StudyRunner, files: StudyFiles, restored: dict[str, RestoredCorpus], rows: Rows, *, elsewhere: bool
 ) -> None:
     """Choose, judge the chosen routers elsewhere, and write both down."""
     best = {name: choose([result for _, result in found]) for name, found in rows.items()}
-    others = _elsewhere(workshop, restored, rows, best) if elsewhere else []
+    others = _elsewhere(runner, restored, rows, best) if elsewhere else []
     write_chosen({name: row.inputs.name for name, row in best.items() if row is not None}, files.chosen)
     say(f"choices written to {files.chosen}")
-    if rows.keys() == set(workshop.corpus_names):
-        fill(files.document, _parts(workshop, restored, rows, best, others))
+    if rows.keys() == set(runner.corpus_names):
+        fill(files.document, _parts(runner, restored, rows, best, others))
         say(f"tables written to {files.document}")
     else:
         say(f"{files.document} stays as it is, because a corpus was left out")
 
 
-def run_check(workshop: Workshop, chosen_file: Path, *, limit: int | None) -> None:
+def run_check(runner: StudyRunner, chosen_file: Path, *, limit: int | None) -> None:
     """``router-train study check``: trains the chosen routers and judges them on the test split; prints one object."""
     chosen = read_chosen(chosen_file)
     found: dict[str, dict[str, Any]] = {}
-    for name, restored in _restore(workshop, chosen).items():
+    for name, restored in _restore(runner, chosen).items():
         experiment = next((item for item in restored.plan() if item.name == chosen[name]), None)
         if experiment is None:
             raise ConfigError(f"{chosen_file} names {name}/{chosen[name]}, which the study lacks; run the study again")
-        result = workshop.result(restored, experiment, Terms(splits=("test",), limit=limit))
+        result = runner.result(restored, experiment, Terms(splits=("test",), limit=limit))
         say(f"{experiment.full_name}: {_words(result.figures['test'])}")
         figures = result.figures["test"]
         found[restored.task.name] = {key: getattr(figures, key) for key in CHECK_KEYS}
@@ -130,7 +130,7 @@ def run_check(workshop: Workshop, chosen_file: Path, *, limit: int | None) -> No
 
 
 def _parts(
-    workshop: Workshop,
+    runner: StudyRunner,
     restored: dict[str, RestoredCorpus],
     rows: Rows,
     best: dict[str, Result | None],
@@ -152,7 +152,7 @@ def _parts(
                 corpus.manifest.provenance,
                 num_examples=corpus.manifest.num_examples,
                 num_paths=corpus.manifest.num_paths,
-                size_bytes=workshop.kept_bytes(name),
+                size_bytes=runner.kept_bytes(name),
             )
             for name, corpus in restored.items()
         ],
@@ -163,20 +163,20 @@ def _parts(
 
 
 def _elsewhere(
-    workshop: Workshop,
+    runner: StudyRunner,
     restored: dict[str, RestoredCorpus],
     rows: Rows,
     best: dict[str, Result | None],
 ) -> list[Result]:
     """The chosen routers on other tasks, where these tasks' questions are at hand."""
-    if not workshop.has_data:
+    if not runner.has_data:
         say("no router is judged out of domain: name a folder with the questions by --data-dir or LPS_DATA_DIR")
         return []
     found = []
     for name, row in best.items():
         if row is not None:
             experiment = next(item for item, result in rows[name] if result is row)
-            result = workshop.result_elsewhere(restored[name], experiment, Terms(splits=()))
+            result = runner.result_elsewhere(restored[name], experiment, Terms(splits=()))
             for task, figures in result.figures.items():
                 say(f"{row.full_name} on {task}: {_words(figures)}")
             found.append(result)

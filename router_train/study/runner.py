@@ -12,7 +12,7 @@ from pathlib import Path
 from router_train.data.path_table import read_table
 from router_train.evaluation.evaluate import EvaluationReport, evaluate, open_engine
 from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
-from router_train.evaluation.verdict_db import KnownVerdicts
+from router_train.evaluation.verdict_db import VerdictDb
 from router_train.inference.routed_model import RoutedModel
 from router_train.study.experiments import Experiment, options, plan
 from router_train.study.result import ELSEWHERE_SUFFIX, Figures, Result, ResultInputs, read_result, write_result
@@ -77,7 +77,7 @@ class Terms:
     """Which questions a limit takes."""
 
 
-class Workshop:
+class StudyRunner:
     """Restores corpora, trains routers and judges them. Not for several threads.
 
     Args:
@@ -241,7 +241,7 @@ class Workshop:
         found = [example for split in splits for example in task.load(split, self._data_dir).examples]
         examples = select_examples(found, terms.limit, terms.seed)
         key = {"model": loaded.fingerprint, "router": meta.digest, "task": [task.name, task.version], "study": 1}
-        with KnownVerdicts(self._folder / "verdicts.sqlite", open_engine(loaded, task), loaded, task) as engine:
+        with VerdictDb(self._folder / "verdicts.sqlite", open_engine(loaded, task), loaded, task) as engine:
             report: EvaluationReport = evaluate(
                 loaded,
                 RoutedModel(loaded, router),

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_cluster.corpus.manifest import MANIFEST_NAME, Provenance
-from search_cluster.corpus.path_table import MENU_NAME, Menu, MenuRow, read_menu, write_menu
+from search_cluster.corpus.path_table import MENU_NAME, PathTable, PathTableRow, read_menu, write_menu
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, is_corpus_schema, record_of, row_of
@@ -180,8 +180,8 @@ def _map_outputs(value: Any, change: Callable[[str], str], key: str = "") -> Any
     return change(value) if key in ("output", "evaluated_outputs") and isinstance(value, str) else value
 
 
-def _with_outputs(menu: Menu, examples: Mapping[str, Example], change: Callable[[str, Example], str]) -> Menu:
-    def changed(row: MenuRow) -> MenuRow:
+def _with_outputs(menu: PathTable, examples: Mapping[str, Example], change: Callable[[str, Example], str]) -> PathTable:
+    def changed(row: PathTableRow) -> PathTableRow:
         if row.verdict is None:
             return row
         output = change(row.verdict.output, examples[row.example_id])

@@ -9,7 +9,7 @@ from router_train.data.feature_store import FEATURES_FOLDER
 from router_train.data.labels import LabelSet, can_teach, read_labels
 from router_train.data.path_table import read_table
 from router_train.data.static_path import choose_static
-from router_train.distributed import current_gang
+from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs
 from router_train.routers.registry import get_kind
 from router_train.training.checkpoint import (
@@ -76,9 +76,9 @@ def fit(
         config=config,
         table_digest="" if table is None else table.digest,
     )
-    gang = current_gang()
+    group = current_process_group()
     is_finished = (out / META_NAME).is_file() and not force
-    gang.wait_for_all()  # nobody writes before all have looked
+    group.wait_for_all()  # nobody writes before all have looked
     if is_finished:
         meta = read_meta(out)
         _require_same_inputs(out, meta.inputs, inputs)
@@ -88,7 +88,7 @@ def fit(
     labels = read_labels(corpus, config)
     task = task_of_corpus(corpus.manifest.provenance, task_spec)
     loaded = _corpus_model(corpus, load_model) if kind.needs_model else None
-    if gang.leads:
+    if group.leads:
         (out / META_NAME).unlink(missing_ok=True)
     fitted = kind.fit(
         FitInputs(
@@ -102,8 +102,8 @@ def fit(
             feature_folder=out.parent / FEATURES_FOLDER,
         )
     )
-    if not gang.leads:
-        gang.wait_for_all()
+    if not group.leads:
+        group.wait_for_all()
         return FitOutcome(meta=read_meta(out), already_finished=False)
     meta = RouterMeta(
         inputs=inputs,
@@ -124,7 +124,7 @@ def fit(
         static_path="" if table is None else str(choose_static(table, config)[0]),
     )
     save_meta(out, meta)
-    gang.wait_for_all()
+    group.wait_for_all()
     return FitOutcome(meta=meta, already_finished=False)
 
 

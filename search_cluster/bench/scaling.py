@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.bench.window import MAX_WARM_UP_S, Window, measure_window
-from search_cluster.driver.cluster import EVALUATORS_PER_COORDINATOR
+from search_cluster.driver.cluster import WORKERS_PER_COORDINATOR
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -91,7 +91,7 @@ def bench_scaling(config: ScalingBenchConfig, say: Callable[[str], None]) -> dic
 
 
 def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
-    from search_cluster.cluster.ray_pool import ask_for_evaluators
+    from search_cluster.cluster.ray_pool import ask_for_workers
     from search_cluster.cluster.session import connect_ray, disconnect_ray
 
     spec = WorkerSpec(
@@ -110,7 +110,7 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
         for _ in range(REAL_ROUNDS):
             for num_workers, found in rates.items():
                 window = measure_window(
-                    ask_for_evaluators(spec, num_workers=num_workers),
+                    ask_for_workers(spec, num_workers=num_workers),
                     examples,
                     preset=_preset(),
                     num_workers=num_workers,
@@ -139,12 +139,12 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
     per_node = math.ceil(max(*config.workers, FAST_DEVICES) / NUM_NODES)
     with simulated_cluster([per_node] * NUM_NODES):
         for num_workers in config.workers:
-            num_coordinators = math.ceil(num_workers / EVALUATORS_PER_COORDINATOR)
-            roster = ask_for_scripted(
+            num_coordinators = math.ceil(num_workers / WORKERS_PER_COORDINATOR)
+            fleet = ask_for_scripted(
                 pace, num_devices=num_workers, num_layers=NUM_LAYERS, slots_per_process=_slots(num_workers)
             )
             window = measure_window(
-                roster,
+                fleet,
                 _examples(num_workers, pace, config.seconds),
                 preset=_preset(),
                 num_workers=num_workers,
@@ -154,11 +154,11 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
             )
             cells[str(num_workers)] = _cell(window, num_workers, num_coordinators)
             say(f"{num_workers} scripted: {cells[str(num_workers)]}")
-        roster = ask_for_scripted(
+        fleet = ask_for_scripted(
             fast, num_devices=FAST_DEVICES, num_layers=NUM_LAYERS, slots_per_process=_slots(FAST_DEVICES)
         )
         full = measure_window(
-            roster,
+            fleet,
             _examples(FAST_DEVICES, fast, config.seconds),
             preset=_preset(),
             num_workers=FAST_DEVICES,

@@ -16,7 +16,7 @@ from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.job import SearchJob
-from search_cluster.driver.partition import ShardSetup
+from search_cluster.driver.partition import PartitionSetup
 from search_cluster.errors import EvaluatorError
 from search_cluster.search.coordinator import Studied
 from search_cluster.tasks.example import Example
@@ -24,8 +24,8 @@ from search_cluster.tree.settings import SearchPreset
 from search_cluster.workers.messages import WorkerInfo
 
 if TYPE_CHECKING:
-    from search_cluster.cluster.coordinator_group import Crew
-    from search_cluster.cluster.worker_fleet import Roster
+    from search_cluster.cluster.coordinator_group import CoordinatorGroup
+    from search_cluster.cluster.worker_fleet import WorkerFleet
 
 WARM_UP_S, MAX_WARM_UP_S = 4.0, 45.0
 """At least and at most; in between, it is over when so many examples have ended that records flow steadily."""
@@ -52,7 +52,7 @@ class Window:
 
 
 def measure_window(
-    roster: "Roster",
+    fleet: "WorkerFleet",
     examples: Sequence[Example],
     *,
     preset: SearchPreset,
@@ -64,7 +64,7 @@ def measure_window(
     """Search until the window is over, on a real cache server and into a corpus that is thrown away.
 
     Args:
-        roster: the devices; closed at the end.
+        fleet: the devices; closed at the end.
         examples: of any task; enough of them that none is short before the window ends.
         preset: how to search.
         num_workers: devices to wait for before the window begins.
@@ -75,19 +75,19 @@ def measure_window(
     Raises:
         EvaluatorError: the search ended before the window did, or devices failed.
     """
-    from search_cluster.cluster.coordinator_group import Crew
+    from search_cluster.cluster.coordinator_group import CoordinatorGroup
 
     with ExitStack() as stack:
-        stack.callback(roster.close)
+        stack.callback(fleet.close)
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lps-bench-")))
-        info = roster.wait()
+        info = fleet.wait()
         job = _job(info, run_dir, preset, examples[0].task)
         server = stack.enter_context(EmbeddedServer(run_dir / EMBEDDED_FOLDER))
         writer = stack.enter_context(CorpusWriter(run_dir, _provenance(job)))
-        crew = Crew(
-            ShardSetup(job=replace(job, redis_url=server.url)),
-            roster=roster,
-            ready=roster.ready(),
+        group = CoordinatorGroup(
+            PartitionSetup(job=replace(job, redis_url=server.url)),
+            fleet=fleet,
+            ready=fleet.ready(),
             examples=examples,
             known={},
             num_coordinators=num_coordinators,
@@ -96,39 +96,39 @@ def measure_window(
             timeout_s=60.0,
             silence_s=60.0,
         )
-        stack.callback(crew.close)
-        _run(crew, writer, lambda: crew.stats().num_devices >= num_workers and crew.counts.num_paths_searched > 0)
+        stack.callback(group.close)
+        _run(group, writer, lambda: group.stats().num_devices >= num_workers and group.counts.num_paths_searched > 0)
         warm_s = time.monotonic() + WARM_UP_S
-        _run(crew, writer, lambda: time.monotonic() >= warm_s)
+        _run(group, writer, lambda: time.monotonic() >= warm_s)
         give_up_s = warm_s - WARM_UP_S + MAX_WARM_UP_S
         enough = ENDED_PER_WORKER * num_workers
-        _run(crew, writer, lambda: crew.num_ended >= enough or time.monotonic() >= give_up_s)
-        before = _snapshot(crew, roster)
+        _run(group, writer, lambda: group.num_ended >= enough or time.monotonic() >= give_up_s)
+        before = _snapshot(group, fleet)
         end_s = time.monotonic() + seconds
-        _run(crew, writer, lambda: time.monotonic() >= end_s)
-        if not crew.busy:
+        _run(group, writer, lambda: time.monotonic() >= end_s)
+        if not group.busy:
             raise EvaluatorError("the search ended before the measurement did; measure for fewer --seconds")
-        after = _snapshot(crew, roster)
+        after = _snapshot(group, fleet)
     return after.since(before)
 
 
-def _run(crew: "Crew", writer: CorpusWriter, until: Callable[[], bool]) -> None:
-    while crew.busy and not until():
-        for record in crew.step():
+def _run(group: "CoordinatorGroup", writer: CorpusWriter, until: Callable[[], bool]) -> None:
+    while group.busy and not until():
+        for record in group.step():
             writer.add(record)
 
 
-def _snapshot(crew: "Crew", roster: "Roster") -> Window:
+def _snapshot(group: "CoordinatorGroup", fleet: "WorkerFleet") -> Window:
     """Totals at this moment."""
-    stats = crew.stats()
-    device_busy_s = roster.busy_s()
+    stats = group.stats()
+    device_busy_s = fleet.busy_s()
     machine = psutil.cpu_times()
     return Window(
         seconds=time.monotonic(),
         num_verdicts=stats.num_evaluated,
         busy_s=stats.device_busy_s if device_busy_s is None else device_busy_s,
         driver_cpu_s=time.process_time(),
-        coordinators_cpu_s=sum(_cpu_s(pid) for pid in crew.pids()),
+        coordinators_cpu_s=sum(_cpu_s(pid) for pid in group.pids()),
         cache_cpu_s=sum(_cpu_s(child.pid) for child in psutil.Process().children(recursive=True) if _serves(child)),
         machine_cpu_s=machine.user + machine.system + machine.nice,
     )

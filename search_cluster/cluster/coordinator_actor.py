@@ -1,4 +1,4 @@
-"""The Ray actor of a coordinator: hosts a shard, and gives it time in steps.
+"""The Ray actor of a coordinator: hosts a partition, and gives it time in steps.
 
 The driver has two steps in flight, so that the next one follows at once; all is done by one thread, in order.
 """
@@ -8,9 +8,9 @@ import os
 import time
 from collections import deque
 
-from search_cluster.cluster.partition import Shard, ShardFactory, StepOrder, StepReport
+from search_cluster.cluster.partition import Partition, PartitionFactory, StepOrder, StepReport
 from search_cluster.cluster.record_wire import pack_record
-from search_cluster.cluster.worker_group import EvaluatorGroup
+from search_cluster.cluster.worker_group import WorkerGroup
 
 MIN_STEP_S = 0.02
 """A step that ends early for want of examples lasts so long, so that an idle coordinator does not spin."""
@@ -43,15 +43,15 @@ class CoordinatorActor:
 
     Args:
         factory: builds what it hosts.
-        requests_per_batch: as `EvaluatorGroup` takes it.
+        requests_per_batch: as `WorkerGroup` takes it.
         replacing: whether it is there in the place of one that did this work before.
     """
 
-    def __init__(self, factory: ShardFactory, requests_per_batch: int | None, *, replacing: bool) -> None:
+    def __init__(self, factory: PartitionFactory, requests_per_batch: int | None, *, replacing: bool) -> None:
         self._factory = factory
         self._replacing = replacing
-        self._group = EvaluatorGroup(requests_per_batch)
-        self._shard: Shard | None = None
+        self._group = WorkerGroup(requests_per_batch)
+        self._partition: Partition | None = None
         self._messages = _Messages()
         logging.getLogger("search_cluster").addHandler(self._messages)
 
@@ -61,44 +61,44 @@ class CoordinatorActor:
         Raises:
             SearchClusterError: the cache server is not as it must be, or evaluators die one after another.
         """
-        if self._shard is None:  # Not in __init__: an error there would reach the driver without its type.
-            self._shard = self._factory.build(self._group, replacing=self._replacing)
-        shard = self._shard
+        if self._partition is None:  # Not in __init__: an error there would reach the driver without its type.
+            self._partition = self._factory.build(self._group, replacing=self._replacing)
+        partition = self._partition
         started_s = time.monotonic()
         end_s = started_s + order.duration_s
         for ready in order.evaluators:
             self._group.join(ready)
-        shard.add(order.leases)
-        waiting_before = shard.num_waiting
+        partition.add(order.leases)
+        waiting_before = partition.num_waiting
         records = []
-        while shard.busy and len(self._group) and (left_s := end_s - time.monotonic()) > 0:
-            records += shard.step(min(left_s, MAX_WAIT_S))
-            if order.more and self._has_room(shard) and time.monotonic() - started_s > MIN_STEP_S:
+        while partition.busy and len(self._group) and (left_s := end_s - time.monotonic()) > 0:
+            records += partition.step(min(left_s, MAX_WAIT_S))
+            if order.more and self._has_room(partition) and time.monotonic() - started_s > MIN_STEP_S:
                 break
-        num_started = waiting_before - shard.num_waiting
+        num_started = waiting_before - partition.num_waiting
         return StepReport(
             pid=os.getpid(),
             records=tuple(map(pack_record, records)),
-            delivered=shard.delivered,
-            settled=shard.settled,
-            stats=shard.stats(),
+            delivered=partition.delivered,
+            settled=partition.settled,
+            stats=partition.stats(),
             num_evaluators=len(self._group),
             lost=tuple(self._group.take_lost()),
-            num_wanted=self._num_wanted(shard, num_started),
-            busy=shard.busy,
+            num_wanted=self._num_wanted(partition, num_started),
+            busy=partition.busy,
             messages=self._messages.take(),
         )
 
-    def _has_room(self, shard: Shard) -> bool:
-        return not shard.num_waiting and shard.num_in_flight < self._group.max_in_flight
+    def _has_room(self, partition: Partition) -> bool:
+        return not partition.num_waiting and partition.num_in_flight < self._group.max_in_flight
 
-    def _num_wanted(self, shard: Shard, num_started: int) -> int:
+    def _num_wanted(self, partition: Partition, num_started: int) -> int:
         """Twice what the last step started, or what it takes to fill the evaluators: a new example asks one path."""
-        room = self._group.max_in_flight - shard.num_in_flight
-        return max(0, max(2 * num_started, room) - shard.num_waiting)
+        room = self._group.max_in_flight - partition.num_in_flight
+        return max(0, max(2 * num_started, room) - partition.num_waiting)
 
     def close(self) -> tuple[str, ...]:
-        """Let the shard write what waits; the warnings that were logged since the last step. Idempotent."""
-        if self._shard is not None:
-            self._shard.close()
+        """Let the partition write what waits; the warnings that were logged since the last step. Idempotent."""
+        if self._partition is not None:
+            self._partition.close()
         return self._messages.take()

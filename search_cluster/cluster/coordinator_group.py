@@ -17,12 +17,12 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from search_cluster.cluster.coordinator_actor import CoordinatorActor
-from search_cluster.cluster.example_leases import MAX_LOSSES, LeaseBook
-from search_cluster.cluster.partition import Lease, ShardFactory, StepOrder, StepReport
+from search_cluster.cluster.example_leases import MAX_LOSSES, ExampleLeases
+from search_cluster.cluster.partition import Lease, PartitionFactory, StepOrder, StepReport
 from search_cluster.cluster.record_wire import unpack_record
-from search_cluster.cluster.worker_fleet import Roster
+from search_cluster.cluster.worker_fleet import WorkerFleet
 from search_cluster.cluster.worker_group import BATCHES_PER_EVALUATOR, first_line
-from search_cluster.cluster.worker_handle import Evaluator, ReadyEvaluator
+from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.corpus.record import ExampleRecord, PathVerdict, failed_record
 from search_cluster.errors import EvaluatorError, SearchClusterError
 from search_cluster.protocols.messages import EvaluatorStats, SearchCounts, sum_of_stats
@@ -52,7 +52,7 @@ CLOSE_S = 10.0
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """One coordinator; owned by the crew."""
+    """One coordinator; owned by the group."""
 
     number: int
     actor: Any
@@ -62,9 +62,9 @@ class _Member:
     """Coordinators that tried to start in this place, this one included."""
     steps: deque[tuple[Any, int]] = field(default_factory=deque)
     """In flight: the reference of the report, and how many examples went with the order."""
-    joining: list[tuple[ReadyEvaluator, float]] = field(default_factory=list)
+    joining: list[tuple[ReadyWorker, float]] = field(default_factory=list)
     """Evaluators that go with the next order, and since when."""
-    evaluators: dict[int, Evaluator] = field(default_factory=dict)
+    evaluators: dict[int, WorkerHandle] = field(default_factory=dict)
     report: StepReport | None = None
     alone_since_s: float = field(default_factory=time.monotonic)
     silent_s: float = 0.0
@@ -73,28 +73,28 @@ class _Member:
     """Whether it has reported of a step with evaluators. Before, it connects and imports, which may take long."""
 
 
-class Crew:
+class CoordinatorGroup:
     """Searches examples with coordinator actors; call `step` as long as `busy`. Used by one thread.
 
     Args:
         factory: builds what a coordinator hosts.
-        roster: the evaluators; stays the caller's to close.
+        fleet: the evaluators; stays the caller's to close.
         ready: those of them that wait for work.
         examples: in the order in which they are handed out.
         known: verdicts of earlier invocations, by example id.
         num_coordinators: how many share the work.
         num_layers: depth of the model.
-        requests_per_batch: as `search_cluster.cluster.worker_group.EvaluatorGroup` takes it.
+        requests_per_batch: as `search_cluster.cluster.worker_group.WorkerGroup` takes it.
         timeout_s: how long to go on without any evaluator, and to wait at least for a coordinator that starts.
         silence_s: how long a coordinator may not report while a step is in flight; then it is taken for hung.
     """
 
     def __init__(
         self,
-        factory: ShardFactory,
+        factory: PartitionFactory,
         *,
-        roster: Roster,
-        ready: Sequence[ReadyEvaluator],
+        fleet: WorkerFleet,
+        ready: Sequence[ReadyWorker],
         examples: Sequence[Example],
         known: Mapping[str, Sequence[PathVerdict]],
         num_coordinators: int,
@@ -104,13 +104,13 @@ class Crew:
         silence_s: float,
     ) -> None:
         self._factory = factory
-        self._roster = roster
+        self._fleet = fleet
         self._known = known
         self._num_layers = num_layers
         self._requests_per_batch = requests_per_batch
         self._timeout_s = timeout_s
         self._silence_s = silence_s
-        self._leases = LeaseBook(examples)
+        self._leases = ExampleLeases(examples)
         self._members: list[_Member] = []
         self._next_number = 0
         self._said: dict[str, float] = {}
@@ -198,7 +198,7 @@ class Crew:
             return []
         self._last_look_s = now_s
         given_up = self._lose_silent(min(passed_s, MAX_SILENCE_PER_LOOK_S))
-        for ready in self._roster.ready():
+        for ready in self._fleet.ready():
             self._assign(ready)
         for member in self._members:
             if member.evaluators:
@@ -212,9 +212,9 @@ class Crew:
                     self._dismiss(member)
                     self._leases.give_back(member.number)
                     self._hire(replacing=True)
-        elif not self._roster.num_awaited or now_s - self._alone_since_s > self._timeout_s:
+        elif not self._fleet.num_awaited or now_s - self._alone_since_s > self._timeout_s:
             raise EvaluatorError(
-                f"no worker is left: {self._roster.missing()}; nothing found is lost: run the same command again"
+                f"no worker is left: {self._fleet.missing()}; nothing found is lost: run the same command again"
             )
         return given_up
 
@@ -240,7 +240,7 @@ class Crew:
         # Without examples: one that can't even start must not be taken for the victim of an example.
         self._send(member, ())
 
-    def _assign(self, ready: ReadyEvaluator) -> None:
+    def _assign(self, ready: ReadyWorker) -> None:
         """To the coordinator with the fewest."""
         member = min(self._members, key=lambda member: len(member.evaluators))
         member.evaluators[ready.evaluator.number] = ready.evaluator
@@ -296,7 +296,7 @@ class Crew:
         self._say(report.messages)
         for lost in report.lost:
             member.evaluators.pop(lost.number, None)
-            self._roster.watch(lost)
+            self._fleet.watch(lost)
         for record in report.records:
             self._leases.settle(member.number, record.example.example_id)
             self._losses_in_a_row = 0
@@ -348,7 +348,7 @@ class Crew:
             self._gone_counts = self._gone_counts.plus(member.report.settled)
             self._gone_stats = sum_of_stats([self._gone_stats, member.report.stats]).without_devices()
         for evaluator in member.evaluators.values():
-            self._roster.watch(evaluator)
+            self._fleet.watch(evaluator)
 
     def close(self) -> None:
         """Let the coordinators write what waits, and end them. Idempotent."""

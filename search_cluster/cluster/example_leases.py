@@ -21,7 +21,7 @@ class _Lease:
     num_losses: int = 0
 
 
-class LeaseBook:
+class ExampleLeases:
     """All examples of a run: waiting, in someone's hands, or ended.
 
     Args:

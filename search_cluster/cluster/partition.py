@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from search_cluster.cluster.record_wire import PackedRecord
-from search_cluster.cluster.worker_handle import Evaluator, ReadyEvaluator
+from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.errors import SearchClusterError
 from search_cluster.protocols.evaluator import PathEvaluator
@@ -29,7 +29,7 @@ class Lease:
 class StepOrder:
     """What a coordinator is told for one step."""
 
-    evaluators: tuple[ReadyEvaluator, ...] = ()
+    evaluators: tuple[ReadyWorker, ...] = ()
     """They are its own from now on."""
     leases: tuple[Lease, ...] = ()
     more: bool
@@ -51,7 +51,7 @@ class StepReport:
     """The part of `delivered` that belongs to examples that have ended."""
     stats: EvaluatorStats
     num_evaluators: int
-    lost: tuple[Evaluator, ...]
+    lost: tuple[WorkerHandle, ...]
     """Evaluators that died in this step, and are not its own any more."""
     num_wanted: int
     """Examples that it could start in the next steps beyond those that it has."""
@@ -61,8 +61,8 @@ class StepReport:
     """Warnings that were logged there in this step."""
 
 
-class Shard(Protocol):
-    """The searches of the examples that one coordinator holds. One thread owns a shard."""
+class Partition(Protocol):
+    """The searches of the examples that one coordinator holds. One thread owns a partition."""
 
     @property
     def busy(self) -> bool:
@@ -106,14 +106,14 @@ class Shard(Protocol):
         ...
 
 
-class ShardFactory(Protocol):
-    """Builds a shard in the process of a coordinator. Travels there, so it is small and can be pickled.
+class PartitionFactory(Protocol):
+    """Builds a partition in the process of a coordinator. Travels there, so it is small and can be pickled.
 
     Its text form holds no secret.
     """
 
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Shard:
-        """The shard over an evaluator, which becomes the shard's to close.
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Partition:
+        """The partition over an evaluator, which becomes the partition's to close.
 
         Args:
             evaluator: answers requests.
@@ -123,7 +123,7 @@ class ShardFactory(Protocol):
         ...
 
     def is_outage(self, error: SearchClusterError) -> bool:
-        """Whether what kept a coordinator from building its shard troubles this process, too.
+        """Whether what kept a coordinator from building its partition troubles this process, too.
 
         Then it is no setting of that coordinator's node, and will pass.
         """

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import ray
 
 from search_cluster.cluster.worker_actor import PathWorkerActor
-from search_cluster.cluster.worker_fleet import Roster
-from search_cluster.cluster.worker_group import EvaluatorGroup
-from search_cluster.cluster.worker_handle import Evaluator, ReadyEvaluator
+from search_cluster.cluster.worker_fleet import WorkerFleet
+from search_cluster.cluster.worker_group import WorkerGroup
+from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
@@ -19,9 +19,9 @@ LOOK_S = 1.0
 """Between two looks for evaluators that joined."""
 
 
-def ask_for_evaluators(
+def ask_for_workers(
     spec: WorkerSpec, *, num_workers: int, num_gpus_per_worker: float = 0, timeout_s: float = 600.0
-) -> Roster:
+) -> WorkerFleet:
     """Ask Ray for evaluators of real models; `search_cluster.cluster.session.connect_ray` comes first.
 
     Args:
@@ -36,17 +36,17 @@ def ask_for_evaluators(
         max_restarts=UNLIMITED_RESTARTS,
         enable_task_events=False,
     )
-    evaluators = [Evaluator(number=number, actor=actor_class.remote(spec)) for number in range(num_workers)]
+    evaluators = [WorkerHandle(number=number, actor=actor_class.remote(spec)) for number in range(num_workers)]
     needs = f"{spec.num_threads} CPU" + (f", {num_gpus_per_worker:g} GPU" if num_gpus_per_worker else "")
-    return Roster(evaluators, needs=needs, timeout_s=timeout_s)
+    return WorkerFleet(evaluators, needs=needs, timeout_s=timeout_s)
 
 
 class RayPool:
-    """Implements `PathEvaluator` over the evaluators of a roster, which it owns; late ones join while it collects.
+    """Implements `PathEvaluator` over the evaluators of a fleet, which it owns; late ones join while it collects.
 
     Args:
-        roster: of evaluators that were just asked for.
-        requests_per_batch: as `EvaluatorGroup` takes it.
+        fleet: of evaluators that were just asked for.
+        requests_per_batch: as `WorkerGroup` takes it.
         timeout_s: how long to wait for an evaluator to be back when all are lost.
 
     Raises:
@@ -54,13 +54,13 @@ class RayPool:
         ModelError: the model can't be loaded (or `TaskError`, and so on: what building a worker raises).
     """
 
-    def __init__(self, roster: Roster, *, requests_per_batch: int | None = None, timeout_s: float = 600.0) -> None:
-        self.roster = roster
+    def __init__(self, fleet: WorkerFleet, *, requests_per_batch: int | None = None, timeout_s: float = 600.0) -> None:
+        self.fleet = fleet
         self._timeout_s = timeout_s
-        self._group = EvaluatorGroup(requests_per_batch)
+        self._group = WorkerGroup(requests_per_batch)
         self._last_look_s = self._alone_since_s = time.monotonic()
         try:
-            self.info: WorkerInfo = roster.wait()
+            self.info: WorkerInfo = fleet.wait()
         except BaseException:
             self.close()
             raise
@@ -70,20 +70,20 @@ class RayPool:
         """Let evaluators join that became ready, and wait for those that died to be back."""
         self._last_look_s = time.monotonic()
         for lost in self._group.take_lost():
-            self.roster.watch(lost)
-        for ready in self.roster.ready():
+            self.fleet.watch(lost)
+        for ready in self.fleet.ready():
             self._group.join(ready)
         if len(self._group):
             self._alone_since_s = self._last_look_s
-        elif not self.roster.num_awaited or self._last_look_s - self._alone_since_s > self._timeout_s:
+        elif not self.fleet.num_awaited or self._last_look_s - self._alone_since_s > self._timeout_s:
             raise EvaluatorError(
-                f"no worker is left: {self.roster.missing()}; nothing found is lost: run the same command again"
+                f"no worker is left: {self.fleet.missing()}; nothing found is lost: run the same command again"
             )
 
     @property
     def num_workers(self) -> int:
         """Evaluators that were asked for, whether they are there or not."""
-        return self.roster.num_workers
+        return self.fleet.num_workers
 
     @property
     def max_in_flight(self) -> int:
@@ -110,10 +110,10 @@ class RayPool:
             if results or not in_flight or (deadline_s is not None and time.monotonic() >= deadline_s):
                 return results
 
-    def release(self) -> tuple[Roster, list[ReadyEvaluator]]:
+    def release(self) -> tuple[WorkerFleet, list[ReadyWorker]]:
         """Let others give the evaluators work from now on; nothing is in flight. The pool still closes them."""
         self._look()
-        return self.roster, self._group.release()
+        return self.fleet, self._group.release()
 
     def stats(self) -> EvaluatorStats:
         """Counters since the pool was built."""
@@ -122,4 +122,4 @@ class RayPool:
     def close(self) -> None:
         """Kill the actors, which frees their devices. Idempotent."""
         self._group.close()
-        self.roster.close()
+        self.fleet.close()

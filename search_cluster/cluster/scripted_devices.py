@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import ray
 
-from search_cluster.cluster.worker_fleet import JOIN_GRACE_S, Roster
-from search_cluster.cluster.worker_handle import Evaluator
+from search_cluster.cluster.worker_fleet import JOIN_GRACE_S, WorkerFleet
+from search_cluster.cluster.worker_handle import WorkerHandle
 from search_cluster.protocols.messages import EngineWork, EvaluationRequest, EvaluationResult
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import BatchReport, WorkerInfo
@@ -122,7 +122,7 @@ def ask_for_scripted(
     needs_device: bool = True,
     timeout_s: float = 120.0,
     grace_s: float = JOIN_GRACE_S,
-) -> Roster:
+) -> WorkerFleet:
     """Ask Ray for scripted evaluators.
 
     Args:
@@ -145,6 +145,6 @@ def ask_for_scripted(
             max_restarts=-1,
             enable_task_events=False,
         ).remote(pace, num_slots, num_layers, fingerprint)
-        evaluators += [Evaluator(number=first + slot, actor=actor, slot=slot) for slot in range(num_slots)]
+        evaluators += [WorkerHandle(number=first + slot, actor=actor, slot=slot) for slot in range(num_slots)]
     needs = f"1 {DEVICE}" if needs_device else "nothing"
-    return Roster(evaluators, needs=needs, timeout_s=timeout_s, grace_s=grace_s)
+    return WorkerFleet(evaluators, needs=needs, timeout_s=timeout_s, grace_s=grace_s)

@@ -9,7 +9,7 @@ from search_cluster.workers.wire import LinkBrokenError, LinkIn, PackedBatch, Pa
 
 
 class PathWorkerActor:
-    """Builds its worker when it is first asked for it; reached through a `worker_handle.Evaluator`."""
+    """Builds its worker when it is first asked for it; reached through a `worker_handle.WorkerHandle`."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec

@@ -1,6 +1,6 @@
 """The evaluators of a run: asked of Ray at once, ready one after another, lost and ready again.
 
-The process that owns the roster owns the actors. What an evaluator does is not its business: whoever gives it work says
+The process that owns the fleet owns the actors. What an evaluator does is not its business: whoever gives it work says
 when it was lost.
 """
 
@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from search_cluster.cluster.session import describe_resources
 from search_cluster.cluster.worker_group import first_line
-from search_cluster.cluster.worker_handle import Evaluator, ReadyEvaluator
+from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError, SearchClusterError
 from search_cluster.workers.messages import WorkerInfo, require_same_model
 
@@ -27,18 +27,18 @@ MAX_BUILD_FAILURES = 3
 """So often an evaluator may fail to come back before it is given up."""
 
 
-class Roster:
+class WorkerFleet:
     """Follows evaluators from their request to their readiness; used by one thread.
 
     Args:
-        evaluators: handles of actors that were just asked for; the roster kills them in the end.
+        evaluators: handles of actors that were just asked for; the fleet kills them in the end.
         needs: what one of them asks of the cluster, such as ``1 CPU, 1 GPU``.
         timeout_s: how long to wait for the first one at the start, and later for one to come back when all are lost.
         grace_s: how long the first one waits for the others.
     """
 
     def __init__(
-        self, evaluators: Sequence[Evaluator], *, needs: str, timeout_s: float, grace_s: float = JOIN_GRACE_S
+        self, evaluators: Sequence[WorkerHandle], *, needs: str, timeout_s: float, grace_s: float = JOIN_GRACE_S
     ) -> None:
         self._evaluators = {evaluator.number: evaluator for evaluator in evaluators}
         self._needs = needs
@@ -46,11 +46,11 @@ class Roster:
         self._grace_s = grace_s
         self._started_s = time.monotonic()
         self._placing = [evaluator.placed() for evaluator in evaluators]
-        self._building: dict[Any, Evaluator] = {}
+        self._building: dict[Any, WorkerHandle] = {}
         self._counted: set[int] = set()
         """Evaluators whose first seconds on their device were handed on."""
         self._failures: Counter[int] = Counter()
-        self._at_start: list[ReadyEvaluator] = []
+        self._at_start: list[ReadyWorker] = []
         self._at_start_s = 0.0
         self._warned = False
         for evaluator in evaluators:
@@ -88,7 +88,7 @@ class Roster:
             "for fewer --workers"
         )
 
-    def ready(self) -> list[ReadyEvaluator]:
+    def ready(self) -> list[ReadyWorker]:
         """Evaluators that became ready since the last call, or came back; does not wait.
 
         One that can't be built, or holds another model than the others, is reported and left out.
@@ -123,7 +123,7 @@ class Roster:
         busy_s: list[float] = ray.get([actor.busy_s.remote() for actor in actors])
         return sum(busy_s)
 
-    def watch(self, evaluator: Evaluator) -> None:
+    def watch(self, evaluator: WorkerHandle) -> None:
         """Wait for an evaluator that died to be back; Ray restarts it, if need be elsewhere."""
         self._building[evaluator.info()] = evaluator
 
@@ -134,7 +134,7 @@ class Roster:
         self._evaluators.clear()
         self._building.clear()
 
-    def _take_ready(self, *, raising: bool) -> list[ReadyEvaluator]:
+    def _take_ready(self, *, raising: bool) -> list[ReadyWorker]:
         if not self._building:
             return []
         done, _ = ray.wait(list(self._building), num_returns=len(self._building), timeout=0)
@@ -150,17 +150,17 @@ class Roster:
                 continue
             held_s = 0.0 if evaluator.number in self._counted else held_s
             self._counted.add(evaluator.number)
-            found.append(ReadyEvaluator(evaluator=evaluator, info=info, held_s=held_s))
+            found.append(ReadyWorker(evaluator=evaluator, info=info, held_s=held_s))
         return found
 
-    def _retry(self, evaluator: Evaluator, error: Exception) -> None:
+    def _retry(self, evaluator: WorkerHandle, error: Exception) -> None:
         self._failures[evaluator.number] += 1
         if self._failures[evaluator.number] < MAX_BUILD_FAILURES:
             self.watch(evaluator)
         else:
             self._give_up(evaluator, str(_cause(error)))
 
-    def _give_up(self, evaluator: Evaluator, reason: str) -> None:
+    def _give_up(self, evaluator: WorkerHandle, reason: str) -> None:
         logger.error("evaluator %d is left out: %s", evaluator.number, reason)
         del self._evaluators[evaluator.number]
         if all(other.actor != evaluator.actor for other in self._evaluators.values()):

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from search_cluster.cluster.worker_handle import Evaluator, ReadyEvaluator
+from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats, Failure
 from search_cluster.workers.batch_size import BatchSize
@@ -42,7 +42,7 @@ class _Queued:
 class _Member:
     """One evaluator and what is in flight on it."""
 
-    evaluator: Evaluator
+    evaluator: WorkerHandle
     info: WorkerInfo
     size: BatchSize
     link: LinkOut = field(default_factory=LinkOut)
@@ -55,7 +55,7 @@ class _Member:
         return sum(map(len, self.batches.values()))
 
 
-class EvaluatorGroup:
+class WorkerGroup:
     """Implements `PathEvaluator` over evaluators that others own; this process is connected to Ray.
 
     Args:
@@ -71,7 +71,7 @@ class EvaluatorGroup:
             lambda item: item.request.example.example_id, lambda number: self._members[number].num_running
         )
         self._suspects = deque[_Queued]()
-        self._lost: list[Evaluator] = []
+        self._lost: list[WorkerHandle] = []
         self._losses_in_a_row = 0
         self._num_in_flight = 0
         self._tally = Tally()
@@ -79,7 +79,7 @@ class EvaluatorGroup:
     def __len__(self) -> int:
         return len(self._members)
 
-    def join(self, ready: ReadyEvaluator) -> None:
+    def join(self, ready: ReadyWorker) -> None:
         """Give an evaluator work from now on."""
         number = ready.evaluator.number
         self._members[number] = _Member(ready.evaluator, ready.info, BatchSize(self._requests_per_batch))
@@ -87,16 +87,15 @@ class EvaluatorGroup:
         self._tally.hold(number, node=ready.info.node, device=ready.info.device, held_s=ready.held_s)
         self._dispatch()
 
-    def take_lost(self) -> list[Evaluator]:
+    def take_lost(self) -> list[WorkerHandle]:
         """Evaluators that died since the last call; they left, and may join again when they are back."""
         lost, self._lost = self._lost, []
         return lost
 
-    def release(self) -> list[ReadyEvaluator]:
+    def release(self) -> list[ReadyWorker]:
         """Let all evaluators go, to give them to others; nothing is in flight."""
         released = [
-            ReadyEvaluator(evaluator=member.evaluator, info=member.info, held_s=0.0)
-            for member in self._members.values()
+            ReadyWorker(evaluator=member.evaluator, info=member.info, held_s=0.0) for member in self._members.values()
         ]
         for number in list(self._members):
             self._leave(number)

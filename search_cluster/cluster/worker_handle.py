@@ -8,7 +8,7 @@ from search_cluster.workers.wire import PackedBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluator:
+class WorkerHandle:
     """One device of an evaluator actor; travels between processes, owns nothing."""
 
     number: int
@@ -34,14 +34,14 @@ class Evaluator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyEvaluator:
+class ReadyWorker:
     """An evaluator that has loaded its model and waits for work."""
 
-    evaluator: Evaluator
+    evaluator: WorkerHandle
     info: WorkerInfo
     held_s: float
     """For how long its device has been held by now, as far as nobody has counted it yet."""
 
-    def after(self, waited_s: float) -> "ReadyEvaluator":
+    def after(self, waited_s: float) -> "ReadyWorker":
         """The same, when it has waited for so long."""
         return replace(self, held_s=self.held_s + waited_s)

@@ -22,9 +22,9 @@ from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
 from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import Provenance, require_same_model
 from search_cluster.corpus.path_table import (
-    Menu,
-    MenuProvenance,
-    MenuRow,
+    PathTable,
+    PathTableProvenance,
+    PathTableRow,
     finish_menu,
     keep_unfinished,
     known_verdicts,
@@ -136,7 +136,7 @@ def _with_extra(choices: Sequence[MenuChoice], paths: Iterable[LayerPath]) -> tu
     return (*choices, *(MenuChoice(path=path, newly_right=0, layers_saved=0) for path in extra))
 
 
-def menu_figures(menu: Menu, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
+def menu_figures(menu: PathTable, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
     """Per path of a menu: what it added over the corpus when it was chosen, and what the table says of it.
 
     ``accuracy`` is the share of examples that it answers right, with a 95 % interval; an example without a verdict is
@@ -173,11 +173,13 @@ def menu_figures(menu: Menu, choices: Sequence[MenuChoice]) -> list[dict[str, An
 class _Table:
     """The rows of a table while they come in."""
 
-    def __init__(self, provenance: MenuProvenance, choices: Sequence[MenuChoice], examples: Sequence[Example]) -> None:
+    def __init__(
+        self, provenance: PathTableProvenance, choices: Sequence[MenuChoice], examples: Sequence[Example]
+    ) -> None:
         self._provenance = provenance
         self._paths = tuple(choice.path for choice in choices)
         self._examples = sorted(examples, key=lambda example: example.example_id)
-        self._rows: dict[int, MenuRow] = {}
+        self._rows: dict[int, PathTableRow] = {}
         self._num_failures = 0
         self._num_cached = 0
 
@@ -200,10 +202,10 @@ class _Table:
             for index, path in enumerate(self._paths):
                 yield EvaluationRequest(request_id=place * len(self._paths) + index, example=example, path=path)
 
-    def menu(self) -> Menu:
+    def menu(self) -> PathTable:
         """The rows so far."""
         rows = tuple(self._rows[number] for number in sorted(self._rows))
-        return Menu(provenance=self._provenance, paths=self._paths, rows=rows)
+        return PathTable(provenance=self._provenance, paths=self._paths, rows=rows)
 
     def counts(self) -> dict[str, int]:
         """Sizes and failures."""
@@ -231,17 +233,19 @@ def _answers(evaluator: PathEvaluator, requests: Iterable[EvaluationRequest]) ->
         yield from results
 
 
-def _row(example_id: str, path_index: int, result: EvaluationResult) -> MenuRow:
+def _row(example_id: str, path_index: int, result: EvaluationResult) -> PathTableRow:
     outcome = result.outcome
     if isinstance(outcome, Failure):
         failure = f"{outcome.kind}: {outcome.message}"
-        return MenuRow(example_id=example_id, path_index=path_index, verdict=None, failure=failure)
-    return MenuRow(example_id=example_id, path_index=path_index, verdict=outcome)
+        return PathTableRow(example_id=example_id, path_index=path_index, verdict=None, failure=failure)
+    return PathTableRow(example_id=example_id, path_index=path_index, verdict=outcome)
 
 
-def _provenance(corpus: Corpus, choices: Sequence[MenuChoice], *, menu_size: int, limit: int | None) -> MenuProvenance:
+def _provenance(
+    corpus: Corpus, choices: Sequence[MenuChoice], *, menu_size: int, limit: int | None
+) -> PathTableProvenance:
     packages = ("search-cluster", "torch", "transformers")
-    return MenuProvenance(
+    return PathTableProvenance(
         corpus=corpus.manifest.provenance,
         corpus_digest=corpus.manifest.corpus_digest,
         menu_size=menu_size,

@@ -37,7 +37,7 @@ KnownVerdict = tuple[str, LayerPath, Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MenuProvenance:
+class PathTableProvenance:
     """Everything that a table depends on."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -62,7 +62,7 @@ class MenuProvenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MenuRow:
+class PathTableRow:
     """One path of the menu on one example."""
 
     example_id: str
@@ -75,16 +75,16 @@ class MenuRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Menu:
+class PathTable:
     """A table, immutable; complete where `read_menu` gave it."""
 
-    provenance: MenuProvenance
+    provenance: PathTableProvenance
     paths: tuple[LayerPath, ...]
     """The menu, identity first."""
-    rows: tuple[MenuRow, ...]
+    rows: tuple[PathTableRow, ...]
     """Sorted by example id and place."""
 
-    def by_example(self) -> dict[str, tuple[MenuRow, ...]]:
+    def by_example(self) -> dict[str, tuple[PathTableRow, ...]]:
         """Per example id its rows, one per path, in the menu's order."""
         return {key: tuple(rows) for key, rows in groupby(self.rows, key=lambda row: row.example_id)}
 
@@ -95,7 +95,7 @@ class Menu:
                 yield row.example_id, self.paths[row.path_index], row.verdict
 
 
-def write_menu(folder: Path, menu: Menu, name: str = MENU_NAME) -> Path:
+def write_menu(folder: Path, menu: PathTable, name: str = MENU_NAME) -> Path:
     """Write a table into a corpus folder, atomically; returns the file.
 
     Raises:
@@ -110,7 +110,7 @@ def write_menu(folder: Path, menu: Menu, name: str = MENU_NAME) -> Path:
     return target
 
 
-def finish_menu(folder: Path, menu: Menu, known: Sequence[KnownVerdict]) -> Path:
+def finish_menu(folder: Path, menu: PathTable, known: Sequence[KnownVerdict]) -> Path:
     """Write a complete table in place of another; at whatever moment the process ends, no verdict is lost.
 
     Args:
@@ -131,7 +131,7 @@ def finish_menu(folder: Path, menu: Menu, known: Sequence[KnownVerdict]) -> Path
     return target
 
 
-def keep_unfinished(folder: Path, provenance: MenuProvenance, verdicts: Iterable[KnownVerdict]) -> None:
+def keep_unfinished(folder: Path, provenance: PathTableProvenance, verdicts: Iterable[KnownVerdict]) -> None:
     """Make the unfinished file hold these verdicts and no others; without any it goes.
 
     Args:
@@ -150,10 +150,10 @@ def keep_unfinished(folder: Path, provenance: MenuProvenance, verdicts: Iterable
         return
     places = {path: place for place, path in enumerate(dict.fromkeys(path for _, path in kept))}
     rows = [
-        MenuRow(example_id=example_id, path_index=places[path], verdict=verdict)
+        PathTableRow(example_id=example_id, path_index=places[path], verdict=verdict)
         for (example_id, path), verdict in kept.items()
     ]
-    menu = Menu(
+    menu = PathTable(
         provenance=replace(provenance, paths=tuple(map(str, places))),
         paths=tuple(places),
         rows=tuple(sorted(rows, key=lambda row: (row.example_id, row.path_index))),
@@ -161,7 +161,7 @@ def keep_unfinished(folder: Path, provenance: MenuProvenance, verdicts: Iterable
     write_menu(folder, menu, UNFINISHED_NAME)
 
 
-def read_menu(folder: Path) -> Menu:
+def read_menu(folder: Path) -> PathTable:
     """The complete table in a corpus folder.
 
     Raises:
@@ -194,7 +194,7 @@ def known_verdicts(folder: Path, verdict_context: str) -> Iterator[KnownVerdict]
                 yield from menu.verdicts()
 
 
-def _read(path: Path) -> Menu:
+def _read(path: Path) -> PathTable:
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
@@ -206,10 +206,10 @@ def _read(path: Path) -> Menu:
         rows = tuple(_row(columns, paths) for columns in table.to_pylist())
     except (pa.ArrowException, OSError, InvalidValueError, CorpusError, TypeError, ValidationError) as error:
         raise CorpusError(f"{path} is damaged: {error}; delete it and run `search-cluster crossexec` again") from error
-    return Menu(provenance=provenance, paths=paths, rows=rows)
+    return PathTable(provenance=provenance, paths=paths, rows=rows)
 
 
-_PROVENANCE = TypeAdapter(MenuProvenance)
+_PROVENANCE = TypeAdapter(PathTableProvenance)
 
 
 def _schema(num_layers: int) -> Any:
@@ -228,7 +228,7 @@ def _schema(num_layers: int) -> Any:
     )
 
 
-def _columns(row: MenuRow, path: LayerPath) -> dict[str, Any]:
+def _columns(row: PathTableRow, path: LayerPath) -> dict[str, Any]:
     verdict = row.verdict
     return {
         "example_id": row.example_id,
@@ -243,7 +243,7 @@ def _columns(row: MenuRow, path: LayerPath) -> dict[str, Any]:
     }
 
 
-def _row(columns: Mapping[str, Any], paths: tuple[LayerPath, ...]) -> MenuRow:
+def _row(columns: Mapping[str, Any], paths: tuple[LayerPath, ...]) -> PathTableRow:
     index = columns["path_index"]
     if not 0 <= index < len(paths) or tuple(columns["layers"]) != paths[index].layers:
         raise CorpusError(f"example {columns['example_id']} has a row of path {columns['path']} at place {index}")
@@ -255,6 +255,6 @@ def _row(columns: Mapping[str, Any], paths: tuple[LayerPath, ...]) -> MenuRow:
             output=columns["output"],
             num_layer_tokens=columns["num_layer_tokens"],
         )
-    return MenuRow(
+    return PathTableRow(
         example_id=columns["example_id"], path_index=index, verdict=verdict, failure=columns["failure"] or ""
     )

@@ -11,17 +11,17 @@ from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.driver import Drive
 from search_cluster.driver.job import Known, SearchJob, make_coordinator, preload
-from search_cluster.driver.partition import ShardSetup
+from search_cluster.driver.partition import PartitionSetup
 from search_cluster.protocols.messages import EvaluatorStats, SearchCounts, sum_of_stats
 from search_cluster.search.coordinator import SearchProgress
 from search_cluster.tasks.example import Example
 from search_cluster.tree.menu import MenuPath
 
 if TYPE_CHECKING:
-    from search_cluster.cluster.coordinator_group import Crew
+    from search_cluster.cluster.coordinator_group import CoordinatorGroup
     from search_cluster.cluster.ray_pool import RayPool
 
-EVALUATORS_PER_COORDINATOR = 16
+WORKERS_PER_COORDINATOR = 16
 """How many evaluators one coordinator keeps busy with ease; `search-cluster bench scaling` measures it."""
 
 
@@ -51,17 +51,17 @@ class ClusterDrive:
         self._requests_per_batch = requests_per_batch
         self._timeout_s, self._silence_s = timeout_s, silence_s
         self._study = make_coordinator(job, evaluator, examples, probes)
-        self._crew: Crew | None = None
+        self._group: CoordinatorGroup | None = None
         if not self._study.studying:
             self._start()
 
     def _start(self) -> None:
-        from search_cluster.cluster.coordinator_group import Crew
+        from search_cluster.cluster.coordinator_group import CoordinatorGroup
 
-        roster, ready = self._pool.release()
-        self._crew = Crew(
-            ShardSetup(job=replace(self._job, studied=self._study.studied)),
-            roster=roster,
+        fleet, ready = self._pool.release()
+        self._group = CoordinatorGroup(
+            PartitionSetup(job=replace(self._job, studied=self._study.studied)),
+            fleet=fleet,
             ready=ready,
             examples=self._examples,
             known=self._known,
@@ -75,7 +75,7 @@ class ClusterDrive:
     @property
     def busy(self) -> bool:
         """Whether an example has not ended."""
-        return self._crew is None or self._crew.busy
+        return self._group is None or self._group.busy
 
     @property
     def menu(self) -> tuple[MenuPath, ...]:
@@ -85,17 +85,17 @@ class ClusterDrive:
     @property
     def num_coordinators(self) -> int:
         """Coordinators at work; during the study, this process."""
-        return 1 if self._crew is None else self._crew.num_coordinators
+        return 1 if self._group is None else self._group.num_coordinators
 
     @property
     def num_restarts(self) -> int:
         """Coordinators that died and were replaced."""
-        return 0 if self._crew is None else self._crew.num_restarts
+        return 0 if self._group is None else self._group.num_restarts
 
     def step(self) -> list[ExampleRecord]:
         """Go on with the study, or with the examples; the records of those that ended."""
-        if self._crew is not None:
-            return self._crew.step()
+        if self._group is not None:
+            return self._group.step()
         self._study.study_step()
         if not self._study.studying:
             self._start()
@@ -103,10 +103,10 @@ class ClusterDrive:
 
     def progress(self) -> SearchProgress:
         """Counts so far, the study's included."""
-        counts = self._study.delivered.plus(SearchCounts() if self._crew is None else self._crew.counts)
+        counts = self._study.delivered.plus(SearchCounts() if self._group is None else self._group.counts)
         return SearchProgress(
             num_examples=len(self._examples),
-            num_examples_done=0 if self._crew is None else self._crew.num_ended,
+            num_examples_done=0 if self._group is None else self._group.num_ended,
             num_paths_searched=counts.num_paths_searched,
             num_cache_hits=counts.num_cache_hits,
             num_failures=counts.num_failures,
@@ -115,12 +115,12 @@ class ClusterDrive:
     def stats(self) -> EvaluatorStats:
         """Counters of all evaluators and caches so far."""
         own = self._evaluator.stats()
-        return own if self._crew is None else sum_of_stats([own, self._crew.stats()])
+        return own if self._group is None else sum_of_stats([own, self._group.stats()])
 
     def close(self) -> None:
         """End the coordinators. Idempotent."""
-        if self._crew is not None:
-            self._crew.close()
+        if self._group is not None:
+            self._group.close()
 
 
 @contextmanager
@@ -144,8 +144,8 @@ def drive_on_cluster(
         examples: in the order in which they are started.
         probes: other questions for the study, in a random order.
         known: verdicts that need not be looked up.
-        num_coordinators: ``None``: one per `EVALUATORS_PER_COORDINATOR` evaluators.
-        requests_per_batch: as `search_cluster.cluster.worker_group.EvaluatorGroup` takes it.
+        num_coordinators: ``None``: one per `WORKERS_PER_COORDINATOR` evaluators.
+        requests_per_batch: as `search_cluster.cluster.worker_group.WorkerGroup` takes it.
         timeout_s: how long to go on without any evaluator.
         silence_s: how long a coordinator may not report.
     """
@@ -156,7 +156,7 @@ def drive_on_cluster(
         store = stack.enter_context(open_store(job.redis_url, context=job.context, run_dir=job.run_dir))
         evaluator = CachedEvaluator(pool, store)
         preload(evaluator, known)
-        wanted = num_coordinators or -(-pool.num_workers // EVALUATORS_PER_COORDINATOR)
+        wanted = num_coordinators or -(-pool.num_workers // WORKERS_PER_COORDINATOR)
         drive = ClusterDrive(
             job,
             pool,

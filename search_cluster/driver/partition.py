@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSetup:
-    """Implements `search_cluster.cluster.partition.ShardFactory`."""
+class PartitionSetup:
+    """Implements `search_cluster.cluster.partition.PartitionFactory`."""
 
     job: SearchJob
 
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> "SearchShard":
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> "SearchPartition":
         """Connects to the cache; a replacement goes on without it until it answers.
 
         Raises:
             CacheError: the server can't be reached, and this is no replacement.
         """
-        return SearchShard(self.job, evaluator, cache_may_be_lost=replacing)
+        return SearchPartition(self.job, evaluator, cache_may_be_lost=replacing)
 
     def is_outage(self, error: SearchClusterError) -> bool:
         """Whether it is the cache server, and this process, which has used it, can't use it now either."""
@@ -42,8 +42,8 @@ class ShardSetup:
         return False
 
 
-class SearchShard:
-    """Implements `search_cluster.cluster.partition.Shard`: a coordinator behind a cache of its own."""
+class SearchPartition:
+    """Implements `search_cluster.cluster.partition.Partition`: a coordinator behind a cache of its own."""
 
     def __init__(self, job: SearchJob, evaluator: PathEvaluator, *, cache_may_be_lost: bool) -> None:
         self._stack = ExitStack()

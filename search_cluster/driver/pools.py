@@ -58,7 +58,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
         from search_cluster.cluster.placement import place_workers
         from search_cluster.cluster.ray_pool import (  # reads the environment that was just prepared
             RayPool,
-            ask_for_evaluators,
+            ask_for_workers,
         )
         from search_cluster.cluster.session import connect_ray, count_devices, disconnect_ray, require_one_node
 
@@ -67,13 +67,13 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
         if config.redis_url == "embedded" and config.ray != RAY_LOCAL:
             require_one_node()
         placement = place_workers(config, num_gpus=count_devices("GPU"), num_cpus=count_devices("CPU"))
-        roster = ask_for_evaluators(
+        fleet = ask_for_workers(
             spec,
             num_workers=placement.num_workers,
             num_gpus_per_worker=placement.num_gpus_per_worker,
             timeout_s=config.placement_timeout_s,
         )
-        pool = RayPool(roster, requests_per_batch=config.requests_per_batch, timeout_s=config.placement_timeout_s)
+        pool = RayPool(fleet, requests_per_batch=config.requests_per_batch, timeout_s=config.placement_timeout_s)
         with closing(pool):
             yield pool
     finally:

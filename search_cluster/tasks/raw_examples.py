@@ -1,6 +1,7 @@
 """From raw rows to examples: the one place where rows are checked, counted, de-duplicated and split.
 
-A *row* is any value with a source (``file:line``). A converter turns its value into a `Draft`, or raises `RowError`.
+A *row* is any value with a source (``file:line``). A converter turns its value into a `RawExample`, or raises
+`RowError`.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class RawExample:
     """An example's content, before it belongs to a task and a split."""
 
     question: str
@@ -45,7 +46,7 @@ class Draft:
         return self.fact or self.question
 
 
-Converter = Callable[[object], Draft]
+Converter = Callable[[object], RawExample]
 """Turns a row's value into a draft, or raises `RowError`."""
 
 
@@ -55,7 +56,7 @@ def collect_examples(
     *,
     task: str,
     split: str,
-    belongs: Callable[[Draft], bool],
+    belongs: Callable[[RawExample], bool],
     place: str = "the data",
     unique_questions: bool = False,
 ) -> LoadedExamples:
@@ -98,7 +99,7 @@ def collect_examples(
     )
 
 
-def _example(draft: Draft, *, task: str, split: str, source: str) -> Example:
+def _example(draft: RawExample, *, task: str, split: str, source: str) -> Example:
     return Example(
         task=task,
         question=draft.question,

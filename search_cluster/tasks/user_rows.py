@@ -19,14 +19,14 @@ from search_cluster.tasks.fields import (
     shown,
 )
 from search_cluster.tasks.files import RawRows, read_rows
-from search_cluster.tasks.raw_examples import Converter, Draft, Row, RowError, collect_examples
+from search_cluster.tasks.raw_examples import Converter, RawExample, Row, RowError, collect_examples
 from search_cluster.tasks.simple import Source
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples
 from search_cluster.tasks.template import LETTERS
 
 
-def convert_user_row(value: object) -> Draft:
+def convert_user_row(value: object) -> RawExample:
     """A draft from one row of the module's layout.
 
     Raises:
@@ -40,7 +40,7 @@ def convert_user_row(value: object) -> Draft:
     difficulty = as_text_or_number(row["difficulty"], "'difficulty'") if "difficulty" in row else ""
     choices = as_choices(as_sequence(row["choices"], "'choices'")) if "choices" in row else ()
     gold, gold_index = _gold(get(row, "answer"), choices)
-    return Draft(
+    return RawExample(
         question=question,
         choices=choices,
         gold=gold,
@@ -63,7 +63,7 @@ def _gold(answer: object, choices: tuple[str, ...]) -> tuple[str, int | None]:
     return text, choices.index(text)
 
 
-def convert_choice_row(value: object) -> Draft:
+def convert_choice_row(value: object) -> RawExample:
     """As `convert_user_row`, for a task that scores choices."""
     draft = convert_user_row(value)
     if not draft.choices:
@@ -71,11 +71,11 @@ def convert_choice_row(value: object) -> Draft:
     return draft
 
 
-def convert_letter_row(value: object) -> Draft:
+def convert_letter_row(value: object) -> RawExample:
     """As `convert_choice_row`, with the letter of the right choice (from A) as the gold answer."""
     draft = convert_choice_row(value)
     assert draft.gold_index is not None
-    return Draft(
+    return RawExample(
         question=draft.question,
         choices=draft.choices,
         gold=LETTERS[draft.gold_index],
@@ -86,7 +86,7 @@ def convert_letter_row(value: object) -> Draft:
 
 
 def _load(rows: RawRows, convert: Converter, task: str, split: str, place: str) -> LoadedExamples:
-    def belongs(draft: Draft) -> bool:
+    def belongs(draft: RawExample) -> bool:
         return (draft.split or split_of(draft.question)) == split
 
     return collect_examples(rows, convert, task=task, split=split, belongs=belongs, place=place)

@@ -11,7 +11,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.paths.space import SearchSpace
 from search_cluster.tree.node import Edge, Node
 from search_cluster.tree.scores import Score, VisitTotal
-from search_cluster.tree.untried import Deck
+from search_cluster.tree.untried import Untried
 from search_cluster.tree.widening import Widening
 
 
@@ -157,7 +157,7 @@ class SearchGraph:
 
     def _may_widen(self, node: Node, *, any_open: bool) -> bool:
         if node.untried is None:
-            node.untried = Deck(self._settings.space.suits(node.path))
+            node.untried = Untried(self._settings.space.suits(node.path))
         if not node.untried.num_left:
             return False
         if len(node.edges) < self._settings.widening.max_children(node.num_visits + node.num_pending):

@@ -7,7 +7,7 @@ graph, and visits are counted on edges as well as on nodes.
 from dataclasses import dataclass, field
 
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tree.untried import Deck
+from search_cluster.tree.untried import Untried
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +44,7 @@ class Node:
     failed: bool = False
     """Evaluated without a verdict: never visited again."""
     edges: list[Edge] = field(default_factory=list)
-    untried: Deck | None = None
+    untried: Untried | None = None
     """Numbers of the edits that were not tried yet; ``None`` until the first expansion."""
     exhausted: bool = False
     """Nothing below this node is left to evaluate."""

@@ -11,7 +11,7 @@ from itertools import islice
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.paths.space import SearchSpace
-from search_cluster.tree.untried import Deck
+from search_cluster.tree.untried import Untried
 
 MAX_REDRAWS = 1000
 """Draws in a row that brought no new path, after which a space counts as used up."""
@@ -112,9 +112,9 @@ def _random_programs(root: LayerPath, space: SearchSpace, max_edits: int, rng: r
 
 def _random_edit(path: LayerPath, space: SearchSpace, rng: random.Random, *, avoid: set[LayerPath]) -> LayerPath | None:
     """A legal edit of ``path``, drawn as the space says; ``None`` if all lead to ``avoid`` or nowhere."""
-    deck = Deck(space.suits(path))
-    while deck.num_left:
-        edited = space.edit(path, deck.draw(rng))
+    untried = Untried(space.suits(path))
+    while untried.num_left:
+        edited = space.edit(path, untried.draw(rng))
         if edited is not None and edited not in avoid:
             return edited
     return None

@@ -1,10 +1,10 @@
-"""A deck of numbers that is drawn card by card: what a node has not tried yet."""
+"""Numbers that are drawn one by one, as cards of a deck: what a node has not tried yet."""
 
 import random
 from collections.abc import Sequence
 
 
-class Deck:
+class Untried:
     """The numbers from 0 on, each drawn once, in an order that the generator decides draw by draw.
 
     Each draw picks a suit, all that have cards left equally likely, and then one of its cards, all equally likely.
@@ -27,7 +27,7 @@ class Deck:
             first += size
 
     def draw(self, rng: random.Random) -> int:
-        """Take a card. The deck must not be empty."""
+        """Takes a card. ``num_left`` must not be 0."""
         # `random()` is the one method whose sequence Python promises to keep from version to version.
         suits = self._suits
         suit = suits[0] if len(suits) == 1 else suits[int(rng.random() * len(suits))]

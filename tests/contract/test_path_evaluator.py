@@ -65,21 +65,21 @@ def evaluator(request: pytest.FixtureRequest, spec: WorkerSpec) -> Iterator[Path
 @pytest.fixture(scope="module")
 def ray_evaluators(ray_cluster: None, spec: WorkerSpec) -> Iterator[list[Any]]:
     """Two evaluators on Ray that all groups of these tests use in turn: each takes seconds to start."""
-    from search_cluster.cluster.ray_pool import ask_for_evaluators  # after Ray's environment was prepared
+    from search_cluster.cluster.ray_pool import ask_for_workers  # after Ray's environment was prepared
 
-    with closing(ask_for_evaluators(spec, num_workers=2)) as roster:
-        roster.wait()
-        ready = roster.ready()
-        while roster.num_awaited:
-            ready += roster.ready()
+    with closing(ask_for_workers(spec, num_workers=2)) as fleet:
+        fleet.wait()
+        ready = fleet.ready()
+        while fleet.num_awaited:
+            ready += fleet.ready()
             time.sleep(0.1)
-        yield ready + roster.ready()
+        yield ready + fleet.ready()
 
 
 def group_of(ready: list[Any]) -> PathEvaluator:
-    from search_cluster.cluster.worker_group import EvaluatorGroup
+    from search_cluster.cluster.worker_group import WorkerGroup
 
-    group = EvaluatorGroup(requests_per_batch=3)
+    group = WorkerGroup(requests_per_batch=3)
     for one in ready:
         group.join(one)
     return group
@@ -95,10 +95,10 @@ def build(name: str, spec: WorkerSpec) -> PathEvaluator:
         return LocalPool(spec, num_workers=int(count))
     from search_cluster.cluster.ray_pool import (  # after the fixture prepared Ray's environment
         RayPool,
-        ask_for_evaluators,
+        ask_for_workers,
     )
 
-    return RayPool(ask_for_evaluators(spec, num_workers=int(count)), requests_per_batch=3)
+    return RayPool(ask_for_workers(spec, num_workers=int(count)), requests_per_batch=3)
 
 
 @pytest.fixture(scope="module")

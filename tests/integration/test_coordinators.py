@@ -14,7 +14,7 @@ import psutil
 import pytest
 from support.cache_folder import Outage, count_verdicts
 from support.command import wait_for
-from support.scripted_search import BUDGET, Outcome, make_examples, make_job, run_crew, start_crew
+from support.scripted_search import BUDGET, Outcome, make_examples, make_job, run_group, start_group
 
 from search_cluster.cache.open import num_waiting, open_store
 from search_cluster.cache.server.embedded import EmbeddedServer
@@ -23,7 +23,7 @@ from search_cluster.driver.cluster import drive_on_cluster
 from search_cluster.driver.driver import Drive
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.local import LocalDrive, drive_here
-from search_cluster.driver.partition import ShardSetup
+from search_cluster.driver.partition import PartitionSetup
 from search_cluster.errors import CacheError, EvaluatorError
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.protocols.scripted import ScriptedEvaluator
@@ -61,8 +61,8 @@ def devices(count: int, *, path_s: float = 0.001, **settings: Any) -> Iterator[A
     pace = Pace(batch_s=0.005, path_s=path_s)
     with contextlib.closing(
         ask_for_scripted(pace, num_devices=count, num_layers=12, needs_device=False, **settings)
-    ) as roster:
-        yield roster
+    ) as fleet:
+        yield fleet
 
 
 class SameScript(ScriptedEvaluator):
@@ -79,16 +79,18 @@ class SameScript(ScriptedEvaluator):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    with devices(1) as roster:
+    with devices(1) as fleet:
         job = make_job(tmp_path_factory.mktemp("undisturbed"))
-        return run_crew(start_crew(ShardSetup(job=job), roster, make_examples(NUM_EXAMPLES)))
+        return run_group(start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES)))
 
 
 def test_the_number_of_coordinators_changes_nothing_but_the_speed(undisturbed: Outcome, tmp_path: Path) -> None:
     assert undisturbed.counts.num_paths_searched == undisturbed.stats.num_evaluated == NUM_PATHS
-    with devices(3, slots_per_process=2) as roster:
-        crew = start_crew(ShardSetup(job=make_job(tmp_path)), roster, make_examples(NUM_EXAMPLES), num_coordinators=2)
-        outcome = run_crew(crew)
+    with devices(3, slots_per_process=2) as fleet:
+        group = start_group(
+            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES), num_coordinators=2
+        )
+        outcome = run_group(group)
     assert outcome.digest == undisturbed.digest
     assert outcome.counts == undisturbed.counts
     assert (outcome.stats.num_evaluated, outcome.stats.num_cached) == (NUM_PATHS, 0)
@@ -102,15 +104,15 @@ def test_a_coordinator_that_is_killed_is_replaced_and_computes_next_to_nothing_t
 ) -> None:
     killed: list[int] = []
 
-    def kill_one(crew: Any) -> None:
-        if not killed and crew.num_ended >= 3:
-            killed.append(crew.pids()[0])
+    def kill_one(group: Any) -> None:
+        if not killed and group.num_ended >= 3:
+            killed.append(group.pids()[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    with devices(2) as roster:
-        setup = ShardSetup(job=make_job(tmp_path, server_url))
-        crew = start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2)
-        outcome = run_crew(crew, kill_one)
+    with devices(2) as fleet:
+        setup = PartitionSetup(job=make_job(tmp_path, server_url))
+        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
+        outcome = run_group(group, kill_one)
     assert killed
     assert outcome.num_restarts == 1
     assert outcome.digest == undisturbed.digest
@@ -123,16 +125,16 @@ def test_a_coordinator_that_is_killed_is_replaced_and_computes_next_to_nothing_t
 def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced_all_the_same(
     undisturbed: Outcome, tmp_path: Path
 ) -> None:
-    with EmbeddedServer(tmp_path / "cache") as server, devices(2, path_s=0.004) as roster:
-        setup = ShardSetup(job=make_job(tmp_path, server.url))
+    with EmbeddedServer(tmp_path / "cache") as server, devices(2, path_s=0.004) as fleet:
+        setup = PartitionSetup(job=make_job(tmp_path, server.url))
         with Outage(server) as outage:
 
-            def disturb(crew: Any) -> None:
-                if not outage.began and crew.num_ended >= 3:
+            def disturb(group: Any) -> None:
+                if not outage.began and group.num_ended >= 3:
                     outage.begin()
-                    os.kill(crew.pids()[0], signal.SIGKILL)
+                    os.kill(group.pids()[0], signal.SIGKILL)
 
-            outcome = run_crew(start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb)
+            outcome = run_group(start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb)
             assert outage.began
             assert list((tmp_path / "spool").glob("*.spool"))
         assert outcome.num_restarts == 1
@@ -147,15 +149,15 @@ def test_a_coordinator_that_hangs_is_killed_and_replaced(
 ) -> None:
     stopped: list[psutil.Process] = []
 
-    def stop_one(crew: Any) -> None:
-        if not stopped and crew.num_ended >= 3:
-            stopped.append(psutil.Process(crew.pids()[0]))
+    def stop_one(group: Any) -> None:
+        if not stopped and group.num_ended >= 3:
+            stopped.append(psutil.Process(group.pids()[0]))
             stopped[0].suspend()
 
-    with devices(2) as roster:
-        setup = ShardSetup(job=make_job(tmp_path))
-        crew = start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2, silence_s=3.0)
-        outcome = run_crew(crew, stop_one)
+    with devices(2) as fleet:
+        setup = PartitionSetup(job=make_job(tmp_path))
+        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2, silence_s=3.0)
+        outcome = run_group(group, stop_one)
     assert outcome.num_restarts == 1
     assert outcome.digest == undisturbed.digest
     assert outcome.counts.num_paths_searched == NUM_PATHS
@@ -169,12 +171,12 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
 ) -> None:
     pauses: list[Any] = []
 
-    def starve(crew: Any) -> None:
-        report = crew._members[0].report
-        if crew.num_ended < 3 or len(pauses) == 4 or (pauses and report is pauses[-1]):
+    def starve(group: Any) -> None:
+        report = group._members[0].report
+        if group.num_ended < 3 or len(pauses) == 4 or (pauses and report is pauses[-1]):
             return
         pauses.append(report)
-        process = psutil.Process(crew.pids()[0])
+        process = psutil.Process(group.pids()[0])
         process.suspend()
         timer = threading.Timer(2.0, process.resume)
         timer.start()
@@ -182,9 +184,9 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
             timer.join()
             time.sleep(4.5)
 
-    with devices(1, path_s=0.004) as roster:
-        crew = start_crew(ShardSetup(job=make_job(tmp_path)), roster, make_examples(NUM_EXAMPLES), silence_s=4.0)
-        outcome = run_crew(crew, starve)
+    with devices(1, path_s=0.004) as fleet:
+        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES), silence_s=4.0)
+        outcome = run_group(group, starve)
     assert len(pauses) == 4
     assert outcome.num_restarts == 0
     assert outcome.digest == undisturbed.digest
@@ -193,25 +195,25 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
 def test_coordinators_that_hang_from_the_start_end_the_run(
     tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search_cluster.cluster import coordinator_group as crew_module
+    from search_cluster.cluster import coordinator_group as group_module
 
-    monkeypatch.setattr(crew_module, "MAX_LOSSES_IN_A_ROW", 1)
-    with devices(1) as roster:
+    monkeypatch.setattr(group_module, "MAX_LOSSES_IN_A_ROW", 1)
+    with devices(1) as fleet:
         setup = awkward.HangingSetup(job=make_job(tmp_path))
-        crew = start_crew(setup, roster, make_examples(2), silence_s=1.0, timeout_s=3.0)
+        group = start_group(setup, fleet, make_examples(2), silence_s=1.0, timeout_s=3.0)
         with pytest.raises(EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"):
-            run_crew(crew)
-    assert crew.num_ended == 0
+            run_group(group)
+    assert group.num_ended == 0
 
 
 def test_coordinators_that_start_while_the_cache_server_is_away_go_on_without_it(
     undisturbed: Outcome, tmp_path: Path, server_url: str
 ) -> None:
-    with EmbeddedServer(tmp_path / "other") as server, devices(2) as roster:
-        setup = ShardSetup(job=make_job(tmp_path, server.url))
+    with EmbeddedServer(tmp_path / "other") as server, devices(2) as fleet:
+        setup = PartitionSetup(job=make_job(tmp_path, server.url))
         with Outage(server) as outage:
             outage.begin()
-            outcome = run_crew(start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2))
+            outcome = run_group(start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2))
             assert num_waiting(tmp_path, setup.job.context) == NUM_PATHS
         assert (outcome.digest, outcome.num_restarts) == (undisturbed.digest, 0)
         assert outcome.stats.num_evaluated == NUM_PATHS
@@ -223,11 +225,11 @@ def test_coordinators_that_start_while_the_cache_server_is_away_go_on_without_it
 def test_coordinators_that_alone_cannot_use_the_cache_server_end_the_run(
     tmp_path: Path, server_url: str, awkward: Any
 ) -> None:
-    with devices(1) as roster:
-        crew = start_crew(awkward.CutOffSetup(job=make_job(tmp_path, server_url)), roster, make_examples(2))
+    with devices(1) as fleet:
+        group = start_group(awkward.CutOffSetup(job=make_job(tmp_path, server_url)), fleet, make_examples(2))
         with pytest.raises(CacheError, match="can't be used from here"):
-            run_crew(crew)
-    assert crew.num_ended == 0
+            run_group(group)
+    assert group.num_ended == 0
 
 
 def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
@@ -235,9 +237,9 @@ def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
 ) -> None:
     from search_cluster.cluster.example_leases import MAX_LOSSES
 
-    with devices(1) as roster:
+    with devices(1) as fleet:
         setup = awkward.PoisonSetup(job=make_job(tmp_path, server_url))
-        outcome = run_crew(start_crew(setup, roster, make_examples(8)))
+        outcome = run_group(start_group(setup, fleet, make_examples(8)))
     assert outcome.num_restarts == MAX_LOSSES
     records = {record.example.question: record for record in outcome.records}
     assert len(records) == 8
@@ -253,14 +255,14 @@ def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
 def test_coordinators_that_cannot_start_end_the_run_and_no_example(
     tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search_cluster.cluster import coordinator_group as crew_module
+    from search_cluster.cluster import coordinator_group as group_module
 
-    monkeypatch.setattr(crew_module, "MAX_LOSSES_IN_A_ROW", 1)
-    with devices(1) as roster:
-        crew = start_crew(awkward.UnbuildableSetup(job=make_job(tmp_path)), roster, make_examples(2))
+    monkeypatch.setattr(group_module, "MAX_LOSSES_IN_A_ROW", 1)
+    with devices(1) as fleet:
+        group = start_group(awkward.UnbuildableSetup(job=make_job(tmp_path)), fleet, make_examples(2))
         with pytest.raises(EvaluatorError, match=r"coordinators died 2 times .*no room for it"):
-            run_crew(crew)
-    assert crew.num_ended == 0
+            run_group(group)
+    assert group.num_ended == 0
 
 
 def test_an_evaluator_that_loads_for_long_joins_the_running_search(
@@ -269,24 +271,24 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
     import ray
 
     from search_cluster.cluster.scripted_devices import Pace
-    from search_cluster.cluster.worker_fleet import Roster
-    from search_cluster.cluster.worker_handle import Evaluator
+    from search_cluster.cluster.worker_fleet import WorkerFleet
+    from search_cluster.cluster.worker_handle import WorkerHandle
 
     gate = tmp_path / "gate"
     pace = Pace(batch_s=0.0, path_s=0.004)
     actor = ray.remote(awkward.LateDevices).options(num_cpus=0).remote(pace, 2, 12, gate)
-    evaluators = [Evaluator(number=slot, actor=actor, slot=slot) for slot in range(2)]
+    evaluators = [WorkerHandle(number=slot, actor=actor, slot=slot) for slot in range(2)]
     seen_alone: list[int] = []
 
-    def open_the_gate(crew: Any) -> None:
-        if crew.num_ended and not seen_alone:
-            seen_alone.append(crew.stats().num_devices)
+    def open_the_gate(group: Any) -> None:
+        if group.num_ended and not seen_alone:
+            seen_alone.append(group.stats().num_devices)
             gate.touch()
 
-    with contextlib.closing(Roster(evaluators, needs="nothing", timeout_s=60.0, grace_s=0.0)) as roster:
-        crew = start_crew(ShardSetup(job=make_job(tmp_path)), roster, make_examples(NUM_EXAMPLES))
-        assert roster.num_awaited == 1
-        outcome = run_crew(crew, open_the_gate)
+    with contextlib.closing(WorkerFleet(evaluators, needs="nothing", timeout_s=60.0, grace_s=0.0)) as fleet:
+        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES))
+        assert fleet.num_awaited == 1
+        outcome = run_group(group, open_the_gate)
     assert seen_alone == [1]
     assert outcome.digest == undisturbed.digest
     first, second = outcome.stats.workers
@@ -299,21 +301,21 @@ def test_evaluators_without_a_place_are_named_and_not_waited_for(caplog: pytest.
     import ray
 
     from search_cluster.cluster.scripted_devices import Pace, ScriptedDevices
-    from search_cluster.cluster.worker_fleet import Roster
-    from search_cluster.cluster.worker_handle import Evaluator
+    from search_cluster.cluster.worker_fleet import WorkerFleet
+    from search_cluster.cluster.worker_handle import WorkerHandle
 
     pace = Pace(batch_s=0.0, path_s=0.0)
     actors = [
         ray.remote(ScriptedDevices).options(num_cpus=0, resources=resources).remote(pace, 1, 12, "")
         for resources in (None, {"unobtainium": 1})
     ]
-    evaluators = [Evaluator(number=number, actor=actor) for number, actor in enumerate(actors)]
-    with contextlib.closing(Roster(evaluators, needs="1 unobtainium", timeout_s=60.0, grace_s=0.1)) as roster:
-        roster.wait()
-        assert [ready.evaluator.number for ready in roster.ready()] == [0]
+    evaluators = [WorkerHandle(number=number, actor=actor) for number, actor in enumerate(actors)]
+    with contextlib.closing(WorkerFleet(evaluators, needs="1 unobtainium", timeout_s=60.0, grace_s=0.1)) as fleet:
+        fleet.wait()
+        assert [ready.evaluator.number for ready in fleet.ready()] == [0]
         assert not caplog.records
-        roster._timeout_s = 0.0
-        assert roster.ready() == roster.ready() == []
+        fleet._timeout_s = 0.0
+        assert fleet.ready() == fleet.ready() == []
     (record,) = caplog.records
     assert "goes on without some evaluators: 1 of 2 workers were ready after" in record.message
     assert "no place was found for the others" in record.message
@@ -333,13 +335,13 @@ def kill_an_actor(name: str) -> int:
 def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path: Path) -> None:
     killed: list[int] = []
 
-    def kill_devices(crew: Any) -> None:
-        if not killed and crew.num_ended >= 3:
+    def kill_devices(group: Any) -> None:
+        if not killed and group.num_ended >= 3:
             killed.append(kill_an_actor("ScriptedDevices"))
 
-    with devices(2, path_s=0.004, slots_per_process=1) as roster:
-        crew = start_crew(ShardSetup(job=make_job(tmp_path)), roster, make_examples(NUM_EXAMPLES))
-        outcome = run_crew(crew, kill_devices)
+    with devices(2, path_s=0.004, slots_per_process=1) as fleet:
+        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES))
+        outcome = run_group(group, kill_devices)
     assert killed
     assert outcome.digest == undisturbed.digest
     assert outcome.stats.num_worker_restarts == 1
@@ -353,27 +355,29 @@ def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_
 ) -> None:  # fmt: skip
     import ray
 
-    from search_cluster.cluster import coordinator_group as crew_module
+    from search_cluster.cluster import coordinator_group as group_module
     from search_cluster.cluster.scripted_devices import Pace
-    from search_cluster.cluster.worker_fleet import Roster
-    from search_cluster.cluster.worker_handle import Evaluator
+    from search_cluster.cluster.worker_fleet import WorkerFleet
+    from search_cluster.cluster.worker_handle import WorkerHandle
 
-    monkeypatch.setattr(crew_module, "STARVED_S", 1.0)
+    monkeypatch.setattr(group_module, "STARVED_S", 1.0)
     gate = tmp_path / "gate"
     gate.touch()
     pace = Pace(batch_s=0.0, path_s=0.004)
     actor_class = ray.remote(awkward.LateDevices).options(num_cpus=0, max_restarts=-1)
-    evaluators = [Evaluator(number=number, actor=actor_class.remote(pace, 2, 12, gate), slot=1) for number in range(2)]
+    evaluators = [
+        WorkerHandle(number=number, actor=actor_class.remote(pace, 2, 12, gate), slot=1) for number in range(2)
+    ]
 
-    def kill_one_for_good(crew: Any) -> None:
-        if gate.exists() and crew.num_ended >= 3:
+    def kill_one_for_good(group: Any) -> None:
+        if gate.exists() and group.num_ended >= 3:
             gate.unlink()
             kill_an_actor("LateDevices")
 
-    with contextlib.closing(Roster(evaluators, needs="nothing", timeout_s=60.0)) as roster:
-        setup = ShardSetup(job=make_job(tmp_path, server_url))
-        crew = start_crew(setup, roster, make_examples(NUM_EXAMPLES), num_coordinators=2)
-        outcome = run_crew(crew, kill_one_for_good)
+    with contextlib.closing(WorkerFleet(evaluators, needs="nothing", timeout_s=60.0)) as fleet:
+        setup = PartitionSetup(job=make_job(tmp_path, server_url))
+        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
+        outcome = run_group(group, kill_one_for_good)
     assert not gate.exists()
     assert "has lost all of its workers: others take over" in caplog.text
     assert outcome.digest == undisturbed.digest
@@ -400,8 +404,8 @@ def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Drive]:
 
     job, examples, probes = studied_job
     with (
-        devices(2) as roster,
-        contextlib.closing(RayPool(roster)) as pool,
+        devices(2) as fleet,
+        contextlib.closing(RayPool(fleet)) as pool,
         drive_on_cluster(
             replace(job, redis_url=url), pool, examples, probes=probes, known={}, num_coordinators=2,
             requests_per_batch=None, timeout_s=60.0, silence_s=60.0,
@@ -457,4 +461,4 @@ def test_a_cache_server_that_is_away_when_the_study_ends_ends_no_run(studied_job
 
 def test_a_password_shows_in_no_text_form_of_what_travels() -> None:
     job = make_job(Path("run"), "redis://user:s3cret@host:6380/0")
-    assert "s3cret" not in repr(job) + str(ShardSetup(job=job)) + f"{ShardSetup(job=job)!r}"
+    assert "s3cret" not in repr(job) + str(PartitionSetup(job=job)) + f"{PartitionSetup(job=job)!r}"

@@ -20,7 +20,7 @@ from search_cluster.commands.crossexec import cross_execute
 from search_cluster.commands.search import run_search
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import pick_menu
-from search_cluster.corpus.path_table import MENU_NAME, UNFINISHED_NAME, Menu, known_verdicts, read_menu
+from search_cluster.corpus.path_table import MENU_NAME, UNFINISHED_NAME, PathTable, known_verdicts, read_menu
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathVerdict
 from search_cluster.corpus.writer import CorpusWriter
@@ -58,7 +58,7 @@ def run_dir(searched: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def without_margins(menu: Menu) -> list[tuple[object, ...]]:
+def without_margins(menu: PathTable) -> list[tuple[object, ...]]:
     return [
         (row.example_id, row.path_index, row.failure, row.verdict and (row.verdict.reward, row.verdict.output))
         for row in menu.rows
@@ -265,13 +265,13 @@ def disturbed(large: Path, folder: Path, sent: signal.Signals, redis_url: str) -
 
 
 @pytest.fixture(scope="module")
-def undisturbed(large: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Menu]:
+def undisturbed(large: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], PathTable]:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     shutil.copytree(large, folder)
     return cross_execute(replace(QUIET, run=folder), menu_size=12, task=SLOW_TASK), read_menu(folder)
 
 
-def require_resumed(command: list[str], run_dir: Path, undisturbed: tuple[dict[str, Any], Menu]) -> None:
+def require_resumed(command: list[str], run_dir: Path, undisturbed: tuple[dict[str, Any], PathTable]) -> None:
     """Run again: most of what was computed before is not computed again, and the table is that of a quiet run."""
     assert not (run_dir / MENU_NAME).exists()
     resumed, (quiet, menu) = run_json(*command), undisturbed
@@ -283,7 +283,7 @@ def require_resumed(command: list[str], run_dir: Path, undisturbed: tuple[dict[s
 
 
 def test_an_interrupt_loses_nothing_even_without_a_server(
-    large: Path, tmp_path: Path, undisturbed: tuple[dict[str, Any], Menu]
+    large: Path, tmp_path: Path, undisturbed: tuple[dict[str, Any], PathTable]
 ) -> None:
     command, code, said = disturbed(large, tmp_path, signal.SIGINT, "none")
     assert code == 130, said
@@ -294,7 +294,7 @@ def test_an_interrupt_loses_nothing_even_without_a_server(
 
 @pytest.mark.server
 def test_kill_9_loses_nothing_with_a_server(
-    large: Path, tmp_path: Path, undisturbed: tuple[dict[str, Any], Menu]
+    large: Path, tmp_path: Path, undisturbed: tuple[dict[str, Any], PathTable]
 ) -> None:
     command, code, said = disturbed(large, tmp_path, signal.SIGKILL, "embedded")
     assert code == -signal.SIGKILL, said

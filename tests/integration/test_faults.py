@@ -30,7 +30,7 @@ from search_cluster.corpus.reader import read_corpus
 pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 
 POISON_TASK = Path(__file__).parent / "data" / "poison_task.py"
-EVALUATOR = re.compile(r"ray::\w*(Worker|Evaluator)\w*Actor")
+EVALUATOR = re.compile(r"ray::\w*(Worker|WorkerHandle)\w*Actor")
 COORDINATOR = re.compile(r"ray::CoordinatorActor")
 
 

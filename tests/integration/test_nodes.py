@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scripted_search import make_examples, make_job, run_crew, start_crew
+from support.scripted_search import make_examples, make_job, run_group, start_group
 
-from search_cluster.driver.partition import ShardSetup
+from search_cluster.driver.partition import PartitionSetup
 
 pytestmark = [pytest.mark.ray, pytest.mark.server, pytest.mark.soak]
 
@@ -42,22 +42,22 @@ def test_a_node_that_comes_late_joins_and_one_that_is_lost_is_done_without(tmp_p
     with simulated_cluster([1]) as cluster:
         (first,) = cluster.nodes
         settings: dict[str, Any] = {"num_layers": 12, "slots_per_process": 1}
-        with contextlib.closing(ask_for_scripted(pace, num_devices=1, **settings)) as roster:
-            reference = run_crew(start_crew(ShardSetup(job=job), roster, make_examples(NUM_EXAMPLES)))
+        with contextlib.closing(ask_for_scripted(pace, num_devices=1, **settings)) as fleet:
+            reference = run_group(start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES)))
         steps: list[str] = []
 
-        def disturb(crew: Any) -> None:
-            if not steps and crew.num_ended >= 2:
-                assert roster.num_awaited == 1
+        def disturb(group: Any) -> None:
+            if not steps and group.num_ended >= 2:
+                assert fleet.num_awaited == 1
                 cluster.add_node(1)
                 steps.append("second node is there")
-            if len(steps) == 1 and crew.stats().num_devices == 2:
+            if len(steps) == 1 and group.stats().num_devices == 2:
                 cluster.remove_node(first)
                 steps.append("first node is gone")
 
-        with contextlib.closing(ask_for_scripted(pace, num_devices=2, grace_s=0.0, **settings)) as roster:
-            crew = start_crew(ShardSetup(job=job), roster, make_examples(NUM_EXAMPLES), num_coordinators=2)
-            outcome = run_crew(crew, disturb)
+        with contextlib.closing(ask_for_scripted(pace, num_devices=2, grace_s=0.0, **settings)) as fleet:
+            group = start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
+            outcome = run_group(group, disturb)
     assert steps == ["second node is there", "first node is gone"]
     assert outcome.digest == reference.digest
     assert outcome.counts.num_paths_searched == reference.counts.num_paths_searched

@@ -53,10 +53,10 @@ def examples() -> tuple[Example, ...]:
 def open_pool(
     spec: WorkerSpec, *, num_workers: int, requests_per_batch: int | None = None, timeout_s: float = 100.0
 ) -> "RayPool":
-    from search_cluster.cluster.ray_pool import RayPool, ask_for_evaluators  # after the fixture prepared Ray
+    from search_cluster.cluster.ray_pool import RayPool, ask_for_workers  # after the fixture prepared Ray
 
-    roster = ask_for_evaluators(spec, num_workers=num_workers, timeout_s=timeout_s)
-    return RayPool(roster, requests_per_batch=requests_per_batch)
+    fleet = ask_for_workers(spec, num_workers=num_workers, timeout_s=timeout_s)
+    return RayPool(fleet, requests_per_batch=requests_per_batch)
 
 
 def worker_processes() -> Iterator[psutil.Process]:
@@ -104,7 +104,7 @@ def ray_answers(pool: "RayPool") -> str:
     """What its first evaluator says, which it does when it is back."""
     import ray
 
-    (evaluator, *_) = pool.roster._evaluators.values()
+    (evaluator, *_) = pool.fleet._evaluators.values()
     try:
         return str(ray.get(evaluator.placed(), timeout=30))
     except ray.exceptions.RayActorError:

@@ -48,23 +48,23 @@ def test_two_workers_train_the_router_of_one(place: Path, tmp_path: Path) -> Non
 
     def together(**more: object) -> object:
         options = {"task_spec": None, "force": False, "mode": "auto", "num_workers": 2, **more}
-        return fit_on_ray(place / "corpus", tmp_path / "routers" / "gang", config, CPU, **options)  # type: ignore[arg-type]
+        return fit_on_ray(place / "corpus", tmp_path / "routers" / "group", config, CPU, **options)  # type: ignore[arg-type]
 
-    gang = together()
-    assert (gang.already_finished, gang.meta.inputs) == (False, alone.meta.inputs)
-    assert gang.meta.metrics == pytest.approx(alone.meta.metrics, rel=1e-3, abs=1e-4)
+    group = together()
+    assert (group.already_finished, group.meta.inputs) == (False, alone.meta.inputs)
+    assert group.meta.metrics == pytest.approx(alone.meta.metrics, rel=1e-3, abs=1e-4)
     first, second = (
-        load_file(folder / "router.safetensors") for folder in (tmp_path / "alone", tmp_path / "routers" / "gang")
+        load_file(folder / "router.safetensors") for folder in (tmp_path / "alone", tmp_path / "routers" / "group")
     )
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert second[name].numpy() == pytest.approx(tensor.numpy(), rel=1e-3, abs=1e-4), name
-    curve = (tmp_path / "routers" / "gang" / "curve.jsonl").read_text().splitlines()
+    curve = (tmp_path / "routers" / "group" / "curve.jsonl").read_text().splitlines()
     assert len(curve) == len((tmp_path / "alone" / "curve.jsonl").read_text().splitlines())
     assert together().already_finished
 
 
-def test_a_gang_needs_workers_and_leaves_devices_to_ray(place: Path, tmp_path: Path) -> None:
+def test_a_group_needs_workers_and_leaves_devices_to_ray(place: Path, tmp_path: Path) -> None:
     from router_train.training.ray_fit import fit_on_ray
 
     options = {"task_spec": None, "force": False, "mode": "auto"}

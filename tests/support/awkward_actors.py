@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search_cluster.cluster.partition import Lease
 from search_cluster.cluster.scripted_devices import Pace, ScriptedDevices
-from search_cluster.driver.partition import SearchShard, ShardSetup
+from search_cluster.driver.partition import PartitionSetup, SearchPartition
 from search_cluster.errors import CacheError
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.workers.messages import WorkerInfo
@@ -16,31 +16,31 @@ from search_cluster.workers.messages import WorkerInfo
 POISON = "q2"
 
 
-class PoisonShard(SearchShard):
+class PoisonShard(SearchPartition):
     def add(self, leases: Sequence[Lease]) -> None:
         if any(lease.example.question == POISON for lease in leases):
             os._exit(9)
         super().add(leases)
 
 
-class PoisonSetup(ShardSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
+class PoisonSetup(PartitionSetup):
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
         return PoisonShard(self.job, evaluator, cache_may_be_lost=replacing)
 
 
-class UnbuildableSetup(ShardSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
+class UnbuildableSetup(PartitionSetup):
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
         raise MemoryError("no room for it")
 
 
-class HangingSetup(ShardSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
+class HangingSetup(PartitionSetup):
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
         time.sleep(1000)
         raise AssertionError("the test has ended")
 
 
-class CutOffSetup(ShardSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchShard:
+class CutOffSetup(PartitionSetup):
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
         raise CacheError("cache server can't be used from here")
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from support import tiny
 
 from search_cluster.corpus.manifest import Provenance
-from search_cluster.corpus.path_table import Menu, MenuProvenance, MenuRow, write_menu
+from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow, write_menu
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.corpus.writer import CorpusWriter
@@ -123,7 +123,7 @@ def write_table(
 ) -> Path:
     """The full table of a corpus' first questions (by id), beside it."""
     corpus = read_corpus(folder)
-    provenance = MenuProvenance(
+    provenance = PathTableProvenance(
         corpus=corpus.manifest.provenance,
         corpus_digest=corpus_digest or corpus.manifest.corpus_digest,
         menu_size=len(paths),
@@ -133,8 +133,8 @@ def write_table(
         versions={},
     )
     rows = tuple(
-        MenuRow(example_id=item.example.example_id, path_index=place, verdict=verdict(bool(right)))
+        PathTableRow(example_id=item.example.example_id, path_index=place, verdict=verdict(bool(right)))
         for item, row in zip(corpus.records, right_NK, strict=False)
         for place, right in enumerate(row)
     )
-    return write_menu(folder, Menu(provenance=provenance, paths=tuple(paths), rows=rows))
+    return write_menu(folder, PathTable(provenance=provenance, paths=tuple(paths), rows=rows))

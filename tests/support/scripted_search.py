@@ -9,7 +9,7 @@ from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.job import SearchJob
-from search_cluster.driver.partition import ShardSetup
+from search_cluster.driver.partition import PartitionSetup
 from search_cluster.protocols.messages import EvaluatorStats, SearchCounts
 from search_cluster.search.coordinator import Studied
 from search_cluster.tasks.example import Example
@@ -17,8 +17,8 @@ from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import StopRule
 
 if TYPE_CHECKING:
-    from search_cluster.cluster.coordinator_group import Crew
-    from search_cluster.cluster.worker_fleet import Roster
+    from search_cluster.cluster.coordinator_group import CoordinatorGroup
+    from search_cluster.cluster.worker_fleet import WorkerFleet
 
 NUM_LAYERS = 12
 BUDGET = 30
@@ -48,7 +48,7 @@ def make_job(run_dir: Path, redis_url: str = "none") -> SearchJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a crew delivered."""
+    """What a group delivered."""
 
     records: list[ExampleRecord]
     counts: SearchCounts
@@ -60,16 +60,21 @@ class Outcome:
         return corpus_digest(self.records)
 
 
-def start_crew(
-    factory: ShardSetup, roster: "Roster", examples: Sequence[Example], *, num_coordinators: int = 1, **settings: Any
-) -> "Crew":
-    from search_cluster.cluster.coordinator_group import Crew  # after Ray's environment was prepared
+def start_group(
+    factory: PartitionSetup,
+    fleet: "WorkerFleet",
+    examples: Sequence[Example],
+    *,
+    num_coordinators: int = 1,
+    **settings: Any,
+) -> "CoordinatorGroup":
+    from search_cluster.cluster.coordinator_group import CoordinatorGroup  # after Ray's environment was prepared
 
-    info = roster.wait()
-    return Crew(
+    info = fleet.wait()
+    return CoordinatorGroup(
         factory,
-        roster=roster,
-        ready=roster.ready(),
+        fleet=fleet,
+        ready=fleet.ready(),
         examples=examples,
         num_coordinators=num_coordinators,
         num_layers=info.num_layers,
@@ -77,13 +82,13 @@ def start_crew(
     )
 
 
-def run_crew(crew: "Crew", watch: Callable[["Crew"], None] = lambda crew: None) -> Outcome:
+def run_group(group: "CoordinatorGroup", watch: Callable[["CoordinatorGroup"], None] = lambda group: None) -> Outcome:
     """Search to the end, with a look after each step."""
     records = []
     try:
-        while crew.busy:
-            records += crew.step()
-            watch(crew)
-        return Outcome(records, crew.counts, crew.stats(), crew.num_restarts)
+        while group.busy:
+            records += group.step()
+            watch(group)
+        return Outcome(records, group.counts, group.stats(), group.num_restarts)
     finally:
-        crew.close()
+        group.close()

@@ -17,7 +17,7 @@ from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
 from router_train.routers.curve import CurveWriter
 from router_train.routers.drllm.network import LayerRouters
 from router_train.routers.drllm.training import train_routers
-from router_train.routers.online import route_by_steering
+from router_train.routers.online import route_online
 from router_train.routers.threshold import tune_threshold, validation_examples
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.load.loading import LoadedModel
@@ -43,7 +43,7 @@ class DrLLMRouter:
         Raises:
             NonFiniteLogitsError: a router's logits are NaN or infinite.
         """
-        return route_by_steering(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
+        return route_online(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
 
     def steer(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> Steering:
         """Decides layer by layer from the states that the layers before have left; see `route`."""

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from router_train.config import BALANCE_INVERSE, FitConfig
 from router_train.data.features import Features
 from router_train.data.progress import track
-from router_train.distributed import current_gang
+from router_train.distributed import current_process_group
 from router_train.routers.drllm.losses import effective_number_weights, focal_loss, inverse_frequency_weights
 from router_train.routers.drllm.network import LayerRouters
 from search_cluster.errors import ConfigError
@@ -64,7 +64,7 @@ def train_routers(
     """Trains until the validation loss has not fallen for ``config.patience`` epochs; returns the best epoch's weights.
 
     The same inputs give the same weights on the same device and library versions. Global random state is left alone.
-    Processes of a gang share the rows of every batch; all of them return the same routers, those of one process up to
+    Processes of a group share the rows of every batch; all of them return the same routers, those of one process up to
     rounding.
 
     Raises:
@@ -77,14 +77,14 @@ def train_routers(
     schedule = CosineAnnealingLR(optimizer, T_max=config.epochs * steps_per_epoch)
     shuffler = torch.Generator().manual_seed(config.seed)
 
-    gang = current_gang()
+    group = current_process_group()
     best: EpochMetrics | None = None
     best_state = deepcopy(routers.state_dict())
     for epoch in track(range(1, config.epochs + 1), "epochs"):
         order = torch.randperm(len(train.decisions_NL), generator=shuffler)
         losses = []
         for rows in torch.split(order, config.batch_size):
-            own = gang.share(rows)
+            own = group.share(rows)
             optimizer.zero_grad(set_to_none=True)
             loss = torch.zeros((), device=device)
             if len(own):
@@ -92,10 +92,10 @@ def train_routers(
                 loss = focal_loss(logits_NLC, train.decisions_NL[own].to(device), weights_C, config.focal_gamma)
                 loss = loss * (len(own) / len(rows))  # means of parts add up to the mean of the batch
                 torch.autograd.backward(loss)
-            gang.add_up_gradients(routers)
+            group.add_up_gradients(routers)
             optimizer.step()
             schedule.step()
-            losses.append(gang.add_up(loss.detach()))
+            losses.append(group.add_up(loss.detach()))
         metrics = _metrics(routers, validation, weights_C, config, epoch, float(torch.stack(losses).mean()))
         on_epoch(metrics)
         if best is None or metrics.validation_loss < best.validation_loss:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from router_train.routers.base import RoutedPath, Settings
-from router_train.routers.online import route_by_steering
+from router_train.routers.online import route_online
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.load.loading import LoadedModel
@@ -91,7 +91,7 @@ class EarlyExitRouter:
         Raises:
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
-        return route_by_steering(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
+        return route_online(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
 
     def settings(self) -> Settings:
         """Depth and threshold."""

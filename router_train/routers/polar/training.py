@@ -19,7 +19,7 @@ from router_train.data.feature_store import stored_parts
 from router_train.data.labels import PathLabel
 from router_train.data.progress import track
 from router_train.data.prompt_states import prompt_states
-from router_train.distributed import current_gang
+from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.curve import CurveWriter
 from router_train.routers.polar.network import NUM_HEADS, PolarNetwork
@@ -111,7 +111,7 @@ def train_polar(
     num_examples = len(train.tokens)
     schedule = CosineAnnealingLR(optimizer, T_max=config.epochs * -(-num_examples // config.batch_size))
     shuffler = torch.Generator().manual_seed(config.seed)
-    gang = current_gang()
+    group = current_process_group()
     best: PolarEpoch | None = None
     best_state = deepcopy(network.state_dict())
     for epoch in track(range(1, config.epochs + 1), "epochs"):
@@ -119,13 +119,13 @@ def train_polar(
         for rows in torch.split(torch.randperm(num_examples, generator=shuffler), config.batch_size):
             optimizer.zero_grad(set_to_none=True)
             loss = torch.zeros((), device=device)
-            if len(own := gang.share(rows)):
+            if len(own := group.share(rows)):
                 loss, _ = _loss(network, train, own, device, batch=rows)
                 torch.autograd.backward(loss)
-            gang.add_up_gradients(network)
+            group.add_up_gradients(network)
             optimizer.step()
             schedule.step()
-            total += float(gang.add_up(loss.detach())) * len(rows)
+            total += float(group.add_up(loss.detach())) * len(rows)
         metrics = _epoch(network, validation, config, device, epoch, total / num_examples)
         curve.write(asdict(metrics))
         if best is None or metrics.validation_loss < best.validation_loss:

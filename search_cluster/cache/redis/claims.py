@@ -1,4 +1,4 @@
-"""Leases on verdicts that are being computed, so that two jobs on one server do not compute the same one.
+"""Claims on verdicts that are being computed, so that two jobs on one server do not compute the same one.
 
 A lease is a key of its own that the server forgets by itself, so a killed job's work is free a little later. Whoever
 sets the key first holds it (``SET NX PX``). It is asked for after a look-up that missed, with a second look-up beside,
@@ -19,7 +19,7 @@ RENEWALS_PER_LEASE = 3
 OWNER_BYTES = 8
 
 
-class Leases:
+class Claims:
     """The leases that one store holds, and the commands for them; talks to nobody.
 
     Args:

@@ -17,7 +17,7 @@ from search_cluster.cache.codec import encode_verdict
 from search_cluster.cache.keys import STORED_APART, VerdictContext, apart_key, context_key, example_key
 from search_cluster.cache.redis.breaker import Breaker
 from search_cluster.cache.redis.check import first_refusal, require_usable
-from search_cluster.cache.redis.claims import LEASE_S, Leases
+from search_cluster.cache.redis.claims import LEASE_S, Claims
 from search_cluster.cache.redis.client import RedisClient, Refusal
 from search_cluster.cache.redis.layout import (
     KeyOf,
@@ -86,7 +86,7 @@ class RedisStore:
         spool = None if spool_dir is None else Spool(spool_dir, namespace=context.namespace)
         self._spool = spool
         self._pending = PendingWrites(max_bytes=max_buffered_bytes, spool=spool)
-        self._leases = Leases(context.namespace, lease_s=lease_s, clock=clock)
+        self._leases = Claims(context.namespace, lease_s=lease_s, clock=clock)
         waits: dict[str, Any] = {"first_wait_s": probe_after_s, "max_wait_s": MAX_PROBE_WAIT_S, "clock": clock}
         self._link = ServerLink(client, Breaker(max_failures=FAILURES_TO_OPEN, **waits))
         self._writes = Breaker(max_failures=1, **waits)

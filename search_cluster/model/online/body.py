@@ -16,15 +16,15 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import layer_type_of
-from search_cluster.model.online.cache import SteeredCache, Step
+from search_cluster.model.online.cache import OnlineCache, Step
 from search_cluster.model.online.chooser import Steer, keep_choice
 from search_cluster.model.online.inputs import LayerInputs
-from search_cluster.model.online.prefill import SteeredPrompt, next_step
+from search_cluster.model.online.prefill import OnlinePrompt, next_step
 
 _NOT_RECORDED = ("output_attentions", "output_hidden_states", "output_router_logits")
 
 
-class SteeredBody(nn.Module):
+class OnlineBody(nn.Module):
     """What the causal LM calls in the place of its base model; shares all weights with it.
 
     Args:
@@ -65,12 +65,12 @@ class SteeredBody(nn.Module):
         for name in _NOT_RECORDED:
             if kwargs.pop(name, False):
                 raise ModelError(f"{name} is not recorded, because rows take different layers; leave it out")
-        if past_key_values is not None and not isinstance(past_key_values, SteeredCache):
+        if past_key_values is not None and not isinstance(past_key_values, OnlineCache):
             raise ModelError(
                 f"past_key_values is a {type(past_key_values).__name__}; a routed model keeps its paths in a "
-                f"SteeredCache: leave past_key_values out, or pass the one of an earlier call"
+                f"OnlineCache: leave past_key_values out, or pass the one of an earlier call"
             )
-        cache = SteeredCache() if past_key_values is None else past_key_values
+        cache = OnlineCache() if past_key_values is None else past_key_values
         keep = past_key_values is not None or bool(self.config.use_cache if use_cache is None else use_cache)
         hidden_BTD: Tensor = self.embed_tokens(input_ids)
         if position_ids is None:
@@ -104,7 +104,7 @@ class SteeredBody(nn.Module):
         return hidden_BTD.index_copy(0, rows_R, layer(hidden_BTD[rows_R], **arguments))
 
     def _run_prompts(
-        self, hidden_BTD: Tensor, inputs: LayerInputs, cache: SteeredCache, input_ids: Tensor, mask: Tensor | None
+        self, hidden_BTD: Tensor, inputs: LayerInputs, cache: OnlineCache, input_ids: Tensor, mask: Tensor | None
     ) -> Tensor:
         embedded_BTD = hidden_BTD
         tokens = _tokens_of_rows(input_ids, mask)
@@ -132,7 +132,7 @@ class SteeredBody(nn.Module):
         cache.discarded_layer_tokens = tuple(prompt.discarded_layer_tokens for prompt in ordered)
         return hidden_BTD
 
-    def _prompts(self, tokens: list[Tensor | None], input_ids: Tensor, cache: SteeredCache) -> list[SteeredPrompt]:
+    def _prompts(self, tokens: list[Tensor | None], input_ids: Tensor, cache: OnlineCache) -> list[OnlinePrompt]:
         """One prompt per distinct row: equal rows (beams, several answers) must not part over rounding noise."""
         chosen = cache.choices
         rows: dict[tuple[int, ...], list[int]] = {}
@@ -140,7 +140,7 @@ class SteeredBody(nn.Module):
             ids = input_ids[row] if kept_T is None else input_ids[row][kept_T]
             rows.setdefault(tuple(ids.tolist()), []).append(row)
         return [
-            SteeredPrompt(
+            OnlinePrompt(
                 tuple(group), len(ids), keep_choice(chosen[group[0]]) if chosen else self._steer(ids), len(self.layers)
             )
             for ids, group in rows.items()

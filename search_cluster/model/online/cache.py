@@ -27,7 +27,7 @@ class Step:
     """Ascending."""
 
 
-class SteeredCache(Cache):
+class OnlineCache(Cache):
     """Keys and values per step; decided once, in the pass over the prompt.
 
     Attributes:
@@ -48,9 +48,9 @@ class SteeredCache(Cache):
     def _slots(self) -> list[DynamicLayer]:
         return cast(list[DynamicLayer], self.layers)
 
-    def without_keys(self) -> "SteeredCache":
+    def without_keys(self) -> "OnlineCache":
         """An empty cache for the same rows on the same paths."""
-        empty = SteeredCache()
+        empty = OnlineCache()
         empty.choices = self.choices
         return empty
 

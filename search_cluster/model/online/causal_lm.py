@@ -12,8 +12,8 @@ from transformers import GenerationMixin, PreTrainedModel
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.materialise import shallow_copy
-from search_cluster.model.online.body import SteeredBody
-from search_cluster.model.online.cache import SteeredCache
+from search_cluster.model.online.body import OnlineBody
+from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.chooser import Steer
 
 _SPLIT_PROMPTS = ("prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_model")
@@ -25,7 +25,7 @@ def steered(model: PreTrainedModel, steer: Steer) -> PreTrainedModel:
 
     Greedy output equals that of the materialised path of each row. ``generate()`` takes everything that the model's own
     does (sampling, beams, stopping criteria, streamers, left-padded batches) except what splits the prompt. To learn
-    which paths were taken, pass a `SteeredCache` as ``past_key_values`` and read its ``choices``.
+    which paths were taken, pass a `OnlineCache` as ``past_key_values`` and read its ``choices``.
 
     Args:
         model: a causal LM of a supported family, not itself a view.
@@ -36,13 +36,13 @@ def steered(model: PreTrainedModel, steer: Steer) -> PreTrainedModel:
     """
     anatomy_of(model.config)
     view = shallow_copy(model)
-    view.model = SteeredBody(model, steer)
-    view.__class__ = _steered_class(cast(Any, type(model)))
+    view.model = OnlineBody(model, steer)
+    view.__class__ = _online_class(cast(Any, type(model)))
     return view
 
 
-class _SteeredGeneration(GenerationMixin):
-    """Puts a `SteeredCache` where the family would put its own cache."""
+class _OnlineGeneration(GenerationMixin):
+    """Puts a `OnlineCache` where the family would put its own cache."""
 
     generation_config: Any
 
@@ -61,18 +61,18 @@ class _SteeredGeneration(GenerationMixin):
                     f"{name} is {asked!r}; a path is chosen from the whole prompt and nothing else: leave {name} out"
                 )
         if kwargs.get("past_key_values") is None:
-            kwargs["past_key_values"] = SteeredCache()
+            kwargs["past_key_values"] = OnlineCache()
         return super().generate(*args, **kwargs)  # type: ignore[misc]
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
         """The family's, which may drop the cache where its rotary embedding changes (Phi 3); paths are kept then."""
         inputs = super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[misc]
         cache = kwargs.get("past_key_values")
-        if isinstance(cache, SteeredCache) and inputs.get("past_key_values") is None:
+        if isinstance(cache, OnlineCache) and inputs.get("past_key_values") is None:
             inputs["past_key_values"] = cache.without_keys()
         return inputs
 
 
 @cache
-def _steered_class(family: Any) -> Any:
-    return type(f"Steered{family.__name__}", (_SteeredGeneration, family), {})
+def _online_class(family: Any) -> Any:
+    return type(f"Steered{family.__name__}", (_OnlineGeneration, family), {})

@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 
 from search_cluster.model.anatomy import anatomy_of
-from search_cluster.model.online.cache import SteeredCache, Step
+from search_cluster.model.online.cache import OnlineCache, Step
 
 
 class LayerInputs:
@@ -38,7 +38,7 @@ class LayerInputs:
         hidden_BTD: Tensor,
         padding: Tensor | None,
         positions: Tensor,
-        cache: SteeredCache,
+        cache: OnlineCache,
         *,
         keep: bool,
         extra: dict[str, Any],

@@ -13,7 +13,7 @@ from search_cluster.errors import InvalidPathError
 from search_cluster.model.online.chooser import ChosenPath, Steering
 
 
-class SteeredPrompt:
+class OnlinePrompt:
     """One prompt on its way: which rows of the batch hold it, what it ran, what it waits for.
 
     Args:
@@ -87,7 +87,7 @@ class SteeredPrompt:
         return True
 
 
-def next_step(prompts: list[SteeredPrompt]) -> tuple[int, list[SteeredPrompt]] | None:
+def next_step(prompts: list[OnlinePrompt]) -> tuple[int, list[OnlinePrompt]] | None:
     """The layer to run and the prompts that run it; ``None`` when all have reached their ends.
 
     The lowest layer that anybody waits for goes first: for paths that keep the model's order this is the shortest

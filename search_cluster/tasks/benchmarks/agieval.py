@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.template import LETTERS
 
@@ -21,7 +21,7 @@ _QUERY = re.compile(r"(?:(.*?)\s*)\bQ:\s*(.+?)\s*Answer Choices:.*", re.DOTALL)
 _EXAMINATIONS = ("aqua-rat", "logiqa-en", "lsat-ar", "sat-en", "sat-math")
 
 
-def convert_agieval(value: object) -> Draft:
+def convert_agieval(value: object) -> RawExample:
     """A draft from a record of the authors' files or from a row of the hub.
 
     Raises:
@@ -33,7 +33,7 @@ def convert_agieval(value: object) -> Draft:
     if not 0 <= gold_index < len(choices):
         raise RowError(f"the right answer is number {gold_index}; there are {len(choices)} options")
     text = f"{passage}\n{question}" if passage else question
-    return Draft(question=text, choices=choices, gold=choices[gold_index], gold_index=gold_index)
+    return RawExample(question=text, choices=choices, gold=choices[gold_index], gold_index=gold_index)
 
 
 def _authors_layout(row: Mapping[str, object]) -> tuple[str, str, Sequence[object], int]:

@@ -6,14 +6,14 @@ Records are ``{problem, answer}`` with an answer from 0 to 999, written as ``"02
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get, get_text, shown
 from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import generate_task
 
 MAX_NUMBER_TOKENS = 24
 LARGEST = 999
 
 
-def convert_aime(value: object) -> Draft:
+def convert_aime(value: object) -> RawExample:
     """A draft whose gold answer has no leading zeros.
 
     Raises:
@@ -24,7 +24,7 @@ def convert_aime(value: object) -> Draft:
     text = str(answer).strip()
     if isinstance(answer, bool) or not (text.isascii() and text.isdigit()) or len(text) > 3:
         raise RowError(f"'answer' is {shown(answer)}; it is an integer from 0 to {LARGEST}")
-    return Draft(question=get_text(row, "problem"), gold=str(int(text)))
+    return RawExample(question=get_text(row, "problem"), gold=str(int(text)))
 
 
 AIME24 = generate_task(

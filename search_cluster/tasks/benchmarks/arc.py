@@ -12,7 +12,7 @@ from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
 from search_cluster.tasks.graders import LETTER_GRADER_VERSION, grade_letter
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS, Wording
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import SimpleTask, choice_task, generate_task
 from search_cluster.tasks.template import LETTERS
 
@@ -59,7 +59,7 @@ _LETTER_WORDINGS = (
 )
 
 
-def convert_arc(value: object) -> Draft:
+def convert_arc(value: object) -> RawExample:
     """A draft whose gold answer is the right choice's text.
 
     Raises:
@@ -73,7 +73,7 @@ def convert_arc(value: object) -> Draft:
     if labels.count(key) != 1:
         raise RowError(f"the answer key is {key!r}; the labels are {shown(labels)}")
     gold_index = labels.index(key)
-    return Draft(question=stem, choices=choices, gold=choices[gold_index], gold_index=gold_index)
+    return RawExample(question=stem, choices=choices, gold=choices[gold_index], gold_index=gold_index)
 
 
 def _authors_layout(question: Mapping[str, object]) -> tuple[str, list[object], list[str]]:
@@ -91,11 +91,11 @@ def _hub_layout(row: Mapping[str, object]) -> tuple[str, list[object], list[str]
     return get_text(row, "question"), list(texts), labels
 
 
-def convert_arc_letter(value: object) -> Draft:
+def convert_arc_letter(value: object) -> RawExample:
     """As `convert_arc`, with the right choice's letter (by position, from A) as the gold answer."""
     draft = convert_arc(value)
     assert draft.gold_index is not None
-    return Draft(
+    return RawExample(
         question=draft.question,
         choices=draft.choices,
         gold=LETTERS[draft.gold_index],

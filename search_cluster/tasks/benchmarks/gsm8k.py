@@ -8,7 +8,7 @@ from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get_text, shown
 from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number, last_number
 from search_cluster.tasks.perturbation.wordings import Wording
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import generate_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
 
@@ -27,7 +27,7 @@ _WORDINGS = (
 )
 
 
-def convert_gsm8k(value: object) -> Draft:
+def convert_gsm8k(value: object) -> RawExample:
     """A draft whose gold answer is the number after the last ``####``, without thousands separators.
 
     Raises:
@@ -39,7 +39,7 @@ def convert_gsm8k(value: object) -> Draft:
     number = last_number(final)
     if not mark or number is None:
         raise RowError(f"'answer' is {shown(answer)}; it has to end in '#### ' and a number")
-    return Draft(question=get_text(row, "question"), gold=f"{number:f}")
+    return RawExample(question=get_text(row, "question"), gold=f"{number:f}")
 
 
 _TRAIN = Part(

@@ -12,7 +12,7 @@ from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get, get_text, shown
 from search_cluster.tasks.grading.math_answers import MATH_GRADER_VERSION, grade_math, last_boxed
 from search_cluster.tasks.perturbation.wordings import Wording
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import generate_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
 
@@ -67,7 +67,7 @@ _SUBJECTS = (
 _LEVEL = re.compile(r"(?:Level )?([1-5?])", re.ASCII)
 
 
-def convert_math(value: object) -> Draft:
+def convert_math(value: object) -> RawExample:
     r"""A draft whose gold answer is what the solution boxes.
 
     Raises:
@@ -82,7 +82,7 @@ def convert_math(value: object) -> Draft:
     level = _LEVEL.fullmatch(str(get(row, "level")))
     if level is None:
         raise RowError(f"'level' is {shown(row['level'])}; it is 'Level 1' to 'Level 5', or 'Level ?'")
-    return Draft(question=question, gold=gold, difficulty=level.group(1).removeprefix("?"))
+    return RawExample(question=question, gold=gold, difficulty=level.group(1).removeprefix("?"))
 
 
 def _part(name: str, shares: bool) -> Part:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.splits import VALIDATION_TEST
 from search_cluster.tasks.template import LETTERS
@@ -20,7 +20,7 @@ _NUM_CHOICES = 4
 _NUM_COLUMNS = 6
 
 
-def convert_mmlu(value: object) -> Draft:
+def convert_mmlu(value: object) -> RawExample:
     """A draft from a CSV record, or from a row of the hub (``{question, choices, answer: 0..3}``).
 
     Raises:
@@ -28,7 +28,7 @@ def convert_mmlu(value: object) -> Draft:
     """
     question, texts, gold_index = _hub_layout(value) if isinstance(value, Mapping) else _csv_layout(value)
     choices = as_choices(texts)
-    return Draft(question=question, choices=choices, gold=choices[gold_index], gold_index=gold_index)
+    return RawExample(question=question, choices=choices, gold=choices[gold_index], gold_index=gold_index)
 
 
 def _csv_layout(value: object) -> tuple[str, list[object], int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from search_cluster.errors import TaskError
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
 from search_cluster.tasks.files import RawRows, read_rows
-from search_cluster.tasks.raw_examples import Converter, Draft, Row, RowError, collect_examples
+from search_cluster.tasks.raw_examples import Converter, RawExample, Row, RowError, collect_examples
 from search_cluster.tasks.splits import normalize_text, split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
 
@@ -57,7 +57,7 @@ class BenchmarkSource:
         part = self.parts[split]
         held_out = self._held_out_questions(task, split, data_dir)
 
-        def belongs(draft: Draft) -> bool:
+        def belongs(draft: RawExample) -> bool:
             in_share = part.shares is None or split_of(draft.split_key, part.shares) == split
             return in_share and normalize_text(draft.question) not in held_out
 

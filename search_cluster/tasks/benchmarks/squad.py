@@ -17,7 +17,7 @@ from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.fields import as_mapping, as_sequence, as_text, get, get_text
 from search_cluster.tasks.files import RawRows
-from search_cluster.tasks.raw_examples import Draft, Row, RowError
+from search_cluster.tasks.raw_examples import RawExample, Row, RowError
 from search_cluster.tasks.simple import generate_task
 from search_cluster.tasks.task import MalformedRow
 
@@ -59,7 +59,7 @@ def _paragraphs(content: object) -> Iterator[Mapping[str, object]]:
             yield as_mapping(paragraph, "a paragraph")
 
 
-def convert_squad(value: object) -> Draft:
+def convert_squad(value: object) -> RawExample:
     """A draft whose gold answer lists the right ones, a line each.
 
     Raises:
@@ -75,7 +75,7 @@ def convert_squad(value: object) -> Draft:
     )
     right = dict.fromkeys(" ".join(as_text(text, "an answer's text").split()) for text in texts)
     question = f"{get_text(row, 'context')}\n\nQuestion: {get_text(asked, 'question')}"
-    return Draft(question=question, gold=_SEPARATOR.join(right) or UNANSWERABLE)
+    return RawExample(question=question, gold=_SEPARATOR.join(right) or UNANSWERABLE)
 
 
 def grade_squad(example: Example, output: str) -> float:

@@ -8,7 +8,7 @@ train and validation are cut from the training part, 85/15 by hash of the senten
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get, get_text, shown
 from search_cluster.tasks.perturbation.wordings import Wording
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
 
@@ -24,7 +24,7 @@ _WORDINGS = (
 )
 
 
-def convert_sst2(value: object) -> Draft:
+def convert_sst2(value: object) -> RawExample:
     """A draft with the two words to choose from.
 
     Raises:
@@ -35,7 +35,7 @@ def convert_sst2(value: object) -> Draft:
     if isinstance(label, bool) or str(label).strip() not in ("0", "1"):
         raise RowError(f"'label' is {shown(label)}; it is 0 (negative) or 1 (positive)")
     gold_index = int(str(label))
-    return Draft(question=get_text(row, "sentence"), choices=WORDS, gold=WORDS[gold_index], gold_index=gold_index)
+    return RawExample(question=get_text(row, "sentence"), choices=WORDS, gold=WORDS[gold_index], gold_index=gold_index)
 
 
 _TRAIN = Part(

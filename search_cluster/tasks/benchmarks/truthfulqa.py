@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, get, get_text, shown
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.splits import THREE_WAY
 
 
-def convert_truthfulqa(value: object) -> Draft:
+def convert_truthfulqa(value: object) -> RawExample:
     """A draft; ``mc1_targets`` is ``{text: 0 or 1}`` (the authors' file) or ``{choices: [], labels: []}`` (the hub).
 
     Raises:
@@ -29,7 +29,7 @@ def convert_truthfulqa(value: object) -> Draft:
         raise RowError(f"the labels are {shown(labels)}; exactly one is 1, the others are 0")
     gold = choices[labels.index(1)]
     ordered = tuple(sorted(choices, key=lambda text: hashlib.sha256(f"{question}\n{text}".encode()).digest()))
-    return Draft(question=question, choices=ordered, gold=gold, gold_index=ordered.index(gold))
+    return RawExample(question=question, choices=ordered, gold=gold, gold_index=ordered.index(gold))
 
 
 def _targets(targets: Mapping[str, object]) -> tuple[list[object], list[object]]:

@@ -6,7 +6,7 @@ from itertools import product
 from search_cluster.tasks.builtin.quiz import generated_source
 from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
-from search_cluster.tasks.raw_examples import Draft
+from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import generate_task
 
 MAX_NUMBER_TOKENS = 16
@@ -36,14 +36,14 @@ _PRODUCT = (
 )
 
 
-def _ask(wordings: tuple[str, ...], name: str, a: int, b: int, result: int) -> Iterator[Draft]:
+def _ask(wordings: tuple[str, ...], name: str, a: int, b: int, result: int) -> Iterator[RawExample]:
     """One calculation in all wordings; what it has in common with its mirror image decides the split."""
     fact = f"{name} {min(a, b)} {max(a, b)}"
     for wording in wordings:
-        yield Draft(question=wording.format(a=a, b=b), gold=str(result), fact=fact)
+        yield RawExample(question=wording.format(a=a, b=b), gold=str(result), fact=fact)
 
 
-def _drafts() -> Iterator[Draft]:
+def _drafts() -> Iterator[RawExample]:
     terms = range(1, _MAX_TERM + 1)
     for a, b in product(terms, repeat=2):
         if min(a, b) < 10:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from search_cluster.tasks.builtin.places import PLACES, Place
 from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_drafts
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
-from search_cluster.tasks.raw_examples import Draft
+from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import choice_task
 
 _CAPITAL_OF = (
@@ -46,7 +46,7 @@ def _subject(place: Place) -> str:
     return place.article + place.name if place.kind == "country" else f"the {place.kind} of {place.name}"
 
 
-def _drafts() -> Iterator[Draft]:
+def _drafts() -> Iterator[RawExample]:
     return quiz_drafts(_facts())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from search_cluster.tasks.builtin.periodic_table import ELEMENTS, Element
 from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_drafts
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
-from search_cluster.tasks.raw_examples import Draft
+from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import choice_task
 
 _SYMBOL_OF = (
@@ -53,7 +53,7 @@ def _fact(element: Element, asked: str, wordings: tuple[str, ...], pools: list[l
     )
 
 
-def _drafts() -> Iterator[Draft]:
+def _drafts() -> Iterator[RawExample]:
     return quiz_drafts(_facts())
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from search_cluster.tasks.raw_examples import Draft, Row, collect_examples
+from search_cluster.tasks.raw_examples import RawExample, Row, collect_examples
 from search_cluster.tasks.simple import Source
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import LoadedExamples
@@ -41,21 +41,23 @@ def draw_choices(seed_text: str, answer: str, pool: Sequence[str]) -> tuple[tupl
     return (*drawn[:gold_index], answer, *drawn[gold_index:]), gold_index
 
 
-def quiz_drafts(facts: Iterable[Fact]) -> Iterator[Draft]:
+def quiz_drafts(facts: Iterable[Fact]) -> Iterator[RawExample]:
     """One draft per fact, wording and pool."""
     for fact in facts:
         for wording in fact.wordings:
             for number, pool in enumerate(fact.pools):
                 choices, gold_index = draw_choices(f"{wording}\n{number}", fact.answer, pool)
-                yield Draft(question=wording, choices=choices, gold=fact.answer, gold_index=gold_index, fact=fact.key)
+                yield RawExample(
+                    question=wording, choices=choices, gold=fact.answer, gold_index=gold_index, fact=fact.key
+                )
 
 
-def _as_draft(value: object) -> Draft:
-    assert isinstance(value, Draft)
+def _as_draft(value: object) -> RawExample:
+    assert isinstance(value, RawExample)
     return value
 
 
-def generated_source(make_drafts: Callable[[], Iterable[Draft]]) -> Source:
+def generated_source(make_drafts: Callable[[], Iterable[RawExample]]) -> Source:
     """A source of generated drafts, split 70/15/15 by their facts; data folders play no part in it."""
 
     @cache

@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.cluster.example_leases import MAX_LOSSES, LeaseBook
+from search_cluster.cluster.example_leases import MAX_LOSSES, ExampleLeases
 from search_cluster.tasks.example import Example
 
 
@@ -16,7 +16,7 @@ def ids(examples: list[Example]) -> list[str]:
 
 
 def test_portions_shrink_towards_the_end() -> None:
-    book = LeaseBook(make_examples(100))
+    book = ExampleLeases(make_examples(100))
     portions = []
     while book.num_waiting:
         portions.append(len(book.take(0, 1000, share=0.5)))
@@ -27,14 +27,14 @@ def test_portions_shrink_towards_the_end() -> None:
 
 
 def test_nobody_gets_more_than_he_can_use() -> None:
-    book = LeaseBook(make_examples(100))
+    book = ExampleLeases(make_examples(100))
     assert ids(book.take(0, 3, share=1.0)) == ["q0", "q1", "q2"]
     assert book.take(0, 0, share=1.0) == []
     assert book.take(0, -2, share=1.0) == []
 
 
 def test_what_a_dead_holder_had_is_handed_out_again_first() -> None:
-    book = LeaseBook(make_examples(4))
+    book = ExampleLeases(make_examples(4))
     for example in book.take(0, 2, share=1.0):
         assert example.question in ("q0", "q1")
     book.settle(0, make_examples(1)[0].example_id)
@@ -44,7 +44,7 @@ def test_what_a_dead_holder_had_is_handed_out_again_first() -> None:
 
 
 def test_what_was_lost_twice_goes_alone_and_last() -> None:
-    book = LeaseBook(make_examples(4))
+    book = ExampleLeases(make_examples(4))
     for holder in (0, 1):
         assert ids(book.take(holder, 2, share=1.0)) == ["q0", "q1"]
         assert book.lose(holder) == []
@@ -62,7 +62,7 @@ def test_what_was_lost_twice_goes_alone_and_last() -> None:
 
 
 def test_a_holder_that_is_let_go_is_not_to_blame() -> None:
-    book = LeaseBook(make_examples(2))
+    book = ExampleLeases(make_examples(2))
     for holder in range(MAX_LOSSES + 2):
         assert ids(book.take(holder, 9, share=2.0)) == ["q0", "q1"]
         book.give_back(holder)
@@ -70,7 +70,7 @@ def test_a_holder_that_is_let_go_is_not_to_blame() -> None:
 
 
 def test_a_suspect_that_is_given_back_stays_apart_from_the_others() -> None:
-    book = LeaseBook(make_examples(3))
+    book = ExampleLeases(make_examples(3))
     for holder in (0, 1):
         assert ids(book.take(holder, 1, share=0.1)) == ["q0"]
         assert book.lose(holder) == []
@@ -84,7 +84,7 @@ def test_a_suspect_that_is_given_back_stays_apart_from_the_others() -> None:
 @given(seed=st.integers(0, 10_000), num_examples=st.integers(0, 30), num_holders=st.integers(1, 4))
 def test_every_example_ends_exactly_once(seed: int, num_examples: int, num_holders: int) -> None:
     rng = random.Random(seed)
-    book = LeaseBook(make_examples(num_examples))
+    book = ExampleLeases(make_examples(num_examples))
     held: dict[int, list[Example]] = {}
     ended: list[str] = []
     next_holder = num_holders

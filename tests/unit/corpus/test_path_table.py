@@ -12,9 +12,9 @@ from search_cluster.corpus.path_table import (
     MENU_KEY,
     MENU_NAME,
     UNFINISHED_NAME,
-    Menu,
-    MenuProvenance,
-    MenuRow,
+    PathTable,
+    PathTableProvenance,
+    PathTableRow,
     finish_menu,
     keep_unfinished,
     known_verdicts,
@@ -29,26 +29,26 @@ PATHS = (LayerPath.identity(6), LayerPath((0, 2, 2, 1, 5), 6))
 
 
 @pytest.fixture
-def menu(provenance: Provenance) -> Menu:
+def menu(provenance: Provenance) -> PathTable:
     def verdict(reward: float, margin: float | None) -> Verdict:
         return Verdict(reward=reward, margin=margin, output="Ünï\ud800code", num_layer_tokens=70)
 
-    return Menu(
-        provenance=MenuProvenance(
+    return PathTable(
+        provenance=PathTableProvenance(
             corpus=replace(provenance, verdict_context="beef"), corpus_digest="d" * 64, menu_size=4, limit=None,
             picked_by="hand", paths=tuple(map(str, PATHS)), versions={"python": "3.11"},
         ),
         paths=PATHS,
         rows=(
-            MenuRow(example_id="a", path_index=0, verdict=verdict(1.0, 0.25)),
-            MenuRow(example_id="a", path_index=1, verdict=None, failure="NonFiniteLogitsError: NaN in row 0"),
-            MenuRow(example_id="b", path_index=0, verdict=verdict(0.0, None)),
-            MenuRow(example_id="b", path_index=1, verdict=verdict(1.0, -1e-9)),
+            PathTableRow(example_id="a", path_index=0, verdict=verdict(1.0, 0.25)),
+            PathTableRow(example_id="a", path_index=1, verdict=None, failure="NonFiniteLogitsError: NaN in row 0"),
+            PathTableRow(example_id="b", path_index=0, verdict=verdict(0.0, None)),
+            PathTableRow(example_id="b", path_index=1, verdict=verdict(1.0, -1e-9)),
         ),
     )  # fmt: skip
 
 
-def test_a_table_comes_back_as_it_was_written(menu: Menu, tmp_path: Path) -> None:
+def test_a_table_comes_back_as_it_was_written(menu: PathTable, tmp_path: Path) -> None:
     assert write_menu(tmp_path, menu) == tmp_path / MENU_NAME
     read = read_menu(tmp_path)
     assert read.provenance == menu.provenance
@@ -59,7 +59,7 @@ def test_a_table_comes_back_as_it_was_written(menu: Menu, tmp_path: Path) -> Non
     assert [[row.path_index for row in rows] for rows in read.by_example().values()] == [[0, 1], [0, 1]]
 
 
-def test_a_table_of_before_credibility_was_recorded_is_read(menu: Menu, tmp_path: Path) -> None:
+def test_a_table_of_before_credibility_was_recorded_is_read(menu: PathTable, tmp_path: Path) -> None:
     assert write_menu(tmp_path, replace(menu, provenance=replace(menu.provenance, credible=True)))
     assert read_menu(tmp_path).provenance.credible is True
     table = pq.read_table(tmp_path / MENU_NAME)
@@ -69,7 +69,7 @@ def test_a_table_of_before_credibility_was_recorded_is_read(menu: Menu, tmp_path
     assert read_menu(tmp_path).provenance.credible is None
 
 
-def test_other_programs_read_paths_and_rewards(menu: Menu, tmp_path: Path) -> None:
+def test_other_programs_read_paths_and_rewards(menu: PathTable, tmp_path: Path) -> None:
     columns = pq.read_table(write_menu(tmp_path, menu)).to_pydict()
     assert columns["path"][:2] == ["0-5", "0,2,2,1,5"]
     assert columns["layers"][1] == [0, 2, 2, 1, 5]
@@ -77,7 +77,7 @@ def test_other_programs_read_paths_and_rewards(menu: Menu, tmp_path: Path) -> No
     assert columns["failure"] == [None, "NonFiniteLogitsError: NaN in row 0", None, None]
 
 
-def test_an_incomplete_table_is_refused_but_its_verdicts_serve(menu: Menu, tmp_path: Path) -> None:
+def test_an_incomplete_table_is_refused_but_its_verdicts_serve(menu: PathTable, tmp_path: Path) -> None:
     unfinished = replace(menu, rows=menu.rows[:3])
     write_menu(tmp_path, unfinished)
     with pytest.raises(CorpusError, match="is incomplete: example b has 1 rows for 2 paths; delete it"):
@@ -89,7 +89,7 @@ def test_an_incomplete_table_is_refused_but_its_verdicts_serve(menu: Menu, tmp_p
     assert list(known_verdicts(tmp_path, "another")) == []
 
 
-def test_the_unfinished_file_holds_what_the_table_lacks(menu: Menu, tmp_path: Path) -> None:
+def test_the_unfinished_file_holds_what_the_table_lacks(menu: PathTable, tmp_path: Path) -> None:
     whole = list(menu.verdicts())
     keep_unfinished(tmp_path, menu.provenance, [*whole[1:], *whole])
     known = list(known_verdicts(tmp_path, "beef"))
@@ -101,7 +101,7 @@ def test_the_unfinished_file_holds_what_the_table_lacks(menu: Menu, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == [MENU_NAME]
 
 
-def test_a_table_that_cannot_be_written_loses_nothing(menu: Menu, tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_written_loses_nothing(menu: PathTable, tmp_path: Path) -> None:
     known = list(menu.verdicts())[:1]
     keep_unfinished(tmp_path, menu.provenance, known)
     (tmp_path / MENU_NAME).mkdir()
@@ -118,7 +118,7 @@ def test_a_missing_table_says_how_to_get_it(tmp_path: Path) -> None:
     assert list(known_verdicts(tmp_path, "beef")) == []
 
 
-def test_a_damaged_table_says_so(menu: Menu, tmp_path: Path) -> None:
+def test_a_damaged_table_says_so(menu: PathTable, tmp_path: Path) -> None:
     path = write_menu(tmp_path, menu)
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
@@ -136,7 +136,9 @@ def test_a_damaged_table_says_so(menu: Menu, tmp_path: Path) -> None:
         read_menu(tmp_path)
 
 
-def test_a_write_that_fails_leaves_the_old_table(menu: Menu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_table(
+    menu: PathTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_menu(tmp_path, menu)
 
     def full(*arguments: object, **options: object) -> None:

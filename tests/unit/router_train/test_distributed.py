@@ -12,7 +12,7 @@ from support.router_corpus import fruit_example, fruit_task, record, tiny_loaded
 
 from router_train.config import FitConfig
 from router_train.data import feature_store
-from router_train.distributed import Gang, current_gang
+from router_train.distributed import ProcessGroup, current_process_group
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 
@@ -78,15 +78,18 @@ def test_two_processes_train_the_routers_of_one(tmp_path: Path, monkeypatch: pyt
 
 def test_parts_of_a_batch_are_the_batch() -> None:
     rows = torch.arange(7)
-    parts = [Gang(rank, 3).share(rows) for rank in range(3)]
+    parts = [ProcessGroup(rank, 3).share(rows) for rank in range(3)]
     assert sorted(torch.cat(parts).tolist()) == list(range(7))
-    assert [[number for number in range(5) if Gang(rank, 2).is_mine(number)] for rank in (0, 1)] == [[0, 2, 4], [1, 3]]
+    assert [[number for number in range(5) if ProcessGroup(rank, 2).is_mine(number)] for rank in (0, 1)] == [
+        [0, 2, 4],
+        [1, 3],
+    ]
 
 
-def test_a_process_alone_is_a_gang_of_one() -> None:
-    gang = current_gang()
-    assert (gang, gang.leads) == (Gang(0, 1), True)
-    assert gang.collect([(1, "b"), (0, "a")]) == ["a", "b"]
+def test_a_process_alone_is_a_group_of_one() -> None:
+    group = current_process_group()
+    assert (group, group.leads) == (ProcessGroup(0, 1), True)
+    assert group.collect([(1, "b"), (0, "a")]) == ["a", "b"]
     value = torch.ones(2)
-    assert gang.add_up(value) is value
-    gang.wait_for_all()
+    assert group.add_up(value) is value
+    group.wait_for_all()

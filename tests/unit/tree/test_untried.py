@@ -4,16 +4,16 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.tree.untried import Deck
+from search_cluster.tree.untried import Untried
 
 
 @given(st.lists(st.integers(0, 30), max_size=3), st.integers(0, 1000))
 def test_every_card_is_drawn_once(sizes: list[int], seed: int) -> None:
-    deck, rng = Deck(sizes), random.Random(seed)
+    untried, rng = Untried(sizes), random.Random(seed)
     drawn = []
-    while deck.num_left:
-        drawn.append(deck.draw(rng))
-        assert deck.num_left == sum(sizes) - len(drawn)
+    while untried.num_left:
+        drawn.append(untried.draw(rng))
+        assert untried.num_left == sum(sizes) - len(drawn)
     assert sorted(drawn) == list(range(sum(sizes)))
 
 
@@ -21,8 +21,8 @@ def test_all_orders_of_a_suit_are_equally_likely() -> None:
     orders: Counter[tuple[int, ...]] = Counter()
     rng = random.Random(0)
     for _ in range(6000):
-        deck = Deck([3])
-        orders[tuple(deck.draw(rng) for _ in range(3))] += 1
+        untried = Untried([3])
+        orders[tuple(untried.draw(rng) for _ in range(3))] += 1
     # Six orders, 1000 expected each; 5 standard deviations are 144.
     assert len(orders) == 6
     assert all(abs(count - 1000) < 144 for count in orders.values())
@@ -31,7 +31,7 @@ def test_all_orders_of_a_suit_are_equally_likely() -> None:
 def test_suits_are_equally_likely_whatever_their_sizes() -> None:
     rng = random.Random(0)
     suits = Counter(
-        sum(card >= limit for limit in (1, 10)) for card in (Deck([1, 9, 90]).draw(rng) for _ in range(6000))
+        sum(card >= limit for limit in (1, 10)) for card in (Untried([1, 9, 90]).draw(rng) for _ in range(6000))
     )
     # 2000 expected each; 5 standard deviations are 183.
     assert len(suits) == 3

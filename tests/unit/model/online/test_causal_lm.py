@@ -10,7 +10,7 @@ from transformers import DynamicCache, PreTrainedModel, StoppingCriteria, TextIt
 from search_cluster.errors import InvalidPathError, ModelError
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.materialise import materialise
-from search_cluster.model.online.cache import SteeredCache
+from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.causal_lm import steered
 from search_cluster.model.online.chooser import Steer, Steering
 from search_cluster.paths.layer_path import LayerPath
@@ -100,7 +100,7 @@ def generate(model: PreTrainedModel, inputs: dict[str, Tensor], **options: objec
 
 
 def test_rows_of_a_batch_are_what_their_materialised_paths_say(model: PreTrainedModel) -> None:
-    cache = SteeredCache()
+    cache = OnlineCache()
     ids, logits = generate(steered(model, by_prompt(PATHS)), padded(prompts()), past_key_values=cache)
     assert [choice.path.layers for choice in cache.choices] == list(PATHS)
     for row, (prompt, layers) in enumerate(zip(prompts(), PATHS, strict=True)):
@@ -173,7 +173,7 @@ def test_no_pass_is_spent_on_choosing_and_none_on_skipped_layers(llama: PreTrain
         yield (1, 1)
         return Choice(path_of((0, 1, 1, 3, 5)))
 
-    cache = SteeredCache()
+    cache = OnlineCache()
     model = steered(llama, steer)
     calls = layer_calls(llama, lambda: generate(model, padded(prompts()), past_key_values=cache))
     assert calls == [NEW_TOKENS, 2 * NEW_TOKENS, 0, NEW_TOKENS, 0, NEW_TOKENS]
@@ -182,7 +182,7 @@ def test_no_pass_is_spent_on_choosing_and_none_on_skipped_layers(llama: PreTrain
 
 def test_rows_that_take_a_layer_run_it_together(llama: PreTrainedModel) -> None:
     paths = ((0, 1, 2, 3, 4, 5), (0, 2, 3, 5), (0, 2, 2, 3, 4, 5), (1, 2, 5), (0, 1, 2, 3, 4, 5))
-    cache = SteeredCache()
+    cache = OnlineCache()
     model = steered(llama, by_prompt(paths))
     calls = layer_calls(llama, lambda: generate(model, padded(prompts()), past_key_values=cache))
     assert calls == [NEW_TOKENS * uses for uses in (1, 1, 2, 1, 1, 1)]
@@ -203,7 +203,7 @@ def test_a_choice_against_what_ran_starts_again_and_is_counted(typical: PreTrain
         yield (0, 1, 2)
         return Choice(late if len(ids) > 8 else LayerPath.identity(6))
 
-    cache = SteeredCache()
+    cache = OnlineCache()
     ids, logits = generate(steered(typical, steer), padded(prompts()), past_key_values=cache)
     assert cache.discarded_layer_tokens == tuple(3 * length if length > 8 else 0 for length in LENGTHS)
     for row, prompt in enumerate(prompts()):
@@ -275,7 +275,7 @@ def test_streamers_and_stopping_criteria(llama: PreTrainedModel) -> None:
 
 def test_a_conversation_goes_on_along_its_paths(typical: PreTrainedModel) -> None:
     rows = prompts()[:1]
-    cache = SteeredCache()
+    cache = OnlineCache()
     asked = 0
 
     def steer(ids: tuple[int, ...]) -> Steering:
@@ -360,7 +360,7 @@ def test_steering_out_of_the_model_is_named(llama: PreTrainedModel) -> None:
 
 
 def test_rows_on_different_paths_are_not_exchanged(llama: PreTrainedModel) -> None:
-    cache = SteeredCache()
+    cache = OnlineCache()
     generate(steered(llama, by_prompt(PATHS)), padded(prompts()), past_key_values=cache)
     with pytest.raises(ModelError, match="row 0 on path 0-5 can't go on from row 1 on path 0,2-3,5"):
         cache.reorder_cache(torch.tensor([1, 0, 2, 3, 4]))

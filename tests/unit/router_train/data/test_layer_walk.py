@@ -8,7 +8,7 @@ from router_train.data.features import compute_features
 from router_train.data.labels import PathLabel
 from router_train.data.layer_walk import pool_windows, walk_layers
 from router_train.routers.base import RoutedPath
-from router_train.routers.online import route_by_steering, route_by_steerings
+from router_train.routers.online import route_batch_online, route_online
 from search_cluster.errors import ConfigError
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.materialise import materialise
@@ -73,13 +73,13 @@ def test_steerings_that_run_the_same_layers_share_them_and_see_what_they_would_s
         return RoutedPath(path=LayerPath.identity(6), confidence=number / 4, num_fallbacks=0, num_layer_tokens=1)
 
     together: list[list[torch.Tensor]] = [[] for _ in asked]
-    found = route_by_steerings(loaded, context_ids, [steering(number, together[number]) for number in range(4)])
+    found = route_batch_online(loaded, context_ids, [steering(number, together[number]) for number in range(4)])
     assert sorted(ran) == [0, 1, 2, 2, 3]
     assert [routed.confidence for routed in found] == [0, 0.25, 0.5, 0.75]
     assert [routed.num_layer_tokens for routed in found] == [1 + 4 * 20, 1 + 3 * 20, 1, 1 + 2 * 20]
     for number in range(4):
         alone: list[torch.Tensor] = []
-        assert route_by_steering(loaded, context_ids, steering(number, alone)) == found[number]
+        assert route_online(loaded, context_ids, steering(number, alone)) == found[number]
         assert len(alone) == len(asked[number])
         assert all(torch.equal(one, other) for one, other in zip(alone, together[number], strict=True))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support.router_corpus import fruit_example, fruit_task, tiny_loaded, verdict
 
-from router_train.evaluation.verdict_db import KnownVerdicts
+from router_train.evaluation.verdict_db import VerdictDb
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.engine.executor import Outcome
 from search_cluster.paths.layer_path import LayerPath
@@ -32,12 +32,12 @@ def test_each_pair_is_computed_once_and_failures_are_tried_again(tmp_path: Path)
     loaded, task, engine = tiny_loaded(), fruit_task(), Engine()
     first, second = fruit_example(0), fruit_example(1)
     requests = [(first, IDENTITY), (second, SHORT), (first, IDENTITY)]
-    with KnownVerdicts(tmp_path / "deep" / "verdicts.sqlite", engine, loaded, task) as known:
+    with VerdictDb(tmp_path / "deep" / "verdicts.sqlite", engine, loaded, task) as known:
         outcomes = known.evaluate(requests)
         assert outcomes[0] == outcomes[2] == verdict(True)
         assert isinstance(outcomes[1], NonFiniteLogitsError)
         assert engine.asked == requests[:2]
-    with KnownVerdicts(tmp_path / "deep" / "verdicts.sqlite", engine, loaded, task) as known:
+    with VerdictDb(tmp_path / "deep" / "verdicts.sqlite", engine, loaded, task) as known:
         assert known.evaluate(requests) == [verdict(True), verdict(False), verdict(True)]
         assert known.evaluate(requests)[1] == verdict(False)
     assert engine.asked == [*requests[:2], requests[1]]
@@ -47,6 +47,6 @@ def test_another_model_or_task_knows_nothing(tmp_path: Path) -> None:
     loaded, task, engine = tiny_loaded(), fruit_task(), Engine()
     contexts = [(loaded, task), (replace(loaded, fingerprint="0" * 32), task), (loaded, replace(task, version="2"))]
     for number, (model, asked_task) in enumerate(contexts, start=1):
-        with KnownVerdicts(tmp_path / "verdicts.sqlite", engine, model, asked_task) as known:
+        with VerdictDb(tmp_path / "verdicts.sqlite", engine, model, asked_task) as known:
             known.evaluate([(fruit_example(0), IDENTITY)])
         assert len(engine.asked) == number

@@ -18,7 +18,7 @@ from router_train.routers.registry import get_kind
 from search_cluster.errors import ConfigError, NonFiniteLogitsError, PromptTooLongError
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.materialise import materialise
-from search_cluster.model.online.cache import SteeredCache
+from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.prompting import encode_example, encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
@@ -115,7 +115,7 @@ def test_one_pass_over_the_prompt_chooses_and_answers(overfitted: DrLLMRouter) -
             calls[index] += 1
 
         layer.register_forward_hook(count)
-    cache = SteeredCache()
+    cache = OnlineCache()
     RoutedModel(loaded, overfitted).generate(ids, attention_mask=mask, past_key_values=cache, max_new_tokens=1)
     expected = [(label.path, 0) for label in (*LABELS, LABELS[0])]
     assert [(routed.path, routed.num_layer_tokens) for routed in routed_paths(cache)] == expected

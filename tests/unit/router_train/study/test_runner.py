@@ -10,12 +10,12 @@ from support.router_corpus import fruit_example, record, tiny_loaded, write_corp
 from typer.testing import CliRunner
 
 from router_train.cli import app
-from router_train.study import runner as workshop_module
+from router_train.study import runner as runner_module
 from router_train.study.choice import read_chosen
 from router_train.study.commands import CHECK_KEYS, StudyFiles, run_check, run_study, run_write
 from router_train.study.document import fill
 from router_train.study.experiments import plan
-from router_train.study.runner import RestoredCorpus, Terms, Workshop
+from router_train.study.runner import RestoredCorpus, StudyRunner, Terms
 from router_train.study.textless import keep_corpus
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError
@@ -52,15 +52,15 @@ def loaded() -> LoadedModel:
 
 
 @pytest.fixture
-def study(tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> tuple[Workshop, StudyFiles]:
+def study(tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> tuple[StudyRunner, StudyFiles]:
     """A kept corpus on whose table the short path is always right, the others now and then."""
     monkeypatch.setattr(corpus_task, "get_task", lambda spec: study_task())
-    monkeypatch.setattr(workshop_module, "get_task", lambda spec: study_task())
-    monkeypatch.setattr(workshop_module, "load_model", lambda spec, **options: loaded)
+    monkeypatch.setattr(runner_module, "get_task", lambda spec: study_task())
+    monkeypatch.setattr(runner_module, "load_model", lambda spec, **options: loaded)
     keep(tmp_path, num_right=24)
     (tmp_path / "STUDY.md").write_text(TEMPLATE)
     files = StudyFiles(document=tmp_path / "STUDY.md", chosen=tmp_path / "chosen.json")
-    return Workshop(tmp_path / "out", kept=tmp_path / "kept"), files
+    return StudyRunner(tmp_path / "out", kept=tmp_path / "kept"), files
 
 
 def keep(folder: Path, *, num_right: int) -> None:
@@ -73,15 +73,15 @@ def keep(folder: Path, *, num_right: int) -> None:
     keep_corpus(corpus, folder / "kept" / "fruit")
 
 
-def run(study: tuple[Workshop, StudyFiles], only: str = "*") -> None:
+def run(study: tuple[StudyRunner, StudyFiles], only: str = "*") -> None:
     run_study(*study, only=only, limit=None, json_output=False)
 
 
-def test_rows_are_what_a_plain_evaluation_says(study: tuple[Workshop, StudyFiles], loaded: LoadedModel) -> None:
-    workshop, _ = study
-    restored = workshop.restore("fruit")
+def test_rows_are_what_a_plain_evaluation_says(study: tuple[StudyRunner, StudyFiles], loaded: LoadedModel) -> None:
+    runner, _ = study
+    restored = runner.restore("fruit")
     rows = {item.name: item for item in restored.plan()}
-    result = workshop.result(restored, rows["static-all"], Terms(splits=("validation", "test")))
+    result = runner.result(restored, rows["static-all"], Terms(splits=("validation", "test")))
     for split, examples in ASKED.items():
         plain, short = (
             [evaluate_path(loaded, study_task(), example, path).is_correct for example in examples]
@@ -91,7 +91,7 @@ def test_rows_are_what_a_plain_evaluation_says(study: tuple[Workshop, StudyFiles
         assert (figures.n, figures.accuracy_plain) == (len(examples), np.mean(plain))
         assert figures.accuracy_routed == np.mean(short)
         assert figures.layers_saved_share == pytest.approx(1 / 6)
-    oracle = workshop.result(restored, rows["oracle"], Terms(splits=("test",))).figures["test"]
+    oracle = runner.result(restored, rows["oracle"], Terms(splits=("test",))).figures["test"]
     found = [
         [evaluate_path(loaded, study_task(), example, path).is_correct for path in PATHS] for example in ASKED["test"]
     ]
@@ -100,9 +100,9 @@ def test_rows_are_what_a_plain_evaluation_says(study: tuple[Workshop, StudyFiles
 
 
 def test_a_study_writes_tables_and_chooses_on_validation(
-    study: tuple[Workshop, StudyFiles], capsys: pytest.CaptureFixture[str]
+    study: tuple[StudyRunner, StudyFiles], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workshop, files = study
+    runner, files = study
     run(study)
     text = files.document.read_text()
     assert "- `fruit`: 24 questions of `fruit` (train)" in text
@@ -113,7 +113,7 @@ def test_a_study_writes_tables_and_chooses_on_validation(
     assert f"Chosen of fruit: `{chosen['fruit']}`" in text
     assert f"| **{chosen['fruit']}** |" in text
     capsys.readouterr()
-    run_check(workshop, files.chosen, limit=None)
+    run_check(runner, files.chosen, limit=None)
     printed = json.loads(capsys.readouterr().out)
     assert printed.keys() == {"fruit"}
     assert tuple(printed["fruit"]) == CHECK_KEYS
@@ -121,7 +121,7 @@ def test_a_study_writes_tables_and_chooses_on_validation(
 
 
 def test_a_finished_row_is_not_done_again(
-    study: tuple[Workshop, StudyFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: tuple[StudyRunner, StudyFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
     evaluate = PathExecutor.evaluate
@@ -144,7 +144,7 @@ def test_a_finished_row_is_not_done_again(
     assert json.loads(after)["figures"]["test"]["layers_saved_share"] == 0
 
 
-def test_parts_of_a_study_leave_document_and_choice_alone(study: tuple[Workshop, StudyFiles]) -> None:
+def test_parts_of_a_study_leave_document_and_choice_alone(study: tuple[StudyRunner, StudyFiles]) -> None:
     _, files = study
     run(study, "fruit/identity")
     assert files.document.read_text() == TEMPLATE
@@ -154,52 +154,52 @@ def test_parts_of_a_study_leave_document_and_choice_alone(study: tuple[Workshop,
 
 
 def test_what_is_finished_can_be_written_down(
-    study: tuple[Workshop, StudyFiles], monkeypatch: pytest.MonkeyPatch
+    study: tuple[StudyRunner, StudyFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workshop, files = study
+    runner, files = study
     with pytest.raises(ConfigError, match="no row of the study is finished"):
-        run_write(workshop, files, elsewhere=False)
+        run_write(runner, files, elsewhere=False)
     run(study, "fruit/identity")
     run(study, "fruit/static-all")
     monkeypatch.setattr(PathExecutor, "evaluate", None)  # nothing is computed
-    run_write(workshop, files, elsewhere=False)
+    run_write(runner, files, elsewhere=False)
     text = files.document.read_text()
     assert read_chosen(files.chosen)["fruit"] in ("identity", "static-all")
     assert "| static-all | the table |" in text.replace("**", "")
     assert "| oracle |" not in text
-    num_missing = len(workshop.restore("fruit").plan()) - 2
+    num_missing = len(runner.restore("fruit").plan()) - 2
     assert f"{num_missing} more rows of fruit have not been run; `make study` runs them." in text
 
 
 def test_the_chosen_router_is_judged_elsewhere(
-    study: tuple[Workshop, StudyFiles], tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    study: tuple[StudyRunner, StudyFiles], tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = {"fruit": study_task(), "other": replace(study_task(), name="other")}
-    monkeypatch.setattr(workshop_module, "get_task", lambda spec: tasks[spec])
-    monkeypatch.setattr(workshop_module, "ELSEWHERE", {"other": ("validation", "test"), "fruit": ("test",)})
+    monkeypatch.setattr(runner_module, "get_task", lambda spec: tasks[spec])
+    monkeypatch.setattr(runner_module, "ELSEWHERE", {"other": ("validation", "test"), "fruit": ("test",)})
     _, files = study
-    workshop = Workshop(tmp_path / "out", kept=tmp_path / "kept", data_dir=tmp_path)
-    restored = workshop.restore("fruit")
+    runner = StudyRunner(tmp_path / "out", kept=tmp_path / "kept", data_dir=tmp_path)
+    restored = runner.restore("fruit")
     whole = plan("fruit", num_examples=24, table=True, evidence=False)
     monkeypatch.setattr(RestoredCorpus, "plan", lambda self: tuple(row for row in whole if row.name in WANTED))
-    run_study(workshop, files, only="*", limit=None, json_output=False)
+    run_study(runner, files, only="*", limit=None, json_output=False)
     chosen = read_chosen(files.chosen)["fruit"]
     rows = [line for line in files.document.read_text().splitlines() if line.startswith(f"| fruit/{chosen} |")]
     assert len(rows) == 1
     assert rows[0].startswith(f"| fruit/{chosen} | other | 27 |")
     experiment = next(row for row in restored.plan() if row.name == "static-all")
-    found = workshop.result_elsewhere(restored, experiment, Terms(splits=())).figures
+    found = runner.result_elsewhere(restored, experiment, Terms(splits=())).figures
     asked = [*ASKED["validation"], *ASKED["test"]]
     right = [evaluate_path(loaded, tasks["other"], example, SHORT).is_correct for example in asked]
     assert found["other"].accuracy_routed == np.mean(right)
 
 
 def test_a_corpus_that_is_left_out_keeps_its_rows(
-    study: tuple[Workshop, StudyFiles], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: tuple[StudyRunner, StudyFiles], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workshop, files = study
-    keep_corpus(workshop.kept.parent / "corpus-24", workshop.kept / "away")
-    monkeypatch.setattr(Workshop, "why_not", lambda self, name: "away is left out" if name == "away" else "")
+    runner, files = study
+    keep_corpus(runner.kept.parent / "corpus-24", runner.kept / "away")
+    monkeypatch.setattr(StudyRunner, "why_not", lambda self, name: "away is left out" if name == "away" else "")
     whole = plan("fruit", num_examples=24, table=True, evidence=False)
     monkeypatch.setattr(RestoredCorpus, "plan", lambda self: tuple(row for row in whole if row.name in WANTED))
     run(study)
@@ -208,16 +208,16 @@ def test_a_corpus_that_is_left_out_keeps_its_rows(
     assert "away is left out" in capsys.readouterr().err
 
 
-def test_a_check_without_a_choice_says_what_to_do(study: tuple[Workshop, StudyFiles]) -> None:
-    workshop, files = study
+def test_a_check_without_a_choice_says_what_to_do(study: tuple[StudyRunner, StudyFiles]) -> None:
+    runner, files = study
     with pytest.raises(ConfigError, match="names no router of a corpus that can be restored here; run the study"):
-        run_check(workshop, files.chosen, limit=None)
+        run_check(runner, files.chosen, limit=None)
     files.chosen.write_text('{"fruit": "magic"}')
     with pytest.raises(ConfigError, match="names fruit/magic, which the study lacks"):
-        run_check(workshop, files.chosen, limit=None)
+        run_check(runner, files.chosen, limit=None)
     files.chosen.write_text("[]")
     with pytest.raises(ConfigError, match="maps corpora to experiments"):
-        run_check(workshop, files.chosen, limit=None)
+        run_check(runner, files.chosen, limit=None)
 
 
 def test_without_a_kept_corpus_it_is_said_how_to_keep_one(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from search_cluster.tasks.benchmarks.mmlu import convert_mmlu
 from search_cluster.tasks.benchmarks.squad import convert_squad
 from search_cluster.tasks.benchmarks.sst2 import convert_sst2
 from search_cluster.tasks.benchmarks.truthfulqa import convert_truthfulqa
-from search_cluster.tasks.raw_examples import Draft, RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.task import SPLITS
@@ -48,7 +48,7 @@ TRUTHFULQA_HUB = {
     "question": "What happens?",
     "mc1_targets": {"choices": ["Nothing.", "Doom.", "Joy."], "labels": [1, 0, 0]},
 }
-GOOD: list[tuple[Callable[[object], Draft], object]] = [
+GOOD: list[tuple[Callable[[object], RawExample], object]] = [
     (convert_arc, ARC_AUTHORS),
     (convert_arc, ARC_HUB),
     (convert_arc_letter, ARC_HUB),
@@ -128,7 +128,7 @@ def test_known_drafts() -> None:
         (convert_user_row, {"question": "q", "answer": "c", "split": "dev"}, "'split' is 'dev'"),
     ],
 )
-def test_malformed_rows_say_why(convert: Callable[[object], Draft], row: object, reason: str) -> None:
+def test_malformed_rows_say_why(convert: Callable[[object], RawExample], row: object, reason: str) -> None:
     with pytest.raises(RowError) as caught:
         convert(row)
     assert reason in str(caught.value)
@@ -201,7 +201,7 @@ def test_a_thousand_malformed_rows_never_stop_a_load(tmp_path: Path) -> None:
         max_leaves=12,
     ),
 )
-def test_any_value_is_a_draft_or_a_row_error(convert: Callable[[object], Draft], value: object) -> None:
+def test_any_value_is_a_draft_or_a_row_error(convert: Callable[[object], RawExample], value: object) -> None:
     with contextlib.suppress(RowError):
         assert convert(value).question
 
