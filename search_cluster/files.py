@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and text that every format can hold."""
 
 import os
 from collections.abc import Iterator
@@ -62,3 +62,10 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def storable_text(text: str) -> str:
+    """``text`` with lone surrogates, which UTF-8 can't encode, replaced by U+FFFD. Other text comes back as it is."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

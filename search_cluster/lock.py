@@ -1,4 +1,7 @@
-"""An exclusive lock on a folder that ends with the last process that holds it, however that ends."""
+"""Exclusive locks on folders: one writing process per run folder, one server per cache folder.
+
+A lock ends with the last process that holds it, however that ends; nothing stale can be left behind.
+"""
 
 import errno
 import fcntl
@@ -6,9 +9,10 @@ import os
 import time
 from pathlib import Path
 
-from search_cluster.errors import CacheError
+from search_cluster.errors import CacheError, CorpusError
 
-LOCK_NAME = "server.lock"
+WRITER_LOCK_NAME = ".writer.lock"
+SERVER_LOCK_NAME = "server.lock"
 LIVE_OWNER_WAIT_S = 1.0
 """Covers an owner that is just ending, or was killed and is not yet reaped."""
 DEAD_OWNER_WAIT_S = 15.0
@@ -16,7 +20,31 @@ DEAD_OWNER_WAIT_S = 15.0
 POLL_S = 0.05
 
 
-def lock_folder(folder: Path) -> int:
+def lock_run_folder(folder: Path) -> int:
+    """Create the folder if need be and lock it for this process; the lock ends with the process, however it ends.
+
+    Returns:
+        A file descriptor; closing it gives the lock back.
+
+    Raises:
+        CorpusError: another process holds the lock, or the operating system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / WRITER_LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise CorpusError(f"can't write to {folder}: {error}; name a folder that you may write to") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise CorpusError(
+            f"another process writes the corpus {folder}; wait for it or stop it, then run the same command again"
+        ) from error
+    return descriptor
+
+
+def lock_server_folder(folder: Path) -> int:
     """Lock ``folder``; returns a file descriptor that holds the lock and may be inherited by child processes.
 
     The lock is free again when the last copy of the descriptor is closed; nothing stale can be left behind. The file
@@ -26,7 +54,7 @@ def lock_folder(folder: Path) -> int:
     Raises:
         CacheError: another live process has the lock, or the folder can't be written to.
     """
-    path = folder / LOCK_NAME
+    path = folder / SERVER_LOCK_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -3,35 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
-CONFIDENCE = 0.95
-"""Of the intervals."""
-NUM_RESAMPLES = 10_000
-"""Of the bootstrap; its seed is fixed, so that equal answers give equal intervals."""
+from search_cluster.stats import bootstrap_difference, wilson_interval
+
 SIGNIFICANCE = 0.05
 """Below this p-value a difference counts as more than luck."""
-
-
-def wilson_interval(num_right: int, n: int) -> tuple[float, float]:
-    """The Wilson score interval of a share ``num_right / n`` at 95 % confidence."""
-    low, high = proportion_confint(num_right, n, alpha=1 - CONFIDENCE, method="wilson")
-    return float(low), float(high)
-
-
-def bootstrap_difference(num_fixed: int, num_broken: int, n: int) -> tuple[float, float]:
-    """The percentile bootstrap interval at 95 % of the difference in accuracy, routed minus plain, over n questions.
-
-    Questions are resampled with their pair of answers. Of a resample nothing counts but how many questions are fixed,
-    broken and neither, so that it is one multinomial draw.
-    """
-    shares = [num_fixed / n, num_broken / n, (n - num_fixed - num_broken) / n]
-    counts = np.random.default_rng(0).multinomial(n, shares, size=NUM_RESAMPLES)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / n, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

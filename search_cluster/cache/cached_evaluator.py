@@ -8,8 +8,9 @@ from dataclasses import replace
 from search_cluster.cache.store import Claim, VerdictStore
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.tasks.verdict import Verdict
 
 MAX_FRONT_VERDICTS = 100_000

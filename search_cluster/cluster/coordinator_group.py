@@ -25,7 +25,7 @@ from search_cluster.cluster.worker_group import BATCHES_PER_EVALUATOR, first_lin
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.corpus.record import ExampleRecord, PathVerdict, failed_record
 from search_cluster.errors import EvaluatorError, SearchClusterError
-from search_cluster.protocols.messages import EvaluatorStats, SearchCounts, sum_of_stats
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, sum_of_stats
 from search_cluster.tasks.example import Example
 from search_cluster.workers.batch_size import MIN_REQUESTS
 

@@ -12,8 +12,8 @@ from search_cluster.cluster.record_wire import PackedRecord
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.errors import SearchClusterError
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluatorStats, SearchCounts
 from search_cluster.tasks.example import Example
 
 

@@ -10,7 +10,8 @@ from search_cluster.cluster.worker_fleet import WorkerFleet
 from search_cluster.cluster.worker_group import WorkerGroup
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
+from search_cluster.protocols.counters import EvaluatorStats
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 
 UNLIMITED_RESTARTS = -1

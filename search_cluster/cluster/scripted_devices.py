@@ -15,7 +15,8 @@ import ray
 
 from search_cluster.cluster.worker_fleet import JOIN_GRACE_S, WorkerFleet
 from search_cluster.cluster.worker_handle import WorkerHandle
-from search_cluster.protocols.messages import EngineWork, EvaluationRequest, EvaluationResult
+from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import BatchReport, WorkerInfo
 from search_cluster.workers.wire import LinkIn, PackedBatch, PackedReport, pack_report

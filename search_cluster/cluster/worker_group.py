@@ -15,7 +15,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats, Failure
+from search_cluster.protocols.counters import EvaluatorStats
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.workers.batch_size import BatchSize
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import WorkerInfo

@@ -19,7 +19,6 @@ from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import open_store, require_usable_url
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
-from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import Provenance, require_same_model
 from search_cluster.corpus.path_table import (
     PathTable,
@@ -30,14 +29,16 @@ from search_cluster.corpus.path_table import (
     known_verdicts,
 )
 from search_cluster.corpus.reader import Corpus, read_corpus
-from search_cluster.corpus.summary import wilson_interval
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.driver.pools import open_pool, verdict_context
 from search_cluster.errors import ConfigError
+from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats, Failure
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
+from search_cluster.stats import wilson_interval
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
 from search_cluster.telemetry.progress import ProgressReporter
@@ -89,7 +90,7 @@ def cross_execute(
     examples = select_examples([record.example for record in corpus.records], config.limit, searched_with.seed)
     provenance = _provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
     with ExitStack() as stack:
-        stack.callback(os.close, locked_folder(config.run))
+        stack.callback(os.close, lock_run_folder(config.run))
         known = list(known_verdicts(config.run, searched_with.verdict_context))
         pool = stack.enter_context(open_pool(config))
         require_same_model(searched_with, config.model, pool.info.model_fingerprint)

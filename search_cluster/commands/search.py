@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.config import RAY_NONE, SearchConfig
-from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.reader import read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
@@ -27,6 +26,7 @@ from search_cluster.driver.local import drive_here
 from search_cluster.driver.pools import open_pool, verdict_context
 from search_cluster.errors import ConfigError, TaskError
 from search_cluster.files import write_text_whole
+from search_cluster.lock import lock_run_folder
 from search_cluster.protocols.metrics import MetricsExporter, NoExporter
 from search_cluster.report.notes import search_notes
 from search_cluster.search.questions import Questions
@@ -70,7 +70,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     examples = select_examples(loaded.examples, config.limit, config.seed)
     questions = Questions(task, loaded.examples, examples, seed=config.seed)
     with ExitStack() as stack:
-        lock = locked_folder(config.run)  # before the model is loaded: a run folder has one writer
+        lock = lock_run_folder(config.run)  # before the model is loaded: a run folder has one writer
         stack.callback(os.close, lock)
         pool = stack.enter_context(open_pool(config))
         context = verdict_context(task, pool.info)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from search_cluster.corpus.record import LATER_EVIDENCE, ExampleRecord, PathEvidence, PathVerdict
-from search_cluster.corpus.text import storable_text
+from search_cluster.files import storable_text
 from search_cluster.tasks.verdict import Verdict
 
 DIGEST_SCHEMA = 1

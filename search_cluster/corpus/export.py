@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.corpus.schema import PROVENANCE_KEY, layer_type
-from search_cluster.corpus.text import storable_text
-from search_cluster.files import replaced_whole, write_text_whole
+from search_cluster.files import replaced_whole, storable_text, write_text_whole
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 
 EXAMPLES_PER_ROW_GROUP = 512

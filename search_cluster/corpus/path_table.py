@@ -16,9 +16,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.schema import layer_type
-from search_cluster.corpus.text import storable_text
 from search_cluster.errors import CorpusError, InvalidValueError
-from search_cluster.files import replaced_whole
+from search_cluster.files import replaced_whole, storable_text
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict

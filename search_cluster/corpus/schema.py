@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from search_cluster.corpus.record import LATER_EVIDENCE, ExampleRecord, PathEvidence, PathFailure, PathVerdict
-from search_cluster.corpus.text import storable_text
 from search_cluster.errors import CorpusError
+from search_cluster.files import storable_text
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict

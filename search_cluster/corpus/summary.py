@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from statsmodels.stats.proportion import proportion_confint
-
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.stats import wilson_interval
 
 CountPairs = tuple[tuple[int, int], ...]
 """(value, how many examples have it), values ascending."""
@@ -103,14 +102,6 @@ def num_searched(run: Mapping[str, Any], summary: CorpusSummary) -> int:
     """
     counted = run.get("paths_searched")
     return max(summary.paths_searched, counted if isinstance(counted, int) else 0)
-
-
-def wilson_interval(num_right: int, num_questions: int) -> tuple[float, float]:
-    """The 95 % interval of Wilson (1927) for a share; (0, 1) of no questions."""
-    if num_questions == 0:
-        return 0.0, 1.0
-    low, high = proportion_confint(num_right, num_questions, alpha=0.05, method="wilson")
-    return float(low), float(high)
 
 
 def _failures(records: Sequence[ExampleRecord]) -> Iterator[str]:

@@ -12,12 +12,12 @@ from types import TracebackType
 
 from search_cluster.corpus.card import render_card
 from search_cluster.corpus.digest import combined_digest, record_digest
-from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance, Shard, require_same_provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.shards import DATA_FOLDER, describe_shard, read_shard, shard_path, shard_paths, write_shard
 from search_cluster.errors import InvalidValueError
 from search_cluster.files import TEMPORARY_PATTERN, write_text_whole
+from search_cluster.lock import lock_run_folder
 
 CARD_NAME = "README.md"
 
@@ -35,7 +35,7 @@ class CorpusWriter:
         examples_per_shard: a shard is written when so many records wait.
         max_shard_age_s: or, at the next `add`, when the oldest waiting record is older than this.
         clock: seconds that only grow.
-        lock: what `search_cluster.corpus.lock.locked_folder` gave the caller, who keeps it; ``None``: lock the folder.
+        lock: what `search_cluster.lock.lock_run_folder` gave the caller, who keeps it; ``None``: lock the folder.
 
     Raises:
         ConfigError: the folder was started with another provenance.
@@ -65,7 +65,7 @@ class CorpusWriter:
         self._pending: dict[str, ExampleRecord] = {}
         self._oldest_pending_s = 0.0
         self._next_shard = 0
-        self._lock: int | None = locked_folder(folder) if lock is None else os.dup(lock)
+        self._lock: int | None = lock_run_folder(folder) if lock is None else os.dup(lock)
         try:
             self._remove_leftovers()
             self._take_over_shards()

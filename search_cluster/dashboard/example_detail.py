@@ -7,7 +7,7 @@ from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.dashboard.path_graph import PathGraph, places, tried_paths
 from search_cluster.dashboard.replay import rebuild_graph
 from search_cluster.dashboard.shard_digest import outcome_of
-from search_cluster.dashboard.shares import share_of
+from search_cluster.stats import share_of
 from search_cluster.tasks.verdict import Verdict
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from search_cluster.dashboard.history import MAX_POINTS, Point, seconds_left, session_points, thinned
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
 from search_cluster.dashboard.shard_digest import LayerUses
-from search_cluster.dashboard.shares import share_of
+from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 
 SESSION_COUNTERS = (

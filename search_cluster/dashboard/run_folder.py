@@ -8,12 +8,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from search_cluster.corpus.lock import LOCK_NAME
 from search_cluster.corpus.manifest import MANIFEST_NAME, Provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.shards import read_shard, shard_paths
 from search_cluster.dashboard.shard_digest import ExampleRow, ShardDigest, digest_shard
 from search_cluster.errors import CorpusError
+from search_cluster.lock import WRITER_LOCK_NAME
 from search_cluster.telemetry.samples import SAMPLES_SUFFIX, Sample, read_samples
 from search_cluster.telemetry.sessions import SESSIONS_FOLDER, read_sessions
 
@@ -75,7 +75,7 @@ class RunFolder:
         self._now = now
         self._lock = Lock()
         self._digests: dict[tuple[Path, int, int], ShardDigest | str] = {}
-        signs = (MANIFEST_NAME, LOCK_NAME, SESSIONS_FOLDER)
+        signs = (MANIFEST_NAME, WRITER_LOCK_NAME, SESSIONS_FOLDER)
         if not any((folder / sign).exists() for sign in signs) and not shard_paths(folder):
             raise CorpusError(
                 f"{folder} is not a run folder: it has no shard, no session and no lock; name what --run named (a "

@@ -12,7 +12,7 @@ from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.driver import Drive
 from search_cluster.driver.job import Known, SearchJob, make_coordinator, preload
 from search_cluster.driver.partition import PartitionSetup
-from search_cluster.protocols.messages import EvaluatorStats, SearchCounts, sum_of_stats
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, sum_of_stats
 from search_cluster.search.coordinator import SearchProgress
 from search_cluster.tasks.example import Example
 from search_cluster.tree.menu import MenuPath

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.protocols.messages import EvaluatorStats
+from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.search.coordinator import SearchProgress
 from search_cluster.tree.menu import MenuPath
 

@@ -8,8 +8,8 @@ from search_cluster.cache.open import open_store
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.driver import Drive
 from search_cluster.driver.job import Known, SearchJob, make_coordinator, preload
+from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluatorStats
 from search_cluster.search.coordinator import Coordinator, SearchProgress
 from search_cluster.tasks.example import Example
 from search_cluster.tree.menu import MenuPath

@@ -10,8 +10,8 @@ from search_cluster.cache.open import open_store, require_usable_url
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.job import SearchJob, make_coordinator, preload
 from search_cluster.errors import CacheError, SearchClusterError
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluatorStats, SearchCounts
 
 if TYPE_CHECKING:
     from search_cluster.cluster.partition import Lease

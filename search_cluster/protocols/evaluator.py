@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
+from search_cluster.protocols.counters import EvaluatorStats
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 
 
 class PathEvaluator(Protocol):

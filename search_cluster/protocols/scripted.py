@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats, Failure
+from search_cluster.protocols.counters import EvaluatorStats
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 

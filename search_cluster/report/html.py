@@ -11,8 +11,7 @@ from plotly.offline import get_plotlyjs
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.summary import CorpusSummary, summarise
-from search_cluster.corpus.text import storable_text
-from search_cluster.files import write_text_whole
+from search_cluster.files import storable_text, write_text_whole
 from search_cluster.report.chart import ReportFigure
 from search_cluster.report.figures import report_figures
 from search_cluster.report.notes import search_notes

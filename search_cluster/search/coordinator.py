@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from search_cluster.corpus.record import ExampleRecord, failed_record
+from search_cluster.protocols.counters import SearchCounts
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure, SearchCounts
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.search.example_search import ExampleSearch
 from search_cluster.search.guarded_search import GuardedSearch
 from search_cluster.search.rounds import Rounds, Trial

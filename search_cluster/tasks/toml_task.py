@@ -31,7 +31,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search_cluster.errors import TaskError
-from search_cluster.tasks.graders import (
+from search_cluster.tasks.grading.graders import (
     EXACT_GRADER_VERSION,
     LETTER_GRADER_VERSION,
     NUMBER_GRADER_VERSION,

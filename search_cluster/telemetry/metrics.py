@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.protocols.messages import EvaluatorStats, WorkerStats
+from search_cluster.protocols.counters import EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind, MetricsExporter
 
 

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, EvaluatorStats
+from search_cluster.protocols.counters import EvaluatorStats
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search_cluster.errors import EvaluatorError
-from search_cluster.protocols.messages import EngineWork, EvaluationResult
+from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.messages import EvaluationResult
 
 ENGINE = "engine"
 MATERIALISED = "materialised"

@@ -10,7 +10,8 @@ from search_cluster.model.engine.executor import TIE_THRESHOLDS, Outcome, PathEx
 from search_cluster.model.load.loading import LoadedModel, load_model
 from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path
-from search_cluster.protocols.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
+from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import MATERIALISED, BatchReport, WorkerInfo, WorkerSpec

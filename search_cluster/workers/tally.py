@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from search_cluster.protocols.messages import EngineWork, EvaluationResult, EvaluatorStats, Failure, WorkerStats
+from search_cluster.protocols.counters import EngineWork, EvaluatorStats, WorkerStats
+from search_cluster.protocols.messages import EvaluationResult, Failure
 
 
 @dataclass(slots=True)

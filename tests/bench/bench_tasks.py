@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from search_cluster.corpus.summary import wilson_interval
 from search_cluster.errors import TaskError
 from search_cluster.model.load.loading import LoadedModel, load_model
 from search_cluster.model.runtime import limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.stats import wilson_interval
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.registry import get_task, list_tasks
 from search_cluster.tasks.selection import select_examples

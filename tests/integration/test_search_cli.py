@@ -20,13 +20,13 @@ from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.commands import search as run_module
 from search_cluster.commands.search import run_search
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.lock import locked_folder
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.summary import CorpusSummary
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.local import LocalDrive
 from search_cluster.errors import ConfigError
+from search_cluster.lock import lock_run_folder
 from search_cluster.model import scoring
 from search_cluster.tree.presets.drllm import STRATEGY
 from search_cluster.tree.presets.registry import PRESETS
@@ -296,7 +296,7 @@ def test_a_file_in_the_place_of_the_run_folder_is_said_before_anything_is_loaded
 
 def test_a_second_writer_is_refused_before_anything_is_loaded(search: list[str], tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    lock = locked_folder(run_dir)
+    lock = lock_run_folder(run_dir)
     command = [*search, "--model", "/no/such/folder", "--run", str(run_dir)]
     _, err = run(*command, expect=2)
     assert f"another process writes the corpus {run_dir}; wait for it or stop it" in err

@@ -22,7 +22,7 @@ from search_cluster.cache.server import guard as server_guard
 from search_cluster.cache.server.binary import find_server_binary
 from search_cluster.cache.server.guard import END_OF_CONFIG, READY, STOP, STOP_GRACE_S
 from search_cluster.errors import CacheError
-from search_cluster.lock import lock_folder
+from search_cluster.lock import lock_server_folder
 
 LOG_NAME = "server.log"
 MAX_SOCKET_PATH_BYTES = 100
@@ -107,7 +107,7 @@ class EmbeddedServer:
     def _launch(self) -> int:
         """Start the guard; returns where its part of the log begins."""
         binary = self._binary or find_server_binary()
-        lock_fd = lock_folder(self._folder)
+        lock_fd = lock_server_folder(self._folder)
         try:
             self._private_dir = _make_private_dir()
             with (self._folder / LOG_NAME).open("ab") as log:

@@ -5,7 +5,7 @@ Records are ``{problem, answer}`` with an answer from 0 to 999, written as ``"02
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get, get_text, shown
-from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number
+from search_cluster.tasks.grading.graders import NUMBER_GRADER_VERSION, grade_number
 from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import generate_task
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
-from search_cluster.tasks.graders import LETTER_GRADER_VERSION, grade_letter
+from search_cluster.tasks.grading.graders import LETTER_GRADER_VERSION, grade_letter
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS, Wording
 from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import SimpleTask, choice_task, generate_task

@@ -6,7 +6,7 @@ validation part: 15 % of its training part, by hash of the question, serve as on
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get_text, shown
-from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number, last_number
+from search_cluster.tasks.grading.graders import NUMBER_GRADER_VERSION, grade_number, last_number
 from search_cluster.tasks.perturbation.wordings import Wording
 from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import generate_task

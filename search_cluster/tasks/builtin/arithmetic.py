@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from search_cluster.tasks.builtin.quiz import generated_source
-from search_cluster.tasks.graders import NUMBER_GRADER_VERSION, grade_number
+from search_cluster.tasks.grading.graders import NUMBER_GRADER_VERSION, grade_number
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
 from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import generate_task

@@ -1,14 +1,12 @@
 """All presets by name."""
 
 from search_cluster.errors import ConfigError
-from search_cluster.tree.presets.chain import CHAIN
+from search_cluster.tree.presets.ablations import REPEAT_ONLY, SKIP_ONLY
+from search_cluster.tree.presets.baselines import CHAIN, RANDOM
 from search_cluster.tree.presets.cola import COLA, COLA_REORDER
 from search_cluster.tree.presets.credible import DEFAULT
 from search_cluster.tree.presets.drllm import DRLLM
 from search_cluster.tree.presets.polar import POLAR
-from search_cluster.tree.presets.random_edits import RANDOM
-from search_cluster.tree.presets.repeat_only import REPEAT_ONLY
-from search_cluster.tree.presets.skip_only import SKIP_ONLY
 from search_cluster.tree.settings import SearchPreset
 
 PRESETS = {

@@ -3,9 +3,10 @@
 import pytest
 
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
-from search_cluster.corpus.summary import summarise, wilson_interval
+from search_cluster.corpus.summary import summarise
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.stats import wilson_interval
 from search_cluster.tasks.verdict import Verdict
 
 

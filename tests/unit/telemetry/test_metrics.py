@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search_cluster.corpus.record import ExampleRecord, PathEvidence
-from search_cluster.protocols.messages import EngineWork, EvaluatorStats, WorkerStats
+from search_cluster.protocols.counters import EngineWork, EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind
 from search_cluster.telemetry.metrics import METRICS, EverySecond, RunMetrics
 

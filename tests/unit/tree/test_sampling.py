@@ -4,8 +4,7 @@ from itertools import pairwise
 import pytest
 
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tree.presets.chain import CHAIN
-from search_cluster.tree.presets.random_edits import RANDOM
+from search_cluster.tree.presets.baselines import CHAIN, RANDOM
 from search_cluster.tree.sampling import ChainSearch, RandomSearch
 from search_cluster.tree.settings import SearchPreset, make_proposer
 

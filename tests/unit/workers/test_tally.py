@@ -1,4 +1,5 @@
-from search_cluster.protocols.messages import EngineWork, EvaluationResult, EvaluatorStats, Failure, sum_of_stats
+from search_cluster.protocols.counters import EngineWork, EvaluatorStats, sum_of_stats
+from search_cluster.protocols.messages import EvaluationResult, Failure
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.tally import Tally
 

@@ -4,7 +4,8 @@ import random
 import pytest
 
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.messages import EngineWork, EvaluationRequest, EvaluationResult, Failure
+from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers import wire

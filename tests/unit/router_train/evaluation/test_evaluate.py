@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from support.router_corpus import FRUIT, fruit_task, tiny_loaded
 
 from router_train.evaluation.evaluate import EvaluationReport, evaluate, helps
-from router_train.evaluation.paired import bootstrap_difference, compare, wilson_interval
+from router_train.evaluation.paired import compare
 from router_train.evaluation.predictions import PredictionLog
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
@@ -18,6 +18,7 @@ from search_cluster.errors import TaskError
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.stats import bootstrap_difference, wilson_interval
 from search_cluster.tasks.example import Example
 
 TASK = fruit_task(20)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from search_cluster.errors import InvalidValueError, TaskError
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.graders import EXACT_GRADER_VERSION, LETTER_GRADER_VERSION, grade_exact, grade_letter
+from search_cluster.tasks.grading.graders import EXACT_GRADER_VERSION, LETTER_GRADER_VERSION, grade_exact, grade_letter
 from search_cluster.tasks.perturbation.distractors import depends_on_neighbours, levelled
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole, Perturbation, PerturbationKind, perturbations
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS, Wording

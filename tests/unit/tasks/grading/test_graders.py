@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.graders import extract_letter, grade_exact, grade_letter, grade_number, last_number
+from search_cluster.tasks.grading.graders import extract_letter, grade_exact, grade_letter, grade_number, last_number
 
 
 def example(gold: str, choices: tuple[str, ...] = ()) -> Example:
