@@ -1,7 +1,5 @@
 """The command line ``router-train``: options and their help. The work, and everything heavy, is in `commands`."""
 
-import io
-import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from router_train.commands.errors_shown import one_line_errors
 from router_train.config import (
     AIM_ACCURACY,
     AIM_LAYERS,
@@ -27,6 +24,7 @@ from router_train.config import (
 from router_train.study.cli import app as study_app
 from search_cluster.cluster.environment import prepare_ray_environment
 from search_cluster.config import RAY_NONE
+from search_cluster.console import TRAINING_RESUMES, one_line_errors, run_app
 from search_cluster.errors import ConfigError
 
 _DEFAULTS = FitConfig()
@@ -115,8 +113,9 @@ def fit(
     json_output: JsonOption = False,
 ) -> None:
     """Train a router on the best paths of a corpus."""
-    with one_line_errors():
-        from router_train.commands.fit import ModelChoice, run_fit  # torch and transformers: seconds
+    with one_line_errors(TRAINING_RESUMES):
+        from router_train.commands.fit import run_fit
+        from router_train.inference.model_choice import ModelChoice  # torch and transformers: seconds
 
         config = FitConfig(
             router=router,
@@ -176,12 +175,10 @@ def evaluate(
     json_output: JsonOption = False,
 ) -> None:
     """Compare the routed model with the plain one on held-out questions; running it again continues."""
-    with one_line_errors():
-        from router_train.commands.fit import (  # torch and transformers: seconds
-            ModelChoice,
-            QuestionChoice,
-            run_evaluate,
-        )
+    with one_line_errors(TRAINING_RESUMES):
+        from router_train.commands.evaluate import run_evaluate
+        from router_train.data.question_choice import QuestionChoice
+        from router_train.inference.model_choice import ModelChoice
 
         questions = QuestionChoice(task_spec=task, split=split, limit=limit, seed=seed, data_dir=data_dir)
         choice = ModelChoice(
@@ -206,8 +203,9 @@ def generate(
     json_output: JsonOption = False,
 ) -> None:
     """Answer one prompt with the routed model."""
-    with one_line_errors():
-        from router_train.commands.fit import ModelChoice, run_generate  # torch and transformers: seconds
+    with one_line_errors(TRAINING_RESUMES):
+        from router_train.commands.generate import run_generate
+        from router_train.inference.model_choice import ModelChoice  # torch and transformers: seconds
 
         choice = ModelChoice(
             spec=model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
@@ -236,9 +234,10 @@ def bench(
     json_output: JsonOption = False,
 ) -> None:
     """Measure routed generation against plain generation, beside what the saved layers allow."""
-    with one_line_errors():
+    with one_line_errors(TRAINING_RESUMES):
         from router_train.commands.bench import run_bench  # torch and transformers: seconds
-        from router_train.commands.fit import ModelChoice, QuestionChoice
+        from router_train.data.question_choice import QuestionChoice
+        from router_train.inference.model_choice import ModelChoice
 
         run_bench(
             place,
@@ -273,10 +272,10 @@ def export(
     json_output: JsonOption = False,
 ) -> None:
     """Write a folder that AutoModelForCausalLM loads, with a model card."""
-    with one_line_errors():
+    with one_line_errors(TRAINING_RESUMES):
         from router_train.commands.export import run_export
-        from router_train.commands.fit import ModelChoice
         from router_train.export.export import ExportOptions  # torch and transformers: seconds
+        from router_train.inference.model_choice import ModelChoice
 
         run_export(
             router,
@@ -316,11 +315,11 @@ def lm_eval(
     json_output: JsonOption = False,
 ) -> None:
     """Run EleutherAI's evaluation harness on the routed model (needs the extra lm-eval)."""
-    with one_line_errors():
+    with one_line_errors(TRAINING_RESUMES):
         if find_spec("lm_eval") is None:
             raise ConfigError("the harness is not installed; install it: pip install 'search-cluster[lm-eval]'")
-        from router_train.commands.fit import ModelChoice
         from router_train.commands.lm_eval import HarnessOptions, run_harness  # torch and transformers: seconds
+        from router_train.inference.model_choice import ModelChoice
 
         options = HarnessOptions(
             tasks=tuple(name.strip() for name in tasks.split(",") if name.strip()),
@@ -347,9 +346,7 @@ def _numbers(text: str, name: str) -> tuple[int, ...]:
 
 def main() -> None:
     """Entry point of ``router-train``."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # an answer may hold what the terminal's encoding lacks
-        sys.stdout.reconfigure(errors="backslashreplace")
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

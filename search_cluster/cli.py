@@ -3,13 +3,8 @@
 Everything heavy is imported inside the commands that need it, so that ``--help`` answers at once.
 """
 
-import io
 import json
-import logging
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -18,10 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from search_cluster.config import SearchConfig, read_config, read_settings
-from search_cluster.errors import ConfigError, SearchClusterError, error_line
+from search_cluster.console import NOTHING_KEPT, VERDICTS_KEPT, one_line_errors, print_json, run_app
+from search_cluster.errors import ConfigError
 
-EXIT_ERROR = 2
-EXIT_INTERRUPTED = 130
 DEFAULTS = SearchConfig()
 
 app = typer.Typer(
@@ -71,45 +65,9 @@ class ExportFormat(StrEnum):
     PARQUET = "parquet"
 
 
-NOTHING_KEPT = "this benchmark keeps nothing"
-VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
-
-
 def main() -> None:
     """Entry point of the console script."""
-    # Ours alone: other libraries' loggers have handlers of their own and would say everything twice.
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logging.getLogger("search_cluster").addHandler(handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a question or a folder may hold what the terminal's encoding lacks
-        sys.stdout.reconfigure(errors="backslashreplace")
-    app()
-
-
-@contextmanager
-def _one_line_errors(
-    interrupted: str = "nothing found is lost: run the same command again to go on",
-) -> Iterator[None]:
-    """Known errors end as one line on standard error and exit code 2; Ctrl-C and SIGTERM as exit code 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except BrokenPipeError:  # whoever reads the output has seen enough, such as `head`: Click ends quietly
-        raise
-    except (SearchClusterError, OSError) as error:
-        print(error_line(error), file=sys.stderr)
-        raise typer.Exit(EXIT_ERROR) from error
-    except ModuleNotFoundError as error:
-        extra = "pip install 'search-cluster[search]'; `search-cluster doctor` lists what else is missing"
-        print(f"error: the package {error.name} is not installed: {extra}", file=sys.stderr)
-        raise typer.Exit(EXIT_ERROR) from error
-    except KeyboardInterrupt as error:
-        print(f"interrupted; {interrupted}", file=sys.stderr)
-        raise typer.Exit(EXIT_INTERRUPTED) from error
-
-
-def _print_json(values: Mapping[str, Any]) -> None:
-    print(json.dumps(values), flush=True)
+    run_app(app)
 
 
 @app.command(
@@ -169,7 +127,7 @@ def search(
     json_output: JsonOption = False,
 ) -> None:
     """Search layer paths for the examples of a task and write the corpus; running it again resumes."""
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.commands.search import run_search  # the rooms: a second
 
         flags = {
@@ -182,7 +140,7 @@ def search(
         settings = (DEFAULTS if config is None else read_config(config)).overridden(flags)
         result = run_search(settings)
         if json_output:
-            _print_json(result)
+            print_json(result)
         else:
             _print_run(settings.run, with_notes=False)
             if result["verdicts_waiting"]:
@@ -210,14 +168,14 @@ def submit(
 
     Ctrl-C leaves the job running and says how to follow or stop it. The exit code is the search's.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.commands.submit import plan_search, submit_search
 
         values = _flags_of_search(context)
         planned = plan_search(config, context.args, values, working_dir=working_dir)
         result = submit_search(planned, address=address, wait=wait)
         if json_output:
-            _print_json(result)
+            print_json(result)
     raise typer.Exit(result["exit_code"])
 
 
@@ -234,12 +192,12 @@ def _flags_of_search(context: typer.Context) -> dict[str, Any]:
 @app.command(epilog="Example: search-cluster status runs/demo --json")
 def status(run: RunArgument, json_output: JsonOption = False) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.commands.report import describe_status
 
         values = describe_status(run)
         if json_output:
-            _print_json(values)
+            print_json(values)
         else:
             for key, value in values.items():
                 if value is not None:
@@ -256,12 +214,12 @@ def report(
 
     What 'bench search --json' printed is drawn, too, if it lies in DIR/benches/*.json.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.commands.report import write_run_report
 
         target = write_run_report(run, out)
         if json_output:
-            _print_json({"report": str(target)})
+            print_json({"report": str(target)})
         else:
             _print_run(run, with_notes=True)
             print(f"report: {target}")
@@ -280,7 +238,7 @@ def export(
     per evaluated path. Where the preset asks for evidence, polar and decisions give only credible paths as right ones,
     and the flat file marks them.
     """
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.corpus.export import export_decisions, export_parquet, export_polar
         from search_cluster.corpus.reader import read_corpus
 
@@ -291,7 +249,7 @@ def export(
         }
         num_rows = exporters[format_](read_corpus(run), out)
         if json_output:
-            _print_json({"format": format_.value, "out": str(out), "rows": num_rows})
+            print_json({"format": format_.value, "out": str(out), "rows": num_rows})
         else:
             print(f"{num_rows} rows written to {out}")
 
@@ -319,7 +277,7 @@ def crossexec(
     json_output: JsonOption = False,
 ) -> None:
     """Pick globally useful paths of a finished corpus, run each on every example, and write DIR/menu.parquet."""
-    with _one_line_errors():
+    with one_line_errors():
         from rich.console import Console
 
         from search_cluster.commands.crossexec import cross_execute
@@ -338,7 +296,7 @@ def crossexec(
             task=task or file.get("task"),
         )
         if json_output:
-            _print_json(result)
+            print_json(result)
         else:
             print_menu(Console(), result)
 
@@ -346,7 +304,7 @@ def crossexec(
 @app.command(epilog="Example: search-cluster tasks --json")
 def tasks(json_output: JsonOption = False) -> None:
     """List the tasks: what they ask and how answers are graded."""
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.tasks.registry import list_tasks
 
         rows = [
@@ -354,7 +312,7 @@ def tasks(json_output: JsonOption = False) -> None:
             for task in list_tasks()
         ]
         if json_output:
-            _print_json({"tasks": rows})
+            print_json({"tasks": rows})
         else:
             for row in rows:
                 print(f"{row['name']:<22} {row['kind']:<9} {row['description']}")
@@ -363,12 +321,12 @@ def tasks(json_output: JsonOption = False) -> None:
 @app.command(epilog="Example: search-cluster doctor")
 def doctor(json_output: JsonOption = False) -> None:
     """Check packages, devices, the cache server and the demo model, and say what to do about what fails."""
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.commands.doctor import run_checks
 
         checks = run_checks()
         if json_output:
-            _print_json({"checks": checks, "ok": all(check["ok"] for check in checks)})
+            print_json({"checks": checks, "ok": all(check["ok"] for check in checks)})
         else:
             for check in checks:
                 print(f"{'ok     ' if check['ok'] else 'missing'} {check['name']:<14} {check['detail']}")
@@ -391,7 +349,7 @@ def verify(
     json_output: JsonOption = False,
 ) -> None:
     """Check a corpus' verdicts against the materialised model; exit code 1 if one differs."""
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.commands.verify import verify_corpus
 
         result = verify_corpus(
@@ -405,7 +363,7 @@ def verify(
             trust_remote_code=bool(trust_remote_code),
         )
         if json_output:
-            _print_json(result)
+            print_json(result)
         else:
             for key, value in result.items():
                 print(f"{key}: {value}")
@@ -428,7 +386,7 @@ def dashboard(
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve a live page about a search: throughput, progress, costs, paths, and the search tree of each example."""
-    with _one_line_errors():
+    with one_line_errors():
         from search_cluster.dashboard.serve import serve_dashboard
 
         shown = [str(run)] if run is not None else []
@@ -451,7 +409,7 @@ def top(
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object and end.")] = False,
 ) -> None:
     """Show a running search in the terminal: progress, rates, cache hits, failures, time left."""
-    with _one_line_errors():
+    with one_line_errors():
         from rich.console import Console
 
         from search_cluster.dashboard.overview import describe_run
@@ -460,7 +418,7 @@ def top(
 
         folder = RunFolder(run)
         if json_output:
-            _print_json({name: value for name, value in describe_run(folder).items() if name != "history"})
+            print_json({name: value for name, value in describe_run(folder).items() if name != "history"})
         elif once:
             Console().print(render_run(describe_run(folder)))
         else:
@@ -490,7 +448,7 @@ def engine(
     json_output: JsonOption = False,
 ) -> None:
     """Compare the engine with evaluating one path at a time, and one path for all questions at a time."""
-    with _one_line_errors(NOTHING_KEPT):
+    with one_line_errors(NOTHING_KEPT):
         from search_cluster.bench.engine import EngineBenchConfig, bench_engine
 
         result = bench_engine(
@@ -511,7 +469,7 @@ def engine(
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
         if json_output:
-            _print_json(result)
+            print_json(result)
         else:
             for key, value in result.items():
                 print(f"{key}: {value}")
@@ -544,7 +502,7 @@ def bench_search_command(
     json_output: JsonOption = False,
 ) -> None:
     """Compare presets: layers saved and answers fixed per budget, and how much of it holds on fresh evidence."""
-    with _one_line_errors(f"{NOTHING_KEPT} without --run FOLDER" if run is None else VERDICTS_KEPT):
+    with one_line_errors(f"{NOTHING_KEPT} without --run FOLDER" if run is None else VERDICTS_KEPT):
         from search_cluster.bench.presets import SearchBenchConfig, bench_search
 
         result = bench_search(
@@ -567,7 +525,7 @@ def bench_search_command(
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
         if json_output:
-            _print_json(result)
+            print_json(result)
         else:
             for preset, cells in result["results"].items():
                 for budget, cell in cells.items():
@@ -584,7 +542,7 @@ def scaling(
     json_output: JsonOption = False,
 ) -> None:
     """Measure whether devices stay busy: real ones, and many that wait on a clock, on a Ray of several nodes."""
-    with _one_line_errors(NOTHING_KEPT):
+    with one_line_errors(NOTHING_KEPT):
         from search_cluster.bench.scaling import ScalingBenchConfig, bench_scaling
 
         counts = tuple(_positive_int(text, "--workers") for text in workers.split(","))
@@ -595,7 +553,7 @@ def scaling(
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
         if json_output:
-            _print_json(result)
+            print_json(result)
         else:
             for key, value in result.items():
                 print(f"{key}: {value}")

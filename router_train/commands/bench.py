@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from router_train.commands.fit import ModelChoice, QuestionChoice
-from router_train.commands.output import print_json, say, show
+from router_train.data.question_choice import QuestionChoice
 from router_train.evaluation.speed import ALLOWED_FORMULA, BatchSpeed, measure_speed
+from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.training.checkpoint import META_NAME, load_router, read_meta
+from search_cluster.console import print_json, say, show
 from search_cluster.corpus.task import task_file_needed
 from search_cluster.errors import ConfigError, PromptTooLongError, TaskError
 from search_cluster.model.load.loading import LoadedModel

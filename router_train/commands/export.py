@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router_train.commands.fit import ModelChoice
-from router_train.commands.output import print_json, say, show
 from router_train.export.evaluations import Measured, evaluations_of, read_measured
 from router_train.export.export import ExportOptions, base_reference, export_router
 from router_train.export.publish import push, require_token
+from router_train.inference.model_choice import ModelChoice
 from router_train.training.checkpoint import read_meta
+from search_cluster.console import print_json, say, show
 from search_cluster.errors import ConfigError
 
 

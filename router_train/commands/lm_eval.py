@@ -9,13 +9,13 @@ from typing import Any
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from router_train.commands.fit import ModelChoice
-from router_train.commands.output import print_json, show
 from router_train.evaluation.lm_eval import RoutedLM
+from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import Router
 from router_train.routers.fixed import FixedRouter
 from router_train.training.checkpoint import load_router, read_meta
+from search_cluster.console import print_json, show
 from search_cluster.errors import ConfigError
 from search_cluster.files import write_text_whole
 from search_cluster.model.load.loading import LoadedModel

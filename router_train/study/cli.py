@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from router_train.commands.errors_shown import one_line_errors
+from search_cluster.console import TRAINING_RESUMES, one_line_errors
 
 HERE = Path(__file__).parent
 
@@ -28,7 +28,7 @@ def keep(
     kept: KeptOption = HERE / "corpora",
 ) -> None:
     """Keep a corpus and its menu's table without texts: ids, paths and verdicts."""
-    with one_line_errors():
+    with one_line_errors(TRAINING_RESUMES):
         from router_train.study.commands import run_keep  # torch and transformers: seconds
 
         run_keep(corpus, kept, name)
@@ -46,7 +46,7 @@ def run(
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
 ) -> None:
     """Train and judge every router of the study; write tables and choices. Running it again goes on."""
-    with one_line_errors():
+    with one_line_errors(TRAINING_RESUMES):
         from router_train.study.commands import StudyFiles, run_study  # torch and transformers: seconds
         from router_train.study.runner import StudyRunner
         from search_cluster.tasks.data_dir import resolve_data_dir
@@ -66,7 +66,7 @@ def write(
     data_dir: DataOption = None,
 ) -> None:
     """Choose among the rows that are finished, and write their tables; nothing else is trained."""
-    with one_line_errors():
+    with one_line_errors(TRAINING_RESUMES):
         from router_train.study.commands import StudyFiles, run_write  # torch and transformers: seconds
         from router_train.study.runner import StudyRunner
         from search_cluster.tasks.data_dir import resolve_data_dir
@@ -84,7 +84,7 @@ def check(
     data_dir: DataOption = None,
 ) -> None:
     """Train the chosen router of each corpus and judge it on the whole test split; print one JSON object."""
-    with one_line_errors():
+    with one_line_errors(TRAINING_RESUMES):
         from router_train.study.commands import run_check  # torch and transformers: seconds
         from router_train.study.runner import StudyRunner
         from search_cluster.tasks.data_dir import resolve_data_dir

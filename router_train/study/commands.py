@@ -6,7 +6,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from router_train.commands.output import print_json, say
 from router_train.study.choice import read_chosen, write_chosen
 from router_train.study.document import choice_line, command_lines, corpus_line, elsewhere_lines, fill, table_lines
 from router_train.study.experiments import Experiment
@@ -14,6 +13,7 @@ from router_train.study.result import Figures, Result
 from router_train.study.runner import RestoredCorpus, StudyRunner, Terms
 from router_train.study.selection import choose
 from router_train.study.textless import keep_corpus
+from search_cluster.console import print_json, say
 from search_cluster.errors import ConfigError
 
 CHECK_KEYS = (

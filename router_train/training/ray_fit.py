@@ -1,30 +1,21 @@
-"""``router-train fit`` by several workers of a Ray cluster, with Ray Train; the only module here that knows Ray.
+"""``router-train fit`` by several workers of a Ray cluster, with Ray Train.
 
 Every worker calls `router_train.training.fit.fit` in a process group of torch (gloo, which takes tensors of CPUs and
 GPUs); the first one writes the checkpoint. Corpus and checkpoint lie on storage that all workers see.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayError
-from ray.train import RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2.api.exceptions import TrainingFailedError
-
-from router_train.commands.fit import ModelChoice
 from router_train.config import FitConfig
+from router_train.inference.model_choice import ModelChoice
 from router_train.training.checkpoint import META_NAME, read_meta
 from router_train.training.fit import FitOutcome, fit
-from search_cluster.cluster.session import connect_ray, disconnect_ray
-from search_cluster.errors import ConfigError, ModelError
+from search_cluster.cluster.training import train_on_ray
+from search_cluster.errors import ConfigError
 
-START_TIMEOUT_S = 600
-"""Workers import torch and transformers before they start; Ray's own 60 s are too short on a busy machine, and a group
-that is late is started again, for ever."""
 RUNS_FOLDER = "ray"
 """What Ray Train keeps of a training, inside the checkpoint's folder."""
 
@@ -53,7 +44,8 @@ def fit_on_ray(
         num_workers: at least 1.
 
     Raises:
-        ConfigError: no worker, or a worker's own error.
+        ConfigError: no worker, or a device that no worker can have.
+        ModelError: a worker failed.
         EvaluatorError: no cluster answers.
     """
     if num_workers < 1:
@@ -69,22 +61,15 @@ def fit_on_ray(
         "task_spec": task_spec,
         "force": force,
     }
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(START_TIMEOUT_S))
-    connect_ray(mode, min_cpus=num_workers + 1)
-    try:
-        written_before = _written(out)
-        TorchTrainer(
-            _train,
-            train_loop_config=arguments,
-            scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
-            run_config=RunConfig(storage_path=str(out.resolve() / RUNS_FOLDER), name="fit"),
-            torch_config=TorchConfig(backend="gloo"),
-        ).fit()
-    except (TrainingFailedError, RayError) as error:
-        raise ModelError(f"training by {num_workers} workers failed: {_cause(error)}") from error
-    finally:
-        if mode == "local":
-            disconnect_ray()
+    written_before = _written(out)
+    train_on_ray(
+        _train,
+        arguments,
+        mode=mode,
+        num_workers=num_workers,
+        use_gpu=use_gpu,
+        storage=out.resolve() / RUNS_FOLDER,
+    )
     return FitOutcome(meta=read_meta(out), already_finished=_written(out) == written_before)
 
 
@@ -107,10 +92,3 @@ def _train(arguments: Mapping[str, Any]) -> None:
         task_spec=arguments["task_spec"],
         force=arguments["force"],
     )
-
-
-def _cause(error: BaseException) -> str:
-    """The message of whatever a worker raised."""
-    worker_failures = getattr(error, "worker_failures", {})
-    causes = [*worker_failures.values(), error]
-    return str(causes[0]).strip().splitlines()[-1]

@@ -9,6 +9,7 @@ from typing import Any
 
 from search_cluster.cache.url import redact_url
 from search_cluster.config import RAY_AUTO, RAY_LOCAL, SearchConfig, read_config
+from search_cluster.console import EXIT_INTERRUPTED
 from search_cluster.errors import ConfigError
 
 EXCLUDES = ("/runs/", ".venv/", ".git/", "**/__pycache__/", ".*_cache/")
@@ -16,7 +17,6 @@ EXCLUDES = ("/runs/", ".venv/", ".git/", "**/__pycache__/", ".*_cache/")
 SUCCEEDED, STOPPED = "SUCCEEDED", "STOPPED"
 """Two of Ray's words for how a job ended; `FAILED` is the third."""
 EXIT_FAILED = 1
-EXIT_STOPPED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +101,11 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
         status, code = jobs.follow(job_id, _write_log)
     except KeyboardInterrupt:
         print(f"\njob {job_id} goes on without you\n{advice}", file=sys.stderr)
-        return {"job": job_id, "status": "RUNNING", "exit_code": EXIT_STOPPED}
+        return {"job": job_id, "status": "RUNNING", "exit_code": EXIT_INTERRUPTED}
     if status == SUCCEEDED:
         exit_code = 0
     else:
-        exit_code = EXIT_STOPPED if status == STOPPED else code or EXIT_FAILED
+        exit_code = EXIT_INTERRUPTED if status == STOPPED else code or EXIT_FAILED
         print(f"job {job_id} ended as {status}; nothing found is lost: submit it again to go on", file=sys.stderr)
     return {"job": job_id, "status": status, "exit_code": exit_code}
 

@@ -151,7 +151,7 @@ def test_the_command_judges_both_models(
     loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from router_train.commands import lm_eval as harness_command
-    from router_train.commands.fit import ModelChoice
+    from router_train.inference.model_choice import ModelChoice
 
     class Meta:
         model_spec, model_dtype, kind = "tiny", "float32", "static"

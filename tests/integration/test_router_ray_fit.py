@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 from support import tiny
 from support.router_corpus import record, write_corpus
 
-from router_train.commands.fit import ModelChoice
 from router_train.config import FitConfig
+from router_train.inference.model_choice import ModelChoice
 from router_train.training.fit import fit
 from search_cluster.errors import ConfigError
 from search_cluster.model.load.loading import load_model

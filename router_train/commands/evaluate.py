@@ -1,0 +1,126 @@
+"""``router-train evaluate``: judge a router on questions, beside the plain model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from router_train.data.question_choice import QuestionChoice
+from router_train.evaluation.evaluate import HELPS_RULE, EvaluationReport, evaluate
+from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
+from router_train.inference.model_choice import ModelChoice
+from router_train.inference.routed_model import RoutedModel
+from router_train.training.checkpoint import load_router, read_meta
+from search_cluster.console import print_json, say, show
+from search_cluster.files import write_text_whole
+from search_cluster.paths.codec import parse_path
+from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
+
+
+def run_evaluate(
+    router_folder: Path,
+    questions: QuestionChoice,
+    model: ModelChoice,
+    *,
+    threshold: float,
+    oracle: bool,
+    out: Path | None,
+    json_output: bool,
+) -> None:
+    """``router-train evaluate``."""
+    task = get_task(questions.task_spec)
+    found = task.load(questions.split, resolve_data_dir(questions.data_dir))
+    if found.malformed:
+        first = found.malformed[0]
+        say(f"{len(found.malformed)} malformed rows skipped, the first at {first.source}: {first.reason}")
+    examples = select_examples(found.examples, questions.limit, questions.seed)
+    meta = read_meta(router_folder)
+    loaded = model.load(meta.model_spec, meta.model_dtype)
+    router, meta = load_router(router_folder, loaded)
+    key = {
+        "model": loaded.fingerprint,
+        "router": meta.digest,
+        "threshold": threshold,
+        "task": task.name,
+        "task_version": task.version,
+    }
+    log = PredictionLog(router_folder / PREDICTIONS_FOLDER, key)
+    report = evaluate(
+        loaded,
+        RoutedModel(loaded, router, threshold=threshold),
+        task,
+        examples,
+        log,
+        static_path=parse_path(meta.static_path, meta.num_layers) if meta.static_path else None,
+        menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
+    )
+    result = {
+        "router": meta.kind,
+        "task": task.name,
+        "split": questions.split,
+        "trained_on": meta.inputs.task,
+        "threshold": threshold,
+        "model": loaded.spec,
+        **report_json(report),
+    }
+    show(_evaluation_text(result), json_output=json_output)
+    if out is not None:
+        write_text_whole(out, json.dumps(result, indent=2) + "\n")
+    if json_output:
+        print_json(result)
+
+
+def report_json(report: EvaluationReport) -> dict[str, Any]:
+    """The report as one flat JSON object."""
+    values = asdict(report)
+    return {**values.pop("comparison"), **values, "helps_rule": HELPS_RULE}
+
+
+def _evaluation_text(result: Mapping[str, Any]) -> str:
+    verdict = "the router helps" if result["helps"] else "the router does NOT help"
+    return "\n".join(
+        [
+            f"{result['router']} on {result['n']} questions of {result['task']} ({result['split']}), one answer each",
+            *(
+                f"{name:<7} accuracy {result[f'accuracy_{name}']:.3f} "
+                f"[{result[f'accuracy_{name}_low']:.3f}, {result[f'accuracy_{name}_high']:.3f}], "
+                f"{result[f'layers_{name}']:.2f} layers"
+                for name in ("plain", "routed")
+            ),
+            f"difference {result['diff']:+.3f} [{result['diff_low']:+.3f}, {result['diff_high']:+.3f}]; "
+            f"{result['layers_saved_share']:.1%} of the layer applications saved",
+            f"fixed {result['num_fixed']}, broken {result['num_broken']}, exact McNemar p = {result['p_value']:.3g}; "
+            f"{result['layer_token_share']:.1%} of the plain model's layer-token work",
+            *_beside_lines(result),
+            *_left_out_lines(result),
+            f"{verdict} here (helps = {result['helps_rule']})",
+        ]
+    )
+
+
+def _left_out_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if result["num_too_long"]:
+        lines.append(f"{result['num_too_long']} more questions are longer than the model's context and left out")
+    if result["num_failures"]:
+        lines.append(f"{result['num_failures']} questions had no answer of one of the models and count as wrong there")
+    return lines
+
+
+def _beside_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if (static := result["static"]) is not None:
+        lines.append(
+            f"beside it: one path for all, {static['path']} ({static['layers']} layers), accuracy "
+            f"{static['accuracy']:.3f}, difference {static['diff']:+.3f} [{static['diff_low']:+.3f}, "
+            f"{static['diff_high']:+.3f}]"
+        )
+    if (oracle := result["oracle"]) is not None:
+        lines.append(
+            f"bound (gold answers known): some of {oracle['num_paths']} paths is right on {oracle['accuracy']:.1%}, "
+            f"{oracle['layers']:.2f} layers"
+        )
+    return lines
