@@ -9,11 +9,11 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from search_cluster.bench.baselines import answer_one, answer_together
+from search_cluster.bench.config import EngineBenchConfig
 from search_cluster.bench.flops import (
     flops_per_feed_forward_row,
     flops_per_head_row,
@@ -40,27 +40,6 @@ from search_cluster.tree.settings import StopRule
 Pair = tuple[Example, LayerPath]
 ROUNDS = 3
 MAX_BATCH = 512
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineBenchConfig:
-    """What to measure."""
-
-    model: str
-    task: str
-    data_dir: Path | None
-    num_examples: int
-    num_paths: int
-    num_verdicts: int
-    """Verdicts compared with the materialised model's, at most."""
-    sample: int
-    """Pairs on which one-by-one evaluation is timed; the same number, in whole paths, for same-path batches."""
-    batch: int
-    """Pairs per call of the timed engine."""
-    state_bytes: int
-    seed: int
-    device: str
-    dtype: str
 
 
 def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
@@ -93,7 +72,8 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     whole_paths = rng.sample(paths, max(1, min(len(paths), round(config.sample / len(examples)))))
     say(f"same path batched: {len(whole_paths)} paths")
     same_path = _rate(
-        len(whole_paths) * len(examples), lambda: [answer_together(loaded, task, examples, p) for p in whole_paths]
+        len(whole_paths) * len(examples),
+        lambda: [answer_together(loaded, task, examples, p) for p in whole_paths],
     )
     say(f"verdicts: {min(config.num_verdicts, len(pairs))} against the materialised model")
     compared, flips, rechecks, worst = _flips(loaded, task, pairs, config, rng)
@@ -134,7 +114,9 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     }
 
 
-def searched_paths(loaded: LoadedModel, task: Task, example: Example, config: EngineBenchConfig) -> list[LayerPath]:
+def searched_paths(
+    loaded: LoadedModel, task: Task, example: Example, config: EngineBenchConfig
+) -> list[LayerPath]:
     """The paths of one real search, in the order of proposal, identity first."""
     preset = replace(get_preset("drllm"), stop_rule=StopRule.BUDGET, budget=config.num_paths)
     search = ExampleSearch(example, num_layers=loaded.num_layers, preset=preset, seed=config.seed)
@@ -145,7 +127,9 @@ def searched_paths(loaded: LoadedModel, task: Task, example: Example, config: En
         outcomes = executor.evaluate([(example, path) for path in proposed])
         search.observe(
             [
-                outcome if isinstance(outcome, Verdict) else Failure(kind=type(outcome).__name__, message=str(outcome))
+                outcome
+                if isinstance(outcome, Verdict)
+                else Failure(kind=type(outcome).__name__, message=str(outcome))
                 for outcome in outcomes
             ]
         )
@@ -176,7 +160,11 @@ def _rate(count: int, action: Callable[[], object]) -> float:
 
 
 def _flips(
-    loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig, rng: random.Random
+    loaded: LoadedModel,
+    task: Task,
+    pairs: Sequence[Pair],
+    config: EngineBenchConfig,
+    rng: random.Random,
 ) -> tuple[int, int, int, float]:
     """Verdicts compared, flipped and rechecked, and the largest difference of margins; batches of 1 to 512 mixed."""
     chosen = rng.sample(list(pairs), min(config.num_verdicts, len(pairs)))
@@ -200,4 +188,10 @@ def _essence(verdict: Verdict) -> tuple[float, str, int]:
 
 
 def _num_prefixes(pairs: Sequence[Pair]) -> int:
-    return len({(example.example_id, path.layers[:end]) for example, path in pairs for end in range(1, len(path) + 1)})
+    return len(
+        {
+            (example.example_id, path.layers[:end])
+            for example, path in pairs
+            for end in range(1, len(path) + 1)
+        }
+    )

@@ -48,7 +48,12 @@ class Window:
 
     def since(self, before: "Window") -> "Window":
         """What both say of totals, less what there was before."""
-        return Window(**{item.name: getattr(self, item.name) - getattr(before, item.name) for item in fields(self)})
+        return Window(
+            **{
+                item.name: getattr(self, item.name) - getattr(before, item.name)
+                for item in fields(self)
+            }
+        )
 
 
 def measure_window(
@@ -97,7 +102,13 @@ def measure_window(
             silence_s=60.0,
         )
         stack.callback(group.close)
-        _run(group, writer, lambda: group.stats().num_devices >= num_workers and group.counts.num_paths_searched > 0)
+        _run(
+            group,
+            writer,
+            lambda: (
+                group.stats().num_devices >= num_workers and group.counts.num_paths_searched > 0
+            ),
+        )
         warm_s = time.monotonic() + WARM_UP_S
         _run(group, writer, lambda: time.monotonic() >= warm_s)
         give_up_s = warm_s - WARM_UP_S + MAX_WARM_UP_S
@@ -107,7 +118,9 @@ def measure_window(
         end_s = time.monotonic() + seconds
         _run(group, writer, lambda: time.monotonic() >= end_s)
         if not group.busy:
-            raise EvaluatorError("the search ended before the measurement did; measure for fewer --seconds")
+            raise EvaluatorError(
+                "the search ended before the measurement did; measure for fewer --seconds"
+            )
         after = _snapshot(group, fleet)
     return after.since(before)
 
@@ -129,7 +142,11 @@ def _snapshot(group: "CoordinatorGroup", fleet: "WorkerFleet") -> Window:
         busy_s=stats.device_busy_s if device_busy_s is None else device_busy_s,
         driver_cpu_s=time.process_time(),
         coordinators_cpu_s=sum(_cpu_s(pid) for pid in group.pids()),
-        cache_cpu_s=sum(_cpu_s(child.pid) for child in psutil.Process().children(recursive=True) if _serves(child)),
+        cache_cpu_s=sum(
+            _cpu_s(child.pid)
+            for child in psutil.Process().children(recursive=True)
+            if _serves(child)
+        ),
         machine_cpu_s=machine.user + machine.system + machine.nice,
     )
 
