@@ -190,7 +190,7 @@ class _Group:
         own = {item.name: values.pop(item.name) for item in self._fields}
         for item in self._fields:
             if _is_list(self._hints[item.name]) and isinstance(own[item.name], str):
-                own[item.name] = _parts(own[item.name], self._hints[item.name], _flag(item))
+                own[item.name] = _parts(own[item.name], self._hints[item.name], flag_of(item))
         if isinstance(self._options, Overrides):
             return {name: value for name, value in own.items() if value is not None}
         return self._config(**own)
@@ -211,7 +211,7 @@ class _Group:
         elif isinstance(self._options, Overrides):
             shown = False if hint is bool else str(default)
             hint, default = hint | None, None
-        names = _flag(item)
+        names = flag_of(item)
         if hint in (bool, bool | None) and default is True:
             names = f"{names}/--no-{names.removeprefix('--')}"
         option = typer.Option(
@@ -270,7 +270,8 @@ def _split(text: str) -> tuple[str, str]:
     return plain, re.sub(r"`+", "", unset).strip().removesuffix(".")
 
 
-def _flag(item: Field[Any]) -> str:
+def flag_of(item: Field[Any]) -> str:
+    """The flag of a field that has one."""
     flag: str = item.metadata.get("flag") or "--" + item.name.replace("_", "-")
     return flag
 

@@ -63,7 +63,12 @@ def run_bench(
         batches: dict[str, Any] = {}
         for batch_size in batch_sizes:
             speed = measure_speed(
-                loaded, routed, prompts, batch_size=batch_size, new_tokens=new_tokens, num_rounds=num_rounds
+                loaded,
+                routed,
+                prompts,
+                batch_size=batch_size,
+                new_tokens=new_tokens,
+                num_rounds=num_rounds,
             )
             show(_speed_text(f"{meta.kind} ({folder})", batch_size, speed), json_output=json_output)
             batches[str(batch_size)] = asdict(speed)
@@ -102,7 +107,9 @@ def router_folders(place: Path) -> tuple[Path, ...]:
     return found
 
 
-def _prompts(loaded: LoadedModel, questions: QuestionChoice, own_task: str, limit: int) -> list[tuple[int, ...]]:
+def _prompts(
+    loaded: LoadedModel, questions: QuestionChoice, own_task: str, limit: int
+) -> list[tuple[int, ...]]:
     try:
         task = get_task(questions.task_spec or own_task)
     except TaskError as error:
@@ -125,7 +132,11 @@ def _prompts(loaded: LoadedModel, questions: QuestionChoice, own_task: str, limi
 
 
 def _speed_text(name: str, batch_size: int, speed: BatchSpeed) -> str:
-    share = "" if speed.share_of_allowed is None else f", {speed.share_of_allowed:.0%} of the allowed gain"
+    share = (
+        ""
+        if speed.share_of_allowed is None
+        else f", {speed.share_of_allowed:.0%} of the allowed gain"
+    )
     return (
         f"{name}, batch {batch_size}: {speed.plain_tokens_per_s:.1f} -> {speed.routed_tokens_per_s:.1f} tokens/s, "
         f"{speed.speed_up:.3f} times as fast; {speed.layer_share:.1%} of the layer applications allow "

@@ -35,7 +35,9 @@ def run_evaluate(
     found = task.load(questions.split, resolve_data_dir(questions.data_dir))
     if found.malformed:
         first = found.malformed[0]
-        say(f"{len(found.malformed)} malformed rows skipped, the first at {first.source}: {first.reason}")
+        say(
+            f"{len(found.malformed)} malformed rows skipped, the first at {first.source}: {first.reason}"
+        )
     examples = select_examples(found.examples, questions.limit, questions.seed)
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype)
@@ -104,9 +106,13 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
 def _left_out_lines(result: Mapping[str, Any]) -> list[str]:
     lines = []
     if result["num_too_long"]:
-        lines.append(f"{result['num_too_long']} more questions are longer than the model's context and left out")
+        lines.append(
+            f"{result['num_too_long']} more questions are longer than the model's context and left out"
+        )
     if result["num_failures"]:
-        lines.append(f"{result['num_failures']} questions had no answer of one of the models and count as wrong there")
+        lines.append(
+            f"{result['num_failures']} questions had no answer of one of the models and count as wrong there"
+        )
     return lines
 
 

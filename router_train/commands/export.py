@@ -40,7 +40,10 @@ def run_export(
             f"or name the model's hub id with --model"
         )
     export_router(router_folder, out, loaded, replace(options, measured=measured))
-    show(f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}", json_output=json_output)
+    show(
+        f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}",
+        json_output=json_output,
+    )
     address = None
     if push_to_hub is not None:
         address = push(out, push_to_hub)
@@ -61,10 +64,16 @@ def run_export(
 
 
 def _kind(options: ExportOptions, kind: str) -> str:
-    return "a plain checkpoint of the static path" if options.plain else f"a routed model ({kind} router)"
+    return (
+        "a plain checkpoint of the static path"
+        if options.plain
+        else f"a routed model ({kind} router)"
+    )
 
 
-def _measured(router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float) -> tuple[Measured, ...]:
+def _measured(
+    router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float
+) -> tuple[Measured, ...]:
     """The evaluations asked for; the run's own, if it does not fit this export, is left out and said."""
     if files:
         return read_measured(files, kind=kind, threshold=threshold)

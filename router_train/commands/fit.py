@@ -15,7 +15,14 @@ class Train(Protocol):
     """Another way to train than `router_train.training.fit.fit` in this process."""
 
     def __call__(
-        self, corpus: Path, out: Path, config: FitConfig, model: ModelChoice, *, task_spec: str | None, force: bool
+        self,
+        corpus: Path,
+        out: Path,
+        config: FitConfig,
+        model: ModelChoice,
+        *,
+        task_spec: str | None,
+        force: bool,
     ) -> FitOutcome:
         """As `router_train.training.fit.fit`."""
         ...
@@ -39,7 +46,9 @@ def run_fit(
         outcome = train(corpus, out, config, model, task_spec=task_spec, force=force)
     meta = outcome.meta
     if outcome.already_finished:
-        say(f"{out} already holds this {meta.kind} router (same corpus, model and settings); --force trains it again")
+        say(
+            f"{out} already holds this {meta.kind} router (same corpus, model and settings); --force trains it again"
+        )
     else:
         show(_fit_text(meta, out, task_spec or meta.inputs.task), json_output=json_output)
     if json_output:

@@ -1,14 +1,21 @@
 """``router-train study``: keep a corpus, run the study, check its best routers. What it says goes to standard error."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from router_train.study.choice import read_chosen, write_chosen
-from router_train.study.document import choice_line, command_lines, corpus_line, elsewhere_lines, fill, table_lines
+from router_train.study.document import (
+    choice_line,
+    command_lines,
+    corpus_line,
+    elsewhere_lines,
+    fill,
+    table_lines,
+)
 from router_train.study.experiments import Experiment
+from router_train.study.files import StudyFiles
 from router_train.study.result import Figures, Result
 from router_train.study.runner import RestoredCorpus, StudyRunner, Terms
 from router_train.study.selection import choose
@@ -26,14 +33,6 @@ Rows = dict[str, list[tuple[Experiment, Result]]]
 """Per kept corpus its finished rows, in the plan's order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyFiles:
-    """Where the study's outcome goes."""
-
-    document: Path
-    chosen: Path
-
-
 def run_keep(corpus: Path, kept: Path, name: str) -> None:
     """``router-train study keep``."""
     target = keep_corpus(corpus, kept / name)
@@ -41,7 +40,9 @@ def run_keep(corpus: Path, kept: Path, name: str) -> None:
     say(f"{target}: {size_bytes / 1e6:.2f} MB")
 
 
-def run_study(runner: StudyRunner, files: StudyFiles, *, only: str, limit: int | None, json_output: bool) -> None:
+def run_study(
+    runner: StudyRunner, files: StudyFiles, *, only: str, limit: int | None, json_output: bool
+) -> None:
     """``router-train study run``: every row that is not finished yet, then the tables and the choice.
 
     With ``only`` or ``limit`` nothing is chosen and no document is written: that is what whole rows are for. Nor is it
@@ -54,14 +55,20 @@ def run_study(runner: StudyRunner, files: StudyFiles, *, only: str, limit: int |
         wanted = [item for item in corpus.plan() if fnmatch(item.full_name, only)]
         for number, experiment in enumerate(wanted, start=1):
             result = runner.result(corpus, experiment, terms)
-            say(f"{experiment.full_name} ({number} of {len(wanted)}): {_words(result.figures['test'])}")
+            say(
+                f"{experiment.full_name} ({number} of {len(wanted)}): {_words(result.figures['test'])}"
+            )
             rows.setdefault(name, []).append((experiment, result))
     if not rows:
-        raise ConfigError(f"the study has no row that matches {only!r}; see the folders of its kept corpora")
+        raise ConfigError(
+            f"the study has no row that matches {only!r}; see the folders of its kept corpora"
+        )
     if only == "*" and limit is None:
         _publish(runner, files, restored, rows, elsewhere=True)
     if json_output:
-        print_json({result.full_name: _values(result) for found in rows.values() for _, result in found})
+        print_json(
+            {result.full_name: _values(result) for found in rows.values() for _, result in found}
+        )
 
 
 def run_write(runner: StudyRunner, files: StudyFiles, *, elsewhere: bool) -> None:
@@ -75,11 +82,15 @@ def run_write(runner: StudyRunner, files: StudyFiles, *, elsewhere: bool) -> Non
             if result is not None:
                 rows.setdefault(name, []).append((experiment, result))
     if not rows:
-        raise ConfigError("no row of the study is finished in that folder; run some of it: router-train study run")
+        raise ConfigError(
+            "no row of the study is finished in that folder; run some of it: router-train study run"
+        )
     _publish(runner, files, restored, rows, elsewhere=elsewhere)
 
 
-def _restore(runner: StudyRunner, names: Collection[str] | None = None) -> dict[str, RestoredCorpus]:
+def _restore(
+    runner: StudyRunner, names: Collection[str] | None = None
+) -> dict[str, RestoredCorpus]:
     """Those kept corpora whose texts are at hand; with ``names``, of these alone."""
     if not runner.corpus_names:
         raise ConfigError(
@@ -98,12 +109,19 @@ def _restore(runner: StudyRunner, names: Collection[str] | None = None) -> dict[
 
 
 def _publish(
-    runner: StudyRunner, files: StudyFiles, restored: dict[str, RestoredCorpus], rows: Rows, *, elsewhere: bool
+    runner: StudyRunner,
+    files: StudyFiles,
+    restored: dict[str, RestoredCorpus],
+    rows: Rows,
+    *,
+    elsewhere: bool,
 ) -> None:
     """Choose, judge the chosen routers elsewhere, and write both down."""
     best = {name: choose([result for _, result in found]) for name, found in rows.items()}
     others = _elsewhere(runner, restored, rows, best) if elsewhere else []
-    write_chosen({name: row.inputs.name for name, row in best.items() if row is not None}, files.chosen)
+    write_chosen(
+        {name: row.inputs.name for name, row in best.items() if row is not None}, files.chosen
+    )
     say(f"choices written to {files.chosen}")
     if rows.keys() == set(runner.corpus_names):
         fill(files.document, _parts(runner, restored, rows, best, others))
@@ -119,13 +137,17 @@ def run_check(runner: StudyRunner, chosen_file: Path, *, limit: int | None) -> N
     for name, restored in _restore(runner, chosen).items():
         experiment = next((item for item in restored.plan() if item.name == chosen[name]), None)
         if experiment is None:
-            raise ConfigError(f"{chosen_file} names {name}/{chosen[name]}, which the study lacks; run the study again")
+            raise ConfigError(
+                f"{chosen_file} names {name}/{chosen[name]}, which the study lacks; run the study again"
+            )
         result = runner.result(restored, experiment, Terms(splits=("test",), limit=limit))
         say(f"{experiment.full_name}: {_words(result.figures['test'])}")
         figures = result.figures["test"]
         found[restored.task.name] = {key: getattr(figures, key) for key in CHECK_KEYS}
     if not found:
-        raise ConfigError(f"{chosen_file} names no router of a corpus that can be restored here; run the study first")
+        raise ConfigError(
+            f"{chosen_file} names no router of a corpus that can be restored here; run the study first"
+        )
     print_json(found)
 
 
@@ -140,8 +162,17 @@ def _parts(
     commands: list[Result] = []
     for name, found in rows.items():
         num_missing = len(restored[name].plan()) - len(found)
-        missing = ["", f"{num_missing} more rows of {name} have not been run; `make study` runs them."]
-        tables += [f"### {name}", "", *table_lines(found, best[name]), "", choice_line(name, best[name])]
+        missing = [
+            "",
+            f"{num_missing} more rows of {name} have not been run; `make study` runs them.",
+        ]
+        tables += [
+            f"### {name}",
+            "",
+            *table_lines(found, best[name]),
+            "",
+            choice_line(name, best[name]),
+        ]
         tables += [*(missing if num_missing else []), ""]
         commands += [result for _, result in found]
     commands += elsewhere
@@ -170,7 +201,9 @@ def _elsewhere(
 ) -> list[Result]:
     """The chosen routers on other tasks, where these tasks' questions are at hand."""
     if not runner.has_data:
-        say("no router is judged out of domain: name a folder with the questions by --data-dir or LPS_DATA_DIR")
+        say(
+            "no router is judged out of domain: name a folder with the questions by --data-dir or LPS_DATA_DIR"
+        )
         return []
     found = []
     for name, row in best.items():
@@ -194,4 +227,7 @@ def _words(figures: Figures) -> str:
 
 
 def _values(result: Result) -> dict[str, Any]:
-    return {split: {key: getattr(figures, key) for key in CHECK_KEYS} for split, figures in result.figures.items()}
+    return {
+        split: {key: getattr(figures, key) for key in CHECK_KEYS}
+        for split, figures in result.figures.items()
+    }
