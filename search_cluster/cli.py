@@ -89,7 +89,7 @@ def search(
     split: Annotated[str | None, typer.Option(help="train, validation or test.", show_default=DEFAULTS.split)] = None,
     limit: Annotated[int | None, typer.Option(help="Examples at most, drawn by the seed.", show_default="all")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Named search: moves, limits, score.", show_default=DEFAULTS.preset)
+        str | None, typer.Option(help="Named search: moves, limits, score.", show_default="credible")
     ] = None,
     budget: Annotated[
         int | None, typer.Option(help="Paths per example at most, identity included.", show_default="the preset's")
@@ -484,7 +484,7 @@ def bench_search_command(
     task: Annotated[str, typer.Option(help="A task; train is searched, test judges.")] = DEFAULTS.task,
     num_examples: Annotated[int, typer.Option(min=1, help="Questions that are searched.")] = 100,
     budgets: Annotated[str, typer.Option(help="Paths per question, comma-separated.")] = "10,25,50,100",
-    presets: Annotated[str, typer.Option(help="Presets, comma-separated.")] = "chain,random,drllm,polar,default",
+    presets: Annotated[str, typer.Option(help="Presets, comma-separated.")] = "chain,random,drllm,polar,credible",
     num_fresh: Annotated[int, typer.Option(min=1, help="Fresh perturbations per question.")] = 10,
     num_probes: Annotated[int, typer.Option(min=1, help="Fresh other questions.")] = 200,
     workers: Annotated[int, typer.Option(min=1, help="Evaluators, a thread each.")] = 2,

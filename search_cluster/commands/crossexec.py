@@ -82,7 +82,7 @@ def cross_execute(
     if len(choices) > 1 and not searched_with.evidence:
         logger.warning(
             "%s was searched with preset %s, which asks for no evidence, so the menu's paths may be luck; search with "
-            "--preset default for credible ones",
+            "--preset credible for credible ones",
             config.run,
             searched_with.preset,
         )

@@ -8,15 +8,15 @@ import platform
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.open import num_waiting, require_usable_url
+from search_cluster.commands.preset_choice import choose_preset, preset_with_settings
 from search_cluster.config import RAY_NONE, SearchConfig
 from search_cluster.corpus.manifest import Manifest, Provenance
-from search_cluster.corpus.reader import read_shards
+from search_cluster.corpus.reader import read_provenance, read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.cluster import drive_on_cluster
@@ -38,8 +38,7 @@ from search_cluster.tasks.task import LoadedExamples, MalformedRow, Task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
-from search_cluster.tree.presets.registry import get_preset
-from search_cluster.tree.settings import SearchPreset, with_score
+from search_cluster.tree.settings import SearchPreset
 
 if TYPE_CHECKING:
     from search_cluster.cluster.ray_pool import RayPool
@@ -64,10 +63,12 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     started = datetime.now(UTC)
     started_s = time.perf_counter()
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
-    preset = _preset_of(config)
+    if config.preset is not None:
+        preset_with_settings(config.preset, config)  # so is a preset that can't be
     task = get_task(config.task)
     loaded = _load_examples(config, task)
     examples = select_examples(loaded.examples, config.limit, config.seed)
+    preset = _preset_of(config, len(examples), len(loaded.examples))
     questions = Questions(task, loaded.examples, examples, seed=config.seed)
     with ExitStack() as stack:
         lock = lock_run_folder(config.run)  # before the model is loaded: a run folder has one writer
@@ -171,13 +172,18 @@ def _step_through(
             writer.flush()
 
 
-def _preset_of(config: SearchConfig) -> SearchPreset:
-    preset = with_score(get_preset(config.preset), visit_total=config.visit_total, exploration=config.exploration)
-    return replace(
-        preset,
-        budget=preset.budget if config.budget is None else config.budget,
-        leaves_per_round=preset.leaves_per_round if config.leaves_per_round is None else config.leaves_per_round,
+def _preset_of(config: SearchConfig, num_examples: int, num_questions: int) -> SearchPreset:
+    """The preset of this run; a choice that the user may not expect is said in one line."""
+    begun = read_provenance(config.run) if config.run.is_dir() else None
+    preset, note = choose_preset(
+        config,
+        num_examples=num_examples,
+        num_questions=num_questions,
+        begun_with=None if begun is None else begun.preset,
     )
+    if note is not None:
+        logger.warning("%s", note)
+    return preset
 
 
 def _load_examples(config: SearchConfig, task: Task) -> LoadedExamples:
