@@ -16,6 +16,12 @@ from search_cluster.errors import ConfigError
 RAY_LOCAL = "local"
 RAY_NONE = "none"
 RAY_AUTO = "auto"
+CREDIBLE_PRESET = "credible"
+"""What a search uses when no preset is named."""
+FALLBACK_PRESET = "drllm"
+"""What it uses then where questions or evaluations are too few for `CREDIBLE_PRESET`'s study."""
+PRESET_ALIASES = {"default": CREDIBLE_PRESET}
+"""Former names of presets, which old corpora, settings files and command lines have."""
 AT_LEAST_ONE = (
     "limit", "budget", "leaves_per_round", "workers", "coordinators", "threads_per_worker",
     "requests_per_batch", "state_bytes",
@@ -54,8 +60,9 @@ class SearchConfig:
     """Folder of local benchmark files; ``None``: LPS_DATA_DIR, else the hub."""
     limit: int | None = None
     """The largest number of examples, which the seed draws; ``None``: all."""
-    preset: str = "drllm"
-    """Named search: space, score, stop rule."""
+    preset: str | None = None
+    """Named search: space, score, stop rule; ``None``: credible, or drllm where there are too few
+    questions or evaluations for its study."""
     budget: int | None = None
     """The largest number of paths per example, identity included; ``None``: the preset's."""
     leaves_per_round: int | None = None

@@ -60,7 +60,7 @@ class SearchBenchConfig:
     """The number of questions that are searched."""
     budgets: tuple[int, ...] = (10, 25, 50, 100)
     """Numbers of paths per question, separated by commas."""
-    presets: tuple[str, ...] = ("chain", "random", "drllm", "polar", "default")
+    presets: tuple[str, ...] = ("chain", "random", "drllm", "polar", "credible")
     """Names of presets, separated by commas."""
     num_fresh: int = field(default=10, metadata=AT_LEAST_ONE)
     """The largest number of fresh perturbations per question."""

@@ -4,7 +4,7 @@ Every preset searches the same questions with the same budgets. Then its best pa
 search has seen: fresh perturbations of the question, and fresh other questions from another split. A best path *holds*
 if it is right on the perturbations as often as identity (within `PERTURBATION_SLACK`) and on the other questions as
 well (within `PROBE_SLACK`). Published presets run to the end of their budget, which buys them more layers, by luck and
-otherwise: their own stop rules end at the first improvement. `default` ends there, for it has no lucky ones to compare.
+otherwise: their own stop rules end at the first improvement. `credible` ends there, as it has no lucky ones to compare.
 """
 
 import time

@@ -75,19 +75,27 @@ def cross_execute(
     corpus = read_corpus(config.run)
     searched_with = corpus.manifest.provenance
     config = config.overridden(
-        {"model": model or searched_with.model_spec, "task": task or searched_with.task, "dtype": searched_with.dtype}
+        {
+            "model": model or searched_with.model_spec,
+            "task": task or searched_with.task,
+            "dtype": searched_with.dtype,
+        }
     )
     asked = task_of_corpus(searched_with, task)
     choices = pick_menu(corpus.records, num_layers=searched_with.num_layers, size=menu_size)
     if len(choices) > 1 and not searched_with.evidence:
         logger.warning(
             "%s was searched with preset %s, which asks for no evidence, so the menu's paths may be luck; search with "
-            "--preset default for credible ones",
+            "--preset credible for credible ones",
             config.run,
             searched_with.preset,
         )
-    choices = _with_extra(choices, [parse_path(text, searched_with.num_layers) for text in extra_paths])
-    examples = select_examples([record.example for record in corpus.records], config.limit, searched_with.seed)
+    choices = _with_extra(
+        choices, [parse_path(text, searched_with.num_layers) for text in extra_paths]
+    )
+    examples = select_examples(
+        [record.example for record in corpus.records], config.limit, searched_with.seed
+    )
     provenance = _provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
     with ExitStack() as stack:
         stack.callback(os.close, lock_run_folder(config.run))
@@ -96,7 +104,9 @@ def cross_execute(
         require_same_model(searched_with, config.model, pool.info.model_fingerprint)
         context = verdict_context(asked, pool.info)
         _require_same_context(searched_with, context.namespace, config.run)
-        store = stack.enter_context(open_store(config.redis_url, context=context, run_dir=config.run))
+        store = stack.enter_context(
+            open_store(config.redis_url, context=context, run_dir=config.run)
+        )
         evaluator = CachedEvaluator(pool, store)
         evaluator.preload(known)
         evaluator.preload(
@@ -130,7 +140,9 @@ def cross_execute(
     )
 
 
-def _with_extra(choices: Sequence[MenuChoice], paths: Iterable[LayerPath]) -> tuple[MenuChoice, ...]:
+def _with_extra(
+    choices: Sequence[MenuChoice], paths: Iterable[LayerPath]
+) -> tuple[MenuChoice, ...]:
     """The choices, then the paths that are not among them; for these nobody counted what they add."""
     chosen = {choice.path for choice in choices}
     extra = [path for path in dict.fromkeys(paths) if path not in chosen]
@@ -150,7 +162,11 @@ def menu_figures(menu: PathTable, choices: Sequence[MenuChoice]) -> list[dict[st
     examples = menu.by_example()
     figures = []
     for index, choice in enumerate(choices):
-        right = [key for key, rows in examples.items() if (verdict := rows[index].verdict) and verdict.is_correct]
+        right = [
+            key
+            for key, rows in examples.items()
+            if (verdict := rows[index].verdict) and verdict.is_correct
+        ]
         for key in right:
             shortest[key] = min(shortest.get(key, len(choice.path)), len(choice.path))
         low, high = wilson_interval(len(right), len(examples))
@@ -175,7 +191,10 @@ class _Table:
     """The rows of a table while they come in."""
 
     def __init__(
-        self, provenance: PathTableProvenance, choices: Sequence[MenuChoice], examples: Sequence[Example]
+        self,
+        provenance: PathTableProvenance,
+        choices: Sequence[MenuChoice],
+        examples: Sequence[Example],
     ) -> None:
         self._provenance = provenance
         self._paths = tuple(choice.path for choice in choices)
@@ -191,7 +210,9 @@ class _Table:
         with ProgressReporter(len(self._examples), description) as reporter:
             for result in _answers(evaluator, self._requests()):
                 place, index = divmod(result.request_id, len(self._paths))
-                self._rows[result.request_id] = _row(self._examples[place].example_id, index, result)
+                self._rows[result.request_id] = _row(
+                    self._examples[place].example_id, index, result
+                )
                 self._num_failures += isinstance(result.outcome, Failure)
                 self._num_cached += result.from_cache
                 num_missing[place] -= 1
@@ -201,7 +222,9 @@ class _Table:
     def _requests(self) -> Iterator[EvaluationRequest]:
         for place, example in enumerate(self._examples):
             for index, path in enumerate(self._paths):
-                yield EvaluationRequest(request_id=place * len(self._paths) + index, example=example, path=path)
+                yield EvaluationRequest(
+                    request_id=place * len(self._paths) + index, example=example, path=path
+                )
 
     def menu(self) -> PathTable:
         """The rows so far."""
@@ -218,7 +241,9 @@ class _Table:
         }
 
 
-def _answers(evaluator: PathEvaluator, requests: Iterable[EvaluationRequest]) -> Iterator[EvaluationResult]:
+def _answers(
+    evaluator: PathEvaluator, requests: Iterable[EvaluationRequest]
+) -> Iterator[EvaluationResult]:
     """All results, in whatever order, with the evaluator kept full and no more."""
     waiting = iter(requests)
     num_in_flight = 0
@@ -238,7 +263,9 @@ def _row(example_id: str, path_index: int, result: EvaluationResult) -> PathTabl
     outcome = result.outcome
     if isinstance(outcome, Failure):
         failure = f"{outcome.kind}: {outcome.message}"
-        return PathTableRow(example_id=example_id, path_index=path_index, verdict=None, failure=failure)
+        return PathTableRow(
+            example_id=example_id, path_index=path_index, verdict=None, failure=failure
+        )
     return PathTableRow(example_id=example_id, path_index=path_index, verdict=outcome)
 
 
@@ -254,7 +281,8 @@ def _provenance(
         picked_by=PICKED_BY,
         credible=bool(corpus.manifest.provenance.evidence),
         paths=tuple(str(choice.path) for choice in choices),
-        versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},
+        versions={name: importlib.metadata.version(name) for name in packages}
+        | {"python": platform.python_version()},
     )
 
 

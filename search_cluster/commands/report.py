@@ -77,7 +77,9 @@ def write_run_report(run: Path, out: Path | None) -> Path:
         run=total_of(sessions.values()),
         evaluations=read_evaluations(run),
         benches=_read_objects(
-            run / BENCHES_FOLDER, parse_search_bench, "measure again with 'search-cluster bench search --json'"
+            run / BENCHES_FOLDER,
+            parse_search_bench,
+            "measure again with 'search-cluster bench search --json'",
         ),
     )
     return target
@@ -129,11 +131,15 @@ def read_evaluations(run: Path) -> list[dict[str, Any]]:
         CorpusError: a file is not an evaluation.
     """
     return _read_objects(
-        run / EVALUATIONS_FOLDER, lambda value: parse_evaluations([value]), "evaluate the router again"
+        run / EVALUATIONS_FOLDER,
+        lambda value: parse_evaluations([value]),
+        "evaluate the router again",
     )
 
 
-def _read_objects(folder: Path, check: Callable[[dict[str, Any]], Any], remedy: str) -> list[dict[str, Any]]:
+def _read_objects(
+    folder: Path, check: Callable[[dict[str, Any]], Any], remedy: str
+) -> list[dict[str, Any]]:
     """The JSON objects of a folder's files, in the order of their names; ``check`` refuses one that is none of them."""
     objects = []
     for path in sorted(folder.glob("*.json")):
@@ -154,5 +160,7 @@ def _read_objects(folder: Path, check: Callable[[dict[str, Any]], Any], remedy: 
 def _summarise_shards(run: Path, *, started: bool) -> CorpusSummary:
     records = read_shards(run)
     if not records and not started:
-        raise CorpusError(f"{run} is not a run folder: it has no shard and no session; name what --run named")
+        raise CorpusError(
+            f"{run} is not a run folder: it has no shard and no session; name what --run named"
+        )
     return summarise(records)

@@ -8,15 +8,15 @@ import platform
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.cache.open import num_waiting, require_usable_url
+from search_cluster.commands.preset_choice import choose_preset, preset_with_settings
 from search_cluster.config import RAY_NONE, SearchConfig
 from search_cluster.corpus.manifest import Manifest, Provenance
-from search_cluster.corpus.reader import read_shards
+from search_cluster.corpus.reader import read_provenance, read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.cluster import drive_on_cluster
@@ -38,8 +38,7 @@ from search_cluster.tasks.task import LoadedExamples, MalformedRow, Task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.sessions import SessionLog
-from search_cluster.tree.presets.registry import get_preset
-from search_cluster.tree.settings import SearchPreset, with_score
+from search_cluster.tree.settings import SearchPreset
 
 if TYPE_CHECKING:
     from search_cluster.cluster.ray_pool import RayPool
@@ -64,19 +63,25 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     started = datetime.now(UTC)
     started_s = time.perf_counter()
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
-    preset = _preset_of(config)
+    if config.preset is not None:
+        preset_with_settings(config.preset, config)  # so is a preset that can't be
     task = get_task(config.task)
     loaded = _load_examples(config, task)
     examples = select_examples(loaded.examples, config.limit, config.seed)
+    preset = _preset_of(config, len(examples), len(loaded.examples))
     questions = Questions(task, loaded.examples, examples, seed=config.seed)
     with ExitStack() as stack:
-        lock = lock_run_folder(config.run)  # before the model is loaded: a run folder has one writer
+        lock = lock_run_folder(
+            config.run
+        )  # before the model is loaded: a run folder has one writer
         stack.callback(os.close, lock)
         pool = stack.enter_context(open_pool(config))
         context = verdict_context(task, pool.info)
         provenance = _provenance(config, task, preset, pool.info, context, started)
         writer = stack.enter_context(
-            CorpusWriter(config.run, provenance, examples_per_shard=config.examples_per_shard, lock=lock)
+            CorpusWriter(
+                config.run, provenance, examples_per_shard=config.examples_per_shard, lock=lock
+            )
         )
         _require_same_examples(config, examples, writer.written_ids)
         _write_malformed(config, loaded.malformed)
@@ -114,7 +119,9 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             logger.warning("%s", note)
         summary = _found(found) | counters() | {"malformed_rows": len(loaded.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
-    return _report(config, task, manifest, summary | {"verdicts_waiting": num_waiting(config.run, context)})
+    return _report(
+        config, task, manifest, summary | {"verdicts_waiting": num_waiting(config.run, context)}
+    )
 
 
 def _open_drive(
@@ -171,19 +178,26 @@ def _step_through(
             writer.flush()
 
 
-def _preset_of(config: SearchConfig) -> SearchPreset:
-    preset = with_score(get_preset(config.preset), visit_total=config.visit_total, exploration=config.exploration)
-    return replace(
-        preset,
-        budget=preset.budget if config.budget is None else config.budget,
-        leaves_per_round=preset.leaves_per_round if config.leaves_per_round is None else config.leaves_per_round,
+def _preset_of(config: SearchConfig, num_examples: int, num_questions: int) -> SearchPreset:
+    """The preset of this run; a choice that the user may not expect is said in one line."""
+    begun = read_provenance(config.run) if config.run.is_dir() else None
+    preset, note = choose_preset(
+        config,
+        num_examples=num_examples,
+        num_questions=num_questions,
+        begun_with=None if begun is None else begun.preset,
     )
+    if note is not None:
+        logger.warning("%s", note)
+    return preset
 
 
 def _load_examples(config: SearchConfig, task: Task) -> LoadedExamples:
     loaded = task.load(config.split, resolve_data_dir(config.data_dir))
     if not loaded.examples:
-        raise TaskError(f"task {task.name} has no example in split {config.split!r}; choose another split")
+        raise TaskError(
+            f"task {task.name} has no example in split {config.split!r}; choose another split"
+        )
     if loaded.malformed:
         first = loaded.malformed[0]
         logger.warning(
@@ -196,7 +210,9 @@ def _load_examples(config: SearchConfig, task: Task) -> LoadedExamples:
     return loaded
 
 
-def _require_same_examples(config: SearchConfig, examples: Sequence[Example], written_ids: Collection[str]) -> None:
+def _require_same_examples(
+    config: SearchConfig, examples: Sequence[Example], written_ids: Collection[str]
+) -> None:
     """Pass if every example that the run folder holds is still asked for: the data of a task is no setting.
 
     Raises:
@@ -212,7 +228,10 @@ def _require_same_examples(config: SearchConfig, examples: Sequence[Example], wr
 
 def _write_malformed(config: SearchConfig, malformed: tuple[MalformedRow, ...]) -> None:
     if malformed:
-        rows = [json.dumps({"source": row.source, "reason": row.reason}, ensure_ascii=False) for row in malformed]
+        rows = [
+            json.dumps({"source": row.source, "reason": row.reason}, ensure_ascii=False)
+            for row in malformed
+        ]
         write_text_whole(config.run / MALFORMED_NAME, "\n".join(rows) + "\n")
 
 
@@ -251,7 +270,8 @@ def _provenance(
         evidence="" if preset.evidence is None else preset.evidence.describe(),
         limit=config.limit,
         verdict_context=context.namespace,
-        versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},
+        versions={name: importlib.metadata.version(name) for name in packages}
+        | {"python": platform.python_version()},
         created_at=started.isoformat(),
     )
 
@@ -294,7 +314,9 @@ def _found(summary: CorpusSummary) -> dict[str, Any]:
     }
 
 
-def _report(config: SearchConfig, task: Task, manifest: Manifest, summary: dict[str, Any]) -> dict[str, Any]:
+def _report(
+    config: SearchConfig, task: Task, manifest: Manifest, summary: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "task": task.name,
         "split": config.split,

@@ -49,7 +49,9 @@ def plan_search(
             "give an absolute folder on storage that outlives it, such as --run /mnt/shared/runs/NAME"
         )
     if values.get("ray", RAY_AUTO) != RAY_AUTO or settings.ray not in (RAY_LOCAL, RAY_AUTO):
-        raise ConfigError(f"ray is {settings.ray!r}; a job uses the cluster that runs it: leave the setting out")
+        raise ConfigError(
+            f"ray is {settings.ray!r}; a job uses the cluster that runs it: leave the setting out"
+        )
     url = values.get("redis_url")
     if url is not None and redact_url(url) != url:
         raise ConfigError(
@@ -91,7 +93,9 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
     try:
         jobs = RayJobs(address)
     except ValueError as error:  # Ray's word for an address that is none
-        raise ConfigError(f"address is {address!r}: {error}; give the dashboard's, as http://HEAD:8265") from error
+        raise ConfigError(
+            f"address is {address!r}: {error}; give the dashboard's, as http://HEAD:8265"
+        ) from error
     job_id = jobs.submit(planned.entrypoint, working_dir=planned.working_dir, excludes=EXCLUDES)
     advice = _advice(job_id, address, with_token=with_token)
     print(f"job {job_id} was submitted: {planned.entrypoint}\n{advice}", file=sys.stderr)
@@ -106,7 +110,10 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
         exit_code = 0
     else:
         exit_code = EXIT_INTERRUPTED if status == STOPPED else code or EXIT_FAILED
-        print(f"job {job_id} ended as {status}; nothing found is lost: submit it again to go on", file=sys.stderr)
+        print(
+            f"job {job_id} ended as {status}; nothing found is lost: submit it again to go on",
+            file=sys.stderr,
+        )
     return {"job": job_id, "status": status, "exit_code": exit_code}
 
 
@@ -117,4 +124,6 @@ def _write_log(text: str) -> None:
 def _advice(job_id: str, address: str, *, with_token: bool) -> str:
     mode = "RAY_AUTH_MODE=token " if with_token else ""
     where = f"--address {shlex.quote(address)} {job_id}"
-    return f"  follow it: {mode}ray job logs --follow {where}\n  stop it:   {mode}ray job stop {where}"
+    return (
+        f"  follow it: {mode}ray job logs --follow {where}\n  stop it:   {mode}ray job stop {where}"
+    )

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, fields
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from search_cluster.config import PRESET_ALIASES
 from search_cluster.errors import ConfigError, CorpusError, InvalidValueError
 
 CORPUS_SCHEMA = 1
 """Version of the Parquet columns and of the manifest."""
 MANIFEST_NAME = "manifest.json"
+OWN_PACKAGE = "search-cluster"
+SAME_SEARCH_VERSIONS = ("0.1.0",)
+"""Versions of search-cluster that search as this one does: the runs that they began are gone on with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class Provenance:
     task_version: str
     split: str
     preset: str
+    """Its name today; a former name in an old file is read as today's."""
     seed: int
     budget: int
     """Paths per example at most, identity included."""
@@ -51,6 +56,9 @@ class Provenance:
     """Of search-cluster, torch, transformers and python."""
     created_at: str = field(compare=False)
     """ISO 8601, passed in by the caller. Says nothing about the content, so it is not compared."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "preset", PRESET_ALIASES.get(self.preset, self.preset))
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
@@ -142,6 +150,8 @@ def require_same_provenance(found: Provenance, wanted: Provenance, folder: str) 
     """
     for item in fields(Provenance):
         before, now = getattr(found, item.name), getattr(wanted, item.name)
+        if item.name == "versions" and before.get(OWN_PACKAGE) in SAME_SEARCH_VERSIONS and OWN_PACKAGE in now:
+            before = before | {OWN_PACKAGE: now[OWN_PACKAGE]}
         if item.compare and before != now:
             raise ConfigError(
                 f"{folder} was started with {item.name} {before!r}, and this run has {now!r}; a corpus has one "

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest
+from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.shards import file_sha256, read_shard, shard_paths
 from search_cluster.errors import CorpusError
@@ -59,6 +59,18 @@ def read_shards(folder: Path) -> tuple[ExampleRecord, ...]:
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder; name the folder that a search writes its corpus to")
     return _by_id([record for path in shard_paths(folder) for record in read_shard(path)[1]])
+
+
+def read_provenance(folder: Path) -> Provenance | None:
+    """The provenance that a corpus was begun with; ``None``: nothing of it is on disk yet.
+
+    Raises:
+        CorpusError: the manifest or the first shard is damaged.
+    """
+    path = folder / MANIFEST_NAME
+    if path.is_file():
+        return Manifest.from_json(path.read_bytes(), str(path)).provenance
+    return next((read_shard(shard)[0] for shard in shard_paths(folder)), None)
 
 
 def _by_id(records: list[ExampleRecord]) -> tuple[ExampleRecord, ...]:

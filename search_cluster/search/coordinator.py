@@ -299,7 +299,7 @@ def _study_of(preset: SearchPreset, probes: Sequence[Example], *, num_layers: in
     return MenuStudy(
         probes,
         num_layers=num_layers,
-        max_evaluations=(preset.budget - preset.own_budget) * num_examples,
+        max_evaluations=preset.study_budget * num_examples,
         plan=preset.study,
         max_drop=preset.evidence.max_probe_drop,
     )

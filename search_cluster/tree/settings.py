@@ -60,6 +60,11 @@ class SearchPreset:
         needed = 2 + MIN_PERTURBATIONS  # identity, a path and its perturbations
         return min(self.budget, max(needed, math.ceil((1.0 - self.study.budget_share) * self.budget)))
 
+    @property
+    def study_budget(self) -> int:
+        """What each searched question gives to the study."""
+        return self.budget - self.own_budget
+
     def affordable_perturbations(self, own_budget: int) -> tuple[int, int]:
         """How many perturbations to guide and to verify a small budget allows; at least one of each."""
         assert self.evidence is not None, "only presets that ask for evidence perturb"

@@ -1,4 +1,4 @@
-"""What the study of `default` finds in made-up models whose answers are known, so that changes of it can be compared.
+"""What the study of `credible` finds in made-up models whose answers are known, so that changes of it can be compared.
 
 ``python tests/bench/bench_study.py --num-models 200 --budget 3300`` makes models of 30 layers, lets the study run on
 each, and judges its menu on 6,000 other questions. It takes seconds, where a judgement by a real model takes minutes
@@ -25,7 +25,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.study.study import MenuStudy
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.presets.credible import DEFAULT
+from search_cluster.tree.presets.credible import CREDIBLE
 
 NUM_LAYERS, NUM_PROBES, NUM_JUDGES = 30, 384, 6000
 KINDS = (("good", 15, 0.55, 0.0, 0.04, 0.03), ("middling", 7, 0.8, -0.07, 0.05, 0.06), ("bad", 8, 1.7, -0.5, 0.2, 0.06))
@@ -76,15 +76,15 @@ def made_up_margins(rng: np.random.Generator) -> Callable[[LayerPath], Floats]:
 
 def study(margins: Callable[[LayerPath], Floats], budget: int) -> MenuStudy:
     """Run the study on the first questions."""
-    assert DEFAULT.study is not None
-    assert DEFAULT.evidence is not None
+    assert CREDIBLE.study is not None
+    assert CREDIBLE.evidence is not None
     probes = [Example(task="made-up", question=str(i), gold="g", split="train", source="") for i in range(NUM_PROBES)]
     found = MenuStudy(
         probes,
         num_layers=NUM_LAYERS,
         max_evaluations=budget,
-        plan=DEFAULT.study,
-        max_drop=DEFAULT.evidence.max_probe_drop,
+        plan=CREDIBLE.study,
+        max_drop=CREDIBLE.evidence.max_probe_drop,
     )
     known: dict[LayerPath, Floats] = {}
     while trials := found.next_round():

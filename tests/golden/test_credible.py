@@ -1,4 +1,4 @@
-"""A whole search with the preset `default` on disk: its study, its menu, what it examined and what it found.
+"""A whole search with the preset `credible` on disk: its study, its menu, what it examined and what it found.
 
 To accept an intended change: ``python tests/golden/test_golden_default.py`` rewrites the file; look at the diff.
 """
@@ -19,7 +19,7 @@ from search_cluster.search.coordinator import Coordinator
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.presets.credible import DEFAULT
+from search_cluster.tree.presets.credible import CREDIBLE
 
 FILE = Path(__file__).parent / "default.json"
 NUM_LAYERS = 10
@@ -73,7 +73,7 @@ def search(**options: Any) -> dict[str, Any]:
         WithMargins(**options),
         [question(f"q{number}") for number in range(60)],
         num_layers=NUM_LAYERS,
-        preset=replace(DEFAULT, budget=40),
+        preset=replace(CREDIBLE, budget=40),
         seed=5,
         probes=[question(f"probe {number}") for number in range(96)],
         perturb=perturb,

@@ -393,7 +393,7 @@ Studied = tuple[SearchJob, Sequence[Example], Sequence[Example]]
 def studied_job(tmp_path: Path) -> Studied:
     """A job that begins with a study, its examples, and the questions for the study."""
     pool = get_task("capitals").load("train", None).examples
-    preset = replace(get_preset("default"), budget=60)
+    preset = replace(get_preset("credible"), budget=60)
     job = replace(make_job(tmp_path), preset=preset, pool=pool, studied=None)
     return job, pool[:24], Questions(get_task("capitals"), pool, pool[:24], seed=0).probes(32)
 

@@ -142,7 +142,7 @@ def test_only_credible_paths_of_a_guarded_corpus_get_on_the_menu(searched: Path,
     corpus = read_corpus(searched)
     identity, luckiest, *_, credible = [item.path for item in pick_menu(corpus.records, num_layers=6, size=99)]
     assert luckiest != credible
-    provenance = replace(corpus.manifest.provenance, preset="default", evidence="guide=1;verify=1;max_probe_drop=0")
+    provenance = replace(corpus.manifest.provenance, preset="credible", evidence="guide=1;verify=1;max_probe_drop=0")
     run_dir = tmp_path / "run"
     with CorpusWriter(run_dir, provenance) as writer:
         for record in corpus.records:

@@ -215,7 +215,7 @@ def test_what_speaks_for_a_path_is_shown(tmp_path: Path, open_page: OpenPage) ->
         probe_chance=0.25,
     )  # fmt: skip
     folder = tmp_path / "run"
-    with CorpusWriter(folder, replace(PROVENANCE, preset="default", evidence="guide=3")) as writer:
+    with CorpusWriter(folder, replace(PROVENANCE, preset="credible", evidence="guide=3")) as writer:
         writer.add(replace(record, evidence=(evidence,)))
         writer.close({})
     with running_dashboard(folder) as dashboard:

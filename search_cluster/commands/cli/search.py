@@ -8,12 +8,12 @@ from search_cluster.options import ConfigOption, Flags, JsonOption, Overrides, c
 
 
 @command(
-    epilog="""\b
-    Examples:
-      search-cluster search --model demo --task capitals --limit 50 --run runs/first
-      search-cluster search --config deploy/runs/demo.toml --json
-      search-cluster search --model org/name --task arc_easy --redis-url redis://cache:6380/0 --run runs/arc
-    """  # noqa: E501 - a command that is one line to copy
+    epilog="\\b\n"
+    "Examples:\n"
+    "  search-cluster search --model demo --task capitals --limit 50 --run runs/first\n"
+    "  search-cluster search --config deploy/runs/demo.toml --json\n"
+    "  search-cluster search --model org/name --task arc_easy --redis-url redis://cache:6380/0 "
+    "--run runs/arc"
 )
 def search(
     *,

@@ -13,10 +13,10 @@ from search_cluster.options import ConfigOption, JsonOption, command
 
 
 @command(
-    epilog="""\b
-    Example:
-      search-cluster submit --address http://head:8265 --config deploy/runs/demo.toml --run /mnt/shared/runs/demo
-    """,  # noqa: E501 - a command that is one line to copy
+    epilog="\\b\n"
+    "Example:\n"
+    "  search-cluster submit --address http://head:8265 --config deploy/runs/demo.toml "
+    "--run /mnt/shared/runs/demo",
     passes_on=True,
 )
 def submit(

@@ -70,6 +70,19 @@ BLOCKS, BLOCK_SHARE = RepeatBlock(max_size=2, max_more=1), 0.4
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 
 
+def num_probes_studied(num_probes: int, max_evaluations: int, plan: StudyPlan) -> int:
+    """How many of so many probe questions a study looks at; 0: these are too few to learn from, and none is made.
+
+    Args:
+        num_probes: questions that there are.
+        max_evaluations: the budget of the study.
+        plan: its limits.
+    """
+    budget = min(max_evaluations, plan.max_evaluations)
+    looked_at = min(num_probes, plan.max_probes, round(budget / (EVALUATIONS_PER_PROBE * CLOSE_SHARE)))
+    return looked_at if round(CLOSE_SHARE * looked_at) >= MIN_PROBES else 0
+
+
 class MenuStudy(SteppedRounds[None]):
     """Implements `Rounds`; read `menu` when nothing is left to ask.
 
@@ -86,8 +99,7 @@ class MenuStudy(SteppedRounds[None]):
         self, probes: Sequence[Example], *, num_layers: int, max_evaluations: int, plan: StudyPlan, max_drop: float
     ) -> None:
         self._budget = min(max_evaluations, plan.max_evaluations)
-        num_looked_at = min(len(probes), plan.max_probes, round(self._budget / (EVALUATIONS_PER_PROBE * CLOSE_SHARE)))
-        self._probes = list(probes[:num_looked_at]) if round(CLOSE_SHARE * num_looked_at) >= MIN_PROBES else []
+        self._probes = list(probes[: num_probes_studied(len(probes), max_evaluations, plan)])
         self._identity = LayerPath.identity(num_layers)
         self._max_menu, self._max_drop = plan.max_menu, max_drop
         self._answers: dict[LayerPath, list[Verdict | None]] = {}

@@ -7,8 +7,8 @@ from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.menu import MenuSearch
 from search_cluster.tree.settings import SearchPreset, StopRule
 
-DEFAULT = SearchPreset(
-    name="default",
+CREDIBLE = SearchPreset(
+    name="credible",
     strategy=MenuSearch(),
     budget=50,
     leaves_per_round=4,

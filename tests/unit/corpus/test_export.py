@@ -100,7 +100,7 @@ def guarded(corpus, record, evidence) -> Corpus:
         evidence=(evidence(lucky.path, credible=False), evidence(paths[1], credible=True)),
         unguarded=(unexamined, lucky, *first.best),
     )
-    provenance = replace(corpus.manifest.provenance, preset="default", evidence="guide=3;verify=3;max_probe_drop=0.05")
+    provenance = replace(corpus.manifest.provenance, preset="credible", evidence="guide=3;verify=3;max_probe_drop=0.05")
     return Corpus(manifest=replace(corpus.manifest, provenance=provenance), records=(found,))
 
 

@@ -89,7 +89,7 @@ def test_lone_surrogates_in_outputs_are_replaced_and_leave_the_digest_alone(tmp_
 
 
 def test_evidence_comes_back_and_that_of_older_corpora_too(tmp_path, provenance, record):
-    guarded = replace(provenance, preset="default", evidence="guide=3")
+    guarded = replace(provenance, preset="credible", evidence="guide=3")
     plain = record(1)
     old = PathEvidence(
         path=plain.best[0].path, guide_right=3, guide_identity_right=None, num_guide=3, verify_right=2,

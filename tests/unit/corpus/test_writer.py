@@ -132,6 +132,27 @@ def test_a_folder_of_another_provenance_is_refused(tmp_path, provenance, record,
     CorpusWriter(tmp_path, replace(provenance, created_at="later")).release()
 
 
+def test_a_run_of_the_version_before_is_gone_on_with(tmp_path, provenance, record):
+    before = replace(provenance, versions=provenance.versions | {"search-cluster": "0.1.0"})
+    now = replace(provenance, versions=provenance.versions | {"search-cluster": "0.2.0"})
+    with CorpusWriter(tmp_path, before) as writer:
+        writer.add(record(1))
+    with CorpusWriter(tmp_path, now) as writer:
+        assert len(writer.written_ids) == 1
+        writer.add(record(2))
+        writer.close({})
+    assert len(read_corpus(tmp_path).records) == 2
+    other = replace(now, versions=now.versions | {"search-cluster": "0.0.9"})
+    with pytest.raises(ConfigError, match="was started with versions"), CorpusWriter(tmp_path, other):
+        pass
+
+
+def test_a_former_name_of_a_preset_is_read_as_todays(provenance):
+    text = replace(provenance, preset="credible").to_json()
+    old = Provenance.from_json(text.replace('"credible"', '"default"'), "a file")
+    assert old.preset == "credible"
+
+
 def test_going_on_with_a_finished_corpus_takes_its_manifest_away_first(tmp_path, provenance, record):
     with CorpusWriter(tmp_path, provenance) as writer:
         writer.add(record(1))

@@ -22,7 +22,7 @@ def test_paths_verdicts_and_nodes_belong_together() -> None:
 
 
 def test_evidence_and_luck_are_told_apart() -> None:
-    provenance = replace(PROVENANCE, preset="default", evidence="guide=3")
+    provenance = replace(PROVENANCE, preset="credible", evidence="guide=3")
     record = searched(example(0), solved_by(2, 3, 4, 5))
     lucky, identity = record.best[0], record.evaluated[0]
     evidence = PathEvidence(
@@ -43,6 +43,6 @@ def test_evidence_and_luck_are_told_apart() -> None:
     }  # fmt: skip
     assert by_path[str(identity.path)]["evidence"] is None
     assert shown["outcome"] == "unsolved"
-    assert "preset default walks no tree" in shown["graph"]["note"]
+    assert "preset credible walks no tree" in shown["graph"]["note"]
     assert len(shown["graph"]["nodes"]) == len(record.evaluated), "the failed perturbation is no path of its own"
     assert len(shown["paths"]) == len(record.evaluated) + 1

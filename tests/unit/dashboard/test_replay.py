@@ -55,7 +55,7 @@ def test_every_preset_that_keeps_a_tree_is_rebuilt(name: str) -> None:
     record = searched(example(3), solved_by(5), provenance)
     graph = rebuild_graph(record, provenance)
     assert [node.path for node in graph.nodes] == tried_paths(record)
-    if name in ("chain", "random", "default"):
+    if name in ("chain", "random", "credible"):
         assert f"preset {name} walks no tree of this example alone" in graph.note
     else:
         assert graph.is_search_tree

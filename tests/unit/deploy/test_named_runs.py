@@ -32,6 +32,7 @@ def cost() -> ModuleType:
 def test_a_named_run_names_a_task_a_preset_and_itself(path: Path) -> None:
     config = read_config(path)
     assert get_task(config.task).name == config.task
+    assert config.preset is not None, "a named run names its preset"
     assert get_preset(config.preset).name == config.preset
     assert config.run == Path("runs") / path.stem
 

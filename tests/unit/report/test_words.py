@@ -99,9 +99,9 @@ def test_evidence_that_no_path_gave_is_noted_with_the_way_out(record, searched, 
     plain = record("right", identity=1.0, best=(0, 1, 2, 3))
     tried = record("tried", identity=1.0, best=evaluated or (0, 1, 2, 3))
     tried = replace(tried, best=plain.best, pareto=plain.pareto)
-    guarded = replace(searched, preset="default", evidence="guide=3", budget=20)
+    guarded = replace(searched, preset="credible", evidence="guide=3", budget=20)
     (note,) = search_notes(summarise([plain, tried]), guarded)
-    assert note.startswith(f"preset default: {words}")
+    assert note.startswith(f"preset credible: {words}")
     assert "2 questions, a budget of 20, and a model that is right on 100% of them" in note
     assert "or take --preset drllm" in note
     assert search_notes(summarise([plain, tried]), searched) == ()

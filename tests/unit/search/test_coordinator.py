@@ -190,7 +190,7 @@ def test_a_task_that_cannot_perturb_an_example_fails_this_example_alone() -> Non
         return []
 
     coordinator = Coordinator(
-        ScriptedEvaluator(noisy_reward), [bad, *others], num_layers=NUM_LAYERS, preset=PRESETS["default"], seed=0,
+        ScriptedEvaluator(noisy_reward), [bad, *others], num_layers=NUM_LAYERS, preset=PRESETS["credible"], seed=0,
         perturb=perturb,
     )  # fmt: skip
     records = {record.example.example_id: record for record in coordinator.run() if record is not None}

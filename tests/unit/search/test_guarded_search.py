@@ -26,7 +26,7 @@ from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.evidence import EvidenceRule, StudyPlan
 from search_cluster.tree.menu import MenuPath, MenuSearch
-from search_cluster.tree.presets.credible import DEFAULT
+from search_cluster.tree.presets.credible import CREDIBLE
 from search_cluster.tree.presets.drllm import DRLLM
 
 NUM_LAYERS = 8
@@ -305,7 +305,7 @@ def guarded(
     """One guarded search over a menu, and what it asked."""
     example = question("q")
     preset = dataclasses.replace(
-        DEFAULT,
+        CREDIBLE,
         strategy=MenuSearch(
             menu=tuple(
                 MenuPath(path=path, num_right=50 - drop, num_identity_right=50, num_probes=90, num_screened=100)
@@ -413,7 +413,7 @@ def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -
 
 def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions() -> None:
     menu = (MenuPath(path=without(2), num_right=9, num_identity_right=9, num_probes=20, num_screened=30, chance=0.25),)
-    preset = dataclasses.replace(DEFAULT, strategy=MenuSearch(menu=menu))
+    preset = dataclasses.replace(CREDIBLE, strategy=MenuSearch(menu=menu))
     search = GuardedSearch(
         question("q"), guide=(), verify=(), menu=menu, num_layers=NUM_LAYERS, preset=preset, budget=10, seed=0
     )
@@ -461,7 +461,7 @@ def test_a_small_budget_examines_one_path_and_asks_no_more_than_it_has() -> None
     ("budget", "own", "perturbations"), [(4, 4, 1), (10, 4, 1), (25, 9, 1), (50, 17, 3), (100, 34, 3)]
 )
 def test_a_study_leaves_a_question_enough_to_examine_a_path(budget: int, own: int, perturbations: int) -> None:
-    preset = dataclasses.replace(DEFAULT, budget=budget)
+    preset = dataclasses.replace(CREDIBLE, budget=budget)
     assert preset.own_budget == own
     assert preset.affordable_perturbations(own) == (perturbations, perturbations)
 
@@ -509,10 +509,10 @@ def test_the_budget_covers_everything_that_is_asked(seed: int, budget: int) -> N
 
 
 def test_evidence_and_study_come_together() -> None:
-    with pytest.raises(InvalidValueError, match="preset default has evidence and lacks a study"):
-        dataclasses.replace(DEFAULT, study=None)
+    with pytest.raises(InvalidValueError, match="preset credible has evidence and lacks a study"):
+        dataclasses.replace(CREDIBLE, study=None)
     with pytest.raises(InvalidValueError, match="preset drllm has a study and lacks evidence"):
-        dataclasses.replace(DRLLM, study=DEFAULT.study)
+        dataclasses.replace(DRLLM, study=CREDIBLE.study)
 
 
 def test_searched_questions_are_probes_only_where_others_are_too_few() -> None:
@@ -536,7 +536,7 @@ def test_a_preset_without_a_rule_is_not_guarded() -> None:
 def test_an_identity_that_fails_ends_the_search() -> None:
     example = question("q")
     search = GuardedSearch(
-        example, guide=(), verify=(), menu=(), num_layers=NUM_LAYERS, preset=DEFAULT, budget=10, seed=0
+        example, guide=(), verify=(), menu=(), num_layers=NUM_LAYERS, preset=CREDIBLE, budget=10, seed=0
     )
     search.observe([Failure(kind="PromptTooLongError", message="scripted")])
     record = search.record()
@@ -566,7 +566,7 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
             evaluator,
             examples,
             num_layers=NUM_LAYERS,
-            preset=DEFAULT,
+            preset=CREDIBLE,
             seed=3,
             probes=probes,
             perturb=perturb,
@@ -578,7 +578,7 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
     counting = Counting(toy_reward, max_in_flight=in_flight, answers_per_collect=3, shuffle_seed=shuffle_seed)
     digest, coordinator = run(counting)
     assert digest == run(ScriptedEvaluator(toy_reward))[0]
-    assert 0 < counting.num_requested <= DEFAULT.budget * len(examples)
+    assert 0 < counting.num_requested <= CREDIBLE.budget * len(examples)
     assert set(HARMLESS) in [set(range(NUM_LAYERS)) - set(item.path.layers) for item in coordinator.menu]
 
 
@@ -589,7 +589,7 @@ def test_a_budget_of_ten_is_enough_for_a_study_and_for_what_it_finds() -> None:
         evaluator,
         examples,
         num_layers=NUM_LAYERS,
-        preset=dataclasses.replace(DEFAULT, budget=10),
+        preset=dataclasses.replace(CREDIBLE, budget=10),
         seed=3,
         probes=[question(f"probe {number}") for number in range(60)],
         perturb=perturb,

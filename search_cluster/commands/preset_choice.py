@@ -1,0 +1,61 @@
+"""Which preset a search uses: the one that is named, else the one that its run began with, else one that fits."""
+
+from dataclasses import replace
+
+from search_cluster.config import CREDIBLE_PRESET, FALLBACK_PRESET, SearchConfig
+from search_cluster.search.study.study import num_probes_studied
+from search_cluster.tree.presets.registry import get_preset
+from search_cluster.tree.settings import SearchPreset, with_score
+
+
+def choose_preset(
+    config: SearchConfig, *, num_examples: int, num_questions: int, begun_with: str | None
+) -> tuple[SearchPreset, str | None]:
+    """The preset with the settings' changes, and one line for the user where it is not the one that he may expect.
+
+    Args:
+        config: the settings; `SearchConfig.preset` is ``None`` where no preset is named.
+        num_examples: questions that are searched.
+        num_questions: questions of the split, which a study may ask.
+        begun_with: the preset that the run folder was begun with, if it was begun.
+
+    Raises:
+        ConfigError: the preset is unknown, or a setting is none of its.
+    """
+    named = config.preset or begun_with
+    if named is not None:
+        return preset_with_settings(named, config), None
+    if config.visit_total is not None or config.exploration is not None:
+        name = "visit_total" if config.visit_total is not None else "exploration"
+        return preset_with_settings(FALLBACK_PRESET, config), (
+            f"no preset is named, and {name} is a setting of searches that walk a tree: searching with preset "
+            f"{FALLBACK_PRESET}"
+        )
+    preset = preset_with_settings(CREDIBLE_PRESET, config)
+    assert preset.study is not None, "the preset that is credible studies other questions"
+    num_evaluations = preset.study_budget * num_examples
+    if num_probes_studied(num_questions, num_evaluations, preset.study):
+        return preset, None
+    return preset_with_settings(FALLBACK_PRESET, config), (
+        f"no preset is named, and {num_examples} questions (of {num_questions}) with a budget of {preset.budget} leave "
+        f"{num_evaluations} evaluations for the study of preset {CREDIBLE_PRESET}, too few: searching with preset "
+        f"{FALLBACK_PRESET} instead, whose best paths prove nothing"
+    )
+
+
+def preset_with_settings(name: str, config: SearchConfig) -> SearchPreset:
+    """The preset of that name with the settings' changes.
+
+    Raises:
+        ConfigError: the preset is unknown, or a setting is none of its.
+    """
+    preset = with_score(
+        get_preset(name), visit_total=config.visit_total, exploration=config.exploration
+    )
+    return replace(
+        preset,
+        budget=preset.budget if config.budget is None else config.budget,
+        leaves_per_round=preset.leaves_per_round
+        if config.leaves_per_round is None
+        else config.leaves_per_round,
+    )
