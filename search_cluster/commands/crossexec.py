@@ -4,22 +4,20 @@ A corpus knows the verdicts of the paths that were tried per question. A router 
 from the full table instead: every path of the menu on every question.
 """
 
-import importlib.metadata
 import logging
 import os
-import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import open_store, require_usable_url
+from search_cluster.commands.provenance import path_table_provenance, require_same_context
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
-from search_cluster.corpus.manifest import Provenance, require_same_model
+from search_cluster.corpus.coverage import MenuChoice, pick_menu
+from search_cluster.corpus.manifest import require_same_model
 from search_cluster.corpus.path_table import (
     PathTable,
     PathTableProvenance,
@@ -28,10 +26,9 @@ from search_cluster.corpus.path_table import (
     keep_unfinished,
     known_verdicts,
 )
-from search_cluster.corpus.reader import Corpus, read_corpus
+from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.driver.pools import open_pool, verdict_context
-from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
@@ -96,14 +93,14 @@ def cross_execute(
     examples = select_examples(
         [record.example for record in corpus.records], config.limit, searched_with.seed
     )
-    provenance = _provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
+    provenance = path_table_provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
     with ExitStack() as stack:
         stack.callback(os.close, lock_run_folder(config.run))
         known = list(known_verdicts(config.run, searched_with.verdict_context))
         pool = stack.enter_context(open_pool(config))
         require_same_model(searched_with, config.model, pool.info.model_fingerprint)
         context = verdict_context(asked, pool.info)
-        _require_same_context(searched_with, context.namespace, config.run)
+        require_same_context(searched_with, context.namespace, config.run)
         store = stack.enter_context(
             open_store(config.redis_url, context=context, run_dir=config.run)
         )
@@ -267,37 +264,6 @@ def _row(example_id: str, path_index: int, result: EvaluationResult) -> PathTabl
             example_id=example_id, path_index=path_index, verdict=None, failure=failure
         )
     return PathTableRow(example_id=example_id, path_index=path_index, verdict=outcome)
-
-
-def _provenance(
-    corpus: Corpus, choices: Sequence[MenuChoice], *, menu_size: int, limit: int | None
-) -> PathTableProvenance:
-    packages = ("search-cluster", "torch", "transformers")
-    return PathTableProvenance(
-        corpus=corpus.manifest.provenance,
-        corpus_digest=corpus.manifest.corpus_digest,
-        menu_size=menu_size,
-        limit=limit,
-        picked_by=PICKED_BY,
-        credible=bool(corpus.manifest.provenance.evidence),
-        paths=tuple(str(choice.path) for choice in choices),
-        versions={name: importlib.metadata.version(name) for name in packages}
-        | {"python": platform.python_version()},
-    )
-
-
-def _require_same_context(provenance: Provenance, namespace: str, run: Path) -> None:
-    """Pass if verdicts computed now may stand beside those of the corpus.
-
-    Raises:
-        ConfigError: they may not.
-    """
-    if provenance.verdict_context != namespace:
-        raise ConfigError(
-            f"verdicts of {run} have the context {provenance.verdict_context or 'unknown'}, this program's have "
-            f"{namespace}: prompting, scoring or decoding differ; install the version that searched it (versions: "
-            f"{provenance.versions}), or search again in a new folder"
-        )
 
 
 def _costs(stats: EvaluatorStats) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from search_cluster.options import ConfigOption, Flags, JsonOption, Overrides, c
 
 
 @command(
-    epilog="\\b\n"
+    epilog="\b\n"
     "Examples:\n"
     "  search-cluster search --model demo --task capitals --limit 50 --run runs/first\n"
     "  search-cluster search --config deploy/runs/demo.toml --json\n"

@@ -13,7 +13,7 @@ from search_cluster.options import ConfigOption, JsonOption, command
 
 
 @command(
-    epilog="\\b\n"
+    epilog="\b\n"
     "Example:\n"
     "  search-cluster submit --address http://head:8265 --config deploy/runs/demo.toml "
     "--run /mnt/shared/runs/demo",
