@@ -30,8 +30,8 @@ class FitConfig:
     seed: int = 0
     """The seed of the initial weights and of the order of batches."""
     keep: str = KEEP_RIGHT
-    """Which examples teach: ``right`` (some path is right, as in Dr.LLM), ``changed`` (the best path
-    is not identity) or ``all`` (examples without a right path teach the identity path)."""
+    """Which examples teach: ``right`` (some path is right, as in Dr.LLM), ``changed`` (the best
+    path is not identity) or ``all`` (examples without a right path teach the identity path)."""
     labels: str = LABELS_BEST
     """Which paths teach: ``best`` (the credible best ones) or ``unguarded`` (all right ones, which
     are partly luck)."""
@@ -54,8 +54,8 @@ class FitConfig:
     bottleneck: int = 128
     """The width between the two linear maps of a layer's router; at least 1."""
     standardise: bool = field(default=True, metadata=NO_FLAG)
-    """Whether each router's inputs are shifted and scaled to mean 0 and deviation 1 over the training
-    set.
+    """Whether each router's inputs are shifted and scaled to mean 0 and deviation 1 over the
+    training set.
 
     It is an affine map before a linear one: the function class stays Dr.LLM's, but the few huge
     entries of residual streams no longer stall it."""
@@ -94,8 +94,8 @@ class FitConfig:
 
     Each part is judged by models that have seen only the others."""
     aim: str = AIM_LAYERS
-    """What a router's threshold is chosen for, on validation data: ``layers`` (the fewest within the
-    accuracy floor) or ``accuracy`` (the highest within the floor, then the fewest layers)."""
+    """What a router's threshold is chosen for, on validation data: ``layers`` (the fewest within
+    the accuracy floor) or ``accuracy`` (the highest within the floor, then the fewest layers)."""
     max_drop: float = 0.5
     """The accuracy floor: percentage points below the plain model's validation accuracy; negative:
     above it."""

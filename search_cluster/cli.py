@@ -17,8 +17,8 @@ from search_cluster.dashboard.cli import dashboard, top
 from search_cluster.options import new_app
 
 app = new_app(
-    "Search the layer paths of a frozen LLM: skip or repeat layers per question, find shorter right "
-    "paths.",
+    "Search the layer paths of a frozen LLM: skip or repeat layers per question, find shorter "
+    "right paths.",
     search, submit, status, report, export, crossexec, tasks, doctor, verify, dashboard, top,
 )  # fmt: skip
 app.add_typer(bench, name="bench")

@@ -23,7 +23,7 @@ def run_export(
     push_to_hub: str | None,
     json_output: bool,
 ) -> None:
-    """Exports a router with the evaluations given, or the one that its run keeps; then uploads it.
+    """Export a router with the evaluations given, or the one that its run keeps; then upload it.
 
     Raises:
         ConfigError: others could not load what would be pushed, or there is no token.
@@ -36,8 +36,8 @@ def run_export(
     base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
     if push_to_hub is not None and base.is_local and not options.plain:
         raise ConfigError(
-            f"the base model {base.spec} is on this machine only, so nobody could load {push_to_hub}; add --with-base, "
-            f"or name the model's hub id with --model"
+            f"the base model {base.spec} is on this machine only, so nobody could load "
+            f"{push_to_hub}; add --with-base, or name the model's hub id with --model"
         )
     export_router(router_folder, out, loaded, replace(options, measured=measured))
     show(
@@ -74,7 +74,7 @@ def _kind(options: ExportOptions, kind: str) -> str:
 def _measured(
     router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float
 ) -> tuple[Measured, ...]:
-    """The evaluations asked for; the run's own, if it does not fit this export, is left out and said."""
+    """The evaluations asked for, else the run's own, which is left out and named if it is unfit."""
     if files:
         return read_measured(files, kind=kind, threshold=threshold)
     try:

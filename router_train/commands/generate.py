@@ -26,7 +26,8 @@ def run_generate(
     )[0]
     path = answer.routed.path
     say(
-        f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence {answer.routed.confidence:.2f}"
+        f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence "
+        f"{answer.routed.confidence:.2f}"
     )
     if not json_output:
         print(answer.text)

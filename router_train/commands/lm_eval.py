@@ -22,7 +22,7 @@ from search_cluster.model.load.loading import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
 BOOTSTRAP_ITERATIONS = 1000
-"""Of the harness' standard errors."""
+"""The number of resamples behind the harness' standard errors."""
 
 
 def run_harness(
@@ -44,8 +44,8 @@ def run_harness(
     unknown = [name for name in options.tasks if not manager.match_tasks([name])]
     if unknown:
         raise ConfigError(
-            f"the harness knows no task {', '.join(unknown)}; name its tasks, or a folder with task files by "
-            "--include-path"
+            f"the harness knows no task {', '.join(unknown)}; name its tasks, or a folder with "
+            "task files by --include-path"
         )
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype)
@@ -110,7 +110,7 @@ def _judge(
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics without the harness' decorations; a standard error that it does not know is null."""
+    """The metrics without the harness' decorations; an unknown standard error is null."""
     return {
         key.removesuffix(",none"): value if isinstance(value, int | float) else None
         for key, value in values.items()

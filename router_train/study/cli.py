@@ -1,4 +1,4 @@
-"""The command group ``router-train study``: its options; the work, and all that is heavy, is not."""
+"""The command group ``router-train study``: its options. The work is in `commands`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,7 @@
-"""``router-train study``: keep a corpus, run the study, check its best routers. What it says goes to standard error."""
+"""``router-train study``: keep a corpus, run the study, check its best routers.
+
+What it says goes to standard error.
+"""
 
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatch
@@ -24,9 +27,10 @@ from search_cluster.console import print_json, say
 from search_cluster.errors import ConfigError
 
 CHECK_KEYS = (
-    "n", "accuracy_plain", "accuracy_routed", "diff_low", "diff_high", "layers_saved_share", "p_value",
+    "n", "accuracy_plain", "accuracy_routed", "diff_low", "diff_high", "layers_saved_share",
+    "p_value",
 )  # fmt: skip
-"""What the check says of a task, beside nothing else."""
+"""What the check says of a task."""
 
 
 Rows = dict[str, list[tuple[Experiment, Result]]]
@@ -34,7 +38,7 @@ Rows = dict[str, list[tuple[Experiment, Result]]]
 
 
 def run_keep(corpus: Path, kept: Path, name: str) -> None:
-    """``router-train study keep``."""
+    """Do ``study keep``: keep a corpus without its texts, and say how large it is."""
     target = keep_corpus(corpus, kept / name)
     size_bytes = sum(file.stat().st_size for file in target.iterdir())
     say(f"{target}: {size_bytes / 1e6:.2f} MB")
@@ -43,10 +47,10 @@ def run_keep(corpus: Path, kept: Path, name: str) -> None:
 def run_study(
     runner: StudyRunner, files: StudyFiles, *, only: str, limit: int | None, json_output: bool
 ) -> None:
-    """``router-train study run``: every row that is not finished yet, then the tables and the choice.
+    """Do ``study run``: every row that is not finished yet, then the tables and the choice.
 
-    With ``only`` or ``limit`` nothing is chosen and no document is written: that is what whole rows are for. Nor is it
-    written where a corpus was left out, so that no row of it is lost.
+    With ``only`` or ``limit`` nothing is chosen and no document is written: that is what whole rows
+    are for. Nor is it written where a corpus was left out, so that no row of it is lost.
     """
     terms = Terms(splits=("validation", "test"), limit=limit)
     rows: Rows = {}
@@ -56,7 +60,8 @@ def run_study(
         for number, experiment in enumerate(wanted, start=1):
             result = runner.result(corpus, experiment, terms)
             say(
-                f"{experiment.full_name} ({number} of {len(wanted)}): {_words(result.figures['test'])}"
+                f"{experiment.full_name} ({number} of {len(wanted)}): "
+                f"{_words(result.figures['test'])}"
             )
             rows.setdefault(name, []).append((experiment, result))
     if not rows:
@@ -72,7 +77,7 @@ def run_study(
 
 
 def run_write(runner: StudyRunner, files: StudyFiles, *, elsewhere: bool) -> None:
-    """``router-train study write``: tables and choice of the rows that are finished."""
+    """Do ``study write``: tables and choice of the rows that are finished."""
     terms = Terms(splits=("validation", "test"))
     restored = _restore(runner)
     rows: Rows = {}
@@ -91,11 +96,11 @@ def run_write(runner: StudyRunner, files: StudyFiles, *, elsewhere: bool) -> Non
 def _restore(
     runner: StudyRunner, names: Collection[str] | None = None
 ) -> dict[str, RestoredCorpus]:
-    """Those kept corpora whose texts are at hand; with ``names``, of these alone."""
+    """Restore the kept corpora whose texts are at hand; with ``names``, only these."""
     if not runner.corpus_names:
         raise ConfigError(
-            f"no corpus is kept in {runner.kept}; keep one: router-train study keep RUN --name NAME --kept "
-            f"{runner.kept}"
+            f"no corpus is kept in {runner.kept}; keep one: router-train study keep RUN --name "
+            f"NAME --kept {runner.kept}"
         )
     restored: dict[str, RestoredCorpus] = {}
     for name in runner.corpus_names:
@@ -131,14 +136,15 @@ def _publish(
 
 
 def run_check(runner: StudyRunner, chosen_file: Path, *, limit: int | None) -> None:
-    """``router-train study check``: trains the chosen routers and judges them on the test split; prints one object."""
+    """Do ``study check``: train the chosen routers, judge them on the test split, print JSON."""
     chosen = read_chosen(chosen_file)
     found: dict[str, dict[str, Any]] = {}
     for name, restored in _restore(runner, chosen).items():
         experiment = next((item for item in restored.plan() if item.name == chosen[name]), None)
         if experiment is None:
             raise ConfigError(
-                f"{chosen_file} names {name}/{chosen[name]}, which the study lacks; run the study again"
+                f"{chosen_file} names {name}/{chosen[name]}, which the study lacks; run the study "
+                "again"
             )
         result = runner.result(restored, experiment, Terms(splits=("test",), limit=limit))
         say(f"{experiment.full_name}: {_words(result.figures['test'])}")
@@ -146,7 +152,8 @@ def run_check(runner: StudyRunner, chosen_file: Path, *, limit: int | None) -> N
         found[restored.task.name] = {key: getattr(figures, key) for key in CHECK_KEYS}
     if not found:
         raise ConfigError(
-            f"{chosen_file} names no router of a corpus that can be restored here; run the study first"
+            f"{chosen_file} names no router of a corpus that can be restored here; run the study "
+            "first"
         )
     print_json(found)
 
@@ -202,7 +209,8 @@ def _elsewhere(
     """The chosen routers on other tasks, where these tasks' questions are at hand."""
     if not runner.has_data:
         say(
-            "no router is judged out of domain: name a folder with the questions by --data-dir or LPS_DATA_DIR"
+            "no router is judged out of domain: name a folder with the questions by --data-dir or "
+            "LPS_DATA_DIR"
         )
         return []
     found = []
@@ -221,8 +229,9 @@ def _words(figures: Figures) -> str:
     if figures.diff_low is not None and figures.diff_high is not None:
         interval = f" [{100 * figures.diff_low:+.1f}, {100 * figures.diff_high:+.1f}]"
     return (
-        f"{100 * figures.accuracy_plain:.1f} to {100 * figures.accuracy_routed:.1f} % of {figures.n} questions, "
-        f"{100 * figures.diff:+.1f} points{interval}, {100 * figures.layers_saved_share:.1f} % of the layers saved"
+        f"{100 * figures.accuracy_plain:.1f} to {100 * figures.accuracy_routed:.1f} % of "
+        f"{figures.n} questions, {100 * figures.diff:+.1f} points{interval}, "
+        f"{100 * figures.layers_saved_share:.1f} % of the layers saved"
     )
 
 

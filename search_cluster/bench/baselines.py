@@ -1,7 +1,9 @@
-"""How published code evaluates layer paths, to measure the engine against: one pair, or one path, at a time.
+"""How published code evaluates layer paths: one pair, or one path for all questions, at a time.
 
-Both run the materialised model. They answer with the chosen or generated text and are timed, not trusted: batched
-arithmetic flips some of their verdicts.
+The engine is measured against it.
+
+Both run the materialised model. They answer with the chosen or generated text and are timed, not
+trusted: batched arithmetic flips some of their verdicts.
 
 Shapes: B rows (examples x choices), T tokens, R rows that are read, V vocabulary.
 """

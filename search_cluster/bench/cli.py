@@ -31,7 +31,7 @@ def engine(config: EngineBenchConfig, json_output: JsonOption = False) -> None:
     "--budgets 25,50 --json"
 )
 def search(config: SearchBenchConfig, json_output: JsonOption = False) -> None:
-    """Compare presets: layers saved and answers fixed per budget, and what holds on fresh evidence."""
+    """Compare presets: layers saved and answers fixed per budget; what holds on fresh evidence."""
     nothing_kept = f"{NOTHING_KEPT} without --run FOLDER"
     with one_line_errors(nothing_kept if config.run is None else VERDICTS_KEPT):
         from search_cluster.bench.presets import bench_search
@@ -50,7 +50,7 @@ def search(config: SearchBenchConfig, json_output: JsonOption = False) -> None:
     interrupted=NOTHING_KEPT,
 )
 def scaling(config: ScalingBenchConfig, json_output: JsonOption = False) -> None:
-    """Measure whether devices stay busy: real ones, and many that wait on a clock, on several nodes."""
+    """Measure whether devices stay busy: real ones, and many scripted ones on several nodes."""
     from search_cluster.bench.scaling import bench_scaling
 
     print_values(bench_scaling(config, say), json_output=json_output)

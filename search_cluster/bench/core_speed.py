@@ -11,12 +11,15 @@ from search_cluster.tasks.example import Example
 from search_cluster.tree.settings import SearchPreset, StopRule
 
 CORE_EXAMPLES = 100
-"""Trees on which the core's speed is measured."""
+"""The number of trees on which the core's speed is measured."""
 CORE_LAYERS = 30
 
 
 def core_ops_per_s(preset: SearchPreset) -> float:
-    """Proposals + observations per second of CPU time of one core, through coordinator and scripted evaluator."""
+    """Proposals and observations per second of CPU time of one core.
+
+    They go through a coordinator and a scripted evaluator.
+    """
 
     def questions(text: str, count: int) -> list[Example]:
         return [

@@ -1,7 +1,8 @@
-"""``search-cluster bench engine``: the engine against what published code does, in one process and one run.
+"""``search-cluster bench engine``: the engine against what published code does, in one run.
 
-The work: every one of ``num_examples`` questions on every one of ``num_paths`` paths that a real search proposed. The
-two published ways are slow, so they are timed on a seeded sample of that work; the engine does all of it.
+The work: every one of ``num_examples`` questions on every one of ``num_paths`` paths that a real
+search proposed. The two published ways are slow, so they are timed on a seeded sample of that work;
+the engine does all of it.
 """
 
 import gc
@@ -139,7 +140,7 @@ def searched_paths(
 def _timed_engine(
     loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig
 ) -> tuple[PathExecutor, float]:
-    """All pairs through a new engine, an example's pairs in neighbouring batches, as workers get them."""
+    """Send all pairs through a new engine, ordered by example, as workers get them."""
     gc.collect()  # the states of the round before, whose nodes refer to each other
     executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
     ordered = sorted(pairs, key=lambda pair: pair[0].example_id)
@@ -166,7 +167,10 @@ def _flips(
     config: EngineBenchConfig,
     rng: random.Random,
 ) -> tuple[int, int, int, float]:
-    """Verdicts compared, flipped and rechecked, and the largest difference of margins; batches of 1 to 512 mixed."""
+    """Count verdicts compared, flipped and rechecked, and find the largest difference of margins.
+
+    Batches of 1 to 512 are mixed.
+    """
     chosen = rng.sample(list(pairs), min(config.num_verdicts, len(pairs)))
     executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
     flips, worst, first = 0, 0.0, 0

@@ -17,9 +17,10 @@ from search_cluster.tasks.perturbation.perturbations import EvidenceRole
 from search_cluster.tasks.verdict import Verdict
 
 PERTURBATION_SLACK = 0.10
-"""How much rarer than identity, as a share of the fresh perturbations, a path that holds may be right on them."""
+"""How much rarer than identity, as a share of the fresh perturbations, a path that holds may be
+right on them."""
 PROBE_SLACK = 0.05
-"""The same of the fresh other questions."""
+"""How much rarer, as a share of the fresh other questions, it may be right on them."""
 
 
 class FreshJudge:
@@ -46,11 +47,14 @@ class FreshJudge:
         return self._rewards[example.example_id, path]
 
     def fresh(self, example: Example) -> tuple[Example, ...]:
-        """Perturbations of a question that no search has seen; fewer than asked for where the task has no more."""
+        """Perturbations of a question that no search has seen; fewer where the task has no more."""
         return self._questions.perturb(example, EvidenceRole.FRESH, self._num_fresh)
 
     def holds(self, items: Sequence[Trial]) -> list[bool]:
-        """Per (question, path) whether the path holds; probes are spent only on those that pass the perturbations."""
+        """Per (question, path) whether the path holds.
+
+        Probes are spent only on those that pass the perturbations.
+        """
         fresh = {example.example_id: self.fresh(example) for example, _ in items}
         self._evaluate(
             [
@@ -84,7 +88,7 @@ class FreshJudge:
         return sum(self._rewards[example.example_id, path] for example in examples)
 
     def _evaluate(self, trials: Sequence[Trial]) -> None:
-        """Know the verdicts of all trials; a failure counts as wrong. An example's trials go together."""
+        """Evaluate unknown trials, those of an example together; a failure counts as wrong."""
         unknown = {
             (example.example_id, path): (example, path)
             for example, path in trials

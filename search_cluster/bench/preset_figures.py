@@ -50,7 +50,7 @@ def figures_of(
 
 
 def _mean(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Mean with the bounds of its 95 % bootstrap interval over questions (percentile, 2,000 resamples)."""
+    """The mean and its 95 % bootstrap interval over questions (percentile, 2,000 resamples)."""
     if not values:
         return {name: 0.0, f"{name}_low": 0.0, f"{name}_high": 0.0}
     mean = float(np.mean(values))

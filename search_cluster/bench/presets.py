@@ -1,10 +1,12 @@
 """``search-cluster bench search``: what a budget buys with each preset, and how much of it is luck.
 
-Every preset searches the same questions with the same budgets. Then its best paths are judged on evidence that no
-search has seen: fresh perturbations of the question, and fresh other questions from another split. A best path *holds*
-if it is right on the perturbations as often as identity (within `PERTURBATION_SLACK`) and on the other questions as
-well (within `PROBE_SLACK`). Published presets run to the end of their budget, which buys them more layers, by luck and
-otherwise: their own stop rules end at the first improvement. `credible` ends there, as it has no lucky ones to compare.
+Every preset searches the same questions with the same budgets. Then its best paths are judged on
+evidence that no search has seen: fresh perturbations of the question, and fresh other questions
+from another split. A best path *holds* if it is right on the perturbations as often as identity
+(within `PERTURBATION_SLACK`) and on the other questions as well (within `PROBE_SLACK`). Published
+presets run to the end of their budget, which buys them more layers, by luck and otherwise: their
+own stop rules end at the first improvement. `credible` ends there, as it has no lucky ones to
+compare.
 """
 
 import time
@@ -34,6 +36,7 @@ from search_cluster.workers.local_pool import LocalPool
 from search_cluster.workers.messages import WorkerSpec
 
 REQUESTS_PER_BATCH = 128
+FOUND_NONE = "; its study of other questions found no path to try"
 
 
 def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
@@ -118,10 +121,10 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
                 results[preset.name][str(budget)] = cell
                 found_none = preset.study is not None and not coordinator.menu
                 say(
-                    f"{preset.name} {budget}: verified saved {cell['verified_saved_layers']:.2f} of "
-                    f"{cell['saved_layers']:.2f}, verified fixed {cell['verified_fixed']:.3f} of {cell['fixed']:.3f}, "
-                    f"holds {cell['holds']}, {time.perf_counter() - started_s:.0f} s"
-                    f"{'; its study of other questions found no path to try' if found_none else ''}"
+                    f"{preset.name} {budget}: verified saved {cell['verified_saved_layers']:.2f} "
+                    f"of {cell['saved_layers']:.2f}, verified fixed {cell['verified_fixed']:.3f} "
+                    f"of {cell['fixed']:.3f}, holds {cell['holds']}, "
+                    f"{time.perf_counter() - started_s:.0f} s{FOUND_NONE if found_none else ''}"
                 )
         identity_right = sum(judge.is_right(example, judge.identity) for example in examples)
         return {

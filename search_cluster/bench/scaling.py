@@ -1,14 +1,16 @@
 """``search-cluster bench scaling``: whether devices stay busy, and what a cluster of many needs.
 
-Two parts. *Real*: one and two CPU evaluators of a real model, a thread each. *Scripted*: many evaluators that wait on a
-clock, on a real Ray of several nodes on this machine; everything around the devices is what a GPU cluster runs: the
-driver with its corpus writer, coordinators, a cache server, batches over Ray. All figures are of a window in the middle
-of a search: the start and the end of a run are not in it.
+Two parts. *Real*: one and two CPU evaluators of a real model, a thread each. *Scripted*: many
+evaluators that wait on a clock, on a real Ray of several nodes on this machine; everything around
+the devices is what a GPU cluster runs: the driver with its corpus writer, coordinators, a cache
+server, batches over Ray. All figures are of a window in the middle of a search: the start and the
+end of a run are not in it.
 
-The pace of a scripted device is that of an A100 with a model of 7 billion weights, from NVIDIA's published table for
-TensorRT-LLM 0.6.1 (docs/source/performance.md, A100 FP16, LLaMA 7B): 5,586 tokens/s where 384 requests with prompts of
-128 tokens generate 128 tokens each, so 22.9 ms a path; and 8.2 ms for a batch, which is what remains of the first
-token's latency (16 ms after 128 tokens, 133 ms after 2,048) for a prompt of no length.
+The pace of a scripted device is that of an A100 with a model of 7 billion weights, from NVIDIA's
+published table for TensorRT-LLM 0.6.1 (docs/source/performance.md, A100 FP16, LLaMA 7B): 5,586
+tokens/s where 384 requests with prompts of 128 tokens generate 128 tokens each, so 22.9 ms a path;
+and 8.2 ms for a batch, which is what remains of the first token's latency (16 ms after 128 tokens,
+133 ms after 2,048) for a prompt of no length.
 """
 
 import math
@@ -32,19 +34,21 @@ if TYPE_CHECKING:
     from search_cluster.cluster.scripted_devices import Pace
 
 FAST_PATH_S = 0.001
-"""Of the devices that ask more of one coordinator than it can do."""
+"""The pace of devices that ask more of one coordinator than it can do."""
 FAST_DEVICES = 16
 NUM_NODES = 2
-"""Beside the head."""
+"""The number of nodes beside the head."""
 NUM_LAYERS = 32
 BUDGET = 20
-"""Paths per question: fewer than a search for real, so that the driver gets more records for its verdicts, not less."""
+"""Paths per question: fewer than a search for real, so that the driver gets more records for its
+verdicts, not less."""
 REAL_WINDOW_FACTOR = 2
 """Real batches take about a second, so a window must hold many."""
 REAL_ROUNDS = 3
 """One worker, two workers, and again: a machine's pace drifts. Medians count."""
 MAX_PATHS_PER_S = 15_000
-"""More than this machine can do, whatever the devices could: bounds how many questions are made up."""
+"""More than this machine can do, whatever the devices could: bounds how many questions are made
+up."""
 QUESTION = "Which of these is the one that the text about the matter speaks of? " * 4
 """As long as a real question: it travels to evaluators, and into the corpus."""
 
@@ -200,7 +204,7 @@ def _cell(window: Window, num_workers: int, num_coordinators: int) -> dict[str, 
 
 
 def _outlook(full: Window, device_paths_per_s: float) -> dict[str, Any]:
-    """What the processor time of each part means for a cluster of such devices, each part on a core of its own."""
+    """What the processor time of each part means for a cluster where each has its own core."""
     per_verdict_s = {
         "driver": full.driver_cpu_s / max(1, full.num_verdicts),
         "cache server": full.cache_cpu_s / max(1, full.num_verdicts),
@@ -218,8 +222,8 @@ def _outlook(full: Window, device_paths_per_s: float) -> dict[str, Any]:
         "gpus_per_driver_core": gpus.get("driver"),
         "gpus_per_cache_server_core": gpus.get("cache server"),
         "limit_at_1000_gpus": (
-            f"the {first}, of which there is one: its core is full at {gpus[first]:,} such devices; coordinators are "
-            f"not: {needed} of them drive 1,000"
+            f"the {first}, of which there is one: its core is full at {gpus[first]:,} such "
+            f"devices; coordinators are not: {needed} of them drive 1,000"
             if first
             else ""
         ),

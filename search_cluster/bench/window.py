@@ -1,4 +1,4 @@
-"""What happens between two moments of one search with everything around it: driver, coordinators, cache, devices."""
+"""What happens between two moments of one search, from the driver to the devices."""
 
 import tempfile
 import time
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from search_cluster.cluster.worker_fleet import WorkerFleet
 
 WARM_UP_S, MAX_WARM_UP_S = 4.0, 45.0
-"""At least and at most; in between, it is over when so many examples have ended that records flow steadily."""
+"""At least and at most; in between, it is over when so many examples have ended that records flow
+steadily."""
 ENDED_PER_WORKER = 4
 
 
@@ -39,12 +40,12 @@ class Window:
     seconds: float
     num_verdicts: int
     busy_s: float
-    """Of all devices together."""
+    """The busy seconds of all devices together."""
     driver_cpu_s: float
     coordinators_cpu_s: float
     cache_cpu_s: float
     machine_cpu_s: float
-    """Of all that ran on this machine, others' programs included."""
+    """The CPU seconds of all that ran on this machine, others' programs included."""
 
     def since(self, before: "Window") -> "Window":
         """What both say of totals, less what there was before."""
@@ -66,7 +67,7 @@ def measure_window(
     requests_per_batch: int | None,
     seconds: float,
 ) -> Window:
-    """Search until the window is over, on a real cache server and into a corpus that is thrown away.
+    """Search until the window is over, with a real cache server and a corpus that is thrown away.
 
     Args:
         fleet: the devices; closed at the end.

@@ -1,7 +1,7 @@
-"""``search-cluster crossexec``: a menu of globally useful paths, each run on every example of a corpus.
+"""``search-cluster crossexec``: a menu of useful paths, each run on every example of a corpus.
 
-A corpus knows the verdicts of the paths that were tried per question. A router that chooses among a few paths learns
-from the full table instead: every path of the menu on every question.
+A corpus knows the verdicts of the paths that were tried per question. A router that chooses among a
+few paths learns from the full table instead: every path of the menu on every question.
 """
 
 import logging
@@ -51,20 +51,25 @@ def cross_execute(
     model: str | None = None,
     task: str | None = None,
 ) -> dict[str, Any]:
-    """Pick a menu from a corpus, run it on the corpus' examples, write the table; what ``--json`` reports.
+    """Pick a menu from a corpus, run it on the corpus' examples, write the table.
 
-    Verdicts of the corpus, of the cache and of earlier tables are not computed again, so running it again resumes.
+    It returns what ``--json`` reports.
+
+    Verdicts of the corpus, of the cache and of earlier tables are not computed again, so running it
+    again resumes.
 
     Args:
-        config: where and how to run: ``run`` is the corpus' folder, ``limit`` the number of examples. Model, task and
-            dtype are the corpus'.
+        config: where and how to run: ``run`` is the corpus' folder, ``limit`` the number of
+            examples. Model, task and dtype are the corpus'.
         menu_size: paths at most, identity included.
-        extra_paths: paths that run in any case, after those of the menu, as `parse_path` reads them.
+        extra_paths: paths that run in any case, after those of the menu, as `parse_path` reads
+            them.
         model: where the model is now; ``None``: where the corpus says it was.
         task: the task's file, if its name alone does not find it.
 
     Raises:
-        SearchClusterError: the corpus, the model, the task, the server or the cluster are not as they must be.
+        SearchClusterError: the corpus, the model, the task, the server or the cluster are not as
+            they must be.
         KeyboardInterrupt: what was computed so far is on disk, and running it again resumes.
     """
     started_s = time.perf_counter()
@@ -82,8 +87,8 @@ def cross_execute(
     choices = pick_menu(corpus.records, num_layers=searched_with.num_layers, size=menu_size)
     if len(choices) > 1 and not searched_with.evidence:
         logger.warning(
-            "%s was searched with preset %s, which asks for no evidence, so the menu's paths may be luck; search with "
-            "--preset credible for credible ones",
+            "%s was searched with preset %s, which asks for no evidence, so the menu's paths may "
+            "be luck; search with --preset credible for credible ones",
             config.run,
             searched_with.preset,
         )
@@ -140,19 +145,19 @@ def cross_execute(
 def _with_extra(
     choices: Sequence[MenuChoice], paths: Iterable[LayerPath]
 ) -> tuple[MenuChoice, ...]:
-    """The choices, then the paths that are not among them; for these nobody counted what they add."""
+    """The choices, then the paths that are not among them, which add an unknown number."""
     chosen = {choice.path for choice in choices}
     extra = [path for path in dict.fromkeys(paths) if path not in chosen]
     return (*choices, *(MenuChoice(path=path, newly_right=0, layers_saved=0) for path in extra))
 
 
 def menu_figures(menu: PathTable, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
-    """Per path of a menu: what it added over the corpus when it was chosen, and what the table says of it.
+    """Per path of a menu: what it added when it was chosen, and what the table says of it.
 
-    ``accuracy`` is the share of examples that it answers right, with a 95 % interval; an example without a verdict is
-    not answered right. ``any_right`` is the share that this path or one before it answers right: what a router that
-    knows the answers would reach, and no accuracy of anything. ``mean_layers`` is the mean length that this would take,
-    with identity where none is right.
+    ``accuracy`` is the share of examples that it answers right, with a 95 % interval; an example
+    without a verdict is not answered right. ``any_right`` is the share that this path or one before
+    it answers right: what a router that knows the answers would reach, and no accuracy of anything.
+    ``mean_layers`` is the mean length that this would take, with identity where none is right.
     """
     num_layers = menu.provenance.corpus.num_layers
     shortest: dict[str, int] = {}

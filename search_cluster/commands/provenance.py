@@ -79,9 +79,10 @@ def require_same_context(provenance: Provenance, namespace: str, run: Path) -> N
     """
     if provenance.verdict_context != namespace:
         raise ConfigError(
-            f"verdicts of {run} have the context {provenance.verdict_context or 'unknown'}, this program's have "
-            f"{namespace}: prompting, scoring or decoding differ; install the version that searched it (versions: "
-            f"{provenance.versions}), or search again in a new folder"
+            f"verdicts of {run} have the context {provenance.verdict_context or 'unknown'}, this "
+            f"program's have {namespace}: prompting, scoring or decoding differ; install the "
+            f"version that searched it (versions: {provenance.versions}), or search again in a new "
+            "folder"
         )
 
 

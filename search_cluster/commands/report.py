@@ -23,11 +23,11 @@ from search_cluster.telemetry.sessions import read_sessions, total_of
 logger = logging.getLogger(__name__)
 
 EVALUATIONS_FOLDER = "evaluations"
-"""In the run folder: one JSON file per ``router-train evaluate --out``."""
+"""The folder in a run folder with one JSON file per ``router-train evaluate --out``."""
 BENCHES_FOLDER = "benches"
-"""In the run folder: what ``search-cluster bench search --json`` printed, a JSON file each."""
+"""The folder in a run folder with what ``search-cluster bench search --json`` printed."""
 ROUTERS_FOLDER = "routers"
-"""In the run folder: where the printed commands put routers."""
+"""The folder in a run folder where the printed commands put routers."""
 
 
 def describe_status(run: Path) -> dict[str, Any]:
@@ -90,8 +90,8 @@ def print_run(run: Path, *, with_notes: bool) -> None:
 
     Args:
         run: the run folder.
-        with_notes: print the search's notes, too; a search itself has just given them as warnings. Who prints them
-            has just written the report, and warned of damaged sessions.
+        with_notes: print the search's notes, too; a search itself has just given them as warnings.
+            Who prints them has just written the report, and warned of damaged sessions.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
@@ -140,7 +140,7 @@ def read_evaluations(run: Path) -> list[dict[str, Any]]:
 def _read_objects(
     folder: Path, check: Callable[[dict[str, Any]], Any], remedy: str
 ) -> list[dict[str, Any]]:
-    """The JSON objects of a folder's files, in the order of their names; ``check`` refuses one that is none of them."""
+    """The JSON objects of a folder's files, in the order of their names, that ``check`` passes."""
     objects = []
     for path in sorted(folder.glob("*.json")):
         try:

@@ -1,4 +1,4 @@
-"""One search from its configuration to its corpus: wires the rooms together, knows no details of any."""
+"""One search from its configuration to its corpus: wires the rooms, knows no details of any."""
 
 import logging
 import os
@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 def run_search(config: SearchConfig) -> dict[str, Any]:
     """Search every example and finish the corpus in ``config.run``; what ``search --json`` reports.
 
-    Running it again on the same folder resumes: verdicts of finished shards and of the cache are not computed again.
+    Running it again on the same folder resumes: verdicts of finished shards and of the cache are
+    not computed again.
 
     Raises:
         SearchClusterError: settings, data, model, server or cluster are not as they must be; the

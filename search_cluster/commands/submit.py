@@ -1,4 +1,4 @@
-"""A search as a job of a running cluster: checks here what would fail there, submits, follows the log."""
+"""A search as a job of a cluster: check here what would fail there, submit, follow the log."""
 
 import shlex
 import sys
@@ -13,7 +13,7 @@ from search_cluster.console import EXIT_INTERRUPTED
 from search_cluster.errors import ConfigError
 
 EXCLUDES = ("/runs/", ".venv/", ".git/", "**/__pycache__/", ".*_cache/")
-"""Of the working directory, besides what ``.gitignore`` and ``.rayignore`` name: never sent to the cluster."""
+"""What is never sent of the working directory, besides what Git and Ray ignore."""
 SUCCEEDED, STOPPED = "SUCCEEDED", "STOPPED"
 """Two of Ray's words for how a job ended; `FAILED` is the third."""
 EXIT_FAILED = 1
@@ -45,8 +45,9 @@ def plan_search(
     settings = (SearchConfig() if config is None else read_config(config)).overridden(values)
     if not settings.run.is_absolute():
         raise ConfigError(
-            f"run is {str(settings.run)!r}; a job runs in a copy of the working directory that the cluster deletes: "
-            "give an absolute folder on storage that outlives it, such as --run /mnt/shared/runs/NAME"
+            f"run is {str(settings.run)!r}; a job runs in a copy of the working directory that the "
+            "cluster deletes: give an absolute folder on storage that outlives it, such as --run "
+            "/mnt/shared/runs/NAME"
         )
     if values.get("ray", RAY_AUTO) != RAY_AUTO or settings.ray not in (RAY_LOCAL, RAY_AUTO):
         raise ConfigError(
@@ -55,8 +56,9 @@ def plan_search(
     url = values.get("redis_url")
     if url is not None and redact_url(url) != url:
         raise ConfigError(
-            f"--redis-url {redact_url(url)} holds a password, which everybody who lists the cluster's jobs could read; "
-            "set LPS_REDIS_URL in the environment of the cluster's head node instead"
+            f"--redis-url {redact_url(url)} holds a password, which everybody who lists the "
+            "cluster's jobs could read; set LPS_REDIS_URL in the environment of the cluster's "
+            "head node instead"
         )
     command = ["python", "-m", "search_cluster.cli", "search"]
     if config is not None:
@@ -69,8 +71,8 @@ def _inside(config: Path, working_dir: Path) -> Path:
     resolved = config.resolve()
     if not resolved.is_relative_to(working_dir):
         raise ConfigError(
-            f"config {config} is not below the working directory {working_dir}, which is all that the cluster gets; "
-            "move it there, or name another --working-dir"
+            f"config {config} is not below the working directory {working_dir}, which is all that "
+            "the cluster gets; move it there, or name another --working-dir"
         )
     return resolved.relative_to(working_dir)
 

@@ -56,7 +56,8 @@ def verify_corpus(
     pairs = _sampled(corpus, sample, seed)
     if not pairs:
         raise CorpusError(
-            f"{run} holds no verdict to verify: not one path could be evaluated; its report says why"
+            f"{run} holds no verdict to verify: not one path could be evaluated; its report says "
+            "why"
         )
     loaded = load_model(
         model or provenance.model_spec,

@@ -30,7 +30,7 @@ def dashboard(
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
 ) -> None:
-    """Serve a live page about a search: throughput, progress, costs, paths, and every search tree."""
+    """Serve a live page about a search: speed, progress, costs, paths, and each search tree."""
     from search_cluster.dashboard.serve import serve_dashboard
 
     shown = [str(run)] if run is not None else []
