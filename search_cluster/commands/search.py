@@ -68,11 +68,11 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     task = get_task(config.task)
     loaded = _load_examples(config, task)
     examples = select_examples(loaded.examples, config.limit, config.seed)
-    preset = _preset_of(config, len(examples), len(loaded.examples))
     questions = Questions(task, loaded.examples, examples, seed=config.seed)
     with ExitStack() as stack:
         lock = lock_run_folder(config.run)  # before the model is loaded: a run folder has one writer
         stack.callback(os.close, lock)
+        preset = _preset_of(config, len(examples), len(loaded.examples))
         pool = stack.enter_context(open_pool(config))
         context = verdict_context(task, pool.info)
         provenance = _provenance(config, task, preset, pool.info, context, started)
