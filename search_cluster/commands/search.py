@@ -50,12 +50,12 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         preset_with_settings(config.preset, config)  # so is a preset that can't be
     task = get_task(config.task)
     asked = load_examples(config, task)
-    preset = preset_of_run(config, len(asked.examples), len(asked.split))
     questions = Questions(task, asked.split, asked.examples, seed=config.seed)
     with ExitStack() as stack:
         # Before the model is loaded, which takes a while: a run folder has one writer.
         lock = lock_run_folder(config.run)
         stack.callback(os.close, lock)
+        preset = preset_of_run(config, len(asked.examples), len(asked.split))
         pool = stack.enter_context(open_pool(config))
         context = verdict_context(task, pool.info)
         provenance = provenance_of(config, task, preset, pool.info, context, started)
