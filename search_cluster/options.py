@@ -205,15 +205,15 @@ class _Group:
         if _is_list(hint):
             hint = str
             default = default if default is MISSING else ",".join(map(str, default))
+        names = flag_of(item)
+        if hint is bool and default is True:
+            names = f"{names}/--no-{names.removeprefix('--')}"
         shown: bool | str = True
         if default is None:
             shown = unset or False
         elif isinstance(self._options, Overrides):
             shown = False if hint is bool else str(default)
             hint, default = hint | None, None
-        names = flag_of(item)
-        if hint in (bool, bool | None) and default is True:
-            names = f"{names}/--no-{names.removeprefix('--')}"
         option = typer.Option(
             names,
             help=help_,
