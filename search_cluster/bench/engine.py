@@ -44,10 +44,10 @@ MAX_BATCH = 512
 
 
 def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure; see the module.
+    """Run the benchmark that the module describes.
 
     Args:
-        config: what to measure.
+        config: the settings.
         say: takes a line for people now and then.
 
     Raises:

@@ -40,10 +40,10 @@ FOUND_NONE = "; its study of other questions found no path to try"
 
 
 def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure; see the module.
+    """Run the benchmark that the module describes.
 
     Args:
-        config: what to measure.
+        config: the settings.
         say: takes a line for people now and then.
 
     Raises:

@@ -54,10 +54,10 @@ QUESTION = "Which of these is the one that the text about the matter speaks of? 
 
 
 def bench_scaling(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure; see the module.
+    """Run the benchmark that the module describes.
 
     Args:
-        config: what to measure.
+        config: the settings.
         say: takes a line for people now and then.
 
     Raises:

@@ -71,12 +71,12 @@ def measure_window(
 
     Args:
         fleet: the devices; closed at the end.
-        examples: of any task; enough of them that none is short before the window ends.
-        preset: how to search.
+        examples: examples of any task, so many that they last until the window ends.
+        preset: the preset to search with.
         num_workers: devices to wait for before the window begins.
-        num_coordinators: how many drive them.
+        num_coordinators: the number of coordinators that drive them.
         requests_per_batch: ``None``: as many as each device likes.
-        seconds: of the window.
+        seconds: the length of the window.
 
     Raises:
         EvaluatorError: the search ended before the window did, or devices failed.

@@ -39,10 +39,10 @@ def verify_corpus(
     Args:
         run: the corpus' folder.
         sample: verdicts at most, drawn evenly over all evaluated (example, path) pairs.
-        seed: of the sample.
+        seed: the seed of the sample.
         model: where the model is now; ``None``: where the corpus says it was.
         task: the task's file, if its name alone does not find it.
-        device: where to run.
+        device: the device to run on.
         revision: branch, tag or commit of a hub id.
         trust_remote_code: run Python code that the model brings along.
 
