@@ -40,10 +40,14 @@ def replaced_whole(target: Path) -> Iterator[Path]:
 
 
 def _require_file(target: Path) -> None:
-    place = target.readlink() if target.is_symlink() else target.absolute()  # /dev/stdout links to /proc/self/fd/1
+    place = (
+        target.readlink() if target.is_symlink() else target.absolute()
+    )  # /dev/stdout links to /proc/self/fd/1
     is_stream = place.is_relative_to("/proc") or target.absolute().is_relative_to("/dev/fd")
     if is_stream or (target.exists() and not target.is_file() and not target.is_dir()):
-        raise CorpusError(f"can't write {target}: it is a device or a stream, not a file; name a file")
+        raise CorpusError(
+            f"can't write {target}: it is a device or a stream, not a file; name a file"
+        )
 
 
 def write_text_whole(target: Path, text: str) -> None:

@@ -33,7 +33,9 @@ def lock_run_folder(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / WRITER_LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise CorpusError(f"can't write to {folder}: {error}; name a folder that you may write to") from error
+        raise CorpusError(
+            f"can't write to {folder}: {error}; name a folder that you may write to"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -84,7 +86,9 @@ def _acquire(lock_fd: int, folder: Path) -> None:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
         owner = os.pread(lock_fd, 32, 0).decode("ascii", "replace").strip()
-        if time.monotonic() - started_at > (LIVE_OWNER_WAIT_S if _is_alive(owner) else DEAD_OWNER_WAIT_S):
+        if time.monotonic() - started_at > (
+            LIVE_OWNER_WAIT_S if _is_alive(owner) else DEAD_OWNER_WAIT_S
+        ):
             raise CacheError(
                 f"{folder} is in use by the cache server of process {owner or 'unknown'}; a folder has one server at a "
                 "time; wait for that run to end, or use another run folder"

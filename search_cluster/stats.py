@@ -27,7 +27,9 @@ def share_of(part: int, whole: int) -> dict[str, Any] | None:
     return {"share": part / whole, "low": low, "high": high}
 
 
-def bootstrap_difference(num_fixed: int, num_broken: int, num_questions: int) -> tuple[float, float]:
+def bootstrap_difference(
+    num_fixed: int, num_broken: int, num_questions: int
+) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of a difference in accuracy, second minus first model, same questions.
 
     Questions are resampled with their pair of answers. Of a resample nothing counts but how many questions are fixed,

@@ -40,7 +40,9 @@ LUCK = (
     "candidate, not as a fact about the model, and measure whatever learns from this corpus on questions that it has "
     "not seen."
 )
-UNGUARDED_BEST = "Preset `{preset}` asks for no evidence beside the verdict, so `best` is partly luck."
+UNGUARDED_BEST = (
+    "Preset `{preset}` asks for no evidence beside the verdict, so `best` is partly luck."
+)
 GUARDED_BEST = (
     "Preset `{preset}` asks for evidence (`{evidence}`): a path is credible, and in `best`, only if it was right on "
     "perturbations of its question, too, as often as the plain model and at least once, and on other questions no "
@@ -108,8 +110,15 @@ def _columns(provenance: Provenance) -> dict[str, str]:
 
 
 def _provenance_rows(provenance: Provenance) -> list[tuple[str, object]]:
-    rows = [(item.name, getattr(provenance, item.name)) for item in fields(Provenance) if item.name != "versions"]
-    return [*rows, *((f"version of {name}", version) for name, version in sorted(provenance.versions.items()))]
+    rows = [
+        (item.name, getattr(provenance, item.name))
+        for item in fields(Provenance)
+        if item.name != "versions"
+    ]
+    return [
+        *rows,
+        *((f"version of {name}", version) for name, version in sorted(provenance.versions.items())),
+    ]
 
 
 def _cell(value: object) -> str:

@@ -29,7 +29,9 @@ def candidate_paths(record: ExampleRecord) -> tuple[LayerPath, ...]:
     return tuple(item.path for item in record.best)
 
 
-def pick_menu(records: Sequence[ExampleRecord], *, num_layers: int, size: int) -> tuple[MenuChoice, ...]:
+def pick_menu(
+    records: Sequence[ExampleRecord], *, num_layers: int, size: int
+) -> tuple[MenuChoice, ...]:
     """Identity and up to ``size - 1`` other paths, each the one that adds most to those before it.
 
     What a path adds is the number of questions newly answered right; among equals the layers saved; among equals of
@@ -45,7 +47,9 @@ def pick_menu(records: Sequence[ExampleRecord], *, num_layers: int, size: int) -
         InvalidValueError: the size is below 1.
     """
     if size < 1:
-        raise InvalidValueError(f"a menu of {size} paths; it holds at least identity, so ask for 1 or more")
+        raise InvalidValueError(
+            f"a menu of {size} paths; it holds at least identity, so ask for 1 or more"
+        )
     identity = LayerPath.identity(num_layers)
     candidates = {path for record in records for path in candidate_paths(record)} - {identity}
     right_on: defaultdict[LayerPath, list[int]] = defaultdict(list)
@@ -59,7 +63,12 @@ def pick_menu(records: Sequence[ExampleRecord], *, num_layers: int, size: int) -
     while len(menu) < size and candidates:
         choice = min(
             (_gain(path, right_on[path], answered, shortest) for path in candidates),
-            key=lambda gain: (-gain.newly_right, -gain.layers_saved, len(gain.path), gain.path.layers),
+            key=lambda gain: (
+                -gain.newly_right,
+                -gain.layers_saved,
+                len(gain.path),
+                gain.path.layers,
+            ),
         )
         if not choice.newly_right and not choice.layers_saved:
             break
@@ -71,7 +80,9 @@ def pick_menu(records: Sequence[ExampleRecord], *, num_layers: int, size: int) -
     return tuple(menu)
 
 
-def _gain(path: LayerPath, right_on: Sequence[int], answered: set[int], shortest: Sequence[int]) -> MenuChoice:
+def _gain(
+    path: LayerPath, right_on: Sequence[int], answered: set[int], shortest: Sequence[int]
+) -> MenuChoice:
     return MenuChoice(
         path=path,
         newly_right=sum(number not in answered for number in right_on),

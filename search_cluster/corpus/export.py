@@ -70,9 +70,14 @@ def export_parquet(corpus: Corpus, out: Path) -> int:
     """
     provenance = corpus.manifest.provenance
     guarded = bool(provenance.evidence)
-    schema = _flat_schema(provenance.num_layers).with_metadata({PROVENANCE_KEY: provenance.to_json()})
+    schema = _flat_schema(provenance.num_layers).with_metadata(
+        {PROVENANCE_KEY: provenance.to_json()}
+    )
     num_rows = 0
-    with replaced_whole(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        replaced_whole(out) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         for first in range(0, len(corpus.records), EXAMPLES_PER_ROW_GROUP):
             records = corpus.records[first : first + EXAMPLES_PER_ROW_GROUP]
             rows = [row for record in records for row in _flat_rows(record, guarded=guarded)]
@@ -96,7 +101,9 @@ def _polar_sample(record: ExampleRecord, *, guarded: bool) -> dict[str, Any]:
         "gt_ans": example.gold,
         "initial_score": None if record.identity is None else record.identity.reward,
         "final_valid_transitions": [list(path.layers) for path in right if path in credible],
-        "final_invalid_transitions": [list(item.path.layers) for item in others if not item.verdict.is_correct],
+        "final_invalid_transitions": [
+            list(item.path.layers) for item in others if not item.verdict.is_correct
+        ],
     }
     if example.choices:
         sample["choices"] = list(example.choices)

@@ -104,8 +104,12 @@ class Manifest:
 
     def __post_init__(self) -> None:
         for name, value in self.summary.items():
-            if not isinstance(value, float | int | str) or (isinstance(value, float) and not math.isfinite(value)):
-                raise InvalidValueError(f"summary {name} is {value!r}; a summary holds finite numbers and texts")
+            if not isinstance(value, float | int | str) or (
+                isinstance(value, float) and not math.isfinite(value)
+            ):
+                raise InvalidValueError(
+                    f"summary {name} is {value!r}; a summary holds finite numbers and texts"
+                )
 
     def to_json(self) -> str:
         """Indented JSON that `from_json` reads back."""

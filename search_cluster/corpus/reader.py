@@ -35,7 +35,9 @@ def read_corpus(folder: Path) -> Corpus:
     for shard in manifest.shards:
         file = folder / shard.name
         if not file.is_file():
-            raise CorpusError(f"{path} lists {shard.name}, which is missing; restore the file or search again")
+            raise CorpusError(
+                f"{path} lists {shard.name}, which is missing; restore the file or search again"
+            )
         if file_sha256(file) != shard.sha256:
             raise CorpusError(
                 f"{file} is not the file that {path} lists (another sha256): it was changed or damaged; restore it, or "
@@ -57,7 +59,9 @@ def read_shards(folder: Path) -> tuple[ExampleRecord, ...]:
         CorpusError: the folder is missing, or a shard is damaged (the message names it).
     """
     if not folder.is_dir():
-        raise CorpusError(f"{folder} is not a folder; name the folder that a search writes its corpus to")
+        raise CorpusError(
+            f"{folder} is not a folder; name the folder that a search writes its corpus to"
+        )
     return _by_id([record for path in shard_paths(folder) for record in read_shard(path)[1]])
 
 

@@ -89,5 +89,11 @@ def failed_record(example: Example, num_layers: int, *, kind: str, message: str)
     """The record of an example that could not be searched at all: without a verdict, not even identity's, and why."""
     failure = PathFailure(path=LayerPath.identity(num_layers), kind=kind, message=message)
     return ExampleRecord(
-        example=example, identity=None, evaluated=(), failures=(failure,), best=(), pareto=(), stop_reason="failed"
+        example=example,
+        identity=None,
+        evaluated=(),
+        failures=(failure,),
+        best=(),
+        pareto=(),
+        stop_reason="failed",
     )

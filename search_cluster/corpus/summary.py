@@ -63,9 +63,12 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
     examples = len(records)
     num_layers = _depth(records)
     best = [record.best[0].path for record in records if _best_is_right(record)]
-    identity_right = sum(record.identity is not None and record.identity.is_correct for record in records)
+    identity_right = sum(
+        record.identity is not None and record.identity.is_correct for record in records
+    )
     found_right = sum(
-        _best_is_right(record) or (record.identity is not None and record.identity.is_correct) for record in records
+        _best_is_right(record) or (record.identity is not None and record.identity.is_correct)
+        for record in records
     )
     identity_low, identity_high = wilson_interval(identity_right, examples)
     found_low, found_high = wilson_interval(found_right, examples)
@@ -118,11 +121,15 @@ def _depth(records: Sequence[ExampleRecord]) -> int:
     depths = {item.path.num_layers for record in records for item in record.evaluated}
     depths |= {failure.path.num_layers for record in records for failure in record.failures}
     if len(depths) > 1:
-        raise InvalidValueError(f"records of models of {sorted(depths)} layers; sum up one model at a time")
+        raise InvalidValueError(
+            f"records of models of {sorted(depths)} layers; sum up one model at a time"
+        )
     return depths.pop() if depths else 0
 
 
-def _layer_shares(best: Sequence[LayerPath], num_layers: int) -> tuple[tuple[float, float, float], ...]:
+def _layer_shares(
+    best: Sequence[LayerPath], num_layers: int
+) -> tuple[tuple[float, float, float], ...]:
     counts = [[0, 0, 0] for _ in range(num_layers)]
     for path in best:
         for layer, uses in enumerate(path.counts()):

@@ -12,9 +12,22 @@ from types import TracebackType
 
 from search_cluster.corpus.card import render_card
 from search_cluster.corpus.digest import combined_digest, record_digest
-from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance, Shard, require_same_provenance
+from search_cluster.corpus.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    Provenance,
+    Shard,
+    require_same_provenance,
+)
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.corpus.shards import DATA_FOLDER, describe_shard, read_shard, shard_path, shard_paths, write_shard
+from search_cluster.corpus.shards import (
+    DATA_FOLDER,
+    describe_shard,
+    read_shard,
+    shard_path,
+    shard_paths,
+    write_shard,
+)
 from search_cluster.errors import InvalidValueError
 from search_cluster.files import TEMPORARY_PATTERN, write_text_whole
 from search_cluster.lock import lock_run_folder
@@ -53,7 +66,9 @@ class CorpusWriter:
         lock: int | None = None,
     ) -> None:
         if examples_per_shard < 1:
-            raise InvalidValueError(f"examples_per_shard is {examples_per_shard}; a shard holds at least 1 example")
+            raise InvalidValueError(
+                f"examples_per_shard is {examples_per_shard}; a shard holds at least 1 example"
+            )
         self._folder = folder
         self._provenance = provenance
         self._examples_per_shard = examples_per_shard
@@ -93,7 +108,10 @@ class CorpusWriter:
         if not self._pending:
             self._oldest_pending_s = now_s
         self._pending[example_id] = record
-        if len(self._pending) >= self._examples_per_shard or now_s - self._oldest_pending_s >= self._max_shard_age_s:
+        if (
+            len(self._pending) >= self._examples_per_shard
+            or now_s - self._oldest_pending_s >= self._max_shard_age_s
+        ):
             self.flush()
 
     def flush(self) -> None:
@@ -143,7 +161,10 @@ class CorpusWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             if self._lock is not None and kind is None:
@@ -166,11 +187,15 @@ class CorpusWriter:
         self._shards.append(describe_shard(self._folder, path, len(records)))
         self._next_shard = int(path.stem.removeprefix("shard-")) + 1
         self._num_paths += sum(len(record.evaluated) for record in records)
-        self._digests.update((record.example.example_id, record_digest(record)) for record in records)
+        self._digests.update(
+            (record.example.example_id, record_digest(record)) for record in records
+        )
 
     def _require_open(self) -> None:
         if self._lock is None:
-            raise InvalidValueError(f"the writer of {self._folder} is closed; open a new one to go on")
+            raise InvalidValueError(
+                f"the writer of {self._folder} is closed; open a new one to go on"
+            )
 
     def _require_depth(self, record: ExampleRecord) -> None:
         for item in record.evaluated[:1]:

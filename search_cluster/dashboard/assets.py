@@ -7,7 +7,12 @@ from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
-MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+MEDIA_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 INDEX = "index.html"
 PLOTLY = "plotly.min.js"
 

@@ -40,7 +40,9 @@ def _paths(record: ExampleRecord) -> list[dict[str, Any]]:
     pareto = {item.path for item in record.pareto}
     rows = [
         {
-            **_shown_path(item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order),
+            **_shown_path(
+                item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order
+            ),
             **_shown_verdict(item.verdict),
             "best_rank": best.get(item.path),
             "on_front": item.path in pareto,
@@ -51,7 +53,9 @@ def _paths(record: ExampleRecord) -> list[dict[str, Any]]:
     ]
     rows += [
         {
-            **_shown_path(item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order),
+            **_shown_path(
+                item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order
+            ),
             "failure": f"{item.kind}: {item.message}",
             "best_rank": None,
             "on_front": False,
@@ -63,8 +67,15 @@ def _paths(record: ExampleRecord) -> list[dict[str, Any]]:
     return rows
 
 
-def _shown_path(layers: tuple[int, ...], text: str, counts: tuple[int, ...], keeps_order: bool) -> dict[str, Any]:
-    return {"path": text, "num_layers": len(layers), "uses": list(counts), "keeps_order": keeps_order}
+def _shown_path(
+    layers: tuple[int, ...], text: str, counts: tuple[int, ...], keeps_order: bool
+) -> dict[str, Any]:
+    return {
+        "path": text,
+        "num_layers": len(layers),
+        "uses": list(counts),
+        "keeps_order": keeps_order,
+    }
 
 
 def _shown_verdict(verdict: Verdict) -> dict[str, Any]:

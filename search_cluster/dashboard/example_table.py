@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from search_cluster.dashboard.shard_digest import ExampleRow, Outcome
+from search_cluster.dashboard.shard_digest import ExampleOutcome, ExampleRow
 from search_cluster.errors import InvalidValueError
 
 PAGE_ROWS = 20
@@ -30,7 +30,7 @@ class TableQuery:
 
     text: str = ""
     """Has to occur in question, gold answer or id, in either case."""
-    outcome: Outcome | None = None
+    outcome: ExampleOutcome | None = None
     """``None``: any."""
     order: Order = Order.NEWEST
     reverse: bool = False
@@ -50,7 +50,7 @@ class TableQuery:
         outcome = values.get("outcome", "")
         return cls(
             text=values.get("text", ""),
-            outcome=None if not outcome else _member(Outcome, "outcome", outcome),
+            outcome=None if not outcome else _member(ExampleOutcome, "outcome", outcome),
             order=_member(Order, "order", values.get("order", Order.NEWEST.value)),
             reverse=values.get("reverse", "") == "1",
             page=int(page),

@@ -43,11 +43,16 @@ def session_points(session: dict[str, Any], samples: Sequence[Sample]) -> list[P
         return []
     if len(samples) < 2:
         return []
-    window_s = max(MIN_WINDOW_S, WINDOW_SHARE * (samples[-1].elapsed_seconds - samples[0].elapsed_seconds))
+    window_s = max(
+        MIN_WINDOW_S, WINDOW_SHARE * (samples[-1].elapsed_seconds - samples[0].elapsed_seconds)
+    )
     points, start = [], 0
     for index in range(1, len(samples)):
         end = samples[index]
-        while start + 1 < index and samples[start + 1].elapsed_seconds <= end.elapsed_seconds - window_s:
+        while (
+            start + 1 < index
+            and samples[start + 1].elapsed_seconds <= end.elapsed_seconds - window_s
+        ):
             start += 1
         point = _point(started_s, samples[start], end)
         if point is not None:
@@ -68,9 +73,14 @@ def seconds_left(samples: Sequence[Sample], num_left: int) -> float | None:
     end = samples[-1]
     window_s = max(LEFT_WINDOW_S, LEFT_WINDOW_SHARE * end.elapsed_seconds)
     start = next(item for item in samples if item.elapsed_seconds >= end.elapsed_seconds - window_s)
-    if end.examples_done <= start.examples_done:  # nothing ended of late: the pace of the whole session
+    if (
+        end.examples_done <= start.examples_done
+    ):  # nothing ended of late: the pace of the whole session
         start = samples[0]
-    done, took_s = end.examples_done - start.examples_done, end.elapsed_seconds - start.elapsed_seconds
+    done, took_s = (
+        end.examples_done - start.examples_done,
+        end.elapsed_seconds - start.elapsed_seconds,
+    )
     return took_s / done * num_left if done > 0 and took_s > 0 else None
 
 

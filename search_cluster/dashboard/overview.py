@@ -6,7 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search_cluster.dashboard.history import MAX_POINTS, Point, seconds_left, session_points, thinned
+from search_cluster.dashboard.history import (
+    MAX_POINTS,
+    Point,
+    seconds_left,
+    session_points,
+    thinned,
+)
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
 from search_cluster.dashboard.shard_digest import LayerUses
 from search_cluster.stats import share_of
@@ -28,7 +34,8 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
         "found": _found(snapshot),
         "history": _history(snapshot),
         "sessions": [
-            {name: session[name] for name in SESSION_COUNTERS if name in session} for session in snapshot.sessions
+            {name: session[name] for name in SESSION_COUNTERS if name in session}
+            for session in snapshot.sessions
         ],
         "problems": list(snapshot.problems),
     }
@@ -119,12 +126,16 @@ def _history(snapshot: Snapshot) -> list[list[dict[str, Any]]]:
     """The points of each session that has any."""
     series = [points for points in _points(snapshot) if points]
     total = sum(map(len, series))
-    return [[asdict(point) for point in thinned(points, MAX_POINTS * len(points) // total)] for points in series]
+    return [
+        [asdict(point) for point in thinned(points, MAX_POINTS * len(points) // total)]
+        for points in series
+    ]
 
 
 def _points(snapshot: Snapshot) -> list[list[Point]]:
     return [
-        session_points(session, samples) for session, samples in zip(snapshot.sessions, snapshot.samples, strict=True)
+        session_points(session, samples)
+        for session, samples in zip(snapshot.sessions, snapshot.samples, strict=True)
     ]
 
 

@@ -75,7 +75,11 @@ def tried_paths(record: ExampleRecord) -> list[LayerPath]:
 
     A path with a verdict may have failed as well, on a perturbation of the example.
     """
-    return list(dict.fromkeys([item.path for item in record.evaluated] + [item.path for item in record.failures]))
+    return list(
+        dict.fromkeys(
+            [item.path for item in record.evaluated] + [item.path for item in record.failures]
+        )
+    )
 
 
 def places(nodes: Sequence[PathNode]) -> list[tuple[int, float]]:
@@ -89,7 +93,9 @@ def places(nodes: Sequence[PathNode]) -> list[tuple[int, float]]:
     rows = [0.0] * len(nodes)
     next_row = 0
     waiting = [(0, False)] if nodes else []
-    while waiting:  # children before their parent, without recursion: a chain may be hundreds of nodes deep
+    while (
+        waiting
+    ):  # children before their parent, without recursion: a chain may be hundreds of nodes deep
         index, visited = waiting.pop()
         if visited:
             rows[index] = (rows[children[index][0]] + rows[children[index][-1]]) / 2

@@ -38,7 +38,9 @@ def rebuild_graph(record: ExampleRecord, provenance: Provenance) -> PathGraph:
 
 def _preset_of(provenance: Provenance) -> SearchPreset:
     preset = with_score(
-        get_preset(provenance.preset), visit_total=provenance.visit_total, exploration=provenance.exploration
+        get_preset(provenance.preset),
+        visit_total=provenance.visit_total,
+        exploration=provenance.exploration,
     )
     return replace(preset, budget=provenance.budget, leaves_per_round=provenance.leaves_per_round)
 
@@ -46,7 +48,9 @@ def _preset_of(provenance: Provenance) -> SearchPreset:
 def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset) -> PathGraph:
     if preset.evidence is not None or not isinstance(preset.strategy, GraphSearch):
         raise ReplayError(f"preset {preset.name} walks no tree of this example alone")
-    search = ExampleSearch(record.example, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed)
+    search = ExampleSearch(
+        record.example, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed
+    )
     outcomes = _outcomes(record)
     parents: dict[LayerPath, LayerPath] = {}
     while paths := search.propose():
@@ -72,7 +76,9 @@ def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset)
 
 
 def _outcomes(record: ExampleRecord) -> dict[LayerPath, Verdict | Failure]:
-    failures = {item.path: Failure(kind=item.kind, message=item.message) for item in record.failures}
+    failures = {
+        item.path: Failure(kind=item.kind, message=item.message) for item in record.failures
+    }
     return {item.path: item.verdict for item in record.evaluated} | failures
 
 

@@ -94,7 +94,9 @@ class RunFolder:
             last_sign_s=last_sign_s,
             digests=digests,
             sessions=tuple(sessions.values()),
-            samples=tuple(tuple(read_samples(file.with_suffix(SAMPLES_SUFFIX))) for file in sessions),
+            samples=tuple(
+                tuple(read_samples(file.with_suffix(SAMPLES_SUFFIX))) for file in sessions
+            ),
             problems=problems + other_problems,
         )
 

@@ -51,7 +51,9 @@ def serve_dashboard(
     if redis_url in (EMBEDDED, NONE):
         redis_url = None
     if run is None and redis_url is None:
-        raise ConfigError("there is nothing to show: name a run folder, or a cache server by --redis-url")
+        raise ConfigError(
+            "there is nothing to show: name a run folder, or a cache server by --redis-url"
+        )
     with ExitStack() as stack:
         cache = None if redis_url is None else stack.enter_context(closing(_watch(redis_url)))
         app = build_app(bound_to=host, run=None if run is None else RunFolder(run), cache=cache)
@@ -62,7 +64,9 @@ def _watch(url: str) -> CacheWatch:
     try:
         return CacheWatch(url)
     except LinkLostError as error:
-        raise CacheError(f"{error}; start it, or correct --redis-url; a run folder is shown without it too") from error
+        raise CacheError(
+            f"{error}; start it, or correct --redis-url; a run folder is shown without it too"
+        ) from error
 
 
 async def _serve(
@@ -84,7 +88,9 @@ async def _serve(
             ) from error
         url = _url(host, runner.addresses[0][1])
         if not is_loopback(host):
-            logger.warning("there is no password: whoever reaches %s can read everything that it shows", url)
+            logger.warning(
+                "there is no password: whoever reaches %s can read everything that it shows", url
+            )
         announce(url)
         if open_browser:
             await asyncio.to_thread(webbrowser.open, url)

@@ -20,7 +20,7 @@ LayerUses = tuple[tuple[int, int, int], ...]
 """Per layer, how many paths skip it, run it once, run it more often. Shape [num_layers, 3]."""
 
 
-class Outcome(StrEnum):
+class ExampleOutcome(StrEnum):
     """What the search did for one example."""
 
     FIXED = "fixed"
@@ -53,7 +53,7 @@ class ExampleRow:
     """Evaluated, identity included."""
     num_failures: int
     stop_reason: str
-    outcome: Outcome
+    outcome: ExampleOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,9 @@ def digest_shard(path: Path) -> ShardDigest:
         rows=rows,
         best=layer_uses((row.best for row in rows if row.best is not None), provenance.num_layers),
         tried=layer_uses((item.path for item in items), provenance.num_layers),
-        right=layer_uses((item.path for item in items if item.verdict.is_correct), provenance.num_layers),
+        right=layer_uses(
+            (item.path for item in items if item.verdict.is_correct), provenance.num_layers
+        ),
         failure_kinds=tuple(sorted(kinds.items())),
     )
 
@@ -100,14 +102,18 @@ def layer_uses(paths: Iterable[LayerPath], num_layers: int) -> LayerUses:
     return tuple((skip, execute, repeat) for skip, execute, repeat in counts)
 
 
-def outcome_of(record: ExampleRecord) -> Outcome:
+def outcome_of(record: ExampleRecord) -> ExampleOutcome:
     """What the search did for the example."""
     if record.identity is None:
-        return Outcome.FAILED
+        return ExampleOutcome.FAILED
     best = record.best[0] if record.best and record.best[0].verdict.is_correct else None
     if not record.identity.is_correct:
-        return Outcome.UNSOLVED if best is None else Outcome.FIXED
-    return Outcome.SHORTER if best is not None and len(best.path) < best.path.num_layers else Outcome.KEPT
+        return ExampleOutcome.UNSOLVED if best is None else ExampleOutcome.FIXED
+    return (
+        ExampleOutcome.SHORTER
+        if best is not None and len(best.path) < best.path.num_layers
+        else ExampleOutcome.KEPT
+    )
 
 
 def _row(record: ExampleRecord, shard: Path, position: int) -> ExampleRow:

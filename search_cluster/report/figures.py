@@ -22,7 +22,9 @@ from search_cluster.report.chart import (
 from search_cluster.report.router_evaluations import RouterEvaluation
 
 
-def report_figures(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -> tuple[ReportFigure, ...]:
+def report_figures(
+    summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]
+) -> tuple[ReportFigure, ...]:
     """All plots for which there are numbers, in the order of the report."""
     figures = [_accuracy(summary, evaluations)]
     routed_lengths = [item for item in evaluations if item.layers_per_question]
@@ -60,22 +62,42 @@ def _of_task(item: RouterEvaluation, evaluations: Sequence[RouterEvaluation]) ->
 
 def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
     bars = [
-        ("plain model,<br>searched questions", summary.identity_accuracy, summary.identity_low, summary.identity_high),
-        ("found by search,<br>gold answer known", summary.found_accuracy, summary.found_low, summary.found_high),
+        (
+            "plain model,<br>searched questions",
+            summary.identity_accuracy,
+            summary.identity_low,
+            summary.identity_high,
+        ),
+        (
+            "found by search,<br>gold answer known",
+            summary.found_accuracy,
+            summary.found_low,
+            summary.found_high,
+        ),
     ]
     colours = [PLAIN, FOUND]
     for item in evaluations:
         where = f"<br>{escape(item.split)} questions{_of_task(item, evaluations)}"
-        plain = (f"plain model,{where}", item.accuracy_plain, item.accuracy_plain_low, item.accuracy_plain_high)
+        plain = (
+            f"plain model,{where}",
+            item.accuracy_plain,
+            item.accuracy_plain_low,
+            item.accuracy_plain_high,
+        )
         if plain not in bars:
             bars.append(plain)
             colours.append(PLAIN)
         name = f"router {escape(item.router)},{where}"
-        bars.append((name, item.accuracy_routed, item.accuracy_routed_low, item.accuracy_routed_high))
+        bars.append(
+            (name, item.accuracy_routed, item.accuracy_routed_low, item.accuracy_routed_high)
+        )
         colours.append(ROUTED)
         if item.static is not None:
             # Its interval is that of its difference to the plain model, around its own accuracy.
-            low, high = item.accuracy_plain + item.static.diff_low, item.accuracy_plain + item.static.diff_high
+            low, high = (
+                item.accuracy_plain + item.static.diff_low,
+                item.accuracy_plain + item.static.diff_high,
+            )
             bars.append((f"one path for all,{where}", item.static.accuracy, low, high))
             colours.append(REPEAT_COLOUR)
         if item.oracle is not None:
@@ -122,7 +144,9 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
         )
     depth = evaluations[0].layers_plain
     lay_out(figure, "layers run for a question", "questions, %")
-    mark_depth(figure, depth, [length for item in evaluations for length in item.layers_per_question or ()])
+    mark_depth(
+        figure, depth, [length for item in evaluations for length in item.layers_per_question or ()]
+    )
     return ReportFigure(
         title="Layers per question",
         caption=f"How many layers the routed model runs for a question. The plain model always runs {depth:g}.",
@@ -130,7 +154,9 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
     )
 
 
-def _decisions(title: str, caption: str, shares: Sequence[tuple[float, float, float]]) -> ReportFigure:
+def _decisions(
+    title: str, caption: str, shares: Sequence[tuple[float, float, float]]
+) -> ReportFigure:
     figure = go.Figure()
     for choice, (name, colour) in enumerate(
         (("skipped", SKIP_COLOUR), ("once", EXECUTE_COLOUR), ("repeated", REPEAT_COLOUR))

@@ -17,7 +17,12 @@ from search_cluster.report.figures import report_figures
 from search_cluster.report.notes import search_notes
 from search_cluster.report.page import PAGE
 from search_cluster.report.preset_benches import parse_search_bench, search_bench_figure
-from search_cluster.report.router_evaluations import RouterEvaluation, parse_evaluations, router_helps, router_sentence
+from search_cluster.report.router_evaluations import (
+    RouterEvaluation,
+    parse_evaluations,
+    router_helps,
+    router_sentence,
+)
 from search_cluster.report.style import STYLE
 from search_cluster.report.tables import (
     MAX_EXAMPLES,
@@ -101,15 +106,26 @@ def _findings(
     findings = [{"text": found, "kind": ""}]
     findings += [{"text": note, "kind": "fails"} for note in search_notes(summary, searched)]
     for item in routers:
-        findings.append({"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"})
+        findings.append(
+            {"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"}
+        )
         if (item.task, item.split) == (searched.task, searched.split):
             seen = f"The {item.split} split of {item.task} was searched: this is no test on unseen questions."
             findings.append({"text": seen, "kind": "fails"})
     if not routers:
-        findings.append({"text": "No router was evaluated, so nothing is known about unseen questions.", "kind": ""})
+        findings.append(
+            {
+                "text": "No router was evaluated, so nothing is known about unseen questions.",
+                "kind": "",
+            }
+        )
     return findings
 
 
 def _plot(figure: ReportFigure) -> dict[str, Any]:
     # plotly writes "<" as an escape (a test holds it to that), so its JSON can't end the script element around it.
-    return {"title": figure.title, "caption": figure.caption, "json": Markup(figure.figure.to_json())}
+    return {
+        "title": figure.title,
+        "caption": figure.caption,
+        "json": Markup(figure.figure.to_json()),
+    }

@@ -3,7 +3,9 @@
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.summary import CorpusSummary
 
-WORTH_A_STUDY = "40 questions or more (100 are better), budgets from 20 and a task that the model can do"
+WORTH_A_STUDY = (
+    "40 questions or more (100 are better), budgets from 20 and a task that the model can do"
+)
 """What a preset that studies other questions takes, as the README says."""
 
 
@@ -11,7 +13,9 @@ def search_notes(summary: CorpusSummary, provenance: Provenance) -> tuple[str, .
     """The notes, none if all went as it should: paths without a verdict, and evidence that no path gave."""
     notes = []
     if summary.failures:
-        notes.append(f"paths without a verdict: {summary.failures:,}; the first: {summary.first_failure}")
+        notes.append(
+            f"paths without a verdict: {summary.failures:,}; the first: {summary.first_failure}"
+        )
     if provenance.evidence and summary.examples and not summary.improved:
         notes.append(_nothing_proved(summary, provenance))
     return tuple(notes)

@@ -7,14 +7,17 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_menu(console: Console, result: Mapping[str, Any]) -> None:
+def print_path_table(console: Console, result: Mapping[str, Any]) -> None:
     """Print what ``crossexec --json`` says: a line per path of the menu, and what the table cost.
 
     Args:
         console: where to.
         result: of `search_cluster.commands.crossexec.cross_execute`.
     """
-    table = Table(title=f"{len(result['menu'])} paths on {result['examples']:,} questions", title_justify="left")
+    table = Table(
+        title=f"{len(result['menu'])} paths on {result['examples']:,} questions",
+        title_justify="left",
+    )
     table.add_column("path", overflow="fold")
     for name in ("layers", "right", "95 % interval", "any right", "mean layers"):
         table.add_column(name, justify="right")
@@ -34,7 +37,10 @@ def print_menu(console: Console, result: Mapping[str, Any]) -> None:
         highlight=False,
     )
     if len(result["menu"]) < result["menu_size"]:
-        console.print("The corpus holds no further path that would add a right answer or save a layer.", soft_wrap=True)
+        console.print(
+            "The corpus holds no further path that would add a right answer or save a layer.",
+            soft_wrap=True,
+        )
     console.print(
         f"{result['verdicts']:,} verdicts, {result['cache_hits']:,} of them cached; {result['failures']:,} failures: "
         f"{result['menu_file']}",

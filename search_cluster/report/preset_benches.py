@@ -94,6 +94,10 @@ def _errors(cells: Sequence[BenchCell]) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [max(0.0, cell.verified_saved_layers_high - cell.verified_saved_layers) for cell in cells],
-        "arrayminus": [max(0.0, cell.verified_saved_layers - cell.verified_saved_layers_low) for cell in cells],
+        "array": [
+            max(0.0, cell.verified_saved_layers_high - cell.verified_saved_layers) for cell in cells
+        ],
+        "arrayminus": [
+            max(0.0, cell.verified_saved_layers - cell.verified_saved_layers_low) for cell in cells
+        ],
     }

@@ -113,7 +113,11 @@ def router_helps(evaluation: RouterEvaluation) -> bool:
         return evaluation.helps
     gain = evaluation.accuracy_routed - evaluation.accuracy_plain
     significant = evaluation.p_value is not None and evaluation.p_value < SIGNIFICANCE
-    saves = evaluation.accuracy_plain > 0 and gain >= 0 and evaluation.layers_routed < evaluation.layers_plain
+    saves = (
+        evaluation.accuracy_plain > 0
+        and gain >= 0
+        and evaluation.layers_routed < evaluation.layers_plain
+    )
     return saves or (gain > 0 and significant)
 
 
@@ -138,7 +142,11 @@ def _reason(evaluation: RouterEvaluation, helps: bool) -> str:
     gain = evaluation.accuracy_routed - evaluation.accuracy_plain
     saved = evaluation.layers_plain - evaluation.layers_routed
     if helps:
-        return f"It saves {saved:.1f} layers a question." if saved > 0 else "It costs layers and gains accuracy."
+        return (
+            f"It saves {saved:.1f} layers a question."
+            if saved > 0
+            else "It costs layers and gains accuracy."
+        )
     if evaluation.accuracy_plain == 0 and saved > 0:
         return "The plain model is right on nothing here, so there is no accuracy to keep."
     if abs(saved) < 0.05 and gain == 0:

@@ -31,23 +31,36 @@ def headline_cards(
     cards = [
         ("plain model is right", f"{summary.identity_accuracy:.1%}"),
         ("right with a found path, gold answer known", f"{summary.found_accuracy:.1%}"),
-        ("layers saved by right best paths", f"{summary.mean_layers_saved:.1f} of {summary.num_layers}"),
+        (
+            "layers saved by right best paths",
+            f"{summary.mean_layers_saved:.1f} of {summary.num_layers}",
+        ),
         ("paths searched", f"{num_searched(run, summary):,}"),
     ]
     cards += [
-        (f"router {item.router}, {item.split} (plain {item.accuracy_plain:.1%})", f"{item.accuracy_routed:.1%}")
+        (
+            f"router {item.router}, {item.split} (plain {item.accuracy_plain:.1%})",
+            f"{item.accuracy_routed:.1%}",
+        )
         for item in routers
     ]
     return [{"label": label, "value": value} for label, value in cards]
 
 
-def headline_rows(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
+def headline_rows(
+    summary: CorpusSummary, routers: Sequence[RouterEvaluation]
+) -> list[dict[str, str]]:
     """Accuracies with intervals and layers: of the search, and of every router beside the plain model."""
     identity = (summary.identity_accuracy, summary.identity_low, summary.identity_high)
     found = (summary.found_accuracy, summary.found_low, summary.found_high)
     found_layers = f"{summary.mean_best_length:.1f}" if summary.best_lengths else ""
     rows = [
-        _accuracy_row("plain model on the searched questions", summary.examples, identity, f"{summary.num_layers}"),
+        _accuracy_row(
+            "plain model on the searched questions",
+            summary.examples,
+            identity,
+            f"{summary.num_layers}",
+        ),
         _accuracy_row("found by search, gold answer known", summary.examples, found, found_layers),
     ]
     for item in routers:
@@ -57,7 +70,11 @@ def headline_rows(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -
         plain_row = _accuracy_row(f"plain model, {where}", item.n, plain, f"{item.layers_plain:g}")
         if plain_row not in rows:  # routers are usually compared on the same questions
             rows.append(plain_row)
-        rows.append(_accuracy_row(f"router {item.router}, {where}", item.n, routed, f"{item.layers_routed:.1f}"))
+        rows.append(
+            _accuracy_row(
+                f"router {item.router}, {where}", item.n, routed, f"{item.layers_routed:.1f}"
+            )
+        )
     return rows
 
 
@@ -66,13 +83,19 @@ def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
     rows = []
     for item in routers:
         plain, where = item.accuracy_plain, f"{item.n:,} {item.split} questions of {item.task}"
-        fixed = "" if item.num_fixed is None or item.num_broken is None else f"{item.num_fixed} / {item.num_broken}"
+        fixed = (
+            ""
+            if item.num_fixed is None or item.num_broken is None
+            else f"{item.num_fixed} / {item.num_broken}"
+        )
         rows.append(
             {
                 "what": f"router {item.router}",
                 "where": where,
                 "right": f"{item.accuracy_routed:.1%}",
-                "difference": _difference(item.accuracy_routed - plain, item.diff_low, item.diff_high),
+                "difference": _difference(
+                    item.accuracy_routed - plain, item.diff_low, item.diff_high
+                ),
                 "fixed": fixed,
                 "p": "" if item.p_value is None else f"{item.p_value:.2g}",
                 "saved": _saved(item.layers_routed, item.layers_plain),
@@ -116,10 +139,17 @@ def _saved(layers: float, layers_plain: float) -> str:
 
 def search_rows(summary: CorpusSummary, run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the search cost and why it stopped."""
-    numbers: dict[str, Any] = {"paths_searched": summary.paths_searched, "failures": summary.failures}
+    numbers: dict[str, Any] = {
+        "paths_searched": summary.paths_searched,
+        "failures": summary.failures,
+    }
     numbers |= {key: value for key, value in run.items() if isinstance(value, int | float)}
     numbers["paths_searched"] = num_searched(run, summary)
-    rows = [(label, f"{round(numbers[key], 1):,}") for key, label in RUN_LABELS.items() if key in numbers]
+    rows = [
+        (label, f"{round(numbers[key], 1):,}")
+        for key, label in RUN_LABELS.items()
+        if key in numbers
+    ]
     reasons = ", ".join(f"{reason}: {count}" for reason, count in summary.stop_reasons)
     return [*rows, ("why searches stopped, in questions", reasons or "none ran")]
 
@@ -132,13 +162,23 @@ def example_rows(records: Sequence[ExampleRecord]) -> list[dict[str, str]]:
 def provenance_rows(manifest: Manifest) -> list[tuple[str, str]]:
     """Everything that the records depend on."""
     provenance = manifest.provenance
-    rows = [(item.name, getattr(provenance, item.name)) for item in fields(Provenance) if item.name != "versions"]
-    rows += [(f"version of {name}", version) for name, version in sorted(provenance.versions.items())]
+    rows = [
+        (item.name, getattr(provenance, item.name))
+        for item in fields(Provenance)
+        if item.name != "versions"
+    ]
+    rows += [
+        (f"version of {name}", version) for name, version in sorted(provenance.versions.items())
+    ]
     rows.append(("corpus digest", manifest.corpus_digest))
-    return [(name.replace("_", " "), "all" if value is None else str(value)) for name, value in rows]
+    return [
+        (name.replace("_", " "), "all" if value is None else str(value)) for name, value in rows
+    ]
 
 
-def _accuracy_row(what: str, n: int, accuracy: tuple[float, float, float], layers: str) -> dict[str, str]:
+def _accuracy_row(
+    what: str, n: int, accuracy: tuple[float, float, float], layers: str
+) -> dict[str, str]:
     value, low, high = accuracy
     return {
         "what": what,

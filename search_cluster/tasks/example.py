@@ -34,8 +34,16 @@ class Example:
     """Hash of task, question, choices, gold and wording: 24 hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        content: list[object] = [self.task, self.question, list(self.choices), self.gold, self.gold_index]
+        content: list[object] = [
+            self.task,
+            self.question,
+            list(self.choices),
+            self.gold,
+            self.gold_index,
+        ]
         if self.wording:
             content.append(self.wording)
         text = json.dumps(content, ensure_ascii=False)
-        object.__setattr__(self, "example_id", hashlib.sha256(text.encode()).hexdigest()[:ID_HEX_DIGITS])
+        object.__setattr__(
+            self, "example_id", hashlib.sha256(text.encode()).hexdigest()[:ID_HEX_DIGITS]
+        )

@@ -47,7 +47,11 @@ def as_text(value: object, what: str) -> str:
 
 def as_text_or_number(value: object, what: str) -> str:
     """The value as `as_text`, or a number (neither NaN nor huge) as JSON writes it."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER:
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= _LARGEST_NUMBER
+    ):
         return json.dumps(value)
     return as_text(value, what)
 
@@ -66,7 +70,9 @@ def as_sequence(value: object, what: str) -> Sequence[object]:
 
 def as_choices(values: Sequence[object]) -> tuple[str, ...]:
     """The values as the texts of choices: 2 to 26 of them, no two alike."""
-    texts = tuple(as_text(value, f"choice {number}") for number, value in enumerate(values, start=1))
+    texts = tuple(
+        as_text(value, f"choice {number}") for number, value in enumerate(values, start=1)
+    )
     if not 2 <= len(texts) <= 26:
         raise RowError(f"{len(texts)} choices; a question has 2 to 26")
     if len(set(texts)) < len(texts):

@@ -20,13 +20,20 @@ def read_rows(path: Path) -> RawRows:
     Raises:
         TaskError: the file can't be read, or its suffix is none of these.
     """
-    readers = {".jsonl": _read_jsonl, ".json": _read_json_array, ".csv": _read_csv, ".tsv": _read_tsv}
+    readers = {
+        ".jsonl": _read_jsonl,
+        ".json": _read_json_array,
+        ".csv": _read_csv,
+        ".tsv": _read_tsv,
+    }
     if path.suffix not in readers:
         raise TaskError(f"{path} ends in {path.suffix!r}; data files end in {', '.join(readers)}")
     try:
         data = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
-        raise TaskError(f"{path} can't be read ({error.strerror}); check its permissions") from error
+        raise TaskError(
+            f"{path} can't be read ({error.strerror}); check its permissions"
+        ) from error
     return readers[path.suffix](path.name, data)
 
 
@@ -50,7 +57,10 @@ def _read_json_array(name: str, data: bytes) -> RawRows:
     decoder = json.JSONDecoder()
     position = _skip(text, 0, " \t\r\n")
     if text[position : position + 1] != "[":
-        yield MalformedRow(source=f"{name}:1", reason="the file does not start with '['; it has to hold one JSON array")
+        yield MalformedRow(
+            source=f"{name}:1",
+            reason="the file does not start with '['; it has to hold one JSON array",
+        )
         return
     line, counted = 1, 0
     position = _skip(text, position + 1, " \t\r\n")

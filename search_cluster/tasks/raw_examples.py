@@ -47,7 +47,7 @@ class RawExample:
 
 
 Converter = Callable[[object], RawExample]
-"""Turns a row's value into a draft, or raises `RowError`."""
+"""Turns a row's value into a raw example, or raises `RowError`."""
 
 
 def collect_examples(
@@ -64,7 +64,7 @@ def collect_examples(
 
     Args:
         rows: raw rows, some of them already found malformed.
-        convert: from value to draft.
+        convert: from value to raw example.
         task: name of the task that the examples belong to.
         split: name of the split that the examples belong to.
         belongs: whether a good row belongs to this split.
@@ -82,37 +82,41 @@ def collect_examples(
             malformed.append(row)
             continue
         try:
-            draft = convert(row.value)
+            raw = convert(row.value)
         except RowError as error:
             malformed.append(MalformedRow(source=row.source, reason=str(error)))
             continue
         num_good += 1
-        if belongs(draft):
+        if belongs(raw):
             num_members += 1
-            example = _example(draft, task=task, split=split, source=row.source)
-            identity = normalize_text(draft.question) if unique_questions else example.example_id
+            example = _example(raw, task=task, split=split, source=row.source)
+            identity = normalize_text(raw.question) if unique_questions else example.example_id
             examples.setdefault(identity, example)
     if not examples:
         raise TaskError(_nothing_usable(task, split, place, num_good, malformed))
     return LoadedExamples(
-        examples=tuple(examples.values()), malformed=tuple(malformed), num_duplicates=num_members - len(examples)
+        examples=tuple(examples.values()),
+        malformed=tuple(malformed),
+        num_duplicates=num_members - len(examples),
     )
 
 
-def _example(draft: RawExample, *, task: str, split: str, source: str) -> Example:
+def _example(raw: RawExample, *, task: str, split: str, source: str) -> Example:
     return Example(
         task=task,
-        question=draft.question,
-        choices=draft.choices,
-        gold=draft.gold,
-        gold_index=draft.gold_index,
+        question=raw.question,
+        choices=raw.choices,
+        gold=raw.gold,
+        gold_index=raw.gold_index,
         split=split,
         source=source,
-        difficulty=draft.difficulty,
+        difficulty=raw.difficulty,
     )
 
 
-def _nothing_usable(task: str, split: str, place: str, num_good: int, malformed: list[MalformedRow]) -> str:
+def _nothing_usable(
+    task: str, split: str, place: str, num_good: int, malformed: list[MalformedRow]
+) -> str:
     if num_good:
         return (
             f"split {split!r} of task {task} is empty: {num_good} good rows, all in other splits; "
@@ -123,4 +127,6 @@ def _nothing_usable(task: str, split: str, place: str, num_good: int, malformed:
             f"task {task}: not one good row among {len(malformed)}; the first, {malformed[0].source}: "
             f"{malformed[0].reason}; compare the file with the layout in the README"
         )
-    return f"task {task}: {place} holds no row at all; compare the file with the layout in the README"
+    return (
+        f"task {task}: {place} holds no row at all; compare the file with the layout in the README"
+    )

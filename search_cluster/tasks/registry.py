@@ -57,12 +57,18 @@ def get_task(spec: str) -> Task:
         return _TASKS[spec]
     path = Path(spec)
     if path.suffix not in _LOADERS:
-        raise TaskError(f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the list")
+        raise TaskError(
+            f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the list"
+        )
     if not path.is_file():
-        raise TaskError(f"task file {path.absolute()} does not exist; check the path, or name a built-in task")
+        raise TaskError(
+            f"task file {path.absolute()} does not exist; check the path, or name a built-in task"
+        )
     task = _LOADERS[path.suffix](path)
     if task.name in _TASKS:
-        raise TaskError(f"{path} calls its task {task.name!r}, which is a built-in task; choose another name")
+        raise TaskError(
+            f"{path} calls its task {task.name!r}, which is a built-in task; choose another name"
+        )
     return task
 
 

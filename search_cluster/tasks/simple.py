@@ -86,7 +86,9 @@ class SimpleTask:
             TaskError: no such split, or not one good row.
         """
         if split not in SPLITS:
-            raise TaskError(f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}")
+            raise TaskError(
+                f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
+            )
         return self.source(self.name, split, data_dir)
 
     def prompt(self, example: Example) -> Prompt:
@@ -102,7 +104,11 @@ class SimpleTask:
             )
         wording = self.wordings[example.wording - 1] if example.wording else self
         choices = example.choices if self.kind is AnswerKind.CHOICE else ()
-        return Prompt(chat=render(wording.chat, example), plain=render(wording.plain, example), choices=choices)
+        return Prompt(
+            chat=render(wording.chat, example),
+            plain=render(wording.plain, example),
+            choices=choices,
+        )
 
     def grade(self, example: Example, output: str) -> float:
         """The grader's reward in [0, 1]."""
@@ -113,12 +119,16 @@ def _grade_choice(example: Example, output: str) -> float:
     return float(output == example.gold)
 
 
-def _version(kind: AnswerKind, grader_version: str, wordings: tuple[Wording, ...], *settings: object) -> str:
+def _version(
+    kind: AnswerKind, grader_version: str, wordings: tuple[Wording, ...], *settings: object
+) -> str:
     """A digest of everything that decides what is asked and how the answer is graded."""
     content: list[object] = [kind, grader_version, *settings]
     if wordings:
         content.append([[wording.chat, wording.plain] for wording in wordings])
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[
+        :_VERSION_HEX_DIGITS
+    ]
 
 
 def _checked_plain(chat: str, plain: str | None, wordings: tuple[Wording, ...]) -> str:
@@ -196,11 +206,19 @@ def generate_task(
     """
     plain = _checked_plain(chat, plain, wordings)
     if max_new_tokens < 1:
-        raise TaskError(f"max_new_tokens of task {name} is {max_new_tokens}; an answer takes at least 1")
+        raise TaskError(
+            f"max_new_tokens of task {name} is {max_new_tokens}; an answer takes at least 1"
+        )
     return SimpleTask(
         name=name,
         version=_version(
-            AnswerKind.GENERATE, grader_version, wordings, chat, plain, max_new_tokens, list(stop_strings)
+            AnswerKind.GENERATE,
+            grader_version,
+            wordings,
+            chat,
+            plain,
+            max_new_tokens,
+            list(stop_strings),
         ),
         kind=AnswerKind.GENERATE,
         description=description,

@@ -19,9 +19,13 @@ def check_template(template: str) -> None:
             (an answer's tokens would not start where they do in running text).
     """
     try:
-        fields = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(template)]
+        fields = [
+            (name, spec, conversion) for _, name, spec, conversion in Formatter().parse(template)
+        ]
     except ValueError as error:
-        raise TaskError(f"template {template!r}: {error}; write {{{{ and }}}} for literal braces") from error
+        raise TaskError(
+            f"template {template!r}: {error}; write {{{{ and }}}} for literal braces"
+        ) from error
     named = [name for name, _, _ in fields if name is not None]
     for name, spec, conversion in fields:
         if name is not None and (name not in FIELDS or spec or conversion):

@@ -36,7 +36,9 @@ class Verdict:
         if self.margin is not None and not math.isfinite(self.margin):
             raise InvalidValueError(f"margin is {self.margin}; a margin is finite, or None")
         if self.num_layer_tokens < 0:
-            raise InvalidValueError(f"num_layer_tokens is {self.num_layer_tokens}; it counts from 0")
+            raise InvalidValueError(
+                f"num_layer_tokens is {self.num_layer_tokens}; it counts from 0"
+            )
 
     @property
     def is_correct(self) -> bool:

@@ -92,9 +92,13 @@ def test_no_path_in_a_url_reaches_a_file(dashboard: Dashboard, path: str) -> Non
     assert len(answer.body) < 500
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "10.1.2.3"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "10.1.2.3"]
+)
 @pytest.mark.parametrize("path", ["/", "/api/run", "/assets/main.js", "/nothing"])
-def test_a_name_that_is_not_this_servers_is_refused(dashboard: Dashboard, host: str, path: str) -> None:
+def test_a_name_that_is_not_this_servers_is_refused(
+    dashboard: Dashboard, host: str, path: str
+) -> None:
     answer = dashboard.ask(path, Host=host)
     assert answer.status == 403
     assert b"Host header names another server" in answer.body
@@ -106,10 +110,14 @@ def test_names_of_this_machine_are_answered(dashboard: Dashboard) -> None:
         assert dashboard.ask("/api/sources", Host=host).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/api/run", "/assets/style.css", "/nothing", "/api/examples?page=x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api/run", "/assets/style.css", "/nothing", "/api/examples?page=x"]
+)
 def test_every_answer_carries_the_policy(dashboard: Dashboard, path: str) -> None:
     headers = dashboard.ask(path).headers
-    assert headers["Content-Security-Policy"].startswith("default-src 'self'; script-src 'self'; style-src 'self';")
+    assert headers["Content-Security-Policy"].startswith(
+        "default-src 'self'; script-src 'self'; style-src 'self';"
+    )
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert "Access-Control-Allow-Origin" not in headers
@@ -243,7 +251,11 @@ def test_a_cache_server_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
                 assert dashboard.ask("/api/sources").json() == {"run": False, "cache": True}
                 answer = dashboard.ask("/api/cache")
                 page = answer.json()
-                seen = [dashboard.greeting.encode(), answer.body, *(dashboard.ask(path).body for path in ("/", "/x"))]
+                seen = [
+                    dashboard.greeting.encode(),
+                    answer.body,
+                    *(dashboard.ask(path).body for path in ("/", "/x")),
+                ]
                 assert dashboard.ask("/api/run").status == 404
             assert {key: admin.dump(key) for key in admin.keys("*")} == before
             used = {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}

@@ -14,7 +14,7 @@ LARGEST = 999
 
 
 def convert_aime(value: object) -> RawExample:
-    """A draft whose gold answer has no leading zeros.
+    """A raw example whose gold answer has no leading zeros.
 
     Raises:
         RowError: not the layout, or an answer that is no integer from 0 to 999.

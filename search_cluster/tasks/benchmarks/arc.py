@@ -9,7 +9,15 @@ rows have 3 or 5 choices. Prompts of the letter tasks always list letters from A
 from collections.abc import Mapping
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
-from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
+from search_cluster.tasks.fields import (
+    as_choices,
+    as_mapping,
+    as_sequence,
+    as_text,
+    get,
+    get_text,
+    shown,
+)
 from search_cluster.tasks.grading.graders import LETTER_GRADER_VERSION, grade_letter
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS, Wording
 from search_cluster.tasks.raw_examples import RawExample, RowError
@@ -60,24 +68,31 @@ _LETTER_WORDINGS = (
 
 
 def convert_arc(value: object) -> RawExample:
-    """A draft whose gold answer is the right choice's text.
+    """A raw example whose gold answer is the right choice's text.
 
     Raises:
         RowError: neither layout, or an answer key that no choice has.
     """
     row = as_mapping(value)
     question = get(row, "question")
-    stem, texts, labels = _authors_layout(question) if isinstance(question, Mapping) else _hub_layout(row)
+    stem, texts, labels = (
+        _authors_layout(question) if isinstance(question, Mapping) else _hub_layout(row)
+    )
     choices = as_choices(texts)
     key = get_text(row, "answerKey")
     if labels.count(key) != 1:
         raise RowError(f"the answer key is {key!r}; the labels are {shown(labels)}")
     gold_index = labels.index(key)
-    return RawExample(question=stem, choices=choices, gold=choices[gold_index], gold_index=gold_index)
+    return RawExample(
+        question=stem, choices=choices, gold=choices[gold_index], gold_index=gold_index
+    )
 
 
 def _authors_layout(question: Mapping[str, object]) -> tuple[str, list[object], list[str]]:
-    choices = [as_mapping(choice, "a choice") for choice in as_sequence(get(question, "choices"), "'choices'")]
+    choices = [
+        as_mapping(choice, "a choice")
+        for choice in as_sequence(get(question, "choices"), "'choices'")
+    ]
     labels = [get_text(choice, "label") for choice in choices]
     return get_text(question, "stem"), [get(choice, "text") for choice in choices], labels
 
@@ -93,20 +108,22 @@ def _hub_layout(row: Mapping[str, object]) -> tuple[str, list[object], list[str]
 
 def convert_arc_letter(value: object) -> RawExample:
     """As `convert_arc`, with the right choice's letter (by position, from A) as the gold answer."""
-    draft = convert_arc(value)
-    assert draft.gold_index is not None
+    raw = convert_arc(value)
+    assert raw.gold_index is not None
     return RawExample(
-        question=draft.question,
-        choices=draft.choices,
-        gold=LETTERS[draft.gold_index],
-        gold_index=draft.gold_index,
+        question=raw.question,
+        choices=raw.choices,
+        gold=LETTERS[raw.gold_index],
+        gold_index=raw.gold_index,
     )
 
 
 def _source(subset: str, *, letter: bool) -> BenchmarkSource:
     def part(hub_split: str, file_part: str) -> Part:
         files = f"arc/{subset}-{file_part}.jsonl"
-        return Part(repository="allenai/ai2_arc", configs=(subset,), hub_split=hub_split, files=files)
+        return Part(
+            repository="allenai/ai2_arc", configs=(subset,), hub_split=hub_split, files=files
+        )
 
     return BenchmarkSource(
         parts={

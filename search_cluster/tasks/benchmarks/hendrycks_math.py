@@ -68,7 +68,7 @@ _LEVEL = re.compile(r"(?:Level )?([1-5?])", re.ASCII)
 
 
 def convert_math(value: object) -> RawExample:
-    r"""A draft whose gold answer is what the solution boxes.
+    r"""A raw example whose gold answer is what the solution boxes.
 
     Raises:
         RowError: not the layout, no complete ``\boxed{}``, or a level that is none.
@@ -81,7 +81,9 @@ def convert_math(value: object) -> RawExample:
         raise RowError(f"'solution' is {shown(solution)}; it has to hold its answer in \\boxed{{}}")
     level = _LEVEL.fullmatch(str(get(row, "level")))
     if level is None:
-        raise RowError(f"'level' is {shown(row['level'])}; it is 'Level 1' to 'Level 5', or 'Level ?'")
+        raise RowError(
+            f"'level' is {shown(row['level'])}; it is 'Level 1' to 'Level 5', or 'Level ?'"
+        )
     return RawExample(question=question, gold=gold, difficulty=level.group(1).removeprefix("?"))
 
 
@@ -102,7 +104,11 @@ MATH = generate_task(
     plain="Problem: {question}\nFinal answer in \\boxed{{}}:",
     wordings=_WORDINGS,
     source=BenchmarkSource(
-        parts={"train": _part("train", True), "validation": _part("train", True), "test": _part("test", False)},
+        parts={
+            "train": _part("train", True),
+            "validation": _part("train", True),
+            "test": _part("test", False),
+        },
         convert=convert_math,
         layout='{problem, level: "Level k", solution}',
         unique_questions=True,

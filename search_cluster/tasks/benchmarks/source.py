@@ -53,13 +53,15 @@ class BenchmarkSource:
             TaskError: there is no such split, a file or the hub can't be read, or not one row is good.
         """
         if split not in self.parts:
-            raise TaskError(f"task {task} has no {split} split; it has {', '.join(self.parts)}: name one of these")
+            raise TaskError(
+                f"task {task} has no {split} split; it has {', '.join(self.parts)}: name one of these"
+            )
         part = self.parts[split]
         held_out = self._held_out_questions(task, split, data_dir)
 
-        def belongs(draft: RawExample) -> bool:
-            in_share = part.shares is None or split_of(draft.split_key, part.shares) == split
-            return in_share and normalize_text(draft.question) not in held_out
+        def belongs(raw: RawExample) -> bool:
+            in_share = part.shares is None or split_of(raw.split_key, part.shares) == split
+            return in_share and normalize_text(raw.question) not in held_out
 
         rows = self._rows(task, part, data_dir)
         return collect_examples(
@@ -94,7 +96,11 @@ class BenchmarkSource:
                 continue  # counted and reported when its own split is loaded
 
     def _rows(self, task: str, part: Part, data_dir: Path | None) -> RawRows:
-        return self._hub_rows(task, part) if data_dir is None else self._local_rows(task, part, data_dir)
+        return (
+            self._hub_rows(task, part)
+            if data_dir is None
+            else self._local_rows(task, part, data_dir)
+        )
 
     def _local_rows(self, task: str, part: Part, data_dir: Path) -> RawRows:
         paths = sorted(data_dir.glob(part.files))

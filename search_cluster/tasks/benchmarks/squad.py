@@ -38,7 +38,9 @@ def read_squad(path: Path) -> RawRows:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise TaskError(f"{path} can't be read ({error.strerror}); check its permissions") from error
+        raise TaskError(
+            f"{path} can't be read ({error.strerror}); check its permissions"
+        ) from error
     except (ValueError, RecursionError) as error:
         yield MalformedRow(source=path.name, reason=f"{type(error).__name__}: {error}")
         return
@@ -48,19 +50,23 @@ def read_squad(path: Path) -> RawRows:
             context = get(paragraph, "context")
             for question in as_sequence(get(paragraph, "qas"), "'qas'"):
                 number += 1
-                yield Row(source=f"{path.name}:{number}", value={"context": context, "qa": question})
+                yield Row(
+                    source=f"{path.name}:{number}", value={"context": context, "qa": question}
+                )
     except RowError as error:
         yield MalformedRow(source=f"{path.name}:{number + 1}", reason=str(error))
 
 
 def _paragraphs(content: object) -> Iterator[Mapping[str, object]]:
     for article in as_sequence(get(as_mapping(content, "the file"), "data"), "'data'"):
-        for paragraph in as_sequence(get(as_mapping(article, "an article"), "paragraphs"), "'paragraphs'"):
+        for paragraph in as_sequence(
+            get(as_mapping(article, "an article"), "paragraphs"), "'paragraphs'"
+        ):
             yield as_mapping(paragraph, "a paragraph")
 
 
 def convert_squad(value: object) -> RawExample:
-    """A draft whose gold answer lists the right ones, a line each.
+    """A raw example whose gold answer lists the right ones, a line each.
 
     Raises:
         RowError: neither layout.
@@ -71,7 +77,10 @@ def convert_squad(value: object) -> RawExample:
     texts = (
         as_sequence(get(answers, "text"), "'text'")
         if isinstance(answers, Mapping)
-        else [get(as_mapping(answer, "an answer"), "text") for answer in as_sequence(answers, "'answers'")]
+        else [
+            get(as_mapping(answer, "an answer"), "text")
+            for answer in as_sequence(answers, "'answers'")
+        ]
     )
     right = dict.fromkeys(" ".join(as_text(text, "an answer's text").split()) for text in texts)
     question = f"{get_text(row, 'context')}\n\nQuestion: {get_text(asked, 'question')}"

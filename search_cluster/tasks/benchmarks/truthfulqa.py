@@ -16,7 +16,7 @@ from search_cluster.tasks.splits import THREE_WAY
 
 
 def convert_truthfulqa(value: object) -> RawExample:
-    """A draft; ``mc1_targets`` is ``{text: 0 or 1}`` (the authors' file) or ``{choices: [], labels: []}`` (the hub).
+    """A raw example; ``mc1_targets`` is ``{text: 0 or 1}`` (the authors' file) or ``{choices: [], labels: []}`` (the hub).
 
     Raises:
         RowError: neither layout, or not exactly one true choice.
@@ -25,10 +25,15 @@ def convert_truthfulqa(value: object) -> RawExample:
     question = get_text(row, "question")
     texts, labels = _targets(as_mapping(get(row, "mc1_targets"), "'mc1_targets'"))
     choices = as_choices(texts)
-    if any(type(label) is not int or label not in (0, 1) for label in labels) or labels.count(1) != 1:
+    if (
+        any(type(label) is not int or label not in (0, 1) for label in labels)
+        or labels.count(1) != 1
+    ):
         raise RowError(f"the labels are {shown(labels)}; exactly one is 1, the others are 0")
     gold = choices[labels.index(1)]
-    ordered = tuple(sorted(choices, key=lambda text: hashlib.sha256(f"{question}\n{text}".encode()).digest()))
+    ordered = tuple(
+        sorted(choices, key=lambda text: hashlib.sha256(f"{question}\n{text}".encode()).digest())
+    )
     return RawExample(question=question, choices=ordered, gold=gold, gold_index=ordered.index(gold))
 
 

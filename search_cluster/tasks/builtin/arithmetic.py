@@ -43,7 +43,7 @@ def _ask(wordings: tuple[str, ...], name: str, a: int, b: int, result: int) -> I
         yield RawExample(question=wording.format(a=a, b=b), gold=str(result), fact=fact)
 
 
-def _drafts() -> Iterator[RawExample]:
+def _raw_examples() -> Iterator[RawExample]:
     terms = range(1, _MAX_TERM + 1)
     for a, b in product(terms, repeat=2):
         if min(a, b) < 10:
@@ -61,7 +61,7 @@ ARITHMETIC = generate_task(
     description="sums, differences and products of small numbers (built in, generated)",
     chat="{question}",
     wordings=QUESTION_WORDINGS,
-    source=generated_source(_drafts),
+    source=generated_source(_raw_examples),
     grader=grade_number,
     grader_version=NUMBER_GRADER_VERSION,
     max_new_tokens=MAX_NUMBER_TOKENS,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from search_cluster.tasks.builtin.places import PLACES, Place
-from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_drafts
+from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_examples
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
 from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import choice_task
@@ -31,23 +31,33 @@ def _facts() -> Iterator[Fact]:
             key=key,
             wordings=tuple(text.format(place=subject) for text in _CAPITAL_OF),
             answer=place.capital,
-            pools=tuple(tuple(other.capital for other in pool) for pool in (same_kind, neighbours)),
+            wrong_answers=tuple(
+                tuple(other.capital for other in group) for group in (same_kind, neighbours)
+            ),
         )
         yield Fact(
             key=key,
-            wordings=tuple(text.format(capital=place.capital, kind=place.kind) for text in _PLACE_OF),
+            wordings=tuple(
+                text.format(capital=place.capital, kind=place.kind) for text in _PLACE_OF
+            ),
             answer=place.name,
-            pools=tuple(tuple(other.name for other in pool) for pool in (same_kind, neighbours)),
+            wrong_answers=tuple(
+                tuple(other.name for other in group) for group in (same_kind, neighbours)
+            ),
         )
 
 
 def _subject(place: Place) -> str:
     """The place as the object of a sentence: ``the Netherlands``, ``the US state of Georgia``."""
-    return place.article + place.name if place.kind == "country" else f"the {place.kind} of {place.name}"
+    return (
+        place.article + place.name
+        if place.kind == "country"
+        else f"the {place.kind} of {place.name}"
+    )
 
 
-def _drafts() -> Iterator[RawExample]:
-    return quiz_drafts(_facts())
+def _raw_examples() -> Iterator[RawExample]:
+    return quiz_examples(_facts())
 
 
 CAPITALS = choice_task(
@@ -55,5 +65,5 @@ CAPITALS = choice_task(
     description="capitals of countries, states and regions, in both directions (built in, 4 choices)",
     chat="{question}",
     wordings=QUESTION_WORDINGS,
-    source=generated_source(_drafts),
+    source=generated_source(_raw_examples),
 )

@@ -120,7 +120,15 @@ def _parse(table: str, kind: str, region: str) -> list[Place]:
     for entry in table.split(";"):
         name, capital = (" ".join(part.split()) for part in entry.split(":"))
         article = "the " if name.startswith("the ") else ""
-        places.append(Place(name=name.removeprefix("the "), capital=capital, kind=kind, region=region, article=article))
+        places.append(
+            Place(
+                name=name.removeprefix("the "),
+                capital=capital,
+                kind=kind,
+                region=region,
+                article=article,
+            )
+        )
     return places
 
 

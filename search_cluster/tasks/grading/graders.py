@@ -16,7 +16,9 @@ _NAMED_LETTER = re.compile(r"(?i:answer|choice|option)\s*(?i:is|:)?\s*:?\s*\**\(
 _LONE_LETTER = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9'])(?! [a-z])")
 """A capital that is no part of a word and, unlike the article in ``A leaf``, is not followed by one."""
 
-_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)", re.ASCII)
+_NUMBER = re.compile(
+    r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)", re.ASCII
+)
 
 
 def extract_letter(text: str) -> str | None:
@@ -31,7 +33,9 @@ def extract_letter(text: str) -> str | None:
 def grade_letter(example: Example, output: str) -> float:
     """1 if the answer names the gold letter, else 0; letters that label no choice are wrong."""
     letter = extract_letter(output)
-    return float(letter is not None and letter in LETTERS[: len(example.choices)] and letter == example.gold)
+    return float(
+        letter is not None and letter in LETTERS[: len(example.choices)] and letter == example.gold
+    )
 
 
 def last_number(text: str) -> Decimal | None:
@@ -48,4 +52,6 @@ def grade_number(example: Example, output: str) -> float:
 
 def grade_exact(example: Example, output: str) -> float:
     """1 if the answer is the gold text up to case, white space and a final full stop, else 0."""
-    return float(normalize_text(output).removesuffix(".") == normalize_text(example.gold).removesuffix("."))
+    return float(
+        normalize_text(output).removesuffix(".") == normalize_text(example.gold).removesuffix(".")
+    )

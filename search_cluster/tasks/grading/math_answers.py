@@ -48,7 +48,11 @@ class MathVerifier:
             reply = _ask(process, json.dumps([gold, answer[:_MAX_ANSWER_CHARACTERS]]))
             if reply is None:
                 self._stop()
-                _logger.warning("grading %.80r against %.80r took too long or too much; it earns 0", answer, gold)
+                _logger.warning(
+                    "grading %.80r against %.80r took too long or too much; it earns 0",
+                    answer,
+                    gold,
+                )
             return reply is True
 
     def close(self) -> None:

@@ -28,7 +28,9 @@ _NEIGHBOURS = re.compile(
     r"\b(above|below|both|neither|all of|none of|any of|these|those|choices?|options?|answers?|[a-e] and [a-e]|"
     r"[a-e] or [a-e]|same)\b"
 )
-_NUMBER = re.compile(r"(?P<value>[-+]?\d{1,20}(?:\.\d{1,20}|/[1-9]\d{0,19})?)(?P<percent>%)?", re.ASCII)
+_NUMBER = re.compile(
+    r"(?P<value>[-+]?\d{1,20}(?:\.\d{1,20}|/[1-9]\d{0,19})?)(?P<percent>%)?", re.ASCII
+)
 _WORD = re.compile(r"[^\W_]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 
@@ -63,10 +65,18 @@ def redistracted(
         seed: any integer.
     """
     gold_index = example.gold_index
-    if gold_index is None or example.gold != example.choices[gold_index] or depends_on_neighbours(example.gold):
+    if (
+        gold_index is None
+        or example.gold != example.choices[gold_index]
+        or depends_on_neighbours(example.gold)
+    ):
         return
     fitting = _fitting(
-        example, _pool(_Others(tuple(other.example_id for other in others), others)), part, num_parts, seed
+        example,
+        _wrong_answers(_Others(tuple(other.example_id for other in others), others)),
+        part,
+        num_parts,
+        seed,
     )
     num_wrong = len(example.choices) - 1
     joins = False
@@ -89,7 +99,7 @@ class _Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pool:
+class _WrongAnswers:
     by_kind: dict[str, tuple[_Candidate, ...]]
     """Each by length."""
     by_length: tuple[_Candidate, ...]
@@ -97,13 +107,15 @@ class _Pool:
     """Words of too many questions to tell them apart."""
 
 
-def _fitting(example: Example, pool: _Pool, part: int, num_parts: int, seed: int) -> Iterator[str]:
+def _fitting(
+    example: Example, wrong: _WrongAnswers, part: int, num_parts: int, seed: int
+) -> Iterator[str]:
     """Texts that are wrong here, best kinds first, otherwise in an order drawn from the seed."""
     own = {levelled(choice) for choice in example.choices}
     gold_words = frozenset(levelled(example.gold).split())
-    topics = _question_words(example) - pool.common
-    same_kind = _nearest(pool.by_kind.get(_kind(example.gold), ()), example.gold)
-    same_length = _nearest(pool.by_length, example.gold) if len(same_kind) < WINDOW else ()
+    topics = _question_words(example) - wrong.common
+    same_kind = _nearest(wrong.by_kind.get(_kind(example.gold), ()), example.gold)
+    same_length = _nearest(wrong.by_length, example.gold) if len(same_kind) < WINDOW else ()
 
     def fits(candidate: _Candidate) -> bool:
         return (
@@ -111,7 +123,8 @@ def _fitting(example: Example, pool: _Pool, part: int, num_parts: int, seed: int
             and not candidate.words <= gold_words
             and not gold_words <= candidate.words
             and not candidate.topics & topics
-            and derive_seed(num_parts, f"{example.example_id} {candidate.level}") % num_parts == part
+            and derive_seed(num_parts, f"{example.example_id} {candidate.level}") % num_parts
+            == part
         )
 
     def drawn(candidate: _Candidate) -> int:
@@ -137,7 +150,7 @@ class _Others:
 
 
 @lru_cache(maxsize=4)
-def _pool(questions: _Others) -> _Pool:
+def _wrong_answers(questions: _Others) -> _WrongAnswers:
     others = questions.examples
     words = [_question_words(example) for example in others]
     counts = Counter(chain.from_iterable(words))
@@ -152,7 +165,12 @@ def _pool(questions: _Others) -> _Pool:
                 wrong[level] = min(text, wrong.get(level, text))
     candidates = sorted(
         (
-            _Candidate(text=text, level=level, words=frozenset(level.split()), topics=frozenset(topics[level]))
+            _Candidate(
+                text=text,
+                level=level,
+                words=frozenset(level.split()),
+                topics=frozenset(topics[level]),
+            )
             for level, text in wrong.items()
         ),
         key=lambda candidate: (len(candidate.text), derive_seed(0, candidate.text)),
@@ -160,8 +178,10 @@ def _pool(questions: _Others) -> _Pool:
     by_kind: defaultdict[str, list[_Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_kind[_kind(candidate.text)].append(candidate)
-    return _Pool(
-        by_kind={kind: tuple(members) for kind, members in by_kind.items()}, by_length=tuple(candidates), common=common
+    return _WrongAnswers(
+        by_kind={kind: tuple(members) for kind, members in by_kind.items()},
+        by_length=tuple(candidates),
+        common=common,
     )
 
 
@@ -174,5 +194,13 @@ def _kind(text: str) -> str:
     if levelled(text)[:1].isdigit():
         return "number"
     num_words = len(text.split())
-    size = "symbol" if len(text) <= 3 else "word" if num_words == 1 else "few" if num_words <= 4 else "many"
+    size = (
+        "symbol"
+        if len(text) <= 3
+        else "word"
+        if num_words == 1
+        else "few"
+        if num_words <= 4
+        else "many"
+    )
     return f"{size} {'capital' if text[:1].isupper() else 'small'}"

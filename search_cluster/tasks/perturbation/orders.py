@@ -14,7 +14,9 @@ Order = tuple[int, ...]
 """Indices of the old choices in their new order."""
 
 
-def reordered(example: Example, *, gold_is_text: bool, part: int, num_parts: int, seed: int) -> Iterator[Example]:
+def reordered(
+    example: Example, *, gold_is_text: bool, part: int, num_parts: int, seed: int
+) -> Iterator[Example]:
     """The example with its choices in other orders; the gold letter and index follow.
 
     The right choice takes every other place, the wrong ones are rotated and mirrored: all orders of up to 4 choices in
@@ -34,7 +36,9 @@ def reordered(example: Example, *, gold_is_text: bool, part: int, num_parts: int
     if example.gold != (example.choices[gold_index] if gold_is_text else LETTERS[gold_index]):
         return
     orders = [
-        order for number, order in _numbered_orders(len(example.choices), gold_index) if number % num_parts == part
+        order
+        for number, order in _numbered_orders(len(example.choices), gold_index)
+        if number % num_parts == part
     ]
     orders.sort(key=lambda order: derive_seed(seed, f"{example.example_id} order {order}"))
     for order in _places_in_turn(orders, gold_index):
@@ -52,7 +56,10 @@ def _numbered_orders(num_choices: int, gold_index: int) -> Iterator[tuple[int, O
     wrong = tuple(index for index in range(num_choices) if index != gold_index)
     turns = range(len(wrong))
     arrangements = dict.fromkeys(
-        chain((wrong[turn:] + wrong[:turn] for turn in turns), (wrong[turn::-1] + wrong[:turn:-1] for turn in turns))
+        chain(
+            (wrong[turn:] + wrong[:turn] for turn in turns),
+            (wrong[turn::-1] + wrong[:turn:-1] for turn in turns),
+        )
     )
     for row, place in enumerate(wrong):
         for column, arranged in enumerate(arrangements):

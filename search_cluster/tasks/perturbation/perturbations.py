@@ -77,7 +77,13 @@ class PerturbableTask(Task, Protocol):
 
 
 def perturbations(
-    task: Task, example: Example, others: Sequence[Example], *, role: EvidenceRole, count: int, seed: int
+    task: Task,
+    example: Example,
+    others: Sequence[Example],
+    *,
+    role: EvidenceRole,
+    count: int,
+    seed: int,
 ) -> tuple[Perturbation, ...]:
     """Up to ``count`` distinct perturbations of one role, kinds as in `TURN`; fewer where the task has no more.
 
@@ -108,20 +114,31 @@ def perturbations(
             example, gold_is_text=scores_choices, part=part, num_parts=num_parts, seed=seed
         )
     if scores_choices:
-        streams[PerturbationKind.DISTRACTORS] = redistracted(example, others, part=part, num_parts=num_parts, seed=seed)
+        streams[PerturbationKind.DISTRACTORS] = redistracted(
+            example, others, part=part, num_parts=num_parts, seed=seed
+        )
     streams[PerturbationKind.WORDING] = _reworded(task, example, part, num_parts, seed)
     return tuple(
-        Perturbation(kind=kind, role=role, example=derived) for kind, derived in islice(_in_turn(streams), count)
+        Perturbation(kind=kind, role=role, example=derived)
+        for kind, derived in islice(_in_turn(streams), count)
     )
 
 
-def _reworded(task: PerturbableTask, example: Example, part: int, num_parts: int, seed: int) -> Iterator[Example]:
-    numbers = [number for number in range(1 + part, task.num_wordings + 1, num_parts) if number != example.wording]
+def _reworded(
+    task: PerturbableTask, example: Example, part: int, num_parts: int, seed: int
+) -> Iterator[Example]:
+    numbers = [
+        number
+        for number in range(1 + part, task.num_wordings + 1, num_parts)
+        if number != example.wording
+    ]
     numbers.sort(key=lambda number: derive_seed(seed, f"{example.example_id} wording {number}"))
     return (replace(example, wording=number) for number in numbers)
 
 
-def _in_turn(streams: dict[PerturbationKind, Iterator[Example]]) -> Iterator[tuple[PerturbationKind, Example]]:
+def _in_turn(
+    streams: dict[PerturbationKind, Iterator[Example]],
+) -> Iterator[tuple[PerturbationKind, Example]]:
     """Derived questions in the order of `TURN`, until all kinds have ended."""
     running = dict(streams)
     while running:

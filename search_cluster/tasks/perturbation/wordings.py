@@ -33,7 +33,9 @@ def check_wordings(usual: Wording, others: Sequence[Wording]) -> None:
         for number, template in enumerate(templates):
             check_template(template)
             if template in templates[:number]:
-                raise TaskError(f"two wordings have the {style} template {template!r}; each wording has its own")
+                raise TaskError(
+                    f"two wordings have the {style} template {template!r}; each wording has its own"
+                )
             if names_choices(template) != names_choices(templates[0]):
                 raise TaskError(
                     f"the {style} templates {templates[0]!r} and {template!r} don't ask the same: one of them lists "
@@ -45,8 +47,14 @@ QUESTION_WORDINGS = (
     Wording(chat="Question: {question}", plain="Q: {question}\nA:"),
     Wording(chat="Please answer this question: {question}", plain="{question}\nAnswer:"),
     Wording(chat="{question}\nGive only the answer.", plain="Question: {question}\nThe answer is:"),
-    Wording(chat="Answer the following question.\n{question}", plain="Answer this.\nQuestion: {question}\nAnswer:"),
-    Wording(chat="Here is a question for you. {question}", plain="Here is a question: {question}\nIts answer:"),
+    Wording(
+        chat="Answer the following question.\n{question}",
+        plain="Answer this.\nQuestion: {question}\nAnswer:",
+    ),
+    Wording(
+        chat="Here is a question for you. {question}",
+        plain="Here is a question: {question}\nIts answer:",
+    ),
     Wording(chat="{question}\nAnswer:", plain="Problem: {question}\nSolution:"),
     Wording(chat="{question}\nAnswer in a few words.", plain="Question: {question}\nShort answer:"),
     Wording(chat="I have a question: {question}", plain="Student: {question}\nTeacher:"),

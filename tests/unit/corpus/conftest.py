@@ -39,18 +39,24 @@ def provenance() -> Provenance:
     )
 
 
-def _record(number: int, *, identity_reward: float = 0.0, margin: float = -0.5, output: str = "Rome") -> ExampleRecord:
+def _record(
+    number: int, *, identity_reward: float = 0.0, margin: float = -0.5, output: str = "Rome"
+) -> ExampleRecord:
     """Identity wrong (or right); a skip that is right; a repeat of layer 2 that is wrong; one failure."""
 
     def tried(layers: tuple[int, ...], reward: float, text: str) -> PathVerdict:
         path = LayerPath(layers, NUM_LAYERS)
-        verdict = Verdict(reward=reward, margin=margin, output=text, num_layer_tokens=7 * len(layers))
+        verdict = Verdict(
+            reward=reward, margin=margin, output=text, num_layer_tokens=7 * len(layers)
+        )
         return PathVerdict(path=path, verdict=verdict)
 
     identity = tried((0, 1, 2, 3, 4, 5), identity_reward, output)
     shorter = tried((0, 1, 3, 4, 5), 1.0, "Paris")
     longer = tried((0, 1, 2, 2, 3, 4, 5), 0.0, "Lyon")
-    failure = PathFailure(path=LayerPath((0,), NUM_LAYERS), kind="NonFiniteLogitsError", message="NaN in row 0")
+    failure = PathFailure(
+        path=LayerPath((0,), NUM_LAYERS), kind="NonFiniteLogitsError", message="NaN in row 0"
+    )
     return ExampleRecord(
         example=Example(
             task="capitals",

@@ -23,7 +23,9 @@ from search_cluster.dashboard.run_folder import RunFolder
 
 
 def test_a_finished_run_says_what_the_report_says(tmp_path: Path) -> None:
-    many = all_kinds() + [searched(example(10 + number), solved_by(number % 8)) for number in range(20)]
+    many = all_kinds() + [
+        searched(example(10 + number), solved_by(number % 8)) for number in range(20)
+    ]
     folder = write_run(tmp_path / "run", many, per_shard=4)
     values = describe_run(RunFolder(folder))
     summary = summarise(read_corpus(folder).records)
@@ -48,7 +50,9 @@ def test_a_finished_run_says_what_the_report_says(tmp_path: Path) -> None:
     assert num_fixed > 10
     tried = sum(len(record.evaluated) for record in many)
     assert [sum(uses) for uses in found["layers"]["tried"]] == [tried] * NUM_LAYERS
-    assert json.loads(json.dumps(values, allow_nan=False)) == values | json.loads(json.dumps(values))
+    assert json.loads(json.dumps(values, allow_nan=False)) == values | json.loads(
+        json.dumps(values)
+    )
 
 
 def test_rates_and_time_left_of_a_running_search(tmp_path: Path) -> None:

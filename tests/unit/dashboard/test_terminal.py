@@ -33,7 +33,8 @@ def test_a_running_search(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_s", "finish", "words"), [(3600, False, "no sign of life for 60 min"), (0, True, "finished")]
+    ("age_s", "finish", "words"),
+    [(3600, False, "no sign of life for 60 min"), (0, True, "finished")],
 )
 def test_other_states(tmp_path: Path, age_s: float, finish: bool, words: str) -> None:
     folder = write_run(tmp_path / "run", all_kinds(), finish=finish)
