@@ -18,8 +18,8 @@ def replaced_whole(target: Path) -> Iterator[Path]:
     On any error the temporary file is removed and ``target`` stays as it was.
 
     Raises:
-        CorpusError: the operating system refused a write (full disk, no permission), or ``target`` is a device or a
-            stream such as ``/dev/stdout``, which a file would take the place of.
+        CorpusError: the operating system refused a write (full disk, no permission), or ``target``
+            is a device or a stream such as ``/dev/stdout``, which a file would take the place of.
     """
     temporary = target.parent / f".{target.name}.tmp"
     try:
@@ -31,8 +31,9 @@ def replaced_whole(target: Path) -> Iterator[Path]:
         _fsync(target.parent)
     except OSError as error:
         raise CorpusError(
-            f"can't write {target}: {error.strerror or error}; what was written before is kept and nothing is half "
-            "written: free space or fix the permissions, then run the same command again"
+            f"can't write {target}: {error.strerror or error}; what was written before is kept and "
+            "nothing is half written: free space or fix the permissions, then run the same "
+            "command again"
         ) from error
     finally:
         with suppress(OSError):  # on a read-only disk there is none, and the error above says more

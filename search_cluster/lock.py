@@ -1,6 +1,7 @@
 """Exclusive locks on folders: one writing process per run folder, one server per cache folder.
 
-A lock ends with the last process that holds it, however that ends; nothing stale can be left behind.
+A lock ends with the last process that holds it, however that ends; nothing stale can be left
+behind.
 """
 
 import errno
@@ -41,7 +42,8 @@ def lock_run_folder(folder: Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise CorpusError(
-            f"another process writes the corpus {folder}; wait for it or stop it, then run the same command again"
+            f"another process writes the corpus {folder}; wait for it or stop it, then run the "
+            "same command again"
         ) from error
     return descriptor
 
@@ -49,9 +51,9 @@ def lock_run_folder(folder: Path) -> int:
 def lock_server_folder(folder: Path) -> int:
     """Lock ``folder``; returns a file descriptor that holds the lock and may be inherited by child processes.
 
-    The lock is free again when the last copy of the descriptor is closed; nothing stale can be left behind. The file
-    names the owner's process id, which tells a run in progress (an error soon) from one that was killed and whose
-    server still writes (worth waiting for).
+    The lock is free again when the last copy of the descriptor is closed; nothing stale can be left
+    behind. The file names the owner's process id, which tells a run in progress (an error soon)
+    from one that was killed and whose server still writes (worth waiting for).
 
     Raises:
         CacheError: another live process has the lock, or the folder can't be written to.
@@ -90,8 +92,8 @@ def _acquire(lock_fd: int, folder: Path) -> None:
             LIVE_OWNER_WAIT_S if _is_alive(owner) else DEAD_OWNER_WAIT_S
         ):
             raise CacheError(
-                f"{folder} is in use by the cache server of process {owner or 'unknown'}; a folder has one server at a "
-                "time; wait for that run to end, or use another run folder"
+                f"{folder} is in use by the cache server of process {owner or 'unknown'}; a folder "
+                "has one server at a time; wait for that run to end, or use another run folder"
             )
         time.sleep(POLL_S)
 
@@ -110,6 +112,6 @@ def _is_alive(pid: str) -> bool:
 
 def _not_writable(folder: Path, error: OSError) -> CacheError:
     return CacheError(
-        f"cache folder {folder} can't be written to: {error.strerror}; the embedded server keeps verdicts there; make "
-        "room or choose another run folder, or set the redis url to 'none'"
+        f"cache folder {folder} can't be written to: {error.strerror}; the embedded server keeps "
+        "verdicts there; make room or choose another run folder, or set the redis url to 'none'"
     )

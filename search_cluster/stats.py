@@ -32,8 +32,8 @@ def bootstrap_difference(
 ) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of a difference in accuracy, second minus first model, same questions.
 
-    Questions are resampled with their pair of answers. Of a resample nothing counts but how many questions are fixed,
-    broken and neither, so that it is one multinomial draw.
+    Questions are resampled with their pair of answers. Of a resample nothing counts but how many
+    questions are fixed, broken and neither, so that it is one multinomial draw.
 
     Args:
         num_fixed: questions that the second model alone answers right.

@@ -20,8 +20,8 @@ class MenuChoice:
     newly_right: int
     """Questions that it answers right and no earlier choice does."""
     layers_saved: int
-    """Layers by which it is shorter than the shortest right choice before it (or than identity), over all questions
-    that it answers right."""
+    """Layers by which it is shorter than the shortest right choice before it (or than identity),
+    over all questions that it answers right."""
 
 
 def candidate_paths(record: ExampleRecord) -> tuple[LayerPath, ...]:
@@ -34,9 +34,10 @@ def pick_menu(
 ) -> tuple[MenuChoice, ...]:
     """Identity and up to ``size - 1`` other paths, each the one that adds most to those before it.
 
-    What a path adds is the number of questions newly answered right; among equals the layers saved; among equals of
-    both the shorter path, then the one with the smaller layers. Only verdicts of the corpus count, so a path adds
-    nothing on questions on which it was not tried. The menu ends early where no path adds anything.
+    What a path adds is the number of questions newly answered right; among equals the layers saved;
+    among equals of both the shorter path, then the one with the smaller layers. Only verdicts of
+    the corpus count, so a path adds nothing on questions on which it was not tried. The menu ends
+    early where no path adds anything.
 
     Args:
         records: the corpus.

@@ -1,8 +1,9 @@
 """The corpus digest: equal for equal searches, whatever the workers, the cache, the order or the shards were.
 
-It covers everything but margins (arithmetic noise), the source of an example (where a file lies) and the messages of
-failures (free text of libraries). A record's digest is the sha256 of a canonical JSON; the corpus digest is the sha256
-over the lines ``example_id record_digest`` in the order of the ids.
+It covers everything but margins (arithmetic noise), the source of an example (where a file lies)
+and the messages of failures (free text of libraries). A record's digest is the sha256 of a
+canonical JSON; the corpus digest is the sha256 over the lines ``example_id record_digest`` in the
+order of the ids.
 """
 
 import hashlib

@@ -20,11 +20,13 @@ EXAMPLES_PER_ROW_GROUP = 512
 def export_polar(corpus: Corpus, out: Path) -> int:
     """Write PoLar's ``merged_mcts_samples.json`` (arXiv 2606.06574): a list of one object per example.
 
-    The keys are those that PoLar trains on: ``question``, ``gt_ans``, ``initial_score`` (the plain model's reward,
-    null if it failed), ``final_valid_transitions`` and ``final_invalid_transitions`` (right and wrong paths other than
-    identity, as lists of layer indices, in the order in which they were tried). ``query_id`` is the example's id, and
-    ``choices`` are there where the task has some. If the corpus' preset asked for evidence, only credible paths are
-    listed as right; a right path without evidence may be luck, and is in neither list.
+    The keys are those that PoLar trains on: ``question``, ``gt_ans``, ``initial_score`` (the plain
+    model's reward, null if it failed), ``final_valid_transitions`` and
+    ``final_invalid_transitions`` (right and wrong paths other than identity, as lists of layer
+    indices, in the order in which they were tried). ``query_id`` is the example's id, and
+    ``choices`` are there where the task has some. If the corpus' preset asked for evidence, only
+    credible paths are listed as right; a right path without evidence may be luck, and is in neither
+    list.
 
     Returns:
         The number of examples written.
@@ -41,9 +43,9 @@ def export_polar(corpus: Corpus, out: Path) -> int:
 def export_decisions(corpus: Corpus, out: Path) -> int:
     """Write Dr.LLM's supervision (arXiv 2510.12773) as JSON Lines: one decision vector per example.
 
-    ``decisions`` holds 0 (skip), 1 (execute) or 2 (repeat) per layer, of the first best path that has such a vector:
-    one that keeps the model's order and runs no layer more than twice. Examples without one are left out. Best paths
-    are credible if the corpus' preset asked for evidence.
+    ``decisions`` holds 0 (skip), 1 (execute) or 2 (repeat) per layer, of the first best path that
+    has such a vector: one that keeps the model's order and runs no layer more than twice. Examples
+    without one are left out. Best paths are credible if the corpus' preset asked for evidence.
 
     Returns:
         The number of examples written.
@@ -59,8 +61,8 @@ def export_decisions(corpus: Corpus, out: Path) -> int:
 def export_parquet(corpus: Corpus, out: Path) -> int:
     """Write one flat Parquet file with a row per evaluated path, for SQL and data frames.
 
-    ``credible`` is null if the corpus' preset asked for no evidence; else it is true for identity and for the paths
-    that have the evidence.
+    ``credible`` is null if the corpus' preset asked for no evidence; else it is true for identity
+    and for the paths that have the evidence.
 
     Returns:
         The number of rows written.

@@ -43,9 +43,10 @@ class Provenance:
     limit: int | None
     """Examples at most; ``None``: all of the split."""
     verdict_context: str = ""
-    """Hash of all that a verdict depends on beside example and path: decoding, prompting and scoring versions, and more
-    (`search_cluster.cache.keys.VerdictContext`). Verdicts of two contexts are never mixed, neither here nor in a cache.
-    Empty in corpora that were written before it was recorded."""
+    """Hash of all that a verdict depends on beside example and path: decoding, prompting and
+    scoring versions, and more (`search_cluster.cache.keys.VerdictContext`). Verdicts of two
+    contexts are never mixed, neither here nor in a cache. Empty in corpora that were written before
+    it was recorded."""
     schema: int = CORPUS_SCHEMA
     versions: dict[str, str]
     """Of search-cluster, torch, transformers and python."""
@@ -120,7 +121,8 @@ class Manifest:
         """The manifest in ``text``.
 
         Raises:
-            CorpusError: a field is missing, unknown, or of another type; or the schema is another one's.
+            CorpusError: a field is missing, unknown, or of another type; or the schema is another
+                one's.
         """
         try:
             manifest = _MANIFEST.validate_json(text)
@@ -128,8 +130,8 @@ class Manifest:
             raise CorpusError(_complaint(source, "manifest", error, _WRITE_AGAIN)) from error
         if manifest.provenance.schema != CORPUS_SCHEMA:
             raise CorpusError(
-                f"{source} has corpus schema {manifest.provenance.schema}; this version reads schema {CORPUS_SCHEMA}: "
-                "search again, or install the version that wrote it"
+                f"{source} has corpus schema {manifest.provenance.schema}; this version reads "
+                f"schema {CORPUS_SCHEMA}: search again, or install the version that wrote it"
             )
         return manifest
 
@@ -148,8 +150,9 @@ def require_same_provenance(found: Provenance, wanted: Provenance, folder: str) 
         before, now = getattr(found, item.name), getattr(wanted, item.name)
         if item.compare and before != now:
             raise ConfigError(
-                f"{folder} was started with {item.name} {before!r}, and this run has {now!r}; a corpus has one "
-                f"provenance: go on with {item.name} {before!r}, or choose another run folder"
+                f"{folder} was started with {item.name} {before!r}, and this run has {now!r}; a "
+                f"corpus has one provenance: go on with {item.name} {before!r}, or choose another "
+                "run folder"
             )
 
 
@@ -161,9 +164,10 @@ def require_same_task(provenance: Provenance, name: str, version: str) -> None:
     """
     if (name, version) != (provenance.task, provenance.task_version):
         raise ConfigError(
-            f"task {name} has version {version}, the corpus was searched with version {provenance.task_version} of "
-            f"{provenance.task}; verdicts of both can't be mixed: pass --task with the task's file, install the "
-            "version that searched the corpus, or search again in a new folder"
+            f"task {name} has version {version}, the corpus was searched with version "
+            f"{provenance.task_version} of {provenance.task}; verdicts of both can't be mixed: "
+            "pass --task with the task's file, install the version that searched the corpus, or "
+            "search again in a new folder"
         )
 
 
@@ -188,6 +192,6 @@ def _complaint(source: str, kind: str, error: ValidationError, next_step: str) -
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "the text"
     return (
-        f"{source} does not hold a {kind} of corpus schema {CORPUS_SCHEMA}: {place}: {first['msg']}; "
-        f"the file was changed or written by another version: {next_step}"
+        f"{source} does not hold a {kind} of corpus schema {CORPUS_SCHEMA}: {place}: "
+        f"{first['msg']}; the file was changed or written by another version: {next_step}"
     )

@@ -15,20 +15,22 @@ class Corpus:
 
     manifest: Manifest
     records: tuple[ExampleRecord, ...]
-    """In the order of their example ids, so that whoever learns from them does not depend on who wrote first."""
+    """In the order of their example ids, so that whoever learns from them does not depend on who
+    wrote first."""
 
 
 def read_corpus(folder: Path) -> Corpus:
     """A finished corpus, every shard checked against the manifest.
 
     Raises:
-        CorpusError: the folder or its manifest is missing, or a shard is missing, changed or damaged.
+        CorpusError: the folder or its manifest is missing, or a shard is missing, changed or
+            damaged.
     """
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise CorpusError(
-            f"{folder} has no {MANIFEST_NAME}: the search is unfinished, or this is not a corpus folder; run the same "
-            "search command again to finish it"
+            f"{folder} has no {MANIFEST_NAME}: the search is unfinished, or this is not a corpus "
+            "folder; run the same search command again to finish it"
         )
     manifest = Manifest.from_json(path.read_bytes(), str(path))
     records: list[ExampleRecord] = []
@@ -40,14 +42,15 @@ def read_corpus(folder: Path) -> Corpus:
             )
         if file_sha256(file) != shard.sha256:
             raise CorpusError(
-                f"{file} is not the file that {path} lists (another sha256): it was changed or damaged; restore it, or "
-                "delete it and run the same search again"
+                f"{file} is not the file that {path} lists (another sha256): it was changed or "
+                "damaged; restore it, or delete it and run the same search again"
             )
         records.extend(read_shard(file)[1])
     if len(records) != manifest.num_examples:
         raise CorpusError(
-            f"{folder} holds {len(records)} examples and its manifest says {manifest.num_examples}; the manifest was "
-            "changed: delete it and run the same search again"
+            f"{folder} holds {len(records)} examples and its manifest says "
+            f"{manifest.num_examples}; the manifest was changed: delete it and run the same search "
+            "again"
         )
     return Corpus(manifest=manifest, records=_by_id(records))
 

@@ -1,8 +1,9 @@
 """The Parquet columns: one row per example.
 
-Paths are lists of layer indices (``uint8``, or ``uint16`` for models of more than 256 layers), so that DuckDB, pandas
-and `datasets` read them without this project. Columns named ``evaluated_*`` are parallel lists. Margins have a
-column of their own because they carry arithmetic noise, which nothing else in a row does.
+Paths are lists of layer indices (``uint8``, or ``uint16`` for models of more than 256 layers), so
+that DuckDB, pandas and `datasets` read them without this project. Columns named ``evaluated_*`` are
+parallel lists. Margins have a column of their own because they carry arithmetic noise, which
+nothing else in a row does.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -141,7 +142,8 @@ def record_of(row: Mapping[str, Any], num_layers: int) -> ExampleRecord:
 
     Raises:
         InvalidValueError: a path or a verdict that can't be.
-        CorpusError: parallel columns of different lengths, or an id that is not the hash of the content.
+        CorpusError: parallel columns of different lengths, or an id that is not the hash of the
+            content.
     """
     example = Example(
         task=row["task"],

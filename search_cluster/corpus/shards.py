@@ -81,6 +81,6 @@ def read_shard(path: Path) -> tuple[Provenance, tuple[ExampleRecord, ...]]:
         return provenance, tuple(record_of(row, provenance.num_layers) for row in table.to_pylist())
     except (pa.ArrowException, OSError, InvalidValueError, CorpusError, TypeError) as error:
         raise CorpusError(
-            f"shard {path} is damaged: {error}; delete this file and run the same search again: it searches the "
-            "missing examples only"
+            f"shard {path} is damaged: {error}; delete this file and run the same search again: it "
+            "searches the missing examples only"
         ) from error

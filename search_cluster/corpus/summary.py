@@ -22,32 +22,36 @@ class CorpusSummary:
     num_layers: int
     """Depth of the model; 0 without a single path."""
     paths_searched: int
-    """Verdicts on the examples, from a device or from the cache; identity included. A preset that asks for evidence
-    searches more, on perturbations and other questions; only sessions count that, see `num_searched`."""
+    """Verdicts on the examples, from a device or from the cache; identity included. A preset that
+    asks for evidence searches more, on perturbations and other questions; only sessions count that,
+    see `num_searched`."""
     failures: int
     """Paths without a verdict."""
     first_failure: str
     """Of which example and path the first of them is, and its cause; empty if there is none."""
     identity_accuracy: float
-    """Share of examples that the plain model answers rightly. An example without a verdict counts as wrong."""
+    """Share of examples that the plain model answers rightly. An example without a verdict counts
+    as wrong."""
     identity_low: float
     """Ends of the 95 % Wilson interval of `identity_accuracy`."""
     identity_high: float
     found_accuracy: float
-    """Share of examples with a right best path or a right identity. Found with the gold answer at hand: a bound on what
-    a router could reach, and partly luck."""
+    """Share of examples with a right best path or a right identity. Found with the gold answer at
+    hand: a bound on what a router could reach, and partly luck."""
     found_low: float
     found_high: float
     improved: int
     """Examples whose best path is right and is not identity."""
     mean_layers_saved: float
-    """Model depth minus the length of the best path, averaged over the examples whose best path is right."""
+    """Model depth minus the length of the best path, averaged over the examples whose best path is
+    right."""
     mean_best_length: float
     """Layers of the best path, averaged over the same examples."""
     best_lengths: CountPairs
     """How many layers the right best paths have."""
     layer_shares: tuple[tuple[float, float, float], ...]
-    """Per layer, the shares of right best paths that skip it, run it once, run it more often. Shape [num_layers, 3]."""
+    """Per layer, the shares of right best paths that skip it, run it once, run it more often. Shape
+    [num_layers, 3]."""
     evaluations: CountPairs
     """How many verdicts an example took."""
     stop_reasons: tuple[tuple[str, int], ...]
@@ -100,7 +104,8 @@ def num_searched(run: Mapping[str, Any], summary: CorpusSummary) -> int:
     """Paths searched, those for evidence included if the run's counters know them.
 
     Args:
-        run: what ``search --json`` says; it may lack keys, and an invocation that was interrupted counted less.
+        run: what ``search --json`` says; it may lack keys, and an invocation that was interrupted
+            counted less.
         summary: of the corpus.
     """
     counted = run.get("paths_searched")

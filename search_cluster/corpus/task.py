@@ -11,7 +11,8 @@ def task_of_corpus(provenance: Provenance, spec: str | None) -> Task:
 
     Args:
         provenance: of the corpus.
-        spec: the task's name or file; ``None``: the name that the corpus knows, which finds built-in tasks only.
+        spec: the task's name or file; ``None``: the name that the corpus knows, which finds
+            built-in tasks only.
 
     Raises:
         TaskError: there is no such task.
@@ -30,6 +31,6 @@ def task_of_corpus(provenance: Provenance, spec: str | None) -> Task:
 def task_file_needed(done: str, name: str) -> TaskError:
     """The error for a user's task of which only the name is known; ``done`` says what was done with it."""
     return TaskError(
-        f"{done} with task {name!r}, which is not built in; pass the .py or .toml file that the search was given: "
-        "--task FILE"
+        f"{done} with task {name!r}, which is not built in; pass the .py or .toml file that the "
+        "search was given: --task FILE"
     )

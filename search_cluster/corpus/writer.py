@@ -1,7 +1,7 @@
 """Writing a corpus: shards as they fill, the manifest last, resumable at any point.
 
-One process writes a folder at a time (a lock file says so). A shard is visible whole or not at all, so whatever moment
-a process is killed at leaves a readable prefix.
+One process writes a folder at a time (a lock file says so). A shard is visible whole or not at all,
+so whatever moment a process is killed at leaves a readable prefix.
 """
 
 import os
@@ -38,9 +38,9 @@ CARD_NAME = "README.md"
 class CorpusWriter:
     """Appends records to a corpus folder.
 
-    Opening a folder that already holds shards resumes it: they are kept, their ids are in `written_ids`, and records of
-    these ids are ignored. A context manager: leaving the block without an error flushes, and the lock is always given
-    back; only `close` writes the manifest.
+    Opening a folder that already holds shards resumes it: they are kept, their ids are in
+    `written_ids`, and records of these ids are ignored. A context manager: leaving the block
+    without an error flushes, and the lock is always given back; only `close` writes the manifest.
 
     Args:
         folder: created if missing.
@@ -48,11 +48,13 @@ class CorpusWriter:
         examples_per_shard: a shard is written when so many records wait.
         max_shard_age_s: or, at the next `add`, when the oldest waiting record is older than this.
         clock: seconds that only grow.
-        lock: what `search_cluster.lock.lock_run_folder` gave the caller, who keeps it; ``None``: lock the folder.
+        lock: what `search_cluster.lock.lock_run_folder` gave the caller, who keeps it; ``None``:
+            lock the folder.
 
     Raises:
         ConfigError: the folder was started with another provenance.
-        CorpusError: another process writes here, a shard is damaged, or the operating system refused.
+        CorpusError: another process writes here, a shard is damaged, or the operating system
+            refused.
     """
 
     def __init__(
@@ -97,7 +99,8 @@ class CorpusWriter:
         """Take one record; writes a shard when enough wait. A record whose id was added before is ignored.
 
         Raises:
-            CorpusError: the operating system refused to write; the waiting records are kept, and `flush` tries again.
+            CorpusError: the operating system refused to write; the waiting records are kept, and
+                `flush` tries again.
             InvalidValueError: the record's paths are of a model of another depth.
         """
         example_id = record.example.example_id
@@ -201,6 +204,7 @@ class CorpusWriter:
         for item in record.evaluated[:1]:
             if item.path.num_layers != self._provenance.num_layers:
                 raise InvalidValueError(
-                    f"example {record.example.example_id} has paths of a model of {item.path.num_layers} layers; this "
-                    f"corpus is of one of {self._provenance.num_layers}"
+                    f"example {record.example.example_id} has paths of a model of "
+                    f"{item.path.num_layers} layers; this corpus is of one of "
+                    f"{self._provenance.num_layers}"
                 )

@@ -12,7 +12,8 @@ from search_cluster.errors import CacheError
 
 MIN_PAUSE_S = 5.0
 PAUSE_PER_CENSUS = 20.0
-"""Seconds of pause per second of counting, so that watching costs a server 5 % of its time at most."""
+"""Seconds of pause per second of counting, so that watching costs a server 5 % of its time at
+most."""
 
 
 class CacheWatch:

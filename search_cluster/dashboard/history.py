@@ -1,7 +1,7 @@
 """Rates over time, and the time left, from the samples of sessions.
 
-A counter's rate at a sample is its growth over the window before it, so that a rate neither jumps with every batch nor
-lags by the whole session.
+A counter's rate at a sample is its growth over the window before it, so that a rate neither jumps
+with every batch nor lags by the whole session.
 """
 
 from collections.abc import Sequence

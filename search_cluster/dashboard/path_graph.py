@@ -1,6 +1,7 @@
 """What the view of one example draws: paths as nodes, edits as edges, and where each node stands.
 
-It is the search's own tree where that can be rebuilt (`search_cluster.dashboard.replay`), else a graph of edits.
+It is the search's own tree where that can be rebuilt (`search_cluster.dashboard.replay`), else a
+graph of edits.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ class PathNode:
 
     path: LayerPath
     parent: int | None
-    """Index of the node it was made from; ``None`` for the root. Parents come before their children."""
+    """Index of the node it was made from; ``None`` for the root. Parents come before their
+    children."""
     num_visits: int | None
     """Simulations that went through it; ``None`` in a graph of edits."""
     mean_reward: float | None
@@ -43,7 +45,8 @@ class PathGraph:
     """What this is, in words, or why the tree could not be rebuilt."""
     nodes: tuple[PathNode, ...]
     edges: tuple[PathEdge, ...]
-    """Those that make the tree, and in a search tree also other orders of edits that lead to a known path."""
+    """Those that make the tree, and in a search tree also other orders of edits that lead to a
+    known path."""
 
 
 def graph_of_edits(record: ExampleRecord, reason: str) -> PathGraph:

@@ -1,17 +1,19 @@
 """What keeps other people's pages and a hostile text out: the Host check and the response headers.
 
-The dashboard has no password. On loopback it is for this machine's users; a page on the web could still reach it
-through the browser, by a name that it lets resolve to 127.0.0.1 (DNS rebinding), so only known names are answered.
+The dashboard has no password. On loopback it is for this machine's users; a page on the web could
+still reach it through the browser, by a name that it lets resolve to 127.0.0.1 (DNS rebinding), so
+only known names are answered.
 """
 
 import ipaddress
 import socket
 
 HEADERS = {
-    # plotly sets styles from scripts, which this allows, but writes no style attribute and evaluates no text.
+    # plotly sets styles from scripts, which this allows, but writes no style attribute and
+    # evaluates no text.
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -26,8 +28,9 @@ HEADERS = {
 def host_is_known(header: str | None, bound_to: str) -> bool:
     """Whether the Host header of a request names this server.
 
-    Bound to loopback: ``localhost`` and loopback addresses, with any port (tunnels change it). Bound to another
-    address: also any address, this machine's name, and the name that it was bound to.
+    Bound to loopback: ``localhost`` and loopback addresses, with any port (tunnels change it).
+    Bound to another address: also any address, this machine's name, and the name that it was bound
+    to.
 
     Args:
         header: as received; ``None`` if there was none.

@@ -1,7 +1,8 @@
 """The search tree of one example, rebuilt by running its search again over the verdicts in its record.
 
-A search is deterministic, so the same verdicts give the same tree. Where they do not (the record was written by another
-version, or the search depended on more than its own verdicts), that is noticed and said.
+A search is deterministic, so the same verdicts give the same tree. Where they do not (the record
+was written by another version, or the search depended on more than its own verdicts), that is
+noticed and said.
 """
 
 from dataclasses import replace
@@ -19,8 +20,9 @@ from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import SearchPreset, with_score
 
 NOTE = (
-    "The search of this example, rebuilt from its verdicts. A node is a path; its size shows how many simulations went "
-    "through it. Dashed edges are other orders of edits that lead to the same path."
+    "The search of this example, rebuilt from its verdicts. A node is a path; its size shows how "
+    "many simulations went through it. Dashed edges are other orders of edits that lead to the "
+    "same path."
 )
 
 
@@ -57,8 +59,9 @@ def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset)
         unknown = next((path for path in paths if path not in outcomes), None)
         if unknown is not None:
             raise ReplayError(
-                f"this version's search tries {unknown} after {search.num_searched} paths, which the recorded search "
-                "never tried (it ran in another version, or with statistics of other examples)"
+                f"this version's search tries {unknown} after {search.num_searched} paths, which "
+                "the recorded search never tried (it ran in another version, or with statistics "
+                "of other examples)"
             )
         if isinstance(search.proposer, SearchGraph):
             _note_parents(search.proposer, parents)
@@ -68,7 +71,8 @@ def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset)
         raise ReplayError("this version's search tries the recorded paths in another order")
     if again.stop_reason != record.stop_reason:
         raise ReplayError(
-            f"this version's search ends with {again.stop_reason}, the recorded one with {record.stop_reason}"
+            f"this version's search ends with {again.stop_reason}, the recorded one with "
+            f"{record.stop_reason}"
         )
     if not isinstance(search.proposer, SearchGraph):
         raise ReplayError("the plain model gave no verdict, so there was no search")

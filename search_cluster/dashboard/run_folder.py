@@ -78,8 +78,9 @@ class RunFolder:
         signs = (MANIFEST_NAME, WRITER_LOCK_NAME, SESSIONS_FOLDER)
         if not any((folder / sign).exists() for sign in signs) and not shard_paths(folder):
             raise CorpusError(
-                f"{folder} is not a run folder: it has no shard, no session and no lock; name what --run named (a "
-                "search that has just started makes its folder when its workers are ready)"
+                f"{folder} is not a run folder: it has no shard, no session and no lock; name what "
+                "--run named (a search that has just started makes its folder when its workers "
+                "are ready)"
             )
 
     def read(self) -> Snapshot:

@@ -37,7 +37,8 @@ def serve_dashboard(
 
     Args:
         run: run folder to show.
-        redis_url: cache server to show; read only. ``embedded`` and ``none`` are no servers to look at.
+        redis_url: cache server to show; read only. ``embedded`` and ``none`` are no servers to look
+            at.
         host: address to listen on.
         port: 0 for any free one.
         open_browser: whether to open the page.
@@ -83,8 +84,8 @@ async def _serve(
             await site.start()
         except (OSError, OverflowError) as error:
             raise ConfigError(
-                f"can't listen on {host} port {port}: {error}; choose another --port (0 takes any free one), or "
-                "another --host"
+                f"can't listen on {host} port {port}: {error}; choose another --port (0 takes any "
+                "free one), or another --host"
             ) from error
         url = _url(host, runner.addresses[0][1])
         if not is_loopback(host):

@@ -15,7 +15,8 @@ from search_cluster.corpus.shards import read_shard
 from search_cluster.paths.layer_path import LayerPath
 
 MAX_TEXT = 400
-"""Characters of a question or an answer that the table of examples holds; the example's own view has all."""
+"""Characters of a question or an answer that the table of examples holds; the example's own view
+has all."""
 LayerUses = tuple[tuple[int, int, int], ...]
 """Per layer, how many paths skip it, run it once, run it more often. Shape [num_layers, 3]."""
 

@@ -49,8 +49,8 @@ def report_figures(
 
 
 _BEST_CAPTION = (
-    "Share of right best paths that skip a layer, run it once or repeat it. Layers that are hardly ever skipped matter "
-    "most for these questions."
+    "Share of right best paths that skip a layer, run it once or repeat it. Layers that are "
+    "hardly ever skipped matter most for these questions."
 )
 _ROUTED_CAPTION = "The same for the paths that the router chooses without the gold answer."
 

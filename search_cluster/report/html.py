@@ -35,12 +35,14 @@ from search_cluster.report.tables import (
 )
 
 LIMITS = (
-    "Luck. A verdict says that a path was right once. On a question with four choices a ruined model is right one time "
-    "in four, so among many tried paths some are right by luck, and the shortest right path of a question often is. "
-    "The accuracy found by the search is therefore a bound, not a result.",
-    "Layers are not seconds. A path with fewer layers does less work per token; how much time that saves depends on "
-    "the device, the batch and the cost of choosing the path.",
-    "One task, one model. A path that serves these questions may ruin others; nothing here was tried elsewhere.",
+    "Luck. A verdict says that a path was right once. On a question with four choices a ruined "
+    "model is right one time in four, so among many tried paths some are right by luck, and the "
+    "shortest right path of a question often is. The accuracy found by the search is therefore a "
+    "bound, not a result.",
+    "Layers are not seconds. A path with fewer layers does less work per token; how much time "
+    "that saves depends on the device, the batch and the cost of choosing the path.",
+    "One task, one model. A path that serves these questions may ruin others; nothing here was "
+    "tried elsewhere.",
 )
 
 
@@ -97,11 +99,11 @@ def _findings(
     summary: CorpusSummary, routers: Sequence[RouterEvaluation], searched: Provenance
 ) -> list[dict[str, str]]:
     found = (
-        f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions rightly. For "
-        f"{summary.found_accuracy:.1%} the search knows a path that does, the plain one included; for "
-        f"{summary.improved} questions the best path is another than the plain one. Right best paths save "
-        f"{summary.mean_layers_saved:.1f} of {summary.num_layers} layers on average. The search picks them knowing the "
-        "right answer."
+        f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions "
+        f"rightly. For {summary.found_accuracy:.1%} the search knows a path that does, the plain "
+        f"one included; for {summary.improved} questions the best path is another than the plain "
+        f"one. Right best paths save {summary.mean_layers_saved:.1f} of {summary.num_layers} "
+        "layers on average. The search picks them knowing the right answer."
     )
     findings = [{"text": found, "kind": ""}]
     findings += [{"text": note, "kind": "fails"} for note in search_notes(summary, searched)]
@@ -123,7 +125,8 @@ def _findings(
 
 
 def _plot(figure: ReportFigure) -> dict[str, Any]:
-    # plotly writes "<" as an escape (a test holds it to that), so its JSON can't end the script element around it.
+    # plotly writes "<" as an escape (a test holds it to that), so its JSON can't end the script
+    # element around it.
     return {
         "title": figure.title,
         "caption": figure.caption,

@@ -27,7 +27,8 @@ def _nothing_proved(summary: CorpusSummary, provenance: Provenance) -> str:
     else:
         what = "no path that was tried gave the evidence that best paths need, so the plain path is the best of each"
     return (
-        f"preset {provenance.preset}: {what}. This search had {summary.examples} questions, a budget of "
-        f"{provenance.budget}, and a model that is right on {summary.identity_accuracy:.0%} of them; the preset needs "
-        f"{WORTH_A_STUDY}: raise them in a new run folder, or take --preset drllm, whose best paths prove nothing"
+        f"preset {provenance.preset}: {what}. This search had {summary.examples} questions, a "
+        f"budget of {provenance.budget}, and a model that is right on "
+        f"{summary.identity_accuracy:.0%} of them; the preset needs {WORTH_A_STUDY}: raise them in "
+        "a new run folder, or take --preset drllm, whose best paths prove nothing"
     )

@@ -32,8 +32,8 @@ def print_path_table(console: Console, result: Mapping[str, Any]) -> None:
         )
     console.print(table)
     console.print(
-        "any right: it or one above it is (gold answers known); mean layers: of the shortest right one so far.\n"
-        "All on the questions that chose the menu: on others expect less.",
+        "any right: it or one above it is (gold answers known); mean layers: of the shortest "
+        "right one so far.\nAll on the questions that chose the menu: on others expect less.",
         highlight=False,
     )
     if len(result["menu"]) < result["menu_size"]:
@@ -42,8 +42,8 @@ def print_path_table(console: Console, result: Mapping[str, Any]) -> None:
             soft_wrap=True,
         )
     console.print(
-        f"{result['verdicts']:,} verdicts, {result['cache_hits']:,} of them cached; {result['failures']:,} failures: "
-        f"{result['menu_file']}",
+        f"{result['verdicts']:,} verdicts, {result['cache_hits']:,} of them cached; "
+        f"{result['failures']:,} failures: {result['menu_file']}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -56,7 +56,8 @@ def parse_search_bench(value: Mapping[str, Any]) -> SearchBench:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidValueError(
-            f"{where or 'it'} of a search bench: {first['msg']}; write it with 'search-cluster bench search --json'"
+            f"{where or 'it'} of a search bench: {first['msg']}; write it with 'search-cluster "
+            "bench search --json'"
         ) from error
 
 
@@ -84,8 +85,9 @@ def search_bench_figure(bench: SearchBench) -> ReportFigure:
     return ReportFigure(
         title=f"What evaluations buy, {escape(bench.task)}",
         caption=f"Layers saved on average over those of {bench.num_examples} questions that the plain model answers "
-        "rightly, by budget, with 95 % intervals. A best path counts only if it holds on fresh perturbations of its "
-        "question and on fresh other questions; the dotted lines (click them in the legend) count all, luck included.",
+        "rightly, by budget, with 95 % intervals. A best path counts only if it holds on fresh "
+        "perturbations of its question and on fresh other questions; the dotted lines (click "
+        "them in the legend) count all, luck included.",
         figure=figure,
     )
 

@@ -71,7 +71,8 @@ class RouterEvaluation:
     """Per layer, how many questions skip, execute, repeat it. Shape [num_layers, 3]."""
     layers_per_question: tuple[int, ...] | None = None
     layer_token_share_with_routing: float | None = None
-    """(layer, token) work of the routed answers, the choice of the path included, over that of the plain ones."""
+    """(layer, token) work of the routed answers, the choice of the path included, over that of the
+    plain ones."""
     helps: bool | None = None
     """The evaluation's own judgement, if it gave one."""
     diff_low: float | None = None
@@ -98,7 +99,8 @@ def parse_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> tuple[RouterE
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             raise InvalidValueError(
-                f"evaluation {number}: {key}: {first['msg']}; pass the JSON of router-train evaluate --json as it is"
+                f"evaluation {number}: {key}: {first['msg']}; pass the JSON of router-train "
+                "evaluate --json as it is"
             ) from error
     return tuple(parsed)
 
@@ -106,8 +108,8 @@ def parse_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> tuple[RouterE
 def router_helps(evaluation: RouterEvaluation) -> bool:
     """Whether the router is worth having.
 
-    The evaluation's own judgement if it gave one; else: no less accurate with fewer layers (and right at times), or
-    significantly more accurate at any length.
+    The evaluation's own judgement if it gave one; else: no less accurate with fewer layers (and
+    right at times), or significantly more accurate at any length.
     """
     if evaluation.helps is not None:
         return evaluation.helps
@@ -125,9 +127,10 @@ def router_sentence(evaluation: RouterEvaluation) -> str:
     """What the evaluation says, in plain words; says so if the router does not help."""
     helps = router_helps(evaluation)
     numbers = (
-        f"on {evaluation.n} {evaluation.split} questions of {evaluation.task} the routed model is right on "
-        f"{evaluation.accuracy_routed:.1%} with {evaluation.layers_routed:.1f} layers a question, the plain model on "
-        f"{evaluation.accuracy_plain:.1%} with {evaluation.layers_plain:.1f}"
+        f"on {evaluation.n} {evaluation.split} questions of {evaluation.task} the routed model is "
+        f"right on {evaluation.accuracy_routed:.1%} with {evaluation.layers_routed:.1f} layers a "
+        f"question, the plain model on {evaluation.accuracy_plain:.1%} with "
+        f"{evaluation.layers_plain:.1f}"
     )
     changed = ""
     if evaluation.num_fixed is not None and evaluation.num_broken is not None:

@@ -22,6 +22,7 @@ def resolve_data_dir(flag: Path | None) -> Path | None:
     named_by = DATA_DIR_VARIABLE if flag is None else "--data-dir"
     if not folder.is_dir():
         raise TaskError(
-            f"{named_by} is {folder}, which is not a folder; name one, or leave it out to use the hub"
+            f"{named_by} is {folder}, which is not a folder; name one, or leave it out to use the "
+            "hub"
         )
     return folder.absolute()

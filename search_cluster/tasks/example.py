@@ -19,17 +19,21 @@ class Example:
     choices: tuple[str, ...] = ()
     """Texts of the choices in their order; empty if the answer is generated freely."""
     gold: str
-    """The right answer: for a choice task the text of the right choice, else what the grader compares with."""
+    """The right answer: for a choice task the text of the right choice, else what the grader
+    compares with."""
     gold_index: int | None = None
     """Index of the right choice in ``choices``; ``None`` without choices."""
     split: str
     """``train``, ``validation`` or ``test``."""
     source: str
-    """Where it was read, for messages only: ``ARC-Easy-Train.jsonl:12`` or ``built-in``. Not part of the identity."""
+    """Where it was read, for messages only: ``ARC-Easy-Train.jsonl:12`` or ``built-in``. Not part
+    of the identity."""
     difficulty: str = ""
-    """The data set's own label of difficulty (MATH: ``"1"``..``"5"``), or empty. Not part of the identity."""
+    """The data set's own label of difficulty (MATH: ``"1"``..``"5"``), or empty. Not part of the
+    identity."""
     wording: int = 0
-    """Which of the task's wordings asks; 0 is the usual one. Part of the identity unless it is 0."""
+    """Which of the task's wordings asks; 0 is the usual one. Part of the identity unless it is
+    0."""
     example_id: str = field(init=False, default="")
     """Hash of task, question, choices, gold and wording: 24 hexadecimal digits."""
 

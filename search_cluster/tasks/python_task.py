@@ -39,7 +39,8 @@ def load_python_task(path: Path) -> Task:
     if not isinstance(task, Task):
         missing = sorted(name for name in _MEMBERS if not hasattr(task, name))
         raise TaskError(
-            f"TASK in {path} is a {type(task).__name__} without {', '.join(missing)}; build it with choice_task"
+            f"TASK in {path} is a {type(task).__name__} without {', '.join(missing)}; build it "
+            "with choice_task"
         )
     _check_values(task, path)
     return task

@@ -1,7 +1,7 @@
 """From raw rows to examples: the one place where rows are checked, counted, de-duplicated and split.
 
-A *row* is any value with a source (``file:line``). A converter turns its value into a `RawExample`, or raises
-`RowError`.
+A *row* is any value with a source (``file:line``). A converter turns its value into a `RawExample`,
+or raises `RowError`.
 """
 
 from collections.abc import Callable, Iterable
@@ -69,7 +69,8 @@ def collect_examples(
         split: name of the split that the examples belong to.
         belongs: whether a good row belongs to this split.
         place: what holds the rows, for messages.
-        unique_questions: keep the first row of each question only, even where answers or choices differ.
+        unique_questions: keep the first row of each question only, even where answers or choices
+            differ.
 
     Raises:
         TaskError: not one row is good, or not one good row belongs to the split.
@@ -124,8 +125,9 @@ def _nothing_usable(
         )
     if malformed:
         return (
-            f"task {task}: not one good row among {len(malformed)}; the first, {malformed[0].source}: "
-            f"{malformed[0].reason}; compare the file with the layout in the README"
+            f"task {task}: not one good row among {len(malformed)}; the first, "
+            f"{malformed[0].source}: {malformed[0].reason}; compare the file with the layout in "
+            "the README"
         )
     return (
         f"task {task}: {place} holds no row at all; compare the file with the layout in the README"

@@ -1,6 +1,7 @@
 """All tasks by name or path: the one way from a string to a task.
 
-Processes pass tasks to each other as the string that names them (`absolute_spec`), and each builds its own.
+Processes pass tasks to each other as the string that names them (`absolute_spec`), and each builds
+its own.
 """
 
 from difflib import get_close_matches
@@ -47,8 +48,8 @@ def get_task(spec: str) -> Task:
     """The task of that name, or the one that a file describes.
 
     Args:
-        spec: a name that `list_tasks` knows, or the path of a user's ``.py`` file that exposes ``TASK`` (it is run) or
-            ``.toml`` file beside its JSONL data.
+        spec: a name that `list_tasks` knows, or the path of a user's ``.py`` file that exposes
+            ``TASK`` (it is run) or ``.toml`` file beside its JSONL data.
 
     Raises:
         TaskError: no such name or file, or the file does not describe a task.
@@ -58,7 +59,8 @@ def get_task(spec: str) -> Task:
     path = Path(spec)
     if path.suffix not in _LOADERS:
         raise TaskError(
-            f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the list"
+            f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the "
+            "list"
         )
     if not path.is_file():
         raise TaskError(

@@ -17,8 +17,8 @@ def select_examples(
 ) -> tuple[Example, ...]:
     """The first ``limit`` examples in the order of their seeded content hashes.
 
-    The order depends on nothing but the seed and each example's content, so a larger limit only adds examples, and the
-    order of rows in a file does not matter.
+    The order depends on nothing but the seed and each example's content, so a larger limit only
+    adds examples, and the order of rows in a file does not matter.
 
     Args:
         examples: distinct examples.

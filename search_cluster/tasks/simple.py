@@ -1,6 +1,7 @@
 """The one implementation of `Task`: templates, a grader and a source of examples, declared in one expression.
 
-A task of your own is one Python file that exposes ``TASK`` (pass the file's path where a task's name is expected)::
+A task of your own is one Python file that exposes ``TASK`` (pass the file's path where a task's
+name is expected)::
 
     from search_cluster.tasks.graders import grade_number
     from search_cluster.tasks.simple import generate_task
@@ -18,11 +19,12 @@ A task of your own is one Python file that exposes ``TASK`` (pass the file's pat
         max_new_tokens=8,
     )
 
-``choice_task`` is the same without grader and token limit: its choices are scored. Whoever changes what a grader does
-changes ``grader_version``; templates enter the version by themselves.
+``choice_task`` is the same without grader and token limit: its choices are scored. Whoever changes
+what a grader does changes ``grader_version``; templates enter the version by themselves.
 
-``wordings`` declare other templates that ask the same; together with other orders of listed choices and other
-distractors for scored ones they make the task's perturbations (`search_cluster.tasks.perturbation.perturbations`).
+``wordings`` declare other templates that ask the same; together with other orders of listed choices
+and other distractors for scored ones they make the task's perturbations
+(`search_cluster.tasks.perturbation.perturbations`).
 """
 
 import hashlib
@@ -99,8 +101,9 @@ class SimpleTask:
         """
         if not 0 <= example.wording <= len(self.wordings):
             raise TaskError(
-                f"example {example.example_id} asks in wording {example.wording} of task {self.name}, which has the "
-                f"wordings 0 to {len(self.wordings)}; use the version of the task that the example comes from"
+                f"example {example.example_id} asks in wording {example.wording} of task "
+                f"{self.name}, which has the wordings 0 to {len(self.wordings)}; use the version "
+                "of the task that the example comes from"
             )
         wording = self.wordings[example.wording - 1] if example.wording else self
         choices = example.choices if self.kind is AnswerKind.CHOICE else ()
@@ -202,7 +205,8 @@ def generate_task(
         stop_strings: the answer ends before the first of these.
 
     Raises:
-        TaskError: a template that can't be filled, a wording that is none, or no token to answer with.
+        TaskError: a template that can't be filled, a wording that is none, or no token to answer
+            with.
     """
     plain = _checked_plain(chat, plain, wordings)
     if max_new_tokens < 1:

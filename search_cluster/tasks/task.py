@@ -1,6 +1,7 @@
 """The task protocol: how an example is asked and how an answer is graded.
 
-Knows nothing about tokenizers and models; `search_cluster.model.prompting` turns a `Prompt` into tokens.
+Knows nothing about tokenizers and models; `search_cluster.model.prompting` turns a `Prompt` into
+tokens.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ class AnswerKind(StrEnum):
     """How an answer comes out of the model."""
 
     CHOICE = "choice"
-    """Each choice's text is scored as a continuation of the prompt; the best mean log-probability per token wins."""
+    """Each choice's text is scored as a continuation of the prompt; the best mean log-probability
+    per token wins."""
     GENERATE = "generate"
     """The answer is decoded greedily and graded as text."""
 
@@ -30,9 +32,11 @@ class Prompt:
     chat: str
     """The user message for an instruct model."""
     plain: str
-    """The whole prompt for a base model; ends where the answer begins, without trailing white space."""
+    """The whole prompt for a base model; ends where the answer begins, without trailing white
+    space."""
     choices: tuple[str, ...] = ()
-    """Texts that are scored as continuations, in the order of the example's choices (CHOICE tasks only)."""
+    """Texts that are scored as continuations, in the order of the example's choices (CHOICE tasks
+    only)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +96,8 @@ class Task(Protocol):
 
         Args:
             split: one of `SPLITS`.
-            data_dir: folder of local files in the layouts of the README, or ``None`` for the hub (or built-in data).
+            data_dir: folder of local files in the layouts of the README, or ``None`` for the hub
+                (or built-in data).
 
         Raises:
             TaskError: no such split, or not one good row.

@@ -15,8 +15,8 @@ def check_template(template: str) -> None:
     """Refuse a template that could not be filled.
 
     Raises:
-        TaskError: a broken brace, a field that is none of `FIELDS`, no ``{question}``, or white space at the end
-            (an answer's tokens would not start where they do in running text).
+        TaskError: a broken brace, a field that is none of `FIELDS`, no ``{question}``, or white
+            space at the end (an answer's tokens would not start where they do in running text).
     """
     try:
         fields = [
@@ -30,7 +30,8 @@ def check_template(template: str) -> None:
     for name, spec, conversion in fields:
         if name is not None and (name not in FIELDS or spec or conversion):
             raise TaskError(
-                f"template {template!r} has the field {{{name}}}; the fields are {{question}} and {{choices}}"
+                f"template {template!r} has the field {{{name}}}; the fields are {{question}} and "
+                f"{{choices}}"
             )
     if "question" not in named:
         raise TaskError(f"template {template!r} never asks: add the field {{question}}")

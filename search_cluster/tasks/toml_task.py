@@ -20,8 +20,8 @@ r"""A user's task as a pair of files: TOML that describes it, JSONL that holds i
     max_new_tokens = 16
     stop_strings = ["\n"]          # may be left out
 
-``rivers.jsonl`` has the rows that `search_cluster.tasks.user_rows` describes. The version is a digest of the templates,
-the grader and its settings, so an edit never meets old verdicts.
+``rivers.jsonl`` has the rows that `search_cluster.tasks.user_rows` describes. The version is a
+digest of the templates, the grader and its settings, so an edit never meets old verdicts.
 """
 
 import tomllib
@@ -94,13 +94,15 @@ def load_toml_task(path: Path) -> SimpleTask:
     """The task that a TOML file describes.
 
     Raises:
-        TaskError: not TOML, a key that is missing, unknown or out of range, or a data file that does not exist.
+        TaskError: not TOML, a key that is missing, unknown or out of range, or a data file that
+            does not exist.
     """
     described = _read(path)
     data = path.absolute().parent / described.data
     if not data.is_file():
         raise TaskError(
-            f"{path}: data is {described.data!r}, but {data} does not exist; the path is relative to the TOML"
+            f"{path}: data is {described.data!r}, but {data} does not exist; the path is relative "
+            "to the TOML"
         )
     try:
         return (

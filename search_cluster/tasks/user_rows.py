@@ -1,8 +1,9 @@
 r"""Rows of a user's own task.
 
-A row is ``{"question": TEXT, "answer": TEXT or NUMBER}``; with ``"choices": [TEXT, ...]`` the answer is the right
-choice's text, or its index from 0. Optional keys: ``"split"`` (``train``, ``validation``, ``test``; else a hash of the
-question decides, 70/15/15) and ``"difficulty"`` (a text or a number). Other keys are ignored.
+A row is ``{"question": TEXT, "answer": TEXT or NUMBER}``; with ``"choices": [TEXT, ...]`` the
+answer is the right choice's text, or its index from 0. Optional keys: ``"split"`` (``train``,
+``validation``, ``test``; else a hash of the question decides, 70/15/15) and ``"difficulty"`` (a
+text or a number). Other keys are ignored.
 """
 
 from collections.abc import Iterable, Iterator

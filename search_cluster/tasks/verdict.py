@@ -1,7 +1,7 @@
 """The verdict: what one evaluation of (example, path) says.
 
-It lives beside the tasks because it is a task's judgement of an answer; the evaluation seam, the model room and the
-corpus, which may not import each other, all speak of it.
+It lives beside the tasks because it is a task's judgement of an answer; the evaluation seam, the
+model room and the corpus, which may not import each other, all speak of it.
 """
 
 import math
@@ -24,11 +24,13 @@ class Verdict:
     reward: float
     """In [0, 1]; 1 is right."""
     margin: float | None
-    """Log-probability gap of the gold answer to the best wrong answer, in nats; ``None`` where a task has none."""
+    """Log-probability gap of the gold answer to the best wrong answer, in nats; ``None`` where a
+    task has none."""
     output: str
     """What the model answered: the chosen choice's text, or the generated text."""
     num_layer_tokens: int
-    """(layer, token) applications that a plain evaluation needs: path length x tokens of the prompt and the answers."""
+    """(layer, token) applications that a plain evaluation needs: path length x tokens of the prompt
+    and the answers."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.reward <= 1.0:
@@ -49,7 +51,8 @@ class Verdict:
     def coarse_margin(self) -> int | None:
         """The margin in whole steps of `MARGIN_STEP`, rounded down; all that may steer a search.
 
-        Arithmetic noise does not show: evaluators take margins near a step from the canonical model.
+        Arithmetic noise does not show: evaluators take margins near a step from the canonical
+        model.
         """
         return None if self.margin is None else math.floor(self.margin / MARGIN_STEP)
 

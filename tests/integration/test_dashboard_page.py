@@ -44,8 +44,9 @@ pytestmark = [
 ]
 
 HOSTILE = (
-    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'></script></td><b>bold</b>"
-    "<svg/onload=window.hacked=3> {{7*7}} %{x} ${window.hacked=4} javascript:window.hacked=5 \" ' & \u202e txet"
+    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = "
+    "2'></script></td><b>bold</b><svg/onload=window.hacked=3> {{7*7}} %{x} ${window.hacked=4} "
+    "javascript:window.hacked=5 \" ' & \u202e txet"
 )
 PHONE = {"width": 390, "height": 844}
 OpenPage = Callable[..., "sync_api.Page"]

@@ -1,9 +1,10 @@
 """Questions of human examinations, ``agieval``: English multiple choice of AGIEval, each choice's text is scored.
 
-Zhong et al., arXiv 2304.06364. Records of the authors' files are ``{passage, question, options: ["(A)...", ...], label:
-"B"}``, one file an examination; rows of the hub are ``{query, choices: ["(A)...", ...], gold: [1]}``, whose query holds
-passage, question and choices in one text. All of it is test. Labels in front of options are read and dropped; some
-options carry them as ``A ...`` or ``A? ...``.
+Zhong et al., arXiv 2304.06364. Records of the authors' files are ``{passage, question, options:
+["(A)...", ...], label: "B"}``, one file an examination; rows of the hub are ``{query, choices:
+["(A)...", ...], gold: [1]}``, whose query holds passage, question and choices in one text. All of
+it is test. Labels in front of options are read and dropped; some options carry them as ``A ...`` or
+``A? ...``.
 """
 
 import re
@@ -33,7 +34,8 @@ def convert_agieval(value: object) -> RawExample:
     """A raw example from a record of the authors' files or from a row of the hub.
 
     Raises:
-        RowError: neither layout, options that are not labelled A, B, C, ... in turn, or no right one.
+        RowError: neither layout, options that are not labelled A, B, C, ... in turn, or no right
+            one.
     """
     row = as_mapping(value)
     passage, question, options, gold_index = (

@@ -1,6 +1,7 @@
 """The American Invitational Mathematics Examination of 2024, ``aime24``: the integer is generated without reasoning.
 
-Records are ``{problem, answer}`` with an answer from 0 to 999, written as ``"025"`` too. Thirty questions, all test.
+Records are ``{problem, answer}`` with an answer from 0 to 999, written as ``"025"`` too. Thirty
+questions, all test.
 """
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part

@@ -1,9 +1,9 @@
 """The AI2 Reasoning Challenge: ``arc_easy``, ``arc_challenge`` (texts scored) and their ``_letter`` forms (generated).
 
-Clark et al., arXiv 1803.05457. Two record layouts are in circulation, and both are read: the authors'
-``{question: {stem, choices: [{text, label}]}, answerKey}`` and the hub's
-``{question, choices: {text: [], label: []}, answerKey}``. Labels are letters in most rows and digits in some; a few
-rows have 3 or 5 choices. Prompts of the letter tasks always list letters from A on.
+Clark et al., arXiv 1803.05457. Two record layouts are in circulation, and both are read: the
+authors' ``{question: {stem, choices: [{text, label}]}, answerKey}`` and the hub's ``{question,
+choices: {text: [], label: []}, answerKey}``. Labels are letters in most rows and digits in some; a
+few rows have 3 or 5 choices. Prompts of the letter tasks always list letters from A on.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 r"""Grade-school mathematics, ``gsm8k``: the number is generated without reasoning and compared numerically.
 
-Cobbe et al., arXiv 2110.14168. Records are ``{question, answer}``; the number follows ``####``. The source has no
-validation part: 15 % of its training part, by hash of the question, serve as one.
+Cobbe et al., arXiv 2110.14168. Records are ``{question, answer}``; the number follows ``####``. The
+source has no validation part: 15 % of its training part, by hash of the question, serve as one.
 """
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part

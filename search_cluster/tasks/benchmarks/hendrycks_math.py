@@ -1,9 +1,10 @@
 r"""Competition mathematics, ``math``: the questions behind DART-Math with difficulties 1-5, answered in ``\boxed{}``.
 
-Hendrycks et al., arXiv 2103.03874; Tong et al. (DART-Math), arXiv 2407.13690. Records are ``{problem, level,
-solution}``; the gold answer is the last ``\boxed{}`` of the solution, ``level`` the difficulty. Rows with ``Level ?``
-are kept without a difficulty. Pools of several responses per question are de-duplicated. The source has no validation
-part: 15 % of its training part, by hash of the question, serve as one.
+Hendrycks et al., arXiv 2103.03874; Tong et al. (DART-Math), arXiv 2407.13690. Records are
+``{problem, level, solution}``; the gold answer is the last ``\boxed{}`` of the solution, ``level``
+the difficulty. Rows with ``Level ?`` are kept without a difficulty. Pools of several responses per
+question are de-duplicated. The source has no validation part: 15 % of its training part, by hash of
+the question, serve as one.
 """
 
 import re

@@ -1,9 +1,10 @@
 """Massive multitask language understanding, ``mmlu``: 57 subjects, each choice's text is scored.
 
-Hendrycks et al., arXiv 2009.03300. Local files are CSV without a header (question, A, B, C, D, letter), one a subject.
-Mapping, the same for the hub and for local files: ``dev`` is train; ``val`` is cut in halves, by hash of the question,
-into validation and test. The authors' test part is not used, because the local layout does not have it and a question
-must not change its split with the place it was read from.
+Hendrycks et al., arXiv 2009.03300. Local files are CSV without a header (question, A, B, C, D,
+letter), one a subject. Mapping, the same for the hub and for local files: ``dev`` is train; ``val``
+is cut in halves, by hash of the question, into validation and test. The authors' test part is not
+used, because the local layout does not have it and a question must not change its split with the
+place it was read from.
 """
 
 from collections.abc import Mapping

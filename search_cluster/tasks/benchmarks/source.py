@@ -17,8 +17,8 @@ class Part:
     """One part of a published data set, on the hub and on disk."""
 
     repository: str
-    """Data set on the hub, such as ``allenai/ai2_arc``; ``{config}`` in it stands for each configuration in turn, which
-    is then a data set of its own."""
+    """Data set on the hub, such as ``allenai/ai2_arc``; ``{config}`` in it stands for each
+    configuration in turn, which is then a data set of its own."""
     configs: tuple[str, ...]
     """Configurations that together hold the part."""
     hub_split: str
@@ -35,7 +35,8 @@ class Part:
 class BenchmarkSource:
     """A `Source` over parts that never puts one question (by its levelled text) into two splits.
 
-    What test asks is dropped from validation, and what either asks from train; some publishers repeat questions.
+    What test asks is dropped from validation, and what either asks from train; some publishers
+    repeat questions.
     """
 
     parts: Mapping[str, Part]
@@ -50,11 +51,13 @@ class BenchmarkSource:
         """The examples of one split.
 
         Raises:
-            TaskError: there is no such split, a file or the hub can't be read, or not one row is good.
+            TaskError: there is no such split, a file or the hub can't be read, or not one row is
+                good.
         """
         if split not in self.parts:
             raise TaskError(
-                f"task {task} has no {split} split; it has {', '.join(self.parts)}: name one of these"
+                f"task {task} has no {split} split; it has {', '.join(self.parts)}: name one of "
+                "these"
             )
         part = self.parts[split]
         held_out = self._held_out_questions(task, split, data_dir)
@@ -106,9 +109,9 @@ class BenchmarkSource:
         paths = sorted(data_dir.glob(part.files))
         if not paths:
             raise TaskError(
-                f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it there, name "
-                f"another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both out to load "
-                f"{part.repository} from the hub"
+                f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it "
+                f"there, name another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both "
+                f"out to load {part.repository} from the hub"
             )
         for path in paths:
             yield from part.read(path)
@@ -124,8 +127,9 @@ class BenchmarkSource:
                 rows = load_dataset(repository, config, split=part.hub_split)
             except Exception as error:  # the library raises dozens of types: no network, no data set, a broken cache
                 raise TaskError(
-                    f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: {error}); check the "
-                    f"connection, or name a folder with {part.files} by --data-dir or {DATA_DIR_VARIABLE}"
+                    f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: "
+                    f"{error}); check the connection, or name a folder with {part.files} by "
+                    f"--data-dir or {DATA_DIR_VARIABLE}"
                 ) from error
             for number, value in enumerate(rows):
                 yield Row(source=f"{name}:{number}", value=value)

@@ -1,9 +1,10 @@
 """Reading comprehension with questions that the passage does not answer, ``squad_v2``: a few words are generated.
 
-Rajpurkar et al., arXiv 1806.03822. The local file has the official layout (articles, paragraphs, questions); rows of
-the hub are ``{context, question, answers: {text: []}}``. The development part is test; the rest is not used. An answer
-is right if it is one of the given ones up to case, punctuation, articles and white space (the official exact match);
-for a question without an answer that is the word `UNANSWERABLE`.
+Rajpurkar et al., arXiv 1806.03822. The local file has the official layout (articles, paragraphs,
+questions); rows of the hub are ``{context, question, answers: {text: []}}``. The development part
+is test; the rest is not used. An answer is right if it is one of the given ones up to case,
+punctuation, articles and white space (the official exact match); for a question without an answer
+that is the word `UNANSWERABLE`.
 """
 
 import json

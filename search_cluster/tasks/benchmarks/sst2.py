@@ -1,8 +1,9 @@
 """Sentiment of film reviews, ``sst2``: both words are scored as answers.
 
-Socher et al., EMNLP 2013, in GLUE's form (arXiv 1804.07461). Local files are TSV with a header (sentence, label); rows
-of the hub are ``{sentence, label: 0 or 1}``. GLUE's labelled development part is test here, as in the local files;
-train and validation are cut from the training part, 85/15 by hash of the sentence.
+Socher et al., EMNLP 2013, in GLUE's form (arXiv 1804.07461). Local files are TSV with a header
+(sentence, label); rows of the hub are ``{sentence, label: 0 or 1}``. GLUE's labelled development
+part is test here, as in the local files; train and validation are cut from the training part, 85/15
+by hash of the sentence.
 """
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part

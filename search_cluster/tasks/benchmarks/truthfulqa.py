@@ -1,7 +1,8 @@
 """TruthfulQA, ``truthfulqa_mc1``: one true choice among several popular errors, each choice's text is scored.
 
-Lin et al., arXiv 2109.07958. The source has one part; it is split 70/15/15 by hash of the question. It always lists the
-true choice first, so the choices are put into an order that a hash of question and text decides.
+Lin et al., arXiv 2109.07958. The source has one part; it is split 70/15/15 by hash of the question.
+It always lists the true choice first, so the choices are put into an order that a hash of question
+and text decides.
 """
 
 import hashlib

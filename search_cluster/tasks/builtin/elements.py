@@ -28,7 +28,8 @@ _NUMBER_OF = (
 _NEAR = 8
 """Neighbours in the periodic table are at most this many places away."""
 _MIN_ALIKE = 5
-"""Elements whose symbol starts alike make a group of hard distractors from this many on (the right one included)."""
+"""Elements whose symbol starts alike make a group of hard distractors from this many on (the right
+one included)."""
 
 
 def _facts() -> Iterator[Fact]:

@@ -1,7 +1,7 @@
 """Countries, states and regions with their capitals: the facts behind the task ``capitals``.
 
-Left out on purpose: places whose capital is disputed, shared between cities or about to move, and places that bear the
-same name as their capital. Spelling is the common English one.
+Left out on purpose: places whose capital is disputed, shared between cities or about to move, and
+places that bear the same name as their capital. Spelling is the common English one.
 """
 
 from dataclasses import dataclass

@@ -25,13 +25,15 @@ class Fact:
     wordings: tuple[str, ...]
     answer: str
     wrong_answers: tuple[tuple[str, ...], ...]
-    """Texts to draw distractors from, one group per drawing; the right answer in a group is passed over."""
+    """Texts to draw distractors from, one group per drawing; the right answer in a group is passed
+    over."""
 
 
 def draw_choices(seed_text: str, answer: str, texts: Sequence[str]) -> tuple[tuple[str, ...], int]:
     """Four distinct choices and the index of the right one, all decided by sha256(seed text, answer).
 
-    Independent of the hash seed and of the library's generators, so that examples never change between versions.
+    Independent of the hash seed and of the library's generators, so that examples never change
+    between versions.
     """
     digest = hashlib.sha256(f"{seed_text}\n{answer}".encode()).digest()
     wrong = [text for text in dict.fromkeys(texts) if text != answer]

@@ -14,7 +14,8 @@ EXACT_GRADER_VERSION = "exact-1"
 _BOXED_LETTER = re.compile(r"\\boxed\{\s*(?:\\text\{)?\(?([A-Z])\)?\}")
 _NAMED_LETTER = re.compile(r"(?i:answer|choice|option)\s*(?i:is|:)?\s*:?\s*\**\(?([A-Z])\b")
 _LONE_LETTER = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9'])(?! [a-z])")
-"""A capital that is no part of a word and, unlike the article in ``A leaf``, is not followed by one."""
+"""A capital that is no part of a word and, unlike the article in ``A leaf``, is not followed by
+one."""
 
 _NUMBER = re.compile(
     r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)", re.ASCII

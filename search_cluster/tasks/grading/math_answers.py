@@ -1,8 +1,9 @@
 r"""Mathematical equality of an answer in ``\boxed{}`` and a gold answer, by math-verify in a process of its own.
 
-math-verify needs the main thread (it sets an alarm signal) and may loop for ever on hostile input; its own process
-makes it usable from threads and Ray actors and can be ended. It is started at the first use, once a process, and again
-after a request that it did not survive; such an answer earns nothing.
+math-verify needs the main thread (it sets an alarm signal) and may loop for ever on hostile input;
+its own process makes it usable from threads and Ray actors and can be ended. It is started at the
+first use, once a process, and again after a request that it did not survive; such an answer earns
+nothing.
 """
 
 import atexit

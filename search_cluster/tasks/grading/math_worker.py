@@ -1,10 +1,11 @@
 """The process in which math-verify runs: one JSON request a line on stdin, one JSON answer a line on stdout.
 
-Started by path (see `math_grading`), so it imports nothing of the project. It says ``"ready"`` once, then answers
-``[gold, answer]`` with ``true`` or ``false``. Hostile input can't hold it up: each request may use `CPU_LIMIT_S` of
-processor time, after which the kernel ends the process (no Python code has to run for that, so a loop inside C code
-ends too), and memory is bounded. Processor time, not wall time, so that no verdict depends on the machine's load.
-It ends when its parent does: at the end of stdin, or when it finds itself adopted.
+Started by path (see `math_grading`), so it imports nothing of the project. It says ``"ready"``
+once, then answers ``[gold, answer]`` with ``true`` or ``false``. Hostile input can't hold it up:
+each request may use `CPU_LIMIT_S` of processor time, after which the kernel ends the process (no
+Python code has to run for that, so a loop inside C code ends too), and memory is bounded. Processor
+time, not wall time, so that no verdict depends on the machine's load. It ends when its parent does:
+at the end of stdin, or when it finds itself adopted.
 """
 
 import json

@@ -1,8 +1,9 @@
 """Wrong answers of other questions as distractors of this one.
 
-A text that is wrong elsewhere may be right here, so the choice is cautious: no text that has all words of the right
-answer or all of whose words it has, none that stands under a question which shares an uncommon word with this one, and
-none that speaks of its neighbours ("none of these"). What no rule on words can see, such as 50 mm for 5 cm, remains.
+A text that is wrong elsewhere may be right here, so the choice is cautious: no text that has all
+words of the right answer or all of whose words it has, none that stands under a question which
+shares an uncommon word with this one, and none that speaks of its neighbours ("none of these").
+What no rule on words can see, such as 50 mm for 5 cm, remains.
 """
 
 import re
@@ -54,11 +55,13 @@ def redistracted(
 ) -> Iterator[Example]:
     """The example with other wrong choices: in turns all of them exchanged, and as many joined to its own.
 
-    Distractors are dealt to ``num_parts`` disjoint parts by a hash of example and text, whatever the seed and the
-    others are; within a part none serves twice. Texts of the right answer's kind and length are preferred.
+    Distractors are dealt to ``num_parts`` disjoint parts by a hash of example and text, whatever
+    the seed and the others are; within a part none serves twice. Texts of the right answer's kind
+    and length are preferred.
 
     Args:
-        example: none come if it has no choices, if its right answer is a letter or speaks of its neighbours.
+        example: none come if it has no choices, if its right answer is a letter or speaks of its
+            neighbours.
         others: questions whose wrong answers are used; the example itself may be among them.
         part: which part, from 0.
         num_parts: how many parts there are.

@@ -19,12 +19,14 @@ def reordered(
 ) -> Iterator[Example]:
     """The example with its choices in other orders; the gold letter and index follow.
 
-    The right choice takes every other place, the wrong ones are rotated and mirrored: all orders of up to 4 choices in
-    which the right one moves. Orders are dealt to ``num_parts`` disjoint parts, each with all places as far as there
-    are enough; those of one part come in an order drawn from the seed, in every place once before any twice.
+    The right choice takes every other place, the wrong ones are rotated and mirrored: all orders of
+    up to 4 choices in which the right one moves. Orders are dealt to ``num_parts`` disjoint parts,
+    each with all places as far as there are enough; those of one part come in an order drawn from
+    the seed, in every place once before any twice.
 
     Args:
-        example: none come if it has no choices, or if a choice speaks of its neighbours ("all of the above").
+        example: none come if it has no choices, or if a choice speaks of its neighbours ("all of
+            the above").
         gold_is_text: the gold answer is the right choice's text, not its letter.
         part: which part, from 0.
         num_parts: how many parts there are.

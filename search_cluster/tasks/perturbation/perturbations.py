@@ -1,8 +1,9 @@
 """Perturbations: derived questions under which the right answer stays right.
 
-A path that is right by luck seldom stays right when choices are exchanged or re-ordered, or the question is put in
-other words. A perturbed example is an ordinary one with an id of its own: the task asks and grades it, caches hold its
-verdicts. Everything is decided by sha256, so that equal questions have equal perturbations on every machine.
+A path that is right by luck seldom stays right when choices are exchanged or re-ordered, or the
+question is put in other words. A perturbed example is an ordinary one with an id of its own: the
+task asks and grades it, caches hold its verdicts. Everything is decided by sha256, so that equal
+questions have equal perturbations on every machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,8 @@ class PerturbationKind(StrEnum):
     ORDER = "order"
     """The order of the choices, where the prompt lists them; the right one has another letter."""
     DISTRACTORS = "distractors"
-    """The wrong choices, where choices are scored: exchanged for, or joined by, wrong answers of other questions."""
+    """The wrong choices, where choices are scored: exchanged for, or joined by, wrong answers of
+    other questions."""
     WORDING = "wording"
     """The templates."""
 
@@ -48,8 +50,9 @@ TURN = (
     PerturbationKind.DISTRACTORS,
     PerturbationKind.WORDING,
 )
-"""The kinds in the order in which they come, over and over; a task has some of them. Other choices come twice as often
-as other words, which tell luck from skill less well: ruined models answer much the same whatever the words."""
+"""The kinds in the order in which they come, over and over; a task has some of them. Other choices
+come twice as often as other words, which tell luck from skill less well: ruined models answer much
+the same whatever the words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +90,14 @@ def perturbations(
 ) -> tuple[Perturbation, ...]:
     """Up to ``count`` distinct perturbations of one role, kinds as in `TURN`; fewer where the task has no more.
 
-    Those of different roles never coincide, nor equal the original: orders, distractors and wordings are dealt to roles
-    by rules that know nothing of ``seed`` and ``others``.
+    Those of different roles never coincide, nor equal the original: orders, distractors and
+    wordings are dealt to roles by rules that know nothing of ``seed`` and ``others``.
 
     Args:
         task: the example's.
         example: the original question.
-        others: questions of the same task whose wrong answers may serve as distractors; pass the same ones each time,
-            for speed and for the same result.
+        others: questions of the same task whose wrong answers may serve as distractors; pass the
+            same ones each time, for speed and for the same result.
         role: what they are for.
         count: how many at most; a smaller count gives a prefix.
         seed: any integer; decides which ones of the role come first.

@@ -25,7 +25,8 @@ def check_wordings(usual: Wording, others: Sequence[Wording]) -> None:
     """Refuse templates that can't be filled, or wordings that don't ask the same in other words.
 
     Raises:
-        TaskError: a broken template; two equal ones of one style; or some list the choices and others don't.
+        TaskError: a broken template; two equal ones of one style; or some list the choices and
+            others don't.
     """
     wordings = (usual, *others)
     for style in ("chat", "plain"):
@@ -38,8 +39,8 @@ def check_wordings(usual: Wording, others: Sequence[Wording]) -> None:
                 )
             if names_choices(template) != names_choices(templates[0]):
                 raise TaskError(
-                    f"the {style} templates {templates[0]!r} and {template!r} don't ask the same: one of them lists "
-                    "{choices}; let all of them do so, or none"
+                    f"the {style} templates {templates[0]!r} and {template!r} don't ask the same: "
+                    f"one of them lists {{choices}}; let all of them do so, or none"
                 )
 
 

@@ -120,7 +120,8 @@ def test_two_writers_do_not_share_a_folder(tmp_path, provenance):
     [
         (
             {"seed": 1},
-            "started with seed 0, and this run has 1.*go on with seed 0, or choose another run folder",
+            "started with seed 0, and this run has 1.*go on with seed 0, or choose another run "
+            "folder",
         ),
         ({"task": "elements"}, "started with task 'capitals', and this run has 'elements'"),
         ({"limit": 9}, "started with limit None, and this run has 9"),

@@ -171,5 +171,6 @@ def test_commands_can_be_pasted_and_name_a_users_task():
         -1
     ]
     assert fit == (
-        "router-train fit --corpus 'my runs/x' --router drllm --out 'my runs/x/routers/drllm' --task YOUR_TASK_FILE"
+        "router-train fit --corpus 'my runs/x' --router drllm --out 'my runs/x/routers/drllm' "
+        "--task YOUR_TASK_FILE"
     )

@@ -316,7 +316,8 @@ def test_a_distractor_is_never_right() -> None:
         "mars",
         "None of the above",
     ):
-        # Wrong there, but right here or already offered; nothing else of the question is out of the ordinary.
+        # Wrong there, but right here or already offered; nothing else of the question is out of the
+        # ordinary.
         assert hidden not in drawn_for(
             asked, [*harmless, question("Is Pluto cold?", "very", hidden)]
         )
