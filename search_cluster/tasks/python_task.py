@@ -1,4 +1,6 @@
-"""A user's task as one Python file that exposes ``TASK`` (an example is in `search_cluster.tasks.simple`).
+"""A user's task as one Python file that exposes ``TASK``.
+
+An example is in `search_cluster.tasks.simple`.
 
 The file is run: it is the user's own code, with the user's rights.
 """

@@ -1,4 +1,4 @@
-"""From raw rows to examples: the one place where rows are checked, counted, de-duplicated and split.
+"""From raw rows to examples: rows are checked, counted, de-duplicated and split here alone.
 
 A *row* is any value with a source (``file:line``). A converter turns its value into a `RawExample`,
 or raises `RowError`.
@@ -22,8 +22,9 @@ class Row:
     """A raw value and where it was read."""
 
     source: str
-    """``file:line``."""
+    """The file and the line, as ``file:line``."""
     value: object
+    """What was read there; nothing is known about it yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,19 @@ class RawExample:
     """An example's content, before it belongs to a task and a split."""
 
     question: str
+    """The text of the question."""
     gold: str
+    """The right answer, as in `Example`."""
     choices: tuple[str, ...] = ()
+    """The texts of the choices; empty if the answer is generated freely."""
     gold_index: int | None = None
+    """The index of the right choice; ``None`` without choices."""
     difficulty: str = ""
+    """The data set's own label of difficulty, or empty."""
     split: str = ""
     """A split that the row itself names; empty if it names none."""
     fact: str = ""
-    """What decides the split by hash; empty: the question."""
+    """What decides the split by hash; if it is empty, the question does."""
 
     @property
     def split_key(self) -> str:
@@ -60,11 +66,11 @@ def collect_examples(
     place: str = "the data",
     unique_questions: bool = False,
 ) -> LoadedExamples:
-    """The examples of one split, in the order of the rows, each content once.
+    """The examples of one split, in the order of the rows; each content comes once.
 
     Args:
         rows: raw rows, some of them already found malformed.
-        convert: from value to raw example.
+        convert: turns a value into a raw example.
         task: name of the task that the examples belong to.
         split: name of the split that the examples belong to.
         belongs: whether a good row belongs to this split.

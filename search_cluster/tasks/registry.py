@@ -40,7 +40,10 @@ def list_tasks() -> tuple[Task, ...]:
 
 
 def absolute_spec(spec: str) -> str:
-    """The spec as a process with another working directory needs it: names as they are, paths made absolute."""
+    """The spec as a process with another working directory needs it.
+
+    Names stay as they are, and paths are made absolute.
+    """
     return str(Path(spec).absolute()) if Path(spec).suffix in _LOADERS else spec
 
 
@@ -49,10 +52,10 @@ def get_task(spec: str) -> Task:
 
     Args:
         spec: a name that `list_tasks` knows, or the path of a user's ``.py`` file that exposes
-            ``TASK`` (it is run) or ``.toml`` file beside its JSONL data.
+            ``TASK`` (the file is run), or of a ``.toml`` file beside its JSONL data.
 
     Raises:
-        TaskError: no such name or file, or the file does not describe a task.
+        TaskError: there is no such name or file, or the file does not describe a task.
     """
     if spec in _TASKS:
         return _TASKS[spec]

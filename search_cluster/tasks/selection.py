@@ -1,4 +1,4 @@
-"""Which examples of a split are used: a seeded sample that only grows when the limit grows."""
+"""Which examples of a split are used: a seeded sample that grows only with the limit."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def select_examples(
 
     Args:
         examples: distinct examples.
-        limit: how many at most; ``None``: all.
+        limit: the largest number of examples; ``None`` takes all.
         seed: any integer.
 
     Raises:

@@ -6,17 +6,18 @@ from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Labels of choices wherever a prompt lists them."""
+"""The labels of choices wherever a prompt lists them."""
 FIELDS = ("question", "choices")
-"""What a template may name."""
+"""The fields that a template may name."""
 
 
 def check_template(template: str) -> None:
     """Refuse a template that could not be filled.
 
     Raises:
-        TaskError: a broken brace, a field that is none of `FIELDS`, no ``{question}``, or white
-            space at the end (an answer's tokens would not start where they do in running text).
+        TaskError: it has a broken brace, a field that is none of `FIELDS`, no ``{question}``, or
+            white space at its end (an answer's tokens would not start where they do in running
+            text).
     """
     try:
         fields = [
@@ -45,6 +46,9 @@ def names_choices(template: str) -> bool:
 
 
 def render(template: str, example: Example) -> str:
-    """The template filled with the example's question and its choices, listed as ``A. text`` lines."""
+    """The template filled with the example's question and choices.
+
+    Choices become lines ``A. text``.
+    """
     lines = (f"{LETTERS[index]}. {text}" for index, text in enumerate(example.choices))
     return template.format(question=example.question, choices="\n".join(lines))

@@ -11,7 +11,7 @@ r"""A user's task as a pair of files: TOML that describes it, JSONL that holds i
     chat = "{question}"            # for instruct models; {choices} lists them as "A. text" lines
     plain = "Q: {question}\nA:"    # for base models; may be left out
 
-    [[prompt.wordings]]            # other templates that ask the same, to tell luck from skill; may be left out
+    [[prompt.wordings]]            # ask the same, to tell luck from skill; may be left out
     chat = "Tell me: {question}"
     plain = "{question} Answer:"   # left out: the chat template and a line "Answer:"
 
@@ -94,7 +94,7 @@ def load_toml_task(path: Path) -> SimpleTask:
     """The task that a TOML file describes.
 
     Raises:
-        TaskError: not TOML, a key that is missing, unknown or out of range, or a data file that
+        TaskError: the file is not TOML, a key is missing, unknown or out of range, or the data file
             does not exist.
     """
     described = _read(path)

@@ -1,9 +1,9 @@
 r"""Rows of a user's own task.
 
 A row is ``{"question": TEXT, "answer": TEXT or NUMBER}``; with ``"choices": [TEXT, ...]`` the
-answer is the right choice's text, or its index from 0. Optional keys: ``"split"`` (``train``,
-``validation``, ``test``; else a hash of the question decides, 70/15/15) and ``"difficulty"`` (a
-text or a number). Other keys are ignored.
+answer is the right choice's text, or its index from 0. Optional keys are ``"split"``
+(``train``, ``validation`` or ``test``; without it a hash of the question decides, 70/15/15) and
+``"difficulty"`` (a text or a number). Other keys are ignored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ def convert_user_row(value: object) -> RawExample:
     """A raw example from one row of the module's layout.
 
     Raises:
-        RowError: not the layout, or an answer that is none of the choices.
+        RowError: the row has another layout, or its answer is none of the choices.
     """
     row = as_mapping(value)
     question = get_text(row, "question")
@@ -96,7 +96,10 @@ def _load(rows: RawRows, convert: Converter, task: str, split: str, place: str) 
 
 
 def rows_source(rows: Iterable[object], convert: Converter = convert_user_row) -> Source:
-    """A source over rows that a Python file holds or computes; bad rows are counted by their number from 0."""
+    """A source over rows that a Python file holds or computes.
+
+    Bad rows are named by their number, from 0.
+    """
     kept = tuple(rows)
 
     def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:

@@ -1,10 +1,10 @@
-"""Questions of human examinations, ``agieval``: English multiple choice of AGIEval, each choice's text is scored.
+"""English multiple choice of AGIEval, ``agieval``: each choice's text is scored.
 
-Zhong et al., arXiv 2304.06364. Records of the authors' files are ``{passage, question, options:
-["(A)...", ...], label: "B"}``, one file an examination; rows of the hub are ``{query, choices:
-["(A)...", ...], gold: [1]}``, whose query holds passage, question and choices in one text. All of
-it is test. Labels in front of options are read and dropped; some options carry them as ``A ...`` or
-``A? ...``.
+The questions come from human examinations: Zhong et al., arXiv 2304.06364. Records of the authors'
+files are ``{passage, question, options: ["(A)...", ...], label: "B"}``, with one file for each
+examination. Rows of the hub are ``{query, choices: ["(A)...", ...], gold: [1]}``, whose query holds
+passage, question and choices in one text. All of it is test. Labels in front of options are read
+and dropped; some options carry them as ``A ...`` or ``A? ...``.
 """
 
 import re
@@ -34,8 +34,8 @@ def convert_agieval(value: object) -> RawExample:
     """A raw example from a record of the authors' files or from a row of the hub.
 
     Raises:
-        RowError: neither layout, options that are not labelled A, B, C, ... in turn, or no right
-            one.
+        RowError: the row has neither layout, its options are not labelled A, B, C, ... in turn, or
+            none of them is right.
     """
     row = as_mapping(value)
     passage, question, options, gold_index = (
@@ -90,7 +90,9 @@ def _texts(options: Sequence[object]) -> tuple[str, ...]:
 
 AGIEVAL = choice_task(
     name="agieval",
-    description="AGIEval: English multiple choice of human examinations, each choice's text is scored",
+    description=(
+        "AGIEval: English multiple choice of human examinations, each choice's text is scored"
+    ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
     source=BenchmarkSource(

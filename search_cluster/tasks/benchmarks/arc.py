@@ -1,4 +1,6 @@
-"""The AI2 Reasoning Challenge: ``arc_easy``, ``arc_challenge`` (texts scored) and their ``_letter`` forms (generated).
+"""The AI2 Reasoning Challenge: two subsets, each with its texts scored and with letters generated.
+
+In ``arc_easy`` and ``arc_challenge`` the texts are scored; their ``_letter`` forms generate.
 
 Clark et al., arXiv 1803.05457. Two record layouts are in circulation, and both are read: the
 authors' ``{question: {stem, choices: [{text, label}]}, answerKey}`` and the hub's ``{question,
@@ -29,7 +31,10 @@ _LETTER_PROMPT = "{question}\n{choices}\nAnswer with the letter of the right cho
 _LETTER_PLAIN = "Question: {question}\n{choices}\nAnswer:"
 _LETTER_WORDINGS = (
     Wording(
-        chat="Question: {question}\nChoices:\n{choices}\nWhich letter is right? Give the letter only.",
+        chat=(
+            "Question: {question}\nChoices:\n{choices}\nWhich letter is right? Give the letter "
+            "only."
+        ),
         plain="Q: {question}\n{choices}\nA:",
     ),
     Wording(
@@ -41,11 +46,16 @@ _LETTER_WORDINGS = (
         plain="{question}\n\n{choices}\n\nAnswer:",
     ),
     Wording(
-        chat="Multiple choice.\n{question}\n{choices}\nWhich one is it? Answer with a single letter.",
+        chat=(
+            "Multiple choice.\n{question}\n{choices}\nWhich one is it? Answer with a single letter."
+        ),
         plain="Multiple choice.\n{question}\n{choices}\nRight answer:",
     ),
     Wording(
-        chat="Here is a question: {question}\nPossible answers:\n{choices}\nName the letter of the right one.",
+        chat=(
+            "Here is a question: {question}\nPossible answers:\n{choices}\nName the letter of "
+            "the right one."
+        ),
         plain="Question: {question}\nPossible answers:\n{choices}\nThe answer is",
     ),
     Wording(
@@ -61,7 +71,10 @@ _LETTER_WORDINGS = (
         plain="Exam question: {question}\n{choices}\nCorrect answer:",
     ),
     Wording(
-        chat="Read the question and the choices, then give the letter of the right choice.\n{question}\n{choices}",
+        chat=(
+            "Read the question and the choices, then give the letter of the right choice.\n"
+            "{question}\n{choices}"
+        ),
         plain="Problem: {question}\n{choices}\nSolution:",
     ),
 )
@@ -71,7 +84,7 @@ def convert_arc(value: object) -> RawExample:
     """A raw example whose gold answer is the right choice's text.
 
     Raises:
-        RowError: neither layout, or an answer key that no choice has.
+        RowError: the row has neither layout, or its answer key is that of no choice.
     """
     row = as_mapping(value)
     question = get(row, "question")

@@ -1,4 +1,6 @@
-r"""Grade-school mathematics, ``gsm8k``: the number is generated without reasoning and compared numerically.
+r"""Grade-school mathematics, ``gsm8k``: the number is generated without reasoning.
+
+Numbers are compared by their value.
 
 Cobbe et al., arXiv 2110.14168. Records are ``{question, answer}``; the number follows ``####``. The
 source has no validation part: 15 % of its training part, by hash of the question, serve as one.
@@ -51,10 +53,12 @@ _WORDINGS = (
 
 
 def convert_gsm8k(value: object) -> RawExample:
-    """A raw example whose gold answer is the number after the last ``####``, without thousands separators.
+    """A raw example whose gold answer is the number after the last ``####``.
+
+    Thousands separators are dropped.
 
     Raises:
-        RowError: not the layout, or no number after the mark.
+        RowError: the row has another layout, or no number follows the mark.
     """
     row = as_mapping(value)
     answer = get_text(row, "answer")

@@ -1,9 +1,11 @@
-r"""Competition mathematics, ``math``: the questions behind DART-Math with difficulties 1-5, answered in ``\boxed{}``.
+r"""Competition mathematics, ``math``: questions with difficulties 1-5, answered in ``\boxed{}``.
+
+These are the questions behind DART-Math.
 
 Hendrycks et al., arXiv 2103.03874; Tong et al. (DART-Math), arXiv 2407.13690. Records are
 ``{problem, level, solution}``; the gold answer is the last ``\boxed{}`` of the solution, ``level``
-the difficulty. Rows with ``Level ?`` are kept without a difficulty. Pools of several responses per
-question are de-duplicated. The source has no validation part: 15 % of its training part, by hash of
+is the difficulty. Rows with ``Level ?`` are kept without a difficulty. Of several responses to one
+question the first is kept. The source has no validation part: 15 % of its training part, by hash of
 the question, serve as one.
 """
 
@@ -36,7 +38,10 @@ _WORDINGS = (
         plain="Q: {question}\nA, in \\boxed{{}}:",
     ),
     Wording(
-        chat="What is the answer to this problem? Write it in \\boxed{{}} without a derivation.\n{question}",
+        chat=(
+            "What is the answer to this problem? Write it in \\boxed{{}} without a derivation.\n"
+            "{question}"
+        ),
         plain="Question: {question}\nThe answer, in \\boxed{{}}, is",
     ),
     Wording(
@@ -72,7 +77,7 @@ def convert_math(value: object) -> RawExample:
     r"""A raw example whose gold answer is what the solution boxes.
 
     Raises:
-        RowError: not the layout, no complete ``\boxed{}``, or a level that is none.
+        RowError: the row has another layout, no complete ``\boxed{}``, or an unknown level.
     """
     row = as_mapping(value)
     question = get_text(row, "problem")
@@ -100,7 +105,10 @@ def _part(name: str, shares: bool) -> Part:
 
 MATH = generate_task(
     name="math",
-    description="MATH (DART-Math's questions, difficulty 1-5): the boxed answer is generated without reasoning",
+    description=(
+        "MATH (DART-Math's questions, difficulty 1-5): the boxed answer is generated without "
+        "reasoning"
+    ),
     chat="{question}\nGive only the final answer in \\boxed{{}}, without reasoning.",
     plain="Problem: {question}\nFinal answer in \\boxed{{}}:",
     wordings=_WORDINGS,

@@ -1,10 +1,10 @@
 """Massive multitask language understanding, ``mmlu``: 57 subjects, each choice's text is scored.
 
 Hendrycks et al., arXiv 2009.03300. Local files are CSV without a header (question, A, B, C, D,
-letter), one a subject. Mapping, the same for the hub and for local files: ``dev`` is train; ``val``
-is cut in halves, by hash of the question, into validation and test. The authors' test part is not
-used, because the local layout does not have it and a question must not change its split with the
-place it was read from.
+letter), one file for each subject. The hub and local files are mapped alike: ``dev`` is train;
+``val`` is cut in halves, by hash of the question, into validation and test. The authors' test part
+is not used, because the local layout does not have it and a question must not change its split with
+the place it was read from.
 """
 
 from collections.abc import Mapping
@@ -30,10 +30,12 @@ _NUM_COLUMNS = 6
 
 
 def convert_mmlu(value: object) -> RawExample:
-    """A raw example from a CSV record, or from a row of the hub (``{question, choices, answer: 0..3}``).
+    """A raw example from a CSV record or from a row of the hub.
+
+    Rows of the hub are ``{question, choices, answer: 0..3}``.
 
     Raises:
-        RowError: neither layout, or an answer that is none of the four.
+        RowError: the row has neither layout, or its answer is none of the four.
     """
     question, texts, gold_index = (
         _hub_layout(value) if isinstance(value, Mapping) else _csv_layout(value)

@@ -1,4 +1,7 @@
-"""Sources of published benchmarks: the hub through ``datasets``, or local files in the layouts of the README."""
+"""Sources of published benchmarks: the hub through ``datasets``, or local files.
+
+Local files have the layouts of the README.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,35 +20,39 @@ class Part:
     """One part of a published data set, on the hub and on disk."""
 
     repository: str
-    """Data set on the hub, such as ``allenai/ai2_arc``; ``{config}`` in it stands for each
-    configuration in turn, which is then a data set of its own."""
+    """The data set on the hub, such as ``allenai/ai2_arc``. If it holds ``{config}``, this stands
+    for each configuration in turn, which is then a data set of its own."""
     configs: tuple[str, ...]
-    """Configurations that together hold the part."""
+    """The configurations that together hold the part."""
     hub_split: str
     """The hub's own name of the part."""
     files: str
-    """Glob of the local files, relative to the data folder."""
+    """The glob of the local files, relative to the data folder."""
     shares: Mapping[str, int] | None = None
-    """Percent per split by hash of the question; ``None``: the whole part belongs to one split."""
+    """The percentage of each split, cut by hash of the question; ``None`` if the whole part belongs
+    to one split."""
     read: Callable[[Path], RawRows] = read_rows
     """Reads a local file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkSource:
-    """A `Source` over parts that never puts one question (by its levelled text) into two splits.
+    """A `Source` over parts that never puts one question into two splits.
 
-    What test asks is dropped from validation, and what either asks from train; some publishers
-    repeat questions.
+    Two questions are one if their levelled texts are.
+
+    What test asks is dropped from validation, and what either asks is dropped from train, since
+    some publishers repeat questions.
     """
 
     parts: Mapping[str, Part]
     """The part that each split is taken from; a split that is not here does not exist."""
     convert: Converter
+    """Turns the value of a row into a raw example."""
     layout: str
     """The local record layout, for messages."""
     unique_questions: bool = False
-    """Keep only the first row of each question."""
+    """Whether to keep only the first row of each question."""
 
     def __call__(self, task: str, split: str, data_dir: Path | None) -> LoadedExamples:
         """The examples of one split.
@@ -78,7 +85,7 @@ class BenchmarkSource:
         )
 
     def _held_out_questions(self, task: str, split: str, data_dir: Path | None) -> set[str]:
-        """What later splits ask; a later part whose files are absent holds nothing out."""
+        """What later splits ask; a later part without files holds nothing out."""
         names = [name for name in SPLITS[SPLITS.index(split) + 1 :] if name in self.parts]
         later = {self.parts[name].files: self.parts[name] for name in names}
         later.pop(self.parts[split].files, None)  # one part cut by hash is disjoint already
@@ -125,7 +132,8 @@ class BenchmarkSource:
             name = f"{repository}/{config}/{part.hub_split}"
             try:
                 rows = load_dataset(repository, config, split=part.hub_split)
-            except Exception as error:  # the library raises dozens of types: no network, no data set, a broken cache
+            # The library raises dozens of types: no network, no data set, a broken cache.
+            except Exception as error:
                 raise TaskError(
                     f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: "
                     f"{error}); check the connection, or name a folder with {part.files} by "

@@ -1,4 +1,6 @@
-"""Reading comprehension with questions that the passage does not answer, ``squad_v2``: a few words are generated.
+"""Reading comprehension, ``squad_v2``: a few words are generated.
+
+Some questions are not answered by their passage.
 
 Rajpurkar et al., arXiv 1806.03822. The local file has the official layout (articles, paragraphs,
 questions); rows of the hub are ``{context, question, answers: {text: []}}``. The development part
@@ -23,15 +25,18 @@ from search_cluster.tasks.simple import generate_task
 from search_cluster.tasks.task import MalformedRow
 
 UNANSWERABLE = "unanswerable"
+"""The right answer where the passage has none."""
 SQUAD_GRADER_VERSION = "squad-1"
 MAX_ANSWER_TOKENS = 24
 _SEPARATOR = "\n"
-"""Between the answers that count as right."""
+"""Stands between the answers that count as right."""
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def read_squad(path: Path) -> RawRows:
-    """The questions of an official file, each with its paragraph; a source ends in the question's number, from 1.
+    """The questions of an official file, each with its paragraph.
+
+    A source ends in the question's number, from 1.
 
     Raises:
         TaskError: the file can't be read.
@@ -67,10 +72,10 @@ def _paragraphs(content: object) -> Iterator[Mapping[str, object]]:
 
 
 def convert_squad(value: object) -> RawExample:
-    """A raw example whose gold answer lists the right ones, a line each.
+    """A raw example whose gold answer lists the right ones, one on each line.
 
     Raises:
-        RowError: neither layout.
+        RowError: the row has neither layout.
     """
     row = as_mapping(value)
     asked = as_mapping(row["qa"], "a question") if "qa" in row else row
@@ -94,14 +99,17 @@ def grade_squad(example: Example, output: str) -> float:
 
 
 def _plain(text: str) -> str:
-    """Without case, punctuation, articles and doubled white space, as in the official evaluation."""
+    """The text without case, punctuation, articles and doubled white space, as the official way."""
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text.casefold().translate(_PUNCTUATION)).split())
 
 
 SQUAD_V2 = generate_task(
     name="squad_v2",
     description="SQuAD 2.0: an answer out of the passage, or 'unanswerable', is generated",
-    chat="{question}\nAnswer with a few words of the text, or with 'unanswerable' if it does not say.",
+    chat=(
+        "{question}\nAnswer with a few words of the text, or with 'unanswerable' if it does not "
+        "say."
+    ),
     plain="{question}\nAnswer (a few words of the text, or 'unanswerable'):",
     source=BenchmarkSource(
         parts={

@@ -14,7 +14,7 @@ from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
 
 WORDS = ("negative", "positive")
-"""By label."""
+"""The word of each label."""
 _WORDINGS = (
     Wording(
         chat="Is this review positive or negative? {question}", plain="{question}\nThis review is"
@@ -43,7 +43,7 @@ def convert_sst2(value: object) -> RawExample:
     """A raw example with the two words to choose from.
 
     Raises:
-        RowError: not the layout, or a label that is neither 0 nor 1.
+        RowError: the row has another layout, or its label is neither 0 nor 1.
     """
     row = as_mapping(value)
     label = get(row, "label")

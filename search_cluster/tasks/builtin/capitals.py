@@ -1,4 +1,7 @@
-"""The built-in task ``capitals``: capitals of countries, states and regions, asked in both directions."""
+"""The built-in task ``capitals``: capitals and their places, asked in both directions.
+
+The places are countries, states and regions.
+"""
 
 from collections.abc import Iterator
 
@@ -21,7 +24,10 @@ _PLACE_OF = (
 
 
 def _facts() -> Iterator[Fact]:
-    """Two facts a place, forwards and backwards, under one key; drawn from all of its kind and from its neighbours."""
+    """Two facts for each place, forwards and backwards, under one key.
+
+    Their wrong answers come from all places of the kind and from the neighbours.
+    """
     for place in PLACES:
         key = f"capital of {place.kind} {place.name}"
         same_kind = [other for other in PLACES if other.kind == place.kind]
@@ -62,7 +68,9 @@ def _raw_examples() -> Iterator[RawExample]:
 
 CAPITALS = choice_task(
     name="capitals",
-    description="capitals of countries, states and regions, in both directions (built in, 4 choices)",
+    description=(
+        "capitals of countries, states and regions, in both directions (built in, 4 choices)"
+    ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
     source=generated_source(_raw_examples),

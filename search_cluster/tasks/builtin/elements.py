@@ -1,4 +1,7 @@
-"""The built-in task ``elements``: symbols of the chemical elements, in both directions, and atomic numbers."""
+"""The built-in task ``elements``: symbols of the chemical elements, and their atomic numbers.
+
+Symbols are asked in both directions.
+"""
 
 from collections.abc import Iterator
 
@@ -28,12 +31,12 @@ _NUMBER_OF = (
 _NEAR = 8
 """Neighbours in the periodic table are at most this many places away."""
 _MIN_ALIKE = 5
-"""Elements whose symbol starts alike make a group of hard distractors from this many on (the right
-one included)."""
+"""Elements whose symbol starts alike make a group of hard distractors from this many on, the right
+one included."""
 
 
 def _facts() -> Iterator[Fact]:
-    """Three facts an element: its symbol in both directions under one key, and its number."""
+    """Three facts for each element: its symbol in both directions under one key, and its number."""
     for element in ELEMENTS:
         near = tuple(other for other in ELEMENTS if abs(other.number - element.number) <= _NEAR)
         alike = tuple(other for other in ELEMENTS if other.symbol[0] == element.symbol[0])
@@ -69,7 +72,10 @@ def _raw_examples() -> Iterator[RawExample]:
 
 ELEMENTS_TASK = choice_task(
     name="elements",
-    description="symbols (in both directions) and atomic numbers of the chemical elements (built in, 4 choices)",
+    description=(
+        "symbols (in both directions) and atomic numbers of the chemical elements (built in, 4 "
+        "choices)"
+    ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
     source=generated_source(_raw_examples),

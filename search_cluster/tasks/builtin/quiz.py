@@ -13,7 +13,7 @@ from search_cluster.tasks.task import LoadedExamples
 
 NUM_CHOICES = 4
 BUILT_IN = "built-in"
-"""Source of examples that the project generates."""
+"""The source of examples that the project generates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,16 +23,20 @@ class Fact:
     key: str
     """Decides the split; facts that follow from each other share it."""
     wordings: tuple[str, ...]
+    """Questions that all ask for the fact."""
     answer: str
+    """The right answer."""
     wrong_answers: tuple[tuple[str, ...], ...]
-    """Texts to draw distractors from, one group per drawing; the right answer in a group is passed
-    over."""
+    """Texts to draw distractors from, one group for each drawing; the right answer in a group is
+    passed over."""
 
 
 def draw_choices(seed_text: str, answer: str, texts: Sequence[str]) -> tuple[tuple[str, ...], int]:
-    """Four distinct choices and the index of the right one, all decided by sha256(seed text, answer).
+    """Four distinct choices and the index of the right one.
 
-    Independent of the hash seed and of the library's generators, so that examples never change
+    All is decided by sha256(seed text, answer).
+
+    Neither the hash seed nor the library's generators play a part, so that examples never change
     between versions.
     """
     digest = hashlib.sha256(f"{seed_text}\n{answer}".encode()).digest()
@@ -64,7 +68,10 @@ def _as_raw_example(value: object) -> RawExample:
 
 
 def generated_source(make_raw_examples: Callable[[], Iterable[RawExample]]) -> Source:
-    """A source of generated examples, split 70/15/15 by their facts; data folders play no part in it."""
+    """A source of generated examples, split 70/15/15 by their facts.
+
+    Data folders play no part in it.
+    """
 
     @cache
     def load(task: str, split: str) -> LoadedExamples:

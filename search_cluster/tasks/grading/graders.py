@@ -23,7 +23,10 @@ _NUMBER = re.compile(
 
 
 def extract_letter(text: str) -> str | None:
-    """The letter that an answer names: the boxed one, else after "answer", else the first that stands alone."""
+    """The letter that an answer names.
+
+    It is the boxed one, else the one after "answer", else the first that stands alone.
+    """
     for pattern in (_BOXED_LETTER, _NAMED_LETTER, _LONE_LETTER):
         match = pattern.search(text)
         if match:

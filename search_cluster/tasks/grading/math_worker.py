@@ -1,11 +1,14 @@
-"""The process in which math-verify runs: one JSON request a line on stdin, one JSON answer a line on stdout.
+"""The process in which math-verify runs: JSON requests on stdin, JSON answers on stdout.
 
-Started by path (see `math_grading`), so it imports nothing of the project. It says ``"ready"``
-once, then answers ``[gold, answer]`` with ``true`` or ``false``. Hostile input can't hold it up:
-each request may use `CPU_LIMIT_S` of processor time, after which the kernel ends the process (no
-Python code has to run for that, so a loop inside C code ends too), and memory is bounded. Processor
-time, not wall time, so that no verdict depends on the machine's load. It ends when its parent does:
-at the end of stdin, or when it finds itself adopted.
+Each request and each answer is one line.
+
+It is started by path (see `search_cluster.tasks.grading.math_answers`), so it imports nothing of
+the project. It says ``"ready"`` once, then answers ``[gold, answer]`` with ``true`` or ``false``.
+Hostile input can't hold it up: each request may use `CPU_LIMIT_S` of processor time, after which
+the kernel ends the process (no Python code has to run for that, so a loop inside C code ends too),
+and memory is bounded. The limit counts processor time, not wall time, so that no verdict depends on
+the machine's load. The process ends when its parent does: at the end of stdin, or when it finds
+itself adopted.
 """
 
 import json
@@ -16,12 +19,14 @@ import signal
 import sys
 
 CPU_LIMIT_S = 3.0
+"""Processor time that a request may use."""
 MEMORY_LIMIT_BYTES = 4 * 2**30
 PARENT_CHECK_S = 5.0
+"""How often an idle process looks whether its parent is still there."""
 
 
 def _answers_equal(gold: str, answer: str) -> bool:
-    """Whether math-verify finds the answer equal to the gold answer; whatever it can't read is not equal."""
+    """Whether math-verify finds the two answers equal; whatever it can't read is not equal."""
     from math_verify import parse, verify  # loaded before the first request, by `main`
 
     parsed_gold = parse(f"\\boxed{{{gold}}}", parsing_timeout=0)

@@ -2,8 +2,8 @@
 
 A path that is right by luck seldom stays right when choices are exchanged or re-ordered, or the
 question is put in other words. A perturbed example is an ordinary one with an id of its own: the
-task asks and grades it, caches hold its verdicts. Everything is decided by sha256, so that equal
-questions have equal perturbations on every machine.
+task asks and grades it, and caches hold its verdicts. Everything is decided by sha256, so that
+equal questions have equal perturbations on every machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,26 +21,26 @@ from search_cluster.tasks.task import AnswerKind, Task
 
 
 class EvidenceRole(StrEnum):
-    """What a perturbation may be used for. No perturbation has two roles, whatever the seeds."""
+    """What a perturbation may be used for; whatever the seeds, none has two roles."""
 
     GUIDE = "guide"
-    """May steer the search."""
+    """It may guide the search."""
     VERIFY = "verify"
-    """Reserved for verification; never guides a search."""
+    """It is reserved for verification and never guides a search."""
     FRESH = "fresh"
-    """For benchmarks that judge search and verification; used by neither."""
+    """It is for benchmarks that judge search and verification, and is used by neither."""
 
 
 class PerturbationKind(StrEnum):
     """What differs from the original question."""
 
     ORDER = "order"
-    """The order of the choices, where the prompt lists them; the right one has another letter."""
+    """The order of the choices, where the prompt lists them; the right one gets another letter."""
     DISTRACTORS = "distractors"
-    """The wrong choices, where choices are scored: exchanged for, or joined by, wrong answers of
-    other questions."""
+    """The wrong choices, where choices are scored: wrong answers of other questions replace them or
+    join them."""
     WORDING = "wording"
-    """The templates."""
+    """The templates that ask."""
 
 
 TURN = (
@@ -60,17 +60,26 @@ class Perturbation:
     """A derived question, immutable."""
 
     kind: PerturbationKind
+    """What differs from the original."""
     role: EvidenceRole
+    """What the derived question may be used for."""
     example: Example
+    """The derived question, an ordinary example with an id of its own."""
 
 
 @runtime_checkable
 class PerturbableTask(Task, Protocol):
-    """A task that says how its examples may be perturbed; tasks without these members have no perturbations."""
+    """A task that says how its examples may be perturbed.
+
+    Tasks without these members have no perturbations.
+    """
 
     @property
     def num_wordings(self) -> int:
-        """Wordings beside the usual one; ``prompt`` takes examples whose ``wording`` is 0 (usual) to this number."""
+        """The number of wordings beside the usual one.
+
+        ``prompt`` takes examples whose ``wording`` is from 0 (the usual one) to this number.
+        """
         ...
 
     @property
@@ -88,19 +97,21 @@ def perturbations(
     count: int,
     seed: int,
 ) -> tuple[Perturbation, ...]:
-    """Up to ``count`` distinct perturbations of one role, kinds as in `TURN`; fewer where the task has no more.
+    """Up to ``count`` distinct perturbations of one role, their kinds as in `TURN`.
 
-    Those of different roles never coincide, nor equal the original: orders, distractors and
+    There are fewer where the task has no more.
+
+    Perturbations of different roles never coincide, nor equal the original: orders, distractors and
     wordings are dealt to roles by rules that know nothing of ``seed`` and ``others``.
 
     Args:
-        task: the example's.
+        task: the task of the example.
         example: the original question.
         others: questions of the same task whose wrong answers may serve as distractors; pass the
             same ones each time, for speed and for the same result.
-        role: what they are for.
-        count: how many at most; a smaller count gives a prefix.
-        seed: any integer; decides which ones of the role come first.
+        role: what the perturbations are for.
+        count: the largest number of perturbations; a smaller one gives a prefix.
+        seed: any integer; it decides which ones of the role come first.
 
     Raises:
         InvalidValueError: the count is negative.

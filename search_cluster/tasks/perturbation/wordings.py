@@ -12,9 +12,10 @@ class Wording:
     """A pair of templates, immutable."""
 
     chat: str
-    """Of the user message for an instruct model."""
+    """The template of the user message for an instruct model."""
     plain: str = ""
-    """Of the whole prompt for a base model; empty: ``chat`` and a line ``Answer:``."""
+    """The template of the whole prompt for a base model; empty gives ``chat`` and a line
+    ``Answer:``."""
 
     def __post_init__(self) -> None:
         if not self.plain:
@@ -25,7 +26,7 @@ def check_wordings(usual: Wording, others: Sequence[Wording]) -> None:
     """Refuse templates that can't be filled, or wordings that don't ask the same in other words.
 
     Raises:
-        TaskError: a broken template; two equal ones of one style; or some list the choices and
+        TaskError: a template is broken, two of one style are equal, or some list the choices and
             others don't.
     """
     wordings = (usual, *others)
@@ -61,4 +62,4 @@ QUESTION_WORDINGS = (
     Wording(chat="I have a question: {question}", plain="Student: {question}\nTeacher:"),
     Wording(chat="Quiz: {question}", plain="Quiz question: {question}\nCorrect answer:"),
 )
-"""For tasks that ask ``{question}`` and nothing else."""
+"""Wordings for tasks that ask ``{question}`` and nothing else."""
