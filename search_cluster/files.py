@@ -8,12 +8,14 @@ from pathlib import Path
 from search_cluster.errors import CorpusError
 
 TEMPORARY_PATTERN = ".*.tmp"
-"""Matches the temporary files of `replaced_whole`, which a killed process may leave behind."""
+"""This matches the temporary files of `replaced_whole`, which a killed process may leave behind."""
 
 
 @contextmanager
 def replaced_whole(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` to write to; on success it is fsynced and atomically becomes ``target``.
+    """A temporary path beside ``target`` to write to.
+
+    On success it is fsynced and atomically becomes ``target``.
 
     On any error the temporary file is removed and ``target`` stays as it was.
 
@@ -70,7 +72,10 @@ def _fsync(path: Path) -> None:
 
 
 def storable_text(text: str) -> str:
-    """``text`` with lone surrogates, which UTF-8 can't encode, replaced by U+FFFD. Other text comes back as it is."""
+    """``text`` with lone surrogates, which UTF-8 can't encode, replaced by U+FFFD.
+
+    Other text comes back as it is.
+    """
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,7 +1,7 @@
 """Exclusive locks on folders: one writing process per run folder, one server per cache folder.
 
-A lock ends with the last process that holds it, however that ends; nothing stale can be left
-behind.
+A lock ends with the last process that holds it, however that process ends; nothing stale can be
+left behind.
 """
 
 import errno
@@ -15,14 +15,17 @@ from search_cluster.errors import CacheError, CorpusError
 WRITER_LOCK_NAME = ".writer.lock"
 SERVER_LOCK_NAME = "server.lock"
 LIVE_OWNER_WAIT_S = 1.0
-"""Covers an owner that is just ending, or was killed and is not yet reaped."""
+"""How long to wait for an owner that is just ending, or was killed and is not yet reaped."""
 DEAD_OWNER_WAIT_S = 15.0
 """How long the server of a killed run may need to write and stop."""
 POLL_S = 0.05
+"""The pause between two tries."""
 
 
 def lock_run_folder(folder: Path) -> int:
-    """Create the folder if need be and lock it for this process; the lock ends with the process, however it ends.
+    """Create the folder if need be and lock it for this process.
+
+    The lock ends with the process, however that ends.
 
     Returns:
         A file descriptor; closing it gives the lock back.
@@ -49,7 +52,9 @@ def lock_run_folder(folder: Path) -> int:
 
 
 def lock_server_folder(folder: Path) -> int:
-    """Lock ``folder``; returns a file descriptor that holds the lock and may be inherited by child processes.
+    """Lock ``folder`` and return a file descriptor that holds the lock.
+
+    Child processes may inherit the descriptor.
 
     The lock is free again when the last copy of the descriptor is closed; nothing stale can be left
     behind. The file names the owner's process id, which tells a run in progress (an error soon)

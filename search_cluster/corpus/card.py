@@ -10,31 +10,43 @@ FIELDS = {
     "task, split, source, difficulty": "where the example comes from",
     "question, choices, gold, gold_index": "what was asked, and the right answer",
     "identity": "the plain model's verdict; null if it could not be computed",
-    "evaluated_paths": "every path that was tried, in the order in which it was proposed: lists of layer indices",
+    "evaluated_paths": (
+        "every path that was tried, in the order in which it was proposed: lists of layer indices"
+    ),
     "evaluated_rewards": "per path 1 for a right answer, 0 for a wrong one (or something between)",
-    "evaluated_margins": "log-probability gap of the right answer to the best wrong one, in nats; null where a task "
-    "has none. Carries arithmetic noise: compare within 1e-3. Not part of the digest",
+    "evaluated_margins": (
+        "log-probability gap of the right answer to the best wrong one, in nats; null where a "
+        "task has none. Carries arithmetic noise: compare within 1e-3. Not part of the digest"
+    ),
     "evaluated_outputs": "what the model answered",
-    "evaluated_num_layer_tokens": "(layer, token) applications that a plain evaluation of the path needs",
+    "evaluated_num_layer_tokens": (
+        "(layer, token) applications that a plain evaluation of the path needs"
+    ),
     "failures": "paths without a verdict, and why",
     "best": "the best paths, best first, with their verdicts; empty where no path was right",
     "pareto": "the Pareto front of (reward up, length down), shortest first",
     "stop_reason": "why the search of this example ended",
 }
-"""Columns of a shard, explained."""
+"""What each column of a shard holds."""
 GUARDED_FIELDS = {
-    "best": "the credible paths, best first, with their verdicts: right here, and on the evidence that the preset asks "
-    "for; the plain model's path alone where there is none and it is right; empty where it is "
-    "wrong, too",
+    "best": (
+        "the credible paths, best first, with their verdicts: right here, and on the evidence "
+        "that the preset asks for; the plain model's path alone where there is none and it is "
+        "right; empty where it is wrong, too"
+    ),
     "pareto": f"{FIELDS['pareto']}; of all tried paths, credible or not",
-    "evidence": "what was found for and against each path that was examined: how often it and the plain model "
-    "(`identity`) were right on perturbations of the question that may steer the search "
-    "(`guide`), on reserved ones (`verify`) and on other questions (`probe`: chosen from "
-    "`num_screened`, of which guesses would answer the share `probe_chance`), and whether that "
-    "makes it `credible`",
-    "unguarded": "what `best` would be if nothing but the verdict on the question counted: partly luck",
+    "evidence": (
+        "what was found for and against each path that was examined: how often it and the plain "
+        "model (`identity`) were right on perturbations of the question that may steer the "
+        "search (`guide`), on reserved ones (`verify`) and on other questions (`probe`: chosen "
+        "from `num_screened`, of which guesses would answer the share `probe_chance`), and "
+        "whether that makes it `credible`"
+    ),
+    "unguarded": (
+        "what `best` would be if nothing but the verdict on the question counted: partly luck"
+    ),
 }
-"""Columns that are there, or mean something else, where the preset asked for evidence."""
+"""The columns that are there, or mean something else, where the preset asked for evidence."""
 
 LUCK = (
     "A verdict says that a path was right *once*. On a question with four choices a ruined model "
@@ -54,7 +66,10 @@ GUARDED_BEST = (
 
 
 def render_card(manifest: Manifest) -> str:
-    """The Markdown text, with front matter that makes `datasets` read the shards and nothing else."""
+    """The Markdown text of the card.
+
+    Its front matter makes `datasets` read the shards and nothing else.
+    """
     provenance = manifest.provenance
     best = GUARDED_BEST if provenance.evidence else UNGUARDED_BEST
     lines = [

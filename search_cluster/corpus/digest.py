@@ -1,4 +1,6 @@
-"""The corpus digest: equal for equal searches, whatever the workers, the cache, the order or the shards were.
+"""The corpus digest, which is equal for equal searches.
+
+The workers, the cache, the order and the shards play no part in it.
 
 It covers everything but margins (arithmetic noise), the source of an example (where a file lies)
 and the messages of failures (free text of libraries). A record's digest is the sha256 of a
@@ -22,7 +24,7 @@ DIGEST_SCHEMA = 1
 
 
 def corpus_digest(records: Iterable[ExampleRecord]) -> str:
-    """64 hexadecimal digits that stand for the content of distinct records, in whatever order they come."""
+    """The digest of distinct records, in whatever order they come: 64 hexadecimal digits."""
     return combined_digest({record.example.example_id: record_digest(record) for record in records})
 
 

@@ -1,4 +1,7 @@
-"""Exports for other tools: PoLar's supervision file, Dr.LLM's decision vectors, one flat Parquet table."""
+"""Exports for other tools.
+
+These are PoLar's supervision file, Dr.LLM's decision vectors, and one flat Parquet table.
+"""
 
 import json
 from pathlib import Path
@@ -14,11 +17,11 @@ from search_cluster.files import replaced_whole, storable_text, write_text_whole
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 
 EXAMPLES_PER_ROW_GROUP = 512
-"""Bounds the memory of `export_parquet`."""
+"""This bounds the memory of `export_parquet`."""
 
 
 def export_polar(corpus: Corpus, out: Path) -> int:
-    """Write PoLar's ``merged_mcts_samples.json`` (arXiv 2606.06574): a list of one object per example.
+    """Write PoLar's ``merged_mcts_samples.json`` (arXiv 2606.06574): one object per example.
 
     The keys are those that PoLar trains on: ``question``, ``gt_ans``, ``initial_score`` (the plain
     model's reward, null if it failed), ``final_valid_transitions`` and

@@ -43,13 +43,13 @@ class PathTableProvenance:
     schema: int = PATH_TABLE_SCHEMA
     """The version of the columns and of the provenance."""
     corpus: Provenance
-    """Of the corpus that the paths and examples come from: its model, task, seed and more."""
+    """What the corpus depends on from which paths and examples come: model, task, seed and more."""
     corpus_digest: str
     """The digest of that corpus."""
     menu_size: int
     """How many paths were asked for, identity included; the menu may hold fewer."""
     limit: int | None
-    """At most so many examples, drawn by the corpus' seed; ``None`` takes all of the corpus."""
+    """The largest number of examples, drawn by the corpus' seed; ``None`` stands for all."""
     picked_by: str
     """How the paths were chosen (`search_cluster.corpus.coverage.PICKED_BY`)."""
     credible: bool | None = None
@@ -85,7 +85,7 @@ class PathTable:
     paths: tuple[LayerPath, ...]
     """The menu, identity first."""
     rows: tuple[PathTableRow, ...]
-    """Sorted by example id, then by place."""
+    """The rows, sorted by example id, then by place."""
 
     def by_example(self) -> dict[str, tuple[PathTableRow, ...]]:
         """The rows of each example id, one row per path, in the menu's order."""
@@ -101,7 +101,7 @@ class PathTable:
 
 
 def write_path_table(folder: Path, table: PathTable, name: str = PATH_TABLE_NAME) -> Path:
-    """Write a table into a corpus folder, atomically; returns the file.
+    """Write a table into a corpus folder, atomically, and return its file.
 
     Raises:
         CorpusError: the operating system refused.

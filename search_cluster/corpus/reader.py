@@ -1,4 +1,7 @@
-"""Reading a corpus, finished or not. Takes no model, no server and no cluster."""
+"""Reading a corpus, finished or not.
+
+This takes no model, no server and no cluster.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +17,14 @@ class Corpus:
     """A finished corpus, immutable."""
 
     manifest: Manifest
+    """The corpus in short."""
     records: tuple[ExampleRecord, ...]
-    """In the order of their example ids, so that whoever learns from them does not depend on who
-    wrote first."""
+    """The records in the order of their example ids, so that whoever learns from them does not
+    depend on who wrote first."""
 
 
 def read_corpus(folder: Path) -> Corpus:
-    """A finished corpus, every shard checked against the manifest.
+    """A finished corpus; every shard is checked against the manifest.
 
     Raises:
         CorpusError: the folder or its manifest is missing, or a shard is missing, changed or
@@ -56,7 +60,9 @@ def read_corpus(folder: Path) -> Corpus:
 
 
 def read_shards(folder: Path) -> tuple[ExampleRecord, ...]:
-    """The records written so far, in the order of their example ids; the corpus may be unfinished, or empty.
+    """The records written so far, in the order of their example ids.
+
+    The corpus may be unfinished, or empty.
 
     Raises:
         CorpusError: the folder is missing, or a shard is damaged (the message names it).

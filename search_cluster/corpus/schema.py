@@ -26,20 +26,23 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 
 PROVENANCE_KEY = b"search_cluster.provenance"
-"""Key of the provenance in the metadata of a shard's schema."""
+"""The key of the provenance in the metadata of a shard's schema."""
 
 
 COUNTS = (
-    "guide_right", "guide_identity_right", "num_guide", "verify_right", "verify_identity_right", "num_verify",
-    "probe_right", "probe_identity_right", "num_probes",
+    "guide_right", "guide_identity_right", "num_guide", "verify_right", "verify_identity_right",
+    "num_verify", "probe_right", "probe_identity_right", "num_probes",
 )  # fmt: skip
-"""The counts of `PathEvidence`."""
+"""The names of the counts in `PathEvidence`."""
 
 
 def is_corpus_schema(
     schema: Any, num_layers: int, *, evidence: bool, without: Collection[str] = ()
 ) -> bool:
-    """Whether these are the columns of `corpus_schema`, or those of before `LATER_EVIDENCE`, but for some."""
+    """Whether these are the columns of `corpus_schema`, but for some.
+
+    Columns of before `LATER_EVIDENCE` count, too.
+    """
     known = [corpus_schema(num_layers, evidence=evidence, later=later) for later in (True, False)]
     return any(
         schema.equals(pa.schema([field for field in item if field.name not in without]))
@@ -51,9 +54,9 @@ def corpus_schema(num_layers: int, *, evidence: bool, later: bool = True) -> Any
     """The Arrow schema of shards for a model of ``num_layers`` layers.
 
     Args:
-        num_layers: depth of the model.
+        num_layers: the depth of the model.
         evidence: whether the preset asked for evidence, so that there are columns for it.
-        later: with what older corpora lack.
+        later: whether to include what older corpora lack.
     """
     path = pa.list_(layer_type(num_layers))
     verdict = [("reward", pa.float32()), ("margin", pa.float64()), ("output", pa.string())]
@@ -141,8 +144,8 @@ def record_of(row: Mapping[str, Any], num_layers: int) -> ExampleRecord:
     """The record in a row that has the columns of `corpus_schema`.
 
     Raises:
-        InvalidValueError: a path or a verdict that can't be.
-        CorpusError: parallel columns of different lengths, or an id that is not the hash of the
+        InvalidValueError: a path or a verdict has a value that can't be.
+        CorpusError: parallel columns have different lengths, or an id is not the hash of the
             content.
     """
     example = Example(

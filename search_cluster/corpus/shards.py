@@ -20,6 +20,7 @@ from search_cluster.errors import CorpusError, InvalidValueError
 from search_cluster.files import replaced_whole
 
 DATA_FOLDER = "data"
+"""The folder of the shards inside a corpus folder."""
 
 
 def shard_paths(folder: Path) -> tuple[Path, ...]:

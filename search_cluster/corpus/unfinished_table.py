@@ -52,9 +52,9 @@ def keep_unfinished(
 
     Args:
         folder: the folder of the corpus.
-        provenance: of the table that is being computed. The file names the paths of the verdicts
-            instead of the provenance's own.
-        verdicts: all of the provenance's context. Of two verdicts on one pair the first wins.
+        provenance: what the table that is being computed depends on. The file names the paths of
+            the verdicts instead of the provenance's own.
+        verdicts: the verdicts, all of the provenance's context. Of two on one pair the first wins.
 
     Raises:
         CorpusError: the operating system refused.

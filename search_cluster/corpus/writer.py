@@ -1,7 +1,9 @@
-"""Writing a corpus: shards as they fill, the manifest last, resumable at any point.
+"""Writing a corpus: shards as they fill, the manifest last.
+
+Writing can be resumed at any point.
 
 One process writes a folder at a time (a lock file says so). A shard is visible whole or not at all,
-so whatever moment a process is killed at leaves a readable prefix.
+so a process that is killed at any moment leaves a readable prefix.
 """
 
 import os
@@ -39,17 +41,19 @@ class CorpusWriter:
     """Appends records to a corpus folder.
 
     Opening a folder that already holds shards resumes it: they are kept, their ids are in
-    `written_ids`, and records of these ids are ignored. A context manager: leaving the block
-    without an error flushes, and the lock is always given back; only `close` writes the manifest.
+    `written_ids`, and records of these ids are ignored. The writer is a context manager: leaving
+    the block without an error flushes, and the lock is always given back; only `close` writes the
+    manifest.
 
     Args:
-        folder: created if missing.
+        folder: the folder of the corpus; it is created if it is missing.
         provenance: what the records depend on; must be that of the shards that are there.
         examples_per_shard: a shard is written when so many records wait.
-        max_shard_age_s: or, at the next `add`, when the oldest waiting record is older than this.
-        clock: seconds that only grow.
-        lock: what `search_cluster.lock.lock_run_folder` gave the caller, who keeps it; ``None``:
-            lock the folder.
+        max_shard_age_s: a shard is also written at the next `add` when the oldest waiting record is
+            older than this.
+        clock: gives seconds that only grow.
+        lock: what `search_cluster.lock.lock_run_folder` gave the caller, who keeps it; ``None``
+            locks the folder here.
 
     Raises:
         ConfigError: the folder was started with another provenance.
@@ -92,11 +96,13 @@ class CorpusWriter:
 
     @property
     def written_ids(self) -> frozenset[str]:
-        """Ids of the examples that lie in shards on disk."""
+        """The ids of the examples that lie in shards on disk."""
         return frozenset(self._digests)
 
     def add(self, record: ExampleRecord) -> None:
-        """Take one record; writes a shard when enough wait. A record whose id was added before is ignored.
+        """Take one record, and write a shard when enough wait.
+
+        A record whose id was added before is ignored.
 
         Raises:
             CorpusError: the operating system refused to write; the waiting records are kept, and
@@ -134,7 +140,9 @@ class CorpusWriter:
         self._pending.clear()
 
     def close(self, summary: Mapping[str, float | int | str]) -> Manifest:
-        """Finish the corpus: the last shard, the dataset card, and the manifest last. Gives the lock back.
+        """Finish the corpus, and give the lock back.
+
+        The last shard comes first, then the dataset card, and the manifest last.
 
         Raises:
             CorpusError: the operating system refused; the folder is then an unfinished corpus.

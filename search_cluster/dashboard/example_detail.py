@@ -1,4 +1,7 @@
-"""Everything about one example, ready for JSON: its texts, its paths with their verdicts, its search tree."""
+"""Everything about one example, ready for JSON.
+
+That is its texts, its paths with their verdicts, and its search tree.
+"""
 
 from typing import Any
 
@@ -12,7 +15,10 @@ from search_cluster.tasks.verdict import Verdict
 
 
 def describe_example(record: ExampleRecord, provenance: Provenance) -> dict[str, Any]:
-    """The example, its paths in the order in which they were tried (failed ones last), and how they hang together."""
+    """The example, its paths, and how they hang together.
+
+    Paths come in the order in which they were tried, failed ones last.
+    """
     example = record.example
     graph = rebuild_graph(record, provenance) if tried_paths(record) else None
     return {
@@ -83,7 +89,10 @@ def _shown_verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _evidence(item: PathEvidence) -> dict[str, Any]:
-    """Right answers of the path and of identity, and of how many; of other questions also the interval and chance."""
+    """Right answers of the path and of identity, and the number of questions.
+
+    For other questions there are also the interval and the chance.
+    """
     return {
         "guide": [item.guide_right, item.guide_identity_right, item.num_guide],
         "verify": [item.verify_right, item.verify_identity_right, item.num_verify],

@@ -19,13 +19,15 @@ from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 
 SESSION_COUNTERS = (
-    "started_at", "elapsed_seconds", "examples_done", "paths_searched", "paths_evaluated", "cache_hits", "failures",
-    "workers", "worker_restarts", "device_seconds", "device_busy_seconds", "paths_per_device_hour",
+    "started_at", "elapsed_seconds", "examples_done", "paths_searched", "paths_evaluated",
+    "cache_hits", "failures", "workers", "worker_restarts", "device_seconds", "device_busy_seconds",
+    "paths_per_device_hour",
 )  # fmt: skip
+"""The counters of a session that are shown."""
 
 
 def describe_run(folder: RunFolder) -> dict[str, Any]:
-    """Everything but the table of examples."""
+    """Everything about a run but the table of examples."""
     snapshot = folder.read()
     return {
         "run": _run(folder.folder, snapshot),

@@ -1,4 +1,4 @@
-"""The search tree of one example, rebuilt by running its search again over the verdicts in its record.
+"""The search tree of one example, rebuilt by searching again over the verdicts in its record.
 
 A search is deterministic, so the same verdicts give the same tree. Where they do not (the record
 was written by another version, or the search depended on more than its own verdicts), that is
@@ -31,7 +31,10 @@ class ReplayError(InvalidValueError):
 
 
 def rebuild_graph(record: ExampleRecord, provenance: Provenance) -> PathGraph:
-    """The search tree of a record, or the graph of its edits with the reason why there is no tree."""
+    """The search tree of a record, or else the graph of its edits.
+
+    The latter comes with the reason why there is no tree.
+    """
     try:
         return _replay(record, provenance, _preset_of(provenance))
     except (ReplayError, ConfigError) as error:
@@ -87,7 +90,10 @@ def _outcomes(record: ExampleRecord) -> dict[LayerPath, Verdict | Failure]:
 
 
 def _note_parents(graph: SearchGraph, parents: dict[LayerPath, LayerPath]) -> None:
-    """Remember for each new node which node it was made from: later, other edges may lead to it, too."""
+    """Remember for each new node which node it was made from.
+
+    Later, other edges may lead to it, too.
+    """
     for node in graph.nodes.values():
         for edge in node.edges:
             parents.setdefault(edge.child.path, node.path)

@@ -36,11 +36,11 @@ def serve_dashboard(
     """Serve until SIGINT or SIGTERM, which end it without an error.
 
     Args:
-        run: run folder to show.
-        redis_url: cache server to show; read only. ``embedded`` and ``none`` are no servers to look
-            at.
-        host: address to listen on.
-        port: 0 for any free one.
+        run: the run folder to show.
+        redis_url: the cache server to show, which is only read. ``embedded`` and ``none`` are no
+            servers to look at.
+        host: the address to listen on.
+        port: the port to listen on; 0 takes any free one.
         open_browser: whether to open the page.
         announce: is told the address once the page can be opened.
 

@@ -16,9 +16,10 @@ from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder, RunState
 
 MAX_SESSIONS = 6
-"""The newest sessions are listed, older ones are counted."""
+"""The number of newest sessions that are listed; older ones are counted."""
 STATE_STYLES = {
-    RunState.STARTING: "yellow", RunState.RUNNING: "green", RunState.SILENT: "red", RunState.FINISHED: "green",
+    RunState.STARTING: "yellow", RunState.RUNNING: "green", RunState.SILENT: "red",
+    RunState.FINISHED: "green",
 }  # fmt: skip
 NONE = "-"
 
@@ -30,7 +31,10 @@ def watch_run(
     interval_s: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Show the run, renewed every ``interval_s``, until it is finished or Ctrl-C, which ends it without an error."""
+    """Show the run, renewed every ``interval_s``, until it is finished.
+
+    Ctrl-C ends the view without an error.
+    """
     try:
         with Live(console=console, auto_refresh=False, screen=False) as live:
             while True:

@@ -1,4 +1,7 @@
-"""The HTTP side of the dashboard: the page's files, and the numbers as JSON. Everything is read, nothing is written."""
+"""The HTTP side of the dashboard: the page's files, and the numbers as JSON.
+
+Everything is read, and nothing is written.
+"""
 
 import asyncio
 import gzip
@@ -95,13 +98,16 @@ def _asset_handler(assets: dict[str, Asset], fixed: str | None = None) -> Handle
 
 
 def _answers(bound_to: str) -> Any:
-    """Refuses unknown hosts; turns known errors into JSON that says what is wrong."""
+    """Refuse unknown hosts, and turn known errors into JSON that says what is wrong."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not host_is_known(request.headers.get("Host"), bound_to):
             raise web.HTTPForbidden(
-                text="the Host header names another server; open the dashboard by the address that it printed"
+                text=(
+                    "the Host header names another server; open the dashboard by the address "
+                    "that it printed"
+                )
             )
         try:
             return await handler(request)

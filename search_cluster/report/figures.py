@@ -56,7 +56,7 @@ _ROUTED_CAPTION = "The same for the paths that the router chooses without the go
 
 
 def _of_task(item: RouterEvaluation, evaluations: Sequence[RouterEvaluation]) -> str:
-    """Which task, where the report is about more than one."""
+    """Which task it is, where the report is about more than one; else nothing."""
     return f" of {escape(item.task)}" if len({other.task for other in evaluations}) > 1 else ""
 
 
@@ -101,7 +101,10 @@ def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -
             bars.append((f"one path for all,{where}", item.static.accuracy, low, high))
             colours.append(REPEAT_COLOUR)
         if item.oracle is not None:
-            name = f"best of {item.oracle.num_paths} paths, gold answer<br>known,{where.replace('<br>', ' ')}"
+            name = (
+                f"best of {item.oracle.num_paths} paths, gold "
+                f"answer<br>known,{where.replace('<br>', ' ')}"
+            )
             bars.append((name, item.oracle.accuracy, item.oracle.accuracy, item.oracle.accuracy))
             colours.append(FOUND)
     bars.reverse()  # plotly draws the first bar at the bottom
@@ -125,8 +128,11 @@ def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -
     figure.update_xaxes(range=[0, 100])
     return ReportFigure(
         title="Accuracy",
-        caption="With 95 % intervals. The search knows the gold answer and may pick a lucky path, so its bar is a "
-        "bound, not something a router can promise; a router chooses without the gold answer.",
+        caption=(
+            "With 95 % intervals. The search knows the gold answer and may pick a lucky path, so "
+            "its bar is a bound, not something a router can promise; a router chooses without "
+            "the gold answer."
+        ),
         figure=figure,
     )
 
@@ -149,7 +155,10 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
     )
     return ReportFigure(
         title="Layers per question",
-        caption=f"How many layers the routed model runs for a question. The plain model always runs {depth:g}.",
+        caption=(
+            "How many layers the routed model runs for a question. The plain model always runs "
+            f"{depth:g}."
+        ),
         figure=figure,
     )
 
@@ -187,8 +196,10 @@ def _best_lengths(summary: CorpusSummary) -> ReportFigure:
     mark_depth(figure, summary.num_layers, [length for length, _ in summary.best_lengths])
     return ReportFigure(
         title="Length of best paths",
-        caption="Over the examples whose best path is right. Left of the dashed line the answer took fewer layers than "
-        "the plain model's.",
+        caption=(
+            "Over the examples whose best path is right. Left of the dashed line the answer took "
+            "fewer layers than the plain model's."
+        ),
         figure=figure,
     )
 

@@ -76,8 +76,10 @@ def write_report(
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
     text = page.render(
         title=f"Layer paths of {provenance.model_spec} on {provenance.task}",
-        subtitle=f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "
-        f"preset {provenance.preset}, {provenance.created_at}",
+        subtitle=(
+            f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "
+            f"preset {provenance.preset}, {provenance.created_at}"
+        ),
         style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
         cards=headline_cards(summary, routers, run),
@@ -87,8 +89,10 @@ def write_report(
         plots=[_plot(figure) for figure in (*report_figures(summary, routers), *bench_figures)],
         search_rows=search_rows(summary, run),
         examples=example_rows(corpus.records),
-        examples_note=f"{min(MAX_EXAMPLES, summary.examples)} of {summary.examples} questions, those that a path fixed "
-        "first. Green answers are right, red ones wrong.",
+        examples_note=(
+            f"{min(MAX_EXAMPLES, summary.examples)} of {summary.examples} questions, those that a "
+            "path fixed first. Green answers are right, red ones wrong."
+        ),
         limits=LIMITS,
         provenance=provenance_rows(corpus.manifest),
     )
@@ -112,7 +116,10 @@ def _findings(
             {"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"}
         )
         if (item.task, item.split) == (searched.task, searched.split):
-            seen = f"The {item.split} split of {item.task} was searched: this is no test on unseen questions."
+            seen = (
+                f"The {item.split} split of {item.task} was searched: this is no test on unseen "
+                "questions."
+            )
             findings.append({"text": seen, "kind": "fails"})
     if not routers:
         findings.append(

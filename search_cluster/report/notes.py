@@ -1,4 +1,7 @@
-"""What a user has to know about a finished search beside its numbers: each note says what was seen and what to do."""
+"""What a user has to know about a finished search beside its numbers.
+
+Each note says what was seen and what to do.
+"""
 
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.summary import CorpusSummary
@@ -6,11 +9,14 @@ from search_cluster.corpus.summary import CorpusSummary
 WORTH_A_STUDY = (
     "40 questions or more (100 are better), budgets from 20 and a task that the model can do"
 )
-"""What a preset that studies other questions takes, as the README says."""
+"""What a preset that studies other questions needs, as the README says."""
 
 
 def search_notes(summary: CorpusSummary, provenance: Provenance) -> tuple[str, ...]:
-    """The notes, none if all went as it should: paths without a verdict, and evidence that no path gave."""
+    """The notes; there are none if all went as it should.
+
+    They tell of paths without a verdict, and of evidence that no path gave.
+    """
     notes = []
     if summary.failures:
         notes.append(
@@ -23,9 +29,15 @@ def search_notes(summary: CorpusSummary, provenance: Provenance) -> tuple[str, .
 
 def _nothing_proved(summary: CorpusSummary, provenance: Provenance) -> str:
     if max(count for count, _ in summary.evaluations) <= 1:
-        what = "the study of other questions found no path to try, so nothing but the plain path was searched"
+        what = (
+            "the study of other questions found no path to try, so nothing but the plain path "
+            "was searched"
+        )
     else:
-        what = "no path that was tried gave the evidence that best paths need, so the plain path is the best of each"
+        what = (
+            "no path that was tried gave the evidence that best paths need, so the plain path is "
+            "the best of each"
+        )
     return (
         f"preset {provenance.preset}: {what}. This search had {summary.examples} questions, a "
         f"budget of {provenance.budget}, and a model that is right on "

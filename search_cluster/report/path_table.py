@@ -8,11 +8,11 @@ from rich.table import Table
 
 
 def print_path_table(console: Console, result: Mapping[str, Any]) -> None:
-    """Print what ``crossexec --json`` says: a line per path of the menu, and what the table cost.
+    """Print what ``crossexec --json`` says: a line for each path, and what the table cost.
 
     Args:
-        console: where to.
-        result: of `search_cluster.commands.crossexec.cross_execute`.
+        console: where to print.
+        result: what `search_cluster.commands.crossexec.cross_execute` gave.
     """
     table = Table(
         title=f"{len(result['menu'])} paths on {result['examples']:,} questions",

@@ -1,4 +1,4 @@
-"""The tables of the report, as texts. The page escapes them."""
+"""The tables of the report, as texts that the page escapes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -10,8 +10,9 @@ from search_cluster.corpus.summary import CorpusSummary, num_searched
 from search_cluster.report.router_evaluations import RouterEvaluation
 
 MAX_EXAMPLES = 50
+"""The number of questions that the table of examples shows."""
 MAX_TEXT = 600
-"""Characters of a question or an answer that the table shows."""
+"""The number of characters of a question or an answer that the table shows."""
 
 RUN_LABELS = {
     "paths_searched": "paths searched (delivered to a tree)",
@@ -21,7 +22,8 @@ RUN_LABELS = {
     "paths_per_device_hour": "paths per device-hour",
     "failures": "paths without a verdict",
 }
-"""Keys of the search's JSON summary that are throughput, in the order of the report."""
+"""The keys of the search's JSON summary that are throughput, with their labels, in the order of the
+report."""
 
 
 def headline_cards(
@@ -50,7 +52,10 @@ def headline_cards(
 def headline_rows(
     summary: CorpusSummary, routers: Sequence[RouterEvaluation]
 ) -> list[dict[str, str]]:
-    """Accuracies with intervals and layers: of the search, and of every router beside the plain model."""
+    """Accuracies with intervals, and layers.
+
+    They are those of the search, and of every router beside the plain model.
+    """
     identity = (summary.identity_accuracy, summary.identity_low, summary.identity_high)
     found = (summary.found_accuracy, summary.found_low, summary.found_high)
     found_layers = f"{summary.mean_best_length:.1f}" if summary.best_lengths else ""
@@ -79,7 +84,10 @@ def headline_rows(
 
 
 def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
-    """Every router against the plain model on the same questions; what it has to beat and what bounds it beneath."""
+    """Every router against the plain model on the same questions.
+
+    Beneath stand the single path that it has to beat and the bound on it.
+    """
     rows = []
     for item in routers:
         plain, where = item.accuracy_plain, f"{item.n:,} {item.split} questions of {item.task}"
@@ -155,7 +163,10 @@ def search_rows(summary: CorpusSummary, run: Mapping[str, Any]) -> list[tuple[st
 
 
 def example_rows(records: Sequence[ExampleRecord]) -> list[dict[str, str]]:
-    """Up to `MAX_EXAMPLES` questions: those that a path fixed, then those with another best path, then the rest."""
+    """Up to `MAX_EXAMPLES` questions.
+
+    Those that a path fixed come first, then those with another best path, then the rest.
+    """
     return [_example_row(record) for record in sorted(records, key=_interest)[:MAX_EXAMPLES]]
 
 

@@ -20,7 +20,7 @@ def summary_table(
 
     Args:
         run: what ``search --json`` says; missing keys are left out.
-        summary: of the corpus.
+        summary: the summary of the corpus.
         evaluations: what ``router-train evaluate --json`` says, one per router.
 
     Raises:
@@ -76,7 +76,7 @@ def next_commands(
 
     Args:
         run_folder: what ``--run`` named; its shards are the corpus.
-        routers_folder: where routers lie, one folder each.
+        routers_folder: the folder in which each router has a folder of its own.
         task_file: how to name a task that is not known by its name; empty for one that is.
         router: the name of a router that is trained already; empty if there is none.
     """
