@@ -43,9 +43,8 @@ def replaced_whole(target: Path) -> Iterator[Path]:
 
 
 def _require_file(target: Path) -> None:
-    place = (
-        target.readlink() if target.is_symlink() else target.absolute()
-    )  # /dev/stdout links to /proc/self/fd/1
+    # /dev/stdout is a link to /proc/self/fd/1.
+    place = target.readlink() if target.is_symlink() else target.absolute()
     is_stream = place.is_relative_to("/proc") or target.absolute().is_relative_to("/dev/fd")
     if is_stream or (target.exists() and not target.is_file() and not target.is_dir()):
         raise CorpusError(

@@ -87,14 +87,11 @@ def seconds_left(samples: Sequence[Sample], num_left: int) -> float | None:
     end = samples[-1]
     window_s = max(LEFT_WINDOW_S, LEFT_WINDOW_SHARE * end.elapsed_seconds)
     start = next(item for item in samples if item.elapsed_seconds >= end.elapsed_seconds - window_s)
-    if (
-        end.examples_done <= start.examples_done
-    ):  # nothing ended of late: the pace of the whole session
+    if end.examples_done <= start.examples_done:
+        # Nothing ended of late, so the pace of the whole session has to do.
         start = samples[0]
-    done, took_s = (
-        end.examples_done - start.examples_done,
-        end.elapsed_seconds - start.elapsed_seconds,
-    )
+    done = end.examples_done - start.examples_done
+    took_s = end.elapsed_seconds - start.elapsed_seconds
     return took_s / done * num_left if done > 0 and took_s > 0 else None
 
 

@@ -106,9 +106,8 @@ def places(nodes: Sequence[PathNode]) -> list[tuple[int, float]]:
     rows = [0.0] * len(nodes)
     next_row = 0
     waiting = [(0, False)] if nodes else []
-    while (
-        waiting
-    ):  # children before their parent, without recursion: a chain may be hundreds of nodes deep
+    # Children come before their parent, without recursion: a chain may be hundreds of nodes deep.
+    while waiting:
         index, visited = waiting.pop()
         if visited:
             rows[index] = (rows[children[index][0]] + rows[children[index][-1]]) / 2

@@ -88,9 +88,8 @@ def _asset_handler(assets: dict[str, Asset], fixed: str | None = None) -> Handle
         if request.headers.get("If-None-Match") == asset.tag:
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = f"{asset.media_type}; charset=utf-8"
-        if "gzip" not in request.headers.get(
-            "Accept-Encoding", ""
-        ):  # a script's client, such as curl or urllib
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            # This is a script's client, such as curl or urllib.
             return web.Response(body=gzip.decompress(asset.packed), headers=headers)
         return web.Response(body=asset.packed, headers={**headers, "Content-Encoding": "gzip"})
 

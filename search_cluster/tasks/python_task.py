@@ -26,10 +26,8 @@ def load_python_task(path: Path) -> Task:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # the user's code may raise anything, and must not end the program
+    except (Exception, SystemExit) as error:
+        # The user's code may raise anything, and must not end the program.
         raise TaskError(
             f"{path} does not run: {type(error).__name__}: {error}; try `python {path}`"
         ) from error

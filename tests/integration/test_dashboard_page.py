@@ -1,4 +1,7 @@
-"""The dashboard's page in a headless Chromium: content, clicks, live update, hostile texts, phone, light and dark."""
+"""The dashboard's page in a headless Chromium.
+
+Tried are content, clicks, live update, hostile texts, phone, light and dark.
+"""
 
 import contextlib
 import re
@@ -61,13 +64,19 @@ def browser() -> Iterator["sync_api.Browser"]:
 
 
 def _is_complaint(said: "sync_api.ConsoleMessage") -> bool:
-    """Whether a console message is an error, other than that of a page that outlives its dashboard in a test."""
+    """Whether a console message is an error.
+
+    A page that outlives its dashboard in a test may complain.
+    """
     return said.type == "error" and "net::ERR_CONNECTION" not in said.text
 
 
 @pytest.fixture
 def open_page(browser: "sync_api.Browser") -> Iterator[OpenPage]:
-    """Opens a page of a dashboard; afterwards, no script has failed and nothing was asked of another server."""
+    """Opens a page of a dashboard.
+
+    Afterwards, no script has failed and nothing was asked of another server.
+    """
     problems: list[str] = []
     with contextlib.ExitStack() as stack:
 
@@ -119,7 +128,10 @@ def _fits(page: "sync_api.Page") -> bool:
 
 
 def _eventually(page: "sync_api.Page", expression: str, *, timeout_s: float = 30) -> None:
-    """Waits until the expression is true. The page's policy forbids Playwright's own way, which evaluates a string."""
+    """Waits until the expression is true.
+
+    The page's policy forbids Playwright's own way, which evaluates a string.
+    """
     give_up_s = time.monotonic() + timeout_s
     while not page.evaluate(expression):
         assert time.monotonic() < give_up_s, f"in vain: {expression}"
@@ -235,9 +247,9 @@ def test_an_example_without_a_tree_says_why(tmp_path: Path, open_page: OpenPage)
 def test_what_speaks_for_a_path_is_shown(tmp_path: Path, open_page: OpenPage) -> None:
     record = searched(example(0), solved_by(2, 3, 4, 5))
     evidence = PathEvidence(
-        path=record.best[0].path, guide_right=3, guide_identity_right=2, num_guide=3, verify_right=2,
-        verify_identity_right=1, num_verify=3, probe_right=40, probe_identity_right=41, num_probes=90, credible=True,
-        probe_chance=0.25,
+        path=record.best[0].path, guide_right=3, guide_identity_right=2, num_guide=3,
+        verify_right=2, verify_identity_right=1, num_verify=3, probe_right=40,
+        probe_identity_right=41, num_probes=90, credible=True, probe_chance=0.25,
     )  # fmt: skip
     folder = tmp_path / "run"
     with CorpusWriter(folder, replace(PROVENANCE, preset="default", evidence="guide=3")) as writer:
@@ -390,7 +402,8 @@ def test_one_word_of_a_thousand_letters_fits_a_phone(tmp_path: Path, open_page: 
 
 BRIGHTNESS = """(selector) => {
   const style = getComputedStyle(document.querySelector(selector));
-  const [r, g, b] = (selector === "body" ? style.backgroundColor : style.fill).match(/[0-9.]+/g).map(Number);
+  const colour = selector === "body" ? style.backgroundColor : style.fill;
+  const [r, g, b] = colour.match(/[0-9.]+/g).map(Number);
   return (r + g + b) / 3;
 }"""
 
@@ -436,8 +449,8 @@ def test_a_dashboard_that_was_stopped_is_said(run_dir: Path, open_page: OpenPage
 @pytest.mark.server
 def test_the_view_of_a_cache_server(tmp_path: Path, run_dir: Path, open_page: OpenPage) -> None:
     context = VerdictContext(
-        schema=1, model_fingerprint="f00d", task=HOSTILE, task_version="1", decoding="greedy", tie_threshold=0.01,
-        num_layers=8,
+        schema=1, model_fingerprint="f00d", task=HOSTILE, task_version="1", decoding="greedy",
+        tie_threshold=0.01, num_layers=8,
     )  # fmt: skip
     with EmbeddedServer(tmp_path / "cache") as server:
         with contextlib.closing(RedisStore(server.url, context=context)) as store:

@@ -132,8 +132,8 @@ class BenchmarkSource:
             name = f"{repository}/{config}/{part.hub_split}"
             try:
                 rows = load_dataset(repository, config, split=part.hub_split)
-            # The library raises dozens of types: no network, no data set, a broken cache.
             except Exception as error:
+                # The library raises dozens of types: no network, no data set, a broken cache.
                 raise TaskError(
                     f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: "
                     f"{error}); check the connection, or name a folder with {part.files} by "

@@ -38,9 +38,8 @@ def _answer(request: str) -> bool:
     gold, answer = json.loads(request)
     try:
         return _answers_equal(gold, answer)
-    except (
-        Exception
-    ):  # a parser of arbitrary text: anything it raises means "not shown to be equal"
+    except Exception:
+        # A parser of arbitrary text: anything that it raises means "not shown to be equal".
         return False
 
 
@@ -48,15 +47,13 @@ def main() -> None:
     """Serve until stdin ends or the parent is gone."""
     parent = os.getppid()
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(
-        sys.stderr.fileno(), sys.stdout.fileno()
-    )  # what libraries print must not reach the protocol
+    # What libraries print must not reach the protocol.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     _answers_equal("1", "1")
     print(json.dumps("ready"), file=replies, flush=True)
-    requests = os.fdopen(
-        sys.stdin.fileno(), "rb", buffering=0
-    )  # unbuffered, or select would miss a read-ahead line
+    # Unbuffered, or else select would miss a line that was read ahead.
+    requests = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)
     while True:
         ready, _, _ = select.select([requests], [], [], PARENT_CHECK_S)
         if not ready:

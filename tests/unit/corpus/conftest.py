@@ -42,7 +42,10 @@ def provenance() -> Provenance:
 def _record(
     number: int, *, identity_reward: float = 0.0, margin: float = -0.5, output: str = "Rome"
 ) -> ExampleRecord:
-    """Identity wrong (or right); a skip that is right; a repeat of layer 2 that is wrong; one failure."""
+    """Makes a record: a skip is right, a repeat of layer 2 is wrong, one path failed.
+
+    Identity is wrong, unless it is asked to be right.
+    """
 
     def tried(layers: tuple[int, ...], reward: float, text: str) -> PathVerdict:
         path = LayerPath(layers, NUM_LAYERS)
@@ -87,9 +90,9 @@ def evidence() -> Callable[..., PathEvidence]:
 
     def make(path: LayerPath, *, credible: bool) -> PathEvidence:
         return PathEvidence(
-            path=path, guide_right=3 * credible, guide_identity_right=2, num_guide=3, verify_right=3 * credible,
-            verify_identity_right=2, num_verify=3, probe_right=9, probe_identity_right=9, num_probes=12,
-            credible=credible,
+            path=path, guide_right=3 * credible, guide_identity_right=2, num_guide=3,
+            verify_right=3 * credible, verify_identity_right=2, num_verify=3, probe_right=9,
+            probe_identity_right=9, num_probes=12, credible=credible,
         )  # fmt: skip
 
     return make

@@ -31,7 +31,9 @@ def record(
     items = [tried(path, 1.0) for path in right] + [tried(path, 0.0) for path in wrong]
     identity = next((item.verdict for item in items if item.path == IDENTITY), None)
     return ExampleRecord(
-        example=Example(task="t", question=f"question {number}", gold="x", split="train", source="here"),
+        example=Example(
+            task="t", question=f"question {number}", gold="x", split="train", source="here"
+        ),
         identity=identity, evaluated=tuple(items), failures=(), pareto=(), stop_reason="budget",
         best=tuple(item for item in items if item.path in best),
     )  # fmt: skip
@@ -54,19 +56,16 @@ def picked(size: int) -> list[tuple[LayerPath, int, int]]:
 
 
 def test_a_menu_by_hand() -> None:
-    assert (
-        picked(99)
-        == [
-            (IDENTITY, 3, 0),  # questions 0, 1, 5
-            (FIX, 2, 2),  # questions 2 and 3, one layer each; SHORT would add but question 3
-            (
-                SHORTER,
-                0,
-                2,
-            ),  # two layers on question 1; SHORT saves one on 0, one on 1, none more on 3: a tie of 2 layers
-            (SHORT, 0, 1),  # question 0; on 1 a shorter one is there, on 3 an equal one
-        ]
-    )
+    assert picked(99) == [
+        # Identity is right on questions 0, 1 and 5.
+        (IDENTITY, 3, 0),
+        # FIX adds questions 2 and 3, with one layer each; SHORT would add but question 3.
+        (FIX, 2, 2),
+        # SHORTER saves two layers on question 1. SHORT saves as many: one on 0 and one on 1.
+        (SHORTER, 0, 2),
+        # SHORT saves a layer on question 0; on 1 a shorter path is there, on 3 an equal one.
+        (SHORT, 0, 1),
+    ]
     assert picked(2) == picked(99)[:2]
 
 
@@ -105,7 +104,7 @@ def test_each_choice_adds_what_it_says_and_order_plays_no_part(corpus, size, rng
     ]
 
     def total(paths: list[LayerPath]) -> tuple[int, int]:
-        """Questions answered right by some path, and layers saved by the shortest right one."""
+        """Counts questions that some path answers right, and layers that the shortest one saves."""
         answered = [[len(path) for path in paths if path in known] for known in right]
         return sum(map(bool, answered)), sum(
             NUM_LAYERS - min(lengths) for lengths in answered if lengths

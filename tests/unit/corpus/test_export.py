@@ -93,7 +93,10 @@ def test_parquet_has_a_row_per_path(corpus, tmp_path):
 
 @pytest.fixture
 def guarded(corpus, record, evidence) -> Corpus:
-    """One question: identity wrong, a credible path, a lucky one (examined), a wrong one, another lucky one."""
+    """A corpus of one question: identity is wrong, and four other paths were tried.
+
+    They are a credible one, a lucky one that was examined, a wrong one, and another lucky one.
+    """
     first = record(0)
     paths = [item.path for item in first.evaluated]
     lucky, unexamined = (

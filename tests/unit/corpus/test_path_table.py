@@ -37,13 +37,16 @@ def table(provenance: Provenance) -> PathTable:
 
     return PathTable(
         provenance=PathTableProvenance(
-            corpus=replace(provenance, verdict_context="beef"), corpus_digest="d" * 64, menu_size=4, limit=None,
-            picked_by="hand", paths=tuple(map(str, PATHS)), versions={"python": "3.11"},
+            corpus=replace(provenance, verdict_context="beef"), corpus_digest="d" * 64, menu_size=4,
+            limit=None, picked_by="hand", paths=tuple(map(str, PATHS)), versions={"python": "3.11"},
         ),
         paths=PATHS,
         rows=(
             PathTableRow(example_id="a", path_index=0, verdict=verdict(1.0, 0.25)),
-            PathTableRow(example_id="a", path_index=1, verdict=None, failure="NonFiniteLogitsError: NaN in row 0"),
+            PathTableRow(
+                example_id="a", path_index=1, verdict=None,
+                failure="NonFiniteLogitsError: NaN in row 0",
+            ),
             PathTableRow(example_id="b", path_index=0, verdict=verdict(0.0, None)),
             PathTableRow(example_id="b", path_index=1, verdict=verdict(1.0, -1e-9)),
         ),

@@ -23,9 +23,8 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 
-TEXT = st.text(
-    st.characters(exclude_categories=("Cs",)), max_size=20
-)  # NUL included, lone surrogates not
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+"""NUL is included, lone surrogates are not."""
 
 
 def _verdicts() -> st.SearchStrategy[Verdict]:
@@ -100,8 +99,9 @@ def test_evidence_comes_back_and_that_of_older_corpora_too(tmp_path, provenance,
     guarded = replace(provenance, preset="default", evidence="guide=3")
     plain = record(1)
     old = PathEvidence(
-        path=plain.best[0].path, guide_right=3, guide_identity_right=None, num_guide=3, verify_right=2,
-        verify_identity_right=2, num_verify=3, probe_right=40, probe_identity_right=41, num_probes=60, credible=True,
+        path=plain.best[0].path, guide_right=3, guide_identity_right=None, num_guide=3,
+        verify_right=2, verify_identity_right=2, num_verify=3, probe_right=40,
+        probe_identity_right=41, num_probes=60, credible=True,
     )  # fmt: skip
     new = replace(old, num_screened=90, probe_chance=0.25)
     records = {
@@ -257,7 +257,8 @@ def test_a_damaged_manifest_is_refused(finished, text):
     (finished / "manifest.json").write_text(text)
     with pytest.raises(
         CorpusError,
-        match=r"manifest.json does not hold a manifest of corpus schema 1.*: run the same search again",
+        match=r"manifest.json does not hold a manifest of corpus schema 1.*"
+        r": run the same search again",
     ):
         read_corpus(finished)
 

@@ -260,11 +260,13 @@ def _writing_forever(folder: Path, provenance: Provenance) -> str:
         item = PathVerdict(path=LayerPath.identity(6), verdict=verdict)
         with CorpusWriter(Path({str(folder)!r}), provenance, examples_per_shard=2) as writer:
             for number in range(10**9):
-                example = Example(task="t", question=str(number), gold="g", split="train", source="s")
+                example = Example(
+                    task="t", question=str(number), gold="g", split="train", source="s"
+                )
                 writer.add(
                     ExampleRecord(
-                        example=example, identity=verdict, evaluated=(item,), failures=(), best=(item,), pareto=(item,),
-                        stop_reason="budget",
+                        example=example, identity=verdict, evaluated=(item,), failures=(),
+                        best=(item,), pareto=(item,), stop_reason="budget",
                     )
                 )
         """

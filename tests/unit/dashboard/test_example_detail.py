@@ -28,9 +28,9 @@ def test_evidence_and_luck_are_told_apart() -> None:
     record = searched(example(0), solved_by(2, 3, 4, 5))
     lucky, identity = record.best[0], record.evaluated[0]
     evidence = PathEvidence(
-        path=lucky.path, guide_right=1, guide_identity_right=2, num_guide=3, verify_right=0, verify_identity_right=0,
-        num_verify=0, probe_right=40, probe_identity_right=50, num_probes=90, credible=False, num_screened=135,
-        probe_chance=0.25,
+        path=lucky.path, guide_right=1, guide_identity_right=2, num_guide=3, verify_right=0,
+        verify_identity_right=0, num_verify=0, probe_right=40, probe_identity_right=50,
+        num_probes=90, credible=False, num_screened=135, probe_chance=0.25,
     )  # fmt: skip
     failure = PathFailure(path=identity.path, kind="PromptTooLongError", message="a perturbation")
     record = replace(record, best=(), unguarded=(lucky,), evidence=(evidence,), failures=(failure,))

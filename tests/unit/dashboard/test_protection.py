@@ -16,8 +16,9 @@ KNOWN = [
     "[::1]:8797",
 ]
 UNKNOWN = [
-    None, "", " ", ":8797", "evil.example", "evil.example:8797", "localhost.evil.example", "127.0.0.1.evil.example",
-    "10.0.0.5", "0.0.0.0", "[fe80::1]", "localhost:x", "::1", "[::1", "127.0.0.1@evil.example", "127.1", "2130706433",
+    None, "", " ", ":8797", "evil.example", "evil.example:8797", "localhost.evil.example",
+    "127.0.0.1.evil.example", "10.0.0.5", "0.0.0.0", "[fe80::1]", "localhost:x", "::1", "[::1",
+    "127.0.0.1@evil.example", "127.1", "2130706433",
 ]  # fmt: skip
 
 

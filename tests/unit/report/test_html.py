@@ -11,7 +11,10 @@ from search_cluster.errors import InvalidValueError
 from search_cluster.report.html import write_report
 from search_cluster.report.style import STYLE
 
-HOSTILE = "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{ 7*7 }} ${1} ' \" &amp; \x00 <!--"
+HOSTILE = (
+    "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{ 7*7 }} ${1} ' \" &amp; "
+    "\x00 <!--"
+)
 
 EXTERNAL = {"src", "href", "action", "srcset", "data"}
 
@@ -132,7 +135,8 @@ def test_everything_is_in_the_page(written, evaluation):
 
 
 STATIC = {
-    "path": "0-1,3", "layers": 3, "accuracy": 0.58, "diff": -0.02, "diff_low": -0.05, "diff_high": 0.01, "p_value": 0.3,
+    "path": "0-1,3", "layers": 3, "accuracy": 0.58, "diff": -0.02, "diff_low": -0.05,
+    "diff_high": 0.01, "p_value": 0.3,
 }  # fmt: skip
 ORACLE = {"num_paths": 16, "accuracy": 0.8, "layers": 3.5}
 

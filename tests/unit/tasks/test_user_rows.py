@@ -1,4 +1,7 @@
-"""The registry and users' own tasks: names, suggestions, Python files, TOML + JSONL pairs, data folders."""
+"""The registry and users' own tasks.
+
+Tried are names, suggestions, Python files, pairs of TOML and JSONL, and data folders.
+"""
 
 import shutil
 from pathlib import Path
@@ -42,7 +45,8 @@ def test_all_tasks_are_listed_and_follow_the_protocol() -> None:
 def test_an_unknown_name_is_answered_with_close_ones() -> None:
     with pytest.raises(
         TaskError,
-        match=r"no task is called 'capital' \(did you mean capitals or agieval\?\); run `search-cluster",
+        match=r"no task is called 'capital' \(did you mean capitals or agieval\?\); "
+        "run `search-cluster",
     ):
         get_task("capital")
     with pytest.raises(TaskError, match="no task is called 'zzz'; run `search-cluster tasks`"):

@@ -1,4 +1,7 @@
-"""Benchmark tasks: converters, both ARC layouts, splits, damage, the hub (replaced), real files where they are."""
+"""Benchmark tasks: converters, both ARC layouts, splits, damage, the hub (replaced).
+
+Real files are tried where there are some.
+"""
 
 import contextlib
 import json

@@ -130,7 +130,10 @@ def test_arithmetic_golds_are_right() -> None:
 
 
 def _calculate(question: str) -> int:
-    """The result by a second way: the two numbers in the question and the word that names the operation."""
+    """The result by a second way.
+
+    It comes from the two numbers in the question and the word that names the operation.
+    """
     a, b = (int(number) for number in re.findall(r"\d+", question))
     if re.search(r"multipl|product", question, re.IGNORECASE):
         return a * b

@@ -1,4 +1,4 @@
-"""Benchmarks that are asked for judging alone, most of them without a training part; and sentiment."""
+"""Benchmarks that are asked for judging alone, most without a training part; and sentiment."""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Perturbations: derived questions under which the right answer stays right, apart by role, the same everywhere."""
+"""Perturbations: derived questions under which the right answer stays right.
+
+Roles keep them apart, and they are the same everywhere.
+"""
 
 import os
 from dataclasses import replace
@@ -34,7 +37,7 @@ ORDER, DISTRACTORS, WORDING = PerturbationKind
 BUILT_INS = ("capitals", "elements", "arithmetic")
 TEST_ONLY = ("agieval",)
 UNPERTURBED = ("aime24", "squad_v2")
-"""For evaluation only: they have a test split and no wordings yet."""
+"""Tasks for evaluation only: they have a test split and no wordings yet."""
 BENCHMARKS = tuple(
     task.name for task in list_tasks() if task.name not in (*BUILT_INS, *UNPERTURBED)
 )
@@ -59,12 +62,13 @@ LISTED = choice_task(
     wordings=WORDINGS,
 )
 LETTER = generate_task(
-    name="letter", description="d", source=rows_source([]), chat="{question}\n{choices}", wordings=WORDINGS,
-    grader=grade_letter, grader_version=LETTER_GRADER_VERSION, max_new_tokens=4,
+    name="letter", description="d", source=rows_source([]), chat="{question}\n{choices}",
+    wordings=WORDINGS, grader=grade_letter, grader_version=LETTER_GRADER_VERSION, max_new_tokens=4,
 )  # fmt: skip
 EXACT = generate_task(
-    name="exact", description="d", source=rows_source([]), chat="{question}", wordings=QUESTION_WORDINGS,
-    grader=grade_exact, grader_version=EXACT_GRADER_VERSION, max_new_tokens=4,
+    name="exact", description="d", source=rows_source([]), chat="{question}",
+    wordings=QUESTION_WORDINGS, grader=grade_exact, grader_version=EXACT_GRADER_VERSION,
+    max_new_tokens=4,
 )  # fmt: skip
 
 
@@ -95,7 +99,10 @@ def examples(draw: st.DrawFn, task: SimpleTask) -> Example:
 
 
 def answer_of(task: Task, example: Example) -> str:
-    """What a model that knows the right answer says: the text that it found right in the original, or its letter."""
+    """What a model that knows the right answer says.
+
+    That is the text that it found right in the original, or its letter.
+    """
     if task.kind is AnswerKind.CHOICE or not example.choices:
         return example.gold
     assert example.gold_index is not None
@@ -252,11 +259,8 @@ def test_letters_follow_the_order_of_a_real_row() -> None:
             for item in perturbations(task, FEVER, [], role=role, count=4, seed=5)
             if item.kind is ORDER
         ]
-        assert sorted(item.example.gold for item in drawn) == [
-            "A",
-            "C",
-            "D",
-        ]  # every other letter once before any comes twice
+        # Every other letter comes once before any comes twice.
+        assert sorted(item.example.gold for item in drawn) == ["A", "C", "D"]
 
 
 @pytest.mark.parametrize(
@@ -264,8 +268,8 @@ def test_letters_follow_the_order_of_a_real_row() -> None:
 )
 def test_number_of_orders(num_choices: int, num_orders: int) -> None:
     example = Example(
-        task="letter", question="q", choices=tuple(f"text {n}" for n in range(num_choices)), gold="A", gold_index=0,
-        split="train", source="x",
+        task="letter", question="q", choices=tuple(f"text {n}" for n in range(num_choices)),
+        gold="A", gold_index=0, split="train", source="x",
     )  # fmt: skip
     derived = [item for item in all_roles(LETTER, example, [], count=10_000) if item.kind is ORDER]
     assert len(derived) == len({item.example.choices for item in derived}) == num_orders
@@ -381,9 +385,8 @@ def test_the_usual_wording_is_no_part_of_the_id() -> None:
         split="train",
         source="x",
     )
-    assert (
-        city.example_id == "bb92c64bfd720902410ee235"
-    )  # as before examples had wordings: caches and corpora rest on it
+    # As before examples had wordings: caches and corpora rest on it.
+    assert city.example_id == "bb92c64bfd720902410ee235"
     assert len({replace(city, wording=number).example_id for number in range(5)}) == 5
 
 
@@ -447,7 +450,8 @@ def test_a_users_letter_task_has_orders_by_itself_and_wordings_if_declared() -> 
     ]
     settings = {
         "name": "own", "description": "d", "source": rows_source(rows, convert_letter_row),
-        "chat": "{question}\n{choices}", "grader": grade_letter, "grader_version": "1", "max_new_tokens": 4,
+        "chat": "{question}\n{choices}", "grader": grade_letter, "grader_version": "1",
+        "max_new_tokens": 4,
     }  # fmt: skip
     bare = generate_task(**settings)
     example = bare.load("train", None).examples[0]
