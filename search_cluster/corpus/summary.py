@@ -58,7 +58,7 @@ class CorpusSummary:
     """How many layers the right best paths have."""
     layer_shares: tuple[tuple[float, float, float], ...]
     """For each layer, the shares of right best paths that skip it, run it once, and run it more
-    often. Shape [num_layers, 3]."""
+    often; the shape is [num_layers, 3]."""
     evaluations: CountPairs
     """How many verdicts an example took."""
     stop_reasons: tuple[tuple[str, int], ...]

@@ -81,7 +81,7 @@ def graph_of_edits(record: ExampleRecord, reason: str) -> PathGraph:
 
 
 def tried_paths(record: ExampleRecord) -> list[LayerPath]:
-    """Every path once: those with a verdict in the order of the record, then those that failed.
+    """Every path once: those with a verdict, as in the record, then those that only failed.
 
     A path with a verdict may have failed as well, on a perturbation of the example.
     """

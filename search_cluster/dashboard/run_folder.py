@@ -28,7 +28,7 @@ class RunState(StrEnum):
     STARTING = "starting"
     """The folder is there, with no session in it yet."""
     RUNNING = "running"
-    """Its session file is rewritten."""
+    """It is unfinished, and its session file is rewritten every few seconds."""
     SILENT = "silent"
     """It is unfinished, and nothing was written for `SILENT_AFTER_S`: stopped, killed, or stuck."""
     FINISHED = "finished"

@@ -18,8 +18,10 @@ MAX_TEXT = 400
 """The number of characters of a question or an answer that the table of examples holds; the
 example's own view has all."""
 LayerUses = tuple[tuple[int, int, int], ...]
-"""For each layer, how many paths skip it, run it once, and run it more often. Shape [num_layers,
-3]."""
+"""For each layer, how many paths skip it, run it once, and run it more often.
+
+The shape is [num_layers, 3].
+"""
 
 
 class ExampleOutcome(StrEnum):

@@ -168,8 +168,8 @@ def choice_task(
     """A task whose choices are scored; the right text earns 1, any other 0.
 
     Args:
-        name: as for `generate_task`, like all that follow.
-        description: one line.
+        name: the task's name on command lines, in keys and in corpora.
+        description: one line for ``search-cluster tasks``.
         source: where examples come from.
         chat: template of the user message for an instruct model.
         plain: template of the whole prompt for a base model; ``None`` takes the usual one.
@@ -209,7 +209,7 @@ def generate_task(
 
     Args:
         name: the task's name on command lines, in keys and in corpora.
-        description: one line.
+        description: one line for ``search-cluster tasks``.
         source: where examples come from.
         chat: template of the user message for an instruct model.
         plain: template of the whole prompt for a base model; ``None`` takes the usual one.
