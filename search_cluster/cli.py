@@ -281,7 +281,7 @@ def crossexec(
         from rich.console import Console
 
         from search_cluster.commands.crossexec import cross_execute
-        from search_cluster.report.path_table import print_menu
+        from search_cluster.report.path_table import print_path_table
 
         flags = {
             "run": run, "limit": limit, "ray": ray, "redis_url": redis_url, "workers": workers, "device": device,
@@ -298,7 +298,7 @@ def crossexec(
         if json_output:
             print_json(result)
         else:
-            print_menu(Console(), result)
+            print_path_table(Console(), result)
 
 
 @app.command(epilog="Example: search-cluster tasks --json")

@@ -20,16 +20,10 @@ from search_cluster.cache.open import open_store, require_usable_url
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
 from search_cluster.corpus.manifest import Provenance, require_same_model
-from search_cluster.corpus.path_table import (
-    PathTable,
-    PathTableProvenance,
-    PathTableRow,
-    finish_menu,
-    keep_unfinished,
-    known_verdicts,
-)
+from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.task import task_of_corpus
+from search_cluster.corpus.unfinished_table import finish_path_table, keep_unfinished, known_verdicts
 from search_cluster.driver.pools import open_pool, verdict_context
 from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
@@ -108,9 +102,9 @@ def cross_execute(
         try:
             table.fill(evaluator, f"cross-executing {asked.name}")
         except BaseException:
-            keep_unfinished(config.run, provenance, [*known, *table.menu().verdicts()])
+            keep_unfinished(config.run, provenance, [*known, *table.path_table().verdicts()])
             raise
-        target = finish_menu(config.run, table.menu(), known)
+        target = finish_path_table(config.run, table.path_table(), known)
         stats = evaluator.stats()
     return (
         {
@@ -122,7 +116,7 @@ def cross_execute(
             "menu_file": str(target),
             "menu_size": menu_size,
             "credible": provenance.credible,
-            "menu": menu_figures(table.menu(), choices),
+            "menu": menu_figures(table.path_table(), choices),
         }
         | table.counts()
         | _costs(stats)
@@ -137,7 +131,7 @@ def _with_extra(choices: Sequence[MenuChoice], paths: Iterable[LayerPath]) -> tu
     return (*choices, *(MenuChoice(path=path, newly_right=0, layers_saved=0) for path in extra))
 
 
-def menu_figures(menu: PathTable, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
+def menu_figures(table: PathTable, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
     """Per path of a menu: what it added over the corpus when it was chosen, and what the table says of it.
 
     ``accuracy`` is the share of examples that it answers right, with a 95 % interval; an example without a verdict is
@@ -145,9 +139,9 @@ def menu_figures(menu: PathTable, choices: Sequence[MenuChoice]) -> list[dict[st
     knows the answers would reach, and no accuracy of anything. ``mean_layers`` is the mean length that this would take,
     with identity where none is right.
     """
-    num_layers = menu.provenance.corpus.num_layers
+    num_layers = table.provenance.corpus.num_layers
     shortest: dict[str, int] = {}
-    examples = menu.by_example()
+    examples = table.by_example()
     figures = []
     for index, choice in enumerate(choices):
         right = [key for key, rows in examples.items() if (verdict := rows[index].verdict) and verdict.is_correct]
@@ -203,7 +197,7 @@ class _Table:
             for index, path in enumerate(self._paths):
                 yield EvaluationRequest(request_id=place * len(self._paths) + index, example=example, path=path)
 
-    def menu(self) -> PathTable:
+    def path_table(self) -> PathTable:
         """The rows so far."""
         rows = tuple(self._rows[number] for number in sorted(self._rows))
         return PathTable(provenance=self._provenance, paths=self._paths, rows=rows)

@@ -34,5 +34,8 @@ def test_the_python_file(tmp_path: Path) -> None:
     assert sum(sizes) == 997
     assert min(sizes) > 100
     examples = task.load("test", None).examples
-    assert all(example.gold == str(2 * int(example.question.split()[-1].strip("?"))) for example in examples)
+    assert all(
+        example.gold == str(2 * int(example.question.split()[-1].strip("?")))
+        for example in examples
+    )
     assert not task.load("test", None).malformed
