@@ -3,7 +3,7 @@
     import router_train.auto
     model = AutoModelForCausalLM.from_pretrained("FOLDER")
 
-What comes back is the base model's own class, steered by the router; no code is loaded from the folder.
+What comes back is the base model's own class, routed by the router; no code is loaded from the folder.
 """
 
 from os import PathLike
@@ -29,7 +29,7 @@ _HUB = ("cache_dir", "force_download", "local_files_only", "proxies", "revision"
 
 
 class RoutedConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
-    """What an export says beside the router: which model it steers, and how sure the router must be."""
+    """What an export says beside the router: which model it routes, and how sure the router must be."""
 
     model_type = MODEL_TYPE
 
@@ -59,7 +59,7 @@ class RoutedForCausalLM(PreTrainedModel):  # type: ignore[no-untyped-call]
     def from_pretrained(  # type: ignore[override]
         cls, pretrained_model_name_or_path: str | PathLike[str], *args: Any, config: RoutedConfig, **kwargs: Any
     ) -> PreTrainedModel:
-        """The base model, steered by the router of a folder or hub repository.
+        """The base model, routed online by the router of a folder or hub repository.
 
         Args:
             pretrained_model_name_or_path: what `router-train export` wrote.

@@ -16,7 +16,7 @@ CORPUS_SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
 OWN_PACKAGE = "search-cluster"
 SAME_SEARCH_VERSIONS = ("0.1.0",)
-"""Versions of search-cluster that search as this one does: runs that they began are gone on with."""
+"""Versions of search-cluster that search as this one does: what they began is gone on with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
