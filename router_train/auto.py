@@ -3,7 +3,7 @@
     import router_train.auto
     model = AutoModelForCausalLM.from_pretrained("FOLDER")
 
-What comes back is the base model's own class, steered by the router; no code is loaded from the
+What comes back is the base model's own class, routed by the router; no code is loaded from the
 folder.
 """
 
@@ -72,7 +72,7 @@ class RoutedForCausalLM(PreTrainedModel):  # type: ignore[no-untyped-call]
         config: RoutedConfig,
         **kwargs: Any,
     ) -> PreTrainedModel:
-        """The base model, steered by the router of a folder or hub repository.
+        """The base model, routed online by the router of a folder or hub repository.
 
         Args:
             pretrained_model_name_or_path: what `router-train export` wrote.

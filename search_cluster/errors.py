@@ -66,7 +66,10 @@ class EvaluatorError(SearchClusterError):
 
 
 def error_line(error: SearchClusterError | OSError) -> str:
-    """What a command says of an error that ends it: one line, with a next step where the system's words have none."""
+    """What a command says of an error that ends it, in one line.
+
+    It adds a next step where the system's words have none.
+    """
     next_step = ""
     if isinstance(error, OSError) and error.filename:
         next_step = "; check this path, its permissions and the free space"

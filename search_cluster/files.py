@@ -8,18 +8,20 @@ from pathlib import Path
 from search_cluster.errors import CorpusError
 
 TEMPORARY_PATTERN = ".*.tmp"
-"""Matches the temporary files of `replaced_whole`, which a killed process may leave behind."""
+"""This matches the temporary files of `replaced_whole`, which a killed process may leave behind."""
 
 
 @contextmanager
 def replaced_whole(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` to write to; on success it is fsynced and atomically becomes ``target``.
+    """A temporary path beside ``target`` to write to.
+
+    On success it is fsynced and atomically becomes ``target``.
 
     On any error the temporary file is removed and ``target`` stays as it was.
 
     Raises:
-        CorpusError: the operating system refused a write (full disk, no permission), or ``target`` is a device or a
-            stream such as ``/dev/stdout``, which a file would take the place of.
+        CorpusError: the operating system refused a write (full disk, no permission), or ``target``
+            is a device or a stream such as ``/dev/stdout``, which a file would take the place of.
     """
     temporary = target.parent / f".{target.name}.tmp"
     try:
@@ -31,8 +33,9 @@ def replaced_whole(target: Path) -> Iterator[Path]:
         _fsync(target.parent)
     except OSError as error:
         raise CorpusError(
-            f"can't write {target}: {error.strerror or error}; what was written before is kept and nothing is half "
-            "written: free space or fix the permissions, then run the same command again"
+            f"can't write {target}: {error.strerror or error}; what was written before is kept and "
+            "nothing is half written: free space or fix the permissions, then run the same "
+            "command again"
         ) from error
     finally:
         with suppress(OSError):  # on a read-only disk there is none, and the error above says more
@@ -40,10 +43,13 @@ def replaced_whole(target: Path) -> Iterator[Path]:
 
 
 def _require_file(target: Path) -> None:
-    place = target.readlink() if target.is_symlink() else target.absolute()  # /dev/stdout links to /proc/self/fd/1
+    # /dev/stdout is a link to /proc/self/fd/1.
+    place = target.readlink() if target.is_symlink() else target.absolute()
     is_stream = place.is_relative_to("/proc") or target.absolute().is_relative_to("/dev/fd")
     if is_stream or (target.exists() and not target.is_file() and not target.is_dir()):
-        raise CorpusError(f"can't write {target}: it is a device or a stream, not a file; name a file")
+        raise CorpusError(
+            f"can't write {target}: it is a device or a stream, not a file; name a file"
+        )
 
 
 def write_text_whole(target: Path, text: str) -> None:
@@ -65,7 +71,10 @@ def _fsync(path: Path) -> None:
 
 
 def storable_text(text: str) -> str:
-    """``text`` with lone surrogates, which UTF-8 can't encode, replaced by U+FFFD. Other text comes back as it is."""
+    """``text`` with lone surrogates, which UTF-8 can't encode, replaced by U+FFFD.
+
+    Other text comes back as it is.
+    """
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

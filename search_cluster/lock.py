@@ -1,6 +1,7 @@
 """Exclusive locks on folders: one writing process per run folder, one server per cache folder.
 
-A lock ends with the last process that holds it, however that ends; nothing stale can be left behind.
+A lock ends with the last process that holds it, however that process ends; nothing stale can be
+left behind.
 """
 
 import errno
@@ -14,14 +15,17 @@ from search_cluster.errors import CacheError, CorpusError
 WRITER_LOCK_NAME = ".writer.lock"
 SERVER_LOCK_NAME = "server.lock"
 LIVE_OWNER_WAIT_S = 1.0
-"""Covers an owner that is just ending, or was killed and is not yet reaped."""
+"""How long to wait for an owner that is just ending, or was killed and is not yet reaped."""
 DEAD_OWNER_WAIT_S = 15.0
 """How long the server of a killed run may need to write and stop."""
 POLL_S = 0.05
+"""The pause between two tries."""
 
 
 def lock_run_folder(folder: Path) -> int:
-    """Create the folder if need be and lock it for this process; the lock ends with the process, however it ends.
+    """Create the folder if need be and lock it for this process.
+
+    The lock ends with the process, however that ends.
 
     Returns:
         A file descriptor; closing it gives the lock back.
@@ -33,23 +37,28 @@ def lock_run_folder(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / WRITER_LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise CorpusError(f"can't write to {folder}: {error}; name a folder that you may write to") from error
+        raise CorpusError(
+            f"can't write to {folder}: {error}; name a folder that you may write to"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
         raise CorpusError(
-            f"another process writes the corpus {folder}; wait for it or stop it, then run the same command again"
+            f"another process writes the corpus {folder}; wait for it or stop it, then run the "
+            "same command again"
         ) from error
     return descriptor
 
 
 def lock_server_folder(folder: Path) -> int:
-    """Lock ``folder``; returns a file descriptor that holds the lock and may be inherited by child processes.
+    """Lock ``folder`` and return a file descriptor that holds the lock.
 
-    The lock is free again when the last copy of the descriptor is closed; nothing stale can be left behind. The file
-    names the owner's process id, which tells a run in progress (an error soon) from one that was killed and whose
-    server still writes (worth waiting for).
+    Child processes may inherit the descriptor.
+
+    The lock is free again when the last copy of the descriptor is closed; nothing stale can be left
+    behind. The file names the owner's process id, which tells a run in progress (an error soon)
+    from one that was killed and whose server still writes (worth waiting for).
 
     Raises:
         CacheError: another live process has the lock, or the folder can't be written to.
@@ -84,10 +93,12 @@ def _acquire(lock_fd: int, folder: Path) -> None:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
         owner = os.pread(lock_fd, 32, 0).decode("ascii", "replace").strip()
-        if time.monotonic() - started_at > (LIVE_OWNER_WAIT_S if _is_alive(owner) else DEAD_OWNER_WAIT_S):
+        if time.monotonic() - started_at > (
+            LIVE_OWNER_WAIT_S if _is_alive(owner) else DEAD_OWNER_WAIT_S
+        ):
             raise CacheError(
-                f"{folder} is in use by the cache server of process {owner or 'unknown'}; a folder has one server at a "
-                "time; wait for that run to end, or use another run folder"
+                f"{folder} is in use by the cache server of process {owner or 'unknown'}; a folder "
+                "has one server at a time; wait for that run to end, or use another run folder"
             )
         time.sleep(POLL_S)
 
@@ -106,6 +117,6 @@ def _is_alive(pid: str) -> bool:
 
 def _not_writable(folder: Path, error: OSError) -> CacheError:
     return CacheError(
-        f"cache folder {folder} can't be written to: {error.strerror}; the embedded server keeps verdicts there; make "
-        "room or choose another run folder, or set the redis url to 'none'"
+        f"cache folder {folder} can't be written to: {error.strerror}; the embedded server keeps "
+        "verdicts there; make room or choose another run folder, or set the redis url to 'none'"
     )

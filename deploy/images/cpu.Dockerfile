@@ -1,15 +1,19 @@
 # search-cluster on CPUs:  docker build -f deploy/images/cpu.Dockerfile -t search-cluster:cpu .
 #
-# The Python of constraints.txt; a node of Ray, a job's driver and the command line all run from this image.
+# The Python of constraints.txt; a node of Ray, a job's driver and the command line all run from
+# this image.
 FROM python:3.11-slim-bookworm
 
-# wget: the operator's health probes use it. The folders are where volumes are mounted, which take over their owner.
-RUN apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/* \
+# wget: the operator's health probes use it. The folders are where volumes are mounted, which take
+# over their owner.
+RUN apt-get update && apt-get install -y --no-install-recommends wget \
+ && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 1000 ray \
  && install -d -o ray -g ray /shared /tmp/ray
 
 WORKDIR /opt/search-cluster
-# torch without CUDA is a tenth of the size and comes from PyTorch's own index; the rest is pinned by constraints.txt.
+# torch without CUDA is a tenth of the size and comes from PyTorch's own index; the rest is pinned
+# by constraints.txt.
 RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu torch==2.13.0
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY search_cluster search_cluster

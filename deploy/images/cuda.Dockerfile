@@ -1,10 +1,14 @@
-# search-cluster on NVIDIA GPUs:  docker build -f deploy/images/cuda.Dockerfile -t search-cluster:cuda .
+# search-cluster on NVIDIA GPUs: docker build -f deploy/images/cuda.Dockerfile -t
+# search-cluster:cuda .
 #
-# torch's wheels bring the CUDA libraries; the host brings the driver (NVIDIA container toolkit or GPU operator).
+# torch's wheels bring the CUDA libraries; the host brings the driver (NVIDIA container toolkit or
+# GPU operator).
 FROM python:3.11-slim-bookworm
 
-# wget: the operator's health probes use it. The folders are where volumes are mounted, which take over their owner.
-RUN apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/* \
+# wget: the operator's health probes use it. The folders are where volumes are mounted, which take
+# over their owner.
+RUN apt-get update && apt-get install -y --no-install-recommends wget \
+ && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 1000 ray \
  && install -d -o ray -g ray /shared /tmp/ray
 

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Writes the cache server's users to standard output; passwords come from the environment and appear as hashes only.
+# Writes the cache server's users to standard output; passwords come from the environment and appear
+# as hashes only.
 #
 #   SEARCH_PASSWORD=... WATCH_PASSWORD=... deploy/redis/make-acl.sh > users.acl
 #
-# search: what a search needs, on this project's keys only; nothing that lists, flushes, moves or configures.
+# search: what a search needs, on this project's keys only; nothing that lists, flushes, moves or
+# configures.
 # watch:  reads this project's keys and the server's figures: for dashboards and exporters.
 set -eu
 

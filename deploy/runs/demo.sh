@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job of the README: search, train, evaluate, report. Every step resumes or is done already when run again.
+# The main job of the README: search, train, evaluate, report. Every step resumes or is done already
+# when run again.
 # Expected on two cores: under 10 minutes; numbers in the README, section "What you should see".
 set -euo pipefail
 RUN="${RUN:-runs/demo}"

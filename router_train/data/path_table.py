@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_train.data.labels import can_teach, question_hash
-from search_cluster.corpus.path_table import MENU_NAME, PathTable, PathTableRow, read_menu
+from search_cluster.corpus.path_table import PATH_TABLE_NAME, PathTable, PathTableRow, read_path_table
 from search_cluster.corpus.reader import Corpus
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import LayerPath
@@ -73,12 +73,12 @@ def read_table(folder: Path, corpus: Corpus) -> VerdictTable | None:
     Raises:
         CorpusError: the table is damaged, of another corpus, or too small.
     """
-    if not (folder / MENU_NAME).is_file():
+    if not (folder / PATH_TABLE_NAME).is_file():
         return None
-    menu = read_menu(folder)
+    menu = read_path_table(folder)
     if menu.provenance.corpus_digest != corpus.manifest.corpus_digest:
         raise CorpusError(
-            f"{folder / MENU_NAME} belongs to a corpus with digest {menu.provenance.corpus_digest}, this one has "
+            f"{folder / PATH_TABLE_NAME} belongs to a corpus with digest {menu.provenance.corpus_digest}, this one has "
             f"{corpus.manifest.corpus_digest}; write it again: search-cluster crossexec {folder} --menu 16"
         )
     return _table(menu, corpus, folder)
@@ -90,8 +90,8 @@ def _table(menu: PathTable, corpus: Corpus, folder: Path) -> VerdictTable:
     kept = tuple(examples[example_id] for example_id in rows)
     if len({question_hash(example) for example in kept}) < MIN_QUESTIONS:
         raise CorpusError(
-            f"{folder / MENU_NAME} has {len(kept)} questions that may teach; at least {MIN_QUESTIONS} different ones "
-            "are needed: search and cross-execute more examples (--limit)"
+            f"{folder / PATH_TABLE_NAME} has {len(kept)} questions that may teach; at least {MIN_QUESTIONS} "
+            "different ones are needed: search and cross-execute more examples (--limit)"
         )
     return VerdictTable(
         examples=kept,

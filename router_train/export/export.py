@@ -93,7 +93,7 @@ def export_router(router_folder: Path, out: Path, loaded: LoadedModel, options: 
 
 
 def base_reference(loaded: LoadedModel, *, with_base: bool, revision: str | None) -> BaseReference:
-    """How an export names the model that it steers."""
+    """How an export names the model that it routes."""
     if with_base:
         return BaseReference(spec=BASE_FOLDER, sentence="The base model is inside, in the folder `base`.")
     if loaded.spec == DEMO_SPEC:

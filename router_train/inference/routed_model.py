@@ -19,8 +19,8 @@ from search_cluster.model.decoding import answer_text, eos_ids, require_finite
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.cache import OnlineCache
-from search_cluster.model.online.causal_lm import steered
-from search_cluster.model.online.chooser import Steering
+from search_cluster.model.online.causal_lm import with_online_routing
+from search_cluster.model.online.chooser import OnlineRouting
 from search_cluster.model.prompting import encode_example, encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.example import Example
@@ -59,7 +59,7 @@ class RoutedModel:
         self._loaded = loaded
         self._router = router
         self._threshold = threshold
-        self._causal_lm = steered(loaded.model, self._steer)
+        self._causal_lm = with_online_routing(loaded.model, self._begin_routing)
         self._ends = sorted(eos_ids(loaded.model.generation_config, loaded.tokenizer))
         self._pad_id = self._ends[0] if self._ends else 0
         self._answering = shallow_copy(self._causal_lm)
@@ -123,7 +123,7 @@ class RoutedModel:
             for ids, routed in zip(generated, routed_paths(cache), strict=True)
         )
 
-    def _steer(self, context_ids: tuple[int, ...]) -> Steering:
+    def _begin_routing(self, context_ids: tuple[int, ...]) -> OnlineRouting:
         return begin_online_routing(self._router, self._loaded, context_ids, threshold=self._threshold)
 
 

@@ -1,7 +1,7 @@
 """Routers that decide while the prompt runs, so that choosing a path costs no pass of its own.
 
-A router with `steer` is asked inside the routed model's prompt pass. One without is asked beforehand by `route`: right
-for fixed paths and for routers that read nothing of the frozen model's layers.
+A router with `begin_routing` is asked inside the routed model's prompt pass. One without is asked beforehand by
+`route`: right for fixed paths and for routers that read nothing of the frozen model's layers.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from torch import Tensor
 from router_train.routers.base import RoutedPath, Router
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.load.loading import LoadedModel
-from search_cluster.model.online.chooser import Steering, keep_choice
+from search_cluster.model.online.chooser import OnlineRouting, keep_choice
 
 
 @runtime_checkable
 class OnlineRouter(Protocol):
     """A router that reads the states of the layers which the prompt runs through anyway."""
 
-    def steer(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> Steering:
+    def begin_routing(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> OnlineRouting:
         """Yields layers to run, is sent the states ``[T, D]`` that they leave, and returns a `RoutedPath`.
 
         Its ``num_layer_tokens`` counts what the choice costs beside the layers that it asks for: as a rule nothing.
@@ -36,28 +36,28 @@ class OnlineRouter(Protocol):
 
 def begin_online_routing(
     router: Router, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
-) -> Steering:
-    """The steering of any router; one that only knows `route` chooses at once."""
+) -> OnlineRouting:
+    """The routing of any router; one that only knows `route` chooses at once."""
     if isinstance(router, OnlineRouter):
-        return router.steer(loaded, context_ids, threshold=threshold)
+        return router.begin_routing(loaded, context_ids, threshold=threshold)
     return keep_choice(router.route(loaded, context_ids, threshold=threshold))
 
 
-def route_online(loaded: LoadedModel, context_ids: Sequence[int], steering: Steering) -> RoutedPath:
+def route_online(loaded: LoadedModel, context_ids: Sequence[int], routing: OnlineRouting) -> RoutedPath:
     """The choice alone, after a pass over the prompt whose layers are counted as its cost."""
-    return route_batch_online(loaded, context_ids, [steering])[0]
+    return route_batch_online(loaded, context_ids, [routing])[0]
 
 
 def route_batch_online(
-    loaded: LoadedModel, context_ids: Sequence[int], steerings: Sequence[Steering]
+    loaded: LoadedModel, context_ids: Sequence[int], routings: Sequence[OnlineRouting]
 ) -> tuple[RoutedPath, ...]:
-    """The choices of several steerings for one prompt; layers that several run alike are run once.
+    """The choices of several routings for one prompt; layers that several run alike are run once.
 
     They go forward together, so that few states are held at a time. The cost of a choice counts all layers that its own
-    steering asked for, as if it had been alone.
+    routing asked for, as if it had been alone.
     """
     choices: dict[int, RoutedPath] = {}
-    ran: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(steerings)), ())
+    ran: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(routings)), ())
     with torch.inference_mode():
         walk = LayerwisePass(loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device))
         states: dict[tuple[int, ...], Tensor] = {(): walk.hidden_BTD}
@@ -65,7 +65,7 @@ def route_batch_online(
         while ran:
             for place, before in list(ran.items()):
                 try:
-                    layers = steerings[place].send(states[before][0]) if asked else next(steerings[place])
+                    layers = routings[place].send(states[before][0]) if asked else next(routings[place])
                 except StopIteration as end:
                     routed, cost = cast(RoutedPath, end.value), len(before) * len(context_ids)
                     choices[place] = replace(routed, num_layer_tokens=routed.num_layer_tokens + cost)
@@ -81,4 +81,4 @@ def route_batch_online(
                 ran[place] = before
             states = {layers: states[layers] for layers in ran.values()}
             asked = True
-    return tuple(choices[place] for place in range(len(steerings)))
+    return tuple(choices[place] for place in range(len(routings)))

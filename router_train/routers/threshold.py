@@ -105,8 +105,8 @@ def validation_examples(inputs: FitInputs) -> list[Example]:
 
 def _choices(router: Router, loaded: LoadedModel, context_ids: Sequence[int]) -> list[LayerPath]:
     """The path at each threshold."""
-    steerings = [begin_online_routing(router, loaded, context_ids, threshold=threshold) for threshold in THRESHOLDS]
-    return [routed.path for routed in route_batch_online(loaded, context_ids, steerings)]
+    routings = [begin_online_routing(router, loaded, context_ids, threshold=threshold) for threshold in THRESHOLDS]
+    return [routed.path for routed in route_batch_online(loaded, context_ids, routings)]
 
 
 def _is_right(outcome: Verdict | Exception) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_cluster.corpus.manifest import MANIFEST_NAME, Provenance
-from search_cluster.corpus.path_table import MENU_NAME, PathTable, PathTableRow, read_menu, write_menu
+from search_cluster.corpus.path_table import PATH_TABLE_NAME, PathTable, PathTableRow, read_path_table, write_path_table
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, is_corpus_schema, record_of, row_of
@@ -58,11 +58,11 @@ def keep_corpus(corpus_folder: Path, target: Path) -> Path:
         pq.ParquetWriter(temporary, schema, compression="zstd", compression_level=COMPRESSION_LEVEL) as writer,
     ):
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-    if (corpus_folder / MENU_NAME).is_file():
+    if (corpus_folder / PATH_TABLE_NAME).is_file():
         examples = {record.example.example_id: record.example for record in corpus.records}
-        write_menu(target, _with_outputs(read_menu(corpus_folder), examples, _encode))
+        write_path_table(target, _with_outputs(read_path_table(corpus_folder), examples, _encode))
     else:
-        (target / MENU_NAME).unlink(missing_ok=True)
+        (target / PATH_TABLE_NAME).unlink(missing_ok=True)
     return target
 
 
@@ -107,11 +107,11 @@ def restore_corpus(kept: Path, out: Path, task: Task, data_dir: Path | None, *, 
             f"{out} has the digest {found}, and {kept} was made of a corpus with {about['corpus_digest']}; delete "
             f"{out} and run the same command again"
         )
-    if table and (kept / MENU_NAME).is_file():
+    if table and (kept / PATH_TABLE_NAME).is_file():
         known = {record.example.example_id: record.example for record in records}
-        write_menu(out, _with_outputs(read_menu(kept), known, _decode))
+        write_path_table(out, _with_outputs(read_path_table(kept), known, _decode))
     else:
-        (out / MENU_NAME).unlink(missing_ok=True)
+        (out / PATH_TABLE_NAME).unlink(missing_ok=True)
     return out
 
 

@@ -1,1 +1,1 @@
-"""The verdict cache: keys, value codec, memory and Redis stores, leases, spool, caching evaluator, embedded server."""
+"""The verdict cache: keys, codec, stores, claims, spool, caching evaluator, embedded server."""

@@ -1,8 +1,10 @@
-"""Verdicts as bytes and back: a msgpack array ``[schema, reward, margin, num_layer_tokens, output]``.
+"""Verdicts as bytes and back.
 
-Every verdict has exactly one byte form, and what comes back equals what went in, margins to the last bit: a search sees
-the same numbers from a warm cache as from a device. Rewards of 0 and 1 are integers (1 byte), others and margins are
-64-bit floats. A verdict with an output of up to 45 bytes stays below 64 bytes. Never pickle.
+The bytes are a msgpack array ``[schema, reward, margin, num_layer_tokens, output]``. Every verdict
+has exactly one byte form, and what comes back equals what went in, margins to the last bit: a
+search sees the same numbers from a warm cache as from a device. Rewards of 0 and 1 are integers (1
+byte), others and margins are 64-bit floats. A verdict with an output of up to 45 bytes stays below
+64 bytes. Nothing is ever pickled.
 """
 
 import math
@@ -14,12 +16,15 @@ from search_cluster.errors import CacheError, InvalidValueError
 from search_cluster.tasks.verdict import Verdict
 
 MAX_LAYER_TOKENS = 2**63 - 1
-"""What the integer column of a corpus holds, too."""
+"""The largest number of layer tokens, which is also what the integer column of a corpus holds."""
 NUM_ELEMENTS = 5
 
 
 class VerdictDecodeError(CacheError):
-    """Bytes that are no verdict of this schema: corrupt, truncated, foreign, or written by another version."""
+    """Bytes that are no verdict of this schema.
+
+    They are corrupt, truncated, foreign, or written by another version.
+    """
 
 
 def encode_verdict(verdict: Verdict) -> bytes:
@@ -30,7 +35,9 @@ def encode_verdict(verdict: Verdict) -> bytes:
     """
     num_layer_tokens = int(verdict.num_layer_tokens)
     if num_layer_tokens > MAX_LAYER_TOKENS:
-        raise InvalidValueError(f"num_layer_tokens is {num_layer_tokens}; at most {MAX_LAYER_TOKENS} can be stored")
+        raise InvalidValueError(
+            f"num_layer_tokens is {num_layer_tokens}; at most {MAX_LAYER_TOKENS} can be stored"
+        )
     reward = float(verdict.reward)
     elements = [
         VALUE_SCHEMA,
@@ -51,14 +58,22 @@ def decode_verdict(data: bytes) -> Verdict:
         VerdictDecodeError: ``data`` is anything else.
     """
     try:
-        elements = msgpack.unpackb(data, unicode_errors="surrogatepass", max_map_len=0, max_ext_len=0, max_bin_len=0)
+        elements = msgpack.unpackb(
+            data, unicode_errors="surrogatepass", max_map_len=0, max_ext_len=0, max_bin_len=0
+        )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
-        raise VerdictDecodeError(f"{_shown(data)} is not msgpack ({error}); delete the key") from error
+        raise VerdictDecodeError(
+            f"{_shown(data)} is not msgpack ({error}); delete the key"
+        ) from error
     if type(elements) is not list or len(elements) != NUM_ELEMENTS:
-        raise VerdictDecodeError(f"{_shown(data)} is not an array of {NUM_ELEMENTS} elements; delete the key")
+        raise VerdictDecodeError(
+            f"{_shown(data)} is not an array of {NUM_ELEMENTS} elements; delete the key"
+        )
     schema, reward, margin, num_layer_tokens, output = elements
     if schema != VALUE_SCHEMA:
-        raise VerdictDecodeError(f"{_shown(data)} has schema {schema!r}; this program reads {VALUE_SCHEMA}")
+        raise VerdictDecodeError(
+            f"{_shown(data)} has schema {schema!r}; this program reads {VALUE_SCHEMA}"
+        )
     if (
         type(reward) not in (int, float)
         or not 0 <= reward <= 1
@@ -67,10 +82,16 @@ def decode_verdict(data: bytes) -> Verdict:
         or not 0 <= num_layer_tokens <= MAX_LAYER_TOKENS
         or type(output) is not str
     ):
-        raise VerdictDecodeError(f"{_shown(data)} holds a wrong type or a value out of range; delete the key")
-    verdict = Verdict(reward=float(reward), margin=margin, output=output, num_layer_tokens=num_layer_tokens)
+        raise VerdictDecodeError(
+            f"{_shown(data)} holds a wrong type or a value out of range; delete the key"
+        )
+    verdict = Verdict(
+        reward=float(reward), margin=margin, output=output, num_layer_tokens=num_layer_tokens
+    )
     if encode_verdict(verdict) != data:
-        raise VerdictDecodeError(f"{_shown(data)} is not the canonical form of a verdict; delete the key")
+        raise VerdictDecodeError(
+            f"{_shown(data)} is not the canonical form of a verdict; delete the key"
+        )
     return verdict
 
 

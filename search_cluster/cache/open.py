@@ -18,23 +18,26 @@ from search_cluster.errors import ConfigError
 EMBEDDED = "embedded"
 NONE = "none"
 EMBEDDED_FOLDER = "cache"
-"""Folder of the embedded server within a run folder."""
+"""The folder of the embedded server within a run folder."""
 SPOOL_FOLDER = "spool"
-"""Folder of verdicts that wait for a lost server, within a run folder."""
+"""The folder of verdicts that wait for a lost server, within a run folder."""
 
 
 @contextmanager
 def open_store(
     redis_url: str, *, context: VerdictContext, run_dir: Path, may_be_lost: bool = False
 ) -> Iterator[VerdictStore]:
-    """The store for a run, closed at the end of the ``with`` block (an embedded server is stopped after it).
+    """The store for a run, closed at the end of the ``with`` block.
+
+    An embedded server is stopped after it.
 
     Args:
         redis_url: ``embedded``, ``none``, or a ``redis://``, ``rediss://`` or ``unix://`` URL.
         context: what the verdicts depend on.
-        run_dir: the run folder; an embedded server keeps its data in `EMBEDDED_FOLDER` under it, and verdicts that a
-            lost server did not take wait in `SPOOL_FOLDER` under it.
-        may_be_lost: whether a shared server that does not answer is waited for in use, as one that is lost later is.
+        run_dir: the run folder; an embedded server keeps its data in `EMBEDDED_FOLDER` under it,
+            and verdicts that a lost server did not take wait in `SPOOL_FOLDER` under it.
+        may_be_lost: whether a shared server that does not answer is waited for in use, as one that
+            is lost later is.
 
     Raises:
         ConfigError: ``redis_url`` has none of these forms.
@@ -47,22 +50,31 @@ def open_store(
     elif redis_url == EMBEDDED:
         with (
             EmbeddedServer(run_dir / EMBEDDED_FOLDER) as server,
-            closing(RedisStore(server.url, context=context, spool_dir=run_dir / SPOOL_FOLDER)) as embedded_store,
+            closing(
+                RedisStore(server.url, context=context, spool_dir=run_dir / SPOOL_FOLDER)
+            ) as embedded_store,
         ):
             yield embedded_store
     else:
-        shared_store = RedisStore(redis_url, context=context, spool_dir=run_dir / SPOOL_FOLDER, may_be_lost=may_be_lost)
+        shared_store = RedisStore(
+            redis_url, context=context, spool_dir=run_dir / SPOOL_FOLDER, may_be_lost=may_be_lost
+        )
         with closing(shared_store):
             yield shared_store
 
 
 def num_waiting(run_dir: Path, context: VerdictContext) -> int:
-    """Verdicts of closed stores of a run that wait on disk for the next one, which writes them to the server."""
+    """The number of verdicts of a run's closed stores that wait on disk.
+
+    The next store of the run writes them to the server.
+    """
     return count_waiting(run_dir / SPOOL_FOLDER, namespace=context.namespace)
 
 
 def require_usable_url(redis_url: str) -> None:
-    """Pass if `open_store` will do with this URL, as far as can be said now: a shared server is asked.
+    """Pass if `open_store` will do with this URL, as far as can be said now.
+
+    A shared server is asked.
 
     Raises:
         ConfigError: ``redis_url`` has none of the known forms.
@@ -75,13 +87,13 @@ def require_usable_url(redis_url: str) -> None:
 
 
 def require_known_url(redis_url: str) -> None:
-    """Pass if `open_store` knows this form; connects to nothing.
+    """Pass if `open_store` knows this form; this connects to nothing.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it does not know the form.
     """
     if redis_url not in (NONE, EMBEDDED) and not is_server_url(redis_url):
         raise ConfigError(
-            f"redis url {redact_url(redis_url)!r} is unknown; use 'embedded', 'none', redis://host:port/db, "
-            "rediss://user:password@host:port/db or unix:///path/to/socket"
+            f"redis url {redact_url(redis_url)!r} is unknown; use 'embedded', 'none', "
+            "redis://host:port/db, rediss://user:password@host:port/db or unix:///path/to/socket"
         )

@@ -23,19 +23,21 @@ class StoreErrors:
     """What went wrong in a store since it was opened. A store that degrades goes on and counts."""
 
     num_corrupt: int = 0
-    """Values that did not decode; each was a miss and was removed."""
+    """The number of values that did not decode; each was a miss and was removed."""
     num_failed: int = 0
-    """Calls and commands that the server did not answer, or refused."""
+    """The number of calls and commands that the server did not answer, or refused."""
     num_buffered: int = 0
-    """Verdicts that wait for the server right now, in memory or on disk."""
+    """The number of verdicts that wait for the server right now, in memory or on disk."""
     num_dropped: int = 0
-    """Verdicts that are lost: no room was left in memory or on disk, or the server had not returned at the end."""
+    """The number of verdicts that are lost: no room was left in memory or on disk, or the server
+    had not returned at the end."""
 
 
 class VerdictStore(Protocol):
     """Verdicts by (example id, path), within one `VerdictContext`. One thread owns a store.
 
-    A lost server is never an error of a call: reads are misses, writes wait in a bounded buffer, `errors` counts.
+    A lost server is never an error of a call: reads are misses, writes wait in a bounded buffer,
+    `errors` counts.
     """
 
     @property
@@ -44,18 +46,22 @@ class VerdictStore(Protocol):
         ...
 
     def get_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | None]:
-        """The verdicts of (example id, path) pairs, in their order; ``None`` where there is none."""
+        """The verdicts of (example id, path) pairs, in order; ``None`` where there is none."""
         ...
 
     def claim_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | Claim]:
-        """The verdicts of different (example id, path) pairs, in their order; where there is none, who computes it.
+        """The verdicts of different (example id, path) pairs, in their order.
 
-        Without a server that others use, and while it is lost, all is `Claim.OURS`.
+        Where there is none, the answer says who computes it. Without a server that others use, and
+        while it is lost, all is `Claim.OURS`.
         """
         ...
 
     def keep_claims(self) -> None:
-        """Keep what was claimed from running out; call it every second or so while anything is being computed."""
+        """Keep what was claimed from running out.
+
+        Call it every second or so while anything is being computed.
+        """
         ...
 
     def release_many(self, items: Sequence[tuple[str, LayerPath]]) -> None:
@@ -67,5 +73,8 @@ class VerdictStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Write what waits, if the server is there, release what is claimed, and let go of it. Idempotent."""
+        """Write what waits, if the server is there, release what is claimed, and let go of it.
+
+        It is idempotent.
+        """
         ...

@@ -3,7 +3,7 @@
 import re
 
 URL_SCHEMES = ("redis://", "rediss://", "unix://")
-"""TCP, TCP with TLS, and a unix socket; all with optional ``user:password@``."""
+"""The schemes of TCP, TCP with TLS, and a unix socket; all with optional ``user:password@``."""
 
 
 def is_server_url(text: str) -> bool:
@@ -12,10 +12,10 @@ def is_server_url(text: str) -> bool:
 
 
 def redact_url(url: str) -> str:
-    """The URL with ``***`` for every password, also of a malformed URL; safe to log.
+    """The URL with ``***`` for every password, also of a malformed URL, so that it is safe to log.
 
-    Everything between the first colon and the last ``@`` counts as password, so that one with reserved characters in it
-    does not show either; so does a lone word before the ``@``.
+    Everything between the first colon and the last ``@`` counts as password, so that one with
+    reserved characters in it does not show either; so does a lone word before the ``@``.
     """
     url = re.sub(r"^((?:[a-z]+:/+)?)(.*)@", _redact_user, url, flags=re.IGNORECASE | re.DOTALL)
     return re.sub(r"(password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)

@@ -18,16 +18,14 @@ from search_cluster.commands.provenance import path_table_provenance, require_sa
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import MenuChoice, pick_menu
 from search_cluster.corpus.manifest import require_same_model
-from search_cluster.corpus.path_table import (
-    PathTable,
-    PathTableProvenance,
-    PathTableRow,
-    finish_menu,
+from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow
+from search_cluster.corpus.reader import read_corpus
+from search_cluster.corpus.task import task_of_corpus
+from search_cluster.corpus.unfinished_table import (
+    finish_path_table,
     keep_unfinished,
     known_verdicts,
 )
-from search_cluster.corpus.reader import read_corpus
-from search_cluster.corpus.task import task_of_corpus
 from search_cluster.driver.pools import open_pool, verdict_context
 from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
@@ -120,9 +118,9 @@ def cross_execute(
         try:
             table.fill(evaluator, f"cross-executing {asked.name}")
         except BaseException:
-            keep_unfinished(config.run, provenance, [*known, *table.menu().verdicts()])
+            keep_unfinished(config.run, provenance, [*known, *table.path_table().verdicts()])
             raise
-        target = finish_menu(config.run, table.menu(), known)
+        target = finish_path_table(config.run, table.path_table(), known)
         stats = evaluator.stats()
     return (
         {
@@ -134,7 +132,7 @@ def cross_execute(
             "menu_file": str(target),
             "menu_size": menu_size,
             "credible": provenance.credible,
-            "menu": menu_figures(table.menu(), choices),
+            "menu": menu_figures(table.path_table(), choices),
         }
         | table.counts()
         | _costs(stats)
@@ -151,7 +149,7 @@ def _with_extra(
     return (*choices, *(MenuChoice(path=path, newly_right=0, layers_saved=0) for path in extra))
 
 
-def menu_figures(menu: PathTable, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
+def menu_figures(table: PathTable, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
     """Per path of a menu: what it added when it was chosen, and what the table says of it.
 
     ``accuracy`` is the share of examples that it answers right, with a 95 % interval; an example
@@ -159,9 +157,9 @@ def menu_figures(menu: PathTable, choices: Sequence[MenuChoice]) -> list[dict[st
     it answers right: what a router that knows the answers would reach, and no accuracy of anything.
     ``mean_layers`` is the mean length that this would take, with identity where none is right.
     """
-    num_layers = menu.provenance.corpus.num_layers
+    num_layers = table.provenance.corpus.num_layers
     shortest: dict[str, int] = {}
-    examples = menu.by_example()
+    examples = table.by_example()
     figures = []
     for index, choice in enumerate(choices):
         right = [
@@ -228,7 +226,7 @@ class _Table:
                     request_id=place * len(self._paths) + index, example=example, path=path
                 )
 
-    def menu(self) -> PathTable:
+    def path_table(self) -> PathTable:
         """The rows so far."""
         rows = tuple(self._rows[number] for number in sorted(self._rows))
         return PathTable(provenance=self._provenance, paths=self._paths, rows=rows)

@@ -10,51 +10,72 @@ FIELDS = {
     "task, split, source, difficulty": "where the example comes from",
     "question, choices, gold, gold_index": "what was asked, and the right answer",
     "identity": "the plain model's verdict; null if it could not be computed",
-    "evaluated_paths": "every path that was tried, in the order in which it was proposed: lists of layer indices",
+    "evaluated_paths": (
+        "every path that was tried, in the order in which it was proposed: lists of layer indices"
+    ),
     "evaluated_rewards": "per path 1 for a right answer, 0 for a wrong one (or something between)",
-    "evaluated_margins": "log-probability gap of the right answer to the best wrong one, in nats; null where a task "
-    "has none. Carries arithmetic noise: compare within 1e-3. Not part of the digest",
+    "evaluated_margins": (
+        "log-probability gap of the right answer to the best wrong one, in nats; null where a "
+        "task has none. Carries arithmetic noise: compare within 1e-3. Not part of the digest"
+    ),
     "evaluated_outputs": "what the model answered",
-    "evaluated_num_layer_tokens": "(layer, token) applications that a plain evaluation of the path needs",
+    "evaluated_num_layer_tokens": (
+        "(layer, token) applications that a plain evaluation of the path needs"
+    ),
     "failures": "paths without a verdict, and why",
     "best": "the best paths, best first, with their verdicts; empty where no path was right",
     "pareto": "the Pareto front of (reward up, length down), shortest first",
     "stop_reason": "why the search of this example ended",
 }
-"""Columns of a shard, explained."""
+"""What each column of a shard holds."""
 GUARDED_FIELDS = {
-    "best": "the credible paths, best first, with their verdicts: right here, and on the evidence that the preset asks "
-    "for; the plain model's path alone where there is none and it is right; empty where it is wrong, too",
+    "best": (
+        "the credible paths, best first, with their verdicts: right here, and on the evidence "
+        "that the preset asks for; the plain model's path alone where there is none and it is "
+        "right; empty where it is wrong, too"
+    ),
     "pareto": f"{FIELDS['pareto']}; of all tried paths, credible or not",
-    "evidence": "what was found for and against each path that was examined: how often it and the plain model "
-    "(`identity`) were right on perturbations of the question that may steer the search (`guide`), on reserved ones "
-    "(`verify`) and on other questions (`probe`: chosen from `num_screened`, of which guesses would answer the share "
-    "`probe_chance`), and whether that makes it `credible`",
-    "unguarded": "what `best` would be if nothing but the verdict on the question counted: partly luck",
+    "evidence": (
+        "what was found for and against each path that was examined: how often it and the plain "
+        "model (`identity`) were right on perturbations of the question that may steer the "
+        "search (`guide`), on reserved ones (`verify`) and on other questions (`probe`: chosen "
+        "from `num_screened`, of which guesses would answer the share `probe_chance`), and "
+        "whether that makes it `credible`"
+    ),
+    "unguarded": (
+        "what `best` would be if nothing but the verdict on the question counted: partly luck"
+    ),
 }
-"""Columns that are there, or mean something else, where the preset asked for evidence."""
+"""The columns that are there, or mean something else, where the preset asked for evidence."""
 
 LUCK = (
-    "A verdict says that a path was right *once*. On a question with four choices a ruined model is right one time in "
-    "four, so among many tried paths some are right by luck. Treat the shortest right path of a single example as a "
-    "candidate, not as a fact about the model, and measure whatever learns from this corpus on questions that it has "
-    "not seen."
+    "A verdict says that a path was right *once*. On a question with four choices a ruined model "
+    "is right one time in four, so among many tried paths some are right by luck. Treat the "
+    "shortest right path of a single example as a candidate, not as a fact about the model, and "
+    "measure whatever learns from this corpus on questions that it has not seen."
 )
-UNGUARDED_BEST = "Preset `{preset}` asks for no evidence beside the verdict, so `best` is partly luck."
+UNGUARDED_BEST = (
+    "Preset `{preset}` asks for no evidence beside the verdict, so `best` is partly luck."
+)
 GUARDED_BEST = (
-    "Preset `{preset}` asks for evidence (`{evidence}`): a path is credible, and in `best`, only if it was right on "
-    "perturbations of its question, too, as often as the plain model and at least once, and on other questions no "
-    "rarer than `max_probe_drop` allows. The other columns hold what was tried, credible or not."
+    "Preset `{preset}` asks for evidence (`{evidence}`): a path is credible, and in `best`, only "
+    "if it was right on perturbations of its question, too, as often as the plain model and at "
+    "least once, and on other questions no rarer than `max_probe_drop` allows. The other columns "
+    "hold what was tried, credible or not."
 )
 
 
 def render_card(manifest: Manifest) -> str:
-    """The Markdown text, with front matter that makes `datasets` read the shards and nothing else."""
+    """The Markdown text of the card.
+
+    Its front matter makes `datasets` read the shards and nothing else.
+    """
     provenance = manifest.provenance
     best = GUARDED_BEST if provenance.evidence else UNGUARDED_BEST
     lines = [
         "---",
-        f"pretty_name: {json.dumps(f'Layer paths of {provenance.model_spec} on {provenance.task}')}",
+        "pretty_name: "
+        f"{json.dumps(f'Layer paths of {provenance.model_spec} on {provenance.task}')}",
         "configs:",
         "- config_name: default",
         "  data_files:",
@@ -64,8 +85,9 @@ def render_card(manifest: Manifest) -> str:
         "",
         f"# Layer paths of {provenance.model_spec} on {provenance.task}",
         "",
-        f"{manifest.num_examples} examples with {manifest.num_paths} evaluated layer paths. A layer path says which "
-        f"layers of the frozen model run, in which order; the plain model runs 0 to {provenance.num_layers - 1}.",
+        f"{manifest.num_examples} examples with {manifest.num_paths} evaluated layer paths. A "
+        "layer path says which layers of the frozen model run, in which order; the plain model "
+        f"runs 0 to {provenance.num_layers - 1}.",
         "",
         "```python",
         "import datasets",
@@ -91,13 +113,14 @@ def render_card(manifest: Manifest) -> str:
         *(f"| {name} | {_cell(value)} |" for name, value in _provenance_rows(provenance)),
         f"| corpus digest | `{manifest.corpus_digest}` |",
         "",
-        "The digest covers everything but margins: the same search gives the same digest, whatever the number of "
-        "workers or the order of their answers.",
+        "The digest covers everything but margins: the same search gives the same digest, "
+        "whatever the number of workers or the order of their answers.",
         "",
         "## Licence",
         "",
-        "The texts of questions and answers belong to their sources and keep the licences of those. The verdicts and "
-        "paths are outputs of the model named above; its licence applies to them.",
+        "The texts of questions and answers belong to their sources and keep the licences of "
+        "those. The verdicts and paths are outputs of the model named above; its licence applies "
+        "to them.",
         "",
     ]
     return "\n".join(lines)
@@ -108,8 +131,15 @@ def _columns(provenance: Provenance) -> dict[str, str]:
 
 
 def _provenance_rows(provenance: Provenance) -> list[tuple[str, object]]:
-    rows = [(item.name, getattr(provenance, item.name)) for item in fields(Provenance) if item.name != "versions"]
-    return [*rows, *((f"version of {name}", version) for name, version in sorted(provenance.versions.items()))]
+    rows = [
+        (item.name, getattr(provenance, item.name))
+        for item in fields(Provenance)
+        if item.name != "versions"
+    ]
+    return [
+        *rows,
+        *((f"version of {name}", version) for name, version in sorted(provenance.versions.items())),
+    ]
 
 
 def _cell(value: object) -> str:

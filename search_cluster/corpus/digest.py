@@ -1,8 +1,11 @@
-"""The corpus digest: equal for equal searches, whatever the workers, the cache, the order or the shards were.
+"""The corpus digest, which is equal for equal searches.
 
-It covers everything but margins (arithmetic noise), the source of an example (where a file lies) and the messages of
-failures (free text of libraries). A record's digest is the sha256 of a canonical JSON; the corpus digest is the sha256
-over the lines ``example_id record_digest`` in the order of the ids.
+The workers, the cache, the order and the shards play no part in it.
+
+It covers everything but margins (arithmetic noise), the source of an example (where a file lies)
+and the messages of failures (free text of libraries). A record's digest is the sha256 of a
+canonical JSON; the corpus digest is the sha256 over the lines ``example_id record_digest`` in the
+order of the ids.
 """
 
 import hashlib
@@ -21,13 +24,16 @@ DIGEST_SCHEMA = 1
 
 
 def corpus_digest(records: Iterable[ExampleRecord]) -> str:
-    """64 hexadecimal digits that stand for the content of distinct records, in whatever order they come."""
+    """The digest of distinct records, in whatever order they come: 64 hexadecimal digits."""
     return combined_digest({record.example.example_id: record_digest(record) for record in records})
 
 
 def combined_digest(digest_by_id: Mapping[str, str]) -> str:
     """The corpus digest of records whose own digests are known."""
-    lines = [f"corpus {DIGEST_SCHEMA}\n", *(f"{key} {digest_by_id[key]}\n" for key in sorted(digest_by_id))]
+    lines = [
+        f"corpus {DIGEST_SCHEMA}\n",
+        *(f"{key} {digest_by_id[key]}\n" for key in sorted(digest_by_id)),
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -45,7 +51,10 @@ def record_digest(record: ExampleRecord) -> str:
         record.stop_reason,
     ]
     if record.evidence or record.unguarded:
-        content += [[_evidence(item) for item in record.evidence], [_path_verdict(item) for item in record.unguarded]]
+        content += [
+            [_evidence(item) for item in record.evidence],
+            [_path_verdict(item) for item in record.unguarded],
+        ]
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(storable_text(text).encode()).hexdigest()
 
@@ -54,7 +63,11 @@ def _evidence(item: PathEvidence) -> list[Any]:
     values = asdict(item)
     del values["path"]
     later = [values.pop(name) for name in LATER_EVIDENCE]
-    return [list(item.path.layers), *values.values(), *(later if item.num_screened is not None else ())]
+    return [
+        list(item.path.layers),
+        *values.values(),
+        *(later if item.num_screened is not None else ()),
+    ]
 
 
 def _path_verdict(item: PathVerdict) -> list[Any]:
@@ -63,4 +76,8 @@ def _path_verdict(item: PathVerdict) -> list[Any]:
 
 def _verdict(verdict: Verdict) -> list[Any]:
     # Shards hold rewards as float32, so that is the form that is hashed.
-    return [struct.pack(">f", verdict.reward).hex(), storable_text(verdict.output), verdict.num_layer_tokens]
+    return [
+        struct.pack(">f", verdict.reward).hex(),
+        storable_text(verdict.output),
+        verdict.num_layer_tokens,
+    ]

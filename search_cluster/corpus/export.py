@@ -1,4 +1,7 @@
-"""Exports for other tools: PoLar's supervision file, Dr.LLM's decision vectors, one flat Parquet table."""
+"""Exports for other tools.
+
+These are PoLar's supervision file, Dr.LLM's decision vectors, and one flat Parquet table.
+"""
 
 import json
 from pathlib import Path
@@ -14,17 +17,19 @@ from search_cluster.files import replaced_whole, storable_text, write_text_whole
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 
 EXAMPLES_PER_ROW_GROUP = 512
-"""Bounds the memory of `export_parquet`."""
+"""This bounds the memory of `export_parquet`."""
 
 
 def export_polar(corpus: Corpus, out: Path) -> int:
-    """Write PoLar's ``merged_mcts_samples.json`` (arXiv 2606.06574): a list of one object per example.
+    """Write PoLar's ``merged_mcts_samples.json`` (arXiv 2606.06574): one object per example.
 
-    The keys are those that PoLar trains on: ``question``, ``gt_ans``, ``initial_score`` (the plain model's reward,
-    null if it failed), ``final_valid_transitions`` and ``final_invalid_transitions`` (right and wrong paths other than
-    identity, as lists of layer indices, in the order in which they were tried). ``query_id`` is the example's id, and
-    ``choices`` are there where the task has some. If the corpus' preset asked for evidence, only credible paths are
-    listed as right; a right path without evidence may be luck, and is in neither list.
+    The keys are those that PoLar trains on: ``question``, ``gt_ans``, ``initial_score`` (the plain
+    model's reward, null if it failed), ``final_valid_transitions`` and
+    ``final_invalid_transitions`` (right and wrong paths other than identity, as lists of layer
+    indices, in the order in which they were tried). ``query_id`` is the example's id, and
+    ``choices`` are there where the task has some. If the corpus' preset asked for evidence, only
+    credible paths are listed as right; a right path without evidence may be luck, and is in neither
+    list.
 
     Returns:
         The number of examples written.
@@ -41,9 +46,9 @@ def export_polar(corpus: Corpus, out: Path) -> int:
 def export_decisions(corpus: Corpus, out: Path) -> int:
     """Write Dr.LLM's supervision (arXiv 2510.12773) as JSON Lines: one decision vector per example.
 
-    ``decisions`` holds 0 (skip), 1 (execute) or 2 (repeat) per layer, of the first best path that has such a vector:
-    one that keeps the model's order and runs no layer more than twice. Examples without one are left out. Best paths
-    are credible if the corpus' preset asked for evidence.
+    ``decisions`` holds 0 (skip), 1 (execute) or 2 (repeat) per layer, of the first best path that
+    has such a vector: one that keeps the model's order and runs no layer more than twice. Examples
+    without one are left out. Best paths are credible if the corpus' preset asked for evidence.
 
     Returns:
         The number of examples written.
@@ -59,8 +64,8 @@ def export_decisions(corpus: Corpus, out: Path) -> int:
 def export_parquet(corpus: Corpus, out: Path) -> int:
     """Write one flat Parquet file with a row per evaluated path, for SQL and data frames.
 
-    ``credible`` is null if the corpus' preset asked for no evidence; else it is true for identity and for the paths
-    that have the evidence.
+    ``credible`` is null if the corpus' preset asked for no evidence; else it is true for identity
+    and for the paths that have the evidence.
 
     Returns:
         The number of rows written.
@@ -70,9 +75,14 @@ def export_parquet(corpus: Corpus, out: Path) -> int:
     """
     provenance = corpus.manifest.provenance
     guarded = bool(provenance.evidence)
-    schema = _flat_schema(provenance.num_layers).with_metadata({PROVENANCE_KEY: provenance.to_json()})
+    schema = _flat_schema(provenance.num_layers).with_metadata(
+        {PROVENANCE_KEY: provenance.to_json()}
+    )
     num_rows = 0
-    with replaced_whole(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        replaced_whole(out) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         for first in range(0, len(corpus.records), EXAMPLES_PER_ROW_GROUP):
             records = corpus.records[first : first + EXAMPLES_PER_ROW_GROUP]
             rows = [row for record in records for row in _flat_rows(record, guarded=guarded)]
@@ -96,7 +106,9 @@ def _polar_sample(record: ExampleRecord, *, guarded: bool) -> dict[str, Any]:
         "gt_ans": example.gold,
         "initial_score": None if record.identity is None else record.identity.reward,
         "final_valid_transitions": [list(path.layers) for path in right if path in credible],
-        "final_invalid_transitions": [list(item.path.layers) for item in others if not item.verdict.is_correct],
+        "final_invalid_transitions": [
+            list(item.path.layers) for item in others if not item.verdict.is_correct
+        ],
     }
     if example.choices:
         sample["choices"] = list(example.choices)

@@ -12,50 +12,64 @@ from search_cluster.config import PRESET_ALIASES
 from search_cluster.errors import ConfigError, CorpusError, InvalidValueError
 
 CORPUS_SCHEMA = 1
-"""Version of the Parquet columns and of the manifest."""
+"""The version of the Parquet columns and of the manifest."""
 MANIFEST_NAME = "manifest.json"
 OWN_PACKAGE = "search-cluster"
 SAME_SEARCH_VERSIONS = ("0.1.0",)
-"""Versions of search-cluster that search as this one does: the runs that they began are gone on with."""
+"""Versions of search-cluster that search as this one does: what they began is gone on with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Everything that the records depend on. Two provenances that differ in the time alone are equal."""
+    """Everything that the records depend on.
+
+    Two provenances that differ in the time alone are equal.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     model_spec: str
-    """How the model was named: ``demo``, a hub id, a folder."""
+    """How the model was named: ``demo``, a hub id, or a folder."""
     model_fingerprint: str
+    """The fingerprint of the model's content (`search_cluster.model.load.fingerprint`)."""
     num_layers: int
+    """The depth of the model."""
     dtype: str
+    """The number format of the weights."""
     task: str
+    """The name of the task."""
     task_version: str
+    """Its version, which changes with prompts and grader."""
     split: str
+    """The split that was searched."""
     preset: str
-    """Its name today; a former name in an old file is read as today's."""
+    """The name that the preset has today; a former name in an old file is read as today's."""
     seed: int
+    """The seed of all random draws."""
     budget: int
-    """Paths per example at most, identity included."""
+    """The largest number of paths for an example, identity included."""
     leaves_per_round: int
+    """The number of leaves that a round proposes."""
     visit_total: str | None = None
-    """What V counts in the score, if the user chose; ``None``: the preset's reading."""
+    """What V counts in the score, if the user chose; ``None`` stands for the preset's reading."""
     exploration: float | None = None
-    """c of the score, if the user chose; ``None``: the preset's."""
+    """The constant c of the score, if the user chose; ``None`` stands for the preset's."""
     evidence: str = ""
-    """What best paths had to prove, in words of the preset; empty: nothing."""
+    """What best paths had to prove, in words of the preset; empty if nothing."""
     limit: int | None
-    """Examples at most; ``None``: all of the split."""
+    """The largest number of examples; ``None`` stands for all of the split."""
     verdict_context: str = ""
-    """Hash of all that a verdict depends on beside example and path: decoding, prompting and scoring versions, and more
-    (`search_cluster.cache.keys.VerdictContext`). Verdicts of two contexts are never mixed, neither here nor in a cache.
-    Empty in corpora that were written before it was recorded."""
+    """The hash of all that a verdict depends on beside example and path: decoding, prompting and
+    scoring versions, and more (`search_cluster.cache.keys.VerdictContext`). Verdicts of two
+    contexts are never mixed, neither here nor in a cache. It is empty in corpora that were written
+    before it was recorded."""
     schema: int = CORPUS_SCHEMA
+    """The version of the columns."""
     versions: dict[str, str]
-    """Of search-cluster, torch, transformers and python."""
+    """The versions of search-cluster, torch, transformers and python."""
     created_at: str = field(compare=False)
-    """ISO 8601, passed in by the caller. Says nothing about the content, so it is not compared."""
+    """The time in ISO 8601, passed in by the caller. It says nothing about the content, so it is
+    not compared."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "preset", PRESET_ALIASES.get(self.preset, self.preset))
@@ -88,10 +102,11 @@ class Shard:
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     name: str
-    """Path inside the corpus folder: ``data/shard-00000.parquet``."""
+    """The path inside the corpus folder: ``data/shard-00000.parquet``."""
     num_rows: int
+    """The number of examples in it."""
     sha256: str
-    """Of the file's bytes, hexadecimal."""
+    """The sha256 of the file's bytes, in hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,19 +116,26 @@ class Manifest:
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     provenance: Provenance
+    """What the records depend on."""
     num_examples: int
+    """The number of examples in all shards."""
     num_paths: int
-    """Evaluated paths over all examples; failed ones are not counted."""
+    """The number of evaluated paths over all examples; failed ones are not counted."""
     corpus_digest: str
-    """See `search_cluster.corpus.digest`."""
+    """The digest that `search_cluster.corpus.digest` describes."""
     shards: tuple[Shard, ...]
+    """The shards in the order of their numbers."""
     summary: dict[str, float | int | str]
     """Numbers of the run that wrote it, for people. JSON has no NaN, so numbers are finite."""
 
     def __post_init__(self) -> None:
         for name, value in self.summary.items():
-            if not isinstance(value, float | int | str) or (isinstance(value, float) and not math.isfinite(value)):
-                raise InvalidValueError(f"summary {name} is {value!r}; a summary holds finite numbers and texts")
+            if not isinstance(value, float | int | str) or (
+                isinstance(value, float) and not math.isfinite(value)
+            ):
+                raise InvalidValueError(
+                    f"summary {name} is {value!r}; a summary holds finite numbers and texts"
+                )
 
     def to_json(self) -> str:
         """Indented JSON that `from_json` reads back."""
@@ -124,7 +146,8 @@ class Manifest:
         """The manifest in ``text``.
 
         Raises:
-            CorpusError: a field is missing, unknown, or of another type; or the schema is another one's.
+            CorpusError: a field is missing, unknown or of another type, or the schema is another
+                one.
         """
         try:
             manifest = _MANIFEST.validate_json(text)
@@ -132,8 +155,8 @@ class Manifest:
             raise CorpusError(_complaint(source, "manifest", error, _WRITE_AGAIN)) from error
         if manifest.provenance.schema != CORPUS_SCHEMA:
             raise CorpusError(
-                f"{source} has corpus schema {manifest.provenance.schema}; this version reads schema {CORPUS_SCHEMA}: "
-                "search again, or install the version that wrote it"
+                f"{source} has corpus schema {manifest.provenance.schema}; this version reads "
+                f"schema {CORPUS_SCHEMA}: search again, or install the version that wrote it"
             )
         return manifest
 
@@ -143,38 +166,45 @@ _MANIFEST = TypeAdapter(Manifest)
 
 
 def require_same_provenance(found: Provenance, wanted: Provenance, folder: str) -> None:
-    """Pass if both are equal.
+    """Raise unless both are equal.
 
     Raises:
-        ConfigError: naming the first field that differs, both values, and the way out.
+        ConfigError: they differ; the message names the first field that does, both values, and the
+            way out.
     """
     for item in fields(Provenance):
         before, now = getattr(found, item.name), getattr(wanted, item.name)
-        if item.name == "versions" and before.get(OWN_PACKAGE) in SAME_SEARCH_VERSIONS and OWN_PACKAGE in now:
+        if (
+            item.name == "versions"
+            and before.get(OWN_PACKAGE) in SAME_SEARCH_VERSIONS
+            and OWN_PACKAGE in now
+        ):
             before = before | {OWN_PACKAGE: now[OWN_PACKAGE]}
         if item.compare and before != now:
             raise ConfigError(
-                f"{folder} was started with {item.name} {before!r}, and this run has {now!r}; a corpus has one "
-                f"provenance: go on with {item.name} {before!r}, or choose another run folder"
+                f"{folder} was started with {item.name} {before!r}, and this run has {now!r}; a "
+                f"corpus has one provenance: go on with {item.name} {before!r}, or choose another "
+                "run folder"
             )
 
 
 def require_same_task(provenance: Provenance, name: str, version: str) -> None:
-    """Pass if the task asks and grades as the one that the corpus was searched with.
+    """Raise unless the task asks and grades as the one that the corpus was searched with.
 
     Raises:
         ConfigError: it does not.
     """
     if (name, version) != (provenance.task, provenance.task_version):
         raise ConfigError(
-            f"task {name} has version {version}, the corpus was searched with version {provenance.task_version} of "
-            f"{provenance.task}; verdicts of both can't be mixed: pass --task with the task's file, install the "
-            "version that searched the corpus, or search again in a new folder"
+            f"task {name} has version {version}, the corpus was searched with version "
+            f"{provenance.task_version} of {provenance.task}; verdicts of both can't be mixed: "
+            "pass --task with the task's file, install the version that searched the corpus, or "
+            "search again in a new folder"
         )
 
 
 def require_same_model(provenance: Provenance, spec: str, fingerprint: str) -> None:
-    """Pass if the model has the content that the corpus was searched with.
+    """Raise unless the model has the content that the corpus was searched with.
 
     Raises:
         ConfigError: it does not.
@@ -186,7 +216,10 @@ def require_same_model(provenance: Provenance, spec: str, fingerprint: str) -> N
         )
 
 
-_WRITE_AGAIN = "run the same search again: it writes the manifest anew from the shards, and searches nothing twice"
+_WRITE_AGAIN = (
+    "run the same search again: it writes the manifest anew from the shards, and searches "
+    "nothing twice"
+)
 _SEARCH_AGAIN = "search again in a new folder"
 
 
@@ -194,6 +227,6 @@ def _complaint(source: str, kind: str, error: ValidationError, next_step: str) -
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "the text"
     return (
-        f"{source} does not hold a {kind} of corpus schema {CORPUS_SCHEMA}: {place}: {first['msg']}; "
-        f"the file was changed or written by another version: {next_step}"
+        f"{source} does not hold a {kind} of corpus schema {CORPUS_SCHEMA}: {place}: "
+        f"{first['msg']}; the file was changed or written by another version: {next_step}"
     )

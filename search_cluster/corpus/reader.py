@@ -1,4 +1,7 @@
-"""Reading a corpus, finished or not. Takes no model, no server and no cluster."""
+"""Reading a corpus, finished or not.
+
+This takes no model, no server and no cluster.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,50 +17,60 @@ class Corpus:
     """A finished corpus, immutable."""
 
     manifest: Manifest
+    """The corpus in short."""
     records: tuple[ExampleRecord, ...]
-    """In the order of their example ids, so that whoever learns from them does not depend on who wrote first."""
+    """The records in the order of their example ids, so that whoever learns from them does not
+    depend on who wrote first."""
 
 
 def read_corpus(folder: Path) -> Corpus:
-    """A finished corpus, every shard checked against the manifest.
+    """A finished corpus; every shard is checked against the manifest.
 
     Raises:
-        CorpusError: the folder or its manifest is missing, or a shard is missing, changed or damaged.
+        CorpusError: the folder or its manifest is missing, or a shard is missing, changed or
+            damaged.
     """
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise CorpusError(
-            f"{folder} has no {MANIFEST_NAME}: the search is unfinished, or this is not a corpus folder; run the same "
-            "search command again to finish it"
+            f"{folder} has no {MANIFEST_NAME}: the search is unfinished, or this is not a corpus "
+            "folder; run the same search command again to finish it"
         )
     manifest = Manifest.from_json(path.read_bytes(), str(path))
     records: list[ExampleRecord] = []
     for shard in manifest.shards:
         file = folder / shard.name
         if not file.is_file():
-            raise CorpusError(f"{path} lists {shard.name}, which is missing; restore the file or search again")
+            raise CorpusError(
+                f"{path} lists {shard.name}, which is missing; restore the file or search again"
+            )
         if file_sha256(file) != shard.sha256:
             raise CorpusError(
-                f"{file} is not the file that {path} lists (another sha256): it was changed or damaged; restore it, or "
-                "delete it and run the same search again"
+                f"{file} is not the file that {path} lists (another sha256): it was changed or "
+                "damaged; restore it, or delete it and run the same search again"
             )
         records.extend(read_shard(file)[1])
     if len(records) != manifest.num_examples:
         raise CorpusError(
-            f"{folder} holds {len(records)} examples and its manifest says {manifest.num_examples}; the manifest was "
-            "changed: delete it and run the same search again"
+            f"{folder} holds {len(records)} examples and its manifest says "
+            f"{manifest.num_examples}; the manifest was changed: delete it and run the same search "
+            "again"
         )
     return Corpus(manifest=manifest, records=_by_id(records))
 
 
 def read_shards(folder: Path) -> tuple[ExampleRecord, ...]:
-    """The records written so far, in the order of their example ids; the corpus may be unfinished, or empty.
+    """The records written so far, in the order of their example ids.
+
+    The corpus may be unfinished, or empty.
 
     Raises:
         CorpusError: the folder is missing, or a shard is damaged (the message names it).
     """
     if not folder.is_dir():
-        raise CorpusError(f"{folder} is not a folder; name the folder that a search writes its corpus to")
+        raise CorpusError(
+            f"{folder} is not a folder; name the folder that a search writes its corpus to"
+        )
     return _by_id([record for path in shard_paths(folder) for record in read_shard(path)[1]])
 
 

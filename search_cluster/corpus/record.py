@@ -1,6 +1,6 @@
 """What the search of one example found: the unit of the corpus.
 
-Knows nothing about files.
+Records know nothing about files.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ class PathVerdict:
     """A path and what it answered."""
 
     path: LayerPath
+    """The path."""
     verdict: Verdict
+    """What it answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,71 +25,104 @@ class PathFailure:
     """A path without a verdict, and why."""
 
     path: LayerPath
+    """The path."""
     kind: str
+    """The name of the error."""
     message: str
+    """What the error says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathEvidence:
-    """What speaks for a path beside its own verdict on the example: counts of right answers, identity's beside them.
+    """What speaks for a path beside its own verdict on the example.
 
-    A path that was right once may be lucky; see the design's section on luck.
+    These are counts of right answers, with identity's beside them.
+
+    A path that was right once may be lucky, which is why more is asked.
     """
 
     path: LayerPath
+    """The path."""
     guide_right: int
-    """Of the perturbations that may steer the search."""
+    """Right answers of the path on the perturbations that may guide the search."""
     guide_identity_right: int | None
-    """``None`` if identity was not asked, since the path is right on all of them (or no evaluations were left)."""
+    """Right answers of identity on the same; ``None`` if it was not asked, since the path is right
+    on all of them (or no evaluations were left)."""
     num_guide: int
+    """The number of these perturbations."""
     verify_right: int
-    """Of the perturbations that are reserved for verification; 0 of 0 if the path failed before."""
+    """Right answers of the path on the perturbations that are reserved for verification; 0 of 0 if
+    the path failed before."""
     verify_identity_right: int | None
+    """Right answers of identity on the same; ``None`` as for `guide_identity_right`."""
     num_verify: int
+    """The number of these perturbations."""
     probe_right: int
-    """Of the other questions on which the path was tried (transfer): those whose answers identity is least sure of."""
+    """Right answers of the path on other questions on which it was tried (transfer): those whose
+    answers identity is least sure of."""
     probe_identity_right: int
+    """Right answers of identity on the same."""
     num_probes: int
+    """The number of these questions."""
     credible: bool
     """Whether all that the preset requires is fulfilled."""
     num_screened: int | None = None
-    """Questions from which the probes were chosen; identity was asked all. What the path may lose is a share of these.
-    ``None`` in corpora that were written before it was recorded, as for `probe_chance`."""
+    """The number of questions from which the probes were chosen; identity was asked all. What the
+    path may lose is a share of these. ``None`` stands in corpora that were written before it was
+    recorded, as for `probe_chance`."""
     probe_chance: float | None = None
-    """Share of the probes that guesses would answer; ``None`` also unless all have choices."""
+    """The share of the probes that guesses would answer; ``None`` also unless all have choices."""
 
 
 LATER_EVIDENCE = ("num_screened", "probe_chance")
-"""What older corpora lack of `PathEvidence`."""
+"""The fields of `PathEvidence` that older corpora lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRecord:
-    """One searched example, immutable. Everything but margins is reproducible from the seed."""
+    """One searched example, immutable.
+
+    Everything but margins is reproducible from the seed.
+    """
 
     example: Example
+    """The example."""
     identity: Verdict | None
-    """The plain model's verdict; ``None`` if the identity path failed (then nothing was searched)."""
+    """The plain model's verdict; ``None`` if the identity path failed, and then nothing was
+    searched."""
     evaluated: tuple[PathVerdict, ...]
-    """Every path that was delivered to the tree, identity first, in the order in which it was proposed."""
+    """Every path that was delivered to the tree, identity first, in the order in which it was
+    proposed."""
     failures: tuple[PathFailure, ...]
-    """Paths without a verdict; where evidence is asked for, also on perturbations (the message says so)."""
+    """The paths without a verdict; where evidence is asked for, also those that failed on
+    perturbations (the message says so)."""
     best: tuple[PathVerdict, ...]
-    """Best paths, best first; the identity path alone where nothing better was found and identity is right; empty where
-    no path is right. Credible ones only, if the preset asks for evidence."""
+    """The best paths, best first: the identity path alone where nothing better was found and
+    identity is right, and none where no path is right. If the preset asks for evidence, all of them
+    are credible."""
     pareto: tuple[PathVerdict, ...]
     """The Pareto front of (reward up, length down), shortest first."""
     stop_reason: str
-    """``improved``, ``budget``, ``exhausted`` or ``failed``."""
+    """Why the search ended: ``improved``, ``budget``, ``exhausted`` or ``failed``."""
     evidence: tuple[PathEvidence, ...] = ()
-    """Of every path that was examined, in the order of examination; none if the preset asks for no evidence."""
+    """The evidence of every path that was examined, in the order of examination; none if the preset
+    asks for no evidence."""
     unguarded: tuple[PathVerdict, ...] = ()
-    """What ``best`` would be without evidence, if the preset asks for it: partly luck."""
+    """What ``best`` would be without evidence, if the preset asks for it; it is partly luck."""
 
 
 def failed_record(example: Example, num_layers: int, *, kind: str, message: str) -> ExampleRecord:
-    """The record of an example that could not be searched at all: without a verdict, not even identity's, and why."""
+    """The record of an example that could not be searched at all, and why.
+
+    It holds no verdict, not even that of identity.
+    """
     failure = PathFailure(path=LayerPath.identity(num_layers), kind=kind, message=message)
     return ExampleRecord(
-        example=example, identity=None, evaluated=(), failures=(failure,), best=(), pareto=(), stop_reason="failed"
+        example=example,
+        identity=None,
+        evaluated=(),
+        failures=(failure,),
+        best=(),
+        pareto=(),
+        stop_reason="failed",
     )

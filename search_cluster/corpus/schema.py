@@ -1,8 +1,9 @@
 """The Parquet columns: one row per example.
 
-Paths are lists of layer indices (``uint8``, or ``uint16`` for models of more than 256 layers), so that DuckDB, pandas
-and `datasets` read them without this project. Columns named ``evaluated_*`` are parallel lists. Margins have a
-column of their own because they carry arithmetic noise, which nothing else in a row does.
+Paths are lists of layer indices (``uint8``, or ``uint16`` for models of more than 256 layers), so
+that DuckDB, pandas and `datasets` read them without this project. Columns named ``evaluated_*`` are
+parallel lists. Margins have a column of their own because they carry arithmetic noise, which
+nothing else in a row does.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from search_cluster.corpus.record import LATER_EVIDENCE, ExampleRecord, PathEvidence, PathFailure, PathVerdict
+from search_cluster.corpus.record import (
+    LATER_EVIDENCE,
+    ExampleRecord,
+    PathEvidence,
+    PathFailure,
+    PathVerdict,
+)
 from search_cluster.errors import CorpusError
 from search_cluster.files import storable_text
 from search_cluster.paths.layer_path import LayerPath
@@ -19,29 +26,37 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 
 PROVENANCE_KEY = b"search_cluster.provenance"
-"""Key of the provenance in the metadata of a shard's schema."""
+"""The key of the provenance in the metadata of a shard's schema."""
 
 
 COUNTS = (
-    "guide_right", "guide_identity_right", "num_guide", "verify_right", "verify_identity_right", "num_verify",
-    "probe_right", "probe_identity_right", "num_probes",
+    "guide_right", "guide_identity_right", "num_guide", "verify_right", "verify_identity_right",
+    "num_verify", "probe_right", "probe_identity_right", "num_probes",
 )  # fmt: skip
-"""The counts of `PathEvidence`."""
+"""The names of the counts in `PathEvidence`."""
 
 
-def is_corpus_schema(schema: Any, num_layers: int, *, evidence: bool, without: Collection[str] = ()) -> bool:
-    """Whether these are the columns of `corpus_schema`, or those of before `LATER_EVIDENCE`, but for some."""
+def is_corpus_schema(
+    schema: Any, num_layers: int, *, evidence: bool, without: Collection[str] = ()
+) -> bool:
+    """Whether these are the columns of `corpus_schema`, but for some.
+
+    Columns of before `LATER_EVIDENCE` count, too.
+    """
     known = [corpus_schema(num_layers, evidence=evidence, later=later) for later in (True, False)]
-    return any(schema.equals(pa.schema([field for field in item if field.name not in without])) for item in known)
+    return any(
+        schema.equals(pa.schema([field for field in item if field.name not in without]))
+        for item in known
+    )
 
 
 def corpus_schema(num_layers: int, *, evidence: bool, later: bool = True) -> Any:
     """The Arrow schema of shards for a model of ``num_layers`` layers.
 
     Args:
-        num_layers: depth of the model.
+        num_layers: the depth of the model.
         evidence: whether the preset asked for evidence, so that there are columns for it.
-        later: with what older corpora lack.
+        later: whether to include what older corpora lack.
     """
     path = pa.list_(layer_type(num_layers))
     verdict = [("reward", pa.float32()), ("margin", pa.float64()), ("output", pa.string())]
@@ -71,7 +86,12 @@ def corpus_schema(num_layers: int, *, evidence: bool, later: bool = True) -> Any
             ("evaluated_margins", pa.list_(pa.float64())),
             ("evaluated_outputs", pa.list_(pa.string())),
             ("evaluated_num_layer_tokens", pa.list_(pa.int64())),
-            ("failures", pa.list_(pa.struct([("path", path), ("kind", pa.string()), ("message", pa.string())]))),
+            (
+                "failures",
+                pa.list_(
+                    pa.struct([("path", path), ("kind", pa.string()), ("message", pa.string())])
+                ),
+            ),
             ("best", pa.list_(path_verdict)),
             ("pareto", pa.list_(path_verdict)),
             ("stop_reason", pa.string()),
@@ -124,8 +144,9 @@ def record_of(row: Mapping[str, Any], num_layers: int) -> ExampleRecord:
     """The record in a row that has the columns of `corpus_schema`.
 
     Raises:
-        InvalidValueError: a path or a verdict that can't be.
-        CorpusError: parallel columns of different lengths, or an id that is not the hash of the content.
+        InvalidValueError: a path or a verdict has a value that can't be.
+        CorpusError: parallel columns have different lengths, or an id is not the hash of the
+            content.
     """
     example = Example(
         task=row["task"],
@@ -138,13 +159,19 @@ def record_of(row: Mapping[str, Any], num_layers: int) -> ExampleRecord:
         difficulty=row["difficulty"],
     )
     if example.example_id != row["example_id"]:
-        raise CorpusError(f"example {row['example_id']} has the content of example {example.example_id}")
+        raise CorpusError(
+            f"example {row['example_id']} has the content of example {example.example_id}"
+        )
     return ExampleRecord(
         example=example,
         identity=None if row["identity"] is None else _verdict(row["identity"]),
         evaluated=_evaluated(row, num_layers),
         failures=tuple(
-            PathFailure(path=LayerPath(tuple(item["path"]), num_layers), kind=item["kind"], message=item["message"])
+            PathFailure(
+                path=LayerPath(tuple(item["path"]), num_layers),
+                kind=item["kind"],
+                message=item["message"],
+            )
             for item in row["failures"]
         ),
         best=_path_verdicts(row["best"], num_layers),
@@ -163,18 +190,25 @@ def _evaluated(row: Mapping[str, Any], num_layers: int) -> tuple[PathVerdict, ..
     columns = [row[f"evaluated_{name}"] for name in names]
     if len({len(column) for column in columns}) > 1:
         lengths = {name: len(column) for name, column in zip(names, columns, strict=True)}
-        raise CorpusError(f"example {row['example_id']} has evaluated columns of different lengths: {lengths}")
+        raise CorpusError(
+            f"example {row['example_id']} has evaluated columns of different lengths: {lengths}"
+        )
     return tuple(
         PathVerdict(
             path=LayerPath(tuple(layers), num_layers),
-            verdict=Verdict(reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens),
+            verdict=Verdict(
+                reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens
+            ),
         )
         for layers, reward, margin, output, num_layer_tokens in zip(*columns, strict=True)
     )
 
 
 def _path_verdicts(rows: Sequence[Mapping[str, Any]], num_layers: int) -> tuple[PathVerdict, ...]:
-    return tuple(PathVerdict(path=LayerPath(tuple(row["path"]), num_layers), verdict=_verdict(row)) for row in rows)
+    return tuple(
+        PathVerdict(path=LayerPath(tuple(row["path"]), num_layers), verdict=_verdict(row))
+        for row in rows
+    )
 
 
 def _path_verdict_row(item: PathVerdict) -> dict[str, Any]:

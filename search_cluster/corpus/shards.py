@@ -9,11 +9,18 @@ import pyarrow.parquet as pq
 
 from search_cluster.corpus.manifest import Provenance, Shard
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, is_corpus_schema, record_of, row_of
+from search_cluster.corpus.schema import (
+    PROVENANCE_KEY,
+    corpus_schema,
+    is_corpus_schema,
+    record_of,
+    row_of,
+)
 from search_cluster.errors import CorpusError, InvalidValueError
 from search_cluster.files import replaced_whole
 
 DATA_FOLDER = "data"
+"""The folder of the shards inside a corpus folder."""
 
 
 def shard_paths(folder: Path) -> tuple[Path, ...]:
@@ -36,13 +43,18 @@ def write_shard(path: Path, records: Sequence[ExampleRecord], provenance: Proven
         {PROVENANCE_KEY: provenance.to_json()}
     )
     table = pa.Table.from_pylist([row_of(record) for record in records], schema=schema)
-    with replaced_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        replaced_whole(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         writer.write_table(table)
 
 
 def describe_shard(folder: Path, path: Path, num_rows: int) -> Shard:
     """The manifest's entry for a shard."""
-    return Shard(name=path.relative_to(folder).as_posix(), num_rows=num_rows, sha256=file_sha256(path))
+    return Shard(
+        name=path.relative_to(folder).as_posix(), num_rows=num_rows, sha256=file_sha256(path)
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -60,12 +72,16 @@ def read_shard(path: Path) -> tuple[Provenance, tuple[ExampleRecord, ...]]:
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
-        provenance = Provenance.from_json((table.schema.metadata or {}).get(PROVENANCE_KEY, b"{}"), str(path))
-        if not is_corpus_schema(table.schema, provenance.num_layers, evidence=bool(provenance.evidence)):
+        provenance = Provenance.from_json(
+            (table.schema.metadata or {}).get(PROVENANCE_KEY, b"{}"), str(path)
+        )
+        if not is_corpus_schema(
+            table.schema, provenance.num_layers, evidence=bool(provenance.evidence)
+        ):
             raise CorpusError("its columns are not those of a shard of this version")
         return provenance, tuple(record_of(row, provenance.num_layers) for row in table.to_pylist())
     except (pa.ArrowException, OSError, InvalidValueError, CorpusError, TypeError) as error:
         raise CorpusError(
-            f"shard {path} is damaged: {error}; delete this file and run the same search again: it searches the "
-            "missing examples only"
+            f"shard {path} is damaged: {error}; delete this file and run the same search again: it "
+            "searches the missing examples only"
         ) from error

@@ -11,43 +11,54 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.stats import wilson_interval
 
 CountPairs = tuple[tuple[int, int], ...]
-"""(value, how many examples have it), values ascending."""
+"""Pairs of a value and how many examples have it, with ascending values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusSummary:
-    """What a search found, in numbers. Shares of nothing are 0, with the interval (0, 1)."""
+    """What a search found, in numbers.
+
+    A share of nothing is 0, with the interval (0, 1).
+    """
 
     examples: int
+    """The number of examples."""
     num_layers: int
-    """Depth of the model; 0 without a single path."""
+    """The depth of the model; 0 without a single path."""
     paths_searched: int
-    """Verdicts on the examples, from a device or from the cache; identity included. A preset that asks for evidence
-    searches more, on perturbations and other questions; only sessions count that, see `num_searched`."""
+    """The number of verdicts on the examples, from a device or from the cache, identity included. A
+    preset that asks for evidence searches more, on perturbations and other questions; only sessions
+    count that, see `num_searched`."""
     failures: int
-    """Paths without a verdict."""
+    """The number of paths without a verdict."""
     first_failure: str
-    """Of which example and path the first of them is, and its cause; empty if there is none."""
+    """The example and the path of the first of them, and its cause; empty if there is none."""
     identity_accuracy: float
-    """Share of examples that the plain model answers rightly. An example without a verdict counts as wrong."""
+    """The share of examples that the plain model answers rightly. An example without a verdict
+    counts as wrong."""
     identity_low: float
-    """Ends of the 95 % Wilson interval of `identity_accuracy`."""
+    """The lower end of the 95 % Wilson interval of `identity_accuracy`."""
     identity_high: float
+    """The upper end of the same."""
     found_accuracy: float
-    """Share of examples with a right best path or a right identity. Found with the gold answer at hand: a bound on what
-    a router could reach, and partly luck."""
+    """The share of examples with a right best path or a right identity. It was found with the gold
+    answer at hand: a bound on what a router could reach, and partly luck."""
     found_low: float
+    """The lower end of the 95 % Wilson interval of `found_accuracy`."""
     found_high: float
+    """The upper end of the same."""
     improved: int
-    """Examples whose best path is right and is not identity."""
+    """The number of examples whose best path is right and is not identity."""
     mean_layers_saved: float
-    """Model depth minus the length of the best path, averaged over the examples whose best path is right."""
+    """The depth of the model minus the length of the best path, averaged over the examples whose
+    best path is right."""
     mean_best_length: float
-    """Layers of the best path, averaged over the same examples."""
+    """The number of layers of the best path, averaged over the same examples."""
     best_lengths: CountPairs
     """How many layers the right best paths have."""
     layer_shares: tuple[tuple[float, float, float], ...]
-    """Per layer, the shares of right best paths that skip it, run it once, run it more often. Shape [num_layers, 3]."""
+    """For each layer, the shares of right best paths that skip it, run it once, and run it more
+    often; the shape is [num_layers, 3]."""
     evaluations: CountPairs
     """How many verdicts an example took."""
     stop_reasons: tuple[tuple[str, int], ...]
@@ -63,9 +74,12 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
     examples = len(records)
     num_layers = _depth(records)
     best = [record.best[0].path for record in records if _best_is_right(record)]
-    identity_right = sum(record.identity is not None and record.identity.is_correct for record in records)
+    identity_right = sum(
+        record.identity is not None and record.identity.is_correct for record in records
+    )
     found_right = sum(
-        _best_is_right(record) or (record.identity is not None and record.identity.is_correct) for record in records
+        _best_is_right(record) or (record.identity is not None and record.identity.is_correct)
+        for record in records
     )
     identity_low, identity_high = wilson_interval(identity_right, examples)
     found_low, found_high = wilson_interval(found_right, examples)
@@ -94,11 +108,14 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
 
 
 def num_searched(run: Mapping[str, Any], summary: CorpusSummary) -> int:
-    """Paths searched, those for evidence included if the run's counters know them.
+    """The number of paths searched.
+
+    Those for evidence are included if the run's counters know them.
 
     Args:
-        run: what ``search --json`` says; it may lack keys, and an invocation that was interrupted counted less.
-        summary: of the corpus.
+        run: what ``search --json`` says; it may lack keys, and an invocation that was interrupted
+            counted less.
+        summary: the summary of the corpus.
     """
     counted = run.get("paths_searched")
     return max(summary.paths_searched, counted if isinstance(counted, int) else 0)
@@ -107,7 +124,8 @@ def num_searched(run: Mapping[str, Any], summary: CorpusSummary) -> int:
 def _failures(records: Sequence[ExampleRecord]) -> Iterator[str]:
     for record in records:
         for failure in record.failures:
-            yield f"example {record.example.example_id}, path {failure.path}: {failure.kind}: {failure.message}"
+            place = f"example {record.example.example_id}, path {failure.path}"
+            yield f"{place}: {failure.kind}: {failure.message}"
 
 
 def _best_is_right(record: ExampleRecord) -> bool:
@@ -118,11 +136,15 @@ def _depth(records: Sequence[ExampleRecord]) -> int:
     depths = {item.path.num_layers for record in records for item in record.evaluated}
     depths |= {failure.path.num_layers for record in records for failure in record.failures}
     if len(depths) > 1:
-        raise InvalidValueError(f"records of models of {sorted(depths)} layers; sum up one model at a time")
+        raise InvalidValueError(
+            f"records of models of {sorted(depths)} layers; sum up one model at a time"
+        )
     return depths.pop() if depths else 0
 
 
-def _layer_shares(best: Sequence[LayerPath], num_layers: int) -> tuple[tuple[float, float, float], ...]:
+def _layer_shares(
+    best: Sequence[LayerPath], num_layers: int
+) -> tuple[tuple[float, float, float], ...]:
     counts = [[0, 0, 0] for _ in range(num_layers)]
     for path in best:
         for layer, uses in enumerate(path.counts()):

@@ -7,11 +7,12 @@ from search_cluster.tasks.task import Task
 
 
 def task_of_corpus(provenance: Provenance, spec: str | None) -> Task:
-    """The task, of the version that the corpus was searched with.
+    """The task, in the version that the corpus was searched with.
 
     Args:
-        provenance: of the corpus.
-        spec: the task's name or file; ``None``: the name that the corpus knows, which finds built-in tasks only.
+        provenance: the provenance of the corpus.
+        spec: the task's name or file; ``None`` takes the name that the corpus knows, which finds
+            built-in tasks only.
 
     Raises:
         TaskError: there is no such task.
@@ -28,8 +29,11 @@ def task_of_corpus(provenance: Provenance, spec: str | None) -> Task:
 
 
 def task_file_needed(done: str, name: str) -> TaskError:
-    """The error for a user's task of which only the name is known; ``done`` says what was done with it."""
+    """The error for a user's task of which only the name is known.
+
+    ``done`` says what was done with the task.
+    """
     return TaskError(
-        f"{done} with task {name!r}, which is not built in; pass the .py or .toml file that the search was given: "
-        "--task FILE"
+        f"{done} with task {name!r}, which is not built in; pass the .py or .toml file that the "
+        "search was given: --task FILE"
     )

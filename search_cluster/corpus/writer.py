@@ -1,7 +1,9 @@
-"""Writing a corpus: shards as they fill, the manifest last, resumable at any point.
+"""Writing a corpus: shards as they fill, the manifest last.
 
-One process writes a folder at a time (a lock file says so). A shard is visible whole or not at all, so whatever moment
-a process is killed at leaves a readable prefix.
+Writing can be resumed at any point.
+
+One process writes a folder at a time (a lock file says so). A shard is visible whole or not at all,
+so a process that is killed at any moment leaves a readable prefix.
 """
 
 import os
@@ -12,9 +14,22 @@ from types import TracebackType
 
 from search_cluster.corpus.card import render_card
 from search_cluster.corpus.digest import combined_digest, record_digest
-from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance, Shard, require_same_provenance
+from search_cluster.corpus.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    Provenance,
+    Shard,
+    require_same_provenance,
+)
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.corpus.shards import DATA_FOLDER, describe_shard, read_shard, shard_path, shard_paths, write_shard
+from search_cluster.corpus.shards import (
+    DATA_FOLDER,
+    describe_shard,
+    read_shard,
+    shard_path,
+    shard_paths,
+    write_shard,
+)
 from search_cluster.errors import InvalidValueError
 from search_cluster.files import TEMPORARY_PATTERN, write_text_whole
 from search_cluster.lock import lock_run_folder
@@ -25,21 +40,25 @@ CARD_NAME = "README.md"
 class CorpusWriter:
     """Appends records to a corpus folder.
 
-    Opening a folder that already holds shards resumes it: they are kept, their ids are in `written_ids`, and records of
-    these ids are ignored. A context manager: leaving the block without an error flushes, and the lock is always given
-    back; only `close` writes the manifest.
+    Opening a folder that already holds shards resumes it: they are kept, their ids are in
+    `written_ids`, and records of these ids are ignored. The writer is a context manager: leaving
+    the block without an error flushes, and the lock is always given back; only `close` writes the
+    manifest.
 
     Args:
-        folder: created if missing.
+        folder: the folder of the corpus; it is created if it is missing.
         provenance: what the records depend on; must be that of the shards that are there.
         examples_per_shard: a shard is written when so many records wait.
-        max_shard_age_s: or, at the next `add`, when the oldest waiting record is older than this.
-        clock: seconds that only grow.
-        lock: what `search_cluster.lock.lock_run_folder` gave the caller, who keeps it; ``None``: lock the folder.
+        max_shard_age_s: a shard is also written at the next `add` when the oldest waiting record is
+            older than this.
+        clock: gives seconds that only grow.
+        lock: what `search_cluster.lock.lock_run_folder` gave the caller, who keeps it; ``None``
+            locks the folder here.
 
     Raises:
         ConfigError: the folder was started with another provenance.
-        CorpusError: another process writes here, a shard is damaged, or the operating system refused.
+        CorpusError: another process writes here, a shard is damaged, or the operating system
+            refused.
     """
 
     def __init__(
@@ -53,7 +72,9 @@ class CorpusWriter:
         lock: int | None = None,
     ) -> None:
         if examples_per_shard < 1:
-            raise InvalidValueError(f"examples_per_shard is {examples_per_shard}; a shard holds at least 1 example")
+            raise InvalidValueError(
+                f"examples_per_shard is {examples_per_shard}; a shard holds at least 1 example"
+            )
         self._folder = folder
         self._provenance = provenance
         self._examples_per_shard = examples_per_shard
@@ -75,14 +96,17 @@ class CorpusWriter:
 
     @property
     def written_ids(self) -> frozenset[str]:
-        """Ids of the examples that lie in shards on disk."""
+        """The ids of the examples that lie in shards on disk."""
         return frozenset(self._digests)
 
     def add(self, record: ExampleRecord) -> None:
-        """Take one record; writes a shard when enough wait. A record whose id was added before is ignored.
+        """Take one record, and write a shard when enough wait.
+
+        A record whose id was added before is ignored.
 
         Raises:
-            CorpusError: the operating system refused to write; the waiting records are kept, and `flush` tries again.
+            CorpusError: the operating system refused to write; the waiting records are kept, and
+                `flush` tries again.
             InvalidValueError: the record's paths are of a model of another depth.
         """
         example_id = record.example.example_id
@@ -93,7 +117,10 @@ class CorpusWriter:
         if not self._pending:
             self._oldest_pending_s = now_s
         self._pending[example_id] = record
-        if len(self._pending) >= self._examples_per_shard or now_s - self._oldest_pending_s >= self._max_shard_age_s:
+        if (
+            len(self._pending) >= self._examples_per_shard
+            or now_s - self._oldest_pending_s >= self._max_shard_age_s
+        ):
             self.flush()
 
     def flush(self) -> None:
@@ -113,7 +140,9 @@ class CorpusWriter:
         self._pending.clear()
 
     def close(self, summary: Mapping[str, float | int | str]) -> Manifest:
-        """Finish the corpus: the last shard, the dataset card, and the manifest last. Gives the lock back.
+        """Finish the corpus, and give the lock back.
+
+        The last shard comes first, then the dataset card, and the manifest last.
 
         Raises:
             CorpusError: the operating system refused; the folder is then an unfinished corpus.
@@ -143,7 +172,10 @@ class CorpusWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             if self._lock is not None and kind is None:
@@ -166,16 +198,21 @@ class CorpusWriter:
         self._shards.append(describe_shard(self._folder, path, len(records)))
         self._next_shard = int(path.stem.removeprefix("shard-")) + 1
         self._num_paths += sum(len(record.evaluated) for record in records)
-        self._digests.update((record.example.example_id, record_digest(record)) for record in records)
+        self._digests.update(
+            (record.example.example_id, record_digest(record)) for record in records
+        )
 
     def _require_open(self) -> None:
         if self._lock is None:
-            raise InvalidValueError(f"the writer of {self._folder} is closed; open a new one to go on")
+            raise InvalidValueError(
+                f"the writer of {self._folder} is closed; open a new one to go on"
+            )
 
     def _require_depth(self, record: ExampleRecord) -> None:
         for item in record.evaluated[:1]:
             if item.path.num_layers != self._provenance.num_layers:
                 raise InvalidValueError(
-                    f"example {record.example.example_id} has paths of a model of {item.path.num_layers} layers; this "
-                    f"corpus is of one of {self._provenance.num_layers}"
+                    f"example {record.example.example_id} has paths of a model of "
+                    f"{item.path.num_layers} layers; this corpus is of one of "
+                    f"{self._provenance.num_layers}"
                 )

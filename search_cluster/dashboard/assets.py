@@ -1,4 +1,7 @@
-"""The files of the page: those in ``page``, and plotly's script from its package. None comes from a network."""
+"""The files of the page, none of which comes from a network.
+
+They are those in the folder ``page``, and plotly's script from its package.
+"""
 
 import gzip
 import hashlib
@@ -7,7 +10,12 @@ from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
-MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+MEDIA_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 INDEX = "index.html"
 PLOTLY = "plotly.min.js"
 
@@ -17,14 +25,18 @@ class Asset:
     """One file in memory."""
 
     media_type: str
+    """The media type of its content."""
     packed: bytes
-    """gzip-compressed."""
+    """Its content, compressed by gzip."""
     tag: str
-    """Changes with the content (an HTTP entity tag)."""
+    """A text that changes with the content (an HTTP entity tag)."""
 
 
 def read_assets() -> dict[str, Asset]:
-    """All files by name. Requests are answered from here, so no path in a URL reaches the file system."""
+    """All files by name.
+
+    Requests are answered from here, so no path in a URL reaches the file system.
+    """
     assets = {
         item.name: _asset(item.name, item.read_bytes())
         for item in files("search_cluster.dashboard").joinpath("page").iterdir()

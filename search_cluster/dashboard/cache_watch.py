@@ -11,16 +11,18 @@ from search_cluster.cache.redis.client import RedisClient
 from search_cluster.errors import CacheError
 
 MIN_PAUSE_S = 5.0
+"""The shortest pause between two censuses."""
 PAUSE_PER_CENSUS = 20.0
-"""Seconds of pause per second of counting, so that watching costs a server 5 % of its time at most."""
+"""The seconds of pause for each second of counting, so that watching costs a server 5 % of its time
+at most."""
 
 
 class CacheWatch:
     """Counts what a server holds; safe to share between threads.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
-        clock: seconds that only grow.
+        url: the address of the server: ``redis://``, ``rediss://`` or ``unix://``.
+        clock: gives seconds that only grow.
 
     Raises:
         CacheError: the URL is malformed, or the server does not answer now.

@@ -1,4 +1,7 @@
-"""Everything about one example, ready for JSON: its texts, its paths with their verdicts, its search tree."""
+"""Everything about one example, ready for JSON.
+
+That is its texts, its paths with their verdicts, and its search tree.
+"""
 
 from typing import Any
 
@@ -12,7 +15,10 @@ from search_cluster.tasks.verdict import Verdict
 
 
 def describe_example(record: ExampleRecord, provenance: Provenance) -> dict[str, Any]:
-    """The example, its paths in the order in which they were tried (failed ones last), and how they hang together."""
+    """The example, its paths, and how they hang together.
+
+    Paths come in the order in which they were tried, failed ones last.
+    """
     example = record.example
     graph = rebuild_graph(record, provenance) if tried_paths(record) else None
     return {
@@ -40,7 +46,9 @@ def _paths(record: ExampleRecord) -> list[dict[str, Any]]:
     pareto = {item.path for item in record.pareto}
     rows = [
         {
-            **_shown_path(item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order),
+            **_shown_path(
+                item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order
+            ),
             **_shown_verdict(item.verdict),
             "best_rank": best.get(item.path),
             "on_front": item.path in pareto,
@@ -51,7 +59,9 @@ def _paths(record: ExampleRecord) -> list[dict[str, Any]]:
     ]
     rows += [
         {
-            **_shown_path(item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order),
+            **_shown_path(
+                item.path.layers, str(item.path), item.path.counts(), item.path.keeps_order
+            ),
             "failure": f"{item.kind}: {item.message}",
             "best_rank": None,
             "on_front": False,
@@ -63,8 +73,15 @@ def _paths(record: ExampleRecord) -> list[dict[str, Any]]:
     return rows
 
 
-def _shown_path(layers: tuple[int, ...], text: str, counts: tuple[int, ...], keeps_order: bool) -> dict[str, Any]:
-    return {"path": text, "num_layers": len(layers), "uses": list(counts), "keeps_order": keeps_order}
+def _shown_path(
+    layers: tuple[int, ...], text: str, counts: tuple[int, ...], keeps_order: bool
+) -> dict[str, Any]:
+    return {
+        "path": text,
+        "num_layers": len(layers),
+        "uses": list(counts),
+        "keeps_order": keeps_order,
+    }
 
 
 def _shown_verdict(verdict: Verdict) -> dict[str, Any]:
@@ -72,7 +89,10 @@ def _shown_verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _evidence(item: PathEvidence) -> dict[str, Any]:
-    """Right answers of the path and of identity, and of how many; of other questions also the interval and chance."""
+    """Right answers of the path and of identity, and the number of questions.
+
+    For other questions there are also the interval and the chance.
+    """
     return {
         "guide": [item.guide_right, item.guide_identity_right, item.num_guide],
         "verify": [item.verify_right, item.verify_identity_right, item.num_verify],

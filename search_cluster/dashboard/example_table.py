@@ -1,14 +1,18 @@
-"""The table of examples: filtered, sorted and cut into pages where the rows are, not in the browser."""
+"""The table of examples.
+
+Rows are filtered, sorted and cut into pages where they are, not in the browser.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from search_cluster.dashboard.shard_digest import ExampleRow, Outcome
+from search_cluster.dashboard.shard_digest import ExampleOutcome, ExampleRow
 from search_cluster.errors import InvalidValueError
 
 PAGE_ROWS = 20
+"""The number of rows on a page."""
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -16,12 +20,13 @@ class Order(StrEnum):
     """What the table is sorted by."""
 
     NEWEST = "newest"
-    """The last written first."""
+    """The last written example comes first."""
     SAVED = "saved"
-    """The most layers saved first, examples without a right path last."""
+    """The most layers saved come first, examples without a right path last."""
     PATHS = "paths"
-    """The most paths evaluated first."""
+    """The most paths evaluated come first."""
     QUESTION = "question"
+    """The texts of the questions decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +34,15 @@ class TableQuery:
     """Which rows to show."""
 
     text: str = ""
-    """Has to occur in question, gold answer or id, in either case."""
-    outcome: Outcome | None = None
-    """``None``: any."""
+    """A text that has to occur in question, gold answer or id, in either case."""
+    outcome: ExampleOutcome | None = None
+    """The outcome that examples must have; ``None`` allows any."""
     order: Order = Order.NEWEST
+    """What the rows are sorted by."""
     reverse: bool = False
+    """Whether the order is turned round."""
     page: int = 0
-    """From 0; a page behind the last one shows the last one."""
+    """The number of the page, from 0; a page behind the last one shows the last one."""
 
     @classmethod
     def parse(cls, values: dict[str, str]) -> "TableQuery":
@@ -50,7 +57,7 @@ class TableQuery:
         outcome = values.get("outcome", "")
         return cls(
             text=values.get("text", ""),
-            outcome=None if not outcome else _member(Outcome, "outcome", outcome),
+            outcome=None if not outcome else _member(ExampleOutcome, "outcome", outcome),
             order=_member(Order, "order", values.get("order", Order.NEWEST.value)),
             reverse=values.get("reverse", "") == "1",
             page=int(page),

@@ -6,20 +6,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search_cluster.dashboard.history import MAX_POINTS, Point, seconds_left, session_points, thinned
+from search_cluster.dashboard.history import (
+    MAX_POINTS,
+    Point,
+    seconds_left,
+    session_points,
+    thinned,
+)
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
 from search_cluster.dashboard.shard_digest import LayerUses
 from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 
 SESSION_COUNTERS = (
-    "started_at", "elapsed_seconds", "examples_done", "paths_searched", "paths_evaluated", "cache_hits", "failures",
-    "workers", "worker_restarts", "device_seconds", "device_busy_seconds", "paths_per_device_hour",
+    "started_at", "elapsed_seconds", "examples_done", "paths_searched", "paths_evaluated",
+    "cache_hits", "failures", "workers", "worker_restarts", "device_seconds", "device_busy_seconds",
+    "paths_per_device_hour",
 )  # fmt: skip
+"""The counters of a session that are shown."""
 
 
 def describe_run(folder: RunFolder) -> dict[str, Any]:
-    """Everything but the table of examples."""
+    """Everything about a run but the table of examples."""
     snapshot = folder.read()
     return {
         "run": _run(folder.folder, snapshot),
@@ -28,7 +36,8 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
         "found": _found(snapshot),
         "history": _history(snapshot),
         "sessions": [
-            {name: session[name] for name in SESSION_COUNTERS if name in session} for session in snapshot.sessions
+            {name: session[name] for name in SESSION_COUNTERS if name in session}
+            for session in snapshot.sessions
         ],
         "problems": list(snapshot.problems),
     }
@@ -119,12 +128,16 @@ def _history(snapshot: Snapshot) -> list[list[dict[str, Any]]]:
     """The points of each session that has any."""
     series = [points for points in _points(snapshot) if points]
     total = sum(map(len, series))
-    return [[asdict(point) for point in thinned(points, MAX_POINTS * len(points) // total)] for points in series]
+    return [
+        [asdict(point) for point in thinned(points, MAX_POINTS * len(points) // total)]
+        for points in series
+    ]
 
 
 def _points(snapshot: Snapshot) -> list[list[Point]]:
     return [
-        session_points(session, samples) for session, samples in zip(snapshot.sessions, snapshot.samples, strict=True)
+        session_points(session, samples)
+        for session, samples in zip(snapshot.sessions, snapshot.samples, strict=True)
     ]
 
 

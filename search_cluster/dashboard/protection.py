@@ -1,17 +1,19 @@
 """What keeps other people's pages and a hostile text out: the Host check and the response headers.
 
-The dashboard has no password. On loopback it is for this machine's users; a page on the web could still reach it
-through the browser, by a name that it lets resolve to 127.0.0.1 (DNS rebinding), so only known names are answered.
+The dashboard has no password. On loopback it is for this machine's users; a page on the web could
+still reach it through the browser, by a name that it lets resolve to 127.0.0.1 (DNS rebinding), so
+only known names are answered.
 """
 
 import ipaddress
 import socket
 
 HEADERS = {
-    # plotly sets styles from scripts, which this allows, but writes no style attribute and evaluates no text.
+    # plotly sets styles from scripts, which this allows, but writes no style attribute and
+    # evaluates no text.
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -20,17 +22,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Server": "search-cluster",
 }
-"""On every response."""
+"""The headers of every response."""
 
 
 def host_is_known(header: str | None, bound_to: str) -> bool:
     """Whether the Host header of a request names this server.
 
-    Bound to loopback: ``localhost`` and loopback addresses, with any port (tunnels change it). Bound to another
-    address: also any address, this machine's name, and the name that it was bound to.
+    A server that is bound to loopback is named by ``localhost`` and loopback addresses, with any
+    port (tunnels change it). One that is bound to another address is also named by any address, by
+    this machine's name, and by the name that it was bound to.
 
     Args:
-        header: as received; ``None`` if there was none.
+        header: the header as received; ``None`` if there was none.
         bound_to: the address or name that the server listens on.
     """
     name = _name_of(header)
@@ -53,7 +56,10 @@ def is_loopback(host: str) -> bool:
 
 
 def _name_of(header: str | None) -> str | None:
-    """The host in ``host``, ``host:port`` or ``[v6]:port``, in lower case; ``None`` if it is none of these."""
+    """The host in ``host``, ``host:port`` or ``[v6]:port``, in lower case.
+
+    ``None`` stands for a text that is none of these.
+    """
     name = (header or "").strip().lower()
     if name.startswith("["):
         name, bracket, port = name[1:].partition("]")

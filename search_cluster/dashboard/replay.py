@@ -1,7 +1,8 @@
-"""The search tree of one example, rebuilt by running its search again over the verdicts in its record.
+"""The search tree of one example, rebuilt by searching again over the verdicts in its record.
 
-A search is deterministic, so the same verdicts give the same tree. Where they do not (the record was written by another
-version, or the search depended on more than its own verdicts), that is noticed and said.
+A search is deterministic, so the same verdicts give the same tree. Where they do not (the record
+was written by another version, or the search depended on more than its own verdicts), that is
+noticed and said.
 """
 
 from dataclasses import replace
@@ -19,8 +20,9 @@ from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import SearchPreset, with_score
 
 NOTE = (
-    "The search of this example, rebuilt from its verdicts. A node is a path; its size shows how many simulations went "
-    "through it. Dashed edges are other orders of edits that lead to the same path."
+    "The search of this example, rebuilt from its verdicts. A node is a path; its size shows how "
+    "many simulations went through it. Dashed edges are other orders of edits that lead to the "
+    "same path."
 )
 
 
@@ -29,7 +31,10 @@ class ReplayError(InvalidValueError):
 
 
 def rebuild_graph(record: ExampleRecord, provenance: Provenance) -> PathGraph:
-    """The search tree of a record, or the graph of its edits with the reason why there is no tree."""
+    """The search tree of a record, or else the graph of its edits.
+
+    The latter comes with the reason why there is no tree.
+    """
     try:
         return _replay(record, provenance, _preset_of(provenance))
     except (ReplayError, ConfigError) as error:
@@ -38,7 +43,9 @@ def rebuild_graph(record: ExampleRecord, provenance: Provenance) -> PathGraph:
 
 def _preset_of(provenance: Provenance) -> SearchPreset:
     preset = with_score(
-        get_preset(provenance.preset), visit_total=provenance.visit_total, exploration=provenance.exploration
+        get_preset(provenance.preset),
+        visit_total=provenance.visit_total,
+        exploration=provenance.exploration,
     )
     return replace(preset, budget=provenance.budget, leaves_per_round=provenance.leaves_per_round)
 
@@ -46,15 +53,18 @@ def _preset_of(provenance: Provenance) -> SearchPreset:
 def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset) -> PathGraph:
     if preset.evidence is not None or not isinstance(preset.strategy, GraphSearch):
         raise ReplayError(f"preset {preset.name} walks no tree of this example alone")
-    search = ExampleSearch(record.example, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed)
+    search = ExampleSearch(
+        record.example, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed
+    )
     outcomes = _outcomes(record)
     parents: dict[LayerPath, LayerPath] = {}
     while paths := search.propose():
         unknown = next((path for path in paths if path not in outcomes), None)
         if unknown is not None:
             raise ReplayError(
-                f"this version's search tries {unknown} after {search.num_searched} paths, which the recorded search "
-                "never tried (it ran in another version, or with statistics of other examples)"
+                f"this version's search tries {unknown} after {search.num_searched} paths, which "
+                "the recorded search never tried (it ran in another version, or with statistics "
+                "of other examples)"
             )
         if isinstance(search.proposer, SearchGraph):
             _note_parents(search.proposer, parents)
@@ -64,7 +74,8 @@ def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset)
         raise ReplayError("this version's search tries the recorded paths in another order")
     if again.stop_reason != record.stop_reason:
         raise ReplayError(
-            f"this version's search ends with {again.stop_reason}, the recorded one with {record.stop_reason}"
+            f"this version's search ends with {again.stop_reason}, the recorded one with "
+            f"{record.stop_reason}"
         )
     if not isinstance(search.proposer, SearchGraph):
         raise ReplayError("the plain model gave no verdict, so there was no search")
@@ -72,12 +83,17 @@ def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset)
 
 
 def _outcomes(record: ExampleRecord) -> dict[LayerPath, Verdict | Failure]:
-    failures = {item.path: Failure(kind=item.kind, message=item.message) for item in record.failures}
+    failures = {
+        item.path: Failure(kind=item.kind, message=item.message) for item in record.failures
+    }
     return {item.path: item.verdict for item in record.evaluated} | failures
 
 
 def _note_parents(graph: SearchGraph, parents: dict[LayerPath, LayerPath]) -> None:
-    """Remember for each new node which node it was made from: later, other edges may lead to it, too."""
+    """Remember for each new node which node it was made from.
+
+    Later, other edges may lead to it, too.
+    """
     for node in graph.nodes.values():
         for edge in node.edges:
             parents.setdefault(edge.child.path, node.path)

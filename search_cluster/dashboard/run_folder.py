@@ -18,7 +18,8 @@ from search_cluster.telemetry.samples import SAMPLES_SUFFIX, Sample, read_sample
 from search_cluster.telemetry.sessions import SESSIONS_FOLDER, read_sessions
 
 SILENT_AFTER_S = 30.0
-"""A search that lives rewrites its session file every few seconds."""
+"""The seconds after which a search counts as silent; one that lives rewrites its session file every
+few seconds."""
 
 
 class RunState(StrEnum):
@@ -27,9 +28,11 @@ class RunState(StrEnum):
     STARTING = "starting"
     """The folder is there, with no session in it yet."""
     RUNNING = "running"
+    """It is unfinished, and its session file is rewritten every few seconds."""
     SILENT = "silent"
-    """Unfinished, and nothing was written for `SILENT_AFTER_S`: stopped, killed, or stuck."""
+    """It is unfinished, and nothing was written for `SILENT_AFTER_S`: stopped, killed, or stuck."""
     FINISHED = "finished"
+    """The manifest is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +40,17 @@ class Snapshot:
     """A run folder at one moment."""
 
     state: RunState
+    """Where the search stands."""
     last_sign_s: float | None
-    """Seconds since the last session file was written."""
+    """The seconds since the last session file was written."""
     digests: tuple[ShardDigest, ...]
-    """In the order of the shards."""
+    """The digests in the order of the shards."""
     sessions: tuple[dict[str, Any], ...]
-    """Counters of each invocation, oldest first."""
+    """The counters of each invocation, oldest first."""
     samples: tuple[tuple[Sample, ...], ...]
     """For each session how its counters grew; empty for one that an older version wrote."""
     problems: tuple[str, ...]
-    """Files that can't be read, in words."""
+    """The files that can't be read, in words."""
 
     @property
     def rows(self) -> tuple[ExampleRow, ...]:
@@ -64,7 +68,7 @@ class RunFolder:
 
     Args:
         folder: what ``search --run`` named.
-        now: seconds since the epoch, comparable with file times.
+        now: gives seconds since the epoch, comparable with file times.
 
     Raises:
         CorpusError: there is no such folder, or it is no run folder.
@@ -78,8 +82,9 @@ class RunFolder:
         signs = (MANIFEST_NAME, WRITER_LOCK_NAME, SESSIONS_FOLDER)
         if not any((folder / sign).exists() for sign in signs) and not shard_paths(folder):
             raise CorpusError(
-                f"{folder} is not a run folder: it has no shard, no session and no lock; name what --run named (a "
-                "search that has just started makes its folder when its workers are ready)"
+                f"{folder} is not a run folder: it has no shard, no session and no lock; name what "
+                "--run named (a search that has just started makes its folder when its workers "
+                "are ready)"
             )
 
     def read(self) -> Snapshot:
@@ -94,7 +99,9 @@ class RunFolder:
             last_sign_s=last_sign_s,
             digests=digests,
             sessions=tuple(sessions.values()),
-            samples=tuple(tuple(read_samples(file.with_suffix(SAMPLES_SUFFIX))) for file in sessions),
+            samples=tuple(
+                tuple(read_samples(file.with_suffix(SAMPLES_SUFFIX))) for file in sessions
+            ),
             problems=problems + other_problems,
         )
 

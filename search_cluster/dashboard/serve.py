@@ -36,10 +36,11 @@ def serve_dashboard(
     """Serve until SIGINT or SIGTERM, which end it without an error.
 
     Args:
-        run: run folder to show.
-        redis_url: cache server to show; read only. ``embedded`` and ``none`` are no servers to look at.
-        host: address to listen on.
-        port: 0 for any free one.
+        run: the run folder to show.
+        redis_url: the cache server to show, which is only read. ``embedded`` and ``none`` are no
+            servers to look at.
+        host: the address to listen on.
+        port: the port to listen on; 0 takes any free one.
         open_browser: whether to open the page.
         announce: is told the address once the page can be opened.
 
@@ -51,7 +52,9 @@ def serve_dashboard(
     if redis_url in (EMBEDDED, NONE):
         redis_url = None
     if run is None and redis_url is None:
-        raise ConfigError("there is nothing to show: name a run folder, or a cache server by --redis-url")
+        raise ConfigError(
+            "there is nothing to show: name a run folder, or a cache server by --redis-url"
+        )
     with ExitStack() as stack:
         cache = None if redis_url is None else stack.enter_context(closing(_watch(redis_url)))
         app = build_app(bound_to=host, run=None if run is None else RunFolder(run), cache=cache)
@@ -62,7 +65,9 @@ def _watch(url: str) -> CacheWatch:
     try:
         return CacheWatch(url)
     except LinkLostError as error:
-        raise CacheError(f"{error}; start it, or correct --redis-url; a run folder is shown without it too") from error
+        raise CacheError(
+            f"{error}; start it, or correct --redis-url; a run folder is shown without it too"
+        ) from error
 
 
 async def _serve(
@@ -79,12 +84,14 @@ async def _serve(
             await site.start()
         except (OSError, OverflowError) as error:
             raise ConfigError(
-                f"can't listen on {host} port {port}: {error}; choose another --port (0 takes any free one), or "
-                "another --host"
+                f"can't listen on {host} port {port}: {error}; choose another --port (0 takes any "
+                "free one), or another --host"
             ) from error
         url = _url(host, runner.addresses[0][1])
         if not is_loopback(host):
-            logger.warning("there is no password: whoever reaches %s can read everything that it shows", url)
+            logger.warning(
+                "there is no password: whoever reaches %s can read everything that it shows", url
+            )
         announce(url)
         if open_browser:
             await asyncio.to_thread(webbrowser.open, url)

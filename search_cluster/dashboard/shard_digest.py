@@ -15,16 +15,20 @@ from search_cluster.corpus.shards import read_shard
 from search_cluster.paths.layer_path import LayerPath
 
 MAX_TEXT = 400
-"""Characters of a question or an answer that the table of examples holds; the example's own view has all."""
+"""The number of characters of a question or an answer that the table of examples holds; the
+example's own view has all."""
 LayerUses = tuple[tuple[int, int, int], ...]
-"""Per layer, how many paths skip it, run it once, run it more often. Shape [num_layers, 3]."""
+"""For each layer, how many paths skip it, run it once, and run it more often.
+
+The shape is [num_layers, 3].
+"""
 
 
-class Outcome(StrEnum):
+class ExampleOutcome(StrEnum):
     """What the search did for one example."""
 
     FIXED = "fixed"
-    """The plain model is wrong, a path is right."""
+    """The plain model is wrong, and a path is right."""
     SHORTER = "shorter"
     """The plain model is right, and so is a shorter path."""
     KEPT = "kept"
@@ -40,20 +44,29 @@ class ExampleRow:
     """One searched example in short."""
 
     example_id: str
+    """The id of the example."""
     shard: Path
+    """The file of its shard."""
     position: int
-    """In its shard."""
+    """Its position in the shard, from 0."""
     question: str
+    """The text of the question, cut to `MAX_TEXT`."""
     gold: str
+    """The right answer, cut to `MAX_TEXT`."""
     identity_right: bool
+    """Whether the plain model is right."""
     best: LayerPath | None
-    """The best path, if it is right."""
+    """The best path; ``None`` if it is wrong or there is none."""
     best_output: str
+    """What the best path answers, cut to `MAX_TEXT`."""
     num_paths: int
-    """Evaluated, identity included."""
+    """The number of paths evaluated, identity included."""
     num_failures: int
+    """The number of paths without a verdict."""
     stop_reason: str
-    outcome: Outcome
+    """Why the search ended."""
+    outcome: ExampleOutcome
+    """What the search did for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +74,17 @@ class ShardDigest:
     """What is kept of one shard."""
 
     provenance: Provenance
+    """What the records depend on."""
     rows: tuple[ExampleRow, ...]
+    """Its examples, in the order of the shard."""
     best: LayerUses
-    """Over the best paths that are right."""
+    """The uses over the best paths that are right."""
     tried: LayerUses
-    """Over all evaluated paths."""
+    """The uses over all evaluated paths."""
     right: LayerUses
-    """Over the evaluated paths that are right."""
+    """The uses over the evaluated paths that are right."""
     failure_kinds: tuple[tuple[str, int], ...]
+    """The number of failures of each kind."""
 
 
 def digest_shard(path: Path) -> ShardDigest:
@@ -86,7 +102,9 @@ def digest_shard(path: Path) -> ShardDigest:
         rows=rows,
         best=layer_uses((row.best for row in rows if row.best is not None), provenance.num_layers),
         tried=layer_uses((item.path for item in items), provenance.num_layers),
-        right=layer_uses((item.path for item in items if item.verdict.is_correct), provenance.num_layers),
+        right=layer_uses(
+            (item.path for item in items if item.verdict.is_correct), provenance.num_layers
+        ),
         failure_kinds=tuple(sorted(kinds.items())),
     )
 
@@ -100,14 +118,18 @@ def layer_uses(paths: Iterable[LayerPath], num_layers: int) -> LayerUses:
     return tuple((skip, execute, repeat) for skip, execute, repeat in counts)
 
 
-def outcome_of(record: ExampleRecord) -> Outcome:
+def outcome_of(record: ExampleRecord) -> ExampleOutcome:
     """What the search did for the example."""
     if record.identity is None:
-        return Outcome.FAILED
+        return ExampleOutcome.FAILED
     best = record.best[0] if record.best and record.best[0].verdict.is_correct else None
     if not record.identity.is_correct:
-        return Outcome.UNSOLVED if best is None else Outcome.FIXED
-    return Outcome.SHORTER if best is not None and len(best.path) < best.path.num_layers else Outcome.KEPT
+        return ExampleOutcome.UNSOLVED if best is None else ExampleOutcome.FIXED
+    return (
+        ExampleOutcome.SHORTER
+        if best is not None and len(best.path) < best.path.num_layers
+        else ExampleOutcome.KEPT
+    )
 
 
 def _row(record: ExampleRecord, shard: Path, position: int) -> ExampleRow:

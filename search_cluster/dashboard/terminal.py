@@ -16,17 +16,25 @@ from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder, RunState
 
 MAX_SESSIONS = 6
-"""The newest sessions are listed, older ones are counted."""
+"""The number of newest sessions that are listed; older ones are counted."""
 STATE_STYLES = {
-    RunState.STARTING: "yellow", RunState.RUNNING: "green", RunState.SILENT: "red", RunState.FINISHED: "green",
+    RunState.STARTING: "yellow", RunState.RUNNING: "green", RunState.SILENT: "red",
+    RunState.FINISHED: "green",
 }  # fmt: skip
 NONE = "-"
 
 
 def watch_run(
-    folder: RunFolder, console: Console, *, interval_s: float, sleep: Callable[[float], None] = time.sleep
+    folder: RunFolder,
+    console: Console,
+    *,
+    interval_s: float,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Show the run, renewed every ``interval_s``, until it is finished or Ctrl-C, which ends it without an error."""
+    """Show the run, renewed every ``interval_s``, until it is finished.
+
+    Ctrl-C ends the view without an error.
+    """
     try:
         with Live(console=console, auto_refresh=False, screen=False) as live:
             while True:
@@ -43,11 +51,19 @@ def render_run(values: dict[str, Any]) -> RenderableType:
     """The picture of what `describe_run` says."""
     run, progress = values["run"], values["progress"]
     provenance = run["provenance"]
-    what = f"{provenance['model_spec']} on {provenance['task']}, preset {provenance['preset']}" if provenance else ""
+    what = (
+        f"{provenance['model_spec']} on {provenance['task']}, preset {provenance['preset']}"
+        if provenance
+        else ""
+    )
     state = RunState(run["state"])
     sign = f" for {duration(run['last_sign_s'])}" if state is RunState.SILENT else ""
     words = "no sign of life" if state is RunState.SILENT else state.value
-    title = Text.assemble((f"{run['name']} ", "bold"), f"{what}  " if what else "", (words + sign, STATE_STYLES[state]))
+    title = Text.assemble(
+        (f"{run['name']} ", "bold"),
+        f"{what}  " if what else "",
+        (words + sign, STATE_STYLES[state]),
+    )
     parts: list[RenderableType] = [title, _progress(progress), _numbers(values)]
     if values["sessions"]:
         parts.append(_sessions(values["sessions"]))
@@ -73,7 +89,9 @@ def _progress(progress: dict[str, Any]) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     words = f"{done:,} of {total:,} examples, {done / total:.1%}"
     grid.add_row(
-        ProgressBar(total=total, completed=done, width=32), words, f"about {duration(left)} left" if left else ""
+        ProgressBar(total=total, completed=done, width=32),
+        words,
+        f"about {duration(left)} left" if left else "",
     )
     return grid
 
@@ -92,7 +110,10 @@ def _numbers(values: dict[str, Any]) -> Table:
         ("paths searched per device-hour", _whole(costs["paths_per_device_hour"])),
         ("paths searched", _whole(costs["paths_searched"])),
         ("evaluated on a device", _whole(costs["paths_evaluated"])),
-        ("answered by the cache", f"{_whole(costs['cache_hits'])} ({_percent(costs['cache_hit_rate'])})"),
+        (
+            "answered by the cache",
+            f"{_whole(costs['cache_hits'])} ({_percent(costs['cache_hit_rate'])})",
+        ),
         ("failures", _whole(costs["failures"])),
         ("plain model right", _share(found["identity"])),
         ("some path found right", _share(found["found"])),

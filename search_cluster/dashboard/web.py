@@ -1,4 +1,7 @@
-"""The HTTP side of the dashboard: the page's files, and the numbers as JSON. Everything is read, nothing is written."""
+"""The HTTP side of the dashboard: the page's files, and the numbers as JSON.
+
+Everything is read, and nothing is written.
+"""
 
 import asyncio
 import gzip
@@ -33,11 +36,16 @@ def build_app(*, bound_to: str, run: RunFolder | None, cache: CacheWatch | None)
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/", _asset_handler(assets, INDEX))
     app.router.add_get("/assets/{name}", _asset_handler(assets))
-    app.router.add_get("/api/sources", _json_handler(lambda _: {"run": run is not None, "cache": cache is not None}))
+    app.router.add_get(
+        "/api/sources",
+        _json_handler(lambda _: {"run": run is not None, "cache": cache is not None}),
+    )
     if run is not None:
         app.router.add_get("/api/run", _json_handler(lambda _: describe_run(run)))
         app.router.add_get("/api/examples", _json_handler(lambda request: _table(run, request)))
-        app.router.add_get("/api/examples/{example_id}", _json_handler(lambda request: _example(run, request)))
+        app.router.add_get(
+            "/api/examples/{example_id}", _json_handler(lambda request: _example(run, request))
+        )
     if cache is not None:
         app.router.add_get("/api/cache", _json_handler(lambda _: cache.describe()))
     return app
@@ -53,14 +61,18 @@ def _example(run: RunFolder, request: web.Request) -> dict[str, Any]:
         for row in digest.rows:
             if row.example_id == wanted:
                 return describe_example(run.record(row), digest.provenance)
-    raise web.HTTPNotFound(text=f"no searched example has the id {wanted[:40]!r}; ids are in the table of examples")
+    raise web.HTTPNotFound(
+        text=f"no searched example has the id {wanted[:40]!r}; ids are in the table of examples"
+    )
 
 
 def _json_handler(describe: Callable[[web.Request], dict[str, Any]]) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         # Off the event loop: a first look at a large corpus takes seconds.
         values = await asyncio.to_thread(describe, request)
-        response = web.json_response(text=json.dumps(values, allow_nan=False), headers={"Cache-Control": "no-store"})
+        response = web.json_response(
+            text=json.dumps(values, allow_nan=False), headers={"Cache-Control": "no-store"}
+        )
         response.enable_compression()
         return response
 
@@ -76,7 +88,8 @@ def _asset_handler(assets: dict[str, Asset], fixed: str | None = None) -> Handle
         if request.headers.get("If-None-Match") == asset.tag:
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = f"{asset.media_type}; charset=utf-8"
-        if "gzip" not in request.headers.get("Accept-Encoding", ""):  # a script's client, such as curl or urllib
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            # This is a script's client, such as curl or urllib.
             return web.Response(body=gzip.decompress(asset.packed), headers=headers)
         return web.Response(body=asset.packed, headers={**headers, "Content-Encoding": "gzip"})
 
@@ -84,19 +97,24 @@ def _asset_handler(assets: dict[str, Asset], fixed: str | None = None) -> Handle
 
 
 def _answers(bound_to: str) -> Any:
-    """Refuses unknown hosts; turns known errors into JSON that says what is wrong."""
+    """Refuse unknown hosts, and turn known errors into JSON that says what is wrong."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not host_is_known(request.headers.get("Host"), bound_to):
             raise web.HTTPForbidden(
-                text="the Host header names another server; open the dashboard by the address that it printed"
+                text=(
+                    "the Host header names another server; open the dashboard by the address "
+                    "that it printed"
+                )
             )
         try:
             return await handler(request)
         except SearchClusterError as error:
             status = 400 if isinstance(error, InvalidValueError) else 503
-            return web.json_response({"error": str(error)}, status=status, headers={"Cache-Control": "no-store"})
+            return web.json_response(
+                {"error": str(error)}, status=status, headers={"Cache-Control": "no-store"}
+            )
 
     return handle
 

@@ -1,1 +1,1 @@
-"""Frozen models: loading, fingerprint, anatomy, materialised layer paths and scoring (the torch room)."""
+"""Frozen models: loading, fingerprint, anatomy, materialised paths and scoring (the torch room)."""

@@ -1,8 +1,9 @@
 """Where each model family keeps its parts, and what its layers need besides the hidden state.
 
-All families below name their parts alike (``model.model.layers[i].self_attn`` ...); they differ in which mask and which
-rotary embedding a layer gets, and in how logits are finished. To add a family: one entry in `ANATOMIES`, one entry in
-the tiny configs of the tests, which then check it against a plain pass, with and without KV cache.
+All families below name their parts alike (``model.model.layers[i].self_attn`` ...); they differ in
+which mask and which rotary embedding a layer gets, and in how logits are finished. To add a family:
+one entry in `ANATOMIES`, one entry in the tiny configs of the tests, which then check it against a
+plain pass, with and without KV cache.
 """
 
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ class MaskRule(StrEnum):
     """Which layers look only at a sliding window of the last tokens."""
 
     FULL = "full"
-    """None."""
+    """No layer does."""
     MODEL_WINDOW = "model_window"
-    """All of them, if ``config.sliding_window`` is set."""
+    """All layers do, if ``config.sliding_window`` is set."""
     PER_LAYER_TYPE = "per_layer_type"
-    """Those with ``config.layer_types[i] == "sliding_attention"``."""
+    """The layers with ``config.layer_types[i] == "sliding_attention"`` do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,13 @@ ANATOMIES: dict[str, Anatomy] = {
     "gemma3_text": Anatomy(masks=MaskRule.PER_LAYER_TYPE, rotary_per_layer_type=True),
     "olmo3": Anatomy(masks=MaskRule.PER_LAYER_TYPE, rotary_per_layer_type=True),
 }
-"""Keyed by ``config.model_type``."""
+"""The families that are supported, by ``config.model_type``."""
 
 _PER_LAYER_INPUTS = "each of its layers has inputs of its own, which a re-ordered path can't supply"
 _SHARED_KV = "its layers share keys and values with each other, which a re-ordered path breaks"
-_HYBRID = "it mixes attention with recurrent layers, whose state a path without attention can't keep"
+_HYBRID = (
+    "it mixes attention with recurrent layers, whose state a path without attention can't keep"
+)
 REFUSED: dict[str, str] = {
     "gemma4": _PER_LAYER_INPUTS,
     "gemma4_text": _PER_LAYER_INPUTS,
@@ -72,7 +75,7 @@ REFUSED: dict[str, str] = {
     "recurrent_gemma": _HYBRID,
     "zamba2": _HYBRID,
 }
-"""Families that can't be supported, with the reason."""
+"""The families that can't be supported, each with the reason."""
 
 
 def anatomy_of(config: PreTrainedConfig) -> Anatomy:
@@ -88,8 +91,9 @@ def anatomy_of(config: PreTrainedConfig) -> Anatomy:
         )
     if family not in ANATOMIES:
         raise UnsupportedFamilyError(
-            f"model family {family!r} has no anatomy entry; {_supported()}. To add it, write one short entry in "
-            "search_cluster/model/anatomy.py and one tiny config in tests/support/tiny.py"
+            f"model family {family!r} has no anatomy entry; {_supported()}. To add it, write one "
+            "short entry in search_cluster/model/anatomy.py and one tiny config in "
+            "tests/support/tiny.py"
         )
     if getattr(config, "use_bidirectional_attention", None):
         raise UnsupportedFamilyError(
@@ -103,7 +107,10 @@ def _supported() -> str:
 
 
 def layer_type_of(config: PreTrainedConfig, layer: int) -> str:
-    """``full_attention`` or ``sliding_attention``: which mask (and rotary embedding) a layer gets."""
+    """The layer's type, ``full_attention`` or ``sliding_attention``.
+
+    It says which mask, and in some families which rotary embedding, the layer gets.
+    """
     rule = anatomy_of(config).masks
     if rule is MaskRule.PER_LAYER_TYPE:
         return str(config.layer_types[layer])

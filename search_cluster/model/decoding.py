@@ -1,7 +1,8 @@
 """Greedy decoding with KV cache: the most likely token each time, and nothing else.
 
-Equal to ``generate(do_sample=False)`` with a bare generation config; penalties and other processors that a model's own
-generation config asks for do not apply, so that an answer depends on the weights and the prompt alone.
+It equals ``generate(do_sample=False)`` with a bare generation config. Penalties and other
+processors that a model's own generation config asks for do not apply, so that an answer depends on
+the weights and the prompt alone.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from search_cluster.errors import NonFiniteLogitsError
 
 
 def eos_ids(config: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end an answer: the generation config's, else the tokenizer's."""
+    """The tokens that end an answer: the generation config's, or else the tokenizer's."""
     ids = config.eos_token_id if config is not None else None
     if ids is None:
         ids = tokenizer.eos_token_id
@@ -31,7 +32,9 @@ def decode_greedily(
     max_new_tokens: int,
     stop_strings: Sequence[str] = (),
 ) -> tuple[int, ...]:
-    """The generated ids, up to and including the token that ended the answer (an EOS, or the end of a stop string).
+    """The generated ids, up to and including the token that ended the answer.
+
+    That token is an EOS, or the last one of a stop string.
 
     Raises:
         NonFiniteLogitsError: a logit is NaN or infinite.
@@ -41,7 +44,9 @@ def decode_greedily(
     generated: list[int] = []
     input_ids_BT = torch.tensor([list(context_ids)], device=causal_lm.device)
     while len(generated) < max_new_tokens:
-        logits_V = causal_lm(input_ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+        logits_V = causal_lm(
+            input_ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1
+        ).logits[0, -1]
         require_finite(logits_V)
         token = int(logits_V.argmax())
         generated.append(token)
@@ -51,9 +56,13 @@ def decode_greedily(
     return tuple(generated)
 
 
-def answer_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], stop_strings: Sequence[str] = ()) -> str:
+def answer_text(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], stop_strings: Sequence[str] = ()
+) -> str:
     """The text of generated ids without special tokens, cut before the first stop string."""
-    text = str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    text = str(
+        tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    )
     return text[: _stop_position(text, stop_strings)]
 
 
@@ -66,8 +75,8 @@ def require_finite(logits: torch.Tensor) -> None:
     if not bool(torch.isfinite(logits).all()):
         num_bad = int((~torch.isfinite(logits)).sum())
         raise NonFiniteLogitsError(
-            f"{num_bad} of {logits.numel()} logits are NaN or infinite; this path has no verdict: try another path, or "
-            "a dtype with a wider range (bfloat16, float32)"
+            f"{num_bad} of {logits.numel()} logits are NaN or infinite; this path has no verdict: "
+            "try another path, or a dtype with a wider range (bfloat16, float32)"
         )
 
 

@@ -1,7 +1,7 @@
 """A plain pass over a prompt, driven by hand one layer at a time, without KV cache.
 
-It builds masks and positions itself, so it is an independent reference for `materialise`; routers use it to read the
-states of a prompt and to decide on the way which layer comes next.
+It builds masks and positions itself, so it is an independent reference for `materialise`; routers
+use it to read the states of a prompt and to decide on the way which layer comes next.
 
 Shapes: B rows, T tokens, D width, V vocabulary, R rows that are read.
 """
@@ -19,8 +19,9 @@ class LayerwisePass:
 
     Args:
         model: a causal LM of a supported family (plain, not a materialised path).
-        input_ids_BT: token ids, padded on either side.
-        attention_mask_BT: 1 for tokens, 0 for padding; ``None``: no padding. States at padding are meaningless.
+        input_ids_BT: the token ids, padded on either side.
+        attention_mask_BT: 1 for tokens, 0 for padding; ``None`` if nothing is padded. States at
+            padding are meaningless.
 
     Gradients follow the caller's mode; wrap it in ``torch.inference_mode()`` to run without.
 
@@ -28,10 +29,14 @@ class LayerwisePass:
         UnsupportedFamilyError: the model's family has no anatomy entry.
     """
 
-    def __init__(self, model: PreTrainedModel, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None
+    ) -> None:
         self._anatomy = anatomy_of(model.config)
         self._model = model
-        self._mask_BT = torch.ones_like(input_ids_BT) if attention_mask_BT is None else attention_mask_BT
+        self._mask_BT = (
+            torch.ones_like(input_ids_BT) if attention_mask_BT is None else attention_mask_BT
+        )
         self._positions_BT = (self._mask_BT.long().cumsum(-1) - 1).clamp(min=0)
         self.hidden_BTD: Tensor = model.model.embed_tokens(input_ids_BT)
         self.num_steps = 0
@@ -46,7 +51,9 @@ class LayerwisePass:
         """
         layers = self._model.model.layers
         if not 0 <= layer < len(layers):
-            raise InvalidPathError(f"layer {layer} was asked for; the model has layers 0..{len(layers) - 1}")
+            raise InvalidPathError(
+                f"layer {layer} was asked for; the model has layers 0..{len(layers) - 1}"
+            )
         layer_type = layer_type_of(self._model.config, layer)
         self.hidden_BTD = layers[layer](
             self.hidden_BTD,
@@ -59,19 +66,24 @@ class LayerwisePass:
         self.num_steps += 1
 
     def logits(self, rows: slice | Tensor = slice(-1, None)) -> Tensor:
-        """Logits ``[B, R, V]`` of the current state at some token positions (by default the last one).
+        """Logits ``[B, R, V]`` of the current state at some token positions, by default the last.
 
-        Final norm, head and the family's soft-capping; the state itself stays as it is.
+        Final norm, head and the family's soft-capping are applied; the state itself stays as it is.
         """
         logits_BRV: Tensor = self._model.lm_head(self._model.model.norm(self.hidden_BTD[:, rows]))
         cap = getattr(self._model.config, "final_logit_softcapping", None)
         return logits_BRV if cap is None else torch.tanh(logits_BRV / cap) * cap
 
     def _mask(self, layer_type: str) -> Tensor:
-        """The additive mask ``[B, 1, T, T]`` of a layer type: causal, within the window, and never onto padding."""
+        """The additive mask ``[B, 1, T, T]`` of a layer type.
+
+        It lets a token look at earlier ones within the window, and never at padding.
+        """
         if layer_type not in self._masks:
             num_tokens, device = self.hidden_BTD.shape[1], self.hidden_BTD.device
-            distance_TT = torch.arange(num_tokens, device=device)[:, None] - torch.arange(num_tokens, device=device)
+            distance_TT = torch.arange(num_tokens, device=device)[:, None] - torch.arange(
+                num_tokens, device=device
+            )
             visible_TT = distance_TT >= 0
             if layer_type == "sliding_attention":
                 visible_TT = visible_TT & (distance_TT < self._model.config.sliding_window)
@@ -85,5 +97,7 @@ class LayerwisePass:
         key = layer_type if self._anatomy.rotary_per_layer_type else ""
         if key not in self._rotaries:
             extra = (key,) if key else ()
-            self._rotaries[key] = self._model.model.rotary_emb(self.hidden_BTD, self._positions_BT, *extra)
+            self._rotaries[key] = self._model.model.rotary_emb(
+                self.hidden_BTD, self._positions_BT, *extra
+            )
         return self._rotaries[key]

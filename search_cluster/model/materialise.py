@@ -1,8 +1,9 @@
 """A layer path as an ordinary Hugging Face causal LM that shares all weights with the plain model.
 
 Replacing ``model.layers`` alone would be silently wrong: families cut a list that is longer than
-``config.num_hidden_layers``, look masks up by position in ``config.layer_types``, and give both copies of a repeated
-layer the same KV-cache slot. So every *position* of the path gets its own shallow copy with its own slot.
+``config.num_hidden_layers``, look masks up by position in ``config.layer_types``, and give both
+copies of a repeated layer the same KV-cache slot. So every *position* of the path gets its own
+shallow copy with its own slot.
 """
 
 import copy
@@ -19,10 +20,10 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
-    """The model that runs ``path``: forward, KV cache and ``generate()`` work as on any other causal LM.
+    """The model that runs ``path``: forward, KV cache and ``generate()`` work as on any causal LM.
 
-    No weight is copied and ``model`` is not changed; building it costs a few milliseconds. The view is for reading:
-    training it, moving it to a device or saving it is the plain model's business.
+    No weight is copied and ``model`` is not changed; building it costs a few milliseconds. The view
+    is for reading: training it, moving it to a device or saving it is the plain model's business.
 
     Args:
         model: a causal LM of a supported family, not itself a view.
@@ -37,8 +38,8 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     depth = len(model.model.layers)
     if path.num_layers != depth:
         raise InvalidPathError(
-            f"path {path} is for a model of {path.num_layers} layers; this model has {depth}: build the path with "
-            f"num_layers={depth}"
+            f"path {path} is for a model of {path.num_layers} layers; this model has {depth}: "
+            f"build the path with num_layers={depth}"
         )
     view = shallow_copy(model)
     view.config = path_config(model.config, path)
@@ -51,7 +52,10 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
 
 
 def path_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
-    """A copy of a configuration with the depth and the layer types of a path; what else is per layer stays."""
+    """A copy of a configuration with the depth and the layer types of a path.
+
+    Whatever else it says per layer stays.
+    """
     of_path = copy.deepcopy(config)
     of_path.num_hidden_layers = len(path)
     layer_types = getattr(config, "layer_types", None)
@@ -64,8 +68,8 @@ def _layer_at(layer: nn.Module, position: int) -> nn.Module:
     """A copy of a decoder layer whose attention writes to KV-cache slot ``position``."""
     if "forward" in vars(layer) or "forward" in vars(layer.self_attn):
         raise ModelError(
-            f"the forward of {type(layer).__name__} is wrapped (device maps and off-loading do that), which a shallow "
-            "copy can't follow; load the whole model on one device"
+            f"the forward of {type(layer).__name__} is wrapped (device maps and off-loading do "
+            "that), which a shallow copy can't follow; load the whole model on one device"
         )
     placed = shallow_copy(layer)
     attention: nn.Module = layer.self_attn  # type: ignore[assignment]
@@ -77,7 +81,10 @@ def _layer_at(layer: nn.Module, position: int) -> nn.Module:
 
 
 def shallow_copy(module: ModuleT) -> ModuleT:
-    """A module with the same parameters and children, whose registries can be changed without changing ``module``."""
+    """A module with the same parameters and children.
+
+    Its registries can be changed without changing ``module``.
+    """
     twin = copy.copy(module)
     for name, value in vars(module).items():
         if isinstance(value, dict):

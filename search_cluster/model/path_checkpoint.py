@@ -1,6 +1,7 @@
-"""A layer path as a model of its own: skipped layers are gone, repeated ones are copied, and nothing of ours is needed.
+"""A layer path as a model of its own, for which nothing of ours is needed.
 
-Unlike `materialise` it owns its weights, so it can be saved, trained and loaded by whatever loads the family.
+Skipped layers are gone, and repeated ones are copied. Unlike `materialise` it owns its weights, so
+it can be saved, trained and loaded by whatever loads the family.
 """
 
 from typing import cast
@@ -19,9 +20,9 @@ LAYER_PREFIX = "model.layers."
 
 
 def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
-    """An ordinary model of the family with the path as its layers, on the CPU, checked against the materialised path.
+    """An ordinary model of the family with the path as its layers, on the CPU.
 
-    Takes memory for all weights of the path.
+    It is checked against the materialised path, and takes memory for all weights of the path.
 
     Args:
         model: a causal LM of a supported family, not itself a view.
@@ -58,7 +59,9 @@ def _own_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
     if dense is not None:
         step = config.decoder_sparse_step
         own.mlp_only_layers = [
-            position for position, layer in enumerate(path.layers) if layer in dense or (layer + 1) % step
+            position
+            for position, layer in enumerate(path.layers)
+            if layer in dense or (layer + 1) % step
         ]
         own.decoder_sparse_step = 1
     return own
@@ -87,5 +90,6 @@ def _relative_gap(own: PreTrainedModel, view: PreTrainedModel) -> float:
 
 def _inexpressible(model: PreTrainedModel, path: LayerPath, reason: str) -> ModelError:
     return ModelError(
-        f"path {path} can't be a plain {model.config.model_type} checkpoint ({reason}); export it as a routed model"
+        f"path {path} can't be a plain {model.config.model_type} checkpoint ({reason}); export it "
+        "as a routed model"
     )

@@ -1,4 +1,7 @@
-"""From a task's prompt to tokens: chat template or plain text, one BOS at most, and never past the context window."""
+"""From a task's prompt to tokens: chat template or plain text.
+
+A prompt has one BOS at most, and never reaches past the context window.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,23 +13,29 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 
 PROMPTING_VERSION = "1"
-"""Changes whenever the same text would give other tokens; part of what a verdict depends on."""
+"""The version of prompting, part of what a verdict depends on; it changes whenever the same text
+would give other tokens."""
 TEMPLATE_DATE = datetime(2024, 7, 26)
-"""What chat templates that print today's date get instead, so that a prompt does not change overnight."""
+"""The date that chat templates which print today's date get instead, so that a prompt does not
+change overnight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedExample:
-    """Token ids of a context and of the choices that may follow it (none for generated answers)."""
+    """The token ids of a context, and of the choices that may follow it.
+
+    There are no choices where answers are generated.
+    """
 
     context_ids: tuple[int, ...]
     choice_ids: tuple[tuple[int, ...], ...] = ()
     num_template_ids: int = 0
-    """How many leading ids of the context come before the question, so that other examples may begin alike."""
+    """The number of leading ids of the context that come before the question, so that other
+    examples may begin alike."""
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the context and of all choices."""
+        """The number of tokens of the context and of all choices."""
         return len(self.context_ids) + sum(map(len, self.choice_ids))
 
 
@@ -36,7 +45,8 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
     Choices follow the context verbatim after a chat template, and after one space in plain text.
 
     Raises:
-        PromptTooLongError: context plus the longest choice, or plus ``task.max_new_tokens``, exceed the context window.
+        PromptTooLongError: context plus the longest choice, or plus ``task.max_new_tokens``, exceed
+            the context window.
         ModelError: a choice has no token.
     """
     prompt = task.prompt(example)
@@ -45,7 +55,9 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
     choice_ids: tuple[tuple[int, ...], ...] = ()
     if task.kind is AnswerKind.CHOICE:
         joint = "" if loaded.chat else " "
-        choice_ids = tuple(_encode_continuation(loaded, text, joint + choice) for choice in prompt.choices)
+        choice_ids = tuple(
+            _encode_continuation(loaded, text, joint + choice) for choice in prompt.choices
+        )
     num_answer_tokens = max(map(len, choice_ids)) if choice_ids else task.max_new_tokens
     _check_length(loaded, len(context_ids), num_answer_tokens)
     return EncodedExample(
@@ -55,7 +67,9 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
     )
 
 
-def encode_prompt_text(loaded: LoadedModel, text: str, *, max_new_tokens: int = 0) -> tuple[int, ...]:
+def encode_prompt_text(
+    loaded: LoadedModel, text: str, *, max_new_tokens: int = 0
+) -> tuple[int, ...]:
     """The tokens of a user's free prompt: a chat message for a chat model, else the text itself.
 
     Raises:
@@ -67,7 +81,10 @@ def encode_prompt_text(loaded: LoadedModel, text: str, *, max_new_tokens: int = 
 
 
 def _chat_text(loaded: LoadedModel, message: str) -> str:
-    """One user message in the model's template, up to where its answer begins, without a reasoning section."""
+    """One user message in the model's template, up to where its answer begins.
+
+    It has no reasoning section.
+    """
     template = loaded.tokenizer.get_chat_template()
     return str(
         loaded.tokenizer.apply_chat_template(
@@ -81,7 +98,10 @@ def _chat_text(loaded: LoadedModel, message: str) -> str:
 
 
 def _fixed_date_macro() -> str:
-    """A template macro in the place of the clock that templates are given: it formats `TEMPLATE_DATE`."""
+    """A template macro that formats `TEMPLATE_DATE`.
+
+    It stands in the place of the clock that templates are given.
+    """
     directives = [f"%{code}" for code in "aAbBdHIjmMpSyY"]
     replacements = [(directive, TEMPLATE_DATE.strftime(directive)) for directive in directives]
     replacements += [("%-d", str(TEMPLATE_DATE.day)), ("%-m", str(TEMPLATE_DATE.month))]
@@ -90,38 +110,56 @@ def _fixed_date_macro() -> str:
 
 
 def _encode_context(loaded: LoadedModel, text: str) -> tuple[int, ...]:
-    """Ids of the text, with the BOS that the tokenizer puts in front of plain text unless the text begins with it."""
+    """The ids of the text, with the BOS that the tokenizer puts in front of plain text.
+
+    A text that begins with the BOS does not get a second one.
+    """
     ids = _encode(loaded, text)
     bos_id = loaded.tokenizer.bos_token_id
     adds_bos = bos_id is not None and list(loaded.tokenizer("").input_ids[:1]) == [bos_id]
     if adds_bos and not loaded.chat and ids[:1] != (bos_id,):
         ids = (bos_id, *ids)
     if not ids:
-        raise ModelError("the prompt is empty and the tokenizer adds no BOS token; a prompt has at least one token")
+        raise ModelError(
+            "the prompt is empty and the tokenizer adds no BOS token; a prompt has at least one "
+            "token"
+        )
     return ids
 
 
-def _num_template_ids(loaded: LoadedModel, text: str, question: str, context_ids: tuple[int, ...]) -> int:
-    """How many leading ids do not change with what follows them in the text; 0 if the question is not in the text."""
+def _num_template_ids(
+    loaded: LoadedModel, text: str, question: str, context_ids: tuple[int, ...]
+) -> int:
+    """The number of leading ids that do not change with what follows them in the text.
+
+    It is 0 if the question is not in the text.
+    """
     template = text[: max(0, text.find(question))]
     if not template:
         return 0
     alike = takewhile(
-        lambda pair: pair[0] == pair[1], zip(_encode_context(loaded, template), context_ids, strict=False)
+        lambda pair: pair[0] == pair[1],
+        zip(_encode_context(loaded, template), context_ids, strict=False),
     )
     return sum(1 for _ in alike)
 
 
 def _encode_continuation(loaded: LoadedModel, text: str, continuation: str) -> tuple[int, ...]:
-    """Ids of a continuation as they follow the text's own ids.
+    """The ids of a continuation as they follow the text's own ids.
 
-    Encoded together with the text, because some tokenizers start every text with a space; alone, if the two would merge
-    into one token across the seam.
+    It is encoded together with the text, because some tokenizers start every text with a space;
+    alone, if the two would merge into one token across the seam.
     """
     text_ids, joint_ids = _encode(loaded, text), _encode(loaded, text + continuation)
-    ids = joint_ids[len(text_ids) :] if joint_ids[: len(text_ids)] == text_ids else _encode(loaded, continuation)
+    ids = (
+        joint_ids[len(text_ids) :]
+        if joint_ids[: len(text_ids)] == text_ids
+        else _encode(loaded, continuation)
+    )
     if not ids:
-        raise ModelError(f"choice {continuation!r} has no token; every choice needs at least one to be scored")
+        raise ModelError(
+            f"choice {continuation!r} has no token; every choice needs at least one to be scored"
+        )
     return ids
 
 
@@ -134,10 +172,15 @@ def _check_length(loaded: LoadedModel, num_context: int, num_answer: int) -> Non
     window, what = getattr(config, "max_position_embeddings", None), "the model's context window is"
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":
-        # Beyond it all frequencies change, those of tokens that are kept and of other prompts in the same call too.
-        window, what = rope["original_max_position_embeddings"], "its rotary embedding (longrope) stays the same up to"
+        # Beyond it all frequencies change, those of tokens that are kept and of other prompts in
+        # the same call too.
+        window, what = (
+            rope["original_max_position_embeddings"],
+            "its rotary embedding (longrope) stays the same up to",
+        )
     if window is not None and num_context + num_answer > window:
         raise PromptTooLongError(
-            f"a prompt of {num_context} tokens plus {num_answer} for the answer makes {num_context + num_answer}; "
-            f"{what} {window}: leave the example out, or take a model with a longer window"
+            f"a prompt of {num_context} tokens plus {num_answer} for the answer makes "
+            f"{num_context + num_answer}; {what} {window}: leave the example out, or take a model "
+            "with a longer window"
         )

@@ -6,23 +6,26 @@ import os
 import torch
 
 GPU_STATE_SHARE = 0.5
-"""Of the free device memory, for states of path prefixes; the rest is for one call's activations."""
+"""The share of the free device memory for states of path prefixes; the rest is for one call's
+activations."""
 CPU_STATE_BYTES = 2**30
-"""Per worker, or a tenth of the machine's memory where that is less."""
+"""The bytes for states that each worker has, or a tenth of the machine's memory where that is
+less."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's ``mallopt``."""
+"""The numbers of two parameters of glibc's ``mallopt``."""
 
 
 def limit_threads(num_threads: int) -> None:
-    """Let the calling thread's arithmetic use that many CPU threads. Cheap; idempotent."""
+    """Let the calling thread's arithmetic use that many CPU threads. It is cheap and idempotent."""
     if torch.get_num_threads() != num_threads:
         torch.set_num_threads(num_threads)
 
 
 def keep_freed_memory() -> None:
-    """Let this process reuse the memory that it frees instead of handing it back. Does nothing without glibc.
+    """Let this process reuse the memory that it frees instead of handing it back.
 
-    Fresh pages cost a fault each, which on a virtual machine took up to a seventh of the engine's time.
+    It does nothing without glibc. Fresh pages cost a fault each, which on a virtual machine took up
+    to a seventh of the engine's time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -39,7 +42,7 @@ def describe_devices() -> str:
 
 
 def default_state_bytes(device: str) -> int:
-    """What an engine on that device may keep of path prefixes."""
+    """The bytes that an engine on that device may keep of path prefixes."""
     if device.startswith("cuda"):
         free_bytes, _ = torch.cuda.mem_get_info(torch.device(device))
         return int(free_bytes * GPU_STATE_SHARE)

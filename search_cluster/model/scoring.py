@@ -1,4 +1,6 @@
-"""The verdict of a path on an example, the plain way: the reference that faster engines are tested against.
+"""The verdict of a path on an example, the plain way.
+
+It is the reference that faster engines are tested against.
 
 Shapes: B 1 row, C choices, T tokens, R rows that are read, V vocabulary.
 """
@@ -18,35 +20,47 @@ from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
 
 SCORING_VERSION = "1"
-"""Changes whenever the same tokens would give another verdict; part of what a verdict depends on."""
+"""The version of scoring, part of what a verdict depends on; it changes whenever the same tokens
+would give another verdict."""
 
 
 def evaluate_path(loaded: LoadedModel, task: Task, example: Example, path: LayerPath) -> Verdict:
-    """What the model says when it runs ``path``. Deterministic on one device with a fixed number of threads.
+    """What the model says when it runs ``path``.
+
+    It is deterministic on one device with a fixed number of threads.
 
     Raises:
         InvalidPathError: the path belongs to a model of another depth.
         PromptTooLongError: the example does not fit into the context window.
         NonFiniteLogitsError: a logit that matters is NaN or infinite.
     """
-    return evaluate_with(materialise(loaded.model, path), loaded, task, example, num_layers_run=len(path))
+    return evaluate_with(
+        materialise(loaded.model, path), loaded, task, example, num_layers_run=len(path)
+    )
 
 
 @torch.inference_mode()
 def evaluate_with(
-    causal_lm: PreTrainedModel, loaded: LoadedModel, task: Task, example: Example, *, num_layers_run: int
+    causal_lm: PreTrainedModel,
+    loaded: LoadedModel,
+    task: Task,
+    example: Example,
+    *,
+    num_layers_run: int,
 ) -> Verdict:
-    """What any causal LM that shares ``loaded``'s tokenizer says, such as an already materialised path.
+    """What any causal LM says that shares ``loaded``'s tokenizer, such as a materialised path.
 
-    CHOICE: each choice is scored by its mean log-probability per token; the best wins, the lowest index among equals;
-    the margin is gold minus best wrong. GENERATE: greedy, up to the first EOS or stop string; no margin.
+    CHOICE: each choice is scored by its mean log-probability per token; the best wins, the lowest
+    index among equals; the margin is gold minus best wrong. GENERATE: greedy, up to the first EOS
+    or stop string; no margin.
 
     Args:
         causal_lm: the model that answers.
-        loaded: tokenizer, chat style and context window.
+        loaded: the tokenizer, chat style and context window.
         task: how to ask and grade.
         example: the question.
-        num_layers_run: layers that ``causal_lm`` runs per token, for ``Verdict.num_layer_tokens``.
+        num_layers_run: the number of layers that ``causal_lm`` runs per token, for
+            ``Verdict.num_layer_tokens``.
 
     Raises:
         PromptTooLongError: the example does not fit into the context window.
@@ -72,18 +86,25 @@ def evaluate_with(
         margin = None
         num_tokens = encoded.num_tokens + len(generated)
     return Verdict(
-        reward=task.grade(example, output), margin=margin, output=output, num_layer_tokens=num_layers_run * num_tokens
+        reward=task.grade(example, output),
+        margin=margin,
+        output=output,
+        num_layer_tokens=num_layers_run * num_tokens,
     )
 
 
 def choice_margin(scores: list[float], example: Example) -> float | None:
-    """The gold choice's score minus the best wrong one, in nats per token; ``None`` if there is only one choice.
+    """The gold choice's score minus the best wrong one, in nats per token.
+
+    It is ``None`` if there is only one choice.
 
     Raises:
         InvalidValueError: the example names no gold choice.
     """
     if example.gold_index is None:
-        raise InvalidValueError(f"example {example.example_id} has choices but no gold index; set gold_index")
+        raise InvalidValueError(
+            f"example {example.example_id} has choices but no gold index; set gold_index"
+        )
     wrong = scores[: example.gold_index] + scores[example.gold_index + 1 :]
     return scores[example.gold_index] - max(wrong) if wrong else None
 
@@ -92,8 +113,9 @@ def choice_margin(scores: list[float], example: Example) -> float | None:
 def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[float]:
     """The mean log-probability per token of each choice after the context, in nats.
 
-    The context runs once; the choices run on top of its KV cache as one batch, padded on the right, where causal
-    attention never looks. A choice of one token needs nothing but the context's last row.
+    The context runs once; the choices run on top of its KV cache as one batch, padded on the right,
+    where causal attention never looks. A choice of one token needs nothing but the context's last
+    row.
 
     Raises:
         NonFiniteLogitsError: a logit that is read is NaN or infinite.
@@ -112,7 +134,8 @@ def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[f
         later_CRV = causal_lm(choices_CT[:, :-1], past_key_values=cache, use_cache=True).logits
         logits_CRV = torch.cat([logits_CRV, later_CRV], dim=1)
     return [
-        mean_log_probability(logits_CRV[row, :length], choices_CT[row, :length]) for row, length in enumerate(lengths)
+        mean_log_probability(logits_CRV[row, :length], choices_CT[row, :length])
+        for row, length in enumerate(lengths)
     ]
 
 

@@ -1,18 +1,19 @@
 """Layer paths as bytes (cache fields) and as text (command lines, JSON).
 
-The byte form starts with one tag byte. Order-keeping paths in which no layer runs more than 3 times take 2 bits a layer
-(9 bytes for 30 layers), which keeps a Redis hash of them in its compact encoding (fields of up to 64 bytes).
+The byte form starts with one tag byte. Order-keeping paths in which no layer runs more than 3 times
+take 2 bits a layer (9 bytes for 30 layers), which keeps a Redis hash of them in its compact
+encoding (fields of up to 64 bytes).
 """
 
 from search_cluster.errors import InvalidPathError
 from search_cluster.paths.layer_path import LayerPath
 
 TAG_DECISIONS = 1
-"""2 bits per layer, low bits first: how often the layer runs; order kept."""
+"""The tag of 2 bits per layer, low bits first: how often the layer runs, with the order kept."""
 TAG_LAYERS_U8 = 2
-"""One byte per position: the layer that runs there."""
+"""The tag of one byte per position: the layer that runs there."""
 TAG_LAYERS_U16 = 3
-"""Two bytes, big-endian, per position."""
+"""The tag of two bytes, big-endian, per position."""
 
 
 def encode_path(path: LayerPath) -> bytes:
@@ -43,11 +44,18 @@ def decode_path(data: bytes, num_layers: int) -> LayerPath:
     elif tag == TAG_LAYERS_U8:
         path = LayerPath(tuple(body), num_layers)
     elif tag == TAG_LAYERS_U16 and len(body) % 2 == 0:
-        path = LayerPath(tuple(int.from_bytes(body[i : i + 2], "big") for i in range(0, len(body), 2)), num_layers)
+        path = LayerPath(
+            tuple(int.from_bytes(body[i : i + 2], "big") for i in range(0, len(body), 2)),
+            num_layers,
+        )
     else:
-        raise InvalidPathError(f"an encoded path with tag {tag} and {len(body)} bytes; tags are 1..3")
+        raise InvalidPathError(
+            f"an encoded path with tag {tag} and {len(body)} bytes; tags are 1..3"
+        )
     if encode_path(path) != data:
-        raise InvalidPathError(f"{data.hex()} is not the canonical form of a path of a model of {num_layers} layers")
+        raise InvalidPathError(
+            f"{data.hex()} is not the canonical form of a path of a model of {num_layers} layers"
+        )
     return path
 
 
@@ -60,10 +68,18 @@ def parse_path(text: str, num_layers: int) -> LayerPath:
     layers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isascii() or not first.isdigit() or (dash and not (last.isascii() and last.isdigit())):
-            raise InvalidPathError(f"path {text!r} has the part {part!r}; parts are layers (7) or ranges (0-5)")
+        if (
+            not first.isascii()
+            or not first.isdigit()
+            or (dash and not (last.isascii() and last.isdigit()))
+        ):
+            raise InvalidPathError(
+                f"path {text!r} has the part {part!r}; parts are layers (7) or ranges (0-5)"
+            )
         stop = int(last) if dash else int(first)
         if stop < int(first) or stop >= num_layers:
-            raise InvalidPathError(f"path {text!r} has the part {part!r}; the model has layers 0..{num_layers - 1}")
+            raise InvalidPathError(
+                f"path {text!r} has the part {part!r}; the model has layers 0..{num_layers - 1}"
+            )
         layers.extend(range(int(first), stop + 1))
     return LayerPath(tuple(layers), num_layers)

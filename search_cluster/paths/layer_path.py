@@ -1,6 +1,6 @@
 """The layer path: which layers of a model run, in which order.
 
-Knows nothing about models, tensors or search.
+This module knows nothing about models, tensors or search.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from operator import le
 from search_cluster.errors import InvalidPathError
 
 SKIP, EXECUTE, REPEAT = 0, 1, 2
-"""Decisions of an order-keeping path, per layer (Dr.LLM, arXiv 2510.12773, section 3)."""
+"""The decisions of an order-keeping path for a layer (Dr.LLM, arXiv 2510.12773, section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerPath:
     """An immutable, non-empty tuple of layer indices in ``[0, num_layers)``, in execution order.
 
-    Two paths are equal if they run the same layers of a model of the same depth. The depth belongs to the path, so that
-    no default of another model's depth can leak into it.
+    Two paths are equal if they run the same layers of a model of the same depth. The depth belongs
+    to the path, so that no default of another model's depth can leak into it.
 
     Raises:
         InvalidPathError: the path is empty, or names a layer that the model does not have.
@@ -35,7 +35,8 @@ class LayerPath:
         for layer in self.layers:
             if not 0 <= layer < self.num_layers:
                 raise InvalidPathError(
-                    f"path {self.layers} uses layer {layer}; the model has layers 0..{self.num_layers - 1}"
+                    f"path {self.layers} uses layer {layer}; the model has layers "
+                    f"0..{self.num_layers - 1}"
                 )
 
     @classmethod
@@ -45,7 +46,10 @@ class LayerPath:
 
     @classmethod
     def unchecked(cls, layers: tuple[int, ...], num_layers: int) -> "LayerPath":
-        """The path of layers that are known to be legal, such as an edit of a path: 10 times as fast to build."""
+        """The path of layers that are known to be legal, such as an edit of a path.
+
+        It is 10 times as fast to build.
+        """
         path = _new_path(cls)
         _set_field(path, "layers", layers)
         _set_field(path, "num_layers", num_layers)
@@ -56,13 +60,16 @@ class LayerPath:
         """The order-keeping path that runs layer ``i`` ``decisions[i]`` times.
 
         Args:
-            decisions: one count per layer, 0 (skip), 1 (execute), 2 (repeat) or more. Shape ``[num_layers]``.
+            decisions: one count per layer, 0 (skip), 1 (execute), 2 (repeat) or more, of shape
+                ``[num_layers]``.
 
         Raises:
             InvalidPathError: a count is negative, or all are 0.
         """
         if any(count < 0 for count in decisions):
-            raise InvalidPathError(f"decisions {decisions} hold a negative count; each layer runs 0 or more times")
+            raise InvalidPathError(
+                f"decisions {decisions} hold a negative count; each layer runs 0 or more times"
+            )
         layers = tuple(layer for layer, count in enumerate(decisions) for _ in range(count))
         return cls(layers, len(decisions))
 
@@ -73,25 +80,28 @@ class LayerPath:
 
     @property
     def keeps_order(self) -> bool:
-        """Whether layers run in the model's order, copies of one layer directly after each other."""
+        """Whether layers run in the model's order, copies of a layer directly after each other."""
         return all(map(le, self.layers, self.layers[1:]))
 
     def counts(self) -> tuple[int, ...]:
-        """How often each layer runs, whatever the order. Shape ``[num_layers]``."""
+        """How often each layer runs, whatever the order; of shape ``[num_layers]``."""
         counts = [0] * self.num_layers
         for layer in self.layers:
             counts[layer] += 1
         return tuple(counts)
 
     def decisions(self) -> tuple[int, ...]:
-        """Per layer 0 (skip), 1 (execute), 2 (repeat) or a higher count. Shape ``[num_layers]``.
+        """For each layer 0 (skip), 1 (execute), 2 (repeat) or a higher count.
+
+        The shape is ``[num_layers]``.
 
         Raises:
             InvalidPathError: the path re-orders layers, so that counts alone do not describe it.
         """
         if not self.keeps_order:
             raise InvalidPathError(
-                f"path {self} re-orders layers, so it has no decision vector; only order-keeping paths have one"
+                f"path {self} re-orders layers, so it has no decision vector; only order-keeping "
+                "paths have one"
             )
         return self.counts()
 
@@ -104,7 +114,9 @@ class LayerPath:
         starts = [0, *(at for at, (a, b) in enumerate(pairwise(layers), start=1) if b != a + 1)]
         parts = []
         for start, stop in pairwise([*starts, len(layers)]):
-            parts.append(str(layers[start]) if stop == start + 1 else f"{layers[start]}-{layers[stop - 1]}")
+            parts.append(
+                str(layers[start]) if stop == start + 1 else f"{layers[start]}-{layers[stop - 1]}"
+            )
         return ",".join(parts)
 
 

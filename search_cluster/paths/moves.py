@@ -1,7 +1,8 @@
 """Moves: how one layer path turns into its successors, and the moves of order-keeping paths.
 
-A move numbers its candidate edits, so that one edit can be drawn and made without listing the others: a node of a
-search has hundreds of successors, of which it tries a few. A move never returns an equal path.
+A move numbers its candidate edits, so that one edit can be drawn and made without listing the
+others: a node of a search has hundreds of successors, of which it tries a few. A move never returns
+an equal path.
 """
 
 from bisect import bisect_left
@@ -12,17 +13,17 @@ from search_cluster.paths.layer_path import LayerPath
 
 
 class Move(Protocol):
-    """One kind of edit. Pure: equal arguments give equal answers."""
+    """One kind of edit. It is pure: equal arguments give equal answers."""
 
     def num_edits(self, path: LayerPath) -> int:
         """How many candidate edits of ``path`` there are; some may turn out to be impossible."""
         ...
 
     def edit(self, path: LayerPath, index: int) -> LayerPath | None:
-        """What candidate ``index``, in ``[0, num_edits(path))``, makes of ``path``; ``None`` if it is impossible here.
+        """What candidate ``index`` makes of ``path``; ``None`` if it is impossible here.
 
-        Never a path equal to ``path``. Limits of the final path are not the move's business. Two candidates may make
-        the same path.
+        The index is in ``[0, num_edits(path))``. The result is never a path equal to ``path``.
+        Limits of the final path are not the move's business. Two candidates may make the same path.
         """
         ...
 
@@ -33,7 +34,10 @@ def num_windows(length: int, max_size: int) -> int:
 
 
 def nth_window(index: int, length: int) -> tuple[int, int]:
-    """The first place and the size of run ``index`` in a row of ``length``: sizes ascending, then first places."""
+    """The first place and the size of run ``index`` in a row of ``length``.
+
+    Runs are in the order of their sizes, then of their first places.
+    """
     size = 1
     while index > length - size:
         index -= length - size + 1
@@ -43,16 +47,22 @@ def nth_window(index: int, length: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class SkipAdjacent:
-    """Skip 1 to ``max_layers`` adjacent layers that still run once (Dr.LLM, section 4). For order-keeping paths."""
+    """Skip 1 to ``max_layers`` adjacent layers that still run once (Dr.LLM, section 4).
+
+    It is for order-keeping paths.
+    """
 
     max_layers: int
 
     def num_edits(self, path: LayerPath) -> int:
-        """Runs of layers of the model, whether they still run or not."""
+        """The number of runs of the model's layers, whether they still run or not."""
         return num_windows(path.num_layers, self.max_layers)
 
     def edit(self, path: LayerPath, index: int) -> LayerPath | None:
-        """One run of layers skipped; impossible if one of them does not run exactly once, or if no other layer runs."""
+        """The path with one run of layers skipped.
+
+        It is impossible if one of them does not run exactly once, or if no other layer runs.
+        """
         first, size = nth_window(index, path.num_layers)
         layers = path.layers
         start = bisect_left(layers, first)
@@ -66,14 +76,17 @@ class SkipAdjacent:
 
 @dataclass(frozen=True, slots=True)
 class RepeatOnce:
-    """Run one layer, that runs once, again directly after itself (Dr.LLM, section 4). For order-keeping paths."""
+    """Run one layer, that runs once, again directly after itself (Dr.LLM, section 4).
+
+    It is for order-keeping paths.
+    """
 
     def num_edits(self, path: LayerPath) -> int:
-        """Layers of the model."""
+        """The number of the model's layers."""
         return path.num_layers
 
     def edit(self, path: LayerPath, index: int) -> LayerPath | None:
-        """Layer ``index`` repeated; impossible if it does not run exactly once."""
+        """The path with layer ``index`` repeated; impossible if it does not run exactly once."""
         layers = path.layers
         at = bisect_left(layers, index)
         if layers[at : at + 1] != (index,) or layers[at + 1 : at + 2] == (index,):

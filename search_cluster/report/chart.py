@@ -17,7 +17,9 @@ class ReportFigure:
     """One plot with the words around it."""
 
     title: str
+    """The title above it."""
     caption: str
+    """What to see in it."""
     figure: Any
     """A plotly figure."""
 
@@ -29,7 +31,10 @@ def mark_depth(figure: Any, depth: float, lengths: Sequence[int]) -> None:
 
 
 def lay_out(figure: Any, x_title: str, y_title: str, height: int = 320) -> None:
-    """Give a figure its axes, its height in pixels and a transparent ground; zooming by touch is off."""
+    """Give a figure its axes, its height in pixels and a transparent ground.
+
+    Zooming by touch is off.
+    """
     figure.update_layout(
         template="none",
         height=height,

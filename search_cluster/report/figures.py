@@ -22,7 +22,9 @@ from search_cluster.report.chart import (
 from search_cluster.report.router_evaluations import RouterEvaluation
 
 
-def report_figures(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -> tuple[ReportFigure, ...]:
+def report_figures(
+    summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]
+) -> tuple[ReportFigure, ...]:
     """All plots for which there are numbers, in the order of the report."""
     figures = [_accuracy(summary, evaluations)]
     routed_lengths = [item for item in evaluations if item.layers_per_question]
@@ -47,39 +49,62 @@ def report_figures(summary: CorpusSummary, evaluations: Sequence[RouterEvaluatio
 
 
 _BEST_CAPTION = (
-    "Share of right best paths that skip a layer, run it once or repeat it. Layers that are hardly ever skipped matter "
-    "most for these questions."
+    "Share of right best paths that skip a layer, run it once or repeat it. Layers that are "
+    "hardly ever skipped matter most for these questions."
 )
 _ROUTED_CAPTION = "The same for the paths that the router chooses without the gold answer."
 
 
 def _of_task(item: RouterEvaluation, evaluations: Sequence[RouterEvaluation]) -> str:
-    """Which task, where the report is about more than one."""
+    """Which task it is, where the report is about more than one; else nothing."""
     return f" of {escape(item.task)}" if len({other.task for other in evaluations}) > 1 else ""
 
 
 def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
     bars = [
-        ("plain model,<br>searched questions", summary.identity_accuracy, summary.identity_low, summary.identity_high),
-        ("found by search,<br>gold answer known", summary.found_accuracy, summary.found_low, summary.found_high),
+        (
+            "plain model,<br>searched questions",
+            summary.identity_accuracy,
+            summary.identity_low,
+            summary.identity_high,
+        ),
+        (
+            "found by search,<br>gold answer known",
+            summary.found_accuracy,
+            summary.found_low,
+            summary.found_high,
+        ),
     ]
     colours = [PLAIN, FOUND]
     for item in evaluations:
         where = f"<br>{escape(item.split)} questions{_of_task(item, evaluations)}"
-        plain = (f"plain model,{where}", item.accuracy_plain, item.accuracy_plain_low, item.accuracy_plain_high)
+        plain = (
+            f"plain model,{where}",
+            item.accuracy_plain,
+            item.accuracy_plain_low,
+            item.accuracy_plain_high,
+        )
         if plain not in bars:
             bars.append(plain)
             colours.append(PLAIN)
         name = f"router {escape(item.router)},{where}"
-        bars.append((name, item.accuracy_routed, item.accuracy_routed_low, item.accuracy_routed_high))
+        bars.append(
+            (name, item.accuracy_routed, item.accuracy_routed_low, item.accuracy_routed_high)
+        )
         colours.append(ROUTED)
         if item.static is not None:
             # Its interval is that of its difference to the plain model, around its own accuracy.
-            low, high = item.accuracy_plain + item.static.diff_low, item.accuracy_plain + item.static.diff_high
+            low, high = (
+                item.accuracy_plain + item.static.diff_low,
+                item.accuracy_plain + item.static.diff_high,
+            )
             bars.append((f"one path for all,{where}", item.static.accuracy, low, high))
             colours.append(REPEAT_COLOUR)
         if item.oracle is not None:
-            name = f"best of {item.oracle.num_paths} paths, gold answer<br>known,{where.replace('<br>', ' ')}"
+            name = (
+                f"best of {item.oracle.num_paths} paths, gold "
+                f"answer<br>known,{where.replace('<br>', ' ')}"
+            )
             bars.append((name, item.oracle.accuracy, item.oracle.accuracy, item.oracle.accuracy))
             colours.append(FOUND)
     bars.reverse()  # plotly draws the first bar at the bottom
@@ -103,8 +128,11 @@ def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -
     figure.update_xaxes(range=[0, 100])
     return ReportFigure(
         title="Accuracy",
-        caption="With 95 % intervals. The search knows the gold answer and may pick a lucky path, so its bar is a "
-        "bound, not something a router can promise; a router chooses without the gold answer.",
+        caption=(
+            "With 95 % intervals. The search knows the gold answer and may pick a lucky path, so "
+            "its bar is a bound, not something a router can promise; a router chooses without "
+            "the gold answer."
+        ),
         figure=figure,
     )
 
@@ -122,15 +150,22 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
         )
     depth = evaluations[0].layers_plain
     lay_out(figure, "layers run for a question", "questions, %")
-    mark_depth(figure, depth, [length for item in evaluations for length in item.layers_per_question or ()])
+    mark_depth(
+        figure, depth, [length for item in evaluations for length in item.layers_per_question or ()]
+    )
     return ReportFigure(
         title="Layers per question",
-        caption=f"How many layers the routed model runs for a question. The plain model always runs {depth:g}.",
+        caption=(
+            "How many layers the routed model runs for a question. The plain model always runs "
+            f"{depth:g}."
+        ),
         figure=figure,
     )
 
 
-def _decisions(title: str, caption: str, shares: Sequence[tuple[float, float, float]]) -> ReportFigure:
+def _decisions(
+    title: str, caption: str, shares: Sequence[tuple[float, float, float]]
+) -> ReportFigure:
     figure = go.Figure()
     for choice, (name, colour) in enumerate(
         (("skipped", SKIP_COLOUR), ("once", EXECUTE_COLOUR), ("repeated", REPEAT_COLOUR))
@@ -161,8 +196,10 @@ def _best_lengths(summary: CorpusSummary) -> ReportFigure:
     mark_depth(figure, summary.num_layers, [length for length, _ in summary.best_lengths])
     return ReportFigure(
         title="Length of best paths",
-        caption="Over the examples whose best path is right. Left of the dashed line the answer took fewer layers than "
-        "the plain model's.",
+        caption=(
+            "Over the examples whose best path is right. Left of the dashed line the answer took "
+            "fewer layers than the plain model's."
+        ),
         figure=figure,
     )
 

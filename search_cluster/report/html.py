@@ -17,7 +17,12 @@ from search_cluster.report.figures import report_figures
 from search_cluster.report.notes import search_notes
 from search_cluster.report.page import PAGE
 from search_cluster.report.preset_benches import parse_search_bench, search_bench_figure
-from search_cluster.report.router_evaluations import RouterEvaluation, parse_evaluations, router_helps, router_sentence
+from search_cluster.report.router_evaluations import (
+    RouterEvaluation,
+    parse_evaluations,
+    router_helps,
+    router_sentence,
+)
 from search_cluster.report.style import STYLE
 from search_cluster.report.tables import (
     MAX_EXAMPLES,
@@ -30,12 +35,14 @@ from search_cluster.report.tables import (
 )
 
 LIMITS = (
-    "Luck. A verdict says that a path was right once. On a question with four choices a ruined model is right one time "
-    "in four, so among many tried paths some are right by luck, and the shortest right path of a question often is. "
-    "The accuracy found by the search is therefore a bound, not a result.",
-    "Layers are not seconds. A path with fewer layers does less work per token; how much time that saves depends on "
-    "the device, the batch and the cost of choosing the path.",
-    "One task, one model. A path that serves these questions may ruin others; nothing here was tried elsewhere.",
+    "Luck. A verdict says that a path was right once. On a question with four choices a ruined "
+    "model is right one time in four, so among many tried paths some are right by luck, and the "
+    "shortest right path of a question often is. The accuracy found by the search is therefore a "
+    "bound, not a result.",
+    "Layers are not seconds. A path with fewer layers does less work per token; how much time "
+    "that saves depends on the device, the batch and the cost of choosing the path.",
+    "One task, one model. A path that serves these questions may ruin others; nothing here was "
+    "tried elsewhere.",
 )
 
 
@@ -69,8 +76,10 @@ def write_report(
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
     text = page.render(
         title=f"Layer paths of {provenance.model_spec} on {provenance.task}",
-        subtitle=f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "
-        f"preset {provenance.preset}, {provenance.created_at}",
+        subtitle=(
+            f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "
+            f"preset {provenance.preset}, {provenance.created_at}"
+        ),
         style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
         cards=headline_cards(summary, routers, run),
@@ -80,8 +89,10 @@ def write_report(
         plots=[_plot(figure) for figure in (*report_figures(summary, routers), *bench_figures)],
         search_rows=search_rows(summary, run),
         examples=example_rows(corpus.records),
-        examples_note=f"{min(MAX_EXAMPLES, summary.examples)} of {summary.examples} questions, those that a path fixed "
-        "first. Green answers are right, red ones wrong.",
+        examples_note=(
+            f"{min(MAX_EXAMPLES, summary.examples)} of {summary.examples} questions, those that a "
+            "path fixed first. Green answers are right, red ones wrong."
+        ),
         limits=LIMITS,
         provenance=provenance_rows(corpus.manifest),
     )
@@ -92,24 +103,39 @@ def _findings(
     summary: CorpusSummary, routers: Sequence[RouterEvaluation], searched: Provenance
 ) -> list[dict[str, str]]:
     found = (
-        f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions rightly. For "
-        f"{summary.found_accuracy:.1%} the search knows a path that does, the plain one included; for "
-        f"{summary.improved} questions the best path is another than the plain one. Right best paths save "
-        f"{summary.mean_layers_saved:.1f} of {summary.num_layers} layers on average. The search picks them knowing the "
-        "right answer."
+        f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions "
+        f"rightly. For {summary.found_accuracy:.1%} the search knows a path that does, the plain "
+        f"one included; for {summary.improved} questions the best path is another than the plain "
+        f"one. Right best paths save {summary.mean_layers_saved:.1f} of {summary.num_layers} "
+        "layers on average. The search picks them knowing the right answer."
     )
     findings = [{"text": found, "kind": ""}]
     findings += [{"text": note, "kind": "fails"} for note in search_notes(summary, searched)]
     for item in routers:
-        findings.append({"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"})
+        findings.append(
+            {"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"}
+        )
         if (item.task, item.split) == (searched.task, searched.split):
-            seen = f"The {item.split} split of {item.task} was searched: this is no test on unseen questions."
+            seen = (
+                f"The {item.split} split of {item.task} was searched: this is no test on unseen "
+                "questions."
+            )
             findings.append({"text": seen, "kind": "fails"})
     if not routers:
-        findings.append({"text": "No router was evaluated, so nothing is known about unseen questions.", "kind": ""})
+        findings.append(
+            {
+                "text": "No router was evaluated, so nothing is known about unseen questions.",
+                "kind": "",
+            }
+        )
     return findings
 
 
 def _plot(figure: ReportFigure) -> dict[str, Any]:
-    # plotly writes "<" as an escape (a test holds it to that), so its JSON can't end the script element around it.
-    return {"title": figure.title, "caption": figure.caption, "json": Markup(figure.figure.to_json())}
+    # plotly writes "<" as an escape (a test holds it to that), so its JSON can't end the script
+    # element around it.
+    return {
+        "title": figure.title,
+        "caption": figure.caption,
+        "json": Markup(figure.figure.to_json()),
+    }

@@ -9,7 +9,8 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';
+  img-src data: blob:">
 <title>{{ title }}</title>
 <style>{{ style }}</style>
 </head>
@@ -24,7 +25,8 @@ PAGE = """<!doctype html>
 
 <section id="findings">
 <h2>What came out</h2>
-{% for finding in findings %}<p{% if finding.kind %} class="{{ finding.kind }}"{% endif %}>{{ finding.text }}</p>
+{% for finding in findings %}<p{% if finding.kind %} class="{{ finding.kind }}"{% endif %}
+>{{ finding.text }}</p>
 {% endfor %}</section>
 
 <section id="headline">
@@ -41,12 +43,13 @@ PAGE = """<!doctype html>
 
 {% if routers %}<section id="routers">
 <h2>Routers on unseen questions</h2>
-<p class="quiet">One answer a question. Differences to the plain model in percentage points, questions paired, with 95 %
-intervals; fixed and broken: questions that only the routed or only the plain model answers rightly, and McNemar's exact
-test on them.</p>
+<p class="quiet">One answer a question. Differences to the plain model in percentage points,
+questions paired, with 95 % intervals; fixed and broken: questions that only the routed or only the
+plain model answers rightly, and McNemar's exact test on them.</p>
 <div class="scroll"><table class="headline">
 <thead><tr><th>what</th><th class="number">right</th><th class="number">difference</th>
-<th class="number">fixed / broken</th><th class="number">p</th><th class="number">layers saved</th></tr></thead>
+<th class="number">fixed / broken</th><th class="number">p</th>
+<th class="number">layers saved</th></tr></thead>
 <tbody>{% for row in routers %}
 <tr><td>{{ row.what }}<br><span class="quiet">{{ row.where }}</span></td>
 <td class="number">{{ row.right }}</td><td class="number">{{ row.difference }}</td>
@@ -56,7 +59,8 @@ test on them.</p>
 </section>
 
 {% endif %}
-<noscript><p>The plots are drawn by a script inside this file; allow it to see them. All numbers are in the tables.</p>
+<noscript><p>The plots are drawn by a script inside this file; allow it to see them.
+All numbers are in the tables.</p>
 </noscript>
 <div class="plots">
 {% for plot in plots %}<section{% if loop.first %} class="wide"{% endif %}>
@@ -81,9 +85,11 @@ test on them.</p>
 <thead><tr><th>question</th><th>right answer</th><th>plain model says</th><th>best path</th>
 <th>answer on it</th></tr></thead>
 <tbody>{% for row in examples %}
-<tr><td class="text">{{ row.question }}</td><td class="text" data-label="right answer">{{ row.gold }}</td>
+<tr><td class="text">{{ row.question }}</td>
+<td class="text" data-label="right answer">{{ row.gold }}</td>
 <td class="text {{ row.identity_class }}" data-label="plain model says">{{ row.identity }}</td>
-<td data-label="best path"><code>{{ row.path }}</code> <span class="quiet">{{ row.layers }}</span></td>
+<td data-label="best path"><code>{{ row.path }}</code>
+<span class="quiet">{{ row.layers }}</span></td>
 <td class="text {{ row.output_class }}" data-label="answer on it">{{ row.output }}</td></tr>
 {% endfor %}</tbody></table></div>
 </section>
@@ -104,7 +110,8 @@ test on them.</p>
 <script>
 for (const source of document.querySelectorAll("script[data-plot]")) {
   const plot = JSON.parse(source.textContent);
-  Plotly.newPlot(source.dataset.plot, plot.data, plot.layout, {responsive: true, displayModeBar: false});
+  const options = {responsive: true, displayModeBar: false};
+  Plotly.newPlot(source.dataset.plot, plot.data, plot.layout, options);
 }
 </script>
 </body>

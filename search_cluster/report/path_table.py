@@ -7,14 +7,17 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_menu(console: Console, result: Mapping[str, Any]) -> None:
-    """Print what ``crossexec --json`` says: a line per path of the menu, and what the table cost.
+def print_path_table(console: Console, result: Mapping[str, Any]) -> None:
+    """Print what ``crossexec --json`` says: a line for each path, and what the table cost.
 
     Args:
-        console: where to.
-        result: of `search_cluster.commands.crossexec.cross_execute`.
+        console: where to print.
+        result: what `search_cluster.commands.crossexec.cross_execute` gave.
     """
-    table = Table(title=f"{len(result['menu'])} paths on {result['examples']:,} questions", title_justify="left")
+    table = Table(
+        title=f"{len(result['menu'])} paths on {result['examples']:,} questions",
+        title_justify="left",
+    )
     table.add_column("path", overflow="fold")
     for name in ("layers", "right", "95 % interval", "any right", "mean layers"):
         table.add_column(name, justify="right")
@@ -29,15 +32,18 @@ def print_menu(console: Console, result: Mapping[str, Any]) -> None:
         )
     console.print(table)
     console.print(
-        "any right: it or one above it is (gold answers known); mean layers: of the shortest right one so far.\n"
-        "All on the questions that chose the menu: on others expect less.",
+        "any right: it or one above it is (gold answers known); mean layers: of the shortest "
+        "right one so far.\nAll on the questions that chose the menu: on others expect less.",
         highlight=False,
     )
     if len(result["menu"]) < result["menu_size"]:
-        console.print("The corpus holds no further path that would add a right answer or save a layer.", soft_wrap=True)
+        console.print(
+            "The corpus holds no further path that would add a right answer or save a layer.",
+            soft_wrap=True,
+        )
     console.print(
-        f"{result['verdicts']:,} verdicts, {result['cache_hits']:,} of them cached; {result['failures']:,} failures: "
-        f"{result['menu_file']}",
+        f"{result['verdicts']:,} verdicts, {result['cache_hits']:,} of them cached; "
+        f"{result['failures']:,} failures: {result['menu_file']}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -1,4 +1,7 @@
-"""What presets get out of their evaluations, as ``search-cluster bench search --json`` measured it."""
+"""What presets get out of their evaluations, as the search bench measured it.
+
+The numbers are those of ``search-cluster bench search --json``.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +19,23 @@ LINE_COLOURS = (FOUND, *ROUTER_COLOURS, PLAIN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchCell:
-    """One preset with one budget; means over the questions that the plain model answers rightly."""
+    """One preset with one budget.
+
+    The numbers are means over the questions that the plain model answers rightly.
+    """
 
     __pydantic_config__ = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     evaluations_per_example: float
-    """Paths evaluated for a question, study and perturbations included."""
+    """The number of paths evaluated for a question, study and perturbations included."""
     saved_layers: float
+    """The layers that the best path saves."""
     verified_saved_layers: float
+    """The same, counted only where the path held on fresh questions."""
     verified_saved_layers_low: float
-    """Ends of the 95 % interval."""
+    """The lower end of the 95 % interval of `verified_saved_layers`."""
     verified_saved_layers_high: float
+    """The upper end of the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +45,11 @@ class SearchBench:
     __pydantic_config__ = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     task: str
+    """The name of the task."""
     num_examples: int
+    """The number of questions."""
     results: dict[str, dict[str, BenchCell]]
-    """By preset and budget."""
+    """The measurement of each preset and each of its budgets."""
 
 
 _BENCH = TypeAdapter(SearchBench)
@@ -56,12 +67,16 @@ def parse_search_bench(value: Mapping[str, Any]) -> SearchBench:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidValueError(
-            f"{where or 'it'} of a search bench: {first['msg']}; write it with 'search-cluster bench search --json'"
+            f"{where or 'it'} of a search bench: {first['msg']}; write it with 'search-cluster "
+            "bench search --json'"
         ) from error
 
 
 def search_bench_figure(bench: SearchBench) -> ReportFigure:
-    """Verified saved layers against evaluations, a line per preset; what is not verified as a dotted line."""
+    """Verified saved layers against evaluations, with a line for each preset.
+
+    What is not verified is drawn as a dotted line.
+    """
     figure = go.Figure()
     for number, (preset, by_budget) in enumerate(bench.results.items()):
         cells = sorted(by_budget.values(), key=lambda cell: cell.evaluations_per_example)
@@ -83,9 +98,12 @@ def search_bench_figure(bench: SearchBench) -> ReportFigure:
     lay_out(figure, "evaluations per question", "layers saved", height=380)
     return ReportFigure(
         title=f"What evaluations buy, {escape(bench.task)}",
-        caption=f"Layers saved on average over those of {bench.num_examples} questions that the plain model answers "
-        "rightly, by budget, with 95 % intervals. A best path counts only if it holds on fresh perturbations of its "
-        "question and on fresh other questions; the dotted lines (click them in the legend) count all, luck included.",
+        caption=(
+            f"Layers saved on average over those of {bench.num_examples} questions that the plain "
+            "model answers rightly, by budget, with 95 % intervals. A best path counts only if "
+            "it holds on fresh perturbations of its question and on fresh other questions; the "
+            "dotted lines (click them in the legend) count all, luck included."
+        ),
         figure=figure,
     )
 
@@ -94,6 +112,10 @@ def _errors(cells: Sequence[BenchCell]) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [max(0.0, cell.verified_saved_layers_high - cell.verified_saved_layers) for cell in cells],
-        "arrayminus": [max(0.0, cell.verified_saved_layers - cell.verified_saved_layers_low) for cell in cells],
+        "array": [
+            max(0.0, cell.verified_saved_layers_high - cell.verified_saved_layers) for cell in cells
+        ],
+        "arrayminus": [
+            max(0.0, cell.verified_saved_layers - cell.verified_saved_layers_low) for cell in cells
+        ],
     }

@@ -3,13 +3,13 @@
 STYLE = """
 :root {
   color-scheme: light dark;
-  --page: #f6f7f9; --panel: #ffffff; --ink: #1d2430; --quiet: #5a6575; --line: #dde2ea; --accent: #2f6bc4;
-  --good: #1f7a54; --bad: #b04a2f;
+  --page: #f6f7f9; --panel: #ffffff; --ink: #1d2430; --quiet: #5a6575;
+  --line: #dde2ea; --accent: #2f6bc4; --good: #1f7a54; --bad: #b04a2f;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #12151b; --panel: #1a1f28; --ink: #e4e8ef; --quiet: #9aa5b5; --line: #2e3644; --accent: #7fb0f5;
-    --good: #63c99a; --bad: #ef9577;
+    --page: #12151b; --panel: #1a1f28; --ink: #e4e8ef; --quiet: #9aa5b5;
+    --line: #2e3644; --accent: #7fb0f5; --good: #63c99a; --bad: #ef9577;
   }
 }
 * { box-sizing: border-box; }
@@ -21,15 +21,23 @@ main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 60px; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 0 0 4px; overflow-wrap: anywhere; }
 section {
-  background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px; margin: 16px 0;
+  background: var(--panel); border: 1px solid var(--line); border-radius: 10px;
+  padding: 16px 18px; margin: 16px 0;
 }
-.plots { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; margin: 16px 0; }
+.plots {
+  display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; margin: 16px 0;
+}
 .plots section { margin: 0; min-width: 0; }
 .plots section.wide { grid-column: 1 / -1; }
 .quiet { color: var(--quiet); }
 .plots p { margin: 0 0 8px; font-size: 0.88rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 16px 0; }
-.card { background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
+.cards {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
+  margin: 16px 0;
+}
+.card {
+  background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px;
+}
 .card b { display: block; font-size: 1.45rem; line-height: 1.2; }
 .card span { font-size: 0.85rem; color: var(--quiet); }
 .helps { border-left: 4px solid var(--good); padding-left: 12px; }
@@ -37,7 +45,10 @@ section {
 .scroll { overflow-x: auto; }
 .tall { max-height: 34rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
-th, td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line); }
+th, td {
+  text-align: left; vertical-align: top; padding: 6px 10px 6px 0;
+  border-bottom: 1px solid var(--line);
+}
 th { font-weight: 600; color: var(--quiet); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th.number { white-space: normal; vertical-align: bottom; }
@@ -47,7 +58,10 @@ table.examples { min-width: 760px; }
 table.examples thead th { position: sticky; top: 0; background: var(--panel); }
 table.facts td:first-child { color: var(--quiet); width: 40%; }
 table.facts td:last-child { overflow-wrap: anywhere; }
-code { font: 0.85em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+code {
+  font: 0.85em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  overflow-wrap: anywhere;
+}
 .right { color: var(--good); }
 .wrong { color: var(--bad); }
 .right::after { content: " \\2713"; }

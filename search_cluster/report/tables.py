@@ -1,4 +1,4 @@
-"""The tables of the report, as texts. The page escapes them."""
+"""The tables of the report, as texts that the page escapes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -10,8 +10,9 @@ from search_cluster.corpus.summary import CorpusSummary, num_searched
 from search_cluster.report.router_evaluations import RouterEvaluation
 
 MAX_EXAMPLES = 50
+"""The number of questions that the table of examples shows."""
 MAX_TEXT = 600
-"""Characters of a question or an answer that the table shows."""
+"""The number of characters of a question or an answer that the table shows."""
 
 RUN_LABELS = {
     "paths_searched": "paths searched (delivered to a tree)",
@@ -21,7 +22,8 @@ RUN_LABELS = {
     "paths_per_device_hour": "paths per device-hour",
     "failures": "paths without a verdict",
 }
-"""Keys of the search's JSON summary that are throughput, in the order of the report."""
+"""The keys of the search's JSON summary that are throughput, with their labels, in the order of the
+report."""
 
 
 def headline_cards(
@@ -31,23 +33,39 @@ def headline_cards(
     cards = [
         ("plain model is right", f"{summary.identity_accuracy:.1%}"),
         ("right with a found path, gold answer known", f"{summary.found_accuracy:.1%}"),
-        ("layers saved by right best paths", f"{summary.mean_layers_saved:.1f} of {summary.num_layers}"),
+        (
+            "layers saved by right best paths",
+            f"{summary.mean_layers_saved:.1f} of {summary.num_layers}",
+        ),
         ("paths searched", f"{num_searched(run, summary):,}"),
     ]
     cards += [
-        (f"router {item.router}, {item.split} (plain {item.accuracy_plain:.1%})", f"{item.accuracy_routed:.1%}")
+        (
+            f"router {item.router}, {item.split} (plain {item.accuracy_plain:.1%})",
+            f"{item.accuracy_routed:.1%}",
+        )
         for item in routers
     ]
     return [{"label": label, "value": value} for label, value in cards]
 
 
-def headline_rows(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
-    """Accuracies with intervals and layers: of the search, and of every router beside the plain model."""
+def headline_rows(
+    summary: CorpusSummary, routers: Sequence[RouterEvaluation]
+) -> list[dict[str, str]]:
+    """Accuracies with intervals, and layers.
+
+    They are those of the search, and of every router beside the plain model.
+    """
     identity = (summary.identity_accuracy, summary.identity_low, summary.identity_high)
     found = (summary.found_accuracy, summary.found_low, summary.found_high)
     found_layers = f"{summary.mean_best_length:.1f}" if summary.best_lengths else ""
     rows = [
-        _accuracy_row("plain model on the searched questions", summary.examples, identity, f"{summary.num_layers}"),
+        _accuracy_row(
+            "plain model on the searched questions",
+            summary.examples,
+            identity,
+            f"{summary.num_layers}",
+        ),
         _accuracy_row("found by search, gold answer known", summary.examples, found, found_layers),
     ]
     for item in routers:
@@ -57,22 +75,35 @@ def headline_rows(summary: CorpusSummary, routers: Sequence[RouterEvaluation]) -
         plain_row = _accuracy_row(f"plain model, {where}", item.n, plain, f"{item.layers_plain:g}")
         if plain_row not in rows:  # routers are usually compared on the same questions
             rows.append(plain_row)
-        rows.append(_accuracy_row(f"router {item.router}, {where}", item.n, routed, f"{item.layers_routed:.1f}"))
+        rows.append(
+            _accuracy_row(
+                f"router {item.router}, {where}", item.n, routed, f"{item.layers_routed:.1f}"
+            )
+        )
     return rows
 
 
 def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
-    """Every router against the plain model on the same questions; what it has to beat and what bounds it beneath."""
+    """Every router against the plain model on the same questions.
+
+    Beneath stand the single path that it has to beat and the bound on it.
+    """
     rows = []
     for item in routers:
         plain, where = item.accuracy_plain, f"{item.n:,} {item.split} questions of {item.task}"
-        fixed = "" if item.num_fixed is None or item.num_broken is None else f"{item.num_fixed} / {item.num_broken}"
+        fixed = (
+            ""
+            if item.num_fixed is None or item.num_broken is None
+            else f"{item.num_fixed} / {item.num_broken}"
+        )
         rows.append(
             {
                 "what": f"router {item.router}",
                 "where": where,
                 "right": f"{item.accuracy_routed:.1%}",
-                "difference": _difference(item.accuracy_routed - plain, item.diff_low, item.diff_high),
+                "difference": _difference(
+                    item.accuracy_routed - plain, item.diff_low, item.diff_high
+                ),
                 "fixed": fixed,
                 "p": "" if item.p_value is None else f"{item.p_value:.2g}",
                 "saved": _saved(item.layers_routed, item.layers_plain),
@@ -116,29 +147,49 @@ def _saved(layers: float, layers_plain: float) -> str:
 
 def search_rows(summary: CorpusSummary, run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the search cost and why it stopped."""
-    numbers: dict[str, Any] = {"paths_searched": summary.paths_searched, "failures": summary.failures}
+    numbers: dict[str, Any] = {
+        "paths_searched": summary.paths_searched,
+        "failures": summary.failures,
+    }
     numbers |= {key: value for key, value in run.items() if isinstance(value, int | float)}
     numbers["paths_searched"] = num_searched(run, summary)
-    rows = [(label, f"{round(numbers[key], 1):,}") for key, label in RUN_LABELS.items() if key in numbers]
+    rows = [
+        (label, f"{round(numbers[key], 1):,}")
+        for key, label in RUN_LABELS.items()
+        if key in numbers
+    ]
     reasons = ", ".join(f"{reason}: {count}" for reason, count in summary.stop_reasons)
     return [*rows, ("why searches stopped, in questions", reasons or "none ran")]
 
 
 def example_rows(records: Sequence[ExampleRecord]) -> list[dict[str, str]]:
-    """Up to `MAX_EXAMPLES` questions: those that a path fixed, then those with another best path, then the rest."""
+    """Up to `MAX_EXAMPLES` questions.
+
+    Those that a path fixed come first, then those with another best path, then the rest.
+    """
     return [_example_row(record) for record in sorted(records, key=_interest)[:MAX_EXAMPLES]]
 
 
 def provenance_rows(manifest: Manifest) -> list[tuple[str, str]]:
     """Everything that the records depend on."""
     provenance = manifest.provenance
-    rows = [(item.name, getattr(provenance, item.name)) for item in fields(Provenance) if item.name != "versions"]
-    rows += [(f"version of {name}", version) for name, version in sorted(provenance.versions.items())]
+    rows = [
+        (item.name, getattr(provenance, item.name))
+        for item in fields(Provenance)
+        if item.name != "versions"
+    ]
+    rows += [
+        (f"version of {name}", version) for name, version in sorted(provenance.versions.items())
+    ]
     rows.append(("corpus digest", manifest.corpus_digest))
-    return [(name.replace("_", " "), "all" if value is None else str(value)) for name, value in rows]
+    return [
+        (name.replace("_", " "), "all" if value is None else str(value)) for name, value in rows
+    ]
 
 
-def _accuracy_row(what: str, n: int, accuracy: tuple[float, float, float], layers: str) -> dict[str, str]:
+def _accuracy_row(
+    what: str, n: int, accuracy: tuple[float, float, float], layers: str
+) -> dict[str, str]:
     value, low, high = accuracy
     return {
         "what": what,

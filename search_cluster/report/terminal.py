@@ -20,7 +20,7 @@ def summary_table(
 
     Args:
         run: what ``search --json`` says; missing keys are left out.
-        summary: of the corpus.
+        summary: the summary of the corpus.
         evaluations: what ``router-train evaluate --json`` says, one per router.
 
     Raises:
@@ -38,8 +38,14 @@ def summary_table(
         plain = _interval(item.accuracy_plain_low, item.accuracy_plain_high)
         routed = _interval(item.accuracy_routed_low, item.accuracy_routed_high)
         table.add_row(f"plain model, {where}", f"{item.accuracy_plain:.1%}", plain)
-        table.add_row(f"router {escape(item.router)}, {where}", f"{item.accuracy_routed:.1%}", routed)
-        table.add_row("layers a question, plain -> routed", f"{item.layers_plain:.1f} -> {item.layers_routed:.1f}", "")
+        table.add_row(
+            f"router {escape(item.router)}, {where}", f"{item.accuracy_routed:.1%}", routed
+        )
+        table.add_row(
+            "layers a question, plain -> routed",
+            f"{item.layers_plain:.1f} -> {item.layers_routed:.1f}",
+            "",
+        )
     return table
 
 
@@ -63,12 +69,14 @@ def print_summary(
             console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
-def next_commands(run_folder: Path, routers_folder: Path, *, task_file: str = "", router: str = "") -> tuple[str, ...]:
+def next_commands(
+    run_folder: Path, routers_folder: Path, *, task_file: str = "", router: str = ""
+) -> tuple[str, ...]:
     """Commands that go on from a finished run.
 
     Args:
         run_folder: what ``--run`` named; its shards are the corpus.
-        routers_folder: where routers lie, one folder each.
+        routers_folder: the folder in which each router has a folder of its own.
         task_file: how to name a task that is not known by its name; empty for one that is.
         router: the name of a router that is trained already; empty if there is none.
     """
@@ -80,7 +88,10 @@ def next_commands(run_folder: Path, routers_folder: Path, *, task_file: str = ""
     if not router:
         task = f" --task {task_file}" if task_file else ""
         return (*commands, f"router-train fit --corpus {run} --router drllm --out {folder}{task}")
-    return (*commands, f'router-train generate --router {folder} --prompt "What is the capital of France?"')
+    return (
+        *commands,
+        f'router-train generate --router {folder} --prompt "What is the capital of France?"',
+    )
 
 
 def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[str, str, str]]:
@@ -98,7 +109,9 @@ def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[s
         ),
         (
             "layers of the best path, mean",
-            f"{summary.mean_best_length:.1f} of {summary.num_layers}" if summary.best_lengths else "none is right",
+            f"{summary.mean_best_length:.1f} of {summary.num_layers}"
+            if summary.best_lengths
+            else "none is right",
             "",
         ),
         ("paths searched", f"{num_searched(run, summary):,}", ""),

@@ -10,10 +10,12 @@ DATA_DIR_VARIABLE = "LPS_DATA_DIR"
 
 
 def resolve_data_dir(flag: Path | None) -> Path | None:
-    """The data folder: the flag if given, else ``LPS_DATA_DIR`` if set and not empty, else ``None`` (the hub).
+    """The folder of local data files, or ``None`` for the hub.
+
+    The flag comes first, then ``LPS_DATA_DIR`` if it is set and not empty.
 
     Raises:
-        TaskError: the folder that was named does not exist.
+        TaskError: the named folder does not exist.
     """
     variable = os.environ.get(DATA_DIR_VARIABLE, "")
     if flag is None and not variable:
@@ -21,5 +23,8 @@ def resolve_data_dir(flag: Path | None) -> Path | None:
     folder = Path(variable) if flag is None else flag
     named_by = DATA_DIR_VARIABLE if flag is None else "--data-dir"
     if not folder.is_dir():
-        raise TaskError(f"{named_by} is {folder}, which is not a folder; name one, or leave it out to use the hub")
+        raise TaskError(
+            f"{named_by} is {folder}, which is not a folder; name one, or leave it out to use the "
+            "hub"
+        )
     return folder.absolute()

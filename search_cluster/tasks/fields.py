@@ -11,6 +11,7 @@ _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 5
 _SHORT.maxlevel = 2
 _LARGEST_NUMBER = 1e100
+"""Numbers beyond this are refused, since nobody means them as an answer."""
 
 
 def shown(value: object) -> str:
@@ -33,7 +34,7 @@ def get(row: Mapping[str, object], key: str) -> object:
 
 
 def as_text(value: object, what: str) -> str:
-    """The value as a text without white space around it; not empty, and encodable as UTF-8."""
+    """The value as a text without white space around it; it is neither empty nor broken UTF-8."""
     if not isinstance(value, str):
         raise RowError(f"{what} is {shown(value)}; it has to be a text")
     try:
@@ -46,8 +47,12 @@ def as_text(value: object, what: str) -> str:
 
 
 def as_text_or_number(value: object, what: str) -> str:
-    """The value as `as_text`, or a number (neither NaN nor huge) as JSON writes it."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER:
+    """The value as `as_text` gives it; a number (neither NaN nor huge) as JSON writes it."""
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= _LARGEST_NUMBER
+    ):
         return json.dumps(value)
     return as_text(value, what)
 
@@ -66,7 +71,9 @@ def as_sequence(value: object, what: str) -> Sequence[object]:
 
 def as_choices(values: Sequence[object]) -> tuple[str, ...]:
     """The values as the texts of choices: 2 to 26 of them, no two alike."""
-    texts = tuple(as_text(value, f"choice {number}") for number, value in enumerate(values, start=1))
+    texts = tuple(
+        as_text(value, f"choice {number}") for number, value in enumerate(values, start=1)
+    )
     if not 2 <= len(texts) <= 26:
         raise RowError(f"{len(texts)} choices; a question has 2 to 26")
     if len(set(texts)) < len(texts):

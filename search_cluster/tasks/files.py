@@ -1,4 +1,7 @@
-"""Raw rows from local files, each with its file and line; damage becomes a `MalformedRow`, never an exception."""
+"""Raw rows from local files, each with its file and line.
+
+Damage becomes a `MalformedRow`, never an exception.
+"""
 
 import csv
 import io
@@ -11,22 +14,33 @@ from search_cluster.tasks.raw_examples import Row
 from search_cluster.tasks.task import MalformedRow
 
 RawRows = Iterator[Row | MalformedRow]
+"""Rows in their order, those that could not be read among them."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_rows(path: Path) -> RawRows:
-    """The rows of a ``.jsonl``, ``.json`` (one array), ``.csv`` (no header) or ``.tsv`` (header) file, in their order.
+    """The rows of a local file, in their order.
+
+    The suffix decides how it is read: ``.jsonl``, ``.json`` (one array), ``.csv`` (no header) or
+    ``.tsv`` (with a header).
 
     Raises:
         TaskError: the file can't be read, or its suffix is none of these.
     """
-    readers = {".jsonl": _read_jsonl, ".json": _read_json_array, ".csv": _read_csv, ".tsv": _read_tsv}
+    readers = {
+        ".jsonl": _read_jsonl,
+        ".json": _read_json_array,
+        ".csv": _read_csv,
+        ".tsv": _read_tsv,
+    }
     if path.suffix not in readers:
         raise TaskError(f"{path} ends in {path.suffix!r}; data files end in {', '.join(readers)}")
     try:
         data = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
-        raise TaskError(f"{path} can't be read ({error.strerror}); check its permissions") from error
+        raise TaskError(
+            f"{path} can't be read ({error.strerror}); check its permissions"
+        ) from error
     return readers[path.suffix](path.name, data)
 
 
@@ -45,12 +59,18 @@ def _read_jsonl(name: str, data: bytes) -> RawRows:
 
 
 def _read_json_array(name: str, data: bytes) -> RawRows:
-    """Elements one by one, so that each has its line; what follows a broken element can't be told apart and is lost."""
+    """Read the elements one by one, so that each has its line.
+
+    What follows a broken element can't be told apart and is lost.
+    """
     text = data.decode(errors="surrogateescape")
     decoder = json.JSONDecoder()
     position = _skip(text, 0, " \t\r\n")
     if text[position : position + 1] != "[":
-        yield MalformedRow(source=f"{name}:1", reason="the file does not start with '['; it has to hold one JSON array")
+        yield MalformedRow(
+            source=f"{name}:1",
+            reason="the file does not start with '['; it has to hold one JSON array",
+        )
         return
     line, counted = 1, 0
     position = _skip(text, position + 1, " \t\r\n")
@@ -72,7 +92,7 @@ def _skip(text: str, position: int, characters: str) -> int:
 
 
 def _read_csv(name: str, data: bytes) -> RawRows:
-    """Records of fields; a record may span lines and is named by its first."""
+    """Records of fields; a record may span several lines and is named by its first line."""
     reader = csv.reader(io.StringIO(data.decode(errors="surrogateescape"), newline=""))
     while True:
         line = reader.line_num + 1
@@ -88,7 +108,7 @@ def _read_csv(name: str, data: bytes) -> RawRows:
 
 
 def _read_tsv(name: str, data: bytes) -> RawRows:
-    """One object per line, under the names in the first; quotation marks mean nothing."""
+    """One object per line, under the names in the first line; quotation marks mean nothing."""
     lines = data.decode(errors="surrogateescape").split("\n")
     header = lines[0].rstrip("\r").split("\t")
     for number, line in enumerate(lines[1:], start=2):

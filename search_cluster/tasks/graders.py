@@ -1,4 +1,7 @@
-"""The graders that a user's own task may name; they are written in `search_cluster.tasks.grading.graders`."""
+"""The graders that a user's own task may name.
+
+They are written in `search_cluster.tasks.grading.graders`.
+"""
 
 from search_cluster.tasks.grading.graders import (
     extract_letter,

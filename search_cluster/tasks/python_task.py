@@ -1,4 +1,6 @@
-"""A user's task as one Python file that exposes ``TASK`` (an example is in `search_cluster.tasks.simple`).
+"""A user's task as one Python file that exposes ``TASK``.
+
+An example is in `search_cluster.tasks.simple`.
 
 The file is run: it is the user's own code, with the user's rights.
 """
@@ -24,21 +26,37 @@ def load_python_task(path: Path) -> Task:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # the user's code may raise anything, and must not end the program
-        raise TaskError(f"{path} does not run: {type(error).__name__}: {error}; try `python {path}`") from error
+    except (Exception, SystemExit) as error:
+        # The user's code may raise anything, and must not end the program.
+        raise TaskError(
+            f"{path} does not run: {type(error).__name__}: {error}; try `python {path}`"
+        ) from error
     if not hasattr(module, "TASK"):
-        raise TaskError(f"{path} has no TASK; end it with TASK = choice_task(...) or generate_task(...)")
+        raise TaskError(
+            f"{path} has no TASK; end it with TASK = choice_task(...) or generate_task(...)"
+        )
     task = module.TASK
     if not isinstance(task, Task):
         missing = sorted(name for name in _MEMBERS if not hasattr(task, name))
         raise TaskError(
-            f"TASK in {path} is a {type(task).__name__} without {', '.join(missing)}; build it with choice_task"
+            f"TASK in {path} is a {type(task).__name__} without {', '.join(missing)}; build it "
+            "with choice_task"
         )
     _check_values(task, path)
     return task
 
 
-_MEMBERS = ("name", "version", "kind", "max_new_tokens", "stop_strings", "description", "load", "prompt", "grade")
+_MEMBERS = (
+    "name",
+    "version",
+    "kind",
+    "max_new_tokens",
+    "stop_strings",
+    "description",
+    "load",
+    "prompt",
+    "grade",
+)
 
 
 def _check_values(task: Task, path: Path) -> None:
@@ -46,7 +64,9 @@ def _check_values(task: Task, path: Path) -> None:
     for name in ("name", "version", "description"):
         value = getattr(task, name)
         if not isinstance(value, str) or not value:
-            raise TaskError(f"TASK.{name} in {path} is {value!r}; it has to be a text that is not empty")
+            raise TaskError(
+                f"TASK.{name} in {path} is {value!r}; it has to be a text that is not empty"
+            )
     if not isinstance(task.kind, AnswerKind):
         raise TaskError(f"TASK.kind in {path} is {task.kind!r}; it has to be an AnswerKind")
     if (task.kind is AnswerKind.CHOICE) != (task.max_new_tokens == 0):

@@ -1,7 +1,7 @@
-"""From raw rows to examples: the one place where rows are checked, counted, de-duplicated and split.
+"""From raw rows to examples: rows are checked, counted, de-duplicated and split here alone.
 
-A *row* is any value with a source (``file:line``). A converter turns its value into a `RawExample`, or raises
-`RowError`.
+A *row* is any value with a source (``file:line``). A converter turns its value into a `RawExample`,
+or raises `RowError`.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,8 +22,9 @@ class Row:
     """A raw value and where it was read."""
 
     source: str
-    """``file:line``."""
+    """The file and the line, as ``file:line``."""
     value: object
+    """What was read there; nothing is known about it yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,19 @@ class RawExample:
     """An example's content, before it belongs to a task and a split."""
 
     question: str
+    """The text of the question."""
     gold: str
+    """The right answer, as in `Example`."""
     choices: tuple[str, ...] = ()
+    """The texts of the choices; empty if the answer is generated freely."""
     gold_index: int | None = None
+    """The index of the right choice; ``None`` without choices."""
     difficulty: str = ""
+    """The data set's own label of difficulty, or empty."""
     split: str = ""
     """A split that the row itself names; empty if it names none."""
     fact: str = ""
-    """What decides the split by hash; empty: the question."""
+    """What decides the split by hash; if it is empty, the question does."""
 
     @property
     def split_key(self) -> str:
@@ -47,7 +53,7 @@ class RawExample:
 
 
 Converter = Callable[[object], RawExample]
-"""Turns a row's value into a draft, or raises `RowError`."""
+"""Turns a row's value into a raw example, or raises `RowError`."""
 
 
 def collect_examples(
@@ -60,16 +66,17 @@ def collect_examples(
     place: str = "the data",
     unique_questions: bool = False,
 ) -> LoadedExamples:
-    """The examples of one split, in the order of the rows, each content once.
+    """The examples of one split, in the order of the rows; each content comes once.
 
     Args:
         rows: raw rows, some of them already found malformed.
-        convert: from value to draft.
+        convert: turns a value into a raw example.
         task: name of the task that the examples belong to.
         split: name of the split that the examples belong to.
         belongs: whether a good row belongs to this split.
         place: what holds the rows, for messages.
-        unique_questions: keep the first row of each question only, even where answers or choices differ.
+        unique_questions: keep the first row of each question only, even where answers or choices
+            differ.
 
     Raises:
         TaskError: not one row is good, or not one good row belongs to the split.
@@ -82,37 +89,41 @@ def collect_examples(
             malformed.append(row)
             continue
         try:
-            draft = convert(row.value)
+            raw = convert(row.value)
         except RowError as error:
             malformed.append(MalformedRow(source=row.source, reason=str(error)))
             continue
         num_good += 1
-        if belongs(draft):
+        if belongs(raw):
             num_members += 1
-            example = _example(draft, task=task, split=split, source=row.source)
-            identity = normalize_text(draft.question) if unique_questions else example.example_id
+            example = _example(raw, task=task, split=split, source=row.source)
+            identity = normalize_text(raw.question) if unique_questions else example.example_id
             examples.setdefault(identity, example)
     if not examples:
         raise TaskError(_nothing_usable(task, split, place, num_good, malformed))
     return LoadedExamples(
-        examples=tuple(examples.values()), malformed=tuple(malformed), num_duplicates=num_members - len(examples)
+        examples=tuple(examples.values()),
+        malformed=tuple(malformed),
+        num_duplicates=num_members - len(examples),
     )
 
 
-def _example(draft: RawExample, *, task: str, split: str, source: str) -> Example:
+def _example(raw: RawExample, *, task: str, split: str, source: str) -> Example:
     return Example(
         task=task,
-        question=draft.question,
-        choices=draft.choices,
-        gold=draft.gold,
-        gold_index=draft.gold_index,
+        question=raw.question,
+        choices=raw.choices,
+        gold=raw.gold,
+        gold_index=raw.gold_index,
         split=split,
         source=source,
-        difficulty=draft.difficulty,
+        difficulty=raw.difficulty,
     )
 
 
-def _nothing_usable(task: str, split: str, place: str, num_good: int, malformed: list[MalformedRow]) -> str:
+def _nothing_usable(
+    task: str, split: str, place: str, num_good: int, malformed: list[MalformedRow]
+) -> str:
     if num_good:
         return (
             f"split {split!r} of task {task} is empty: {num_good} good rows, all in other splits; "
@@ -120,7 +131,10 @@ def _nothing_usable(task: str, split: str, place: str, num_good: int, malformed:
         )
     if malformed:
         return (
-            f"task {task}: not one good row among {len(malformed)}; the first, {malformed[0].source}: "
-            f"{malformed[0].reason}; compare the file with the layout in the README"
+            f"task {task}: not one good row among {len(malformed)}; the first, "
+            f"{malformed[0].source}: {malformed[0].reason}; compare the file with the layout in "
+            "the README"
         )
-    return f"task {task}: {place} holds no row at all; compare the file with the layout in the README"
+    return (
+        f"task {task}: {place} holds no row at all; compare the file with the layout in the README"
+    )

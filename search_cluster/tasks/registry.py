@@ -1,6 +1,7 @@
 """All tasks by name or path: the one way from a string to a task.
 
-Processes pass tasks to each other as the string that names them (`absolute_spec`), and each builds its own.
+Processes pass tasks to each other as the string that names them (`absolute_spec`), and each builds
+its own.
 """
 
 from difflib import get_close_matches
@@ -39,7 +40,10 @@ def list_tasks() -> tuple[Task, ...]:
 
 
 def absolute_spec(spec: str) -> str:
-    """The spec as a process with another working directory needs it: names as they are, paths made absolute."""
+    """The spec as a process with another working directory needs it.
+
+    Names stay as they are, and paths are made absolute.
+    """
     return str(Path(spec).absolute()) if Path(spec).suffix in _LOADERS else spec
 
 
@@ -47,22 +51,29 @@ def get_task(spec: str) -> Task:
     """The task of that name, or the one that a file describes.
 
     Args:
-        spec: a name that `list_tasks` knows, or the path of a user's ``.py`` file that exposes ``TASK`` (it is run) or
-            ``.toml`` file beside its JSONL data.
+        spec: a name that `list_tasks` knows, or the path of a user's ``.py`` file that exposes
+            ``TASK`` (the file is run), or of a ``.toml`` file beside its JSONL data.
 
     Raises:
-        TaskError: no such name or file, or the file does not describe a task.
+        TaskError: there is no such name or file, or the file does not describe a task.
     """
     if spec in _TASKS:
         return _TASKS[spec]
     path = Path(spec)
     if path.suffix not in _LOADERS:
-        raise TaskError(f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the list")
+        raise TaskError(
+            f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the "
+            "list"
+        )
     if not path.is_file():
-        raise TaskError(f"task file {path.absolute()} does not exist; check the path, or name a built-in task")
+        raise TaskError(
+            f"task file {path.absolute()} does not exist; check the path, or name a built-in task"
+        )
     task = _LOADERS[path.suffix](path)
     if task.name in _TASKS:
-        raise TaskError(f"{path} calls its task {task.name!r}, which is a built-in task; choose another name")
+        raise TaskError(
+            f"{path} calls its task {task.name!r}, which is a built-in task; choose another name"
+        )
     return task
 
 

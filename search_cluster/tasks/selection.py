@@ -1,4 +1,4 @@
-"""Which examples of a split are used: a seeded sample that only grows when the limit grows."""
+"""Which examples of a split are used: a seeded sample that grows only with the limit."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,21 +12,27 @@ def derive_seed(seed: int, example_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{example_id}".encode()).digest()[:8], "big")
 
 
-def select_examples(examples: Sequence[Example], limit: int | None, seed: int) -> tuple[Example, ...]:
+def select_examples(
+    examples: Sequence[Example], limit: int | None, seed: int
+) -> tuple[Example, ...]:
     """The first ``limit`` examples in the order of their seeded content hashes.
 
-    The order depends on nothing but the seed and each example's content, so a larger limit only adds examples, and the
-    order of rows in a file does not matter.
+    The order depends on nothing but the seed and each example's content, so a larger limit only
+    adds examples, and the order of rows in a file does not matter.
 
     Args:
         examples: distinct examples.
-        limit: how many at most; ``None``: all.
+        limit: the largest number of examples; ``None`` takes all.
         seed: any integer.
 
     Raises:
         InvalidValueError: the limit is below 1.
     """
     if limit is not None and limit < 1:
-        raise InvalidValueError(f"limit is {limit}; ask for at least 1 example, or leave the limit out for all")
-    ordered = sorted(examples, key=lambda example: (derive_seed(seed, example.example_id), example.example_id))
+        raise InvalidValueError(
+            f"limit is {limit}; ask for at least 1 example, or leave the limit out for all"
+        )
+    ordered = sorted(
+        examples, key=lambda example: (derive_seed(seed, example.example_id), example.example_id)
+    )
     return tuple(ordered[:limit])

@@ -1,6 +1,9 @@
-"""The one implementation of `Task`: templates, a grader and a source of examples, declared in one expression.
+"""The one implementation of `Task`, declared in one expression.
 
-A task of your own is one Python file that exposes ``TASK`` (pass the file's path where a task's name is expected)::
+It joins templates, a grader and a source of examples.
+
+A task of your own is one Python file that exposes ``TASK``. Pass the file's path where a task's
+name is expected::
 
     from search_cluster.tasks.graders import grade_number
     from search_cluster.tasks.simple import generate_task
@@ -18,11 +21,12 @@ A task of your own is one Python file that exposes ``TASK`` (pass the file's pat
         max_new_tokens=8,
     )
 
-``choice_task`` is the same without grader and token limit: its choices are scored. Whoever changes what a grader does
-changes ``grader_version``; templates enter the version by themselves.
+``choice_task`` is the same without grader and token limit: its choices are scored. Whoever changes
+what a grader does changes ``grader_version``; templates enter the version by themselves.
 
-``wordings`` declare other templates that ask the same; together with other orders of listed choices and other
-distractors for scored ones they make the task's perturbations (`search_cluster.tasks.perturbation.perturbations`).
+``wordings`` declare other templates that ask the same; together with other orders of listed choices
+and other distractors for scored ones they make the task's perturbations
+(`search_cluster.tasks.perturbation.perturbations`).
 """
 
 import hashlib
@@ -38,40 +42,53 @@ from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
 from search_cluster.tasks.template import names_choices, render
 
 Source = Callable[[str, str, Path | None], LoadedExamples]
-"""(task name, split, data_dir) -> the examples of that split."""
+"""Gives the examples of a split; called with the name of the task, the split and the data
+folder."""
 Grader = Callable[[Example, str], float]
-"""(example, answer) -> reward in [0, 1]."""
+"""Gives the reward in [0, 1]; called with the example and the answer."""
 
 DEFAULT_PLAIN = "Question: {question}\nAnswer:"
 """How a base model is asked unless a task says otherwise."""
 DEFAULT_PLAIN_WITH_CHOICES = "Question: {question}\n{choices}\nAnswer:"
 """The same for a task whose chat template lists the choices."""
 CHOICE_GRADER_VERSION = "choice-text-1"
+"""Changes whenever `_grade_choice` does."""
 _VERSION_HEX_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimpleTask:
-    """Implements `Task`; built by `choice_task` and `generate_task`, which derive the version and check templates."""
+    """Implements `Task`.
+
+    `choice_task` and `generate_task` build it: they derive the version and check the templates.
+    """
 
     name: str
+    """The task's name on command lines, in keys and in corpora."""
     version: str
+    """A digest of everything that decides what is asked and how the answer is graded."""
     kind: AnswerKind
+    """How an answer comes out of the model."""
     description: str
+    """One line for ``search-cluster tasks``."""
     chat: str
-    """Template of the user message for an instruct model."""
+    """The template of the user message for an instruct model."""
     plain: str
-    """Template of the whole prompt for a base model."""
+    """The template of the whole prompt for a base model."""
     source: Source
+    """Where the examples come from."""
     grader: Grader
+    """What gives an answer its reward."""
     max_new_tokens: int = 0
+    """The largest number of greedy tokens in an answer; 0 if choices are scored."""
     stop_strings: tuple[str, ...] = ()
+    """The answer ends before the first of these."""
     wordings: tuple[Wording, ...] = ()
     """Other templates that ask the same; an example's ``wording`` counts them from 1."""
 
     @property
     def num_wordings(self) -> int:
-        """Wordings beside the usual one."""
+        """The number of wordings beside the usual one."""
         return len(self.wordings)
 
     @property
@@ -83,10 +100,12 @@ class SimpleTask:
         """All examples of a split, in a fixed order.
 
         Raises:
-            TaskError: no such split, or not one good row.
+            TaskError: there is no such split, or not one good row.
         """
         if split not in SPLITS:
-            raise TaskError(f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}")
+            raise TaskError(
+                f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
+            )
         return self.source(self.name, split, data_dir)
 
     def prompt(self, example: Example) -> Prompt:
@@ -97,12 +116,17 @@ class SimpleTask:
         """
         if not 0 <= example.wording <= len(self.wordings):
             raise TaskError(
-                f"example {example.example_id} asks in wording {example.wording} of task {self.name}, which has the "
-                f"wordings 0 to {len(self.wordings)}; use the version of the task that the example comes from"
+                f"example {example.example_id} asks in wording {example.wording} of task "
+                f"{self.name}, which has the wordings 0 to {len(self.wordings)}; use the version "
+                "of the task that the example comes from"
             )
         wording = self.wordings[example.wording - 1] if example.wording else self
         choices = example.choices if self.kind is AnswerKind.CHOICE else ()
-        return Prompt(chat=render(wording.chat, example), plain=render(wording.plain, example), choices=choices)
+        return Prompt(
+            chat=render(wording.chat, example),
+            plain=render(wording.plain, example),
+            choices=choices,
+        )
 
     def grade(self, example: Example, output: str) -> float:
         """The grader's reward in [0, 1]."""
@@ -113,12 +137,16 @@ def _grade_choice(example: Example, output: str) -> float:
     return float(output == example.gold)
 
 
-def _version(kind: AnswerKind, grader_version: str, wordings: tuple[Wording, ...], *settings: object) -> str:
+def _version(
+    kind: AnswerKind, grader_version: str, wordings: tuple[Wording, ...], *settings: object
+) -> str:
     """A digest of everything that decides what is asked and how the answer is graded."""
     content: list[object] = [kind, grader_version, *settings]
     if wordings:
         content.append([[wording.chat, wording.plain] for wording in wordings])
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:_VERSION_HEX_DIGITS]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[
+        :_VERSION_HEX_DIGITS
+    ]
 
 
 def _checked_plain(chat: str, plain: str | None, wordings: tuple[Wording, ...]) -> str:
@@ -140,15 +168,15 @@ def choice_task(
     """A task whose choices are scored; the right text earns 1, any other 0.
 
     Args:
-        name: as for `generate_task`, like all that follow.
-        description: one line.
+        name: the task's name on command lines, in keys and in corpora.
+        description: one line for ``search-cluster tasks``.
         source: where examples come from.
         chat: template of the user message for an instruct model.
-        plain: template of the whole prompt for a base model; ``None``: the usual one.
+        plain: template of the whole prompt for a base model; ``None`` takes the usual one.
         wordings: other templates that ask the same.
 
     Raises:
-        TaskError: a template that can't be filled, or a wording that is none.
+        TaskError: a template can't be filled, or a wording asks something else.
     """
     plain = _checked_plain(chat, plain, wordings)
     return SimpleTask(
@@ -181,26 +209,35 @@ def generate_task(
 
     Args:
         name: the task's name on command lines, in keys and in corpora.
-        description: one line.
+        description: one line for ``search-cluster tasks``.
         source: where examples come from.
         chat: template of the user message for an instruct model.
-        plain: template of the whole prompt for a base model; ``None``: the usual one.
+        plain: template of the whole prompt for a base model; ``None`` takes the usual one.
         wordings: other templates that ask the same.
         grader: the reward of an answer; importable from a module, so that workers find it.
         grader_version: changes whenever the grader's behaviour does.
-        max_new_tokens: greedy tokens per answer at most, from 1.
+        max_new_tokens: the largest number of greedy tokens in an answer, from 1.
         stop_strings: the answer ends before the first of these.
 
     Raises:
-        TaskError: a template that can't be filled, a wording that is none, or no token to answer with.
+        TaskError: a template can't be filled, a wording asks something else, or there is no token
+            to answer with.
     """
     plain = _checked_plain(chat, plain, wordings)
     if max_new_tokens < 1:
-        raise TaskError(f"max_new_tokens of task {name} is {max_new_tokens}; an answer takes at least 1")
+        raise TaskError(
+            f"max_new_tokens of task {name} is {max_new_tokens}; an answer takes at least 1"
+        )
     return SimpleTask(
         name=name,
         version=_version(
-            AnswerKind.GENERATE, grader_version, wordings, chat, plain, max_new_tokens, list(stop_strings)
+            AnswerKind.GENERATE,
+            grader_version,
+            wordings,
+            chat,
+            plain,
+            max_new_tokens,
+            list(stop_strings),
         ),
         kind=AnswerKind.GENERATE,
         description=description,

@@ -1,6 +1,7 @@
 """The task protocol: how an example is asked and how an answer is graded.
 
-Knows nothing about tokenizers and models; `search_cluster.model.prompting` turns a `Prompt` into tokens.
+The protocol knows nothing about tokenizers and models; `search_cluster.model.prompting` turns a
+`Prompt` into tokens.
 """
 
 from dataclasses import dataclass
@@ -18,21 +19,27 @@ class AnswerKind(StrEnum):
     """How an answer comes out of the model."""
 
     CHOICE = "choice"
-    """Each choice's text is scored as a continuation of the prompt; the best mean log-probability per token wins."""
+    """Each choice's text is scored as a continuation of the prompt, and the best mean
+    log-probability per token wins."""
     GENERATE = "generate"
     """The answer is decoded greedily and graded as text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What to ask, in both styles; the model decides which one applies (chat template or plain text)."""
+    """What to ask, in both styles.
+
+    The model decides which style applies: chat template or plain text.
+    """
 
     chat: str
     """The user message for an instruct model."""
     plain: str
-    """The whole prompt for a base model; ends where the answer begins, without trailing white space."""
+    """The whole prompt for a base model. It ends where the answer begins, without white space at
+    the end."""
     choices: tuple[str, ...] = ()
-    """Texts that are scored as continuations, in the order of the example's choices (CHOICE tasks only)."""
+    """The texts that are scored as continuations, in the order of the example's choices; only
+    CHOICE tasks have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,22 +47,29 @@ class MalformedRow:
     """A row that could not be used, and why."""
 
     source: str
-    """``file:line``."""
+    """The file and the line, as ``file:line``."""
     reason: str
+    """Why the row could not be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedExamples:
-    """Examples of one split in a fixed order, de-duplicated by content, and the rows that were skipped."""
+    """The examples of one split and the rows that were skipped."""
 
     examples: tuple[Example, ...]
+    """The examples in a fixed order, de-duplicated by content."""
     malformed: tuple[MalformedRow, ...] = ()
+    """The rows that could not be used."""
     num_duplicates: int = 0
+    """The number of good rows whose content had come before."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A prompt format plus a reward. Implementations are immutable, cheap, and rebuilt from a spec (`registry`)."""
+    """A prompt format plus a reward.
+
+    Implementations are immutable, cheap, and rebuilt from a spec (`search_cluster.tasks.registry`).
+    """
 
     @property
     def name(self) -> str:
@@ -64,7 +78,10 @@ class Task(Protocol):
 
     @property
     def version(self) -> str:
-        """Changes whenever the prompt or the grader changes, so that old verdicts are not taken for new ones."""
+        """Changes whenever the prompt or the grader does.
+
+        Old verdicts are then not taken for new ones.
+        """
         ...
 
     @property
@@ -74,12 +91,12 @@ class Task(Protocol):
 
     @property
     def max_new_tokens(self) -> int:
-        """Greedy tokens per answer at most; 0 for CHOICE tasks."""
+        """The largest number of greedy tokens in an answer; 0 for CHOICE tasks."""
         ...
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
-        """Generation ends before the first of these (GENERATE tasks)."""
+        """A generated answer ends before the first of these."""
         ...
 
     @property
@@ -92,10 +109,11 @@ class Task(Protocol):
 
         Args:
             split: one of `SPLITS`.
-            data_dir: folder of local files in the layouts of the README, or ``None`` for the hub (or built-in data).
+            data_dir: the folder of local files in the layouts of the README, or ``None`` for the
+                hub (or built-in data).
 
         Raises:
-            TaskError: no such split, or not one good row.
+            TaskError: there is no such split, or not one good row.
         """
         ...
 

@@ -6,27 +6,33 @@ from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Labels of choices wherever a prompt lists them."""
+"""The labels of choices wherever a prompt lists them."""
 FIELDS = ("question", "choices")
-"""What a template may name."""
+"""The fields that a template may name."""
 
 
 def check_template(template: str) -> None:
     """Refuse a template that could not be filled.
 
     Raises:
-        TaskError: a broken brace, a field that is none of `FIELDS`, no ``{question}``, or white space at the end
-            (an answer's tokens would not start where they do in running text).
+        TaskError: it has a broken brace, a field that is none of `FIELDS`, no ``{question}``, or
+            white space at its end (an answer's tokens would not start where they do in running
+            text).
     """
     try:
-        fields = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(template)]
+        fields = [
+            (name, spec, conversion) for _, name, spec, conversion in Formatter().parse(template)
+        ]
     except ValueError as error:
-        raise TaskError(f"template {template!r}: {error}; write {{{{ and }}}} for literal braces") from error
+        raise TaskError(
+            f"template {template!r}: {error}; write {{{{ and }}}} for literal braces"
+        ) from error
     named = [name for name, _, _ in fields if name is not None]
     for name, spec, conversion in fields:
         if name is not None and (name not in FIELDS or spec or conversion):
             raise TaskError(
-                f"template {template!r} has the field {{{name}}}; the fields are {{question}} and {{choices}}"
+                f"template {template!r} has the field {{{name}}}; the fields are {{question}} and "
+                f"{{choices}}"
             )
     if "question" not in named:
         raise TaskError(f"template {template!r} never asks: add the field {{question}}")
@@ -40,6 +46,9 @@ def names_choices(template: str) -> bool:
 
 
 def render(template: str, example: Example) -> str:
-    """The template filled with the example's question and its choices, listed as ``A. text`` lines."""
+    """The template filled with the example's question and choices.
+
+    Choices become lines ``A. text``.
+    """
     lines = (f"{LETTERS[index]}. {text}" for index, text in enumerate(example.choices))
     return template.format(question=example.question, choices="\n".join(lines))

@@ -11,7 +11,7 @@ r"""A user's task as a pair of files: TOML that describes it, JSONL that holds i
     chat = "{question}"            # for instruct models; {choices} lists them as "A. text" lines
     plain = "Q: {question}\nA:"    # for base models; may be left out
 
-    [[prompt.wordings]]            # other templates that ask the same, to tell luck from skill; may be left out
+    [[prompt.wordings]]            # ask the same, to tell luck from skill; may be left out
     chat = "Tell me: {question}"
     plain = "{question} Answer:"   # left out: the chat template and a line "Answer:"
 
@@ -20,8 +20,8 @@ r"""A user's task as a pair of files: TOML that describes it, JSONL that holds i
     max_new_tokens = 16
     stop_strings = ["\n"]          # may be left out
 
-``rivers.jsonl`` has the rows that `search_cluster.tasks.user_rows` describes. The version is a digest of the templates,
-the grader and its settings, so an edit never meets old verdicts.
+``rivers.jsonl`` has the rows that `search_cluster.tasks.user_rows` describes. The version is a
+digest of the templates, the grader and its settings, so an edit never meets old verdicts.
 """
 
 import tomllib
@@ -42,7 +42,12 @@ from search_cluster.tasks.grading.graders import (
 from search_cluster.tasks.grading.math_answers import MATH_GRADER_VERSION, grade_math
 from search_cluster.tasks.perturbation.wordings import Wording
 from search_cluster.tasks.simple import Grader, SimpleTask, choice_task, generate_task
-from search_cluster.tasks.user_rows import convert_choice_row, convert_letter_row, convert_user_row, file_source
+from search_cluster.tasks.user_rows import (
+    convert_choice_row,
+    convert_letter_row,
+    convert_user_row,
+    file_source,
+)
 
 _GRADERS: dict[str, tuple[Grader, str]] = {
     "exact": (grade_exact, EXACT_GRADER_VERSION),
@@ -89,16 +94,20 @@ def load_toml_task(path: Path) -> SimpleTask:
     """The task that a TOML file describes.
 
     Raises:
-        TaskError: not TOML, a key that is missing, unknown or out of range, or a data file that does not exist.
+        TaskError: the file is not TOML, a key is missing, unknown or out of range, or the data file
+            does not exist.
     """
     described = _read(path)
     data = path.absolute().parent / described.data
     if not data.is_file():
         raise TaskError(
-            f"{path}: data is {described.data!r}, but {data} does not exist; the path is relative to the TOML"
+            f"{path}: data is {described.data!r}, but {data} does not exist; the path is relative "
+            "to the TOML"
         )
     try:
-        return _choice(described, data) if described.kind == "choice" else _generate(described, data)
+        return (
+            _choice(described, data) if described.kind == "choice" else _generate(described, data)
+        )
     except TaskError as error:
         raise TaskError(f"{path}: {error}") from error
 
@@ -109,13 +118,19 @@ def _read(path: Path) -> _Description:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise TaskError(f"{path} does not describe a task: {problems}; see search_cluster.tasks.toml_task") from error
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise TaskError(
+            f"{path} does not describe a task: {problems}; see search_cluster.tasks.toml_task"
+        ) from error
 
 
 def _choice(described: _Description, data: Path) -> SimpleTask:
     if described.answer is not None:
-        raise TaskError('a table [answer] in a task of kind "choice"; remove it, or set kind = "generate"')
+        raise TaskError(
+            'a table [answer] in a task of kind "choice"; remove it, or set kind = "generate"'
+        )
     return choice_task(
         name=described.name,
         description=described.description,
@@ -129,7 +144,9 @@ def _choice(described: _Description, data: Path) -> SimpleTask:
 def _generate(described: _Description, data: Path) -> SimpleTask:
     answer = described.answer
     if answer is None:
-        raise TaskError('no table [answer] in a task of kind "generate"; add it with grader and max_new_tokens')
+        raise TaskError(
+            'no table [answer] in a task of kind "generate"; add it with grader and max_new_tokens'
+        )
     grader, grader_version = _GRADERS[answer.grader]
     return generate_task(
         name=described.name,
@@ -137,7 +154,9 @@ def _generate(described: _Description, data: Path) -> SimpleTask:
         chat=described.prompt.chat,
         plain=described.prompt.plain,
         wordings=described.prompt.others(),
-        source=file_source(data, convert_letter_row if answer.grader == "letter" else convert_user_row),
+        source=file_source(
+            data, convert_letter_row if answer.grader == "letter" else convert_user_row
+        ),
         grader=grader,
         grader_version=grader_version,
         max_new_tokens=answer.max_new_tokens,

@@ -1,8 +1,9 @@
 r"""Rows of a user's own task.
 
-A row is ``{"question": TEXT, "answer": TEXT or NUMBER}``; with ``"choices": [TEXT, ...]`` the answer is the right
-choice's text, or its index from 0. Optional keys: ``"split"`` (``train``, ``validation``, ``test``; else a hash of the
-question decides, 70/15/15) and ``"difficulty"`` (a text or a number). Other keys are ignored.
+A row is ``{"question": TEXT, "answer": TEXT or NUMBER}``; with ``"choices": [TEXT, ...]`` the
+answer is the right choice's text, or its index from 0. Optional keys are ``"split"``
+(``train``, ``validation`` or ``test``; without it a hash of the question decides, 70/15/15) and
+``"difficulty"`` (a text or a number). Other keys are ignored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,10 +28,10 @@ from search_cluster.tasks.template import LETTERS
 
 
 def convert_user_row(value: object) -> RawExample:
-    """A draft from one row of the module's layout.
+    """A raw example from one row of the module's layout.
 
     Raises:
-        RowError: not the layout, or an answer that is none of the choices.
+        RowError: the row has another layout, or its answer is none of the choices.
     """
     row = as_mapping(value)
     question = get_text(row, "question")
@@ -55,7 +56,9 @@ def _gold(answer: object, choices: tuple[str, ...]) -> tuple[str, int | None]:
         return as_text_or_number(answer, "'answer'"), None
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(choices):
-            raise RowError(f"'answer' is {shown(answer)}; the choices are numbered 0 to {len(choices) - 1}")
+            raise RowError(
+                f"'answer' is {shown(answer)}; the choices are numbered 0 to {len(choices) - 1}"
+            )
         return choices[answer], answer
     text = as_text(answer, "'answer'")
     if text not in choices:
@@ -65,35 +68,38 @@ def _gold(answer: object, choices: tuple[str, ...]) -> tuple[str, int | None]:
 
 def convert_choice_row(value: object) -> RawExample:
     """As `convert_user_row`, for a task that scores choices."""
-    draft = convert_user_row(value)
-    if not draft.choices:
+    raw = convert_user_row(value)
+    if not raw.choices:
         raise RowError("the key 'choices' is missing; a choice task needs it in every row")
-    return draft
+    return raw
 
 
 def convert_letter_row(value: object) -> RawExample:
     """As `convert_choice_row`, with the letter of the right choice (from A) as the gold answer."""
-    draft = convert_choice_row(value)
-    assert draft.gold_index is not None
+    raw = convert_choice_row(value)
+    assert raw.gold_index is not None
     return RawExample(
-        question=draft.question,
-        choices=draft.choices,
-        gold=LETTERS[draft.gold_index],
-        gold_index=draft.gold_index,
-        difficulty=draft.difficulty,
-        split=draft.split,
+        question=raw.question,
+        choices=raw.choices,
+        gold=LETTERS[raw.gold_index],
+        gold_index=raw.gold_index,
+        difficulty=raw.difficulty,
+        split=raw.split,
     )
 
 
 def _load(rows: RawRows, convert: Converter, task: str, split: str, place: str) -> LoadedExamples:
-    def belongs(draft: RawExample) -> bool:
-        return (draft.split or split_of(draft.question)) == split
+    def belongs(raw: RawExample) -> bool:
+        return (raw.split or split_of(raw.question)) == split
 
     return collect_examples(rows, convert, task=task, split=split, belongs=belongs, place=place)
 
 
 def rows_source(rows: Iterable[object], convert: Converter = convert_user_row) -> Source:
-    """A source over rows that a Python file holds or computes; bad rows are counted by their number from 0."""
+    """A source over rows that a Python file holds or computes.
+
+    Bad rows are named by their number, from 0.
+    """
     kept = tuple(rows)
 
     def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:

@@ -1,7 +1,7 @@
 """The verdict: what one evaluation of (example, path) says.
 
-It lives beside the tasks because it is a task's judgement of an answer; the evaluation seam, the model room and the
-corpus, which may not import each other, all speak of it.
+It lives beside the tasks because it is a task's judgement of an answer; the evaluation seam, the
+model room and the corpus, which may not import each other, all speak of it.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from search_cluster.errors import InvalidValueError
 
 MARGIN_STEP = 0.25
-"""Nats: the resolution at which margins may steer a search."""
+"""The resolution at which margins may guide a search, in nats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +22,15 @@ class Verdict:
     """
 
     reward: float
-    """In [0, 1]; 1 is right."""
+    """The reward in [0, 1]; 1 is right."""
     margin: float | None
-    """Log-probability gap of the gold answer to the best wrong answer, in nats; ``None`` where a task has none."""
+    """The log-probability gap of the gold answer to the best wrong answer, in nats; ``None`` where
+    a task has none."""
     output: str
     """What the model answered: the chosen choice's text, or the generated text."""
     num_layer_tokens: int
-    """(layer, token) applications that a plain evaluation needs: path length x tokens of the prompt and the answers."""
+    """The number of (layer, token) applications that a plain evaluation needs: path length x tokens
+    of the prompt and the answers."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.reward <= 1.0:
@@ -36,7 +38,9 @@ class Verdict:
         if self.margin is not None and not math.isfinite(self.margin):
             raise InvalidValueError(f"margin is {self.margin}; a margin is finite, or None")
         if self.num_layer_tokens < 0:
-            raise InvalidValueError(f"num_layer_tokens is {self.num_layer_tokens}; it counts from 0")
+            raise InvalidValueError(
+                f"num_layer_tokens is {self.num_layer_tokens}; it counts from 0"
+            )
 
     @property
     def is_correct(self) -> bool:
@@ -45,9 +49,12 @@ class Verdict:
 
     @property
     def coarse_margin(self) -> int | None:
-        """The margin in whole steps of `MARGIN_STEP`, rounded down; all that may steer a search.
+        """The margin in whole steps of `MARGIN_STEP`, rounded down.
 
-        Arithmetic noise does not show: evaluators take margins near a step from the canonical model.
+        No finer margin guides a search.
+
+        Arithmetic noise does not show, since workers take margins near a step from the canonical
+        model.
         """
         return None if self.margin is None else math.floor(self.margin / MARGIN_STEP)
 

@@ -13,12 +13,13 @@ RewardedPath = tuple[LayerPath, float]
 def best_paths(evaluated: Sequence[RewardedPath], *, num_best: int) -> list[LayerPath]:
     """The right paths worth keeping, shortest first, equal lengths in the order of their layers.
 
-    Where identity is right, only identity itself and strictly shorter right paths count: a longer path that is right as
-    well wins nothing. Where identity is wrong, every right path counts. No path is right: the list is empty.
+    Where identity is right, only identity itself and strictly shorter right paths count: a longer
+    path that is right as well wins nothing. Where identity is wrong, every right path counts. If no
+    path is right, the list is empty.
 
     Args:
-        evaluated: paths with their rewards; identity first.
-        num_best: how many to keep at most.
+        evaluated: paths with their rewards, identity first.
+        num_best: the largest number of paths to keep.
     """
     identity, identity_reward = evaluated[0]
     right = [path for path, reward in evaluated if reward >= 1.0]
@@ -29,13 +30,16 @@ def best_paths(evaluated: Sequence[RewardedPath], *, num_best: int) -> list[Laye
 
 
 def pareto_front(evaluated: Sequence[RewardedPath]) -> list[LayerPath]:
-    """The paths that no other path beats in both reward (up) and length (down), shortest first (CoLa, section 3).
+    """The paths that no other path beats in both reward (up) and length (down), shortest first.
 
-    Of several paths with equal reward and length the one with the smallest layers stands for all.
+    See CoLa, section 3. Of several paths with equal reward and length the one with the smallest
+    layers stands for all.
     """
     front: list[LayerPath] = []
     best_reward = -1.0
-    for path, reward in sorted(evaluated, key=lambda item: (len(item[0]), -item[1], item[0].layers)):
+    for path, reward in sorted(
+        evaluated, key=lambda item: (len(item[0]), -item[1], item[0].layers)
+    ):
         if reward > best_reward:
             front.append(path)
             best_reward = reward

@@ -1,6 +1,7 @@
-"""What a preset requires of a path before it counts as one of the best, and what it pays to find out.
+"""What a preset requires of a path before it counts as one of the best, and what that costs.
 
-A path that was right on one question may be lucky: on a four-way question a ruined model is right one time in four.
+A path that was right on one question may be lucky: on a four-way question a ruined model is right
+one time in four.
 """
 
 from dataclasses import dataclass
@@ -11,15 +12,20 @@ class EvidenceRule:
     """When a path is credible for a question. Every evaluation it takes is paid from the budget."""
 
     num_guide: int
-    """Perturbations of the question that may steer the search."""
+    """The number of perturbations of the question that may guide the search."""
     num_verify: int
-    """Perturbations that are looked at once, when a path has passed all else, and never guide."""
+    """The number of perturbations that are looked at once, when a path has passed all else, and
+    never guide."""
     max_probe_drop: float
-    """How much rarer than identity a path may be right on probe questions, as a share of all that identity was asked.
+    """How much rarer than identity a path may be right on probe questions, as a share of all that
+    identity was asked.
+
     The path runs on those that identity is least sure of and is taken to change no other answer."""
     min_right: int = 1
-    """On how many perturbations a path must be right at least, of tasks that have some: where it and identity are wrong
-    on all, it is right as often as identity, and nothing speaks for it."""
+    """The smallest number of perturbations that a path must be right on, of tasks that have some.
+
+    Where it and identity are wrong on all, it is right as often as identity, and nothing speaks for
+    it."""
 
     def describe(self) -> str:
         """The rule in words, for provenance."""
@@ -31,13 +37,16 @@ class EvidenceRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyPlan:
-    """How much is spent on finding paths that are good for many questions, before the first question is searched."""
+    """How much is spent on finding paths that are good for many questions.
+
+    It is spent before the first question is searched.
+    """
 
     budget_share: float
-    """Share, in (0, 1), of the whole run's budget."""
+    """The share, in (0, 1), of the whole run's budget."""
     max_evaluations: int
-    """More than that is not spent, however large the run is."""
+    """The largest number of evaluations, however large the run is."""
     max_probes: int
-    """Probe questions at most."""
+    """The largest number of probe questions."""
     max_menu: int
-    """Paths that the study hands on, at most."""
+    """The largest number of paths that the study hands on."""

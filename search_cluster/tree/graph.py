@@ -1,6 +1,7 @@
 """The search graph of one example: proposes paths in rounds, takes their rewards back.
 
-Pure: no clock, no I/O, no global random state. Three words make the loop: `propose`, `observe` (or `abandon`), again.
+It is pure: no clock, no I/O, no global random state. Three words make the loop: `propose`,
+`observe` (or `abandon`), again.
 """
 
 import random
@@ -17,13 +18,17 @@ from search_cluster.tree.widening import Widening
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphSearch:
-    """Tree search over a space: the strategy of the papers, with its score, widening and moves to choose."""
+    """Tree search over a space, with its score, widening and moves to choose.
+
+    It is the strategy of the papers.
+    """
 
     space: SearchSpace
     score: Score
     widening: Widening
     random_child_probability: float
-    """Chance, in [0, 1], that a step of the descent takes a child drawn evenly instead of the best one."""
+    """The chance, in [0, 1], that a step of the descent takes a child drawn evenly instead of the
+    best one."""
     visit_total: VisitTotal
 
     def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> "SearchGraph":
@@ -45,23 +50,25 @@ class SearchGraph:
     Args:
         root: the path that everything starts from (identity).
         root_reward: its reward in [0, 1].
-        settings: space, score, widening.
+        settings: the space, score and widening.
         rng: the only source of randomness; owned by the graph from here on.
     """
 
-    def __init__(self, root: LayerPath, root_reward: float, settings: GraphSearch, rng: random.Random) -> None:
+    def __init__(
+        self, root: LayerPath, root_reward: float, settings: GraphSearch, rng: random.Random
+    ) -> None:
         self._settings = settings
         self._rng = rng
         self.root = _new_node(root, depth=0)
         self.root.num_visits = self.root.num_own_visits = 1
         self.root.total_reward = self.root.reward = root_reward
         self.nodes: dict[tuple[int, ...], Node] = {root.layers: self.root}
-        """By the layers of their paths."""
+        """The nodes by the layers of their paths."""
         self._pending: dict[tuple[int, ...], _Trail] = {}
 
     @property
     def num_pending(self) -> int:
-        """Paths that were proposed and not yet answered."""
+        """The number of paths that were proposed and not yet answered."""
         return len(self._pending)
 
     @property
@@ -72,8 +79,9 @@ class SearchGraph:
     def propose(self, max_paths: int) -> list[LayerPath]:
         """Up to ``max_paths`` new paths, each proposed once in the graph's life.
 
-        Every proposal puts a virtual loss on its trail, so that the next one of the round goes elsewhere. Fewer paths
-        come back when the nodes that may be widened are all waiting for answers, or when the space is exhausted.
+        Every proposal puts a virtual loss on its trail, so that the next one of the round goes
+        elsewhere. Fewer paths come back when the nodes that may be widened are all waiting for
+        answers, or when the space is exhausted.
         """
         proposed: list[LayerPath] = []
         blocked: set[Node] = set()
@@ -121,8 +129,9 @@ class SearchGraph:
         self._revert_virtual_loss(trail)
         return trail
 
-    # Virtual loss: a proposal counts as a visit with reward 0 until its answer is known, which keeps the proposals of
-    # one round apart. The two methods are symmetric; `observe` adds the real visit after the revert.
+    # Virtual loss: a proposal counts as a visit with reward 0 until its answer is known, which
+    # keeps the proposals of one round apart. The two methods are symmetric; `observe` adds the real
+    # visit after the revert.
     def _apply_virtual_loss(self, trail: _Trail) -> None:
         for node in trail.nodes:
             node.num_pending += 1
@@ -132,14 +141,19 @@ class SearchGraph:
             node.num_pending -= 1
 
     def _descend(self, blocked: set[Node]) -> _Trail | None:
-        """Walk from the root to a new node; ``None`` if the walk ended at a node that is now blocked or exhausted."""
+        """Walk from the root to a new node.
+
+        It is ``None`` if the walk ended at a node that is now blocked or exhausted.
+        """
         node = self.root
         nodes, edges = [node], list[Edge]()
         while True:
             open_edges = [
                 edge
                 for edge in node.edges
-                if (child := edge.child).reward is not None and not child.exhausted and child not in blocked
+                if (child := edge.child).reward is not None
+                and not child.exhausted
+                and child not in blocked
             ]
             if self._may_widen(node, any_open=bool(open_edges)):
                 num_nodes = len(self.nodes)
@@ -157,16 +171,19 @@ class SearchGraph:
 
     def _may_widen(self, node: Node, *, any_open: bool) -> bool:
         if node.untried is None:
-            node.untried = Untried(self._settings.space.suits(node.path))
+            node.untried = Untried(self._settings.space.group_sizes(node.path))
         if not node.untried.num_left:
             return False
-        if len(node.edges) < self._settings.widening.max_children(node.num_visits + node.num_pending):
+        if len(node.edges) < self._settings.widening.max_children(
+            node.num_visits + node.num_pending
+        ):
             return True
         return not any_open and all(edge.child.exhausted for edge in node.edges)
 
     def _expand(self, node: Node) -> Edge | None:
-        """Link one untried successor: a new node, or one that another order of edits already made (transposition).
+        """Link one untried successor.
 
+        It is a new node, or one that another order of edits already made (transposition). It is
         ``None`` if the edits that were left make no path that may be linked.
         """
         assert node.untried is not None, "a node is asked for its edits before it is expanded"
@@ -178,9 +195,13 @@ class SearchGraph:
             child = self.nodes.get(path.layers)
             if child is None:
                 child = self.nodes[path.layers] = _new_node(path, depth=node.depth + 1)
-            # A later edit may take an earlier one back. Links that lead downwards only can't close a cycle; what they
-            # leave out was proposed elsewhere.
-            elif child.depth <= node.depth or child.exhausted or any(edge.child is child for edge in node.edges):
+            # A later edit may take an earlier one back. Links that lead downwards only can't close
+            # a cycle; what they leave out was proposed elsewhere.
+            elif (
+                child.depth <= node.depth
+                or child.exhausted
+                or any(edge.child is child for edge in node.edges)
+            ):
                 continue
             edge = Edge(child)
             node.edges.append(edge)
@@ -198,12 +219,17 @@ class SearchGraph:
 
         def score(edge: Edge) -> float:
             child = edge.child
-            return value(child.total_reward, child.num_visits + child.num_pending, visit_total, child.length_ratio)
+            return value(
+                child.total_reward,
+                child.num_visits + child.num_pending,
+                visit_total,
+                child.length_ratio,
+            )
 
         return max(open_edges, key=score)  # the first of equals: edges keep their order of creation
 
     def _close(self, node: Node, blocked: set[Node]) -> None:
-        """Mark a node from which no new path can be proposed: for good, or until answers come in."""
+        """Mark a node from which no new path can be proposed, for good or until answers come in."""
         assert node.untried is not None, "a node is asked for its edits before it is closed"
         if not node.untried.num_left and all(edge.child.exhausted for edge in node.edges):
             node.exhausted = True

@@ -1,7 +1,7 @@
 """Nodes and edges of the search graph of one example.
 
-A node is a layer path. Different edit orders lead to one node (a transposition), so the structure is a directed acyclic
-graph, and visits are counted on edges as well as on nodes.
+A node is a layer path. Different edit orders lead to one node (a transposition), so the structure
+is a directed acyclic graph, and visits are counted on edges as well as on nodes.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Edge:
 
     child: "Node"
     num_visits: int = 0
-    """Simulations that went down this edge and were backed up."""
+    """The number of simulations that went down this edge and were backed up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,23 +28,26 @@ class Node:
 
     path: LayerPath
     depth: int
-    """Edges of the walk that found this node first. Every edge leads to a greater depth, so there are no cycles."""
+    """The number of edges of the walk that found this node first.
+
+    Every edge leads to a greater depth, so there are no cycles."""
     length_ratio: float
-    """|P| / L."""
+    """The path's length as a multiple of the model's depth, |P| / L."""
     num_visits: int = 0
-    """Simulations that reached this node and were backed up (v(P))."""
+    """The number of simulations that reached this node and were backed up, v(P)."""
     num_own_visits: int = 0
-    """Simulations that ended here: 1 from its own evaluation, 0 before it."""
+    """The number of simulations that ended here: 1 from its own evaluation, 0 before it."""
     total_reward: float = 0.0
-    """Sum of the rewards backed up through this node (Q(P))."""
+    """The sum of the rewards backed up through this node, Q(P)."""
     num_pending: int = 0
-    """Proposals on their way through this node, counted as visits without reward (virtual loss)."""
+    """The number of proposals on their way through this node, counted as visits without reward
+    (virtual loss)."""
     reward: float | None = None
     """This path's own reward; ``None`` while it is being evaluated, or if it failed."""
     failed: bool = False
-    """Evaluated without a verdict: never visited again."""
+    """Whether it was evaluated without a verdict, after which it is never visited again."""
     edges: list[Edge] = field(default_factory=list)
     untried: Untried | None = None
-    """Numbers of the edits that were not tried yet; ``None`` until the first expansion."""
+    """The numbers of the edits that were not tried yet; ``None`` until the first expansion."""
     exhausted: bool = False
-    """Nothing below this node is left to evaluate."""
+    """Whether nothing below this node is left to evaluate."""

@@ -9,12 +9,16 @@ from search_cluster.paths.layer_path import LayerPath
 class Proposer(Protocol):
     """Proposes paths for one example in rounds and takes their rewards back.
 
-    Pure: no clock, no I/O; what it proposes depends on the answers and on the generator that it was started with, not
-    on the order in which the answers of a round arrive. It never proposes a path twice, nor the root.
+    It is pure: no clock, no I/O. What it proposes depends on the answers and on the generator that
+    it was started with, not on the order in which the answers of a round arrive. It never proposes
+    a path twice, nor the root.
     """
 
     def propose(self, max_paths: int) -> list[LayerPath]:
-        """Up to ``max_paths`` new paths; none if nothing is left to propose before further answers come."""
+        """Up to ``max_paths`` new paths.
+
+        There are none if nothing is left to propose before further answers come.
+        """
         ...
 
     def observe(self, path: LayerPath, reward: float) -> None:
@@ -35,7 +39,7 @@ class Proposer(Protocol):
 
 
 class Strategy(Protocol):
-    """A way to find paths, with its settings; one for all examples of a run."""
+    """A way to find paths, with its settings; there is one for all examples of a run."""
 
     def start(self, root: LayerPath, root_reward: float, rng: random.Random) -> Proposer:
         """A proposer for one example.

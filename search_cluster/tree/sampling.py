@@ -14,15 +14,15 @@ from search_cluster.paths.space import SearchSpace
 from search_cluster.tree.untried import Untried
 
 MAX_REDRAWS = 1000
-"""Draws in a row that brought no new path, after which a space counts as used up."""
+"""The number of draws in a row without a new path after which a space counts as used up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainSearch:
     """One line of random edits, each applied to the path proposed last, whatever the answers say.
 
-    This is what the published Dr.LLM code does: it expands childless nodes only, so each node gets one child, its score
-    never chooses between two, and the path decays.
+    This is what the published Dr.LLM code does: it expands childless nodes only, so each node gets
+    one child, its score never chooses between two, and the path decays.
     """
 
     space: SearchSpace
@@ -34,7 +34,10 @@ class ChainSearch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomSearch:
-    """Independent paths: 1 to ``max_edits`` random legal edits of the root each, all numbers equally likely."""
+    """Independent paths: up to ``max_edits`` random legal edits of the root each.
+
+    There is at least one, and all numbers are equally likely.
+    """
 
     space: SearchSpace
     max_edits: int
@@ -92,7 +95,9 @@ def _chain(root: LayerPath, space: SearchSpace, rng: random.Random) -> Iterator[
         yield path
 
 
-def _random_programs(root: LayerPath, space: SearchSpace, max_edits: int, rng: random.Random) -> Iterator[LayerPath]:
+def _random_programs(
+    root: LayerPath, space: SearchSpace, max_edits: int, rng: random.Random
+) -> Iterator[LayerPath]:
     seen = {root}
     redraws = 0
     while redraws < MAX_REDRAWS:
@@ -110,9 +115,14 @@ def _random_programs(root: LayerPath, space: SearchSpace, max_edits: int, rng: r
         yield path
 
 
-def _random_edit(path: LayerPath, space: SearchSpace, rng: random.Random, *, avoid: set[LayerPath]) -> LayerPath | None:
-    """A legal edit of ``path``, drawn as the space says; ``None`` if all lead to ``avoid`` or nowhere."""
-    untried = Untried(space.suits(path))
+def _random_edit(
+    path: LayerPath, space: SearchSpace, rng: random.Random, *, avoid: set[LayerPath]
+) -> LayerPath | None:
+    """A legal edit of ``path``, drawn as the space says.
+
+    It is ``None`` if all lead to ``avoid`` or nowhere.
+    """
+    untried = Untried(space.group_sizes(path))
     while untried.num_left:
         edited = space.edit(path, untried.draw(rng))
         if edited is not None and edited not in avoid:

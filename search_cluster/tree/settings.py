@@ -13,16 +13,17 @@ from search_cluster.tree.proposer import Proposer, Strategy
 from search_cluster.tree.scores import UcbScore, VisitTotal
 
 MIN_PERTURBATIONS = 2
-"""One that guides and one that verifies."""
+"""The smallest number of perturbations: one that guides and one that verifies."""
 
 
 class StopRule(StrEnum):
     """When the search of one example ends before its budget."""
 
     FIRST_IMPROVEMENT = "first-improvement"
-    """When a wrong identity is fixed, or at a right path strictly shorter than a right identity (Dr.LLM)."""
+    """It ends when a wrong identity is fixed, or at a right path strictly shorter than a right
+    identity (Dr.LLM)."""
     BUDGET = "budget"
-    """Never before the budget is spent or the space is exhausted."""
+    """It never ends before the budget is spent or the space is exhausted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +33,29 @@ class SearchPreset:
     name: str
     strategy: Strategy
     budget: int
-    """Paths delivered to one example's proposer at most, identity included."""
+    """The largest number of paths delivered to one example's proposer, identity included."""
     leaves_per_round: int
-    """Paths proposed together under virtual loss, at most."""
+    """The largest number of paths proposed together under virtual loss."""
     stop_rule: StopRule
     num_best: int
-    """Best paths kept per example, at most."""
+    """The largest number of best paths kept per example."""
     evidence: EvidenceRule | None = None
-    """What a best path must prove; ``None``: nothing but its own verdict, as published."""
+    """What a best path must prove; ``None`` means nothing but its own verdict, as published."""
     study: StudyPlan | None = None
-    """A study of other questions, whose menu takes the strategy's place; ``None``: every question starts from nothing.
-    Evidence and study come together: how a path does on other questions is known from the study alone."""
+    """A study of other questions, whose menu takes the strategy's place; ``None`` means that every
+    question starts from nothing.
+
+    Evidence and study come together: how a path does on other questions is known from the study
+    alone."""
 
     def __post_init__(self) -> None:
         if (self.evidence is None) != (self.study is None):
-            has, lacks = ("a study", "evidence") if self.evidence is None else ("evidence", "a study")
+            has, lacks = (
+                ("a study", "evidence") if self.evidence is None else ("evidence", "a study")
+            )
             raise InvalidValueError(
-                f"preset {self.name} has {has} and lacks {lacks}; what a path must prove on other questions is seen by "
-                "the study: give both, or neither"
+                f"preset {self.name} has {has} and lacks {lacks}; what a path must prove on other "
+                "questions is seen by the study: give both, or neither"
             )
 
     @property
@@ -58,7 +64,9 @@ class SearchPreset:
         if self.study is None:
             return self.budget
         needed = 2 + MIN_PERTURBATIONS  # identity, a path and its perturbations
-        return min(self.budget, max(needed, math.ceil((1.0 - self.study.budget_share) * self.budget)))
+        return min(
+            self.budget, max(needed, math.ceil((1.0 - self.study.budget_share) * self.budget))
+        )
 
     @property
     def study_budget(self) -> int:
@@ -66,18 +74,30 @@ class SearchPreset:
         return self.budget - self.own_budget
 
     def affordable_perturbations(self, own_budget: int) -> tuple[int, int]:
-        """How many perturbations to guide and to verify a small budget allows; at least one of each."""
+        """How many perturbations to guide and to verify a small budget allows.
+
+        There is at least one of each.
+        """
         assert self.evidence is not None, "only presets that ask for evidence perturb"
-        each = max(1, (own_budget - 1 - self.leaves_per_round) // 4)  # identity and one path, on both kinds
+        each = max(
+            1, (own_budget - 1 - self.leaves_per_round) // 4
+        )  # identity and one path, on both kinds
         return min(self.evidence.num_guide, each), min(self.evidence.num_verify, each)
 
 
-def make_proposer(root: LayerPath, root_reward: float, preset: SearchPreset, rng: random.Random) -> Proposer:
-    """The proposer of one example whose root (identity) has its reward; the preset chooses the kind."""
+def make_proposer(
+    root: LayerPath, root_reward: float, preset: SearchPreset, rng: random.Random
+) -> Proposer:
+    """The proposer of one example whose root (identity) has its reward.
+
+    The preset chooses the kind.
+    """
     return preset.strategy.start(root, root_reward, rng)
 
 
-def with_score(preset: SearchPreset, *, visit_total: str | None, exploration: float | None) -> SearchPreset:
+def with_score(
+    preset: SearchPreset, *, visit_total: str | None, exploration: float | None
+) -> SearchPreset:
     """The preset with another reading of V or another c in its score; ``None`` leaves the preset's.
 
     Raises:
@@ -89,13 +109,15 @@ def with_score(preset: SearchPreset, *, visit_total: str | None, exploration: fl
         for name, value in (("visit_total", visit_total), ("exploration", exploration)):
             if value is not None:
                 raise ConfigError(
-                    f"{name} is {value!r}, and preset {preset.name!r} has no score that counts visits; "
-                    f"leave {name} out, or choose another preset"
+                    f"{name} is {value!r}, and preset {preset.name!r} has no score that counts "
+                    f"visits; leave {name} out, or choose another preset"
                 )
         return preset
     if visit_total is not None:
         if visit_total not in list(VisitTotal):
-            raise ConfigError(f"visit_total is {visit_total!r}; it is one of {', '.join(VisitTotal)}")
+            raise ConfigError(
+                f"visit_total is {visit_total!r}; it is one of {', '.join(VisitTotal)}"
+            )
         strategy = replace(strategy, visit_total=VisitTotal(visit_total))
     if exploration is not None:
         if not 0.0 <= exploration < math.inf:

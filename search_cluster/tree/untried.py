@@ -1,4 +1,4 @@
-"""Numbers that are drawn one by one, as cards of a deck: what a node has not tried yet."""
+"""Numbers that are drawn one by one: what a node has not tried yet."""
 
 import random
 from collections.abc import Sequence
@@ -7,45 +7,47 @@ from collections.abc import Sequence
 class Untried:
     """The numbers from 0 on, each drawn once, in an order that the generator decides draw by draw.
 
-    Each draw picks a suit, all that have cards left equally likely, and then one of its cards, all equally likely.
-    Within a suit it is Fisher and Yates' shuffle, done lazily: only cards that moved are stored, so a deck of hundreds
-    of which a few are drawn costs a few entries.
+    Each draw picks a group, all that have numbers left equally likely, and then one of its numbers,
+    all equally likely. Within a group it is Fisher and Yates' shuffle, done lazily: only numbers
+    that moved are stored, so a group of hundreds of which a few are drawn costs a few entries.
 
     Args:
-        sizes: how many cards each suit has. The first suit holds the smallest numbers, and so on.
+        sizes: how many numbers each group has. The first group holds the smallest numbers, and so
+            on.
     """
 
-    __slots__ = ("_suits", "num_left")
+    __slots__ = ("_groups", "num_left")
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.num_left = sum(sizes)
-        self._suits: list[_Suit] = []
+        self._groups: list[_Group] = []
         first = 0
         for size in sizes:
             if size:
-                self._suits.append(_Suit(first, size))
+                self._groups.append(_Group(first, size))
             first += size
 
     def draw(self, rng: random.Random) -> int:
-        """Takes a card. ``num_left`` must not be 0."""
-        # `random()` is the one method whose sequence Python promises to keep from version to version.
-        suits = self._suits
-        suit = suits[0] if len(suits) == 1 else suits[int(rng.random() * len(suits))]
-        at = int(rng.random() * suit.num_left)
+        """Takes a number; ``num_left`` must not be 0."""
+        # `random()` is the one method whose sequence Python promises to keep from version to
+        # version.
+        groups = self._groups
+        group = groups[0] if len(groups) == 1 else groups[int(rng.random() * len(groups))]
+        at = int(rng.random() * group.num_left)
         self.num_left -= 1
-        suit.num_left = last = suit.num_left - 1
-        moved = suit.moved
-        card = moved.get(at, at)
-        last_card = moved.pop(last, last)
+        group.num_left = last = group.num_left - 1
+        moved = group.moved
+        number = moved.get(at, at)
+        last_number = moved.pop(last, last)
         if at != last:
-            moved[at] = last_card
+            moved[at] = last_number
         if not last:
-            suits.remove(suit)
-        return suit.first + card
+            groups.remove(group)
+        return group.first + number
 
 
-class _Suit:
-    """Cards ``first`` and following; places are counted from 0."""
+class _Group:
+    """Numbers ``first`` and following; places are counted from 0."""
 
     __slots__ = ("first", "moved", "num_left")
 
@@ -53,4 +55,4 @@ class _Suit:
         self.first = first
         self.num_left = num_left
         self.moved: dict[int, int] = {}
-        """The card at a place, where it is not the place's own number."""
+        """The number at a place, where it is not the place's own."""

@@ -6,10 +6,13 @@ from typing import Protocol
 
 
 class Widening(Protocol):
-    """When a node may take another child. Pure."""
+    """When a node may take another child. It is pure."""
 
     def max_children(self, num_visits: int) -> int:
-        """Children that a node may have after ``num_visits`` visits (pending ones included); at least 1."""
+        """The number of children that a node may have after ``num_visits`` visits; at least 1.
+
+        Pending visits count.
+        """
         ...
 
 

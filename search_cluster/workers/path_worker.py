@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 
 from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
-from search_cluster.model.engine.executor import TIE_THRESHOLDS, Outcome, PathExecutor
+from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.load.loading import LoadedModel, load_model
 from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path

@@ -23,7 +23,13 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict
 
 CONTEXT = VerdictContext(
-    schema=1, model_fingerprint="f", task="t", task_version="1", decoding="greedy", tie_threshold=0.01, num_layers=6
+    schema=1,
+    model_fingerprint="f",
+    task="t",
+    task_version="1",
+    decoding="greedy",
+    tie_threshold=0.01,
+    num_layers=6,
 )
 IDENTITY = LayerPath.identity(6)
 VERDICT = Verdict(reward=1.0, margin=0.1, output="Paris", num_layer_tokens=60)
@@ -94,7 +100,9 @@ def _bulk(value: bytes | None) -> bytes:
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     with FakeServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
         thread.start()
         yield server
         server.shutdown()
@@ -117,7 +125,10 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
 NO_ANSWER = [
     (b"-LOADING Redis is loading the dataset in memory", "loading the dataset in memory"),
     (b"-NOAUTH Authentication required.", "Authentication required"),
-    (b"-WRONGPASS invalid username-password pair or user is disabled.", "invalid username-password pair"),
+    (
+        b"-WRONGPASS invalid username-password pair or user is disabled.",
+        "invalid username-password pair",
+    ),
     (b"-ERR max number of clients reached", "max number of clients"),
     (b"HTTP/1.1 400 Bad Request", "Protocol error"),
     (b"*9999999999", ""),
@@ -136,7 +147,11 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("line", "reason"), NO_ANSWER)
 def test_a_server_that_refuses_everybody_is_done_without_until_it_returns(
-    server: FakeServer, store: RedisStore, caplog: pytest.LogCaptureFixture, line: bytes, reason: str
+    server: FakeServer,
+    store: RedisStore,
+    caplog: pytest.LogCaptureFixture,
+    line: bytes,
+    reason: str,
 ) -> None:
     store.put_many([("e0", IDENTITY, VERDICT)])
     server.refuse_all(line)
@@ -148,12 +163,18 @@ def test_a_server_that_refuses_everybody_is_done_without_until_it_returns(
     assert store.errors.num_failed >= 2
     (record,) = caplog.records
     assert "going on without it" in record.getMessage()
-    assert reason.lower() in record.getMessage().lower()  # parsers of the client spell it differently
+    assert (
+        reason.lower() in record.getMessage().lower()
+    )  # parsers of the client spell it differently
     assert PASSWORD not in caplog.text
     server.refuse_all(b"", set())
-    wait_for(lambda: store.get_many([("e0", IDENTITY)]) == [VERDICT] and not store.errors.num_buffered)
+    wait_for(
+        lambda: store.get_many([("e0", IDENTITY)]) == [VERDICT] and not store.errors.num_buffered
+    )
     assert store.get_many([(f"e{number}", IDENTITY) for number in range(1, 9)]) == [VERDICT] * 8
-    assert [record.getMessage().rpartition(" has ")[2] for record in caplog.records[1:]] == ["returned"]
+    assert [record.getMessage().rpartition(" has ")[2] for record in caplog.records[1:]] == [
+        "returned"
+    ]
     assert store.errors.num_dropped == 0
 
 
@@ -164,14 +185,19 @@ def test_refused_writes_wait_and_reads_go_on(
     store.put_many([("e0", IDENTITY, VERDICT)])
     server.refuse_all(line, WRITES)
     for number in range(1, 9):
-        assert store.claim_many([("e0", IDENTITY), (f"e{number}", IDENTITY)]) == [VERDICT, Claim.OURS]
+        assert store.claim_many([("e0", IDENTITY), (f"e{number}", IDENTITY)]) == [
+            VERDICT,
+            Claim.OURS,
+        ]
         store.put_many([(f"e{number}", IDENTITY, VERDICT)])
     assert store.errors.num_buffered == 8
     (record,) = caplog.records
     assert "refuses writes: " in record.getMessage()
     assert line.decode().split(" ", 1)[1] in record.getMessage()
     server.refuse_all(b"", set())
-    wait_for(lambda: store.get_many([("e0", IDENTITY)]) == [VERDICT] and not store.errors.num_buffered)
+    wait_for(
+        lambda: store.get_many([("e0", IDENTITY)]) == [VERDICT] and not store.errors.num_buffered
+    )
     assert store.get_many([(f"e{number}", IDENTITY) for number in range(1, 9)]) == [VERDICT] * 8
 
 
@@ -196,7 +222,9 @@ def test_refused_reads_are_misses_that_are_said_once_and_counted(
     assert len(caplog.records) == 2  # it had been well in between
 
 
-def test_a_server_that_comes_back_empty_is_filled_again(server: FakeServer, store: RedisStore) -> None:
+def test_a_server_that_comes_back_empty_is_filled_again(
+    server: FakeServer, store: RedisStore
+) -> None:
     assert store.claim_many([("e0", IDENTITY), ("e1", IDENTITY)]) == [Claim.OURS] * 2
     store.put_many([("e0", IDENTITY, VERDICT)])
     server.hashes.clear()
@@ -215,7 +243,9 @@ def test_at_the_start_any_of_it_is_an_error_that_names_the_server(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server.refuse_all(line, names)
-    with pytest.raises(CacheError, match=r"cache server redis://:\*\*\*@127.0.0.1:\d+/0 can't be used: ") as error:
+    with pytest.raises(
+        CacheError, match=r"cache server redis://:\*\*\*@127.0.0.1:\d+/0 can't be used: "
+    ) as error:
         RedisStore(server.url, context=CONTEXT)
     assert "check that it runs, its user and password" in str(error.value)
     assert PASSWORD not in str(error.value) + caplog.text

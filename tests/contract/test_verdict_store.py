@@ -25,8 +25,8 @@ import redis
 
 from search_cluster.cache.codec import VerdictDecodeError, decode_verdict, encode_verdict
 from search_cluster.cache.keys import (
+    CLAIM_PREFIX,
     KEY_PREFIX,
-    LEASE_PREFIX,
     STORED_APART,
     VALUE_SCHEMA,
     VerdictContext,
@@ -61,7 +61,9 @@ CONTEXT = VerdictContext(
 IDENTITY = LayerPath.identity(30)
 SHORTER = LayerPath(tuple(range(29)), 30)
 SHORT = Verdict(reward=1.0, margin=0.1, output="Paris", num_layer_tokens=3000)
-LONG = Verdict(reward=0.25, margin=None, output="a long answer, " * 200 + "né \x00 €", num_layer_tokens=2**40)
+LONG = Verdict(
+    reward=0.25, margin=None, output="a long answer, " * 200 + "né \x00 €", num_layer_tokens=2**40
+)
 PASSWORD = "s3cr3t-p4ss"
 ADMIN_PASSWORD = "adm1n"
 
@@ -130,7 +132,9 @@ def embedded_server(folder: Path) -> Iterator[Server]:
             wait_for(lambda: answers(admin))
 
         try:
-            yield Server(url=server.url, admin=admin, lose=lose, revive=revive, pids=lambda: [process.pid])
+            yield Server(
+                url=server.url, admin=admin, lose=lose, revive=revive, pids=lambda: [process.pid]
+            )
         finally:
             guard.resume()
 
@@ -145,7 +149,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def debian_server(folder: Path, *tls_config: str, scheme: str = "redis", options: str = "") -> Iterator[Server]:
+def debian_server(
+    folder: Path, *tls_config: str, scheme: str = "redis", options: str = ""
+) -> Iterator[Server]:
     """A redis-server from the PATH on a loopback port, with an ACL user for the store and one for the test."""
     if (binary := shutil.which("redis-server")) is None:
         pytest.skip("no redis-server on the PATH")
@@ -172,7 +178,9 @@ def debian_server(folder: Path, *tls_config: str, scheme: str = "redis", options
     with contextlib.closing(client(f"{scheme}://admin:{ADMIN_PASSWORD}@{tail}")) as admin:
 
         def revive() -> None:
-            process = subprocess.Popen([binary, "-"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [binary, "-"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            )
             running.append(process)
             assert process.stdin is not None
             process.stdin.write("\n".join(config).encode())
@@ -182,7 +190,9 @@ def debian_server(folder: Path, *tls_config: str, scheme: str = "redis", options
         try:
             revive()
             url = f"{scheme}://ann:{PASSWORD}@{tail}"
-            yield Server(url=url, admin=admin, lose=lose, revive=revive, pids=lambda: [running[-1].pid])
+            yield Server(
+                url=url, admin=admin, lose=lose, revive=revive, pids=lambda: [running[-1].pid]
+            )
         finally:
             lose()
 
@@ -257,7 +267,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 "user default off",
             ]  # fmt: skip
             process = subprocess.Popen(
-                [binary, "-"], cwd=folder / str(port), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+                [binary, "-"],
+                cwd=folder / str(port),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
             )
             running.append(process)
             assert process.stdin is not None
@@ -333,7 +346,9 @@ def hostile_value(rng: random.Random, number: int, good: bytes) -> bytes:
         lambda: bytes([good[0], rng.randrange(2, 128)]) + good[2:],
         lambda: msgpack.packb([VALUE_SCHEMA + 1, 1, 0.5, 10, "A", {"new": [1]}]),
         lambda: msgpack.packb({"reward": 1.0, "output": "A"}),
-        lambda: msgpack.packb([1, rng.choice([2.0, -1.0, float("nan"), "1", None, True]), None, 10, "A"]),
+        lambda: msgpack.packb(
+            [1, rng.choice([2.0, -1.0, float("nan"), "1", None, True]), None, 10, "A"]
+        ),
         lambda: msgpack.packb([1, 1, rng.choice([float("inf"), float("nan"), 1, "0.5"]), 10, "A"]),
         lambda: msgpack.packb([1, 1, None, rng.choice([-1, 2**63, 1.5, None]), "A"]),
         lambda: msgpack.packb([1, 1, None, 10, rng.choice([b"A", None, 5, ["A"]])]),
@@ -356,7 +371,14 @@ class TestEveryStore:
     def test_round_trip(self, any_store: VerdictStore) -> None:
         any_store.put_many([("e1", IDENTITY, SHORT), ("e1", SHORTER, LONG), ("e2", IDENTITY, LONG)])
         assert any_store.get_many(
-            [("e2", IDENTITY), ("e1", SHORTER), ("e3", IDENTITY), ("e1", IDENTITY), ("e2", SHORTER), ("e2", IDENTITY)]
+            [
+                ("e2", IDENTITY),
+                ("e1", SHORTER),
+                ("e3", IDENTITY),
+                ("e1", IDENTITY),
+                ("e2", SHORTER),
+                ("e2", IDENTITY),
+            ]
         ) == [LONG, LONG, None, SHORT, None, LONG]
         assert any_store.errors == StoreErrors()
 
@@ -364,8 +386,12 @@ class TestEveryStore:
         any_store.put_many([])
         assert any_store.get_many([]) == []
 
-    @pytest.mark.parametrize(("first", "second"), [(SHORT, LONG), (LONG, SHORT), (LONG, replace(LONG, reward=1.0))])
-    def test_the_first_writer_wins(self, any_store: VerdictStore, first: Verdict, second: Verdict) -> None:
+    @pytest.mark.parametrize(
+        ("first", "second"), [(SHORT, LONG), (LONG, SHORT), (LONG, replace(LONG, reward=1.0))]
+    )
+    def test_the_first_writer_wins(
+        self, any_store: VerdictStore, first: Verdict, second: Verdict
+    ) -> None:
         any_store.put_many([("e1", IDENTITY, first)])
         any_store.put_many([("e1", IDENTITY, second)])
         any_store.put_many([("e2", IDENTITY, first), ("e2", IDENTITY, second)])
@@ -378,7 +404,9 @@ class TestEveryStore:
             for path, verdict in ((IDENTITY, SHORT), (SHORTER, LONG))
         ]
         any_store.put_many(items)
-        assert any_store.get_many([(example_id, path) for example_id, path, _ in items]) == [item[2] for item in items]
+        assert any_store.get_many([(example_id, path) for example_id, path, _ in items]) == [
+            item[2] for item in items
+        ]
         assert any_store.errors == StoreErrors()
 
     def test_closing_twice_is_closing_once(self, any_store: VerdictStore) -> None:
@@ -403,7 +431,7 @@ class TestClaims:
 
     @pytest.fixture
     def other(self, server: Server) -> Iterator[RedisStore]:
-        with contextlib.closing(RedisStore(server.url, context=CONTEXT, lease_s=1.5)) as opened:
+        with contextlib.closing(RedisStore(server.url, context=CONTEXT, claim_ttl_s=1.5)) as opened:
             yield opened
 
     def test_a_claim_is_theirs_until_it_is_put(self, store: RedisStore, other: RedisStore) -> None:
@@ -415,7 +443,9 @@ class TestClaims:
         store.put_many([("e1", IDENTITY, LONG)])
         assert other.claim_many([("e1", IDENTITY), ("e1", SHORTER)]) == [LONG, Claim.THEIRS]
 
-    def test_what_is_released_or_closed_is_free(self, server: Server, store: RedisStore, other: RedisStore) -> None:
+    def test_what_is_released_or_closed_is_free(
+        self, server: Server, store: RedisStore, other: RedisStore
+    ) -> None:
         wanted = [("e1", IDENTITY), ("e1", SHORTER)]
         assert store.claim_many(wanted) == [Claim.OURS] * 2
         store.release_many(wanted[:1])
@@ -423,7 +453,7 @@ class TestClaims:
         store.close()
         assert other.claim_many(wanted) == [Claim.OURS] * 2
         other.release_many(wanted)
-        assert [key for key in server.admin.scan_iter(f"{LEASE_PREFIX}*")] == []
+        assert [key for key in server.admin.scan_iter(f"{CLAIM_PREFIX}*")] == []
 
     def test_a_claim_that_is_kept_lasts_and_one_that_is_not_runs_out(
         self, store: RedisStore, other: RedisStore
@@ -450,7 +480,7 @@ class TestClaims:
 
         monkeypatch.setattr(store._link._client, "run", run_after_the_other_has_finished)
         assert store.claim_many([("e1", IDENTITY), ("e1", SHORTER)]) == [SHORT, LONG]
-        assert [key for key in server.admin.scan_iter(f"{LEASE_PREFIX}*")] == []
+        assert [key for key in server.admin.scan_iter(f"{CLAIM_PREFIX}*")] == []
 
     def test_round_trips(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[int] = []
@@ -472,7 +502,9 @@ class TestClaims:
         store.claim_many(wanted)
         assert calls == [8]
 
-    def test_a_lost_server_holds_nobody_up(self, server: Server, store: RedisStore, other: RedisStore) -> None:
+    def test_a_lost_server_holds_nobody_up(
+        self, server: Server, store: RedisStore, other: RedisStore
+    ) -> None:
         assert other.claim_many([("e1", IDENTITY)]) == [Claim.OURS]
         server.lose()
         assert store.claim_many([("e1", IDENTITY), ("e2", IDENTITY)]) == [Claim.OURS] * 2
@@ -489,7 +521,9 @@ class TestClaims:
 
 
 class TestSharing:
-    def test_another_client_reads_what_was_written_and_loses_the_race(self, server: Server, store: RedisStore) -> None:
+    def test_another_client_reads_what_was_written_and_loses_the_race(
+        self, server: Server, store: RedisStore
+    ) -> None:
         store.put_many([("e1", IDENTITY, SHORT)])
         with contextlib.closing(RedisStore(server.url, context=CONTEXT)) as other:
             other.put_many([("e1", IDENTITY, LONG)])
@@ -497,25 +531,34 @@ class TestSharing:
 
     def test_contexts_do_not_mix(self, server: Server, store: RedisStore) -> None:
         store.put_many([("e1", IDENTITY, SHORT)])
-        with contextlib.closing(RedisStore(server.url, context=replace(CONTEXT, task_version="2"))) as other:
+        with contextlib.closing(
+            RedisStore(server.url, context=replace(CONTEXT, task_version="2"))
+        ) as other:
             assert other.get_many([("e1", IDENTITY)]) == [None]
 
     def test_short_verdicts_keep_the_hash_compact_and_the_context_is_readable(
         self, server: Server, store: RedisStore
     ) -> None:
         store.put_many([("e1", IDENTITY, SHORT), ("e1", SHORTER, LONG)])
-        assert server.admin.object("encoding", example_key(CONTEXT.namespace, "e1")) in (b"listpack", b"ziplist")
+        assert server.admin.object("encoding", example_key(CONTEXT.namespace, "e1")) in (
+            b"listpack",
+            b"ziplist",
+        )
         assert raw(server, example_key(CONTEXT.namespace, "e1"), SHORTER) == STORED_APART
         assert server.admin.get(context_key(CONTEXT.namespace)) == CONTEXT.canonical_json().encode()
 
     def test_a_path_of_another_model_has_no_place(self, store: RedisStore) -> None:
-        with pytest.raises(InvalidPathError, match="of a model of 8 layers; this cache is of one of 30"):
+        with pytest.raises(
+            InvalidPathError, match="of a model of 8 layers; this cache is of one of 30"
+        ):
             store.get_many([("e1", LayerPath.identity(8))])
         with pytest.raises(InvalidPathError, match="of a model of 8 layers"):
             store.put_many([("e1", LayerPath.identity(8), SHORT)])
 
     def test_a_census_sees_all_nodes(self, server: Server, store: RedisStore) -> None:
-        store.put_many([(f"e{number}", path, SHORT) for number in range(20) for path in (IDENTITY, SHORTER)])
+        store.put_many(
+            [(f"e{number}", path, SHORT) for number in range(20) for path in (IDENTITY, SHORTER)]
+        )
         store.put_many([(f"e{number}", IDENTITY, LONG) for number in range(20, 25)])
         with contextlib.closing(RedisClient(server.url)) as client_of_census:
             census = take_census(client_of_census)
@@ -526,7 +569,9 @@ class TestSharing:
 
 
 class TestDamage:
-    @pytest.mark.parametrize("planted", [b"", b"garbage", b"\x80\x04N.", b"\x95\x02\x01\xc0\x01\xa1x"])
+    @pytest.mark.parametrize(
+        "planted", [b"", b"garbage", b"\x80\x04N.", b"\x95\x02\x01\xc0\x01\xa1x"]
+    )
     @pytest.mark.parametrize("long", [False, True])
     def test_a_value_that_does_not_decode_is_a_counted_miss_and_gives_way(
         self, server: Server, store: RedisStore, planted: bytes, long: bool
@@ -540,7 +585,9 @@ class TestDamage:
         store.put_many([("e1", IDENTITY, good)])
         assert store.get_many([("e1", IDENTITY)]) == [good]
 
-    def test_ten_thousand_hostile_values_are_counted_misses(self, server: Server, store: RedisStore) -> None:
+    def test_ten_thousand_hostile_values_are_counted_misses(
+        self, server: Server, store: RedisStore
+    ) -> None:
         rng = random.Random(0)
         good = [encode_verdict(verdict) for verdict in (SHORT, LONG)]
         items, planted = [], {}
@@ -555,21 +602,27 @@ class TestDamage:
             key_of = apart_key if len(value) > 64 else example_key
             pipe.hset(key_of(CONTEXT.namespace, example_id), encode_path(path), value)  # type: ignore[call-overload]
             if len(value) > 64:
-                pipe.hset(example_key(CONTEXT.namespace, example_id), encode_path(path), STORED_APART)  # type: ignore[call-overload]
+                pipe.hset(
+                    example_key(CONTEXT.namespace, example_id), encode_path(path), STORED_APART
+                )  # type: ignore[call-overload]
         pipe.execute()
         assert store.get_many(items) == [None] * len(items)
         assert store.errors == StoreErrors(num_corrupt=len(items))
         store.put_many([(*item, SHORT) for item in items])
         assert store.get_many(items) == [SHORT] * len(items)
 
-    def test_a_long_value_that_vanished_is_a_miss_and_comes_back(self, server: Server, store: RedisStore) -> None:
+    def test_a_long_value_that_vanished_is_a_miss_and_comes_back(
+        self, server: Server, store: RedisStore
+    ) -> None:
         store.put_many([("e1", IDENTITY, LONG)])
         server.admin.delete(apart_key(CONTEXT.namespace, "e1"))
         assert store.get_many([("e1", IDENTITY)]) == [None]
         store.put_many([("e1", IDENTITY, LONG)])
         assert store.get_many([("e1", IDENTITY)]) == [LONG]
 
-    def test_a_key_of_another_type_spoils_nothing_else(self, server: Server, store: RedisStore) -> None:
+    def test_a_key_of_another_type_spoils_nothing_else(
+        self, server: Server, store: RedisStore
+    ) -> None:
         server.admin.set(example_key(CONTEXT.namespace, "e1"), b"text")
         store.put_many([("e1", IDENTITY, SHORT), ("e2", IDENTITY, SHORT)])
         assert store.get_many([("e1", IDENTITY), ("e2", IDENTITY)]) == [None, SHORT]
@@ -590,10 +643,14 @@ class TestOutage:
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "going on without it" in caplog.text
         server.revive()
-        wait_for(lambda: store.get_many([("e0", IDENTITY)]) == [LONG] and store.errors.num_buffered == 0)
+        wait_for(
+            lambda: store.get_many([("e0", IDENTITY)]) == [LONG] and store.errors.num_buffered == 0
+        )
         assert store.errors.num_dropped == 0
         assert store.get_many([(f"e{number}", IDENTITY) for number in range(1, 9)]) == [SHORT] * 8
-        assert [record.getMessage().partition(" has ")[2] for record in caplog.records[1:]] == ["returned"]
+        assert [record.getMessage().partition(" has ")[2] for record in caplog.records[1:]] == [
+            "returned"
+        ]
 
     def test_a_short_break_between_two_calls_is_not_noticed(
         self, server: Server, store: RedisStore, caplog: pytest.LogCaptureFixture
@@ -606,16 +663,22 @@ class TestOutage:
         assert store.errors == StoreErrors()
         assert caplog.records == []
 
-    def test_what_others_wrote_meanwhile_wins_over_the_buffer(self, server: Server, store: RedisStore) -> None:
+    def test_what_others_wrote_meanwhile_wins_over_the_buffer(
+        self, server: Server, store: RedisStore
+    ) -> None:
         server.lose()
         store.put_many([("e1", IDENTITY, SHORT)])
         server.revive()
         with contextlib.closing(RedisStore(server.url, context=CONTEXT)) as other:
             other.put_many([("e1", IDENTITY, LONG)])
-        wait_for(lambda: store.get_many([("e1", IDENTITY)]) == [LONG] and store.errors.num_buffered == 0)
+        wait_for(
+            lambda: store.get_many([("e1", IDENTITY)]) == [LONG] and store.errors.num_buffered == 0
+        )
 
     def test_a_server_that_hangs_costs_little_after_a_few_calls(self, server: Server) -> None:
-        with contextlib.closing(RedisStore(server.url, context=CONTEXT, probe_after_s=3.0)) as store:
+        with contextlib.closing(
+            RedisStore(server.url, context=CONTEXT, probe_after_s=3.0)
+        ) as store:
             with server.hanging():
                 for _ in range(2):
                     assert store.get_many([("e1", IDENTITY)]) == [None]
@@ -624,10 +687,19 @@ class TestOutage:
                     store.put_many([(f"e{number}", IDENTITY, SHORT)])
                 assert time.monotonic() - started_at < 2.0
                 assert store.errors.num_buffered == 500
-            wait_for(lambda: store.get_many([("e499", IDENTITY)]) == [SHORT] and store.errors.num_buffered == 0)
+            wait_for(
+                lambda: (
+                    store.get_many([("e499", IDENTITY)]) == [SHORT]
+                    and store.errors.num_buffered == 0
+                )
+            )
 
-    def test_the_buffer_is_bounded_and_says_so_once(self, server: Server, caplog: pytest.LogCaptureFixture) -> None:
-        with contextlib.closing(RedisStore(server.url, context=CONTEXT, max_buffered_bytes=1000)) as store:
+    def test_the_buffer_is_bounded_and_says_so_once(
+        self, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with contextlib.closing(
+            RedisStore(server.url, context=CONTEXT, max_buffered_bytes=1000)
+        ) as store:
             server.lose()
             for number in range(100):
                 store.put_many([(f"e{number}", IDENTITY, SHORT)])
@@ -686,7 +758,9 @@ class TestOutage:
         assert store.errors.num_failed > num_failed  # Asked again, and said nothing more.
         assert caplog.text.count("refuses writes") == len(caplog.records) == 1
         server.admin.config_set("maxmemory", 0)
-        wait_for(lambda: store.get_many([("e8", IDENTITY)]) == [SHORT] and store.errors.num_buffered == 0)
+        wait_for(
+            lambda: store.get_many([("e8", IDENTITY)]) == [SHORT] and store.errors.num_buffered == 0
+        )
 
 
 class TestSpool:
@@ -697,33 +771,50 @@ class TestSpool:
         return tmp_path / "spool"
 
     def open(self, server: Server, spool_dir: Path, **options: Any) -> RedisStore:
-        return RedisStore(server.url, context=CONTEXT, spool_dir=spool_dir, probe_after_s=0.05, **options)
+        return RedisStore(
+            server.url, context=CONTEXT, spool_dir=spool_dir, probe_after_s=0.05, **options
+        )
 
     def test_a_killed_run_leaves_its_verdicts_to_the_next(
         self, server: Server, spool_dir: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         killed = self.open(server, spool_dir)
         server.lose()
-        items = [(f"e{number}", path, LONG) for number in range(700) for path in (IDENTITY, SHORTER)]
+        items = [
+            (f"e{number}", path, LONG) for number in range(700) for path in (IDENTITY, SHORTER)
+        ]
         for start in range(0, 1400, 100):
             killed.put_many(items[start : start + 100])
         killed._pending.close()  # what the end of a process does: the file is there, its lock is not
         server.revive()
         with contextlib.closing(self.open(server, spool_dir)) as store:
-            assert store.get_many([(example_id, path) for example_id, path, _ in items]) == [LONG] * 1400
+            assert (
+                store.get_many([(example_id, path) for example_id, path, _ in items])
+                == [LONG] * 1400
+            )
             assert store.errors == StoreErrors()
         assert "1400 verdicts that waited in " in caplog.text
         assert list(spool_dir.iterdir()) == []
 
-    def test_memory_may_be_short_while_the_server_is_away(self, server: Server, spool_dir: Path) -> None:
+    def test_memory_may_be_short_while_the_server_is_away(
+        self, server: Server, spool_dir: Path
+    ) -> None:
         with contextlib.closing(self.open(server, spool_dir, max_buffered_bytes=5000)) as store:
             server.lose()
             for number in range(3000):
                 store.put_many([(f"e{number}", IDENTITY, SHORT)])
             assert (store.errors.num_buffered, store.errors.num_dropped) == (3000, 0)
             server.revive()
-            wait_for(lambda: store.get_many([("e2999", IDENTITY)]) == [SHORT] and not store.errors.num_buffered)
-            assert store.get_many([(f"e{number}", IDENTITY) for number in range(3000)]) == [SHORT] * 3000
+            wait_for(
+                lambda: (
+                    store.get_many([("e2999", IDENTITY)]) == [SHORT]
+                    and not store.errors.num_buffered
+                )
+            )
+            assert (
+                store.get_many([(f"e{number}", IDENTITY) for number in range(3000)])
+                == [SHORT] * 3000
+            )
             assert list(spool_dir.iterdir()) == []
 
     def test_ending_without_the_server_says_where_the_verdicts_wait(
@@ -736,12 +827,17 @@ class TestSpool:
         store.close()
         assert store.errors == StoreErrors(num_failed=store.errors.num_failed)
         (path,) = spool_dir.iterdir()
-        assert f"5 verdicts that {store._shown_url} did not take wait in {path} until the same command" in caplog.text
+        assert (
+            f"5 verdicts that {store._shown_url} did not take wait in {path} until the same command"
+            in caplog.text
+        )
 
     def leave_behind(self, spool_dir: Path, items: Sequence[tuple[str, LayerPath]]) -> Path:
         """What a store that died leaves."""
         spool = Spool(spool_dir, namespace=CONTEXT.namespace)
-        assert spool.append([((example_id, encode_path(path)), encode_verdict(LONG)) for example_id, path in items])
+        assert spool.append(
+            [((example_id, encode_path(path)), encode_verdict(LONG)) for example_id, path in items]
+        )
         spool.close()
         return spool.path
 
@@ -749,7 +845,10 @@ class TestSpool:
         self, server: Server, spool_dir: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         items = [(f"e{number}", path) for number in range(600) for path in (IDENTITY, SHORTER)]
-        left = [self.leave_behind(spool_dir, items[start : start + 200]) for start in range(0, 1200, 200)]
+        left = [
+            self.leave_behind(spool_dir, items[start : start + 200])
+            for start in range(0, 1200, 200)
+        ]
         with ThreadPoolExecutor(5) as pool, contextlib.ExitStack() as stack:
             for store in pool.map(lambda _: self.open(server, spool_dir), range(5)):
                 stack.enter_context(contextlib.closing(store))
@@ -760,7 +859,9 @@ class TestSpool:
         )
         assert list(spool_dir.iterdir()) == []
 
-    def test_what_a_store_left_that_died_meanwhile_is_written_at_the_end(self, server: Server, spool_dir: Path) -> None:
+    def test_what_a_store_left_that_died_meanwhile_is_written_at_the_end(
+        self, server: Server, spool_dir: Path
+    ) -> None:
         with contextlib.closing(self.open(server, spool_dir)) as store:
             path = self.leave_behind(spool_dir, [("e1", IDENTITY)])
             assert store.get_many([("e1", IDENTITY)]) == [None]
@@ -781,12 +882,21 @@ class TestSpool:
             assert store.errors.num_buffered == 1  # what others left on disk is not copied
             assert "going on without it" in caplog.text
             server.revive()
-            wait_for(lambda: store.get_many([("e0", SHORTER)]) == [SHORT] and not store.errors.num_buffered)
+            wait_for(
+                lambda: (
+                    store.get_many([("e0", SHORTER)]) == [SHORT] and not store.errors.num_buffered
+                )
+            )
         with contextlib.closing(self.open(server, spool_dir)) as store:
-            assert store.get_many([(f"e{number}", IDENTITY) for number in range(5000)]) == [LONG] * 5000
+            assert (
+                store.get_many([(f"e{number}", IDENTITY) for number in range(5000)])
+                == [LONG] * 5000
+            )
         assert list(spool_dir.iterdir()) == []
 
-    @pytest.mark.parametrize("content", [b"lpsspl2\n" + b"what a later version writes" * 9, b"\x80\x04N."])
+    @pytest.mark.parametrize(
+        "content", [b"lpsspl2\n" + b"what a later version writes" * 9, b"\x80\x04N."]
+    )
     def test_a_file_of_another_version_is_left_alone(
         self, server: Server, spool_dir: Path, content: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -799,7 +909,9 @@ class TestSpool:
         assert "is no spool of this program; it is left alone" in caplog.text
 
     @pytest.mark.parametrize("content", [b"", b"lpss"])
-    def test_a_file_that_was_hardly_begun_is_removed(self, server: Server, spool_dir: Path, content: bytes) -> None:
+    def test_a_file_that_was_hardly_begun_is_removed(
+        self, server: Server, spool_dir: Path, content: bytes
+    ) -> None:
         spool_dir.mkdir()
         (spool_dir / f"{CONTEXT.namespace}-0{SUFFIX}").write_bytes(content)
         with contextlib.closing(self.open(server, spool_dir)) as store:
@@ -810,7 +922,12 @@ class TestSpool:
         self, server: Server, spool_dir: Path
     ) -> None:
         spool = Spool(spool_dir, namespace=CONTEXT.namespace)
-        spool.append([(("e1", encode_path(IDENTITY)), b"garbage"), (("e2", encode_path(IDENTITY)), b"\x95\x02\x01")])
+        spool.append(
+            [
+                (("e1", encode_path(IDENTITY)), b"garbage"),
+                (("e2", encode_path(IDENTITY)), b"\x95\x02\x01"),
+            ]
+        )
         spool.close()
         other = Spool(spool_dir, namespace="other")
         other.append([(("e1", encode_path(IDENTITY)), b"garbage")])
@@ -860,7 +977,9 @@ class TestStart:
         ],
     )
     def test_a_malformed_url_is_refused_and_its_password_never_shown(self, url: str) -> None:
-        with pytest.raises(CacheError, match="is malformed; write redis://user:password@host:port/db") as error:
+        with pytest.raises(
+            CacheError, match="is malformed; write redis://user:password@host:port/db"
+        ) as error:
             RedisStore(url, context=CONTEXT)
         text = "".join(traceback.format_exception(error.value))
         assert "s3cr" not in text
@@ -877,9 +996,9 @@ class TestStart:
         for _ in range(5):
             store.get_many([("e1", IDENTITY)])
         assert ":***@" in caplog.text
-        assert password not in caplog.text + repr(store) + repr(store._link) + repr(vars(store)) + repr(
-            vars(store._link)
-        )
+        assert password not in caplog.text + repr(store) + repr(store._link) + repr(
+            vars(store)
+        ) + repr(vars(store._link))
 
     def test_tls(self, tmp_path: Path) -> None:
         if shutil.which("openssl") is None:
@@ -927,8 +1046,12 @@ class TestOpen:
             store.put_many([("e1", IDENTITY, SHORT)])
         assert raw(server, example_key(CONTEXT.namespace, "e1")) is not None
 
-    @pytest.mark.parametrize("url", ["", "redis", "http://ann:s3cret@host", "localhost:6379", "Embedded"])
-    def test_anything_else_is_refused_with_the_allowed_forms(self, tmp_path: Path, url: str) -> None:
+    @pytest.mark.parametrize(
+        "url", ["", "redis", "http://ann:s3cret@host", "localhost:6379", "Embedded"]
+    )
+    def test_anything_else_is_refused_with_the_allowed_forms(
+        self, tmp_path: Path, url: str
+    ) -> None:
         with (
             pytest.raises(ConfigError, match=r"use 'embedded', 'none', redis://") as error,
             open_store(url, context=CONTEXT, run_dir=tmp_path),

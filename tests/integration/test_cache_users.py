@@ -77,7 +77,7 @@ def test_a_search_works_and_its_verdicts_stay_compact(socket: Path) -> None:
     claimed = [("another", path) for path in paths]
     assert cache.claim_many(claimed) == [Claim.OURS] * 6
     assert store(socket, "search", SEARCH_PASSWORD).claim_many(claimed) == [Claim.THEIRS] * 6
-    cache._link.run(cache._leases.renewals())
+    cache._link.run(cache._claims.renewals())
     cache.release_many(claimed)
     assert cache.errors.num_failed == cache.errors.num_corrupt == 0
     cache.close()

@@ -20,9 +20,10 @@ from search_cluster.commands.crossexec import cross_execute
 from search_cluster.commands.search import run_search
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import pick_menu
-from search_cluster.corpus.path_table import MENU_NAME, UNFINISHED_NAME, PathTable, known_verdicts, read_menu
+from search_cluster.corpus.path_table import PATH_TABLE_NAME, PathTable, read_path_table
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathVerdict
+from search_cluster.corpus.unfinished_table import UNFINISHED_NAME, known_verdicts
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError, SearchClusterError, TaskError
 from search_cluster.model.load.loading import load_model
@@ -67,7 +68,7 @@ def without_margins(menu: PathTable) -> list[tuple[object, ...]]:
 
 def test_a_menu_is_run_on_every_example(run_dir: Path, model_dir: str, tmp_path: Path) -> None:
     result = run_json("search-cluster", "crossexec", str(run_dir), "--menu", "4", *LOCAL)
-    corpus, menu = read_corpus(run_dir), read_menu(run_dir)
+    corpus, menu = read_corpus(run_dir), read_path_table(run_dir)
     assert result["corpus_digest"] == menu.provenance.corpus_digest == corpus.manifest.corpus_digest
     assert menu.provenance.corpus == corpus.manifest.provenance
     assert len(menu.paths) == len(result["menu"]) == 4
@@ -107,10 +108,10 @@ def test_a_menu_is_run_on_every_example(run_dir: Path, model_dir: str, tmp_path:
 def test_the_second_run_computes_nothing_and_larger_menus_reuse(run_dir: Path) -> None:
     config = replace(QUIET, run=run_dir)
     first = cross_execute(config, menu_size=3)
-    written = (run_dir / MENU_NAME).read_bytes()
+    written = (run_dir / PATH_TABLE_NAME).read_bytes()
     again = cross_execute(config, menu_size=3)
     assert (again["paths_evaluated"], again["cache_hits"]) == (0, again["verdicts"])
-    assert (run_dir / MENU_NAME).read_bytes() == written
+    assert (run_dir / PATH_TABLE_NAME).read_bytes() == written
     assert again["menu"] == first["menu"]
     larger = cross_execute(replace(config, workers=2), menu_size=4)
     assert larger["paths_evaluated"] <= 12
@@ -118,7 +119,7 @@ def test_the_second_run_computes_nothing_and_larger_menus_reuse(run_dir: Path) -
 
     out, _ = run("search-cluster", "crossexec", str(run_dir), "--menu", "99", *LOCAL)
     assert "holds no further path that would add a right answer or save a layer" in out
-    assert str(run_dir / MENU_NAME) in out.replace("\n", "")
+    assert str(run_dir / PATH_TABLE_NAME) in out.replace("\n", "")
 
 
 def examined(path: LayerPath, *, credible: bool) -> PathEvidence:
@@ -150,14 +151,14 @@ def test_only_credible_paths_of_a_guarded_corpus_get_on_the_menu(searched: Path,
         writer.close({})
     out, err = run("search-cluster", "crossexec", str(run_dir), "--menu", "99", "--json", *LOCAL)
     assert [item["path"] for item in json.loads(out)["menu"]] == [str(identity), str(credible)]
-    assert json.loads(out)["credible"] is read_menu(run_dir).provenance.credible is True
+    assert json.loads(out)["credible"] is read_path_table(run_dir).provenance.credible is True
     assert "luck" not in err
 
 
 def test_a_menu_without_evidence_says_that_it_may_be_luck(run_dir: Path) -> None:
     command = ["search-cluster", "crossexec", str(run_dir), "--json", *LOCAL]
     out, err = run(*command, "--menu", "2")
-    assert json.loads(out)["credible"] is read_menu(run_dir).provenance.credible is False
+    assert json.loads(out)["credible"] is read_path_table(run_dir).provenance.credible is False
     assert "WARNING" in err
     assert "with preset drllm, which asks for no evidence, so the menu's paths may be luck; search with" in err
     _, err = run(*command, "--menu", "1")
@@ -167,7 +168,7 @@ def test_a_menu_without_evidence_says_that_it_may_be_luck(run_dir: Path) -> None
 def test_paths_that_are_asked_for_run_after_the_menu(run_dir: Path) -> None:
     asked = ["--path", "0-1,3-5", "--path", "0-5", "--path", "0-1,3-5"]
     result = run_json("search-cluster", "crossexec", str(run_dir), "--menu", "2", *asked, *LOCAL)
-    paths = [str(path) for path in read_menu(run_dir).paths]
+    paths = [str(path) for path in read_path_table(run_dir).paths]
     assert paths == [item["path"] for item in result["menu"]]
     assert paths[0] == "0-5"  # identity, which is not run twice
     assert paths.count("0-1,3-5") == 1
@@ -179,7 +180,7 @@ def test_paths_that_are_asked_for_run_after_the_menu(run_dir: Path) -> None:
 
 def test_a_limit_takes_a_sample(run_dir: Path) -> None:
     assert cross_execute(replace(QUIET, run=run_dir, limit=5), menu_size=2)["examples"] == 5
-    menu = read_menu(run_dir)
+    menu = read_path_table(run_dir)
     assert menu.provenance.limit == 5
     assert len(menu.by_example()) == 5
 
@@ -218,7 +219,7 @@ def test_no_menu_loses_what_another_has_paid_for(run_dir: Path) -> None:
     assert not (run_dir / UNFINISHED_NAME).exists()
 
     cross_execute(replace(config, limit=5), menu_size=2)
-    assert len(read_menu(run_dir).rows) == 10
+    assert len(read_path_table(run_dir).rows) == 10
     interrupt(config, menu_size=3, num_collects=0)
     again = cross_execute(config, menu_size=4)
     assert (again["paths_evaluated"], again["menu"]) == (0, resumed["menu"])
@@ -234,7 +235,7 @@ def test_a_cluster_gives_the_same_table(run_dir: Path, searched: Path, tmp_path:
     shutil.copytree(searched, tmp_path / "alone")
     alone = cross_execute(replace(QUIET, run=tmp_path / "alone"), menu_size=4)
     assert on_ray["menu"] == alone["menu"]
-    assert without_margins(read_menu(run_dir)) == without_margins(read_menu(tmp_path / "alone"))
+    assert without_margins(read_path_table(run_dir)) == without_margins(read_path_table(tmp_path / "alone"))
 
 
 @pytest.fixture(scope="module")
@@ -268,17 +269,17 @@ def disturbed(large: Path, folder: Path, sent: signal.Signals, redis_url: str) -
 def undisturbed(large: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], PathTable]:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     shutil.copytree(large, folder)
-    return cross_execute(replace(QUIET, run=folder), menu_size=12, task=SLOW_TASK), read_menu(folder)
+    return cross_execute(replace(QUIET, run=folder), menu_size=12, task=SLOW_TASK), read_path_table(folder)
 
 
 def require_resumed(command: list[str], run_dir: Path, undisturbed: tuple[dict[str, Any], PathTable]) -> None:
     """Run again: most of what was computed before is not computed again, and the table is that of a quiet run."""
-    assert not (run_dir / MENU_NAME).exists()
+    assert not (run_dir / PATH_TABLE_NAME).exists()
     resumed, (quiet, menu) = run_json(*command), undisturbed
     assert resumed["cache_hits"] > quiet["cache_hits"] + 50
     assert resumed["cache_hits"] + resumed["paths_evaluated"] == resumed["verdicts"] == quiet["verdicts"]
     assert resumed["menu"] == quiet["menu"]
-    assert without_margins(read_menu(run_dir)) == without_margins(menu)
+    assert without_margins(read_path_table(run_dir)) == without_margins(menu)
     assert not (run_dir / UNFINISHED_NAME).exists()
 
 
@@ -313,7 +314,7 @@ def test_failures_are_recorded(model_dir: str, tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"task 'own', which is not built in; pass the .py or .toml file"):
         cross_execute(config, menu_size=2)
     result = cross_execute(config, menu_size=2, task=task)
-    menu = read_menu(config.run)
+    menu = read_path_table(config.run)
     failed = [row for row in menu.rows if row.verdict is None]
     assert len(failed) == result["failures"] == len(menu.paths)
     assert {row.failure.split(":")[0] for row in failed} == {"PromptTooLongError"}
@@ -341,7 +342,7 @@ def test_mistakes_are_answered(run_dir: Path, tmp_path: Path) -> None:
     manifest.write_text(re.sub('"verdict_context": "[0-9a-f]*"', '"verdict_context": "beef"', manifest.read_text()))
     with pytest.raises(ConfigError, match=r"have the context beef, this program's have .*; install the version"):
         cross_execute(config, menu_size=3)
-    assert not (run_dir / MENU_NAME).exists()
+    assert not (run_dir / PATH_TABLE_NAME).exists()
     _, err = run("search-cluster", "crossexec", str(tmp_path), "--menu", "3", *LOCAL, expect=2)
     assert "has no manifest.json" in err
     assert "Traceback" not in err

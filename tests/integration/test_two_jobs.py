@@ -38,7 +38,7 @@ def result_of(process: Any) -> dict[str, Any]:
     return values
 
 
-def leases(url: str) -> int:
+def claims(url: str) -> int:
     with redis.Redis.from_url(url) as client:
         return sum(1 for _ in client.scan_iter("lps:l:*"))
 
@@ -52,7 +52,7 @@ def test_no_verdict_is_computed_by_both(slow: SlowSearch, tmp_path: Path, url: s
     computed = [first["paths_evaluated"], second["paths_evaluated"]]
     assert sum(computed) == count_verdicts(url) == undisturbed["paths_evaluated"]
     assert min(computed) > 0.2 * sum(computed)  # they share the work, one does not follow the other
-    assert leases(url) == 0
+    assert claims(url) == 0
 
 
 @pytest.mark.soak
@@ -70,7 +70,7 @@ def test_no_verdict_is_computed_by_both_on_ray_with_several_coordinators_each(
     computed = [result["paths_evaluated"] for result in results]
     assert sum(computed) == count_verdicts(url) == undisturbed["paths_evaluated"]
     assert min(computed) > 0.1 * sum(computed)  # though one may have started seconds after the other
-    assert leases(url) == 0
+    assert claims(url) == 0
 
 
 @pytest.mark.soak
@@ -80,8 +80,8 @@ def test_a_killed_job_holds_nobody_up(slow: SlowSearch, tmp_path: Path, url: str
     wait_for(lambda: num_paths_searched(tmp_path / "killed") >= 60)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    num_cached, num_leases = count_verdicts(url), leases(url)
-    assert num_leases > 0
+    num_cached, num_claims = count_verdicts(url), claims(url)
+    assert num_claims > 0
     slow.hurry()
     result = result_of(start(*command, "--run", str(tmp_path / "other"), LPS_REDIS_URL=url))
     undisturbed = slow.undisturbed(tmp_path / "undisturbed")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from support import tiny
 
 from search_cluster.corpus.manifest import Provenance
-from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow, write_menu
+from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow, write_path_table
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.corpus.writer import CorpusWriter
@@ -137,4 +137,4 @@ def write_table(
         for item, row in zip(corpus.records, right_NK, strict=False)
         for place, right in enumerate(row)
     )
-    return write_menu(folder, PathTable(provenance=provenance, paths=tuple(paths), rows=rows))
+    return write_path_table(folder, PathTable(provenance=provenance, paths=tuple(paths), rows=rows))

@@ -21,7 +21,7 @@ from router_train.routers.online import route_online
 from router_train.routers.threshold import tune_threshold, validation_examples
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.load.loading import LoadedModel
-from search_cluster.model.online.chooser import Steering
+from search_cluster.model.online.chooser import OnlineRouting
 from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.paths.layer_path import EXECUTE, LayerPath
 
@@ -43,9 +43,9 @@ class DrLLMRouter:
         Raises:
             NonFiniteLogitsError: a router's logits are NaN or infinite.
         """
-        return route_online(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
+        return route_online(loaded, context_ids, self.begin_routing(loaded, context_ids, threshold=threshold))
 
-    def steer(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> Steering:
+    def begin_routing(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> OnlineRouting:
         """Decides layer by layer from the states that the layers before have left; see `route`."""
         threshold = max(threshold, self.threshold)
         self.routers.to(loaded.model.device)

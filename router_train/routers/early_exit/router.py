@@ -69,7 +69,7 @@ class EarlyExitRouter:
         """That stopping after a layer answers no worse than going on."""
         return float(torch.sigmoid(readings_2 @ self.weight_2 + self.bias_L[layer]))
 
-    def steer(
+    def begin_routing(
         self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
     ) -> Generator[tuple[int, ...], Tensor, RoutedPath]:
         """Yields one layer after the other, is sent the states ``[T, D]`` that it leaves, and stops when it is sure."""
@@ -91,7 +91,7 @@ class EarlyExitRouter:
         Raises:
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
-        return route_online(loaded, context_ids, self.steer(loaded, context_ids, threshold=threshold))
+        return route_online(loaded, context_ids, self.begin_routing(loaded, context_ids, threshold=threshold))
 
     def settings(self) -> Settings:
         """Depth and threshold."""

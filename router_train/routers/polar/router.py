@@ -79,7 +79,7 @@ class PolarRouter:
         routed = self.choose(prompt_states(loaded, context_ids, self.num_layers_read), threshold=threshold)
         return replace(routed, num_layer_tokens=self.num_layers_read * len(context_ids))
 
-    def steer(
+    def begin_routing(
         self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
     ) -> Generator[tuple[int, ...], Tensor, RoutedPath]:
         """Yields the layers to read, is sent the states ``[T, D]`` that they leave, and returns the choice."""

@@ -4,19 +4,25 @@ from collections.abc import Callable
 
 
 class Breaker:
-    """Counts failures in a row; opens at ``max_failures``, then lets one attempt through per waiting time.
+    """Counts failures in a row, opens at ``max_failures``, then lets an attempt through.
 
-    The waiting time starts at ``first_wait_s`` and doubles with every attempt that fails, up to ``max_wait_s``.
+    One attempt passes per waiting time. That starts at ``first_wait_s`` and doubles with every
+    attempt that fails, up to ``max_wait_s``.
 
     Args:
-        max_failures: failures in a row that open it.
+        max_failures: the number of failures in a row that open it.
         first_wait_s: seconds from opening to the first attempt.
-        max_wait_s: seconds between attempts at most.
+        max_wait_s: the largest number of seconds between attempts.
         clock: seconds that never run backwards.
     """
 
     def __init__(
-        self, *, max_failures: int, first_wait_s: float, max_wait_s: float, clock: Callable[[], float]
+        self,
+        *,
+        max_failures: int,
+        first_wait_s: float,
+        max_wait_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self._max_failures = max_failures
         self._first_wait_s = first_wait_s

@@ -9,7 +9,9 @@ from search_cluster.cache.keys import APART_SUFFIX, CONTEXT_PREFIX, VERDICT_PREF
 from search_cluster.cache.redis.client import Command, RedisClient, Refusal
 
 MAX_KEYS = 100_000
-"""Keys that one census looks at. About a second of a server's time, between the requests of others."""
+"""The number of keys that one census looks at.
+
+They take about a second of a server's time, between the requests of others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class ContextCount:
     num_examples: int
     num_verdicts: int
     num_apart: int
-    """Of these, how many have a long output and lie in a hash of their own."""
+    """How many of these have a long output and lie in a hash of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,29 +32,33 @@ class CacheCensus:
     """What a server holds for this project."""
 
     shown_url: str
-    """Without its password."""
+    """The server's URL without its password."""
     contexts: tuple[ContextCount, ...]
-    """Most verdicts first."""
+    """The contexts, those with most verdicts first."""
     is_complete: bool
     """Whether all keys were counted; else the counts are those of the first `MAX_KEYS` keys."""
     server_version: str | None
-    """``None`` if the user may not ask."""
+    """The server's name and version; ``None`` if the user may not ask."""
     used_memory_bytes: int | None
-    """Of all primaries of a cluster; ``None`` if the user may not ask."""
+    """The memory of the server, or of all primaries of a cluster; ``None`` if the user may not
+    ask."""
 
 
 def take_census(client: RedisClient, *, max_keys: int = MAX_KEYS) -> CacheCensus:
     """Count contexts, examples and verdicts.
 
     Args:
-        client: of the server; used from this thread only.
+        client: the server's client; used from this thread only.
         max_keys: where to stop counting.
 
     Raises:
         CacheError: the server does not answer, or refuses to be read.
     """
     keys, is_complete = _verdict_keys(client, max_keys)
-    lengths = [0 if isinstance(answer, Refusal) else int(answer) for answer in client.run(_each("HLEN", keys))]
+    lengths = [
+        0 if isinstance(answer, Refusal) else int(answer)
+        for answer in client.run(_each("HLEN", keys))
+    ]
     examples: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
     apart: Counter[str] = Counter()

@@ -1,4 +1,7 @@
-"""Whether a cache server can be worked with: it answers, and lets this user read and write the project's keys."""
+"""Whether a cache server can be worked with.
+
+It has to answer, and to let this user read and write the project's keys.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +11,7 @@ from search_cluster.cache.redis.client import Command, LinkLostError, RedisClien
 from search_cluster.errors import CacheError
 
 PROBE_MS = 1000
-"""After which the server forgets the key that is written to it."""
+"""The milliseconds after which the server forgets the key that is written to it."""
 PROBES: tuple[Command, ...] = (
     ("PING",),
     ("SET", PROBE_KEY, "1", "PX", str(PROBE_MS)),
@@ -30,8 +33,9 @@ def require_usable(client: RedisClient) -> None:
     if problem is not None:
         client.close()
         raise CacheError(
-            f"cache server {client.shown_url} can't be used: {problem}; it has to answer PING and to let keys lps:* be "
-            "read and written; check that it runs, its user and password, or use the redis url 'embedded' or 'none'"
+            f"cache server {client.shown_url} can't be used: {problem}; it has to answer PING and "
+            "to let keys lps:* be read and written; check that it runs, its user and password, or "
+            "use the redis url 'embedded' or 'none'"
         )
 
 

@@ -1,6 +1,6 @@
 """A client of a Redis-protocol server or cluster: pipelined commands, short time-outs.
 
-The only module that imports redis. Knows nothing about verdicts.
+It is the only module that imports redis, and it knows nothing about verdicts.
 """
 
 import re
@@ -20,18 +20,19 @@ from search_cluster.cache.url import redact_url
 from search_cluster.errors import CacheError
 
 TIMEOUT_S = 1.0
-"""For connecting, and for every answer."""
+"""The time-out for connecting, and for every answer."""
 NUM_RETRIES = 3
 FIRST_BACKOFF_S = 0.02
 MAX_BACKOFF_S = 0.2
 MAX_CONNECTIONS = 4
 COMMANDS_PER_PIPELINE = 1000
-"""Commands sent before their answers are read, so that a large batch neither times out nor fills buffers."""
+"""The number of commands sent before their answers are read, so that a large batch neither times
+out nor fills buffers."""
 
 KEYS_PER_SCAN = 1000
 
 Command = tuple[str | bytes, ...]
-"""Name and arguments of a command."""
+"""The name and the arguments of a command."""
 
 
 class LinkLostError(CacheError):
@@ -46,15 +47,17 @@ class Refusal:
 
     @property
     def concerns_key_only(self) -> bool:
-        """Whether other keys can be written nevertheless: the key holds another type of value."""
+        """Whether other keys can be written nevertheless: this one holds another type of value."""
         return self.message.startswith("WRONGTYPE")
 
 
 class RedisClient:
-    """A client for one thread. Connects when first used; whether the server is a node of a cluster, it asks then.
+    """A client for one thread, which connects when first used.
+
+    It then asks whether the server is a node of a cluster.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``; of a cluster: of any of its nodes.
+        url: a ``redis://``, ``rediss://`` or ``unix://`` URL; any node's of a cluster.
 
     Raises:
         CacheError: the URL is malformed.
@@ -84,29 +87,37 @@ class RedisClient:
                 retry_on_error=[RedisConnectionError, RedisTimeoutError],
                 **_options(retry),
             )
-            pool.connection_class(**pool.connection_kwargs)  # Does not connect; refuses unknown options.
+            pool.connection_class(
+                **pool.connection_kwargs
+            )  # Does not connect; refuses unknown options.
         except (ValueError, TypeError):
             # The cause is cut off: it may quote a part of the password.
             raise CacheError(
-                f"redis url {self.shown_url} is malformed; write redis://user:password@host:port/db, rediss://... or "
-                "unix://user:password@/path with options that redis-py knows; percent-encode reserved characters"
+                f"redis url {self.shown_url} is malformed; write "
+                "redis://user:password@host:port/db, rediss://... or unix://user:password@/path "
+                "with options that redis-py knows; percent-encode reserved characters"
             ) from None
         return Redis(connection_pool=pool)
 
     def is_alive(self) -> bool:
-        """Whether the server, or a node of the cluster, answers right now; one attempt, at most about `TIMEOUT_S`."""
+        """Whether the server, or a node of the cluster, answers right now.
+
+        It makes one attempt, which takes about `TIMEOUT_S` at most.
+        """
         try:
             return bool((self._cluster or self._impatient).ping())
         except (RedisError, RedisClusterException):
             return False
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers to commands, in their order; a `Refusal` in the place of an error answer. Retries a few times.
+        """The answers to commands, in their order; an error answer comes as a `Refusal`.
 
-        On a cluster only commands with the same hash tag are executed in their order.
+        Commands are retried a few times. On a cluster only commands with the same hash tag are
+        executed in their order.
 
         Raises:
-            LinkLostError: the server, or a node of the cluster, did not answer; what was executed is unknown.
+            LinkLostError: the server, or a node of the cluster, did not answer; what was executed
+                is unknown.
         """
         answers: list[Any] = []
         for start in range(0, len(commands), COMMANDS_PER_PIPELINE):
@@ -117,7 +128,10 @@ class RedisClient:
                     answers += pipeline.execute(raise_on_error=False)
             except (RedisError, RedisClusterException) as error:
                 raise self._lost(error) from error
-        return [Refusal(message=str(answer)) if isinstance(answer, RedisError) else answer for answer in answers]
+        return [
+            Refusal(message=str(answer)) if isinstance(answer, RedisError) else answer
+            for answer in answers
+        ]
 
     def scan(self, pattern: str) -> Iterator[bytes]:
         """The keys that match, of all nodes; some may come twice.
@@ -129,7 +143,9 @@ class RedisClient:
         try:
             yield from self._server().scan_iter(match=pattern, count=KEYS_PER_SCAN)
         except ResponseError as error:
-            raise CacheError(f"cache server {self.shown_url} refuses SCAN: {error}; give the user +scan") from error
+            raise CacheError(
+                f"cache server {self.shown_url} refuses SCAN: {error}; give the user +scan"
+            ) from error
         except (RedisError, RedisClusterException) as error:
             raise self._lost(error) from error
 
@@ -164,7 +180,10 @@ class RedisClient:
             return self._patient
         if self._cluster is None:
             self._cluster = RedisCluster.from_url(
-                self._url, max_connections=MAX_CONNECTIONS, **_options(_patience()), require_full_coverage=False
+                self._url,
+                max_connections=MAX_CONNECTIONS,
+                **_options(_patience()),
+                require_full_coverage=False,
             )
         return self._cluster
 

@@ -1,6 +1,7 @@
-"""How the verdicts of one namespace lie on the server: the commands that read and write them, and what answers mean.
+"""How the verdicts of one namespace lie on the server.
 
-Talks to nobody.
+Here are the commands that read and write them, and what the answers mean. This module talks to
+nobody.
 """
 
 import logging
@@ -17,12 +18,14 @@ from search_cluster.tasks.verdict import Verdict
 logger = logging.getLogger(__name__)
 
 KeyOf = Callable[[str, str], str]
-"""`example_key` or `apart_key`."""
+"""Either `example_key` or `apart_key`."""
 Fields = Mapping[str, list[bytes]]
-"""By example: the fields that a read asks for."""
+"""For each example the fields that a read asks for."""
 
 
-def read_commands(key_of: KeyOf, namespace: str, wanted: Iterable[WriteKey]) -> tuple[list[Command], Fields]:
+def read_commands(
+    key_of: KeyOf, namespace: str, wanted: Iterable[WriteKey]
+) -> tuple[list[Command], Fields]:
     """One command per example, and what `read_values` needs to understand the answers."""
     fields: defaultdict[str, list[bytes]] = defaultdict(list)
     for example_id, field in wanted:
@@ -31,7 +34,10 @@ def read_commands(key_of: KeyOf, namespace: str, wanted: Iterable[WriteKey]) -> 
 
 
 def read_values(fields: Fields, answers: Sequence[Any]) -> dict[WriteKey, bytes | None]:
-    """The raw values in the answers; keys whose command was refused, or not answered, are left out."""
+    """The raw values in the answers.
+
+    Keys whose command was refused, or not answered, are left out.
+    """
     values: dict[WriteKey, bytes | None] = {}
     for (example_id, names), answer in zip(fields.items(), answers, strict=False):
         if isinstance(answer, list):
@@ -45,7 +51,8 @@ def write_commands(namespace: str, key: WriteKey, value: bytes) -> list[Command]
     compact = example_key(namespace, example_id)
     if len(value) <= COMPACT_VALUE_BYTES:
         return [("HSETNX", compact, field, value)]
-    # The long value first: whoever reads the marker finds it. The marker's writer decides who was first.
+    # The long value first: whoever reads the marker finds it. The marker's writer decides who was
+    # first.
     return [
         ("HSETNX", apart_key(namespace, example_id), field, value),
         ("HSETNX", compact, field, STORED_APART),
@@ -70,7 +77,9 @@ def is_verdict(value: bytes) -> bool:
     return True
 
 
-def decode_all(values: Mapping[WriteKey, bytes | None]) -> tuple[dict[WriteKey, Verdict], list[WriteKey]]:
+def decode_all(
+    values: Mapping[WriteKey, bytes | None],
+) -> tuple[dict[WriteKey, Verdict], list[WriteKey]]:
     """The verdicts, and the keys of values that are none."""
     verdicts: dict[WriteKey, Verdict] = {}
     corrupt: list[WriteKey] = []

@@ -1,4 +1,7 @@
-"""A link to a server that may be lost: commands go through while it answers, and are not tried while it does not."""
+"""A link to a server that may be lost.
+
+Commands go through while it answers, and are not tried while it does not.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -11,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class ServerLink:
-    """A client behind a breaker, which says once that the server is lost and once that it has returned.
+    """A client behind a breaker, which says once that the server is lost or has returned.
 
     Args:
-        client: of the server; the link's to close.
+        client: the server's client, which the link closes.
         breaker: decides when to try.
     """
 
@@ -22,7 +25,7 @@ class ServerLink:
         self._client = client
         self._breaker = breaker
         self.num_failed = 0
-        """Calls that were not answered, and commands that were refused."""
+        """The number of calls that were not answered and of commands that were refused."""
 
     @property
     def is_lost(self) -> bool:
@@ -30,7 +33,7 @@ class ServerLink:
         return self._breaker.is_open
 
     def run(self, commands: Sequence[Command]) -> list[Any] | None:
-        """Answers in the order of the commands, refusals counted; ``None`` if the server is lost."""
+        """Answers in the order of the commands; ``None`` if the server is lost."""
         if not commands:
             return []
         if not self._breaker.allows:
@@ -42,14 +45,16 @@ class ServerLink:
         except LinkLostError as error:
             self.num_failed += 1
             if self._breaker.fail():
-                logger.warning("%s; going on without it, writes are buffered until it returns", error)
+                logger.warning(
+                    "%s; going on without it, writes are buffered until it returns", error
+                )
             return None
         self._note_success()
         self.num_failed += sum(isinstance(answer, Refusal) for answer in answers)
         return answers
 
     def retry_now(self) -> bool:
-        """Ask the server once, whenever it was lost; whether it answers."""
+        """Ask the server once, whenever it was lost, and return whether it answers."""
         if not self._client.is_alive():
             return False
         self._note_success()

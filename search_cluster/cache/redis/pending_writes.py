@@ -1,4 +1,7 @@
-"""Encoded verdicts on their way to the server: in memory, and on disk as well while the server does not take them."""
+"""Encoded verdicts on their way to the server.
+
+They wait in memory, and on disk as well while the server does not take them.
+"""
 
 from collections.abc import Collection, Iterator
 from itertools import islice
@@ -10,25 +13,27 @@ ENTRIES_PER_READ = 1000
 
 
 class PendingWrites:
-    """A bounded buffer with a spool behind it: what waits is in both; what the buffer has no room for, on disk only.
+    """A bounded buffer with a spool behind it.
 
-    Use: `add` some entries, write the `oldest`, `remove` what was written, and `settle` when no more can be written.
+    What waits is in both, and what the buffer has no room for is on disk only. Use: `add` some
+    entries, write the `oldest`, `remove` what was written, and `settle` when no more can be
+    written.
 
     Args:
-        max_bytes: of the buffer.
-        spool: ``None``: memory only.
+        max_bytes: the size of the buffer.
+        spool: the file behind it; ``None`` means memory only.
     """
 
     def __init__(self, *, max_bytes: int, spool: Spool | None) -> None:
         self._buffer = WriteBuffer(max_bytes=max_bytes)
         self._spool = spool
         self._fresh: list[tuple[Entry, bool]] = []
-        """Added since `settle`, and whether the buffer took it."""
+        """The entries added since `settle`, each with whether the buffer took it."""
         self._num_on_disk_only = 0
         self._num_in_memory_only = 0
         self._reading: Iterator[Entry] | None = None
         self._read: dict[WriteKey, bytes] = {}
-        """The part of the disk that is being written; not in the buffer."""
+        """The part of the disk that is being written, which is not in the buffer."""
 
     def __len__(self) -> int:
         return len(self._buffer) + len(self._read) + self._num_on_disk_only
@@ -38,7 +43,7 @@ class PendingWrites:
         self._fresh.append(((key, value), self._buffer.add(key, value)))
 
     def oldest(self, count: int) -> list[Entry]:
-        """Up to ``count`` entries, oldest first; they stay. Empty only if nothing waits."""
+        """Up to ``count`` entries, oldest first, which stay. It is empty only if nothing waits."""
         if len(self._buffer):
             return self._buffer.oldest(count)
         if not self._read and self._num_on_disk_only:
@@ -54,8 +59,14 @@ class PendingWrites:
             self._buffer.remove(keys)
 
     def settle(self) -> int:
-        """Put on disk what was added and not written; returns how many entries there was no room for anywhere."""
-        waiting = [(entry, kept) for entry, kept in self._fresh if not kept or entry[0] in self._buffer]
+        """Put on disk what was added and not written.
+
+        Returns:
+            The number of entries there was no room for anywhere.
+        """
+        waiting = [
+            (entry, kept) for entry, kept in self._fresh if not kept or entry[0] in self._buffer
+        ]
         self._fresh.clear()
         if not waiting:
             if not len(self):
@@ -69,7 +80,11 @@ class PendingWrites:
         return len(waiting) - num_buffered
 
     def close(self) -> int:
-        """Leave the disk to the next run; returns how many entries are lost: they were in memory only."""
+        """Leave the disk to the next run.
+
+        Returns:
+            The number of entries that are lost, since they were in memory only.
+        """
         num_lost = min(self._num_in_memory_only, len(self._buffer))
         self._buffer.clear()
         self._read.clear()
@@ -79,7 +94,10 @@ class PendingWrites:
         return num_lost
 
     def _read_on(self) -> None:
-        """Read the next part of the disk, in its order; some of it has been written from the buffer."""
+        """Read the next part of the disk, in its order.
+
+        Some of it may have been written from the buffer already.
+        """
         assert self._spool is not None
         if self._reading is None:
             self._reading = self._spool.entries()

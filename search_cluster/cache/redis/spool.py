@@ -1,10 +1,11 @@
-"""Verdicts on disk that wait for a lost server: one file per store that lost it, in the run folder.
+"""Verdicts on disk that wait for a lost server: one file per store that lost it.
 
-A file is `MAGIC`, then frames: length and CRC-32 of the payload (two little-endian 32-bit numbers), then the payload, a
-msgpack array ``[example id, encoded path, encoded verdict]``. What was appended survives the end of the process,
-however that ends. It is not forced to the disk, so a power cut may take the last seconds. A torn or damaged tail is
-left out. The file's owner holds a lock on it: a file without an owner is left over from a run that ended, and is for
-the next.
+The files lie in the run folder. A file is `MAGIC`, then frames: length and CRC-32 of the payload
+(two little-endian 32-bit numbers), then the payload, a msgpack array ``[example id, encoded path,
+encoded verdict]``. What was appended survives the end of the process, however that ends. It is not
+forced to the disk, so a power cut may take the last seconds. A torn or damaged tail is left out.
+The file's owner holds a lock on it: a file without an owner is left over from a run that ended, and
+is for the next.
 """
 
 import fcntl
@@ -32,12 +33,12 @@ Entry = tuple[WriteKey, bytes]
 
 
 class Spool:
-    """An append-only file of entries; made when something is appended first. One thread owns it.
+    """An append-only file of entries, made when something is appended first. One thread owns it.
 
     Args:
         folder: where the files are.
-        namespace: of the verdicts; files of others are never looked at.
-        max_bytes: size at most; what does not fit is turned away.
+        namespace: the namespace of the verdicts; files of others are never looked at.
+        max_bytes: the largest size of the file; what does not fit is turned away.
     """
 
     def __init__(self, folder: Path, *, namespace: str, max_bytes: int = MAX_SPOOL_BYTES) -> None:
@@ -50,7 +51,10 @@ class Spool:
         self._has_complained = False
 
     def append(self, entries: Iterable[Entry]) -> bool:
-        """Keep entries, all or none; whether they are kept. The first failure is said, further ones are silent."""
+        """Keep entries, all or none, and return whether they are kept.
+
+        The first failure is said, and further ones are silent.
+        """
         data = b"".join(map(_frame, entries))
         try:
             if self._num_bytes + len(data) > self._max_bytes:
@@ -59,8 +63,9 @@ class Spool:
         except OSError as error:
             if not self._has_complained:
                 logger.warning(
-                    "verdicts that wait for the cache server can't be kept in %s: %s; they are kept in memory only, so "
-                    "let the server return before this run ends, or make room",
+                    "verdicts that wait for the cache server can't be kept in %s: %s; they are "
+                    "kept in memory only, so let the server return before this run ends, or make "
+                    "room",
                     self.path,
                     error.strerror or error,
                 )
@@ -72,6 +77,9 @@ class Spool:
         """Write all, or leave the file as it was."""
         if self._fd is None:
             self._fd = self._create()
+        # Written at the end that is known to be good, and cut off there if it fails, so that a full
+        # disk leaves no half frame in front of later ones. Only a death in between can tear the
+        # tail.
         data = data if self._num_bytes else MAGIC + data
         position = self._num_bytes
         try:
@@ -87,6 +95,10 @@ class Spool:
     def _create(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # Until the lock is held, a store that starts just now may take the file for left over and
+        # remove it, since it is empty. If it still holds the lock here, this call of `append` fails
+        # and its entries stay in memory only; if it is done, the file has no name any more, and
+        # what is appended ends with this process.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return fd
 
@@ -107,17 +119,27 @@ class Spool:
             self._fd, self._num_bytes = None, 0
 
     def left_over(self) -> Iterator[Path]:
-        """Files of this namespace whose owner is gone; each is locked while the caller works on it."""
+        """Files of this namespace whose owner is gone.
+
+        Each is locked while the caller works on it.
+        """
         for path in sorted(self._folder.glob(f"{self._namespace}-*{SUFFIX}")):
             try:
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:  # somebody else has just written it to the server
+            except FileNotFoundError:  # Somebody else has just written it to the server.
                 continue
             except OSError as error:
-                logger.warning("%s can't be read: %s; its verdicts will be computed again", path, error.strerror)
+                logger.warning(
+                    "%s can't be read: %s; its verdicts will be computed again",
+                    path,
+                    error.strerror,
+                )
                 continue
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # A part of the magic is a file whose owner died at once. A file without a name has
+                # been written to the server by a store that held the lock between the opening and
+                # the locking here.
                 if not MAGIC.startswith(os.pread(fd, len(MAGIC), 0)):
                     logger.warning("%s is no spool of this program; it is left alone", path)
                 elif os.fstat(fd).st_nlink:
@@ -129,13 +151,18 @@ class Spool:
 
 
 def count_waiting(folder: Path, *, namespace: str) -> int:
-    """Entries in the files of a namespace, whoever owns them; what several processes wrote is counted for each."""
+    """The number of entries in the files of a namespace, whoever owns them.
+
+    What several processes wrote is counted for each.
+    """
     count = 0
     for path in sorted(folder.glob(f"{namespace}-*{SUFFIX}")):
         try:
             count += sum(1 for _ in read_spool(path))
         except OSError as error:
-            logger.warning("%s can't be read: %s; its verdicts are not counted", path, error.strerror)
+            logger.warning(
+                "%s can't be read: %s; its verdicts are not counted", path, error.strerror
+            )
     return count
 
 
@@ -148,7 +175,9 @@ def read_spool(path: Path) -> Iterator[Entry]:
         while header := file.read(_FRAME.size):
             entry = _entry(header, file.read(_length(header)))
             if entry is None:
-                logger.warning("%s is torn or damaged after %d bytes; the rest is left out", path, file.tell())
+                logger.warning(
+                    "%s is torn or damaged after %d bytes; the rest is left out", path, file.tell()
+                )
                 return
             yield entry
 

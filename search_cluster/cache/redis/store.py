@@ -1,9 +1,9 @@
 """A verdict store on a Redis-protocol server (Redis 6.2 or later, Valkey).
 
-Reads are one HMGET per example, writes HSETNX (`layout`), all pipelined: one round trip, and one more for misses to
-claim them (`leases`). While the server is lost (`server_link`), reads are misses and writes wait in a bounded buffer,
-and in a file for the next run, should this one end first. A server that answers but refuses writes (full, failed over
-to a replica) is still read.
+Reads are one HMGET per example, writes HSETNX (`layout`), all pipelined: one round trip, and one
+more for misses to claim them (`claims`). While the server is lost (`link`), reads are misses and
+writes wait in a bounded buffer, and in a file for the next run, should this one end first. A server
+that answers but refuses writes (full, failed over to a replica) is still read.
 """
 
 import logging
@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.cache.codec import encode_verdict
-from search_cluster.cache.keys import STORED_APART, VerdictContext, apart_key, context_key, example_key
+from search_cluster.cache.keys import (
+    STORED_APART,
+    VerdictContext,
+    apart_key,
+    context_key,
+    example_key,
+)
 from search_cluster.cache.redis.breaker import Breaker
 from search_cluster.cache.redis.check import first_refusal, require_usable
-from search_cluster.cache.redis.claims import LEASE_S, Claims
+from search_cluster.cache.redis.claims import CLAIM_TTL_S, Claims
 from search_cluster.cache.redis.client import RedisClient, Refusal
 from search_cluster.cache.redis.layout import (
     KeyOf,
@@ -39,11 +45,13 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.verdict import Verdict
 
 FAILURES_TO_OPEN = 2
-"""Calls in a row without an answer, each with its retries, until the server is taken for lost (8 s if it hangs)."""
+"""The number of calls in a row without an answer, each with its retries, until the server is taken
+for lost (8 s if it hangs)."""
 MAX_PROBE_WAIT_S = 60.0
 ENTRIES_PER_FLUSH = 1000
 FLUSH_S = 5.0
-"""Of one call, for what waited; the rest goes with the next calls, so that callers answer and leases are renewed."""
+"""The seconds that one call spends on what waited; the rest goes with the next calls, so that
+callers answer and claims are renewed."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,18 +60,24 @@ class RedisStore:
     """Implements `VerdictStore` on a server. One thread owns it; `close` writes what still waits.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``, with ``user:password@`` where the server wants it.
+        url: a ``redis://``, ``rediss://`` or ``unix://`` URL, with ``user:password@`` where the
+            server wants it.
         context: what all verdicts of this store depend on.
-        spool_dir: where writes that wait for a lost server are kept on disk, too; what earlier stores left there is
-            written to the server at once. ``None``: nowhere.
-        max_buffered_bytes: memory for writes that wait; beyond it they are on disk only, or dropped and counted.
-        probe_after_s: seconds from losing the server to the first attempt to return; doubles up to `MAX_PROBE_WAIT_S`.
-        lease_s: seconds after which others compute what this store claimed and did not keep claiming.
-        may_be_lost: whether a server that does not answer is taken for lost, and its return waited for in use.
+        spool_dir: where writes that wait for a lost server are kept on disk, too; what earlier
+            stores left there is written to the server at once. ``None`` means nowhere.
+        max_buffered_bytes: the memory for writes that wait; beyond it they are on disk only, or
+            dropped and counted.
+        probe_after_s: seconds from losing the server to the first attempt to return; it doubles up
+            to `MAX_PROBE_WAIT_S`.
+        claim_ttl_s: seconds after which others compute what this store claimed and did not keep
+            claiming.
+        may_be_lost: whether a server that does not answer is taken for lost, and its return waited
+            for in use.
         clock: seconds that never run backwards.
 
     Raises:
-        CacheError: the server can't be reached, refuses the user, or can't be written to (unless it ``may_be_lost``).
+        CacheError: the server can't be reached, refuses the user, or can't be written to (unless it
+            ``may_be_lost``).
     """
 
     def __init__(
@@ -74,7 +88,7 @@ class RedisStore:
         spool_dir: Path | None = None,
         max_buffered_bytes: int = 64 * 2**20,
         probe_after_s: float = 2.0,
-        lease_s: float = LEASE_S,
+        claim_ttl_s: float = CLAIM_TTL_S,
         may_be_lost: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,8 +100,15 @@ class RedisStore:
         spool = None if spool_dir is None else Spool(spool_dir, namespace=context.namespace)
         self._spool = spool
         self._pending = PendingWrites(max_bytes=max_buffered_bytes, spool=spool)
-        self._leases = Claims(context.namespace, lease_s=lease_s, clock=clock)
-        waits: dict[str, Any] = {"first_wait_s": probe_after_s, "max_wait_s": MAX_PROBE_WAIT_S, "clock": clock}
+        self._claims = Claims(context.namespace, claim_ttl_s=claim_ttl_s, clock=clock)
+        waits: dict[str, Any] = {
+            "first_wait_s": probe_after_s,
+            "max_wait_s": MAX_PROBE_WAIT_S,
+            "clock": clock,
+        }
+        # Two ways to fail: a server that does not answer is left alone altogether, and one that
+        # answers but refuses writes is still read. A refusal is no glitch, so a single one is
+        # enough.
         self._link = ServerLink(client, Breaker(max_failures=FAILURES_TO_OPEN, **waits))
         self._writes = Breaker(max_failures=1, **waits)
         self._reads_refused = False
@@ -118,7 +139,7 @@ class RedisStore:
         """
         wanted = self._write_keys(items)
         verdicts = self._look_up(wanted)
-        self._flush()
+        self._flush()  # No thread writes what waits: each call takes some of it along.
         return [verdicts.get(key) for key in wanted]
 
     def claim_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | Claim]:
@@ -130,14 +151,18 @@ class RedisStore:
         wanted = self._write_keys(items)
         verdicts = self._look_up(wanted)
         self._flush()
-        theirs, late = self._lease([key for key in wanted if key not in verdicts and key not in self._leases])
+        # What this store holds itself is not asked for again: the server would say that it is
+        # taken.
+        theirs, late = self._claim_missing(
+            [key for key in wanted if key not in verdicts and key not in self._claims]
+        )
         verdicts |= late
         return [verdicts.get(key, Claim.THEIRS if key in theirs else Claim.OURS) for key in wanted]
 
     def keep_claims(self) -> None:
         """As the protocol says."""
-        if self._leases.is_renewal_due:
-            self._link.run(self._leases.renewals())
+        if self._claims.is_renewal_due:
+            self._link.run(self._claims.renewals())
 
     def release_many(self, items: Sequence[tuple[str, LayerPath]]) -> None:
         """As the protocol says."""
@@ -154,15 +179,20 @@ class RedisStore:
         self._flush()
 
     def close(self) -> None:
-        """As the protocol says. What could not be written waits on disk, or is counted as dropped. Idempotent."""
+        """As the protocol says. What could not be written waits on disk, or is counted as dropped.
+
+        It is idempotent.
+        """
         if len(self._pending) and self._link.retry_now():
             self._flush(anyway=True)
         if not (len(self._pending) or self._link.is_lost):
-            self._write_left_over()  # of stores that died while this one was open
+            self._write_left_over()  # What stores have left that died while this one was open.
         num_waiting = len(self._pending)
         num_lost = self._pending.close()
         if num_lost:
-            logger.warning("%d verdicts were not cached: %s did not take them", num_lost, self._shown_url)
+            logger.warning(
+                "%d verdicts were not cached: %s did not take them", num_lost, self._shown_url
+            )
             self._num_dropped += num_lost
         if num_waiting > num_lost and self._spool is not None:
             logger.warning(
@@ -171,8 +201,11 @@ class RedisStore:
                 self._shown_url,
                 self._spool.path,
             )
+        # After the writes, which release what they write: whoever is granted what is left must not
+        # be able to miss a verdict that is about to come. A lost server forgets the claims by
+        # itself.
         if not self._link.is_lost:
-            self._release(self._leases.held())
+            self._release(self._claims.held())
         self._link.close()
 
     def _write_left_over(self) -> None:
@@ -183,16 +216,21 @@ class RedisStore:
             while batch := list(islice(entries, ENTRIES_PER_FLUSH)):
                 good = [(key, value) for key, value in batch if is_verdict(value)]
                 self._num_corrupt += len(batch) - len(good)
-                if len(self._write(good)) < len(good):  # the server does not take them; the file stays
+                if len(self._write(good)) < len(good):
+                    # The server does not take them, so the file stays. What it took will be written
+                    # again later, which changes nothing: the first writer wins.
                     return
                 num_written += len(good)
             path.unlink()
-            logger.warning("%d verdicts that waited in %s are written to the cache server", num_written, path)
+            logger.warning(
+                "%d verdicts that waited in %s are written to the cache server", num_written, path
+            )
 
     def _field(self, path: LayerPath) -> bytes:
         if path.num_layers != self._num_layers:
             raise InvalidPathError(
-                f"path {path} is of a model of {path.num_layers} layers; this cache is of one of {self._num_layers}"
+                f"path {path} is of a model of {path.num_layers} layers; this cache is of one of "
+                f"{self._num_layers}"
             )
         return encode_path(path)
 
@@ -205,22 +243,32 @@ class RedisStore:
         apart = [key for key in wanted if values.get(key) == STORED_APART]
         values |= {key: None for key in apart} | self._read(apart_key, apart)
         verdicts, corrupt = decode_all(values)
-        if corrupt:  # and room is made for good ones
+        if corrupt:  # They are removed, since HSETNX would never replace them by good ones.
             self._num_corrupt += len(corrupt)
             self._link.run(delete_commands(self._namespace, corrupt))
         return verdicts
 
-    def _lease(self, missing: Sequence[WriteKey]) -> tuple[set[WriteKey], dict[WriteKey, Verdict]]:
-        """Ask for leases; which somebody else holds, and the verdicts that were put in the meantime."""
-        requests = self._leases.requests(missing)
+    def _claim_missing(
+        self, missing: Sequence[WriteKey]
+    ) -> tuple[set[WriteKey], dict[WriteKey, Verdict]]:
+        """Ask for the claims on verdicts that a look-up missed.
+
+        Returns:
+            The keys that somebody else has claimed, and the verdicts that were put in the meantime.
+        """
+        # The second look-up stands behind the claims in one pipeline, and a verdict is written
+        # before its claim is released (`_write`). So whoever is granted a claim that another store
+        # has just released sees that one's verdict here, although the look-up before had missed it.
+        # On a cluster both keys are in one slot, which keeps their order.
+        requests = self._claims.requests(missing)
         reads, fields = read_commands(example_key, self._namespace, missing)
         answers = self._link.run([*requests, *reads])
-        if answers is None:
+        if answers is None:  # Without a server everybody computes for themselves.
             return set(), {}
         by_key = dict(zip(missing, answers[: len(requests)], strict=True))
+        # A refused claim is neither theirs nor held: the verdict is computed here without one.
         theirs = {key for key, answer in by_key.items() if answer is None}
-        self._leases.hold(key for key, answer in by_key.items() if answer is True)
-        # Whoever puts a verdict releases it afterwards: who is granted a released lease sees the verdict here.
+        self._claims.hold(key for key, answer in by_key.items() if answer is True)
         values = read_values(fields, answers[len(requests) :])
         late = [key for key, value in values.items() if value is not None]
         verdicts = self._look_up(late) if late else {}
@@ -228,8 +276,8 @@ class RedisStore:
         return theirs, verdicts
 
     def _release(self, keys: Collection[WriteKey]) -> None:
-        self._link.run(self._leases.releases(keys))
-        self._leases.forget(keys)
+        self._link.run(self._claims.releases(keys))
+        self._claims.forget(keys)
 
     def _read(self, key_of: KeyOf, wanted: Sequence[WriteKey]) -> dict[WriteKey, bytes | None]:
         """The raw values that the server has; an empty dict if it is lost."""
@@ -237,7 +285,11 @@ class RedisStore:
         answers = self._link.run(commands) or ()
         refused = first_refusal(answers)
         if refused is not None and not self._reads_refused:
-            logger.warning("%s refuses reads: %s; what it holds is computed again", self._shown_url, refused.message)
+            logger.warning(
+                "%s refuses reads: %s; what it holds is computed again",
+                self._shown_url,
+                refused.message,
+            )
         self._reads_refused = refused is not None or (self._reads_refused and not answers)
         return read_values(fields, answers)
 
@@ -245,34 +297,47 @@ class RedisStore:
         """Write what waits, oldest first, as far as the server takes it; keep the rest on disk.
 
         Args:
-            anyway: also if the server has refused writes a moment ago, and however long it takes.
+            anyway: whether to write also if the server has refused writes a moment ago, and however
+                long it takes.
         """
         end_s = float("inf") if anyway else self._clock() + FLUSH_S
-        while (anyway or self._writes.allows) and (entries := self._pending.oldest(ENTRIES_PER_FLUSH)):
+        while (anyway or self._writes.allows) and (
+            entries := self._pending.oldest(ENTRIES_PER_FLUSH)
+        ):
             written = self._write(entries)
             self._pending.remove(written)
             if len(written) < len(entries) or self._clock() > end_s:
                 break
         num_lost = self._pending.settle()
         if num_lost and not self._num_dropped:
-            logger.warning("the buffer for cache writes is full; further verdicts are not cached, only counted")
+            logger.warning(
+                "the buffer for cache writes is full; further verdicts are not cached, only counted"
+            )
         self._num_dropped += num_lost
 
     def _write(self, entries: Sequence[Entry]) -> list[WriteKey]:
-        """Write and release some entries; the keys of those that the server took."""
-        commands = [(key, command) for key, value in entries for command in write_commands(self._namespace, key, value)]
-        # After the writes: who is granted a lease that was released has to see the verdict.
-        commands += [(key, command) for key, _ in entries for command in self._leases.releases([key])]
+        """Write and release some entries, and return the keys of those that the server took."""
+        commands = [
+            (key, command)
+            for key, value in entries
+            for command in write_commands(self._namespace, key, value)
+        ]
+        # After the writes: whoever is granted a claim that was released has to see the verdict.
+        commands += [
+            (key, command) for key, _ in entries for command in self._claims.releases([key])
+        ]
         answers = self._link.run([command for _, command in commands])
         if answers is None:
             return []
+        # A key that holds another type of value would be refused for ever; it counts as written, so
+        # that it does not keep the verdicts behind it waiting.
         refused = {
             key: answer
             for (key, _), answer in zip(commands, answers, strict=True)
             if isinstance(answer, Refusal) and not answer.concerns_key_only
         }
         written = [key for key, _ in entries if key not in refused]
-        self._leases.forget(written)
+        self._claims.forget(written)
         if not refused:
             self._writes.succeed()
         elif self._writes.fail():

@@ -4,17 +4,18 @@ from collections.abc import Collection
 from itertools import islice
 
 BYTES_PER_ENTRY = 300
-"""What Python needs for one entry beside its value (keys, headers, the slot in the dict)."""
+"""The bytes that Python needs for one entry beside its value (keys, headers, the slot in the
+dict)."""
 
 WriteKey = tuple[str, bytes]
-"""(example id, encoded path)."""
+"""The example id and the encoded path of a verdict."""
 
 
 class WriteBuffer:
     """A dict from `WriteKey` to an encoded verdict, in order of arrival.
 
     Args:
-        max_bytes: estimated memory at most; entries beyond it are turned away.
+        max_bytes: the largest estimated memory; entries beyond it are turned away.
     """
 
     def __init__(self, *, max_bytes: int) -> None:
@@ -29,7 +30,11 @@ class WriteBuffer:
         return key in self._entries
 
     def add(self, key: WriteKey, value: bytes) -> bool:
-        """Keep a value unless the key has one; returns whether the key has a value now (there was room)."""
+        """Keep a value unless the key has one.
+
+        Returns:
+            Whether the key has a value now: it had one, or there was room.
+        """
         if key in self._entries:
             return True
         if self._num_bytes + len(value) + BYTES_PER_ENTRY > self._max_bytes:
@@ -39,7 +44,7 @@ class WriteBuffer:
         return True
 
     def oldest(self, count: int) -> list[tuple[WriteKey, bytes]]:
-        """Up to ``count`` entries, oldest first; they stay."""
+        """Up to ``count`` entries, oldest first, which stay."""
         return list(islice(self._entries.items(), count))
 
     def remove(self, keys: Collection[WriteKey]) -> None:

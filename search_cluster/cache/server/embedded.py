@@ -1,7 +1,8 @@
-"""A private Redis-protocol server for one run: a unix socket, a random password, an append-only file in the run folder.
+"""A private Redis-protocol server for one run.
 
-The server lives as long as the `EmbeddedServer` that started it; when this process dies, by whatever signal, its guard
-(`server_guard`) stops it cleanly. No TCP port is opened.
+It has a unix socket, a random password, and an append-only file in the run folder. The server lives
+as long as the `EmbeddedServer` that started it; when this process dies, by whatever signal, its
+guard (`guard`) stops it cleanly. No TCP port is opened.
 """
 
 import contextlib
@@ -26,23 +27,28 @@ from search_cluster.lock import lock_server_folder
 
 LOG_NAME = "server.log"
 MAX_SOCKET_PATH_BYTES = 100
-"""sockaddr_un holds 107 on Linux and 103 on macOS."""
+"""The longest path of a socket: sockaddr_un holds 107 bytes on Linux and 103 on macOS."""
 START_TIMEOUT_S = 30.0
-"""Without an answer; a server that says that it is loading its file is given all the time it wants."""
+"""The seconds without an answer after which a start has failed; a server that says that it is
+loading its file is given all the time it wants."""
 ANSWER_TIMEOUT_S = 2.0
 POLL_S = 0.02
 LOG_TAIL_CHARS = 2000
 
 
 class EmbeddedServer:
-    """Context manager that runs a server over ``folder``; verdicts in it are there again at the next start.
+    """Context manager that runs a server over ``folder``.
+
+    Verdicts in it are there again at the next start.
 
     Args:
-        folder: where the append-only file, the log and the lock are; made if missing. One server at a time.
-        binary: the server program; ``None``: what `find_server_binary` finds.
+        folder: where the append-only file, the log and the lock are; made if missing. One server at
+            a time uses it.
+        binary: the server program; ``None`` stands for what `find_server_binary` finds.
 
     Raises:
-        CacheError: on entering: no server program, a folder that is in use or can't be written to, damaged data.
+        CacheError: on entering: no server program, a folder that is in use or can't be written to,
+            damaged data.
     """
 
     def __init__(self, folder: Path, *, binary: Path | None = None) -> None:
@@ -57,7 +63,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """The ``unix://`` URL, with its password: not for logs."""
+        """The ``unix://`` URL, with its password, so it is not for logs."""
         return f"unix://:{self._password}@{quote(str(self._socket_path))}"
 
     @property
@@ -75,8 +81,8 @@ class EmbeddedServer:
         except OSError as error:
             self.stop()
             raise CacheError(
-                f"the embedded cache server in {self._folder} can't be started: {error}; make room or choose another "
-                "run folder, or set the redis url to 'none'"
+                f"the embedded cache server in {self._folder} can't be started: {error}; make room "
+                "or choose another run folder, or set the redis url to 'none'"
             ) from error
         except BaseException:
             self.stop()
@@ -84,7 +90,10 @@ class EmbeddedServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -105,21 +114,28 @@ class EmbeddedServer:
             self._private_dir = None
 
     def _launch(self) -> int:
-        """Start the guard; returns where its part of the log begins."""
+        """Start the guard, and return where its part of the log begins."""
         binary = self._binary or find_server_binary()
         lock_fd = lock_server_folder(self._folder)
         try:
             self._private_dir = _make_private_dir()
             with (self._folder / LOG_NAME).open("ab") as log:
                 log_start = log.tell()
-                arguments = [str(binary), str(self._folder), str(self._private_dir), str(lock_fd), str(os.getpid())]
+                arguments = [
+                    str(binary),
+                    str(self._folder),
+                    str(self._private_dir),
+                    str(lock_fd),
+                    str(os.getpid()),
+                ]
                 self._guard = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(Path(server_guard.__file__)), *arguments],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
                     pass_fds=(lock_fd,),
-                    start_new_session=True,  # Ctrl-C is for the driver; the server outlives it to take its last writes.
+                    # Ctrl-C is for the driver; the server outlives it to take its last writes.
+                    start_new_session=True,
                     bufsize=0,
                 )
         finally:
@@ -141,7 +157,8 @@ class EmbeddedServer:
                 "appendonly yes",
                 "appendfsync everysec",
                 "aof-load-truncated yes",
-                "aof-use-rdb-preamble no",  # Plain commands: servers of other versions and makers can load them.
+                # Plain commands: servers of other versions and makers can load them.
+                "aof-use-rdb-preamble no",
                 "maxmemory 0",
                 "maxmemory-policy noeviction",
                 "",
@@ -151,7 +168,9 @@ class EmbeddedServer:
     def _tell_guard(self, message: bytes) -> None:
         assert self._guard is not None
         assert self._guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # A guard that is gone is noticed where it is waited for.
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # A guard that is gone is noticed where it is waited for.
             self._guard.stdin.write(message)
 
     def _wait_until_ready(self, log_start: int) -> None:
@@ -162,16 +181,21 @@ class EmbeddedServer:
                 give_up_at = time.monotonic() + START_TIMEOUT_S
             if self._guard.poll() is not None or time.monotonic() > give_up_at:
                 raise CacheError(
-                    f"the embedded cache server in {self._folder} did not start; its log ends with:\n"
+                    f"the embedded cache server in {self._folder} did not start; its log ends "
+                    "with:\n"
                     f"{self._log_tail(log_start)}\n"
-                    "if its data are damaged, move the folder away (its verdicts will be computed again); if the disk "
+                    "if its data are damaged, move the folder away (its verdicts will be computed "
+                    "again); if the disk "
                     "is full, make room; or set the redis url to 'none'"
                 )
             time.sleep(POLL_S)
         self._tell_guard(READY)
 
     def _ask(self) -> str:
-        """``ready``, ``loading`` or ``silent``. The password proves that the answer is our server's."""
+        """Whether the server is ``ready``, ``loading`` or ``silent``.
+
+        The password proves that the answer is our server's.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(ANSWER_TIMEOUT_S)
             try:

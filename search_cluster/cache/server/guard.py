@@ -1,13 +1,15 @@
-"""Guards one embedded server: starts it, restarts it if it is killed, stops it when whoever asked for it is gone.
+"""Guards one embedded server: starts it, restarts it if it is killed, and stops it.
 
-`EmbeddedServer` runs it as a script (``python -I -S server_guard.py BINARY FOLDER PRIVATE_DIR LOCK_FD PARENT_PID``), in
-a process of its own with a single thread, because a parent-death signal is tied to the thread that forked. Uses the
-standard library only.
+It stops it when whoever asked for it is gone. `EmbeddedServer` runs it as a script (``python -I -S
+guard.py BINARY FOLDER PRIVATE_DIR LOCK_FD PARENT_PID``), in a process of its own with a single
+thread, because a parent-death signal is tied to the thread that forked. It uses the standard
+library only.
 
-Over standard input come the server's configuration, a NUL, `READY` when the server has answered once, and `STOP`. The
-end of file means that the parent has died, by whatever signal; where a forked child of the parent keeps the pipe open,
-the change of the parent's process id tells. The configuration holds the password; it stays in memory here and reaches
-the server over its standard input.
+Over standard input come the server's configuration, a NUL, `READY` when the server has answered
+once, and `STOP`. The end of file means that the parent has died, by whatever signal; where a forked
+child of the parent keeps the pipe open, the change of the parent's process id tells. The
+configuration holds the password; it stays in memory here and reaches the server over its standard
+input.
 """
 
 import ctypes
@@ -26,20 +28,22 @@ END_OF_CONFIG = b"\0"
 MAX_RESTARTS = 5
 RESTART_DELAY_S = 0.5
 STOP_GRACE_S = 10.0
-"""Between asking the server to write everything and stop, and killing it."""
+"""The seconds between asking the server to write everything and stop, and killing it."""
 PARENT_POLL_S = 1.0
 PR_SET_PDEATHSIG = 1
 
 
 def read_config() -> bytes:
-    """Standard input up to `END_OF_CONFIG` (or its end)."""
+    """What standard input holds up to `END_OF_CONFIG` (or its end)."""
     config = b""
     while (byte := os.read(0, 1)) not in (b"", END_OF_CONFIG):
         config += byte
     return config
 
 
-def start_server(binary: str, folder: str, lock_fd: int, config: bytes) -> tuple[subprocess.Popen[bytes], int]:
+def start_server(
+    binary: str, folder: str, lock_fd: int, config: bytes
+) -> tuple[subprocess.Popen[bytes], int]:
     """The server, and a file descriptor that reads as ended when it is gone."""
     alive_fd, inherited_fd = os.pipe()
     guard_pid = os.getpid()
@@ -68,7 +72,7 @@ def start_server(binary: str, folder: str, lock_fd: int, config: bytes) -> tuple
 
 
 def stop_server(server: subprocess.Popen[bytes]) -> None:
-    """Let the server write and stop; kill it if it does not. Does nothing if it is gone."""
+    """Let the server write and stop, and kill it if it does not; nothing happens if it is gone."""
     server.terminate()
     try:
         server.wait(STOP_GRACE_S)
@@ -78,16 +82,21 @@ def stop_server(server: subprocess.Popen[bytes]) -> None:
 
 
 def guard(binary: str, folder: str, lock_fd: int, parent_pid: int) -> int:
-    """Keep the server running until the parent says stop or is gone; returns an exit status."""
+    """Keep the server running until the parent says stop or is gone, and return an exit status."""
     config = read_config()
     was_ready = False
     for num_restarts in range(MAX_RESTARTS + 1):
         if num_restarts:
             time.sleep(RESTART_DELAY_S)
-            print(f"restart {num_restarts} of at most {MAX_RESTARTS}: the server ended by itself", file=sys.stderr)
+            print(
+                f"restart {num_restarts} of at most {MAX_RESTARTS}: the server ended by itself",
+                file=sys.stderr,
+            )
         server, alive_fd = start_server(binary, folder, lock_fd, config)
         try:
-            while alive_fd not in (readable := select.select([0, alive_fd], [], [], PARENT_POLL_S)[0]):
+            while alive_fd not in (
+                readable := select.select([0, alive_fd], [], [], PARENT_POLL_S)[0]
+            ):
                 if os.getppid() != parent_pid or (0 in readable and os.read(0, 1) != READY):
                     return 0
                 was_ready = was_ready or 0 in readable
@@ -100,7 +109,7 @@ def guard(binary: str, folder: str, lock_fd: int, parent_pid: int) -> int:
 
 
 def main() -> int:
-    """Guard the server that the command line names; clean its private directory up."""
+    """Guard the server that the command line names, and clean its private directory up."""
     binary, folder, private_dir, lock_fd, parent_pid = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

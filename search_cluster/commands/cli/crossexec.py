@@ -46,7 +46,7 @@ def crossexec(
     from rich.console import Console
 
     from search_cluster.commands.crossexec import cross_execute
-    from search_cluster.report.path_table import print_menu
+    from search_cluster.report.path_table import print_path_table
 
     file = {} if config is None else read_settings(config)
     result = cross_execute(
@@ -59,4 +59,4 @@ def crossexec(
     if json_output:
         print_json(result)
     else:
-        print_menu(Console(), result)
+        print_path_table(Console(), result)

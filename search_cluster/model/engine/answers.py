@@ -1,6 +1,7 @@
-"""How one request's answer comes out of logits that are read row by row: scored choices, or drafted greedy decoding.
+"""How one request's answer comes out of logits that are read row by row.
 
-Knows nothing of layers and states; it asks for rows and takes their readings.
+An answer is either a set of scored choices or drafted greedy decoding. This module knows nothing of
+layers and states: it asks for rows and takes their readings.
 """
 
 from collections import deque
@@ -12,14 +13,16 @@ from transformers import PreTrainedTokenizerBase
 
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.decoding import answer_text, has_stop
-from search_cluster.model.engine.token_tree import RowTree
+from search_cluster.model.engine.token_tree import TokenTree
 from search_cluster.model.prompting import EncodedExample
 from search_cluster.model.scoring import choice_margin
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 
 MIN_DRAFT_SHARE = 0.5
-"""Share of the earlier answers, among those that went as far, that a draft must follow to be worth its rows."""
+"""The share of earlier answers that a draft must follow to be worth its rows.
+
+Only the answers that went as far as the draft does are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,13 @@ class RowReading:
     """What was read off one row's logits."""
 
     finite: bool
-    """Whether all logits are."""
+    """Whether all logits of the row are finite."""
     log_probs: Mapping[int, float] | None = None
-    """Log-probabilities of the tokens that were asked for, in nats; if any were."""
+    """The log-probabilities in nats of the tokens that were asked for; ``None`` if none were."""
     best_token: int = -1
-    """The most likely token, the first of equals; if no token was asked for."""
+    """The most likely token, the first one of equals; it is read only if no token was asked for."""
     gap: float = 0.0
-    """Its logit minus the second best."""
+    """The logit of the most likely token minus the second best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,25 @@ class Answered:
     output: str
     margin: float | None
     num_tokens: int
-    """Tokens besides the context."""
+    """The number of tokens besides the context."""
     gap: float
     """The smallest gap that decided something: nats between choices, logits between tokens."""
     generated: tuple[tuple[int, float], ...] = ()
-    """Generated tokens with their gaps."""
+    """The generated tokens with their gaps."""
 
 
 class Answer(Protocol):
     """Asks for rows until it is answered."""
 
     def wanted_rows(self) -> list[int]:
-        """Rows beyond the context to run next, ancestors first."""
+        """The rows beyond the context that are to run next, ancestors first."""
         ...
 
     def read_rows(self) -> dict[int, list[int]]:
-        """Rows among context and wanted whose logits are needed, and the tokens whose log-probabilities are."""
+        """The rows whose logits are needed, each with the tokens whose log-probabilities are.
+
+        They are among the context's rows and the wanted ones.
+        """
         ...
 
     def take(self, readings: Mapping[int, RowReading]) -> Answered | None:
@@ -73,7 +79,7 @@ class Answer(Protocol):
 class ChoiceAnswer:
     """Scores all choices in one go: their tokens branch off the context's last row."""
 
-    def __init__(self, example: Example, encoded: EncodedExample, rows: RowTree) -> None:
+    def __init__(self, example: Example, encoded: EncodedExample, rows: TokenTree) -> None:
         self._example = example
         self._choices: list[list[tuple[int, int]]] = []
         self._rows: dict[int, None] = {}
@@ -83,11 +89,11 @@ class ChoiceAnswer:
             self._choices.append(list(zip([rows.last_context_row, *chain], ids, strict=True)))
 
     def wanted_rows(self) -> list[int]:
-        """All tokens of all choices but each one's last, which predicts nothing that is asked."""
+        """The rows of all tokens but each choice's last, which predicts nothing that is asked."""
         return sorted(self._rows)
 
     def read_rows(self) -> dict[int, list[int]]:
-        """Each row that predicts a choice's token, with these tokens."""
+        """Each row that predicts a token of a choice, with these tokens."""
         asked: dict[int, list[int]] = {}
         for choice in self._choices:
             for row, token in choice:
@@ -98,7 +104,8 @@ class ChoiceAnswer:
         """The choice with the best mean log-probability per token, the first of equals."""
         _require_finite([readings[row] for choice in self._choices for row, _ in choice])
         scores = [
-            sum(_log_prob(readings[row], token) for row, token in choice) / len(choice) for choice in self._choices
+            sum(_log_prob(readings[row], token) for row, token in choice) / len(choice)
+            for choice in self._choices
         ]
         ordered = sorted(scores, reverse=True)
         return Answered(
@@ -110,7 +117,7 @@ class ChoiceAnswer:
 
 
 class GeneratedAnswer:
-    """Greedy decoding along rows that exist already, as far as they go; then one new row at a time."""
+    """Greedy decoding along rows that exist already, then one new row at a time."""
 
     def __init__(
         self,
@@ -118,28 +125,34 @@ class GeneratedAnswer:
         task: Task,
         tokenizer: PreTrainedTokenizerBase,
         ends: frozenset[int],
-        rows: RowTree,
+        rows: TokenTree,
     ) -> None:
         self._task = task
         self._tokenizer = tokenizer
         self._ends = ends
         self._tree = rows
         if len(rows.tokens) == rows.num_context:
-            for row in rows.add_chain(rows.last_context_row, _draft_of(tokenizer, example.gold, task.max_new_tokens)):
+            for row in rows.add_chain(
+                rows.last_context_row, _draft_of(tokenizer, example.gold, task.max_new_tokens)
+            ):
                 rows.visits[row] += 1
         self._row = rows.last_context_row
         self._generated: list[int] = []
         self._gaps: list[float] = []
 
     def wanted_rows(self) -> list[int]:
-        """The row that was decoded last, if it is new to this path, and what most earlier answers went on with."""
+        """The row that was decoded last, if it is new to this path, and the draft behind it.
+
+        The draft is what most earlier answers went on with.
+        """
         own = [] if self._row == self._tree.last_context_row else [self._row]
         return [*own, *self._draft()]
 
     def _draft(self) -> list[int]:
-        """The rows after the current one that at least `MIN_DRAFT_SHARE` of the answers that came here went through.
+        """The rows behind the current one that enough of the answers that came here went through.
 
-        A row of the right draft costs what decoding it would, and saves a round; a row of a wrong one is wasted.
+        Enough is a share of at least `MIN_DRAFT_SHARE`. A row of the right draft costs what
+        decoding it would, and saves a round; a row of a wrong one is wasted.
         """
         draft: list[int] = []
         reached = deque([(self._row, 1.0)])
@@ -156,7 +169,7 @@ class GeneratedAnswer:
         return draft
 
     def read_rows(self) -> dict[int, list[int]]:
-        """All of them, and the context's last one at first; no token in particular."""
+        """All wanted rows, and at first the context's last one; no token is asked for."""
         start = [self._tree.last_context_row] if not self._generated else []
         return {row: [] for row in [*start, *self.wanted_rows()]}
 
@@ -195,13 +208,16 @@ def _log_prob(reading: RowReading, token: int) -> float:
 
 
 def _draft_of(tokenizer: PreTrainedTokenizerBase, gold: str, max_tokens: int) -> list[int]:
-    """The gold answer as tokens that the model might generate; a bad guess costs rows, never correctness."""
+    """The gold answer as tokens that the model might generate.
+
+    A bad guess costs rows, never correctness.
+    """
     return list(tokenizer(gold, add_special_tokens=False)["input_ids"])[:max_tokens]
 
 
 def _require_finite(readings: list[RowReading]) -> None:
     if not all(reading.finite for reading in readings):
         raise NonFiniteLogitsError(
-            "logits are NaN or infinite; this path has no verdict: try another path, or a dtype with a wider range "
-            "(bfloat16, float32)"
+            "logits are NaN or infinite; this path has no verdict: try another path, or a dtype "
+            "with a wider range (bfloat16, float32)"
         )

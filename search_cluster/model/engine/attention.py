@@ -1,12 +1,14 @@
-"""Attention over packed rows: one call of a layer runs rows of many examples and paths without a pad between them.
+"""Attention over packed rows: one call of a layer runs rows of many examples and paths.
 
-Everything in a decoder layer but attention treats rows one by one, so rows of any origin can stand in one sequence. For
-attention this module registers a kernel with transformers that splits the sequence into segments, each looking only at
-its own rows. It gets its plan in the place of the attention mask, so no layer code is touched and every family keeps
-its own projections, norms and rotary embeddings.
+No pad stands between them. Everything in a decoder layer but attention treats rows one by one, so
+rows of any origin can stand in one sequence. For attention this module registers a kernel with
+transformers that splits the sequence into segments, each looking only at its own rows. It gets its
+plan in the place of the attention mask, so no layer code is touched and every family keeps its own
+projections, norms and rotary embeddings.
 
-Shapes: N rows of the call, S segments of a group, R rows a segment, K rows looked at, H query heads, G key-value heads,
-E head width.
+Shapes: N rows of the call, S segments of a group, R rows of a segment, P shared rows in front of
+them, K rows looked at, H query heads, G key-value heads, r query heads that share a key-value head,
+E head width. A leading 1 is the batch of one that transformers' layers insist on.
 """
 
 from dataclasses import dataclass
@@ -23,20 +25,25 @@ KERNEL_NAME = "packed_rows"
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SegmentGroup:
-    """Segments with the same rows of the same example, one for each path prefix; side by side in the call."""
+    """Segments that add the same rows of the same example, one for each path prefix.
+
+    They stand side by side in the call.
+    """
 
     first_row: int
     num_rows: int
-    """R, per segment."""
+    """The number of rows of each segment (R)."""
     states: list[NodeState]
-    """Where each segment's keys and values go, if they are kept; S of them."""
+    """The S states that take each segment's keys and values, if they are kept."""
     mask_RK: Tensor
     """What each new row may look at: shared rows and rows held before, then the new ones."""
     keep_keys: bool
-    """Whether later rows will look at these."""
+    """Whether later rows will look at these, so that their keys and values have to stay."""
     shared: list[NodeState]
-    """Whose keys and values each segment looks at before its own, because other examples have the same rows; none, or S
-    of them, in a node's first run."""
+    """The S states whose keys and values the segments look at before their own.
+
+    Other examples have the same rows. The list is empty if nothing is shared, and after a node's
+    first run."""
 
 
 def attend(
@@ -65,6 +72,7 @@ def attend(
     Returns:
         The output ``[1, N, H, E]``, and no weights.
     """
+    # The parts are joined in the order of the groups, which has to be the order of the call's rows.
     parts = []
     for group in attention_mask:
         attend_group = _kept if group.keep_keys else _passing
@@ -80,7 +88,12 @@ def _kept(
     scaling: float,
     softcap: float | None,
 ) -> list[Tensor]:
-    """Outputs ``[R, H, E]`` of segments that keep their keys and values, which are looked at where they are kept."""
+    """Outputs ``[R, H, E]`` of segments that keep their keys and values.
+
+    New keys and values are first written to the states and then looked at where they lie.
+    """
+    # One segment at a time: each one's keys and values lie in memory of their own, and stacking
+    # them would copy everything that is held for each layer and each token.
     parts, num_rows = [], group.num_rows
     for number, state in enumerate(group.states):
         first = group.first_row + number * num_rows
@@ -90,7 +103,9 @@ def _kept(
             shared=group.shared[number] if group.shared else None,
         )
         query_1HRE = query_1HNE.narrow(2, first, num_rows)
-        out_1HRE = _attention(query_1HRE, keys_GKE[None], values_GKE[None], group.mask_RK, scaling, softcap)
+        out_1HRE = _attention(
+            query_1HRE, keys_GKE[None], values_GKE[None], group.mask_RK, scaling, softcap
+        )
         parts.append(out_1HRE[0].transpose(0, 1))
     return parts
 
@@ -103,7 +118,8 @@ def _passing(
     scaling: float,
     softcap: float | None,
 ) -> list[Tensor]:
-    """Outputs ``[S * R, H, E]`` of segments that keep nothing, all at once."""
+    """Outputs ``[S * R, H, E]`` of segments that keep nothing, all computed at once."""
+    # Nothing is held, so all segments of a group have the same shape and the same mask.
     num_segments = len(group.states)
     span = slice(group.first_row, group.first_row + num_segments * group.num_rows)
     query_SHRE = _segments(query_1HNE[0, :, span], num_segments)
@@ -122,25 +138,42 @@ def _behind(shared: list[Tensor], own_SGRE: Tensor) -> Tensor:
 
 
 def _segments(part_HNE: Tensor, num_segments: int) -> Tensor:
-    """``[H, S * R, E]`` as ``[S, H, R, E]``."""
+    """The part ``[H, S * R, E]`` as ``[S, H, R, E]``."""
     heads, rows, width = part_HNE.shape
     return part_HNE.reshape(heads, num_segments, rows // num_segments, width).transpose(0, 1)
 
 
 def _attention(
-    query_SHRE: Tensor, key_SGKE: Tensor, value_SGKE: Tensor, mask_RK: Tensor, scaling: float, softcap: float | None
+    query_SHRE: Tensor,
+    key_SGKE: Tensor,
+    value_SGKE: Tensor,
+    mask_RK: Tensor,
+    scaling: float,
+    softcap: float | None,
 ) -> Tensor:
     """Plain attention with grouped key-value heads, ``[S, H, R, E]``."""
     num_segments, num_heads, num_rows, head_width = query_SHRE.shape
     repeats = num_heads // key_SGKE.shape[1]
-    if softcap is None and num_rows == 1:  # heads that share keys as rows of one product: a third of the time
+    if softcap is None and num_rows == 1:
+        # Heads that share keys stand as rows of one product, which takes a third of the time. The
+        # mask of the one row then holds for all of them.
         query_SGrE = query_SHRE.reshape(num_segments, -1, repeats, head_width)
-        out_SGrE = scaled_dot_product_attention(query_SGrE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling)
+        out_SGrE = scaled_dot_product_attention(
+            query_SGrE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling
+        )
         return out_SGrE.reshape(num_segments, num_heads, 1, head_width)
     if softcap is None:
         return scaled_dot_product_attention(
-            query_SHRE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling, enable_gqa=repeats > 1
+            query_SHRE,
+            key_SGKE,
+            value_SGKE,
+            attn_mask=mask_RK,
+            scale=scaling,
+            enable_gqa=repeats > 1,
         )
+    # SDPA has no soft cap. These are the steps and dtypes of transformers' eager attention, since
+    # each verdict has to be the materialised model's. A finite minimum will do in the mask: each
+    # row sees itself, so no row of scores is all masked.
     key_SGKE = key_SGKE.repeat_interleave(repeats, dim=1)
     value_SGKE = value_SGKE.repeat_interleave(repeats, dim=1)
     scores_SHRK = torch.tanh(query_SHRE @ key_SGKE.transpose(2, 3) * scaling / softcap) * softcap

@@ -15,7 +15,9 @@ from search_cluster.model.engine.fused_norm import with_fused_norms
 
 
 class LayerRunner:
-    """The layers of a model with the packed attention kernel; weights are shared, the model itself is not changed.
+    """The layers of a model with the packed attention kernel.
+
+    Weights are shared, and the model itself is not changed.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -35,14 +37,18 @@ class LayerRunner:
         self._softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
 
     def window(self, layer: int) -> int | None:
-        """How many positions a layer looks back, itself included; ``None``: all."""
+        """How many positions a layer looks back, itself included; ``None`` stands for all."""
         return self._window if self._types[layer] == "sliding_attention" else None
 
     def bytes_per_row(self, *, keep_keys: bool) -> int:
         """Memory of one row's state after one layer, keys and values included if they are kept."""
         config, weight = self._model.config, self._model.model.embed_tokens.weight
-        head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        width = config.hidden_size + (2 * config.num_key_value_heads * head_width if keep_keys else 0)
+        head_width = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
+        width = config.hidden_size + (
+            2 * config.num_key_value_heads * head_width if keep_keys else 0
+        )
         return int(width * weight.element_size())
 
     def embed(self, tokens_N: Tensor) -> Tensor:
@@ -61,11 +67,12 @@ class LayerRunner:
         """Outputs ``[N, D]`` of one layer; keys and values go to the states that the groups name.
 
         Args:
-            layer: which one.
-            hidden_ND: what it gets.
+            layer: the number of the layer.
+            hidden_ND: the layer's inputs.
             positions_N: the rows' positions in their sequences.
             groups: which rows see which.
-            rows_read: rows whose outputs matter; the outputs of others are wrong. ``None``: all.
+            rows_read: the rows whose outputs matter; the outputs of others are wrong. ``None``
+                stands for all rows.
         """
         self._feed_forwards[layer].rows_read = rows_read
         rotary = self._model.model.rotary_emb

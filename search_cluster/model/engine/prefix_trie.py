@@ -1,7 +1,7 @@
 """The layer paths of one example as a trie, with the states that were computed at its nodes.
 
-A node is a prefix of a path. All paths that begin alike share its states, so a layer runs once for each (example,
-prefix). What a node keeps is bounded by bytes over all examples: see `StateStore`.
+A node is a prefix of a path. All paths that begin alike share its states, so a layer runs once for
+each (example, prefix). What all nodes of all examples keep is bounded in bytes: see `StateStore`.
 
 Shapes: M rows held, D width, H key-value heads, E head width.
 """
@@ -12,26 +12,26 @@ from collections.abc import Container, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from search_cluster.model.engine.token_tree import RowTree
+from search_cluster.model.engine.token_tree import TokenTree
 
 SLACK_ROWS = 16
-"""Room for later rows that a state is allocated with if rows can be added to it, so that decoding seldom copies."""
+"""Room for later rows in a state that can grow, so that decoding seldom copies."""
 
 
 class NodeState:
-    """Outputs of one layer run for some rows of an example, with keys and values if they are kept. Rows only grow.
+    """Outputs of one layer run for some rows of an example. Rows only grow.
 
-    Keys and values may be here of more rows than outputs are: of rows that the example shares with others, and of rows
-    whose output nothing reads.
+    Keys and values are here, too, if they are kept. They may be here of more rows than outputs are:
+    of rows that the example shares with others, and of rows whose output nothing reads.
     """
 
     __slots__ = ("_hidden_MD", "_keys_HME", "_slot_of", "_values_HME", "key_rows", "rows")
 
     def __init__(self) -> None:
         self.rows: list[int] = []
-        """Rows with an output, in the order in which they are held."""
+        """The rows with an output, in the order in which they are held."""
         self.key_rows: list[int] = []
-        """Rows with keys and values, in the order in which they are held."""
+        """The rows with keys and values, in the order in which they are held."""
         self._slot_of: dict[int, int] = {}
         self._hidden_MD: Tensor | None = None
         self._keys_HME: Tensor | None = None
@@ -45,6 +45,7 @@ class NodeState:
         """Outputs of some rows, ``[len(rows), D]``."""
         assert self._hidden_MD is not None, "a state without rows has no outputs"
         first = self._slot_of[rows[0]]
+        # Mostly the rows lie side by side, and a view costs no copy.
         if rows == self.rows[first : first + len(rows)]:
             return self._hidden_MD[first : first + len(rows)]
         return self._hidden_MD[torch.tensor([self._slot_of[row] for row in rows])]
@@ -58,34 +59,48 @@ class NodeState:
     def append_keys(
         self, keys_HME: Tensor, values_HME: Tensor, *, shared: "NodeState | None" = None
     ) -> tuple[Tensor, Tensor]:
-        """Write keys and values of new rows behind the others; those of all rows, ``[H, rows, E]`` each.
+        """Write keys and values of new rows behind the others.
 
-        They count as held when `append_hidden` says so; a run that fails in between can be repeated.
+        They count as held when `append_hidden` says so; a run that fails in between can be
+        repeated.
 
         Args:
-            keys_HME: keys of the new rows.
+            keys_HME: the keys of the new rows.
             values_HME: their values.
-            shared: whose keys and values to copy in front of the new ones.
+            shared: the state whose keys and values are copied in front of the new ones.
+
+        Returns:
+            The keys and the values of all rows, ``[H, rows, E]`` each.
         """
+        # `key_rows` does not grow here: until `append_hidden` takes note of the new rows, a
+        # repeated run finds the same number of used rows and writes over what the failed one left.
         used, num_new = len(self.key_rows), keys_HME.shape[1]
         first = used + (0 if shared is None else len(shared.key_rows))
         total = first + num_new
-        self._keys_HME = _with_room(self._keys_HME, keys_HME, dim=1, used=used, total=total, slack=SLACK_ROWS)
-        self._values_HME = _with_room(self._values_HME, values_HME, dim=1, used=used, total=total, slack=SLACK_ROWS)
+        self._keys_HME = _with_room(
+            self._keys_HME, keys_HME, dim=1, used=used, total=total, slack=SLACK_ROWS
+        )
+        self._values_HME = _with_room(
+            self._values_HME, values_HME, dim=1, used=used, total=total, slack=SLACK_ROWS
+        )
         if shared is not None:
-            for own, theirs in zip((self._keys_HME, self._values_HME), shared.keys_and_values(), strict=True):
+            for own, theirs in zip(
+                (self._keys_HME, self._values_HME), shared.keys_and_values(), strict=True
+            ):
                 own.narrow(1, used, first - used).copy_(theirs)
         self._keys_HME.narrow(1, first, num_new).copy_(keys_HME)
         self._values_HME.narrow(1, first, num_new).copy_(values_HME)
         return self._keys_HME.narrow(1, 0, total), self._values_HME.narrow(1, 0, total)
 
-    def append_hidden(self, rows: Sequence[int], hidden_MD: Tensor, *, key_rows: Sequence[int]) -> None:
-        """Take the outputs of new rows; ends a run.
+    def append_hidden(
+        self, rows: Sequence[int], hidden_MD: Tensor, *, key_rows: Sequence[int]
+    ) -> None:
+        """Take the outputs of new rows, which ends a run.
 
         Args:
-            rows: whose outputs these are.
+            rows: the rows whose outputs these are.
             hidden_MD: the outputs.
-            key_rows: whose keys and values `append_keys` wrote in this run.
+            key_rows: the rows whose keys and values `append_keys` wrote in this run.
         """
         first = len(self.rows)
         slack = SLACK_ROWS if key_rows else 0
@@ -100,15 +115,18 @@ class NodeState:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that is allocated, slack included."""
+        """The memory that is allocated, slack included."""
         parts = (self._hidden_MD, self._keys_HME, self._values_HME)
         return sum(part.numel() * part.element_size() for part in parts if part is not None)
 
 
-def _with_room(held: Tensor | None, like: Tensor, *, dim: int, used: int, total: int, slack: int) -> Tensor:
-    """``held`` if it has room for ``total`` rows, else its first ``used`` rows in a new tensor with slack.
+def _with_room(
+    held: Tensor | None, like: Tensor, *, dim: int, used: int, total: int, slack: int
+) -> Tensor:
+    """The tensor ``held``, or a larger one with its first ``used`` rows if it lacks room.
 
-    New rows are then copied to their place: views would keep a call's tensors alive for as long as one node is.
+    There is room for ``total`` rows then, and a new tensor gets slack beyond them. New rows are
+    copied to their place: views would keep a call's tensors alive for as long as one node is.
     """
     if held is not None and held.shape[dim] >= total:
         return held
@@ -121,11 +139,11 @@ def _with_room(held: Tensor | None, like: Tensor, *, dim: int, used: int, total:
 
 
 class TrieNode:
-    """A prefix of layer paths of one example. Owned by its `ExampleTrie`."""
+    """A prefix of layer paths of one example. Its `PrefixTrie` owns it."""
 
     __slots__ = ("children", "layer", "parent", "state", "trie")
 
-    def __init__(self, trie: "ExampleTrie", parent: "TrieNode | None", layer: int) -> None:
+    def __init__(self, trie: "PrefixTrie", parent: "TrieNode | None", layer: int) -> None:
         self.trie = trie
         self.parent = parent
         self.layer = layer
@@ -133,15 +151,15 @@ class TrieNode:
         self.state: NodeState | None = None
 
 
-class ExampleTrie:
+class PrefixTrie:
     """All that is kept of one example: its rows and the states of its path prefixes."""
 
-    __slots__ = ("root", "rows")
+    __slots__ = ("root", "token_tree")
 
-    def __init__(self, rows: RowTree) -> None:
-        self.rows = rows
+    def __init__(self, token_tree: TokenTree) -> None:
+        self.token_tree = token_tree
         self.root = TrieNode(self, None, -1)
-        """The empty prefix: embeddings, which are cheap and never kept."""
+        """The empty prefix. Its states would be embeddings, which are cheap and never kept."""
 
     def nodes_of(self, layers: Sequence[int]) -> list[TrieNode]:
         """The nodes of a path's prefixes, shortest first, made if need be."""
@@ -156,13 +174,13 @@ class ExampleTrie:
 
 
 class StateStore:
-    """Which nodes keep their states: the most recently used ones, up to a number of bytes.
+    """Decides which nodes keep their states: the most recently used ones, up to a number of bytes.
 
-    Nodes that the running batch needs are pinned by the caller and never evicted, so a budget below a batch's needs
-    is exceeded by just these needs.
+    Nodes that the running batch needs are pinned by the caller and never evicted, so a budget below
+    a batch's needs is exceeded by just these needs.
 
     Args:
-        max_bytes: budget over all examples.
+        max_bytes: the budget over all examples.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -189,6 +207,8 @@ class StateStore:
         """Drop least recently used states until the budget holds or only pinned ones are left."""
         excess = self.num_bytes - self.max_bytes
         victims = []
+        # Least recently used first. A state whose parent's is gone stays right and useful: only the
+        # parent would have to run again, should somebody want more of it.
         for node, size in self._sizes.items():
             if excess <= 0:
                 break
@@ -203,6 +223,14 @@ class StateStore:
         """Forget a node's state and, where nothing hangs on it, the node."""
         self.num_bytes -= self._sizes.pop(node)
         node.state = None
-        while node.parent is not None and node.state is None and not node.children and node not in pinned:
+        # A node that is cut off here would be made anew by the next path that goes through it,
+        # while whoever holds on to the old one computes a state that nobody finds. Hence pinned
+        # nodes stay, and jobs look their nodes up only when they are about to be wanted.
+        while (
+            node.parent is not None
+            and node.state is None
+            and not node.children
+            and node not in pinned
+        ):
             node.parent.children.pop(node.layer, None)
             node = node.parent

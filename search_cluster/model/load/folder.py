@@ -1,4 +1,7 @@
-"""Loading a model folder as save_pretrained writes it; whatever is wrong with it comes out as one clear error."""
+"""Loading a model folder as save_pretrained writes it.
+
+Whatever is wrong with the folder comes out as one clear error.
+"""
 
 from pathlib import Path
 
@@ -27,12 +30,16 @@ def load_folder(
         ModelError: a part is missing, damaged, or needs code that was not allowed.
     """
     config = _load_config(folder, trust_remote_code)
-    return _load_weights(folder, config, dtype, trust_remote_code), _load_tokenizer(folder, trust_remote_code)
+    return _load_weights(folder, config, dtype, trust_remote_code), _load_tokenizer(
+        folder, trust_remote_code
+    )
 
 
 def _load_config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            folder, trust_remote_code=trust_remote_code
+        )
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         raise _load_error(folder, "config", error) from error
     anatomy_of(config)
@@ -59,7 +66,8 @@ def _load_weights(
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise ModelError(
-            f"{folder} lacks {len(missing)} weights, {missing[0]} first; they would be random: download the model again"
+            f"{folder} lacks {len(missing)} weights, {missing[0]} first; they would be random: "
+            "download the model again"
         )
     return model
 
@@ -75,10 +83,10 @@ def _load_error(folder: Path, part: str, error: Exception) -> ModelError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "trust_remote_code" in str(error):
         return ModelError(
-            f"the {part} of {folder} needs Python code from the model's authors; read it, then allow it with "
-            "trust_remote_code=True (--trust-remote-code)"
+            f"the {part} of {folder} needs Python code from the model's authors; read it, then "
+            "allow it with trust_remote_code=True (--trust-remote-code)"
         )
     return ModelError(
-        f"the {part} of {folder} can't be loaded ({reason}); a model folder holds config.json, safetensors weights and "
-        "tokenizer files, as save_pretrained writes them"
+        f"the {part} of {folder} can't be loaded ({reason}); a model folder holds config.json, "
+        "safetensors weights and tokenizer files, as save_pretrained writes them"
     )

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
@@ -12,8 +18,9 @@ from search_cluster.model.anatomy import anatomy_of
 def load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The dequantised model and the tokenizer of a GGUF file, on the CPU.
 
-    The tokenizer is what transformers reads out of the file: it keeps the vocabulary, but for some families not the
-    exact rule that splits text into words. A safetensors folder is the better source where there is one.
+    The tokenizer is what transformers reads out of the file: it keeps the vocabulary, but for some
+    families not the exact rule that splits text into words. A safetensors folder is the better
+    source where there is one.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -30,16 +37,22 @@ def load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrain
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     except ImportError as error:
         raise ModelError(
-            f"{file} is a GGUF file, which needs the packages gguf and accelerate: pip install 'search-cluster[demo]'"
+            f"{file} is a GGUF file, which needs the packages gguf and accelerate: pip install "
+            "'search-cluster[demo]'"
         ) from error
     except (ValueError, KeyError, OSError, NotImplementedError) as error:
-        raise ModelError(f"{file} can't be read as a GGUF model ({error}); convert it to safetensors first") from error
+        raise ModelError(
+            f"{file} can't be read as a GGUF model ({error}); convert it to safetensors first"
+        ) from error
     _detach_quantizer(model)
     return model, tokenizer
 
 
 def _detach_quantizer(model: PreTrainedModel) -> None:
-    """Make the dequantised model an ordinary one: it holds no quantised weight, but would refuse to be saved."""
+    """Make the dequantised model an ordinary one.
+
+    It holds no quantised weight, but would refuse to be saved.
+    """
     for name in ("hf_quantizer", "quantization_method", "is_quantized"):
         if name in vars(model):
             delattr(model, name)

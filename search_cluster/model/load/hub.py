@@ -16,31 +16,45 @@ from search_cluster.errors import ModelError
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.py"]
 UNWANTED = ["*/*", "consolidated*"]
-"""Sub-folders (other formats) and a second copy of the weights that some repositories carry."""
+"""The files that are not downloaded: sub-folders with other formats, and a second copy of the
+weights that some repositories carry."""
 
 
 def download(hub_id: str, revision: str | None) -> Path:
-    """The local folder of a hub model; downloads what is missing and works offline once it is there.
+    """The local folder of a hub model, of which what is missing is downloaded.
+
+    It works offline once everything is there.
 
     Raises:
-        ModelError: unknown id or revision, no access, or offline without a copy; the message says what to do.
+        ModelError: unknown id or revision, no access, or offline without a copy; the message says
+            what to do.
     """
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=WANTED, ignore_patterns=UNWANTED))
+        return Path(
+            snapshot_download(
+                hub_id, revision=revision, allow_patterns=WANTED, ignore_patterns=UNWANTED
+            )
+        )
     except HFValidationError as error:
         raise ModelError(
-            f"model {hub_id!r} is neither a folder nor a hub id; give OWNER/NAME, a folder, a .gguf file or 'demo'"
+            f"model {hub_id!r} is neither a folder nor a hub id; give OWNER/NAME, a folder, a "
+            ".gguf file or 'demo'"
         ) from error
     except GatedRepoError as error:
-        raise ModelError(f"model {hub_id!r} is gated; accept its terms on the hub, then run: hf auth login") from error
+        raise ModelError(
+            f"model {hub_id!r} is gated; accept its terms on the hub, then run: hf auth login"
+        ) from error
     except RevisionNotFoundError as error:
-        raise ModelError(f"model {hub_id!r} has no revision {revision!r}; look its revisions up on the hub") from error
+        raise ModelError(
+            f"model {hub_id!r} has no revision {revision!r}; look its revisions up on the hub"
+        ) from error
     except RepositoryNotFoundError as error:
         raise ModelError(
-            f"model {hub_id!r} is not on the hub, or is private; check the spelling, or run: hf auth login"
+            f"model {hub_id!r} is not on the hub, or is private; check the spelling, or run: hf "
+            "auth login"
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError) as error:
         raise ModelError(
-            f"model {hub_id!r} is not in the local hub cache and the hub can't be reached; connect, set HF_ENDPOINT to "
-            "a mirror, or give a local folder"
+            f"model {hub_id!r} is not in the local hub cache and the hub can't be reached; "
+            "connect, set HF_ENDPOINT to a mirror, or give a local folder"
         ) from error

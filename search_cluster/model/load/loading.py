@@ -23,14 +23,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A frozen causal LM in eval mode, its tokenizer, and what identifies them. Share it, don't change it."""
+    """A frozen causal LM in eval mode, its tokenizer, and what identifies them.
+
+    Share it, and don't change it.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     spec: str
-    """As it was asked for; two specs can name the same model."""
+    """The name that it was asked for by; two names can stand for the same model."""
     fingerprint: str
-    """Hash of the content and the dtype, 32 hexadecimal digits; equal wherever the model was loaded from."""
+    """The hash of the content and the dtype, 32 hexadecimal digits, equal wherever the model was
+    loaded from."""
     num_layers: int
     chat: bool
     """Whether the tokenizer has a chat template, so that prompts are asked as chat messages."""
@@ -51,11 +55,12 @@ def load_model(
 
     Args:
         spec: ``demo``, a folder (safetensors), a ``.gguf`` file, or a hub id.
-        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto``: float32 on the CPU, else bfloat16.
-        device: a torch device; ``auto``: ``cuda`` if there is one, else ``cpu``.
-        revision: branch, tag or commit of a hub id.
-        trust_remote_code: run Python code that the model brings along.
-        self_test: check that the model's layers can be re-ordered (a few short passes).
+        dtype: ``float32``, ``bfloat16`` or ``float16``; ``auto`` means float32 on the CPU, else
+            bfloat16.
+        device: a torch device; ``auto`` means ``cuda`` if there is one, else ``cpu``.
+        revision: the branch, tag or commit of a hub id.
+        trust_remote_code: whether to run Python code that the model brings along.
+        self_test: whether to check that the model's layers can be re-ordered (a few short passes).
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -72,7 +77,9 @@ def load_model(
             model, tokenizer = load_gguf(place, DTYPES[dtype])
         else:
             fingerprint = fingerprint_folder(place, dtype)
-            model, tokenizer = load_folder(place, DTYPES[dtype], trust_remote_code=trust_remote_code)
+            model, tokenizer = load_folder(
+                place, DTYPES[dtype], trust_remote_code=trust_remote_code
+            )
     model = _on_device(model, device)
     if self_test:
         check_model(model)
@@ -89,7 +96,7 @@ def load_model(
 
 
 def place_of(spec: str, revision: str | None) -> Path:
-    """The folder or GGUF file that a spec names, downloaded or converted if need be.
+    """The folder or GGUF file that a spec names, downloaded or converted if that is needed.
 
     Raises:
         ModelError: there is no such place; the message says what to do.
@@ -106,9 +113,14 @@ def place_of(spec: str, revision: str | None) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        raise ModelError(f"model {spec!r} is a file; give the folder around it, a .gguf file, a hub id or 'demo'")
+        raise ModelError(
+            f"model {spec!r} is a file; give the folder around it, a .gguf file, a hub id or 'demo'"
+        )
     if path.is_absolute() or spec.startswith((".", "~")) or spec.count("/") > 1:
-        raise ModelError(f"model {spec!r}: there is no such folder; give a folder, a .gguf file, a hub id or 'demo'")
+        raise ModelError(
+            f"model {spec!r}: there is no such folder; give a folder, a .gguf file, a hub id or "
+            "'demo'"
+        )
     return download(spec, revision)
 
 
@@ -118,13 +130,18 @@ def _on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
     try:
         module.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {device!r} can't take the model ({error}); use auto, cpu, cuda or cuda:N") from error
+        raise ModelError(
+            f"device {device!r} can't take the model ({error}); use auto, cpu, cuda or cuda:N"
+        ) from error
     return model
 
 
 @contextmanager
 def _quiet_progress_bars() -> Iterator[None]:
-    """Without transformers' bars while weights load, which would tear the program's own progress display."""
+    """Switch transformers' progress bars off while weights load.
+
+    They would tear the program's own progress display.
+    """
     was_on = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

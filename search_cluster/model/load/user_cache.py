@@ -8,12 +8,14 @@ import platformdirs
 from search_cluster.errors import ModelError
 
 CACHE_VARIABLE = "SEARCH_CLUSTER_CACHE"
-"""Environment variable that names another folder."""
+"""The environment variable that names another folder."""
 NEXT_STEP = f"set {CACHE_VARIABLE} to a folder of your own"
 
 
 def user_cache_dir() -> Path:
-    """The cache folder, created if it is missing: ``$SEARCH_CLUSTER_CACHE``, else the platform's place for caches.
+    """The cache folder, created if it is missing.
+
+    It is ``$SEARCH_CLUSTER_CACHE``, or else the platform's place for caches.
 
     Raises:
         ModelError: it can't be created or written to.
@@ -22,7 +24,9 @@ def user_cache_dir() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ModelError(f"cache folder {folder} can't be created ({error}); {NEXT_STEP}") from error
+        raise ModelError(
+            f"cache folder {folder} can't be created ({error}); {NEXT_STEP}"
+        ) from error
     if not os.access(folder, os.W_OK):
         raise ModelError(f"cache folder {folder} can't be written to; {NEXT_STEP}")
     return folder

@@ -1,7 +1,8 @@
 """The layers of a model, run row by row along paths that are decided while the prompt runs.
 
-Stands in the place of ``model.model``: embedding, layers and final norm, with the masks, rotary embeddings and cache
-slots that the family itself would use. The LM head, logits and generation stay the family's own.
+Stands in the place of ``model.model``: embedding, layers and final norm, with the masks, rotary
+embeddings and cache slots that the family itself would use. The LM head, logits and generation stay
+the family's own.
 
 Shapes: B rows of the batch, T tokens of the call, D width.
 """
@@ -17,7 +18,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import layer_type_of
 from search_cluster.model.online.cache import OnlineCache, Step
-from search_cluster.model.online.chooser import Steer, keep_choice
+from search_cluster.model.online.chooser import BeginOnlineRouting, keep_choice
 from search_cluster.model.online.inputs import LayerInputs
 from search_cluster.model.online.prefill import OnlinePrompt, next_step
 
@@ -25,14 +26,14 @@ _NOT_RECORDED = ("output_attentions", "output_hidden_states", "output_router_log
 
 
 class OnlineBody(nn.Module):
-    """What the causal LM calls in the place of its base model; shares all weights with it.
+    """What the causal LM calls in the place of its base model; it shares all weights with it.
 
     Args:
         model: a causal LM of a supported family.
-        steer: chooses the path of each prompt.
+        begin_routing: begins to choose the path of a prompt.
     """
 
-    def __init__(self, model: PreTrainedModel, steer: Steer) -> None:
+    def __init__(self, model: PreTrainedModel, begin_routing: BeginOnlineRouting) -> None:
         super().__init__()
         self.config = model.config
         self.embed_tokens = model.model.embed_tokens
@@ -40,9 +41,11 @@ class OnlineBody(nn.Module):
         self.norm = model.model.norm
         self.rotary_emb = model.model.rotary_emb
         # Asking the config and the module list by number takes 1 % of a decoding step.
-        self._layer_types = tuple(layer_type_of(model.config, layer) for layer in range(len(self.layers)))
+        self._layer_types = tuple(
+            layer_type_of(model.config, layer) for layer in range(len(self.layers))
+        )
         self._in_order = tuple(self.layers)
-        self._steer = steer
+        self._begin_routing = begin_routing
         self._slots = cast(list[DynamicLayer], DynamicCache(config=model.config).layers)
 
     def forward(
@@ -55,27 +58,37 @@ class OnlineBody(nn.Module):
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> MoeModelOutputWithPast:
-        """Final states of all tokens. The first call on a cache steers; later ones follow what was chosen.
+        """Final states of all tokens.
+
+        The first call on a cache routes; later ones follow the paths that were chosen.
 
         Raises:
-            ModelError: embeddings without tokens, another kind of cache, or records of what rows did in between.
+            ModelError: embeddings without tokens, another kind of cache, or records of what rows
+                did in between.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ModelError("a routed model reads token ids; pass input_ids, not inputs_embeds")
         for name in _NOT_RECORDED:
             if kwargs.pop(name, False):
-                raise ModelError(f"{name} is not recorded, because rows take different layers; leave it out")
+                raise ModelError(
+                    f"{name} is not recorded, because rows take different layers; leave it out"
+                )
         if past_key_values is not None and not isinstance(past_key_values, OnlineCache):
             raise ModelError(
-                f"past_key_values is a {type(past_key_values).__name__}; a routed model keeps its paths in a "
-                f"OnlineCache: leave past_key_values out, or pass the one of an earlier call"
+                f"past_key_values is a {type(past_key_values).__name__}; a routed model keeps its "
+                "paths in a OnlineCache: leave past_key_values out, or pass the one of an earlier "
+                "call"
             )
         cache = OnlineCache() if past_key_values is None else past_key_values
-        keep = past_key_values is not None or bool(self.config.use_cache if use_cache is None else use_cache)
+        keep = past_key_values is not None or bool(
+            self.config.use_cache if use_cache is None else use_cache
+        )
         hidden_BTD: Tensor = self.embed_tokens(input_ids)
         if position_ids is None:
             first = cache.get_seq_length()
-            position_ids = torch.arange(first, first + input_ids.shape[1], device=input_ids.device)[None]
+            position_ids = torch.arange(first, first + input_ids.shape[1], device=input_ids.device)[
+                None
+            ]
         inputs = LayerInputs(
             self.config,
             self._layer_types,
@@ -92,7 +105,9 @@ class OnlineBody(nn.Module):
                 hidden_BTD = self._run(cache.enter_step(index), hidden_BTD, inputs)
         else:
             hidden_BTD = self._run_prompts(hidden_BTD, inputs, cache, input_ids, attention_mask)
-        return MoeModelOutputWithPast(last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None)
+        return MoeModelOutputWithPast(
+            last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None
+        )
 
     def _run(self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs) -> Tensor:
         """The states after one step; those of rows that do not take it stay as they are."""
@@ -104,7 +119,12 @@ class OnlineBody(nn.Module):
         return hidden_BTD.index_copy(0, rows_R, layer(hidden_BTD[rows_R], **arguments))
 
     def _run_prompts(
-        self, hidden_BTD: Tensor, inputs: LayerInputs, cache: OnlineCache, input_ids: Tensor, mask: Tensor | None
+        self,
+        hidden_BTD: Tensor,
+        inputs: LayerInputs,
+        cache: OnlineCache,
+        input_ids: Tensor,
+        mask: Tensor | None,
     ) -> Tensor:
         embedded_BTD = hidden_BTD
         tokens = _tokens_of_rows(input_ids, mask)
@@ -121,7 +141,9 @@ class OnlineBody(nn.Module):
             if planned is None:
                 break
             layer, takers = planned
-            step = Step(layer=layer, rows=tuple(sorted(row for prompt in takers for row in prompt.rows)))
+            step = Step(
+                layer=layer, rows=tuple(sorted(row for prompt in takers for row in prompt.rows))
+            )
             cache.open_step(step, self._slots[layer])
             hidden_BTD = self._run(step, hidden_BTD, inputs)
             for prompt in takers:
@@ -132,8 +154,13 @@ class OnlineBody(nn.Module):
         cache.discarded_layer_tokens = tuple(prompt.discarded_layer_tokens for prompt in ordered)
         return hidden_BTD
 
-    def _prompts(self, tokens: list[Tensor | None], input_ids: Tensor, cache: OnlineCache) -> list[OnlinePrompt]:
-        """One prompt per distinct row: equal rows (beams, several answers) must not part over rounding noise."""
+    def _prompts(
+        self, tokens: list[Tensor | None], input_ids: Tensor, cache: OnlineCache
+    ) -> list[OnlinePrompt]:
+        """One prompt per distinct row.
+
+        Equal rows (beams, several answers) must not part over rounding noise.
+        """
         chosen = cache.choices
         rows: dict[tuple[int, ...], list[int]] = {}
         for row, kept_T in enumerate(tokens):
@@ -141,20 +168,23 @@ class OnlineBody(nn.Module):
             rows.setdefault(tuple(ids.tolist()), []).append(row)
         return [
             OnlinePrompt(
-                tuple(group), len(ids), keep_choice(chosen[group[0]]) if chosen else self._steer(ids), len(self.layers)
+                tuple(group),
+                len(ids),
+                keep_choice(chosen[group[0]]) if chosen else self._begin_routing(ids),
+                len(self.layers),
             )
             for ids, group in rows.items()
         ]
 
 
 def _tokens_of_rows(input_ids: Tensor, mask: Tensor | None) -> list[Tensor | None]:
-    """Per row which of its places hold tokens; ``None``: all."""
+    """For each row which of its places hold tokens; ``None`` stands for all."""
     if mask is None or bool(mask.all()):
         return [None] * len(input_ids)
     if mask.shape != input_ids.shape:
         raise ModelError(
-            f"the attention mask has shape {tuple(mask.shape)} and the prompt {tuple(input_ids.shape)}; a routed model "
-            f"takes one 0 or 1 per token of the prompt"
+            f"the attention mask has shape {tuple(mask.shape)} and the prompt "
+            f"{tuple(input_ids.shape)}; a routed model takes one 0 or 1 per token of the prompt"
         )
     return [row.bool() for row in mask]
 

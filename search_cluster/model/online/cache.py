@@ -1,7 +1,8 @@
 """The KV cache of a batch whose rows take different layer paths.
 
-A batch runs *steps*: one layer, for the rows whose path has it next. Each step owns one cache slot that holds keys and
-values of its rows only, so every row has one slot per position of its path and none for what it skips.
+A batch runs *steps*: one layer, for the rows whose path has it next. Each step owns one cache slot
+that holds keys and values of its rows only, so every row has one slot per position of its path and
+none for what it skips.
 """
 
 import copy
@@ -24,17 +25,18 @@ class Step:
 
     layer: int
     rows: tuple[int, ...]
-    """Ascending."""
+    """The rows that take the step, ascending."""
 
 
 class OnlineCache(Cache):
-    """Keys and values per step; decided once, in the pass over the prompt.
+    """Keys and values per step; the steps are decided once, in the pass over the prompt.
 
     Attributes:
-        steps: in execution order; step ``i`` owns ``layers[i]``. A row's steps, in order, are its path.
-        choices: per row what its steering returned; empty until the prompt has run.
-        discarded_layer_tokens: per row the (layer, token) applications that ran before the choice and are not part of
-            it.
+        steps: in execution order; step ``i`` owns ``layers[i]``. A row's steps, in order, are its
+            path.
+        choices: what the routing of each row returned; empty until the prompt has run.
+        discarded_layer_tokens: for each row the number of (layer, token) applications that ran
+            before the choice and are not part of it.
     """
 
     def __init__(self) -> None:
@@ -66,7 +68,12 @@ class OnlineCache(Cache):
         return self.steps[index]
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        layer_idx: int,
+        *args: object,
+        **kwargs: object,
     ) -> tuple[Tensor, Tensor]:
         """Appends keys and values to the slot of the step at hand, whichever layer asks."""
         return self._slots[self._writing].update(key_states, value_states, *args, **kwargs)
@@ -87,21 +94,25 @@ class OnlineCache(Cache):
         self._slots[:] = [slot for _, slot in kept]
 
     def slot_like(self, *, sliding: bool) -> int:
-        """The index of a slot with, or without, a sliding window; all slots of a kind have the same length."""
+        """The index of a slot with, or without, a sliding window.
+
+        All slots of a kind have the same length.
+        """
         return self.is_sliding.index(sliding)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Row ``i`` goes on from what row ``beam_idx[i]`` has, which must have the same path.
 
         Raises:
-            ModelError: it has another one.
+            ModelError: the other row has another path.
         """
         sources = beam_idx.tolist()
         for row, source in enumerate(sources):
             if self.choices[row].path != self.choices[source].path:
                 raise ModelError(
-                    f"row {row} on path {self.choices[row].path} can't go on from row {source} on path "
-                    f"{self.choices[source].path}; rows are only exchanged between beams of one prompt"
+                    f"row {row} on path {self.choices[row].path} can't go on from row {source} on "
+                    f"path {self.choices[source].path}; rows are only exchanged between beams of "
+                    "one prompt"
                 )
         for step, slot in zip(self.steps, self._slots, strict=True):
             places = [step.rows.index(sources[row]) for row in step.rows]
@@ -110,9 +121,13 @@ class OnlineCache(Cache):
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Not supported: repeat the rows of the prompt instead."""
         raise ModelError(
-            f"a cache of different paths can't repeat its rows {repeats} times; repeat the prompts instead"
+            f"a cache of different paths can't repeat its rows {repeats} times; repeat the prompts "
+            "instead"
         )
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Not supported: leave rows out of the prompt instead."""
-        raise ModelError(f"a cache of different paths can't select rows {indices.tolist()}; select prompts instead")
+        raise ModelError(
+            f"a cache of different paths can't select rows {indices.tolist()}; select prompts "
+            "instead"
+        )

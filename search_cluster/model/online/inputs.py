@@ -1,4 +1,6 @@
-"""What a layer gets beside its states: masks and rotary embeddings of one call, for any set of rows of the batch.
+"""What a layer gets beside its states: the masks and rotary embeddings of one call.
+
+They are made for any set of rows of the batch.
 
 Shapes: B rows of the batch, R rows that take a layer, T tokens of the call, D width.
 """
@@ -19,12 +21,13 @@ class LayerInputs:
     """Computed once per layer type for the whole batch, and once per set of rows from that.
 
     Args:
-        config: the model's.
-        layer_types: of all its layers, see `layer_type_of`.
-        rotary_emb: the model's.
-        hidden_BTD: any states of the call; for their shape, dtype and device.
-        padding: 1 for tokens that are held or come in this call, 0 for padding; ``None``: no padding.
-        positions: position ids, ``[B, T]`` or ``[1, T]``.
+        config: the model's configuration.
+        layer_types: the types of all its layers, see `layer_type_of`.
+        rotary_emb: the model's rotary embedding.
+        hidden_BTD: any states of the call, for their shape, dtype and device.
+        padding: 1 for tokens that are held or come in this call, 0 for padding; ``None`` if nothing
+            is padded.
+        positions: the position ids, ``[B, T]`` or ``[1, T]``.
         cache: holds what came before the call.
         keep: whether layers write to the cache.
         extra: what else every layer gets.
@@ -69,7 +72,10 @@ class LayerInputs:
             self._arguments[key] = {
                 "attention_mask": self._of_rows(self._masks[layer_type], step.rows),
                 "position_ids": self._of_rows(self._positions, step.rows),
-                "position_embeddings": (self._of_rows(cosine, step.rows), self._of_rows(sine, step.rows)),
+                "position_embeddings": (
+                    self._of_rows(cosine, step.rows),
+                    self._of_rows(sine, step.rows),
+                ),
                 **self._shared,
             }
         return self._arguments[key]
@@ -96,5 +102,7 @@ class LayerInputs:
             past_key_values=held,
             layer_idx=None if held is None else held.slot_like(sliding=sliding),
         )
-        assert mask is None or isinstance(mask, Tensor), "models are loaded with SDPA or eager attention"
+        assert mask is None or isinstance(mask, Tensor), (
+            "models are loaded with SDPA or eager attention"
+        )
         return mask

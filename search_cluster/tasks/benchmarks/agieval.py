@@ -1,16 +1,25 @@
-"""Questions of human examinations, ``agieval``: English multiple choice of AGIEval, each choice's text is scored.
+"""English multiple choice of AGIEval, ``agieval``: each choice's text is scored.
 
-Zhong et al., arXiv 2304.06364. Records of the authors' files are ``{passage, question, options: ["(A)...", ...], label:
-"B"}``, one file an examination; rows of the hub are ``{query, choices: ["(A)...", ...], gold: [1]}``, whose query holds
-passage, question and choices in one text. All of it is test. Labels in front of options are read and dropped; some
-options carry them as ``A ...`` or ``A? ...``.
+The questions come from human examinations: Zhong et al., arXiv 2304.06364. Records of the authors'
+files are ``{passage, question, options: ["(A)...", ...], label: "B"}``, with one file for each
+examination. Rows of the hub are ``{query, choices: ["(A)...", ...], gold: [1]}``, whose query holds
+passage, question and choices in one text. All of it is test. Labels in front of options are read
+and dropped; some options carry them as ``A ...`` or ``A? ...``.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
-from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
+from search_cluster.tasks.fields import (
+    as_choices,
+    as_mapping,
+    as_sequence,
+    as_text,
+    get,
+    get_text,
+    shown,
+)
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
 from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import choice_task
@@ -22,18 +31,23 @@ _EXAMINATIONS = ("aqua-rat", "logiqa-en", "lsat-ar", "sat-en", "sat-math")
 
 
 def convert_agieval(value: object) -> RawExample:
-    """A draft from a record of the authors' files or from a row of the hub.
+    """A raw example from a record of the authors' files or from a row of the hub.
 
     Raises:
-        RowError: neither layout, options that are not labelled A, B, C, ... in turn, or no right one.
+        RowError: the row has neither layout, its options are not labelled A, B, C, ... in turn, or
+            none of them is right.
     """
     row = as_mapping(value)
-    passage, question, options, gold_index = _hub_layout(row) if "query" in row else _authors_layout(row)
+    passage, question, options, gold_index = (
+        _hub_layout(row) if "query" in row else _authors_layout(row)
+    )
     choices = _texts(options)
     if not 0 <= gold_index < len(choices):
         raise RowError(f"the right answer is number {gold_index}; there are {len(choices)} options")
     text = f"{passage}\n{question}" if passage else question
-    return RawExample(question=text, choices=choices, gold=choices[gold_index], gold_index=gold_index)
+    return RawExample(
+        question=text, choices=choices, gold=choices[gold_index], gold_index=gold_index
+    )
 
 
 def _authors_layout(row: Mapping[str, object]) -> tuple[str, str, Sequence[object], int]:
@@ -45,7 +59,12 @@ def _authors_layout(row: Mapping[str, object]) -> tuple[str, str, Sequence[objec
         raise RowError(f"'label' is {shown(label)}; it is the letter of the right option")
     question = get_text(row, "question")
     checked_passage = as_text(passage, "'passage'") if passage.strip() else ""
-    return checked_passage, question, as_sequence(get(row, "options"), "'options'"), LETTERS.index(label)
+    return (
+        checked_passage,
+        question,
+        as_sequence(get(row, "options"), "'options'"),
+        LETTERS.index(label),
+    )
 
 
 def _hub_layout(row: Mapping[str, object]) -> tuple[str, str, Sequence[object], int]:
@@ -63,13 +82,17 @@ def _texts(options: Sequence[object]) -> tuple[str, ...]:
     found = [_OPTION.fullmatch(as_text(option, "an option")) for option in options]
     labels = "".join((match[1] or match[2]) if match else "?" for match in found)
     if labels != LETTERS[: len(labels)]:
-        raise RowError(f"the options are labelled {shown(labels)}; the labels are A, B, C, ... in turn")
+        raise RowError(
+            f"the options are labelled {shown(labels)}; the labels are A, B, C, ... in turn"
+        )
     return as_choices([match[3] for match in found if match])
 
 
 AGIEVAL = choice_task(
     name="agieval",
-    description="AGIEval: English multiple choice of human examinations, each choice's text is scored",
+    description=(
+        "AGIEval: English multiple choice of human examinations, each choice's text is scored"
+    ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
     source=BenchmarkSource(

@@ -1,6 +1,7 @@
-"""The American Invitational Mathematics Examination of 2024, ``aime24``: the integer is generated without reasoning.
+"""The competition AIME of 2024, ``aime24``: the integer is generated without reasoning.
 
-Records are ``{problem, answer}`` with an answer from 0 to 999, written as ``"025"`` too. Thirty questions, all test.
+The American Invitational Mathematics Examination has thirty questions, all of them test. Records
+are ``{problem, answer}`` with an answer from 0 to 999, which may be written as ``"025"``.
 """
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
@@ -11,13 +12,14 @@ from search_cluster.tasks.simple import generate_task
 
 MAX_NUMBER_TOKENS = 24
 LARGEST = 999
+"""The largest answer that the competition allows."""
 
 
 def convert_aime(value: object) -> RawExample:
-    """A draft whose gold answer has no leading zeros.
+    """A raw example whose gold answer has no leading zeros.
 
     Raises:
-        RowError: not the layout, or an answer that is no integer from 0 to 999.
+        RowError: the row has another layout, or its answer is no integer from 0 to 999.
     """
     row = as_mapping(value)
     answer = get(row, "answer")

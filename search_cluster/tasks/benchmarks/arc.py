@@ -1,15 +1,25 @@
-"""The AI2 Reasoning Challenge: ``arc_easy``, ``arc_challenge`` (texts scored) and their ``_letter`` forms (generated).
+"""The AI2 Reasoning Challenge: two subsets, each with its texts scored and with letters generated.
 
-Clark et al., arXiv 1803.05457. Two record layouts are in circulation, and both are read: the authors'
-``{question: {stem, choices: [{text, label}]}, answerKey}`` and the hub's
-``{question, choices: {text: [], label: []}, answerKey}``. Labels are letters in most rows and digits in some; a few
-rows have 3 or 5 choices. Prompts of the letter tasks always list letters from A on.
+In ``arc_easy`` and ``arc_challenge`` the texts are scored; their ``_letter`` forms generate.
+
+Clark et al., arXiv 1803.05457. Two record layouts are in circulation, and both are read: the
+authors' ``{question: {stem, choices: [{text, label}]}, answerKey}`` and the hub's ``{question,
+choices: {text: [], label: []}, answerKey}``. Labels are letters in most rows and digits in some; a
+few rows have 3 or 5 choices. Prompts of the letter tasks always list letters from A on.
 """
 
 from collections.abc import Mapping
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
-from search_cluster.tasks.fields import as_choices, as_mapping, as_sequence, as_text, get, get_text, shown
+from search_cluster.tasks.fields import (
+    as_choices,
+    as_mapping,
+    as_sequence,
+    as_text,
+    get,
+    get_text,
+    shown,
+)
 from search_cluster.tasks.grading.graders import LETTER_GRADER_VERSION, grade_letter
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS, Wording
 from search_cluster.tasks.raw_examples import RawExample, RowError
@@ -21,7 +31,10 @@ _LETTER_PROMPT = "{question}\n{choices}\nAnswer with the letter of the right cho
 _LETTER_PLAIN = "Question: {question}\n{choices}\nAnswer:"
 _LETTER_WORDINGS = (
     Wording(
-        chat="Question: {question}\nChoices:\n{choices}\nWhich letter is right? Give the letter only.",
+        chat=(
+            "Question: {question}\nChoices:\n{choices}\nWhich letter is right? Give the letter "
+            "only."
+        ),
         plain="Q: {question}\n{choices}\nA:",
     ),
     Wording(
@@ -33,11 +46,16 @@ _LETTER_WORDINGS = (
         plain="{question}\n\n{choices}\n\nAnswer:",
     ),
     Wording(
-        chat="Multiple choice.\n{question}\n{choices}\nWhich one is it? Answer with a single letter.",
+        chat=(
+            "Multiple choice.\n{question}\n{choices}\nWhich one is it? Answer with a single letter."
+        ),
         plain="Multiple choice.\n{question}\n{choices}\nRight answer:",
     ),
     Wording(
-        chat="Here is a question: {question}\nPossible answers:\n{choices}\nName the letter of the right one.",
+        chat=(
+            "Here is a question: {question}\nPossible answers:\n{choices}\nName the letter of "
+            "the right one."
+        ),
         plain="Question: {question}\nPossible answers:\n{choices}\nThe answer is",
     ),
     Wording(
@@ -53,31 +71,41 @@ _LETTER_WORDINGS = (
         plain="Exam question: {question}\n{choices}\nCorrect answer:",
     ),
     Wording(
-        chat="Read the question and the choices, then give the letter of the right choice.\n{question}\n{choices}",
+        chat=(
+            "Read the question and the choices, then give the letter of the right choice.\n"
+            "{question}\n{choices}"
+        ),
         plain="Problem: {question}\n{choices}\nSolution:",
     ),
 )
 
 
 def convert_arc(value: object) -> RawExample:
-    """A draft whose gold answer is the right choice's text.
+    """A raw example whose gold answer is the right choice's text.
 
     Raises:
-        RowError: neither layout, or an answer key that no choice has.
+        RowError: the row has neither layout, or its answer key is that of no choice.
     """
     row = as_mapping(value)
     question = get(row, "question")
-    stem, texts, labels = _authors_layout(question) if isinstance(question, Mapping) else _hub_layout(row)
+    stem, texts, labels = (
+        _authors_layout(question) if isinstance(question, Mapping) else _hub_layout(row)
+    )
     choices = as_choices(texts)
     key = get_text(row, "answerKey")
     if labels.count(key) != 1:
         raise RowError(f"the answer key is {key!r}; the labels are {shown(labels)}")
     gold_index = labels.index(key)
-    return RawExample(question=stem, choices=choices, gold=choices[gold_index], gold_index=gold_index)
+    return RawExample(
+        question=stem, choices=choices, gold=choices[gold_index], gold_index=gold_index
+    )
 
 
 def _authors_layout(question: Mapping[str, object]) -> tuple[str, list[object], list[str]]:
-    choices = [as_mapping(choice, "a choice") for choice in as_sequence(get(question, "choices"), "'choices'")]
+    choices = [
+        as_mapping(choice, "a choice")
+        for choice in as_sequence(get(question, "choices"), "'choices'")
+    ]
     labels = [get_text(choice, "label") for choice in choices]
     return get_text(question, "stem"), [get(choice, "text") for choice in choices], labels
 
@@ -93,20 +121,22 @@ def _hub_layout(row: Mapping[str, object]) -> tuple[str, list[object], list[str]
 
 def convert_arc_letter(value: object) -> RawExample:
     """As `convert_arc`, with the right choice's letter (by position, from A) as the gold answer."""
-    draft = convert_arc(value)
-    assert draft.gold_index is not None
+    raw = convert_arc(value)
+    assert raw.gold_index is not None
     return RawExample(
-        question=draft.question,
-        choices=draft.choices,
-        gold=LETTERS[draft.gold_index],
-        gold_index=draft.gold_index,
+        question=raw.question,
+        choices=raw.choices,
+        gold=LETTERS[raw.gold_index],
+        gold_index=raw.gold_index,
     )
 
 
 def _source(subset: str, *, letter: bool) -> BenchmarkSource:
     def part(hub_split: str, file_part: str) -> Part:
         files = f"arc/{subset}-{file_part}.jsonl"
-        return Part(repository="allenai/ai2_arc", configs=(subset,), hub_split=hub_split, files=files)
+        return Part(
+            repository="allenai/ai2_arc", configs=(subset,), hub_split=hub_split, files=files
+        )
 
     return BenchmarkSource(
         parts={

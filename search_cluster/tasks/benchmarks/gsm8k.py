@@ -1,7 +1,9 @@
-r"""Grade-school mathematics, ``gsm8k``: the number is generated without reasoning and compared numerically.
+r"""Grade-school mathematics, ``gsm8k``: the number is generated without reasoning.
 
-Cobbe et al., arXiv 2110.14168. Records are ``{question, answer}``; the number follows ``####``. The source has no
-validation part: 15 % of its training part, by hash of the question, serve as one.
+Numbers are compared by their value.
+
+Cobbe et al., arXiv 2110.14168. Records are ``{question, answer}``; the number follows ``####``. The
+source has no validation part: 15 % of its training part, by hash of the question, serve as one.
 """
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
@@ -16,22 +18,47 @@ MAX_NUMBER_TOKENS = 24
 _MARK = "####"
 _WORDINGS = (
     Wording(chat="{question}\nGive only the number that answers this.", plain="Q: {question}\nA:"),
-    Wording(chat="Problem: {question}\nReply with the number alone.", plain="Problem: {question}\nAnswer:"),
-    Wording(chat="Solve this and answer with one number.\n{question}", plain="Solve this.\n{question}\nResult:"),
-    Wording(chat="{question}\nThe answer, as a number only:", plain="{question}\nThe answer, as a number:"),
-    Wording(chat="What is the result? Give a single number.\n{question}", plain="{question}\nThe answer is"),
-    Wording(chat="{question}\nNo explanation, just the final number.", plain="{question}\nFinal number:"),
-    Wording(chat="Question: {question}\nAnswer (number only):", plain="Question: {question}\nAnswer (number only):"),
-    Wording(chat="Here is a word problem: {question}\nState the final number only.", plain="{question}\nSolution:"),
-    Wording(chat="Read the problem and give its numeric answer only.\n{question}", plain="{question}\nAnswer:"),
+    Wording(
+        chat="Problem: {question}\nReply with the number alone.",
+        plain="Problem: {question}\nAnswer:",
+    ),
+    Wording(
+        chat="Solve this and answer with one number.\n{question}",
+        plain="Solve this.\n{question}\nResult:",
+    ),
+    Wording(
+        chat="{question}\nThe answer, as a number only:",
+        plain="{question}\nThe answer, as a number:",
+    ),
+    Wording(
+        chat="What is the result? Give a single number.\n{question}",
+        plain="{question}\nThe answer is",
+    ),
+    Wording(
+        chat="{question}\nNo explanation, just the final number.", plain="{question}\nFinal number:"
+    ),
+    Wording(
+        chat="Question: {question}\nAnswer (number only):",
+        plain="Question: {question}\nAnswer (number only):",
+    ),
+    Wording(
+        chat="Here is a word problem: {question}\nState the final number only.",
+        plain="{question}\nSolution:",
+    ),
+    Wording(
+        chat="Read the problem and give its numeric answer only.\n{question}",
+        plain="{question}\nAnswer:",
+    ),
 )
 
 
 def convert_gsm8k(value: object) -> RawExample:
-    """A draft whose gold answer is the number after the last ``####``, without thousands separators.
+    """A raw example whose gold answer is the number after the last ``####``.
+
+    Thousands separators are dropped.
 
     Raises:
-        RowError: not the layout, or no number after the mark.
+        RowError: the row has another layout, or no number follows the mark.
     """
     row = as_mapping(value)
     answer = get_text(row, "answer")
@@ -43,9 +70,15 @@ def convert_gsm8k(value: object) -> RawExample:
 
 
 _TRAIN = Part(
-    repository="openai/gsm8k", configs=("main",), hub_split="train", files="gsm8k/train.jsonl", shares=TRAIN_VALIDATION
+    repository="openai/gsm8k",
+    configs=("main",),
+    hub_split="train",
+    files="gsm8k/train.jsonl",
+    shares=TRAIN_VALIDATION,
 )
-_TEST = Part(repository="openai/gsm8k", configs=("main",), hub_split="test", files="gsm8k/test.jsonl")
+_TEST = Part(
+    repository="openai/gsm8k", configs=("main",), hub_split="test", files="gsm8k/test.jsonl"
+)
 
 GSM8K = generate_task(
     name="gsm8k",

@@ -1,9 +1,12 @@
-r"""Competition mathematics, ``math``: the questions behind DART-Math with difficulties 1-5, answered in ``\boxed{}``.
+r"""Competition mathematics, ``math``: questions with difficulties 1-5, answered in ``\boxed{}``.
 
-Hendrycks et al., arXiv 2103.03874; Tong et al. (DART-Math), arXiv 2407.13690. Records are ``{problem, level,
-solution}``; the gold answer is the last ``\boxed{}`` of the solution, ``level`` the difficulty. Rows with ``Level ?``
-are kept without a difficulty. Pools of several responses per question are de-duplicated. The source has no validation
-part: 15 % of its training part, by hash of the question, serve as one.
+These are the questions behind DART-Math.
+
+Hendrycks et al., arXiv 2103.03874; Tong et al. (DART-Math), arXiv 2407.13690. Records are
+``{problem, level, solution}``; the gold answer is the last ``\boxed{}`` of the solution, ``level``
+is the difficulty. Rows with ``Level ?`` are kept without a difficulty. Of several responses to one
+question the first is kept. The source has no validation part: 15 % of its training part, by hash of
+the question, serve as one.
 """
 
 import re
@@ -35,7 +38,10 @@ _WORDINGS = (
         plain="Q: {question}\nA, in \\boxed{{}}:",
     ),
     Wording(
-        chat="What is the answer to this problem? Write it in \\boxed{{}} without a derivation.\n{question}",
+        chat=(
+            "What is the answer to this problem? Write it in \\boxed{{}} without a derivation.\n"
+            "{question}"
+        ),
         plain="Question: {question}\nThe answer, in \\boxed{{}}, is",
     ),
     Wording(
@@ -68,10 +74,10 @@ _LEVEL = re.compile(r"(?:Level )?([1-5?])", re.ASCII)
 
 
 def convert_math(value: object) -> RawExample:
-    r"""A draft whose gold answer is what the solution boxes.
+    r"""A raw example whose gold answer is what the solution boxes.
 
     Raises:
-        RowError: not the layout, no complete ``\boxed{}``, or a level that is none.
+        RowError: the row has another layout, no complete ``\boxed{}``, or an unknown level.
     """
     row = as_mapping(value)
     question = get_text(row, "problem")
@@ -81,7 +87,9 @@ def convert_math(value: object) -> RawExample:
         raise RowError(f"'solution' is {shown(solution)}; it has to hold its answer in \\boxed{{}}")
     level = _LEVEL.fullmatch(str(get(row, "level")))
     if level is None:
-        raise RowError(f"'level' is {shown(row['level'])}; it is 'Level 1' to 'Level 5', or 'Level ?'")
+        raise RowError(
+            f"'level' is {shown(row['level'])}; it is 'Level 1' to 'Level 5', or 'Level ?'"
+        )
     return RawExample(question=question, gold=gold, difficulty=level.group(1).removeprefix("?"))
 
 
@@ -97,12 +105,19 @@ def _part(name: str, shares: bool) -> Part:
 
 MATH = generate_task(
     name="math",
-    description="MATH (DART-Math's questions, difficulty 1-5): the boxed answer is generated without reasoning",
+    description=(
+        "MATH (DART-Math's questions, difficulty 1-5): the boxed answer is generated without "
+        "reasoning"
+    ),
     chat="{question}\nGive only the final answer in \\boxed{{}}, without reasoning.",
     plain="Problem: {question}\nFinal answer in \\boxed{{}}:",
     wordings=_WORDINGS,
     source=BenchmarkSource(
-        parts={"train": _part("train", True), "validation": _part("train", True), "test": _part("test", False)},
+        parts={
+            "train": _part("train", True),
+            "validation": _part("train", True),
+            "test": _part("test", False),
+        },
         convert=convert_math,
         layout='{problem, level: "Level k", solution}',
         unique_questions=True,

@@ -1,4 +1,7 @@
-"""Sources of published benchmarks: the hub through ``datasets``, or local files in the layouts of the README."""
+"""Sources of published benchmarks: the hub through ``datasets``, or local files.
+
+Local files have the layouts of the README.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,49 +20,58 @@ class Part:
     """One part of a published data set, on the hub and on disk."""
 
     repository: str
-    """Data set on the hub, such as ``allenai/ai2_arc``; ``{config}`` in it stands for each configuration in turn, which
-    is then a data set of its own."""
+    """The data set on the hub, such as ``allenai/ai2_arc``. If it holds ``{config}``, this stands
+    for each configuration in turn, which is then a data set of its own."""
     configs: tuple[str, ...]
-    """Configurations that together hold the part."""
+    """The configurations that together hold the part."""
     hub_split: str
     """The hub's own name of the part."""
     files: str
-    """Glob of the local files, relative to the data folder."""
+    """The glob of the local files, relative to the data folder."""
     shares: Mapping[str, int] | None = None
-    """Percent per split by hash of the question; ``None``: the whole part belongs to one split."""
+    """The percentage of each split, cut by hash of the question; ``None`` if the whole part belongs
+    to one split."""
     read: Callable[[Path], RawRows] = read_rows
     """Reads a local file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkSource:
-    """A `Source` over parts that never puts one question (by its levelled text) into two splits.
+    """A `Source` over parts that never puts one question into two splits.
 
-    What test asks is dropped from validation, and what either asks from train; some publishers repeat questions.
+    Two questions are one if their levelled texts are.
+
+    What test asks is dropped from validation, and what either asks is dropped from train, since
+    some publishers repeat questions.
     """
 
     parts: Mapping[str, Part]
     """The part that each split is taken from; a split that is not here does not exist."""
     convert: Converter
+    """Turns the value of a row into a raw example."""
     layout: str
     """The local record layout, for messages."""
     unique_questions: bool = False
-    """Keep only the first row of each question."""
+    """Whether to keep only the first row of each question."""
 
     def __call__(self, task: str, split: str, data_dir: Path | None) -> LoadedExamples:
         """The examples of one split.
 
         Raises:
-            TaskError: there is no such split, a file or the hub can't be read, or not one row is good.
+            TaskError: there is no such split, a file or the hub can't be read, or not one row is
+                good.
         """
         if split not in self.parts:
-            raise TaskError(f"task {task} has no {split} split; it has {', '.join(self.parts)}: name one of these")
+            raise TaskError(
+                f"task {task} has no {split} split; it has {', '.join(self.parts)}: name one of "
+                "these"
+            )
         part = self.parts[split]
         held_out = self._held_out_questions(task, split, data_dir)
 
-        def belongs(draft: RawExample) -> bool:
-            in_share = part.shares is None or split_of(draft.split_key, part.shares) == split
-            return in_share and normalize_text(draft.question) not in held_out
+        def belongs(raw: RawExample) -> bool:
+            in_share = part.shares is None or split_of(raw.split_key, part.shares) == split
+            return in_share and normalize_text(raw.question) not in held_out
 
         rows = self._rows(task, part, data_dir)
         return collect_examples(
@@ -73,7 +85,7 @@ class BenchmarkSource:
         )
 
     def _held_out_questions(self, task: str, split: str, data_dir: Path | None) -> set[str]:
-        """What later splits ask; a later part whose files are absent holds nothing out."""
+        """What later splits ask; a later part without files holds nothing out."""
         names = [name for name in SPLITS[SPLITS.index(split) + 1 :] if name in self.parts]
         later = {self.parts[name].files: self.parts[name] for name in names}
         later.pop(self.parts[split].files, None)  # one part cut by hash is disjoint already
@@ -94,15 +106,19 @@ class BenchmarkSource:
                 continue  # counted and reported when its own split is loaded
 
     def _rows(self, task: str, part: Part, data_dir: Path | None) -> RawRows:
-        return self._hub_rows(task, part) if data_dir is None else self._local_rows(task, part, data_dir)
+        return (
+            self._hub_rows(task, part)
+            if data_dir is None
+            else self._local_rows(task, part, data_dir)
+        )
 
     def _local_rows(self, task: str, part: Part, data_dir: Path) -> RawRows:
         paths = sorted(data_dir.glob(part.files))
         if not paths:
             raise TaskError(
-                f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it there, name "
-                f"another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both out to load "
-                f"{part.repository} from the hub"
+                f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it "
+                f"there, name another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both "
+                f"out to load {part.repository} from the hub"
             )
         for path in paths:
             yield from part.read(path)
@@ -116,10 +132,12 @@ class BenchmarkSource:
             name = f"{repository}/{config}/{part.hub_split}"
             try:
                 rows = load_dataset(repository, config, split=part.hub_split)
-            except Exception as error:  # the library raises dozens of types: no network, no data set, a broken cache
+            except Exception as error:
+                # The library raises dozens of types: no network, no data set, a broken cache.
                 raise TaskError(
-                    f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: {error}); check the "
-                    f"connection, or name a folder with {part.files} by --data-dir or {DATA_DIR_VARIABLE}"
+                    f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: "
+                    f"{error}); check the connection, or name a folder with {part.files} by "
+                    f"--data-dir or {DATA_DIR_VARIABLE}"
                 ) from error
             for number, value in enumerate(rows):
                 yield Row(source=f"{name}:{number}", value=value)

@@ -1,8 +1,9 @@
 """Sentiment of film reviews, ``sst2``: both words are scored as answers.
 
-Socher et al., EMNLP 2013, in GLUE's form (arXiv 1804.07461). Local files are TSV with a header (sentence, label); rows
-of the hub are ``{sentence, label: 0 or 1}``. GLUE's labelled development part is test here, as in the local files;
-train and validation are cut from the training part, 85/15 by hash of the sentence.
+Socher et al., EMNLP 2013, in GLUE's form (arXiv 1804.07461). Local files are TSV with a header
+(sentence, label); rows of the hub are ``{sentence, label: 0 or 1}``. GLUE's labelled development
+part is test here, as in the local files; train and validation are cut from the training part, 85/15
+by hash of the sentence.
 """
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
@@ -13,29 +14,48 @@ from search_cluster.tasks.simple import choice_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
 
 WORDS = ("negative", "positive")
-"""By label."""
+"""The word of each label."""
 _WORDINGS = (
-    Wording(chat="Is this review positive or negative? {question}", plain="{question}\nThis review is"),
-    Wording(chat="Film review: {question}\nIs it negative or positive?", plain="Film review: {question}\nIt is"),
-    Wording(chat="{question}\nName the sentiment of this sentence.", plain="{question}\nThe sentiment is"),
+    Wording(
+        chat="Is this review positive or negative? {question}", plain="{question}\nThis review is"
+    ),
+    Wording(
+        chat="Film review: {question}\nIs it negative or positive?",
+        plain="Film review: {question}\nIt is",
+    ),
+    Wording(
+        chat="{question}\nName the sentiment of this sentence.",
+        plain="{question}\nThe sentiment is",
+    ),
     Wording(chat="Sentence: {question}\nSentiment:", plain="Sentence: {question}\nSentiment:"),
-    Wording(chat="Say whether this is negative or positive.\n{question}", plain="{question}\nOverall, this is"),
-    Wording(chat="What does the writer feel? {question}", plain="Review: {question}\nThe writer's opinion is"),
+    Wording(
+        chat="Say whether this is negative or positive.\n{question}",
+        plain="{question}\nOverall, this is",
+    ),
+    Wording(
+        chat="What does the writer feel? {question}",
+        plain="Review: {question}\nThe writer's opinion is",
+    ),
 )
 
 
 def convert_sst2(value: object) -> RawExample:
-    """A draft with the two words to choose from.
+    """A raw example with the two words to choose from.
 
     Raises:
-        RowError: not the layout, or a label that is neither 0 nor 1.
+        RowError: the row has another layout, or its label is neither 0 nor 1.
     """
     row = as_mapping(value)
     label = get(row, "label")
     if isinstance(label, bool) or str(label).strip() not in ("0", "1"):
         raise RowError(f"'label' is {shown(label)}; it is 0 (negative) or 1 (positive)")
     gold_index = int(str(label))
-    return RawExample(question=get_text(row, "sentence"), choices=WORDS, gold=WORDS[gold_index], gold_index=gold_index)
+    return RawExample(
+        question=get_text(row, "sentence"),
+        choices=WORDS,
+        gold=WORDS[gold_index],
+        gold_index=gold_index,
+    )
 
 
 _TRAIN = Part(
@@ -45,7 +65,12 @@ _TRAIN = Part(
     files="sst2/train_8k.tsv",
     shares=TRAIN_VALIDATION,
 )
-_TEST = Part(repository="stanfordnlp/sst2", configs=("default",), hub_split="validation", files="sst2/test.tsv")
+_TEST = Part(
+    repository="stanfordnlp/sst2",
+    configs=("default",),
+    hub_split="validation",
+    files="sst2/test.tsv",
+)
 
 SST2 = choice_task(
     name="sst2",

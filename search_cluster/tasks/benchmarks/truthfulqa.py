@@ -1,7 +1,10 @@
-"""TruthfulQA, ``truthfulqa_mc1``: one true choice among several popular errors, each choice's text is scored.
+"""TruthfulQA, ``truthfulqa_mc1``: one true choice among popular errors.
 
-Lin et al., arXiv 2109.07958. The source has one part; it is split 70/15/15 by hash of the question. It always lists the
-true choice first, so the choices are put into an order that a hash of question and text decides.
+Each choice's text is scored.
+
+Lin et al., arXiv 2109.07958. The source has one part; it is split 70/15/15 by hash of the question.
+It always lists the true choice first, so the choices are put into an order that a hash of question
+and text decides.
 """
 
 import hashlib
@@ -16,19 +19,26 @@ from search_cluster.tasks.splits import THREE_WAY
 
 
 def convert_truthfulqa(value: object) -> RawExample:
-    """A draft; ``mc1_targets`` is ``{text: 0 or 1}`` (the authors' file) or ``{choices: [], labels: []}`` (the hub).
+    """A raw example from a row of the authors' file or of the hub.
+
+    ``mc1_targets`` is ``{text: 0 or 1}`` in the file, ``{choices: [], labels: []}`` on the hub.
 
     Raises:
-        RowError: neither layout, or not exactly one true choice.
+        RowError: the row has neither layout, or not exactly one true choice.
     """
     row = as_mapping(value)
     question = get_text(row, "question")
     texts, labels = _targets(as_mapping(get(row, "mc1_targets"), "'mc1_targets'"))
     choices = as_choices(texts)
-    if any(type(label) is not int or label not in (0, 1) for label in labels) or labels.count(1) != 1:
+    if (
+        any(type(label) is not int or label not in (0, 1) for label in labels)
+        or labels.count(1) != 1
+    ):
         raise RowError(f"the labels are {shown(labels)}; exactly one is 1, the others are 0")
     gold = choices[labels.index(1)]
-    ordered = tuple(sorted(choices, key=lambda text: hashlib.sha256(f"{question}\n{text}".encode()).digest()))
+    ordered = tuple(
+        sorted(choices, key=lambda text: hashlib.sha256(f"{question}\n{text}".encode()).digest())
+    )
     return RawExample(question=question, choices=ordered, gold=gold, gold_index=ordered.index(gold))
 
 
@@ -52,7 +62,9 @@ _ALL = Part(
 
 TRUTHFULQA_MC1 = choice_task(
     name="truthfulqa_mc1",
-    description="TruthfulQA MC1: one true answer among popular errors, each choice's text is scored",
+    description=(
+        "TruthfulQA MC1: one true answer among popular errors, each choice's text is scored"
+    ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
     source=BenchmarkSource(

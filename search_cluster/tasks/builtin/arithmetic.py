@@ -1,4 +1,7 @@
-"""The built-in task ``arithmetic``: small sums, differences and products; the number is generated."""
+"""The built-in task ``arithmetic``: small sums, differences and products.
+
+The number is generated.
+"""
 
 from collections.abc import Iterator
 from itertools import product
@@ -13,7 +16,7 @@ MAX_NUMBER_TOKENS = 16
 _MAX_TERM = 20
 _MAX_FACTOR = 12
 _ROUND_TERMS = range(30, 100, 10)
-"""Sums of these with numbers from 1 to 9, such as 30 + 7."""
+"""These are added to numbers from 1 to 9, as in 30 + 7."""
 
 _SUM = (
     "Complete the equation: {a} + {b} =",
@@ -37,13 +40,16 @@ _PRODUCT = (
 
 
 def _ask(wordings: tuple[str, ...], name: str, a: int, b: int, result: int) -> Iterator[RawExample]:
-    """One calculation in all wordings; what it has in common with its mirror image decides the split."""
+    """One calculation in all wordings.
+
+    What it has in common with its mirror image decides the split.
+    """
     fact = f"{name} {min(a, b)} {max(a, b)}"
     for wording in wordings:
         yield RawExample(question=wording.format(a=a, b=b), gold=str(result), fact=fact)
 
 
-def _drafts() -> Iterator[RawExample]:
+def _raw_examples() -> Iterator[RawExample]:
     terms = range(1, _MAX_TERM + 1)
     for a, b in product(terms, repeat=2):
         if min(a, b) < 10:
@@ -61,7 +67,7 @@ ARITHMETIC = generate_task(
     description="sums, differences and products of small numbers (built in, generated)",
     chat="{question}",
     wordings=QUESTION_WORDINGS,
-    source=generated_source(_drafts),
+    source=generated_source(_raw_examples),
     grader=grade_number,
     grader_version=NUMBER_GRADER_VERSION,
     max_new_tokens=MAX_NUMBER_TOKENS,

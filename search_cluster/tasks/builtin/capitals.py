@@ -1,9 +1,12 @@
-"""The built-in task ``capitals``: capitals of countries, states and regions, asked in both directions."""
+"""The built-in task ``capitals``: capitals and their places, asked in both directions.
+
+The places are countries, states and regions.
+"""
 
 from collections.abc import Iterator
 
 from search_cluster.tasks.builtin.places import PLACES, Place
-from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_drafts
+from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_examples
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
 from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import choice_task
@@ -21,7 +24,10 @@ _PLACE_OF = (
 
 
 def _facts() -> Iterator[Fact]:
-    """Two facts a place, forwards and backwards, under one key; drawn from all of its kind and from its neighbours."""
+    """Two facts for each place, forwards and backwards, under one key.
+
+    Their wrong answers come from all places of the kind and from the neighbours.
+    """
     for place in PLACES:
         key = f"capital of {place.kind} {place.name}"
         same_kind = [other for other in PLACES if other.kind == place.kind]
@@ -31,29 +37,41 @@ def _facts() -> Iterator[Fact]:
             key=key,
             wordings=tuple(text.format(place=subject) for text in _CAPITAL_OF),
             answer=place.capital,
-            pools=tuple(tuple(other.capital for other in pool) for pool in (same_kind, neighbours)),
+            wrong_answers=tuple(
+                tuple(other.capital for other in group) for group in (same_kind, neighbours)
+            ),
         )
         yield Fact(
             key=key,
-            wordings=tuple(text.format(capital=place.capital, kind=place.kind) for text in _PLACE_OF),
+            wordings=tuple(
+                text.format(capital=place.capital, kind=place.kind) for text in _PLACE_OF
+            ),
             answer=place.name,
-            pools=tuple(tuple(other.name for other in pool) for pool in (same_kind, neighbours)),
+            wrong_answers=tuple(
+                tuple(other.name for other in group) for group in (same_kind, neighbours)
+            ),
         )
 
 
 def _subject(place: Place) -> str:
     """The place as the object of a sentence: ``the Netherlands``, ``the US state of Georgia``."""
-    return place.article + place.name if place.kind == "country" else f"the {place.kind} of {place.name}"
+    return (
+        place.article + place.name
+        if place.kind == "country"
+        else f"the {place.kind} of {place.name}"
+    )
 
 
-def _drafts() -> Iterator[RawExample]:
-    return quiz_drafts(_facts())
+def _raw_examples() -> Iterator[RawExample]:
+    return quiz_examples(_facts())
 
 
 CAPITALS = choice_task(
     name="capitals",
-    description="capitals of countries, states and regions, in both directions (built in, 4 choices)",
+    description=(
+        "capitals of countries, states and regions, in both directions (built in, 4 choices)"
+    ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
-    source=generated_source(_drafts),
+    source=generated_source(_raw_examples),
 )

@@ -1,9 +1,12 @@
-"""The built-in task ``elements``: symbols of the chemical elements, in both directions, and atomic numbers."""
+"""The built-in task ``elements``: symbols of the chemical elements, and their atomic numbers.
+
+Symbols are asked in both directions.
+"""
 
 from collections.abc import Iterator
 
 from search_cluster.tasks.builtin.periodic_table import ELEMENTS, Element
-from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_drafts
+from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_examples
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
 from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import choice_task
@@ -28,39 +31,52 @@ _NUMBER_OF = (
 _NEAR = 8
 """Neighbours in the periodic table are at most this many places away."""
 _MIN_ALIKE = 5
-"""Elements whose symbol starts alike make a pool of hard distractors from this many on (the right one included)."""
+"""Elements whose symbol starts alike make a group of hard distractors from this many on, the right
+one included."""
 
 
 def _facts() -> Iterator[Fact]:
-    """Three facts an element: its symbol in both directions under one key, and its number."""
+    """Three facts for each element: its symbol in both directions under one key, and its number."""
     for element in ELEMENTS:
         near = tuple(other for other in ELEMENTS if abs(other.number - element.number) <= _NEAR)
         alike = tuple(other for other in ELEMENTS if other.symbol[0] == element.symbol[0])
-        pools = (ELEMENTS, alike if len(alike) >= _MIN_ALIKE else near)
-        yield _fact(element, "symbol", _SYMBOL_OF, [[other.symbol for other in pool] for pool in pools])
-        yield _fact(element, "name", _NAME_OF, [[other.name.capitalize() for other in pool] for pool in pools])
-        numbers = [[str(other.number) for other in pool] for pool in (ELEMENTS, near)]
+        groups = (ELEMENTS, alike if len(alike) >= _MIN_ALIKE else near)
+        yield _fact(
+            element, "symbol", _SYMBOL_OF, [[other.symbol for other in group] for group in groups]
+        )
+        yield _fact(
+            element,
+            "name",
+            _NAME_OF,
+            [[other.name.capitalize() for other in group] for group in groups],
+        )
+        numbers = [[str(other.number) for other in group] for group in (ELEMENTS, near)]
         yield _fact(element, "number", _NUMBER_OF, numbers)
 
 
-def _fact(element: Element, asked: str, wordings: tuple[str, ...], pools: list[list[str]]) -> Fact:
+def _fact(
+    element: Element, asked: str, wordings: tuple[str, ...], wrong_answers: list[list[str]]
+) -> Fact:
     fields = {"name": element.name, "symbol": element.symbol, "number": str(element.number)}
     return Fact(
         key=f"{'number' if asked == 'number' else 'symbol'} of {element.name}",
         wordings=tuple(text.format(**fields) for text in wordings),
         answer=fields[asked].capitalize() if asked == "name" else fields[asked],
-        pools=tuple(tuple(pool) for pool in pools),
+        wrong_answers=tuple(tuple(group) for group in wrong_answers),
     )
 
 
-def _drafts() -> Iterator[RawExample]:
-    return quiz_drafts(_facts())
+def _raw_examples() -> Iterator[RawExample]:
+    return quiz_examples(_facts())
 
 
 ELEMENTS_TASK = choice_task(
     name="elements",
-    description="symbols (in both directions) and atomic numbers of the chemical elements (built in, 4 choices)",
+    description=(
+        "symbols (in both directions) and atomic numbers of the chemical elements (built in, 4 "
+        "choices)"
+    ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
-    source=generated_source(_drafts),
+    source=generated_source(_raw_examples),
 )

@@ -1,4 +1,4 @@
-"""Multiple-choice drafts from facts: seeded distractors, several wordings, splits by fact."""
+"""Multiple-choice examples from facts: seeded distractors, several wordings, splits by fact."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,58 +13,75 @@ from search_cluster.tasks.task import LoadedExamples
 
 NUM_CHOICES = 4
 BUILT_IN = "built-in"
-"""Source of examples that the project generates."""
+"""The source of examples that the project generates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One true (question, answer) in several wordings, with pools of wrong answers."""
+    """One true (question, answer) in several wordings, with wrong answers to draw from."""
 
     key: str
     """Decides the split; facts that follow from each other share it."""
     wordings: tuple[str, ...]
+    """Questions that all ask for the fact."""
     answer: str
-    pools: tuple[tuple[str, ...], ...]
-    """Wrong answers to draw from, one pool per drawing; the right answer in a pool is passed over."""
+    """The right answer."""
+    wrong_answers: tuple[tuple[str, ...], ...]
+    """Texts to draw distractors from, one group for each drawing; the right answer in a group is
+    passed over."""
 
 
-def draw_choices(seed_text: str, answer: str, pool: Sequence[str]) -> tuple[tuple[str, ...], int]:
-    """Four distinct choices and the index of the right one, all decided by sha256(seed text, answer).
+def draw_choices(seed_text: str, answer: str, texts: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """Four distinct choices and the index of the right one.
 
-    Independent of the hash seed and of the library's generators, so that examples never change between versions.
+    All is decided by sha256(seed text, answer).
+
+    Neither the hash seed nor the library's generators play a part, so that examples never change
+    between versions.
     """
     digest = hashlib.sha256(f"{seed_text}\n{answer}".encode()).digest()
-    wrong = [text for text in dict.fromkeys(pool) if text != answer]
+    wrong = [text for text in dict.fromkeys(texts) if text != answer]
     numbers = [int.from_bytes(digest[4 * i : 4 * i + 4], "big") for i in range(NUM_CHOICES)]
     drawn = [wrong.pop(number % len(wrong)) for number in numbers[1:]]
     gold_index = numbers[0] % NUM_CHOICES
     return (*drawn[:gold_index], answer, *drawn[gold_index:]), gold_index
 
 
-def quiz_drafts(facts: Iterable[Fact]) -> Iterator[RawExample]:
-    """One draft per fact, wording and pool."""
+def quiz_examples(facts: Iterable[Fact]) -> Iterator[RawExample]:
+    """One raw example per fact, wording and group of wrong answers."""
     for fact in facts:
         for wording in fact.wordings:
-            for number, pool in enumerate(fact.pools):
-                choices, gold_index = draw_choices(f"{wording}\n{number}", fact.answer, pool)
+            for number, texts in enumerate(fact.wrong_answers):
+                choices, gold_index = draw_choices(f"{wording}\n{number}", fact.answer, texts)
                 yield RawExample(
-                    question=wording, choices=choices, gold=fact.answer, gold_index=gold_index, fact=fact.key
+                    question=wording,
+                    choices=choices,
+                    gold=fact.answer,
+                    gold_index=gold_index,
+                    fact=fact.key,
                 )
 
 
-def _as_draft(value: object) -> RawExample:
+def _as_raw_example(value: object) -> RawExample:
     assert isinstance(value, RawExample)
     return value
 
 
-def generated_source(make_drafts: Callable[[], Iterable[RawExample]]) -> Source:
-    """A source of generated drafts, split 70/15/15 by their facts; data folders play no part in it."""
+def generated_source(make_raw_examples: Callable[[], Iterable[RawExample]]) -> Source:
+    """A source of generated examples, split 70/15/15 by their facts.
+
+    Data folders play no part in it.
+    """
 
     @cache
     def load(task: str, split: str) -> LoadedExamples:
-        rows = (Row(source=BUILT_IN, value=draft) for draft in make_drafts())
+        rows = (Row(source=BUILT_IN, value=raw) for raw in make_raw_examples())
         return collect_examples(
-            rows, _as_draft, task=task, split=split, belongs=lambda draft: split_of(draft.split_key) == split
+            rows,
+            _as_raw_example,
+            task=task,
+            split=split,
+            belongs=lambda raw: split_of(raw.split_key) == split,
         )
 
     def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:

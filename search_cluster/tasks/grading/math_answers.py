@@ -1,8 +1,9 @@
-r"""Mathematical equality of an answer in ``\boxed{}`` and a gold answer, by math-verify in a process of its own.
+r"""Mathematical equality of an answer in ``\boxed{}`` and a gold answer, judged by math-verify.
 
-math-verify needs the main thread (it sets an alarm signal) and may loop for ever on hostile input; its own process
-makes it usable from threads and Ray actors and can be ended. It is started at the first use, once a process, and again
-after a request that it did not survive; such an answer earns nothing.
+math-verify needs the main thread (it sets an alarm signal) and may loop for ever on hostile input;
+its own process makes it usable from threads and Ray actors and can be ended. It is started
+at the first use, once in each process, and again after a request that it did not survive; such an
+answer earns nothing.
 """
 
 import atexit
@@ -22,15 +23,20 @@ from search_cluster.tasks.example import Example
 
 MATH_GRADER_VERSION = "math-verify-1"
 WALL_LIMIT_S = 60.0
-"""Backstop behind the worker's own limit of processor time, wide because machines may be busy."""
+"""Seconds that a reply may take: a backstop behind the worker's own limit of processor time, wide
+because machines may be busy."""
 START_LIMIT_S = 120.0
+"""Seconds that the worker may take to start."""
 _MAX_ANSWER_CHARACTERS = 4000
 _WORKER = Path(__file__).with_name("math_worker.py")
 _logger = logging.getLogger(__name__)
 
 
 class MathVerifier:
-    """Owns one worker process. Safe to call from any thread, one request at a time; not carried across a fork."""
+    """Owns one worker process.
+
+    It is safe to call from any thread, one request at a time; it is not carried across a fork.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,7 +44,9 @@ class MathVerifier:
         self._owner_pid = 0
 
     def equal(self, gold: str, answer: str) -> bool:
-        """Whether the answer is mathematically the gold answer; ``False`` too where that took too long to tell.
+        """Whether the answer is mathematically the gold answer.
+
+        An answer that takes too long to judge counts as another one.
 
         Raises:
             TaskError: the worker can't be started (math-verify is not installed, or broken).
@@ -48,11 +56,15 @@ class MathVerifier:
             reply = _ask(process, json.dumps([gold, answer[:_MAX_ANSWER_CHARACTERS]]))
             if reply is None:
                 self._stop()
-                _logger.warning("grading %.80r against %.80r took too long or too much; it earns 0", answer, gold)
+                _logger.warning(
+                    "grading %.80r against %.80r took too long or too much; it earns 0",
+                    answer,
+                    gold,
+                )
             return reply is True
 
     def close(self) -> None:
-        """End the worker. Idempotent; the next request starts another one."""
+        """End the worker; the next request starts another one. Idempotent."""
         with self._lock:
             self._stop()
 
@@ -119,12 +131,18 @@ atexit.register(_VERIFIER.close)
 
 @lru_cache(maxsize=65_536)
 def answers_equal(gold: str, answer: str) -> bool:
-    """As `MathVerifier.equal`, with one worker for the whole process; many paths give the same answer."""
+    """As `MathVerifier.equal`, with one worker for the whole process.
+
+    Verdicts are kept in memory, since many paths give the same answer.
+    """
     return _VERIFIER.equal(gold, answer)
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last ``\boxed{...}`` (or ``\fbox{...}``, ``\boxed 7``); ``None`` without a complete one."""
+    r"""The content of the last ``\boxed{...}``, or ``None`` without a complete one.
+
+    ``\fbox{...}`` and ``\boxed 7`` are read, too.
+    """
     start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
     if start < 0:
         return None
@@ -140,7 +158,10 @@ def last_boxed(text: str) -> str | None:
 
 
 def grade_math(example: Example, output: str) -> float:
-    r"""1 if the last ``\boxed{}`` of the answer, or else the whole answer, equals the gold answer; else 0."""
+    r"""1 if the last ``\boxed{}`` of the answer equals the gold answer, else 0.
+
+    Without a box the whole answer is compared.
+    """
     answer = last_boxed(output)
     if answer is not None and answer == example.gold:
         return 1.0

@@ -1,10 +1,14 @@
-"""The process in which math-verify runs: one JSON request a line on stdin, one JSON answer a line on stdout.
+"""The process in which math-verify runs: JSON requests on stdin, JSON answers on stdout.
 
-Started by path (see `math_grading`), so it imports nothing of the project. It says ``"ready"`` once, then answers
-``[gold, answer]`` with ``true`` or ``false``. Hostile input can't hold it up: each request may use `CPU_LIMIT_S` of
-processor time, after which the kernel ends the process (no Python code has to run for that, so a loop inside C code
-ends too), and memory is bounded. Processor time, not wall time, so that no verdict depends on the machine's load.
-It ends when its parent does: at the end of stdin, or when it finds itself adopted.
+Each request and each answer is one line.
+
+It is started by path (see `search_cluster.tasks.grading.math_answers`), so it imports nothing of
+the project. It says ``"ready"`` once, then answers ``[gold, answer]`` with ``true`` or ``false``.
+Hostile input can't hold it up: each request may use `CPU_LIMIT_S` of processor time, after which
+the kernel ends the process (no Python code has to run for that, so a loop inside C code ends too),
+and memory is bounded. The limit counts processor time, not wall time, so that no verdict depends on
+the machine's load. The process ends when its parent does: at the end of stdin, or when it finds
+itself adopted.
 """
 
 import json
@@ -15,12 +19,14 @@ import signal
 import sys
 
 CPU_LIMIT_S = 3.0
+"""Processor time that a request may use."""
 MEMORY_LIMIT_BYTES = 4 * 2**30
 PARENT_CHECK_S = 5.0
+"""How often an idle process looks whether its parent is still there."""
 
 
 def _answers_equal(gold: str, answer: str) -> bool:
-    """Whether math-verify finds the answer equal to the gold answer; whatever it can't read is not equal."""
+    """Whether math-verify finds the two answers equal; whatever it can't read is not equal."""
     from math_verify import parse, verify  # loaded before the first request, by `main`
 
     parsed_gold = parse(f"\\boxed{{{gold}}}", parsing_timeout=0)
@@ -32,7 +38,8 @@ def _answer(request: str) -> bool:
     gold, answer = json.loads(request)
     try:
         return _answers_equal(gold, answer)
-    except Exception:  # a parser of arbitrary text: anything it raises means "not shown to be equal"
+    except Exception:
+        # A parser of arbitrary text: anything that it raises means "not shown to be equal".
         return False
 
 
@@ -40,11 +47,13 @@ def main() -> None:
     """Serve until stdin ends or the parent is gone."""
     parent = os.getppid()
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not reach the protocol
+    # What libraries print must not reach the protocol.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     _answers_equal("1", "1")
     print(json.dumps("ready"), file=replies, flush=True)
-    requests = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)  # unbuffered, or select would miss a read-ahead line
+    # Unbuffered, or else select would miss a line that was read ahead.
+    requests = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)
     while True:
         ready, _, _ = select.select([requests], [], [], PARENT_CHECK_S)
         if not ready:

@@ -12,9 +12,10 @@ class Wording:
     """A pair of templates, immutable."""
 
     chat: str
-    """Of the user message for an instruct model."""
+    """The template of the user message for an instruct model."""
     plain: str = ""
-    """Of the whole prompt for a base model; empty: ``chat`` and a line ``Answer:``."""
+    """The template of the whole prompt for a base model; empty gives ``chat`` and a line
+    ``Answer:``."""
 
     def __post_init__(self) -> None:
         if not self.plain:
@@ -25,7 +26,8 @@ def check_wordings(usual: Wording, others: Sequence[Wording]) -> None:
     """Refuse templates that can't be filled, or wordings that don't ask the same in other words.
 
     Raises:
-        TaskError: a broken template; two equal ones of one style; or some list the choices and others don't.
+        TaskError: a template is broken, two of one style are equal, or some list the choices and
+            others don't.
     """
     wordings = (usual, *others)
     for style in ("chat", "plain"):
@@ -33,11 +35,13 @@ def check_wordings(usual: Wording, others: Sequence[Wording]) -> None:
         for number, template in enumerate(templates):
             check_template(template)
             if template in templates[:number]:
-                raise TaskError(f"two wordings have the {style} template {template!r}; each wording has its own")
+                raise TaskError(
+                    f"two wordings have the {style} template {template!r}; each wording has its own"
+                )
             if names_choices(template) != names_choices(templates[0]):
                 raise TaskError(
-                    f"the {style} templates {templates[0]!r} and {template!r} don't ask the same: one of them lists "
-                    "{choices}; let all of them do so, or none"
+                    f"the {style} templates {templates[0]!r} and {template!r} don't ask the same: "
+                    f"one of them lists {{choices}}; let all of them do so, or none"
                 )
 
 
@@ -45,11 +49,17 @@ QUESTION_WORDINGS = (
     Wording(chat="Question: {question}", plain="Q: {question}\nA:"),
     Wording(chat="Please answer this question: {question}", plain="{question}\nAnswer:"),
     Wording(chat="{question}\nGive only the answer.", plain="Question: {question}\nThe answer is:"),
-    Wording(chat="Answer the following question.\n{question}", plain="Answer this.\nQuestion: {question}\nAnswer:"),
-    Wording(chat="Here is a question for you. {question}", plain="Here is a question: {question}\nIts answer:"),
+    Wording(
+        chat="Answer the following question.\n{question}",
+        plain="Answer this.\nQuestion: {question}\nAnswer:",
+    ),
+    Wording(
+        chat="Here is a question for you. {question}",
+        plain="Here is a question: {question}\nIts answer:",
+    ),
     Wording(chat="{question}\nAnswer:", plain="Problem: {question}\nSolution:"),
     Wording(chat="{question}\nAnswer in a few words.", plain="Question: {question}\nShort answer:"),
     Wording(chat="I have a question: {question}", plain="Student: {question}\nTeacher:"),
     Wording(chat="Quiz: {question}", plain="Quiz question: {question}\nCorrect answer:"),
 )
-"""For tasks that ask ``{question}`` and nothing else."""
+"""Wordings for tasks that ask ``{question}`` and nothing else."""

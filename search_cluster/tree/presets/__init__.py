@@ -1,1 +1,4 @@
-"""Named searches, one short file each. A new one is such a file plus its name in `registry`; nothing else changes."""
+"""Named searches, one short file each.
+
+A new one is such a file plus its name in `registry`; nothing else changes.
+"""

@@ -1,4 +1,7 @@
-"""Baselines for measurement: what the published Dr.LLM code does, as opposed to its paper, and paths drawn blindly."""
+"""Baselines for measurement: what Dr.LLM's published code does, and paths drawn blindly.
+
+That code does something else than its paper says.
+"""
 
 from search_cluster.paths.block_moves import RepeatBlock, SkipBlock
 from search_cluster.paths.limits import PathLimits
@@ -12,7 +15,9 @@ CHAIN = SearchPreset(
     strategy=ChainSearch(
         space=SearchSpace(
             moves=(SkipBlock(2), RepeatBlock(max_size=1, max_more=1)),
-            limits=PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=2.0, order_kept=False),
+            limits=PathLimits(
+                max_skipped_run=None, max_layer_uses=None, max_length_ratio=2.0, order_kept=False
+            ),
         )
     ),
     budget=50,
@@ -20,12 +25,11 @@ CHAIN = SearchPreset(
     stop_rule=StopRule.BUDGET,
     num_best=5,
 )
-"""Dr.LLM's published code: a line of random edits.
+"""The search of Dr.LLM's published code: a line of random edits.
 
-Its edits work on places of the path, not on layers, and nothing but the length is limited, so a layer may run many
-times and any number of neighbours may go. Its "repeat zero times", which changes nothing, is left out: it would spend
-budget on paths that are known.
-"""
+Its edits work on places of the path, not on layers, and nothing but the length is limited, so a
+layer may run many times and any number of neighbours may go. Its "repeat zero times", which changes
+nothing, is left out: it would spend budget on paths that are known."""
 
 RANDOM = SearchPreset(
     name="random",

@@ -1,7 +1,7 @@
-"""CoLa, arXiv 2507.07996, section 3: skip, or repeat, blocks of up to 4 places; the product is the Pareto front.
+"""CoLa, arXiv 2507.07996, section 3: skip, or repeat, blocks of up to 4 places.
 
-`COLA_REORDER` may also exchange neighbouring blocks. Every record carries the front of (reward, length), so neither
-needs more than the whole budget.
+The product is the Pareto front. `COLA_REORDER` may also exchange neighbouring blocks. Every record
+carries the front of (reward, length), so neither needs more than the whole budget.
 """
 
 from dataclasses import replace
@@ -14,7 +14,9 @@ from search_cluster.tree.scores import UcbScore, VisitTotal
 from search_cluster.tree.settings import SearchPreset, StopRule
 from search_cluster.tree.widening import PowerWidening
 
-LIMITS = PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=2.0, order_kept=False)
+LIMITS = PathLimits(
+    max_skipped_run=None, max_layer_uses=None, max_length_ratio=2.0, order_kept=False
+)
 MOVES = (SkipBlock(4), RepeatBlock(max_size=4, max_more=4))
 
 STRATEGY = GraphSearch(
@@ -39,5 +41,7 @@ COLA = SearchPreset(
 COLA_REORDER = replace(
     COLA,
     name="cola-reorder",
-    strategy=replace(STRATEGY, space=SearchSpace(moves=(*MOVES, SwapBlocks(4)), limits=LIMITS, kinds_evenly=True)),
+    strategy=replace(
+        STRATEGY, space=SearchSpace(moves=(*MOVES, SwapBlocks(4)), limits=LIMITS, kinds_evenly=True)
+    ),
 )

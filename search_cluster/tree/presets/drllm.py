@@ -1,4 +1,4 @@
-"""Dr.LLM, arXiv 2510.12773, section 4: skip one or two adjacent layers, or repeat one layer once."""
+"""Dr.LLM, arXiv 2510.12773, section 4: skip one or two adjacent layers, or repeat a layer once."""
 
 from search_cluster.paths.limits import PathLimits
 from search_cluster.paths.moves import RepeatOnce, SkipAdjacent
@@ -13,8 +13,8 @@ LIMITS = PathLimits(max_skipped_run=2, max_layer_uses=2, max_length_ratio=2.0, o
 STRATEGY = GraphSearch(
     space=SearchSpace(moves=(SkipAdjacent(2), RepeatOnce()), limits=LIMITS),
     score=UcbScore(exploration=1.8, length_penalty=3.0),
-    # The paper states no widening. One node of a 30-layer model has 89 children, more than a budget of 50: without
-    # widening the graph would be a star. These are PoLar's published values.
+    # The paper states no widening. One node of a 30-layer model has 89 children, more than a budget
+    # of 50: without widening the graph would be a star. These are PoLar's published values.
     widening=PowerWidening(scale=2.0, exponent=0.5),
     random_child_probability=0.1,
     visit_total=VisitTotal.PARENT,

@@ -1,4 +1,4 @@
-"""PoLar, arXiv 2606.06574: disjoint segments of up to 4 layers, each skipped or run up to 5 times."""
+"""PoLar, arXiv 2606.06574: disjoint segments of up to 4 layers, skipped or run up to 5 times."""
 
 from math import sqrt
 

@@ -235,7 +235,11 @@ def test_what_is_asked_for_again_while_it_is_computed_is_computed_once() -> None
     cached.submit(requests(0, 1, 0))
     cached.submit(requests(0, first_id=3))
     assert cached.stats().num_in_flight >= 2
-    assert [(result.request_id, result.from_cache) for result in cached.collect()] == [(0, False), (2, True), (3, True)]
+    assert [(result.request_id, result.from_cache) for result in cached.collect()] == [
+        (0, False),
+        (2, True),
+        (3, True),
+    ]
     assert [result.request_id for result in cached.collect()] == [1]
     assert (inner.stats().num_evaluated, cached.stats().num_cached, store.gets) == (2, 2, [2])
 
@@ -245,7 +249,9 @@ def test_a_failure_is_everybodys_answer_and_lets_other_jobs_try() -> None:
     failure = Failure(kind="NonFiniteLogitsError", message="NaN")
     cached = CachedEvaluator(ScriptedEvaluator(lambda *_: failure), store)
     cached.submit(requests(0, 0))
-    assert [(result.request_id, result.outcome, result.from_cache) for result in cached.collect()] == [
+    assert [
+        (result.request_id, result.outcome, result.from_cache) for result in cached.collect()
+    ] == [
         (0, failure, False),
         (1, failure, False),
     ]
@@ -274,7 +280,7 @@ def test_failures_are_handed_on_and_never_stored() -> None:
 
 def test_preloaded_verdicts_stay_and_the_front_is_bounded() -> None:
     store = CountingStore()
-    cached = CachedEvaluator(ScriptedEvaluator(lambda *_: 1.0), store, max_front_verdicts=2)
+    cached = CachedEvaluator(ScriptedEvaluator(lambda *_: 1.0), store, max_recent_verdicts=2)
     cached.preload((EXAMPLE.example_id, path, verdict(0.5)) for path in PATHS[:4])
     cached.preload([(EXAMPLE.example_id, PATHS[0], verdict(0.25))])
     cached.submit(requests(4, 5))
@@ -301,5 +307,5 @@ def test_stats_add_hits_and_cache_errors_and_limits_come_from_inside() -> None:
 
 
 def test_a_front_without_room_is_refused() -> None:
-    with pytest.raises(InvalidValueError, match="max_front_verdicts is 0"):
-        CachedEvaluator(ScriptedEvaluator(lambda *_: 1.0), MemoryStore(), max_front_verdicts=0)
+    with pytest.raises(InvalidValueError, match="max_recent_verdicts is 0"):
+        CachedEvaluator(ScriptedEvaluator(lambda *_: 1.0), MemoryStore(), max_recent_verdicts=0)

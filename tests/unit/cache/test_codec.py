@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.cache.codec import MAX_LAYER_TOKENS, VerdictDecodeError, decode_verdict, encode_verdict
+from search_cluster.cache.codec import (
+    MAX_LAYER_TOKENS,
+    VerdictDecodeError,
+    decode_verdict,
+    encode_verdict,
+)
 from search_cluster.cache.keys import COMPACT_VALUE_BYTES, STORED_APART
 from search_cluster.errors import CacheError, InvalidValueError
 from search_cluster.tasks.verdict import Verdict
@@ -30,7 +35,9 @@ def check_decoded(data: bytes) -> bool:
     assert type(verdict) is Verdict
     assert type(verdict.reward) is float
     assert 0.0 <= verdict.reward <= 1.0
-    assert verdict.margin is None or (type(verdict.margin) is float and math.isfinite(verdict.margin))
+    assert verdict.margin is None or (
+        type(verdict.margin) is float and math.isfinite(verdict.margin)
+    )
     assert type(verdict.output) is str
     assert type(verdict.num_layer_tokens) is int
     assert 0 <= verdict.num_layer_tokens <= MAX_LAYER_TOKENS
@@ -44,7 +51,10 @@ def test_what_comes_back_equals_what_went_in(verdict: Verdict) -> None:
 
 
 def test_the_byte_form_is_fixed() -> None:
-    assert encode_verdict(GOOD).hex(" ") == "95 01 01 cb bf d0 00 00 00 00 00 00 cd 0c 30 a5 50 61 72 69 73"
+    assert (
+        encode_verdict(GOOD).hex(" ")
+        == "95 01 01 cb bf d0 00 00 00 00 00 00 cd 0c 30 a5 50 61 72 69 73"
+    )
 
 
 @pytest.mark.parametrize("reward", [1, True])
@@ -143,7 +153,10 @@ def test_ten_thousand_mutations_never_break_the_promise() -> None:
         data = bytearray(
             encode_verdict(
                 Verdict(
-                    reward=rng.random(), margin=rng.gauss(0, 3), output="x" * rng.randrange(60), num_layer_tokens=number
+                    reward=rng.random(),
+                    margin=rng.gauss(0, 3),
+                    output="x" * rng.randrange(60),
+                    num_layer_tokens=number,
                 )
             )
         )

@@ -45,7 +45,9 @@ def test_every_part_of_a_context_changes_the_namespace(change: dict[str, object]
 
 
 def test_a_whole_number_threshold_is_one_number() -> None:
-    assert replace(CONTEXT, tie_threshold=1).namespace == replace(CONTEXT, tie_threshold=1.0).namespace
+    assert (
+        replace(CONTEXT, tie_threshold=1).namespace == replace(CONTEXT, tie_threshold=1.0).namespace
+    )
 
 
 def test_the_parts_of_a_context_do_not_run_into_each_other() -> None:
@@ -56,7 +58,8 @@ def test_the_parts_of_a_context_do_not_run_into_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"model_fingerprint": ""}, {"task": ""}, {"num_layers": 0}, {"tie_threshold": float("nan")}]
+    "change",
+    [{"model_fingerprint": ""}, {"task": ""}, {"num_layers": 0}, {"tie_threshold": float("nan")}],
 )
 def test_a_context_with_a_hole_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError):

@@ -31,7 +31,10 @@ def test_no_password_gets_through(password: str, scheme: str) -> None:
 
 
 def test_schemes() -> None:
-    assert [is_server_url(text) for text in ("redis://h", "rediss://h", "unix:///s", "http://h", "embedded")] == [
+    assert [
+        is_server_url(text)
+        for text in ("redis://h", "rediss://h", "unix:///s", "http://h", "embedded")
+    ] == [
         True,
         True,
         True,

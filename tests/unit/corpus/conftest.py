@@ -39,18 +39,27 @@ def provenance() -> Provenance:
     )
 
 
-def _record(number: int, *, identity_reward: float = 0.0, margin: float = -0.5, output: str = "Rome") -> ExampleRecord:
-    """Identity wrong (or right); a skip that is right; a repeat of layer 2 that is wrong; one failure."""
+def _record(
+    number: int, *, identity_reward: float = 0.0, margin: float = -0.5, output: str = "Rome"
+) -> ExampleRecord:
+    """Makes a record: a skip is right, a repeat of layer 2 is wrong, one path failed.
+
+    Identity is wrong, unless it is asked to be right.
+    """
 
     def tried(layers: tuple[int, ...], reward: float, text: str) -> PathVerdict:
         path = LayerPath(layers, NUM_LAYERS)
-        verdict = Verdict(reward=reward, margin=margin, output=text, num_layer_tokens=7 * len(layers))
+        verdict = Verdict(
+            reward=reward, margin=margin, output=text, num_layer_tokens=7 * len(layers)
+        )
         return PathVerdict(path=path, verdict=verdict)
 
     identity = tried((0, 1, 2, 3, 4, 5), identity_reward, output)
     shorter = tried((0, 1, 3, 4, 5), 1.0, "Paris")
     longer = tried((0, 1, 2, 2, 3, 4, 5), 0.0, "Lyon")
-    failure = PathFailure(path=LayerPath((0,), NUM_LAYERS), kind="NonFiniteLogitsError", message="NaN in row 0")
+    failure = PathFailure(
+        path=LayerPath((0,), NUM_LAYERS), kind="NonFiniteLogitsError", message="NaN in row 0"
+    )
     return ExampleRecord(
         example=Example(
             task="capitals",
@@ -81,9 +90,9 @@ def evidence() -> Callable[..., PathEvidence]:
 
     def make(path: LayerPath, *, credible: bool) -> PathEvidence:
         return PathEvidence(
-            path=path, guide_right=3 * credible, guide_identity_right=2, num_guide=3, verify_right=3 * credible,
-            verify_identity_right=2, num_verify=3, probe_right=9, probe_identity_right=9, num_probes=12,
-            credible=credible,
+            path=path, guide_right=3 * credible, guide_identity_right=2, num_guide=3,
+            verify_right=3 * credible, verify_identity_right=2, num_verify=3, probe_right=9,
+            probe_identity_right=9, num_probes=12, credible=credible,
         )  # fmt: skip
 
     return make

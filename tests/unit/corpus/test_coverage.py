@@ -16,10 +16,14 @@ IDENTITY = LayerPath.identity(NUM_LAYERS)
 
 
 def without(*skipped: int) -> LayerPath:
-    return LayerPath(tuple(layer for layer in range(NUM_LAYERS) if layer not in skipped), NUM_LAYERS)
+    return LayerPath(
+        tuple(layer for layer in range(NUM_LAYERS) if layer not in skipped), NUM_LAYERS
+    )
 
 
-def record(number: int, right: list[LayerPath], wrong: list[LayerPath], best: list[LayerPath]) -> ExampleRecord:
+def record(
+    number: int, right: list[LayerPath], wrong: list[LayerPath], best: list[LayerPath]
+) -> ExampleRecord:
     def tried(path: LayerPath, reward: float) -> PathVerdict:
         verdict = Verdict(reward=reward, margin=None, output="", num_layer_tokens=len(path))
         return PathVerdict(path=path, verdict=verdict)
@@ -27,7 +31,9 @@ def record(number: int, right: list[LayerPath], wrong: list[LayerPath], best: li
     items = [tried(path, 1.0) for path in right] + [tried(path, 0.0) for path in wrong]
     identity = next((item.verdict for item in items if item.path == IDENTITY), None)
     return ExampleRecord(
-        example=Example(task="t", question=f"question {number}", gold="x", split="train", source="here"),
+        example=Example(
+            task="t", question=f"question {number}", gold="x", split="train", source="here"
+        ),
         identity=identity, evaluated=tuple(items), failures=(), pareto=(), stop_reason="budget",
         best=tuple(item for item in items if item.path in best),
     )  # fmt: skip
@@ -51,10 +57,14 @@ def picked(size: int) -> list[tuple[LayerPath, int, int]]:
 
 def test_a_menu_by_hand() -> None:
     assert picked(99) == [
-        (IDENTITY, 3, 0),  # questions 0, 1, 5
-        (FIX, 2, 2),  # questions 2 and 3, one layer each; SHORT would add but question 3
-        (SHORTER, 0, 2),  # two layers on question 1; SHORT saves one on 0, one on 1, none more on 3: a tie of 2 layers
-        (SHORT, 0, 1),  # question 0; on 1 a shorter one is there, on 3 an equal one
+        # Identity is right on questions 0, 1 and 5.
+        (IDENTITY, 3, 0),
+        # FIX adds questions 2 and 3, with one layer each; SHORT would add but question 3.
+        (FIX, 2, 2),
+        # SHORTER saves two layers on question 1. SHORT saves as many: one on 0 and one on 1.
+        (SHORTER, 0, 2),
+        # SHORT saves a layer on question 0; on 1 a shorter path is there, on 3 an equal one.
+        (SHORT, 0, 1),
     ]
     assert picked(2) == picked(99)[:2]
 
@@ -80,26 +90,36 @@ def corpora(draw: st.DrawFn) -> list[ExampleRecord]:
     for number in range(draw(st.integers(1, 8))):
         right = draw(st.lists(st.sampled_from([IDENTITY, *PATHS]), unique=True))
         wrong = [path for path in [IDENTITY, *PATHS] if path not in right]
-        records.append(record(number, right, wrong, draw(st.lists(st.sampled_from(PATHS), unique=True))))
+        records.append(
+            record(number, right, wrong, draw(st.lists(st.sampled_from(PATHS), unique=True)))
+        )
     return records
 
 
 @given(corpora(), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_each_choice_adds_what_it_says_and_order_plays_no_part(corpus, size, rng) -> None:
     menu = pick_menu(corpus, num_layers=NUM_LAYERS, size=size)
-    right = [{item.path for item in record.evaluated if item.verdict.is_correct} for record in corpus]
+    right = [
+        {item.path for item in record.evaluated if item.verdict.is_correct} for record in corpus
+    ]
 
     def total(paths: list[LayerPath]) -> tuple[int, int]:
-        """Questions answered right by some path, and layers saved by the shortest right one."""
+        """Counts questions that some path answers right, and layers that the shortest one saves."""
         answered = [[len(path) for path in paths if path in known] for known in right]
-        return sum(map(bool, answered)), sum(NUM_LAYERS - min(lengths) for lengths in answered if lengths)
+        return sum(map(bool, answered)), sum(
+            NUM_LAYERS - min(lengths) for lengths in answered if lengths
+        )
 
     chosen = [choice.path for choice in menu]
     assert chosen[0] == IDENTITY
     assert len(set(chosen)) == len(chosen) <= size
     for number, choice in enumerate(menu[1:], start=1):
         before, after = total(chosen[:number]), total(chosen[: number + 1])
-        assert (choice.newly_right, choice.layers_saved) == (after[0] - before[0], after[1] - before[1]) != (0, 0)
+        assert (
+            (choice.newly_right, choice.layers_saved)
+            == (after[0] - before[0], after[1] - before[1])
+            != (0, 0)
+        )
     candidates = {path for item in corpus for path in candidate_paths(item)}
     if len(menu) < size:
         assert all(total([*chosen, path]) == total(chosen) for path in candidates)

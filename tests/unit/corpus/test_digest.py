@@ -7,7 +7,8 @@ import pytest
 from search_cluster.corpus.digest import corpus_digest
 
 GOLDEN = "c4347888591d7efdfe789c5bf555490c0c7e66e63f4df3a721947352ba2fdee0"
-"""Of two records; a change of it means that corpora of older versions no longer compare: raise DIGEST_SCHEMA."""
+"""The digest of two records. A change of it means that corpora of older versions no longer compare:
+raise DIGEST_SCHEMA."""
 
 
 def test_golden_value(record):

@@ -28,7 +28,12 @@ def corpus(provenance, record) -> Corpus:
         replace(record(3), identity=None, evaluated=(), best=(), stop_reason="failed"),
     )
     manifest = Manifest(
-        provenance=provenance, num_examples=4, num_paths=9, corpus_digest="0" * 64, shards=(), summary={}
+        provenance=provenance,
+        num_examples=4,
+        num_paths=9,
+        corpus_digest="0" * 64,
+        shards=(),
+        summary={},
     )
     return Corpus(manifest=manifest, records=records)
 
@@ -88,11 +93,15 @@ def test_parquet_has_a_row_per_path(corpus, tmp_path):
 
 @pytest.fixture
 def guarded(corpus, record, evidence) -> Corpus:
-    """One question: identity wrong, a credible path, a lucky one (examined), a wrong one, another lucky one."""
+    """A corpus of one question: identity is wrong, and four other paths were tried.
+
+    They are a credible one, a lucky one that was examined, a wrong one, and another lucky one.
+    """
     first = record(0)
     paths = [item.path for item in first.evaluated]
     lucky, unexamined = (
-        PathVerdict(path=LayerPath(layers, 6), verdict=first.best[0].verdict) for layers in ((0, 5), (5,))
+        PathVerdict(path=LayerPath(layers, 6), verdict=first.best[0].verdict)
+        for layers in ((0, 5), (5,))
     )
     found = replace(
         first,
@@ -100,7 +109,11 @@ def guarded(corpus, record, evidence) -> Corpus:
         evidence=(evidence(lucky.path, credible=False), evidence(paths[1], credible=True)),
         unguarded=(unexamined, lucky, *first.best),
     )
-    provenance = replace(corpus.manifest.provenance, preset="credible", evidence="guide=3;verify=3;max_probe_drop=0.05")
+    provenance = replace(
+        corpus.manifest.provenance,
+        preset="credible",
+        evidence="guide=3;verify=3;max_probe_drop=0.05",
+    )
     return Corpus(manifest=replace(corpus.manifest, provenance=provenance), records=(found,))
 
 
@@ -116,7 +129,10 @@ def test_of_a_guarded_corpus_only_credible_paths_are_right_ones(guarded, tmp_pat
 
 def test_the_flat_file_of_a_guarded_corpus_marks_credible_paths(guarded, tmp_path):
     export_parquet(guarded, tmp_path / "paths.parquet")
-    marked = {tuple(row["path"]): row["credible"] for row in pq.read_table(tmp_path / "paths.parquet").to_pylist()}
+    marked = {
+        tuple(row["path"]): row["credible"]
+        for row in pq.read_table(tmp_path / "paths.parquet").to_pylist()
+    }
     assert marked == {
         (0, 1, 2, 3, 4, 5): True,
         (0, 1, 3, 4, 5): True,

@@ -23,7 +23,8 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)  # NUL included, lone surrogates not
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+"""NUL is included, lone surrogates are not."""
 
 
 def _verdicts() -> st.SearchStrategy[Verdict]:
@@ -41,7 +42,9 @@ def _records(draw: st.DrawFn, num_layers: int) -> ExampleRecord:
     choices = draw(st.lists(TEXT, max_size=5).map(tuple))
     layers = st.lists(st.integers(0, num_layers - 1), min_size=1, max_size=12).map(tuple)
     paths = layers.map(lambda path: LayerPath(path, num_layers))
-    path_verdicts = st.lists(st.builds(PathVerdict, path=paths, verdict=_verdicts()), max_size=4).map(tuple)
+    path_verdicts = st.lists(
+        st.builds(PathVerdict, path=paths, verdict=_verdicts()), max_size=4
+    ).map(tuple)
     failures = st.builds(PathFailure, path=paths, kind=TEXT, message=TEXT)
     return ExampleRecord(
         example=Example(
@@ -63,7 +66,9 @@ def _records(draw: st.DrawFn, num_layers: int) -> ExampleRecord:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), num_layers=st.sampled_from([1, 30, 256, 257, 5000]))
 def test_records_come_back_as_they_were(tmp_path, provenance, data, num_layers):
     records = data.draw(st.lists(_records(num_layers), min_size=1, max_size=3))
@@ -78,7 +83,9 @@ def test_records_come_back_as_they_were(tmp_path, provenance, data, num_layers):
     assert corpus_digest(found) == corpus_digest(records)
 
 
-def test_lone_surrogates_in_outputs_are_replaced_and_leave_the_digest_alone(tmp_path, provenance, record):
+def test_lone_surrogates_in_outputs_are_replaced_and_leave_the_digest_alone(
+    tmp_path, provenance, record
+):
     odd = record(1, output="a\ud800b\x00\U0001f600\udc00")
     with CorpusWriter(tmp_path, provenance) as writer:
         writer.add(odd)
@@ -92,11 +99,14 @@ def test_evidence_comes_back_and_that_of_older_corpora_too(tmp_path, provenance,
     guarded = replace(provenance, preset="credible", evidence="guide=3")
     plain = record(1)
     old = PathEvidence(
-        path=plain.best[0].path, guide_right=3, guide_identity_right=None, num_guide=3, verify_right=2,
-        verify_identity_right=2, num_verify=3, probe_right=40, probe_identity_right=41, num_probes=60, credible=True,
+        path=plain.best[0].path, guide_right=3, guide_identity_right=None, num_guide=3,
+        verify_right=2, verify_identity_right=2, num_verify=3, probe_right=40,
+        probe_identity_right=41, num_probes=60, credible=True,
     )  # fmt: skip
     new = replace(old, num_screened=90, probe_chance=0.25)
-    records = {name: replace(plain, evidence=(item,)) for name, item in (("old", old), ("new", new))}
+    records = {
+        name: replace(plain, evidence=(item,)) for name, item in (("old", old), ("new", new))
+    }
 
     write_shard(tmp_path / "new.parquet", [records["new"]], guarded)
     assert read_shard(tmp_path / "new.parquet")[1] == (records["new"],)
@@ -105,7 +115,9 @@ def test_evidence_comes_back_and_that_of_older_corpora_too(tmp_path, provenance,
     rows = [row_of(records["old"])]
     for item in rows[0]["evidence"]:
         del item["num_screened"], item["probe_chance"]
-    table = pa.Table.from_pylist(rows, schema=columns.with_metadata({PROVENANCE_KEY: guarded.to_json()}))
+    table = pa.Table.from_pylist(
+        rows, schema=columns.with_metadata({PROVENANCE_KEY: guarded.to_json()})
+    )
     pq.write_table(table, tmp_path / "old.parquet")
     assert read_shard(tmp_path / "old.parquet")[1] == (records["old"],)
 
@@ -141,7 +153,9 @@ def test_datasets_reads_the_folder(finished, tmp_path, record):
 
 def test_the_card_explains_every_column(finished):
     card = (finished / "README.md").read_text()
-    for name in datasets.Dataset.from_parquet(str(finished / "data/shard-00000.parquet")).column_names:
+    for name in datasets.Dataset.from_parquet(
+        str(finished / "data/shard-00000.parquet")
+    ).column_names:
         assert f"`{name}`" in card or f"{name}," in card or f", {name}" in card, name
     assert "right by luck" in card
     assert "belong to their sources" in card
@@ -150,7 +164,9 @@ def test_the_card_explains_every_column(finished):
 
 def test_a_missing_manifest_means_unfinished(finished, record):
     (finished / "manifest.json").unlink()
-    with pytest.raises(CorpusError, match=r"no manifest.json: the search is unfinished.*same search command again"):
+    with pytest.raises(
+        CorpusError, match=r"no manifest.json: the search is unfinished.*same search command again"
+    ):
         read_corpus(finished)
     assert len(read_shards(finished)) == 5
 
@@ -166,9 +182,13 @@ def test_a_missing_folder(tmp_path):
 def test_a_truncated_shard_is_named(finished, keep):
     shard = finished / "data/shard-00001.parquet"
     shard.write_bytes(shard.read_bytes()[:keep])
-    with pytest.raises(CorpusError, match=r"shard-00001.parquet is not the file that .*another sha256"):
+    with pytest.raises(
+        CorpusError, match=r"shard-00001.parquet is not the file that .*another sha256"
+    ):
         read_corpus(finished)
-    with pytest.raises(CorpusError, match=r"shard .*shard-00001.parquet is damaged.*delete this file"):
+    with pytest.raises(
+        CorpusError, match=r"shard .*shard-00001.parquet is damaged.*delete this file"
+    ):
         read_shards(finished)
 
 
@@ -209,9 +229,18 @@ def test_a_shard_with_other_columns_is_refused(finished, provenance, tmp_path):
     [
         (lambda manifest: manifest.pop("shards"), "shards: Field required"),
         (lambda manifest: manifest.update(extra=1), "extra: Unexpected keyword argument"),
-        (lambda manifest: manifest["provenance"].update(seed="0"), "provenance.seed: Input should be a valid integer"),
-        (lambda manifest: manifest["provenance"].update(schema=2), "has corpus schema 2; this version reads schema 1"),
-        (lambda manifest: manifest.update(num_examples=4), "holds 5 examples and its manifest says 4"),
+        (
+            lambda manifest: manifest["provenance"].update(seed="0"),
+            "provenance.seed: Input should be a valid integer",
+        ),
+        (
+            lambda manifest: manifest["provenance"].update(schema=2),
+            "has corpus schema 2; this version reads schema 1",
+        ),
+        (
+            lambda manifest: manifest.update(num_examples=4),
+            "holds 5 examples and its manifest says 4",
+        ),
     ],
 )
 def test_a_changed_manifest_is_refused(finished, change, text):
@@ -227,7 +256,9 @@ def test_a_changed_manifest_is_refused(finished, change, text):
 def test_a_damaged_manifest_is_refused(finished, text):
     (finished / "manifest.json").write_text(text)
     with pytest.raises(
-        CorpusError, match=r"manifest.json does not hold a manifest of corpus schema 1.*: run the same search again"
+        CorpusError,
+        match=r"manifest.json does not hold a manifest of corpus schema 1.*"
+        r": run the same search again",
     ):
         read_corpus(finished)
 

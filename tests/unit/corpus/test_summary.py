@@ -45,7 +45,12 @@ def test_a_best_path_that_is_identity_saves_nothing(reported_record):
 
 def test_nothing_searched_yet():
     summary = summarise([])
-    assert (summary.examples, summary.identity_accuracy, summary.found_low, summary.found_high) == (0, 0.0, 0.0, 1.0)
+    assert (summary.examples, summary.identity_accuracy, summary.found_low, summary.found_high) == (
+        0,
+        0.0,
+        0.0,
+        1.0,
+    )
     assert summary.layer_shares == summary.best_lengths == ()
 
 
@@ -61,5 +66,7 @@ def test_models_of_two_depths_are_refused(reported_record):
         pareto=(other,),
         stop_reason="budget",
     )
-    with pytest.raises(InvalidValueError, match=r"models of \[4, 9\] layers; sum up one model at a time"):
+    with pytest.raises(
+        InvalidValueError, match=r"models of \[4, 9\] layers; sum up one model at a time"
+    ):
         summarise([reported_record("q", identity=1.0, best=None), foreign])

@@ -22,7 +22,9 @@ from search_cluster.files import write_text_whole
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def test_a_closed_corpus_reads_back_whole(tmp_path, provenance, record):
@@ -116,7 +118,11 @@ def test_two_writers_do_not_share_a_folder(tmp_path, provenance):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"seed": 1}, "started with seed 0, and this run has 1.*go on with seed 0, or choose another run folder"),
+        (
+            {"seed": 1},
+            "started with seed 0, and this run has 1.*go on with seed 0, or choose another run "
+            "folder",
+        ),
         ({"task": "elements"}, "started with task 'capitals', and this run has 'elements'"),
         ({"limit": 9}, "started with limit None, and this run has 9"),
         ({"verdict_context": "beef"}, "started with verdict_context '', and this run has 'beef'"),
@@ -143,7 +149,10 @@ def test_a_run_of_the_version_before_is_gone_on_with(tmp_path, provenance, recor
         writer.close({})
     assert len(read_corpus(tmp_path).records) == 2
     other = replace(now, versions=now.versions | {"search-cluster": "0.0.9"})
-    with pytest.raises(ConfigError, match="was started with versions"), CorpusWriter(tmp_path, other):
+    with (
+        pytest.raises(ConfigError, match="was started with versions"),
+        CorpusWriter(tmp_path, other),
+    ):
         pass
 
 
@@ -153,7 +162,9 @@ def test_a_former_name_of_a_preset_is_read_as_todays(provenance):
     assert old.preset == "credible"
 
 
-def test_going_on_with_a_finished_corpus_takes_its_manifest_away_first(tmp_path, provenance, record):
+def test_going_on_with_a_finished_corpus_takes_its_manifest_away_first(
+    tmp_path, provenance, record
+):
     with CorpusWriter(tmp_path, provenance) as writer:
         writer.add(record(1))
         first = writer.close({})
@@ -177,7 +188,9 @@ def test_leftover_temporary_files_are_removed(tmp_path, provenance):
 
 def test_a_record_of_another_depth_is_refused(tmp_path, provenance, record):
     with CorpusWriter(tmp_path, replace(provenance, num_layers=7)) as writer:
-        with pytest.raises(InvalidValueError, match=r"paths of a model of 6 layers; this corpus is of one of 7"):
+        with pytest.raises(
+            InvalidValueError, match=r"paths of a model of 6 layers; this corpus is of one of 7"
+        ):
             writer.add(record(1))
         writer.close({})
 
@@ -211,12 +224,16 @@ class _FullDisk:
         Path(source).rename(target)
 
 
-def test_a_full_disk_shows_nothing_half_written_and_can_be_tried_again(tmp_path, provenance, record, monkeypatch):
+def test_a_full_disk_shows_nothing_half_written_and_can_be_tried_again(
+    tmp_path, provenance, record, monkeypatch
+):
     disk = _FullDisk()
     with CorpusWriter(tmp_path, provenance, examples_per_shard=1) as writer:
         writer.add(record(1))
         monkeypatch.setattr("search_cluster.files.os.replace", disk)
-        with pytest.raises(CorpusError, match=r"shard-00001.parquet: No space left.*free space.*same command again"):
+        with pytest.raises(
+            CorpusError, match=r"shard-00001.parquet: No space left.*free space.*same command again"
+        ):
             writer.add(record(2))
         assert read_shards(tmp_path) == (record(1),)
         assert _files(tmp_path) == [".writer.lock", "data/shard-00000.parquet"]
@@ -228,7 +245,9 @@ def test_a_full_disk_shows_nothing_half_written_and_can_be_tried_again(tmp_path,
 def test_a_file_system_that_is_really_full(tmp_path, provenance, record):
     mount = tmp_path / "small"
     mount.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(mount)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(mount)], check=False
+    ).returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
     try:
         noise = [record(number, output=os.urandom(30_000).hex()) for number in range(10)]
@@ -265,11 +284,13 @@ def _writing_forever(folder: Path, provenance: Provenance) -> str:
         item = PathVerdict(path=LayerPath.identity(6), verdict=verdict)
         with CorpusWriter(Path({str(folder)!r}), provenance, examples_per_shard=2) as writer:
             for number in range(10**9):
-                example = Example(task="t", question=str(number), gold="g", split="train", source="s")
+                example = Example(
+                    task="t", question=str(number), gold="g", split="train", source="s"
+                )
                 writer.add(
                     ExampleRecord(
-                        example=example, identity=verdict, evaluated=(item,), failures=(), best=(item,), pareto=(item,),
-                        stop_reason="budget",
+                        example=example, identity=verdict, evaluated=(item,), failures=(),
+                        best=(item,), pareto=(item,), stop_reason="budget",
                     )
                 )
         """

@@ -23,7 +23,9 @@ from search_cluster.dashboard.run_folder import RunFolder
 
 
 def test_a_finished_run_says_what_the_report_says(tmp_path: Path) -> None:
-    many = all_kinds() + [searched(example(10 + number), solved_by(number % 8)) for number in range(20)]
+    many = all_kinds() + [
+        searched(example(10 + number), solved_by(number % 8)) for number in range(20)
+    ]
     folder = write_run(tmp_path / "run", many, per_shard=4)
     values = describe_run(RunFolder(folder))
     summary = summarise(read_corpus(folder).records)
@@ -31,7 +33,8 @@ def test_a_finished_run_says_what_the_report_says(tmp_path: Path) -> None:
     assert values["run"]["state"] == "finished"
     assert found["examples"] == summary.examples == 25
     assert found["identity"] == {
-        "share": summary.identity_accuracy, "low": summary.identity_low, "high": summary.identity_high,
+        "share": summary.identity_accuracy, "low": summary.identity_low,
+        "high": summary.identity_high,
     }  # fmt: skip
     assert found["found"]["share"] == summary.found_accuracy
     assert found["mean_layers_saved"] == pytest.approx(summary.mean_layers_saved)
@@ -43,12 +46,15 @@ def test_a_finished_run_says_what_the_report_says(tmp_path: Path) -> None:
         assert [count / num_best for count in uses] == pytest.approx(shares)
     num_fixed = sum(bool(record.best) for record in many[5:])  # their plain model is wrong
     assert found["outcomes"] == {
-        "fixed": 1 + num_fixed, "shorter": 1, "kept": 1, "unsolved": 1 + 20 - num_fixed, "failed": 1,
+        "fixed": 1 + num_fixed, "shorter": 1, "kept": 1, "unsolved": 1 + 20 - num_fixed,
+        "failed": 1,
     }  # fmt: skip
     assert num_fixed > 10
     tried = sum(len(record.evaluated) for record in many)
     assert [sum(uses) for uses in found["layers"]["tried"]] == [tried] * NUM_LAYERS
-    assert json.loads(json.dumps(values, allow_nan=False)) == values | json.loads(json.dumps(values))
+    assert json.loads(json.dumps(values, allow_nan=False)) == values | json.loads(
+        json.dumps(values)
+    )
 
 
 def test_rates_and_time_left_of_a_running_search(tmp_path: Path) -> None:
@@ -59,7 +65,8 @@ def test_rates_and_time_left_of_a_running_search(tmp_path: Path) -> None:
     assert values["run"]["state"] == "running"
     assert values["run"]["provenance"]["task"] == "riddles"
     assert values["progress"] == {
-        "examples_done": 5, "examples_written": 4, "examples_total": 10, "seconds_left": pytest.approx(100, rel=0.1),
+        "examples_done": 5, "examples_written": 4, "examples_total": 10,
+        "seconds_left": pytest.approx(100, rel=0.1),
     }  # fmt: skip
     costs = values["costs"]
     assert costs["cache_hit_rate"] == 0.2

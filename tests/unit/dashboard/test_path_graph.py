@@ -37,9 +37,22 @@ def test_a_path_hangs_from_the_most_similar_one_before_it() -> None:
         verdict = Verdict(reward=0.0, margin=None, output="", num_layer_tokens=1)
         return PathVerdict(path=LayerPath(layers, 4), verdict=verdict)
 
-    evaluated = (tried(0, 1, 2, 3), tried(0, 2, 3), tried(0, 1, 1, 2, 3), tried(0, 3), tried(3, 0), tried(0, 1, 3, 2))
+    evaluated = (
+        tried(0, 1, 2, 3),
+        tried(0, 2, 3),
+        tried(0, 1, 1, 2, 3),
+        tried(0, 3),
+        tried(3, 0),
+        tried(0, 1, 3, 2),
+    )
     record = ExampleRecord(
-        example=example(0), identity=None, evaluated=evaluated, failures=(), best=(), pareto=(), stop_reason="budget"
+        example=example(0),
+        identity=None,
+        evaluated=evaluated,
+        failures=(),
+        best=(),
+        pareto=(),
+        stop_reason="budget",
     )
     graph = graph_of_edits(record, "Why.")
     assert graph.note.startswith("Why. Drawn instead:")

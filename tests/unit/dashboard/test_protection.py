@@ -6,10 +6,19 @@ import pytest
 
 from search_cluster.dashboard.protection import HEADERS, host_is_known, is_loopback
 
-KNOWN = ["localhost", "LOCALHOST:8797", "127.0.0.1", "127.0.0.1:1", "127.9.9.9", "[::1]", "[::1]:8797"]
+KNOWN = [
+    "localhost",
+    "LOCALHOST:8797",
+    "127.0.0.1",
+    "127.0.0.1:1",
+    "127.9.9.9",
+    "[::1]",
+    "[::1]:8797",
+]
 UNKNOWN = [
-    None, "", " ", ":8797", "evil.example", "evil.example:8797", "localhost.evil.example", "127.0.0.1.evil.example",
-    "10.0.0.5", "0.0.0.0", "[fe80::1]", "localhost:x", "::1", "[::1", "127.0.0.1@evil.example", "127.1", "2130706433",
+    None, "", " ", ":8797", "evil.example", "evil.example:8797", "localhost.evil.example",
+    "127.0.0.1.evil.example", "10.0.0.5", "0.0.0.0", "[fe80::1]", "localhost:x", "::1", "[::1",
+    "127.0.0.1@evil.example", "127.1", "2130706433",
 ]  # fmt: skip
 
 
@@ -26,7 +35,13 @@ def test_unknown_names(header: str | None) -> None:
 
 
 def test_a_server_for_others_answers_to_addresses_and_its_own_names_only() -> None:
-    for header in ("10.0.0.5:8797", "[fe80::1]", "127.0.0.1", "localhost", f"{socket.gethostname()}:1"):
+    for header in (
+        "10.0.0.5:8797",
+        "[fe80::1]",
+        "127.0.0.1",
+        "localhost",
+        f"{socket.gethostname()}:1",
+    ):
         assert host_is_known(header, "0.0.0.0")
     assert host_is_known("head.cluster:8797", "head.cluster")
     assert not host_is_known("evil.example", "0.0.0.0")

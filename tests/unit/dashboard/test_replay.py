@@ -18,7 +18,9 @@ from search_cluster.tree.presets.registry import PRESETS, get_preset
 def test_the_tree_is_the_one_that_the_search_walked(record: ExampleRecord) -> None:
     graph = rebuild_graph(record, PROVENANCE)
     assert graph.is_search_tree
-    assert Counter(node.path for node in graph.nodes) == Counter(tried_paths(record)), "every tried path, once"
+    assert Counter(node.path for node in graph.nodes) == Counter(tried_paths(record)), (
+        "every tried path, once"
+    )
     root = graph.nodes[0]
     assert root.path.is_identity
     assert root.parent is None
@@ -38,8 +40,12 @@ def test_the_tree_is_the_one_that_the_search_walked(record: ExampleRecord) -> No
 def test_the_replay_is_checked_against_the_search_itself() -> None:
     """The expected tree is taken from a live search, not from another replay."""
     item = example(0)
-    preset = replace(get_preset("drllm"), budget=PROVENANCE.budget, leaves_per_round=PROVENANCE.leaves_per_round)
-    search = ExampleSearch(item, num_layers=PROVENANCE.num_layers, preset=preset, seed=PROVENANCE.seed)
+    preset = replace(
+        get_preset("drllm"), budget=PROVENANCE.budget, leaves_per_round=PROVENANCE.leaves_per_round
+    )
+    search = ExampleSearch(
+        item, num_layers=PROVENANCE.num_layers, preset=preset, seed=PROVENANCE.seed
+    )
     while paths := search.propose():
         search.observe([never(path) for path in paths])
     assert isinstance(search.proposer, SearchGraph)
@@ -77,7 +83,9 @@ def test_the_other_reading_of_visits_is_replayed_too() -> None:
         ({"budget": 12}, "in another order"),
     ],
 )
-def test_a_record_that_does_not_replay_is_drawn_by_its_edits(change: dict[str, object], reason: str) -> None:
+def test_a_record_that_does_not_replay_is_drawn_by_its_edits(
+    change: dict[str, object], reason: str
+) -> None:
     record = searched(example(0), never)
     graph = rebuild_graph(record, replace(PROVENANCE, **change))
     assert not graph.is_search_tree
@@ -105,6 +113,8 @@ def test_another_outcome_in_the_record_is_noticed() -> None:
     record = searched(example(0), solved_by(3))
     changed = replace(
         record,
-        evaluated=tuple(replace(item, verdict=replace(item.verdict, reward=0.0)) for item in record.evaluated),
+        evaluated=tuple(
+            replace(item, verdict=replace(item.verdict, reward=0.0)) for item in record.evaluated
+        ),
     )
     assert not rebuild_graph(changed, PROVENANCE).is_search_tree

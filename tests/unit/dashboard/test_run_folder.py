@@ -4,21 +4,42 @@ import json
 from pathlib import Path
 
 import pytest
-from support.run_folders import all_kinds, counters, example, right, searched, write_run, write_samples, write_session
+from support.run_folders import (
+    all_kinds,
+    counters,
+    example,
+    right,
+    searched,
+    write_run,
+    write_samples,
+    write_session,
+)
 
 from search_cluster.dashboard import run_folder
 from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder, RunState
 from search_cluster.errors import CorpusError
 
-DAMAGED = (b"", b"{", b"\xff\xfe", b"[]", b'{"paths_evaluated": "3"}', b'{"device_seconds": NaN}', b"\0" * 300)
+DAMAGED = (
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"[]",
+    b'{"paths_evaluated": "3"}',
+    b'{"device_seconds": NaN}',
+    b"\0" * 300,
+)
 """What may lie in the place of a session: torn, overwritten, of another program."""
 
 
-def test_new_shards_are_read_and_old_ones_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_shards_are_read_and_old_ones_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = []
     digest = run_folder.digest_shard
-    monkeypatch.setattr(run_folder, "digest_shard", lambda path: (read.append(path.name), digest(path))[1])
+    monkeypatch.setattr(
+        run_folder, "digest_shard", lambda path: (read.append(path.name), digest(path))[1]
+    )
     folder = write_run(tmp_path / "run", all_kinds()[:4], finish=False)
     view = RunFolder(folder)
     assert len(view.read().rows) == len(view.read().rows) == 4
@@ -57,11 +78,17 @@ def test_a_damaged_shard_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", DAMAGED)
-def test_a_damaged_session_is_named_and_the_others_keep_their_samples(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_session_is_named_and_the_others_keep_their_samples(
+    tmp_path: Path, content: bytes
+) -> None:
     folder = write_run(tmp_path / "run", all_kinds(), finish=False)
     for number in range(3):
         write_session(folder, counters(10 * number, done=number), name=f"2026010{number}")
-        write_samples(folder, [counters(second, done=number) for second in range(number)], name=f"2026010{number}")
+        write_samples(
+            folder,
+            [counters(second, done=number) for second in range(number)],
+            name=f"2026010{number}",
+        )
     (folder / "sessions" / "20260101.json").write_bytes(content)
     snapshot = RunFolder(folder).read()
     assert [session["examples_done"] for session in snapshot.sessions] == [0, 2]
@@ -69,7 +96,9 @@ def test_a_damaged_session_is_named_and_the_others_keep_their_samples(tmp_path: 
     (problem,) = snapshot.problems
     assert problem.startswith(f"{folder / 'sessions' / '20260101.json'} is damaged (")
     assert problem.endswith("; delete it: only its costs are lost")
-    assert json.loads(json.dumps(describe_run(RunFolder(folder)), allow_nan=False))["problems"] == [problem]
+    assert json.loads(json.dumps(describe_run(RunFolder(folder)), allow_nan=False))["problems"] == [
+        problem
+    ]
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])

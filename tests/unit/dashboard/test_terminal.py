@@ -25,15 +25,16 @@ def test_a_running_search(tmp_path: Path) -> None:
     write_samples(folder, [counters(second, done=second // 20) for second in range(0, 101, 4)])
     text = _text(folder)
     for wanted in (
-        "[red]run toy on riddles, preset drllm", "running", "5 of 10 examples, 50.0%", "min left", "10 (20.0%)",
-        "900", "2026-01-01 00:00", "90.0%", "of 8",
+        "[red]run toy on riddles, preset drllm", "running", "5 of 10 examples, 50.0%", "min left",
+        "10 (20.0%)", "900", "2026-01-01 00:00", "90.0%", "of 8",
     ):  # fmt: skip
         assert wanted in text, wanted
     assert all(len(line) <= 60 for line in _text(folder, width=60).splitlines())
 
 
 @pytest.mark.parametrize(
-    ("age_s", "finish", "words"), [(3600, False, "no sign of life for 60 min"), (0, True, "finished")]
+    ("age_s", "finish", "words"),
+    [(3600, False, "no sign of life for 60 min"), (0, True, "finished")],
 )
 def test_other_states(tmp_path: Path, age_s: float, finish: bool, words: str) -> None:
     folder = write_run(tmp_path / "run", all_kinds(), finish=finish)

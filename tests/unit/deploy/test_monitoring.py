@@ -16,9 +16,12 @@ from search_cluster.telemetry.metrics import METRICS
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus/rules.yml"
 EXPORTED = {
-    f"ray_{metric.name}_total" if metric.kind is MetricKind.COUNTER else f"ray_{metric.name}" for metric in METRICS
+    f"ray_{metric.name}_total" if metric.kind is MetricKind.COUNTER else f"ray_{metric.name}"
+    for metric in METRICS
 }
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool: apt-get install prometheus")
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="no promtool: apt-get install prometheus"
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,11 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(dashboard: dict[str, An
     taken: set[tuple[int, int]] = set()
     for panel in panels:
         place = panel["gridPos"]
-        cells = {(place["x"] + column, place["y"] + line) for column in range(place["w"]) for line in range(place["h"])}
+        cells = {
+            (place["x"] + column, place["y"] + line)
+            for column in range(place["w"])
+            for line in range(place["h"])
+        }
         assert max(column for column, _ in cells) < 24
         assert not cells & taken, panel["title"]
         taken |= cells
@@ -75,7 +82,10 @@ def test_alerts_speak_of_metrics_that_exist_and_say_what_to_do() -> None:
 
 @needs_promtool
 def test_prometheus_accepts_configuration_and_rules() -> None:
-    for command in (["check", "rules", str(RULES)], ["check", "config", str(DEPLOY / "prometheus/prometheus.yml")]):
+    for command in (
+        ["check", "rules", str(RULES)],
+        ["check", "config", str(DEPLOY / "prometheus/prometheus.yml")],
+    ):
         done = subprocess.run(["promtool", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -85,6 +95,9 @@ def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     cases = (Path(__file__).parent / "rules_test.yml").read_text().replace("RULES", str(RULES))
     (tmp_path / "rules_test.yml").write_text(cases)
     done = subprocess.run(
-        ["promtool", "test", "rules", str(tmp_path / "rules_test.yml")], capture_output=True, text=True, check=False
+        ["promtool", "test", "rules", str(tmp_path / "rules_test.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The named runs are settings that a search takes, and their stated costs are what the arithmetic gives."""
+"""A search takes the settings of the named runs, and arithmetic gives their stated costs."""
 
 import importlib.util
 import re
@@ -40,11 +40,16 @@ def test_a_named_run_names_a_task_a_preset_and_itself(path: Path) -> None:
 def test_stated_costs_are_computed_ones(cost: ModuleType) -> None:
     stated = {}
     for path in RUNS:
-        found = re.search(r"^# Expected: ([\d.]+) A100-hours or ([\d.]+) H100-hours, computed", path.read_text(), re.M)
+        found = re.search(
+            r"^# Expected: ([\d.]+) A100-hours or ([\d.]+) H100-hours, computed",
+            path.read_text(),
+            re.M,
+        )
         if found:
             stated[path.stem] = found.groups()
     computed = {
-        run.name: tuple(f"{run.gpu_hours(cost.PEAK_FLOPS[gpu]):.2f}" for gpu in ("A100", "H100")) for run in cost.RUNS
+        run.name: tuple(f"{run.gpu_hours(cost.PEAK_FLOPS[gpu]):.2f}" for gpu in ("A100", "H100"))
+        for run in cost.RUNS
     }
     assert stated == computed
     assert len(stated) == 6
@@ -58,11 +63,13 @@ def test_costs_are_those_of_the_settings(cost: ModuleType) -> None:
 
 
 def test_one_run_by_hand(cost: ModuleType) -> None:
-    """1,000 questions x 10 paths x 100 tokens x 28 layers x 201.3 MFLOP at 1 PFLOP/s, all of it: 5.64 s."""
+    """1,000 questions x 10 paths x 100 tokens x 28 layers x 201.3 MFLOP at 1 PFLOP/s: 5.64 s."""
     run = cost.NamedRun(name="x", questions=1000, paths=10, tokens=100, share=1.0, utilisation=1.0)
     assert run.gpu_hours(1e15) * 3600 == pytest.approx(5.637, rel=1e-3)
 
 
 def test_the_table_of_the_guide_is_what_the_script_prints() -> None:
-    done = subprocess.run([sys.executable, str(DEPLOY / "runs/cost.py")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(DEPLOY / "runs/cost.py")], capture_output=True, text=True, check=True
+    )
     assert done.stdout in (DEPLOY / "README.md").read_text()

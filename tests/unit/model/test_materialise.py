@@ -51,7 +51,9 @@ def reference_logits(
 def cached_logits(view: PreTrainedModel, ids: Tensor, prefill: int) -> Tensor:
     cache = DynamicCache(config=view.config)
     parts = [ids[:, :prefill], *torch.split(ids[:, prefill:], 1, dim=1)]
-    return torch.cat([view(part, past_key_values=cache, use_cache=True).logits for part in parts], dim=1)
+    return torch.cat(
+        [view(part, past_key_values=cache, use_cache=True).logits for part in parts], dim=1
+    )
 
 
 def test_every_anatomy_has_a_tiny_model_in_these_tests() -> None:
@@ -59,7 +61,9 @@ def test_every_anatomy_has_a_tiny_model_in_these_tests() -> None:
 
 
 def test_windows_are_shorter_than_the_prompts_and_matter() -> None:
-    wide, narrow = (tiny.tiny_model("mistral", sliding_window=window) for window in (100, tiny.SLIDING_WINDOW))
+    wide, narrow = (
+        tiny.tiny_model("mistral", sliding_window=window) for window in (100, tiny.SLIDING_WINDOW)
+    )
     ids = tokens()
     assert tiny.SLIDING_WINDOW < NUM_TOKENS
     gap = (wide(ids).logits - narrow(ids).logits).abs().amax((0, 2))
@@ -76,16 +80,24 @@ def test_the_identity_path_is_the_model_bit_by_bit(model: PreTrainedModel) -> No
 def test_a_path_runs_as_the_plain_pass_does(model: PreTrainedModel, name: str) -> None:
     view = materialise(model, path_of(PATHS[name]))
     expected = reference_logits(model, PATHS[name], tokens())
-    torch.testing.assert_close(view(tokens(), use_cache=False).logits, expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(
+        view(tokens(), use_cache=False).logits, expected, atol=TOLERANCE, rtol=0
+    )
     assert (expected - model(tokens()).logits).abs().max() > 1e-2  # the path does change something
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_decoding_step_by_step_with_a_cache_equals_one_plain_pass(model: PreTrainedModel, name: str) -> None:
+def test_decoding_step_by_step_with_a_cache_equals_one_plain_pass(
+    model: PreTrainedModel, name: str
+) -> None:
     view = materialise(model, path_of(PATHS[name]))
     expected = reference_logits(model, PATHS[name], tokens())
-    torch.testing.assert_close(cached_logits(view, tokens(), prefill=8), expected, atol=TOLERANCE, rtol=0)
-    torch.testing.assert_close(cached_logits(view, tokens(), prefill=1), expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(
+        cached_logits(view, tokens(), prefill=8), expected, atol=TOLERANCE, rtol=0
+    )
+    torch.testing.assert_close(
+        cached_logits(view, tokens(), prefill=1), expected, atol=TOLERANCE, rtol=0
+    )
 
 
 def test_left_padding_changes_nothing(model: PreTrainedModel) -> None:
@@ -107,7 +119,11 @@ def test_generate_with_cache_equals_greedy_decoding_by_plain_passes(model: PreTr
     view = materialise(model, path_of(layers))
     ids = tokens(1, num_tokens=7)
     generated = view.generate(
-        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=9, min_new_tokens=9
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=9,
+        min_new_tokens=9,
     )
     by_hand = ids
     for _ in range(9):
@@ -125,7 +141,8 @@ def test_generate_with_left_padding_answers_each_row_as_alone(model: PreTrainedM
     options = {"do_sample": False, "max_new_tokens": 6, "min_new_tokens": 6}
     together = view.generate(ids, attention_mask=mask, **options)[:, 11:]
     alone = [
-        view.generate(row, attention_mask=torch.ones_like(row), **options)[0, row.shape[1] :] for row in (short, long)
+        view.generate(row, attention_mask=torch.ones_like(row), **options)[0, row.shape[1] :]
+        for row in (short, long)
     ]
     assert together.tolist() == [row.tolist() for row in alone]
 
@@ -133,13 +150,22 @@ def test_generate_with_left_padding_answers_each_row_as_alone(model: PreTrainedM
 def test_the_original_model_stays_as_it_was(model: PreTrainedModel) -> None:
     config, layers = model.config.to_dict(), list(model.model.layers)
     slots = [layer.self_attn.layer_idx for layer in layers]
-    weights = {name: (value.data_ptr(), value.clone()) for name, value in model.state_dict().items()}
+    weights = {
+        name: (value.data_ptr(), value.clone()) for name, value in model.state_dict().items()
+    }
     before = model(tokens()).logits
     view = materialise(model, path_of(PATHS["reordered_long"]))
     view(tokens(), output_hidden_states=True)
-    view.generate(tokens(1), attention_mask=torch.ones(1, NUM_TOKENS).long(), max_new_tokens=3, do_sample=False)
+    view.generate(
+        tokens(1),
+        attention_mask=torch.ones(1, NUM_TOKENS).long(),
+        max_new_tokens=3,
+        do_sample=False,
+    )
     assert model.config.to_dict() == config
-    assert [a is b for a, b in zip(model.model.layers, layers, strict=True)] == [True] * tiny.NUM_LAYERS
+    assert [a is b for a, b in zip(model.model.layers, layers, strict=True)] == [
+        True
+    ] * tiny.NUM_LAYERS
     assert [layer.self_attn.layer_idx for layer in model.model.layers] == slots
     for name, value in model.state_dict().items():
         assert value.data_ptr() == weights[name][0]
@@ -152,7 +178,9 @@ def test_the_view_copies_no_weight(model: PreTrainedModel) -> None:
     view = materialise(model, path_of(PATHS["reordered_long"]))
     assert {parameter.data_ptr() for parameter in view.parameters()} <= own
     assert len(view.model.layers) == view.config.num_hidden_layers == len(PATHS["reordered_long"])
-    assert [layer.self_attn.layer_idx for layer in view.model.layers] == list(range(len(view.model.layers)))
+    assert [layer.self_attn.layer_idx for layer in view.model.layers] == list(
+        range(len(view.model.layers))
+    )
 
 
 def test_hidden_states_come_once_per_position() -> None:
@@ -172,7 +200,9 @@ def test_views_made_before_and_after_the_model_captures_states_do_not_disturb_ea
 
 
 def test_a_path_of_another_depth_is_refused() -> None:
-    with pytest.raises(InvalidPathError, match=r"path 0-3 is for a model of 4 layers; this model has 6"):
+    with pytest.raises(
+        InvalidPathError, match=r"path 0-3 is for a model of 4 layers; this model has 6"
+    ):
         materialise(tiny.tiny_model(), LayerPath.identity(4))
 
 

@@ -41,14 +41,26 @@ def test_what_is_saved_loads_with_transformers_alone_and_generates_the_same(
     )
 
 
-def test_a_configuration_that_is_not_carried_over_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_that_is_not_carried_over_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = tiny.tiny_model("smollm3")
-    monkeypatch.setattr("search_cluster.model.path_checkpoint._own_config", lambda config, path: _without_rope(model))
-    with pytest.raises(ModelError, match=r"path 0-2,4 can't be a plain smollm3 checkpoint \(its logits would be off"):
+    monkeypatch.setattr(
+        "search_cluster.model.path_checkpoint._own_config",
+        lambda config, path: _without_rope(model),
+    )
+    with pytest.raises(
+        ModelError,
+        match=r"path 0-2,4 can't be a plain smollm3 checkpoint \(its logits would be off",
+    ):
         path_checkpoint(model, LayerPath((0, 1, 2, 4), 6))
     model = tiny.tiny_model("qwen3_moe")
-    monkeypatch.setattr("search_cluster.model.path_checkpoint._own_config", lambda config, path: model.config)
-    with pytest.raises(ModelError, match=r"can't be a plain qwen3_moe checkpoint \(Error\(s\) in loading"):
+    monkeypatch.setattr(
+        "search_cluster.model.path_checkpoint._own_config", lambda config, path: model.config
+    )
+    with pytest.raises(
+        ModelError, match=r"can't be a plain qwen3_moe checkpoint \(Error\(s\) in loading"
+    ):
         path_checkpoint(model, LayerPath((0, 1, 2, 4), 6))
 
 

@@ -17,21 +17,28 @@ def text_of(ids: tuple[int, ...], *, chat: bool = False) -> str:
 
 def test_a_chat_model_is_asked_in_its_template_and_choices_follow_verbatim() -> None:
     encoded = encode_example(loaded_tiny(chat=True), ChoiceTask(), CAPITAL)
-    assert text_of(encoded.context_ids) == f"{CHAT_PREFIX}{CAPITAL.question}<eos>\n<start>assistant\n"
+    assert (
+        text_of(encoded.context_ids) == f"{CHAT_PREFIX}{CAPITAL.question}<eos>\n<start>assistant\n"
+    )
     assert [text_of(ids) for ids in encoded.choice_ids] == list(CAPITAL.choices)
 
 
 def test_a_base_model_gets_plain_text_and_a_space_before_each_choice() -> None:
     encoded = encode_example(loaded_tiny(), ChoiceTask(), CAPITAL)
     assert text_of(encoded.context_ids) == f"<bos>Q: {CAPITAL.question}\nA:"
-    assert [text_of(ids) for ids in encoded.choice_ids] == [f" {choice}" for choice in CAPITAL.choices]
+    assert [text_of(ids) for ids in encoded.choice_ids] == [
+        f" {choice}" for choice in CAPITAL.choices
+    ]
     assert encoded.num_tokens == len(encoded.context_ids) + sum(map(len, encoded.choice_ids))
 
 
 @pytest.mark.parametrize("chat", [True, False])
 def test_there_is_exactly_one_bos(chat: bool) -> None:
     loaded = loaded_tiny(chat=chat)
-    for ids in (encode_example(loaded, ChoiceTask(), CAPITAL).context_ids, encode_prompt_text(loaded, "hello")):
+    for ids in (
+        encode_example(loaded, ChoiceTask(), CAPITAL).context_ids,
+        encode_prompt_text(loaded, "hello"),
+    ):
         assert ids[0] == tiny.BOS_ID
         assert ids.count(tiny.BOS_ID) == 1
 
@@ -46,7 +53,9 @@ def test_a_generated_answer_has_no_choices() -> None:
 
 def test_a_tokenizer_that_starts_every_text_with_a_space_adds_none_to_choices() -> None:
     loaded = loaded_tiny(chat=True)
-    loaded.tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    loaded.tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=True
+    )
     encoded = encode_example(loaded, ChoiceTask(), CAPITAL)
     alone = loaded.tokenizer("Rome", add_special_tokens=False).input_ids
     assert text_of(tuple(alone)) == " Rome"
@@ -87,7 +96,9 @@ def test_the_context_window_counts_prompt_and_answer() -> None:
 
 
 def test_a_long_choice_or_a_long_generation_is_too_long_as_well() -> None:
-    long_choice = dataclasses.replace(CAPITAL, choices=("x" * tiny.MAX_POSITIONS, "y"), gold_index=1)
+    long_choice = dataclasses.replace(
+        CAPITAL, choices=("x" * tiny.MAX_POSITIONS, "y"), gold_index=1
+    )
     with pytest.raises(PromptTooLongError, match="2049 for the answer"):
         encode_example(loaded_tiny(), ChoiceTask(), long_choice)
     with pytest.raises(PromptTooLongError, match="2048 for the answer"):
@@ -96,7 +107,9 @@ def test_a_long_choice_or_a_long_generation_is_too_long_as_well() -> None:
 
 def test_an_empty_choice_and_an_empty_prompt_are_refused() -> None:
     with pytest.raises(ModelError, match="choice '' has no token"):
-        encode_example(loaded_tiny(chat=True), ChoiceTask(), dataclasses.replace(CAPITAL, choices=("", "y")))
+        encode_example(
+            loaded_tiny(chat=True), ChoiceTask(), dataclasses.replace(CAPITAL, choices=("", "y"))
+        )
     loaded = loaded_tiny(chat=True)
     loaded.tokenizer.chat_template = "{{ '' }}"
     with pytest.raises(ModelError, match="the prompt is empty"):
@@ -104,4 +117,6 @@ def test_an_empty_choice_and_an_empty_prompt_are_refused() -> None:
 
 
 def test_encoded_examples_compare_by_content() -> None:
-    assert EncodedExample(context_ids=(1,), choice_ids=((2,),)) == EncodedExample(context_ids=(1,), choice_ids=((2,),))
+    assert EncodedExample(context_ids=(1,), choice_ids=((2,),)) == EncodedExample(
+        context_ids=(1,), choice_ids=((2,),)
+    )

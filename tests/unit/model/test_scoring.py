@@ -20,28 +20,42 @@ REPEAT = LayerPath((0, 1, 2, 2, 3, 5), tiny.NUM_LAYERS)
 
 
 def score_by_hand(
-    model: PreTrainedModel, layers: tuple[int, ...], context: tuple[int, ...], choice: tuple[int, ...]
+    model: PreTrainedModel,
+    layers: tuple[int, ...],
+    context: tuple[int, ...],
+    choice: tuple[int, ...],
 ) -> float:
     walk = LayerwisePass(model, torch.tensor([context + choice]))
     for layer in layers:
         walk.step(layer)
     log_probs = walk.logits(slice(None)).log_softmax(-1)[0]
     rows = range(len(context) - 1, len(context) + len(choice) - 1)
-    return sum(float(log_probs[row, token]) for row, token in zip(rows, choice, strict=True)) / len(choice)
+    return sum(float(log_probs[row, token]) for row, token in zip(rows, choice, strict=True)) / len(
+        choice
+    )
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gemma3_text", "olmoe"])
 @pytest.mark.parametrize("path", [IDENTITY, REPEAT])
-def test_choices_are_scored_by_mean_log_probability_one_by_one(family: str, path: LayerPath) -> None:
+def test_choices_are_scored_by_mean_log_probability_one_by_one(
+    family: str, path: LayerPath
+) -> None:
     loaded = loaded_tiny(family=family)
     encoded = encode_example(loaded, ChoiceTask(), CAPITAL)
-    expected = [score_by_hand(loaded.model, path.layers, encoded.context_ids, choice) for choice in encoded.choice_ids]
-    assert score_choices(materialise(loaded.model, path), encoded) == pytest.approx(expected, abs=1e-5)
+    expected = [
+        score_by_hand(loaded.model, path.layers, encoded.context_ids, choice)
+        for choice in encoded.choice_ids
+    ]
+    assert score_choices(materialise(loaded.model, path), encoded) == pytest.approx(
+        expected, abs=1e-5
+    )
     verdict = evaluate_path(loaded, ChoiceTask(), CAPITAL, path)
     best = max(range(4), key=expected.__getitem__)
     assert verdict.output == CAPITAL.choices[best]
     assert verdict.reward == float(best == CAPITAL.gold_index)
-    assert verdict.margin == pytest.approx(expected[1] - max(expected[0], expected[2], expected[3]), abs=1e-5)
+    assert verdict.margin == pytest.approx(
+        expected[1] - max(expected[0], expected[2], expected[3]), abs=1e-5
+    )
     assert verdict.num_layer_tokens == len(path) * encoded.num_tokens
 
 
@@ -53,7 +67,10 @@ def test_equal_choices_go_to_the_lowest_index_and_have_margin_zero() -> None:
 
 
 def test_margins_need_a_gold_choice_and_a_wrong_one() -> None:
-    assert choice_margin([-1.0], dataclasses.replace(CAPITAL, choices=("Paris",), gold_index=0)) is None
+    assert (
+        choice_margin([-1.0], dataclasses.replace(CAPITAL, choices=("Paris",), gold_index=0))
+        is None
+    )
     with pytest.raises(InvalidValueError, match="has choices but no gold index"):
         choice_margin([-1.0, -2.0], dataclasses.replace(CAPITAL, gold_index=None))
 
@@ -65,9 +82,14 @@ def test_generated_answers_are_what_generate_writes(family: str, path: LayerPath
     encoded = encode_example(loaded, GenerateTask(), SUM)
     view = materialise(loaded.model, path)
     ids = torch.tensor([encoded.context_ids])
-    expected = view.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12)[0]
+    expected = view.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12
+    )[0]
     expected = expected[len(encoded.context_ids) :].tolist()
-    assert list(decode_greedily(view, loaded.tokenizer, encoded.context_ids, max_new_tokens=12)) == expected
+    assert (
+        list(decode_greedily(view, loaded.tokenizer, encoded.context_ids, max_new_tokens=12))
+        == expected
+    )
     verdict = evaluate_path(loaded, GenerateTask(), SUM, path)
     assert verdict.output == loaded.tokenizer.decode(expected, skip_special_tokens=True)
     assert verdict.num_layer_tokens == len(path) * (len(encoded.context_ids) + len(expected))
@@ -121,7 +143,9 @@ def test_a_stop_string_may_span_tokens() -> None:
 
 
 def test_generation_ends_at_the_limit() -> None:
-    loaded = loaded_tiny(next_token_model({letters(":")[0]: letters("1")[0], letters("1")[0]: letters("1")[0]}))
+    loaded = loaded_tiny(
+        next_token_model({letters(":")[0]: letters("1")[0], letters("1")[0]: letters("1")[0]})
+    )
     assert evaluate_path(loaded, GenerateTask(max_new_tokens=5), SUM, IDENTITY).output == "11111"
 
 
@@ -136,7 +160,9 @@ def test_eos_comes_from_the_generation_config_or_else_from_the_tokenizer() -> No
 
 
 def test_penalties_of_a_models_own_generation_config_do_not_apply() -> None:
-    loaded = loaded_tiny(next_token_model({letters(":")[0]: letters("1")[0], letters("1")[0]: letters("1")[0]}))
+    loaded = loaded_tiny(
+        next_token_model({letters(":")[0]: letters("1")[0], letters("1")[0]: letters("1")[0]})
+    )
     loaded.model.generation_config.repetition_penalty = 50.0
     assert evaluate_path(loaded, GenerateTask(max_new_tokens=4), SUM, IDENTITY).output == "1111"
 
@@ -153,7 +179,10 @@ def test_broken_weights_give_an_error_and_never_a_reward(task: ChoiceTask, bad: 
     with torch.no_grad():
         model.model.layers[3].mlp.down_proj.weight[0, 0] = bad
     loaded = loaded_tiny(model)
-    with pytest.raises(NonFiniteLogitsError, match=r"\d+ of \d+ logits are NaN or infinite; this path has no verdict"):
+    with pytest.raises(
+        NonFiniteLogitsError,
+        match=r"\d+ of \d+ logits are NaN or infinite; this path has no verdict",
+    ):
         evaluate_path(loaded, task, CAPITAL, IDENTITY)
     around = LayerPath((0, 1, 2, 4, 5), tiny.NUM_LAYERS)
     assert evaluate_path(loaded, task, CAPITAL, around).num_layer_tokens > 0

@@ -25,7 +25,9 @@ def edits(move: Move, path: LayerPath) -> list[Layers]:
 
 
 def without_a_block(x: Layers) -> set[Layers]:
-    return {x[:i] + x[j:] for i in range(len(x)) for j in range(i + 1, min(i + 4, len(x)) + 1)} - {()}
+    return {x[:i] + x[j:] for i in range(len(x)) for j in range(i + 1, min(i + 4, len(x)) + 1)} - {
+        ()
+    }
 
 
 def with_a_block_repeated(x: Layers) -> set[Layers]:

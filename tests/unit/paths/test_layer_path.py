@@ -33,7 +33,9 @@ def test_a_shorter_path_is_not_identity() -> None:
 
 
 def test_an_unknown_layer_is_named_with_the_range_that_is_allowed() -> None:
-    with pytest.raises(InvalidPathError, match=r"path \(0, 1, 99\) uses layer 99; the model has layers 0\.\.29"):
+    with pytest.raises(
+        InvalidPathError, match=r"path \(0, 1, 99\) uses layer 99; the model has layers 0\.\.29"
+    ):
         LayerPath((0, 1, 99), 30)
 
 

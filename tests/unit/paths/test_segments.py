@@ -80,7 +80,11 @@ def test_segments_never_meet_and_never_change_nothing(draws: list[int], num_laye
         move = polar.moves[draw % 2]
         edited = move.edit(path, draw % move.num_edits(path))
         if edited is not None:
-            changed = {layer for layer in range(num_layers) if path.counts()[layer] != edited.counts()[layer]}
+            changed = {
+                layer
+                for layer in range(num_layers)
+                if path.counts()[layer] != edited.counts()[layer]
+            }
             assert edited != path
             assert 1 <= len(changed) <= 4
             assert all(path.counts()[layer] == 1 for layer in changed)

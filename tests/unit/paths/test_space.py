@@ -45,7 +45,9 @@ def test_each_limit_says_what_it_allows(layers: tuple[int, ...], rule: str) -> N
 
 
 def test_the_length_limit_counts_layers() -> None:
-    limits = PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=1.5, order_kept=False)
+    limits = PathLimits(
+        max_skipped_run=None, max_layer_uses=None, max_length_ratio=1.5, order_kept=False
+    )
     assert "has 4 layers; at most 3" in str(limits.violation(LayerPath((0, 1, 0, 1), 2)))
 
 
@@ -65,13 +67,19 @@ def test_every_path_within_the_limits_is_reached_by_moves() -> None:
         new = [path for path in SPACE.successors(frontier.pop()) if path not in reached]
         reached.update(new)
         frontier.extend(new)
-    every = {LayerPath.from_decisions(decisions) for decisions in product((0, 1, 2), repeat=5) if any(decisions)}
+    every = {
+        LayerPath.from_decisions(decisions)
+        for decisions in product((0, 1, 2), repeat=5)
+        if any(decisions)
+    }
     assert reached == {path for path in every if LIMITS.violation(path) is None}
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12).filter(any))
 def test_edits_are_all_ways_to_skip_a_run_or_repeat_a_layer(decisions: list[int]) -> None:
-    free = PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=9.0, order_kept=False)
+    free = PathLimits(
+        max_skipped_run=None, max_layer_uses=None, max_length_ratio=9.0, order_kept=False
+    )
     path = LayerPath.from_decisions(tuple(decisions))
     expected = set()
     for first in range(len(decisions)):
@@ -81,13 +89,17 @@ def test_edits_are_all_ways_to_skip_a_run_or_repeat_a_layer(decisions: list[int]
             if decisions[first : first + size] == [1] * size:
                 expected.add((*decisions[:first], *[0] * size, *decisions[first + size :]))
     successors = SearchSpace(moves=(SkipAdjacent(2), RepeatOnce()), limits=free).successors(path)
-    assert {successor.decisions() for successor in successors} == {wanted for wanted in expected if any(wanted)}
+    assert {successor.decisions() for successor in successors} == {
+        wanted for wanted in expected if any(wanted)
+    }
 
 
 @given(st.integers(1, 12), st.integers(1, 5))
 def test_windows_are_numbered_without_gaps(length: int, max_size: int) -> None:
     windows = [nth_window(index, length) for index in range(num_windows(length, max_size))]
-    assert windows == [(at, size) for size in range(1, max_size + 1) for at in range(length - size + 1)]
+    assert windows == [
+        (at, size) for size in range(1, max_size + 1) for at in range(length - size + 1)
+    ]
 
 
 def test_an_edit_past_the_last_is_a_mistake() -> None:

@@ -11,7 +11,10 @@ from search_cluster.errors import InvalidValueError
 from search_cluster.report.html import write_report
 from search_cluster.report.style import STYLE
 
-HOSTILE = "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{ 7*7 }} ${1} ' \" &amp; \x00 <!--"
+HOSTILE = (
+    "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{ 7*7 }} ${1} ' \" &amp; "
+    "\x00 <!--"
+)
 
 EXTERNAL = {"src", "href", "action", "srcset", "data"}
 
@@ -88,7 +91,12 @@ def test_everything_is_in_the_page(written, evaluation):
         num_fixed=4,
         num_broken=2,
     )
-    run = {"paths_evaluated": 1234, "cache_hits": 56, "device_seconds": 7.89, "paths_per_device_hour": 98765.4}
+    run = {
+        "paths_evaluated": 1234,
+        "cache_hits": 56,
+        "device_seconds": 7.89,
+        "paths_per_device_hour": 98765.4,
+    }
     page = written(run=run, evaluations=[routed])
     for expected in (
         "Layer paths of tiny on t",
@@ -127,14 +135,21 @@ def test_everything_is_in_the_page(written, evaluation):
 
 
 STATIC = {
-    "path": "0-1,3", "layers": 3, "accuracy": 0.58, "diff": -0.02, "diff_low": -0.05, "diff_high": 0.01, "p_value": 0.3,
+    "path": "0-1,3", "layers": 3, "accuracy": 0.58, "diff": -0.02, "diff_low": -0.05,
+    "diff_high": 0.01, "p_value": 0.3,
 }  # fmt: skip
 ORACLE = {"num_paths": 16, "accuracy": 0.8, "layers": 3.5}
 
 
 def test_static_path_and_oracle_stand_beside_the_router(written, evaluation):
     beside = evaluation(
-        static=STATIC, oracle=ORACLE, diff_low=-0.01, diff_high=0.05, num_fixed=4, num_broken=2, p_value=0.687
+        static=STATIC,
+        oracle=ORACLE,
+        diff_low=-0.01,
+        diff_high=0.05,
+        num_fixed=4,
+        num_broken=2,
+        p_value=0.687,
     )
     page = written(evaluations=[beside])
     for expected in (
@@ -156,7 +171,10 @@ def test_evaluations_on_several_tasks_are_told_apart(written, evaluation):
     page = written(evaluations=[evaluation(**counts), evaluation(task="other", **counts)])
     names = _plots(page)[0]["data"][0]["y"]
     assert names[0] == "router drllm,<br>test questions of other"
-    assert [trace["name"] for trace in _plots(page)[1]["data"]] == ["router drllm of t", "router drllm of other"]
+    assert [trace["name"] for trace in _plots(page)[1]["data"]] == [
+        "router drllm of t",
+        "router drllm of other",
+    ]
     assert "Router drllm per depth of other" in page.words
 
 
@@ -168,7 +186,10 @@ def test_a_router_that_does_not_help_is_called_that(written, evaluation):
 
 
 def test_a_router_scored_on_searched_questions_is_called_that(written, evaluation):
-    assert "this is no test on unseen questions" in written(evaluations=[evaluation(split="train")]).words
+    assert (
+        "this is no test on unseen questions"
+        in written(evaluations=[evaluation(split="train")]).words
+    )
     assert "this is no test on unseen questions" not in written(evaluations=[evaluation()]).words
 
 
@@ -192,7 +213,11 @@ def _bench_cell(evaluations: float, saved: float, verified: float) -> dict:
 
 def test_what_evaluations_buy_is_a_line_per_preset(written):
     cells = {"50": _bench_cell(39, 2.5, 2.25), "10": _bench_cell(9, 1.0, 0.5)}
-    bench = {"task": HOSTILE, "num_examples": 100, "results": {"chain": {"50": _bench_cell(50, 20, 0)}, "ours": cells}}
+    bench = {
+        "task": HOSTILE,
+        "num_examples": 100,
+        "results": {"chain": {"50": _bench_cell(50, 20, 0)}, "ours": cells},
+    }
     page = written(benches=[bench])
     assert "What evaluations buy" in page.words
     assert "img" not in page.tags
@@ -207,7 +232,9 @@ def test_what_evaluations_buy_is_a_line_per_preset(written):
 def test_a_bench_without_its_figures_is_refused(written):
     cell = {key: value for key, value in _bench_cell(1, 1, 1).items() if key != "saved_layers"}
     bench = {"task": "t", "num_examples": 1, "results": {"ours": {"10": cell}}}
-    with pytest.raises(InvalidValueError, match=r"results\.ours\.10\.saved_layers.*bench search --json"):
+    with pytest.raises(
+        InvalidValueError, match=r"results\.ours\.10\.saved_layers.*bench search --json"
+    ):
         written(benches=[bench])
 
 
@@ -233,7 +260,9 @@ def test_hostile_texts_stay_texts(written, record, evaluation):
     ours = [text for attributes, text in hostile.scripts if "data-plot" not in attributes]
     assert ours == [text for attributes, text in plain.scripts if "data-plot" not in attributes]
     assert len(_plots(hostile)) == 6
-    assert not [text for attributes, text in hostile.scripts if "data-plot" in attributes and "<" in text]
+    assert not [
+        text for attributes, text in hostile.scripts if "data-plot" in attributes and "<" in text
+    ]
     assert "alert(1)" in hostile.words
     assert "{{ 7*7 }}" in hostile.words
 
@@ -242,7 +271,11 @@ def test_nothing_is_fetched(written, evaluation):
     page = written(evaluations=[evaluation(layers_per_question=[4] * 100)])
     assert not [(name, value) for name, value in page.attributes if name in EXTERNAL]
     assert "link" not in page.tags
-    policy = next(value for name, value in page.attributes if name == "content" and "default-src" in (value or ""))
+    policy = next(
+        value
+        for name, value in page.attributes
+        if name == "content" and "default-src" in (value or "")
+    )
     assert "default-src 'none'" in policy
     assert "connect-src" not in policy
     assert "url(" not in STYLE
@@ -250,7 +283,9 @@ def test_nothing_is_fetched(written, evaluation):
 
 
 def test_at_most_fifty_examples_and_those_that_were_fixed_first(written, record):
-    many = [record(f"right anyway {number}", identity=1.0, best=(0, 1, 2, 3)) for number in range(60)]
+    many = [
+        record(f"right anyway {number}", identity=1.0, best=(0, 1, 2, 3)) for number in range(60)
+    ]
     page = written(records=[*many, record("the fixed one", identity=0.0, best=(0, 1, 3))])
     assert "50 of 61 questions" in page.words
     assert page.words.count("right anyway") == 49

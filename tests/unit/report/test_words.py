@@ -10,7 +10,11 @@ from rich.console import Console
 from search_cluster.corpus.summary import num_searched, summarise
 from search_cluster.errors import InvalidValueError
 from search_cluster.report.notes import search_notes
-from search_cluster.report.router_evaluations import parse_evaluations, router_helps, router_sentence
+from search_cluster.report.router_evaluations import (
+    parse_evaluations,
+    router_helps,
+    router_sentence,
+)
 from search_cluster.report.terminal import next_commands, print_summary
 
 
@@ -18,7 +22,11 @@ from search_cluster.report.terminal import next_commands, print_summary
     ("changes", "helps", "words"),
     [
         ({}, True, "It saves 0.8 layers a question."),
-        ({"accuracy_routed": 0.6, "layers_routed": 4.0}, False, "It chooses the plain path nearly always"),
+        (
+            {"accuracy_routed": 0.6, "layers_routed": 4.0},
+            False,
+            "It chooses the plain path nearly always",
+        ),
         ({"accuracy_routed": 0.55}, False, "The layers that it saves cost accuracy."),
         ({"accuracy_routed": 0.55, "layers_routed": 4.5}, False, "It loses accuracy."),
         ({"layers_routed": 4.5}, False, "its gain in accuracy may be chance."),
@@ -26,7 +34,11 @@ from search_cluster.report.terminal import next_commands, print_summary
         ({"layers_routed": 4.5, "p_value": None}, False, "may be chance"),
         ({"helps": False}, False, "does not help"),
         ({"num_fixed": 7, "num_broken": 5}, True, "It fixes 7 answers and breaks 5."),
-        ({"layer_token_share_with_routing": 1.8}, True, "it does 180% of the plain model's layer work"),
+        (
+            {"layer_token_share_with_routing": 1.8},
+            True,
+            "it does 180% of the plain model's layer work",
+        ),
     ],
 )
 def test_the_sentence_says_whether_the_router_helps(evaluation, changes, helps, words):
@@ -56,7 +68,15 @@ def test_a_wrong_value_is_named(evaluation, changes, text):
 
 def test_fewer_layers_on_a_task_that_the_model_cannot_do_are_no_help(evaluation):
     (item,) = parse_evaluations(
-        [evaluation(accuracy_plain=0.0, accuracy_routed=0.0, layers_plain=4.0, layers_routed=3.0, helps=None)]
+        [
+            evaluation(
+                accuracy_plain=0.0,
+                accuracy_routed=0.0,
+                layers_plain=4.0,
+                layers_routed=3.0,
+                helps=None,
+            )
+        ]
     )
     assert not router_helps(item)
     assert router_sentence(item).startswith("The router drllm does not help")
@@ -67,7 +87,8 @@ def test_a_missing_key_is_named(evaluation):
     broken = evaluation()
     del broken["layers_routed"]
     with pytest.raises(
-        InvalidValueError, match=r"layers_routed: Field required; pass the JSON of router-train evaluate"
+        InvalidValueError,
+        match=r"layers_routed: Field required; pass the JSON of router-train evaluate",
     ):
         parse_evaluations([evaluation(), broken])
 
@@ -126,7 +147,15 @@ def test_the_terminal_summary(records, evaluation):
         commands,
     )
     text = out.getvalue()
-    for expected in ("40.0%", "60.0%", "3.7 of 4", "12,346", "4.0 -> 3.2", "router [red]odd[/red]", "does not help"):
+    for expected in (
+        "40.0%",
+        "60.0%",
+        "3.7 of 4",
+        "12,346",
+        "4.0 -> 3.2",
+        "router [red]odd[/red]",
+        "does not help",
+    ):
         assert expected in text, expected
     assert "router-train fit --corpus runs/x --router drllm --out runs/x/routers/drllm" in text
 
@@ -138,7 +167,10 @@ def test_with_a_router_the_next_command_uses_it():
 
 
 def test_commands_can_be_pasted_and_name_a_users_task():
-    fit = next_commands(Path("my runs/x"), Path("my runs/x/routers"), task_file="YOUR_TASK_FILE")[-1]
+    fit = next_commands(Path("my runs/x"), Path("my runs/x/routers"), task_file="YOUR_TASK_FILE")[
+        -1
+    ]
     assert fit == (
-        "router-train fit --corpus 'my runs/x' --router drllm --out 'my runs/x/routers/drllm' --task YOUR_TASK_FILE"
+        "router-train fit --corpus 'my runs/x' --router drllm --out 'my runs/x/routers/drllm' "
+        "--task YOUR_TASK_FILE"
     )

@@ -1,4 +1,4 @@
-"""The tasks that the README shows, taken from it as printed."""
+"""The tasks that the guide to tasks shows, taken from it as printed."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.task import AnswerKind
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+GUIDE = (ROOT / "search_cluster" / "tasks" / "README.md").read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:
-    """The README's one code block in that language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    """The guide's one code block in that language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
     return str(found)
 
 
@@ -34,5 +35,8 @@ def test_the_python_file(tmp_path: Path) -> None:
     assert sum(sizes) == 997
     assert min(sizes) > 100
     examples = task.load("test", None).examples
-    assert all(example.gold == str(2 * int(example.question.split()[-1].strip("?"))) for example in examples)
+    assert all(
+        example.gold == str(2 * int(example.question.split()[-1].strip("?")))
+        for example in examples
+    )
     assert not task.load("test", None).malformed

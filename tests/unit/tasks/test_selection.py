@@ -6,7 +6,9 @@ from search_cluster.errors import InvalidValueError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
 
-EXAMPLES = [Example(task="t", question=str(i), gold="g", split="train", source=f"f:{i}") for i in range(50)]
+EXAMPLES = [
+    Example(task="t", question=str(i), gold="g", split="train", source=f"f:{i}") for i in range(50)
+]
 
 
 def test_a_larger_limit_only_adds_examples() -> None:

@@ -1,4 +1,7 @@
-"""The registry and users' own tasks: names, suggestions, Python files, TOML + JSONL pairs, data folders."""
+"""The registry and users' own tasks.
+
+Tried are names, suggestions, Python files, pairs of TOML and JSONL, and data folders.
+"""
 
 import shutil
 from pathlib import Path
@@ -16,7 +19,15 @@ from search_cluster.tasks.user_rows import rows_source
 
 DATA = Path(__file__).parent / "data"
 NAMES = (
-    *("capitals", "elements", "arithmetic", "arc_easy", "arc_challenge", "arc_easy_letter", "arc_challenge_letter"),
+    *(
+        "capitals",
+        "elements",
+        "arithmetic",
+        "arc_easy",
+        "arc_challenge",
+        "arc_easy_letter",
+        "arc_challenge_letter",
+    ),
     *("gsm8k", "math", "mmlu", "truthfulqa_mc1", "sst2", "aime24", "agieval", "squad_v2"),
 )
 
@@ -33,7 +44,9 @@ def test_all_tasks_are_listed_and_follow_the_protocol() -> None:
 
 def test_an_unknown_name_is_answered_with_close_ones() -> None:
     with pytest.raises(
-        TaskError, match=r"no task is called 'capital' \(did you mean capitals or agieval\?\); run `search-cluster"
+        TaskError,
+        match=r"no task is called 'capital' \(did you mean capitals or agieval\?\); "
+        "run `search-cluster",
     ):
         get_task("capital")
     with pytest.raises(TaskError, match="no task is called 'zzz'; run `search-cluster tasks`"):
@@ -71,7 +84,11 @@ def test_a_generate_task_from_toml_and_jsonl() -> None:
     ("old", "new", "message"),
     [
         ('"choice"', '"guess"', "kind: Input should be 'choice' or 'generate'"),
-        ("[prompt]", "[prompts]", "prompt: Field required; prompts: Extra inputs are not permitted"),
+        (
+            "[prompt]",
+            "[prompts]",
+            "prompt: Field required; prompts: Extra inputs are not permitted",
+        ),
         ('"{question}"', '"{query}"', r"has the field \{query\}"),
         ('"{question}"', '"{question.__class__}"', "has the field"),
         ('"{question}"', '"{question"', "write {{ and }}"),
@@ -81,7 +98,11 @@ def test_a_generate_task_from_toml_and_jsonl() -> None:
         ('name = "rivers"', 'name = "capitals"', "is a built-in task"),
         ('name = "rivers"', 'name = "My rivers"', "name: String should match pattern"),
         ('name = "rivers"', "name = rivers", "is not TOML"),
-        ("[prompt]", '[answer]\ngrader = "exact"\nmax_new_tokens = 5\n[prompt]', 'in a task of kind "choice"'),
+        (
+            "[prompt]",
+            '[answer]\ngrader = "exact"\nmax_new_tokens = 5\n[prompt]',
+            'in a task of kind "choice"',
+        ),
         ('kind = "choice"', 'kind = "generate"', r"no table \[answer\]"),
     ],
 )
@@ -99,7 +120,13 @@ def test_the_version_follows_prompt_and_grader(tmp_path: Path) -> None:
     text = (DATA / "halves.toml").read_text()
     path = tmp_path / "halves.toml"
     versions = []
-    for old, new in (("", ""), ("number only", "number"), ('"number"', '"exact"'), ("= 8", "= 9"), ('"\\n"', '"."')):
+    for old, new in (
+        ("", ""),
+        ("number only", "number"),
+        ('"number"', '"exact"'),
+        ("= 8", "= 9"),
+        ('"\\n"', '"."'),
+    ):
         path.write_text(text.replace(old, new) if old else text)
         versions.append(get_task(str(path)).version)
     assert len(set(versions)) == 5
@@ -136,7 +163,10 @@ def test_a_toml_with_byte_order_mark_and_windows_lines_is_read(tmp_path: Path) -
     shutil.copy(DATA / "rivers.jsonl", tmp_path)
     text = (DATA / "rivers.toml").read_bytes().replace(b"\n", b"\r\n")
     (tmp_path / "rivers.toml").write_bytes(b"\xef\xbb\xbf" + text)
-    assert get_task(str(tmp_path / "rivers.toml")).version == get_task(str(DATA / "rivers.toml")).version
+    assert (
+        get_task(str(tmp_path / "rivers.toml")).version
+        == get_task(str(DATA / "rivers.toml")).version
+    )
 
 
 def test_answers_and_difficulties_may_be_numbers() -> None:
@@ -146,23 +176,40 @@ def test_answers_and_difficulties_may_be_numbers() -> None:
     ]
     bad = [True, None, [4], float("nan"), float("inf"), 10**400]
     rows += [{"question": f"{number}?", "answer": answer} for number, answer in enumerate(bad)]
-    rows.append({"question": "a number among choices is an index", "choices": ["41", "42"], "answer": 42})
+    rows.append(
+        {"question": "a number among choices is an index", "choices": ["41", "42"], "answer": 42}
+    )
     loaded = rows_source(rows)("numbers", "train", None)
-    assert [(example.gold, example.difficulty) for example in loaded.examples] == [("42", "3"), ("0.5", "")]
-    assert [row.source for row in loaded.malformed] == [f"numbers:{number}" for number in range(2, 9)]
+    assert [(example.gold, example.difficulty) for example in loaded.examples] == [
+        ("42", "3"),
+        ("0.5", ""),
+    ]
+    assert [row.source for row in loaded.malformed] == [
+        f"numbers:{number}" for number in range(2, 9)
+    ]
 
 
 def test_an_empty_split_says_where_the_rows_are() -> None:
     rows = [{"question": "q", "choices": ["a", "b"], "answer": 0, "split": "train"}]
-    task = choice_task(name="one", description="one row", source=rows_source(rows), chat="{question}")
-    with pytest.raises(TaskError, match="split 'test' of task one is empty: 1 good rows, all in other splits"):
+    task = choice_task(
+        name="one", description="one row", source=rows_source(rows), chat="{question}"
+    )
+    with pytest.raises(
+        TaskError, match="split 'test' of task one is empty: 1 good rows, all in other splits"
+    ):
         task.load("test", None)
 
 
 def test_templates_list_choices_by_letter() -> None:
     check_template("{question}\n{choices}\n{{}}")
     example = Example(
-        task="t", question="Which {x}?", choices=("a", "b"), gold="a", gold_index=0, split="test", source="here"
+        task="t",
+        question="Which {x}?",
+        choices=("a", "b"),
+        gold="a",
+        gold_index=0,
+        split="test",
+        source="here",
     )
     assert render("{question}\n{choices}", example) == "Which {x}?\nA. a\nB. b"
 
@@ -180,7 +227,9 @@ def test_no_answer_in_no_tokens() -> None:
         )
 
 
-def test_data_dir_is_flag_then_variable_then_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_data_dir_is_flag_then_variable_then_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("LPS_DATA_DIR", raising=False)
     assert resolve_data_dir(None) is None
     monkeypatch.setenv("LPS_DATA_DIR", str(DATA))

@@ -3,14 +3,25 @@ from search_cluster.tree.best import best_paths, pareto_front
 
 
 def test_best_paths_of_a_right_identity_are_the_shorter_right_ones() -> None:
-    identity, shorter, longer = LayerPath.identity(3), LayerPath((0, 2), 3), LayerPath((0, 1, 1, 2), 3)
+    identity, shorter, longer = (
+        LayerPath.identity(3),
+        LayerPath((0, 2), 3),
+        LayerPath((0, 1, 1, 2), 3),
+    )
     assert best_paths([(identity, 1.0), (longer, 1.0), (shorter, 1.0)], num_best=5) == [shorter]
     assert best_paths([(identity, 1.0), (longer, 1.0), (shorter, 0.0)], num_best=5) == [identity]
 
 
 def test_best_paths_of_a_wrong_identity_are_all_right_ones() -> None:
-    identity, shorter, longer = LayerPath.identity(3), LayerPath((0, 2), 3), LayerPath((0, 1, 1, 2), 3)
-    assert best_paths([(identity, 0.0), (longer, 1.0), (shorter, 1.0)], num_best=5) == [shorter, longer]
+    identity, shorter, longer = (
+        LayerPath.identity(3),
+        LayerPath((0, 2), 3),
+        LayerPath((0, 1, 1, 2), 3),
+    )
+    assert best_paths([(identity, 0.0), (longer, 1.0), (shorter, 1.0)], num_best=5) == [
+        shorter,
+        longer,
+    ]
     assert best_paths([(identity, 0.0), (longer, 0.0)], num_best=5) == []
     assert best_paths([(identity, 0.0), (longer, 1.0), (shorter, 1.0)], num_best=1) == [shorter]
 

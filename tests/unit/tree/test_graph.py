@@ -44,7 +44,9 @@ def test_constant_reward_does_not_grow_a_chain() -> None:
     graph = new_graph(30)
     run(graph, lambda path: 1.0, 200)
     assert len(graph.root.edges) > 10
-    inner = [node for node in graph.nodes.values() if node is not graph.root and len(node.edges) > 1]
+    inner = [
+        node for node in graph.nodes.values() if node is not graph.root and len(node.edges) > 1
+    ]
     assert len(inner) > 5
 
 
@@ -131,7 +133,9 @@ def test_widening_by_hand(visits: int, expected: int) -> None:
 
 def test_greedy_descent_takes_the_child_with_the_best_score() -> None:
     one_child = PowerWidening(scale=1.0, exponent=0.0)
-    graph = new_graph(6, dataclasses.replace(STRATEGY, random_child_probability=0.0, widening=one_child))
+    graph = new_graph(
+        6, dataclasses.replace(STRATEGY, random_child_probability=0.0, widening=one_child)
+    )
     first = graph.propose(1)[0]
     graph.observe(first, 1.0)
     # One child is allowed, so the next proposal must lie below it.
@@ -146,7 +150,10 @@ def test_both_readings_of_v_by_hand(visit_total: VisitTotal, chosen: int) -> Non
     # ALL, V = 10^9: 6/9 + 0.25 sqrt(ln 10^9 / 9) = 1.05 loses to 1.5/3 + 0.25 sqrt(ln 10^9 / 3) = 1.16.
     score = UcbScore(exploration=0.25, length_penalty=0.0)
     graph = new_graph(
-        6, dataclasses.replace(STRATEGY, random_child_probability=0.0, visit_total=visit_total, score=score)
+        6,
+        dataclasses.replace(
+            STRATEGY, random_child_probability=0.0, visit_total=visit_total, score=score
+        ),
     )
     graph.root.num_visits = 10**9
     path = LayerPath.identity(6)

@@ -29,7 +29,9 @@ GRAPHS = [name for name in EVERY if isinstance(PRESETS[name].strategy, GraphSear
 
 
 def start(name: str, *, num_layers: int = 8, seed: int = 0, root_reward: float = 0.0) -> Proposer:
-    return make_proposer(LayerPath.identity(num_layers), root_reward, PRESETS[name], random.Random(seed))
+    return make_proposer(
+        LayerPath.identity(num_layers), root_reward, PRESETS[name], random.Random(seed)
+    )
 
 
 def space_of(name: str) -> SearchSpace:
@@ -55,12 +57,18 @@ def assert_settled(proposer: Proposer) -> None:
         assert proposer.num_pending == 0
         for node in proposer.nodes.values():
             assert node.num_pending == 0
-            assert node.num_visits == node.num_own_visits + sum(edge.num_visits for edge in node.edges)
+            assert node.num_visits == node.num_own_visits + sum(
+                edge.num_visits for edge in node.edges
+            )
 
 
 def test_the_published_presets_are_those_of_the_papers() -> None:
-    order_keeping = PathLimits(max_skipped_run=2, max_layer_uses=2, max_length_ratio=2.0, order_kept=True)
-    any_order = PathLimits(max_skipped_run=None, max_layer_uses=None, max_length_ratio=2.0, order_kept=False)
+    order_keeping = PathLimits(
+        max_skipped_run=2, max_layer_uses=2, max_length_ratio=2.0, order_kept=True
+    )
+    any_order = PathLimits(
+        max_skipped_run=None, max_layer_uses=None, max_length_ratio=2.0, order_kept=False
+    )
     blocks = (SkipBlock(4), RepeatBlock(max_size=4, max_more=4))
     expected = {
         "drllm": ((SkipAdjacent(2), RepeatOnce()), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50),
@@ -73,10 +81,20 @@ def test_the_published_presets_are_those_of_the_papers() -> None:
             math.sqrt(2), 5.0, 0.1, VisitTotal.ALL, 100,
         ),
     }  # fmt: skip
-    for name, (moves, limits, exploration, length_penalty, random_child, visit_total, budget) in expected.items():
+    for name, (
+        moves,
+        limits,
+        exploration,
+        length_penalty,
+        random_child,
+        visit_total,
+        budget,
+    ) in expected.items():
         assert PRESETS[name].budget == budget
         assert PRESETS[name].strategy == GraphSearch(
-            space=SearchSpace(moves=moves, limits=limits, kinds_evenly=name in ("cola", "cola-reorder", "polar")),
+            space=SearchSpace(
+                moves=moves, limits=limits, kinds_evenly=name in ("cola", "cola-reorder", "polar")
+            ),
             score=UcbScore(exploration=exploration, length_penalty=length_penalty),
             widening=PowerWidening(scale=2.0, exponent=0.5),
             random_child_probability=random_child,
@@ -89,14 +107,18 @@ def test_the_published_presets_are_those_of_the_papers() -> None:
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"preset 'nope' is unknown; presets are: chain, cola, .*drllm"):
+    with pytest.raises(
+        ConfigError, match=r"preset 'nope' is unknown; presets are: chain, cola, .*drllm"
+    ):
         get_preset("nope")
 
 
 @pytest.mark.parametrize("name", EVERY)
 @given(num_layers=st.integers(1, 12), seed=st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
-def test_every_proposal_is_new_within_the_limits_and_round_trips(name: str, num_layers: int, seed: int) -> None:
+def test_every_proposal_is_new_within_the_limits_and_round_trips(
+    name: str, num_layers: int, seed: int
+) -> None:
     proposer = start(name, num_layers=num_layers, seed=seed)
     seen = {LayerPath.identity(num_layers)}
     for paths in rounds(proposer, 80):
@@ -138,7 +160,9 @@ def test_visits_add_up_after_any_interleaving(name: str, seed: int, actions: lis
 @pytest.mark.parametrize("name", EVERY)
 @given(seed=st.integers(0, 1000), order_seed=st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
-def test_the_order_of_answers_within_a_round_does_not_matter(name: str, seed: int, order_seed: int) -> None:
+def test_the_order_of_answers_within_a_round_does_not_matter(
+    name: str, seed: int, order_seed: int
+) -> None:
     straight, shuffled = start(name, seed=seed), start(name, seed=seed)
     order = random.Random(order_seed)
     for paths in rounds(straight, 60):
@@ -165,7 +189,9 @@ def test_answers_must_be_pending_and_in_range(name: str) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_small_space_is_proposed_whole(name: str) -> None:
     space = space_of(name)
-    num_layers = 2 if name.startswith("cola") else 3  # three layers in any order, up to six long, are a thousand paths
+    num_layers = (
+        2 if name.startswith("cola") else 3
+    )  # three layers in any order, up to six long, are a thousand paths
     reachable = {LayerPath.identity(num_layers)}
     frontier = list(reachable)
     while frontier:
@@ -204,9 +230,15 @@ def test_both_readings_of_v_can_be_chosen_and_search_differently(name: str) -> N
 
 @pytest.mark.parametrize("name", ["chain", "random"])
 def test_a_preset_without_visits_has_no_reading_of_v(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"visit_total is 'all', and preset '{name}' has no score that counts visits"):
+    with pytest.raises(
+        ConfigError,
+        match=f"visit_total is 'all', and preset '{name}' has no score that counts visits",
+    ):
         with_score(PRESETS[name], visit_total="all", exploration=None)
-    with pytest.raises(ConfigError, match=f"exploration is 2.0, and preset '{name}' has no score that counts visits"):
+    with pytest.raises(
+        ConfigError,
+        match=f"exploration is 2.0, and preset '{name}' has no score that counts visits",
+    ):
         with_score(PRESETS[name], visit_total=None, exploration=2.0)
     assert with_score(PRESETS[name], visit_total=None, exploration=None) == PRESETS[name]
 

@@ -9,7 +9,9 @@ from search_cluster.tree.sampling import ChainSearch, RandomSearch
 from search_cluster.tree.settings import SearchPreset, make_proposer
 
 
-def draw(preset: SearchPreset, num_layers: int, seed: int, budget: int, reward: float = 0.0) -> list[LayerPath]:
+def draw(
+    preset: SearchPreset, num_layers: int, seed: int, budget: int, reward: float = 0.0
+) -> list[LayerPath]:
     proposer = make_proposer(LayerPath.identity(num_layers), reward, preset, random.Random(seed))
     proposed: list[LayerPath] = []
     while len(proposed) < budget and (paths := proposer.propose(min(4, budget - len(proposed)))):
@@ -49,7 +51,9 @@ def test_a_chain_ends_where_no_edit_leads_to_a_new_path() -> None:
 def test_random_programs_have_all_numbers_of_edits() -> None:
     assert isinstance(RANDOM.strategy, RandomSearch)
     edits = [
-        sum(count != 1 for count in path.counts()) for seed in range(20) for path in draw(RANDOM, 60, seed, budget=50)
+        sum(count != 1 for count in path.counts())
+        for seed in range(20)
+        for path in draw(RANDOM, 60, seed, budget=50)
     ]
     # 1 to 10 edits of 1 or 2 layers each: 5.5 edits of 4/3 layers are expected.
     assert min(edits) == 1

@@ -37,7 +37,9 @@ def shortest_right_length(reward: Reward, limits: Limits) -> int:
         length += 1
 
 
-def paths_until(preset_name: str, reward: Reward, length: int, *, seed: int, budget: int) -> int | None:
+def paths_until(
+    preset_name: str, reward: Reward, length: int, *, seed: int, budget: int
+) -> int | None:
     """Answers until a right path of that length was found; ``None`` if the budget was spent before."""
     preset = PRESETS[preset_name]
     identity = LayerPath.identity(NUM_LAYERS)
@@ -71,17 +73,24 @@ def paths_until(preset_name: str, reward: Reward, length: int, *, seed: int, bud
         ("polar", (3, 3), 350),
     ],
 )
-def test_the_search_finds_what_brute_force_finds(preset_name: str, wanted: tuple[int, ...], budget: int) -> None:
+def test_the_search_finds_what_brute_force_finds(
+    preset_name: str, wanted: tuple[int, ...], budget: int
+) -> None:
     reward = runs_in_this_order(*wanted)
     strategy = PRESETS[preset_name].strategy
     assert isinstance(strategy, GraphSearch)
     length = shortest_right_length(reward, strategy.space.limits)
     assert length == len(wanted)
-    needed = [paths_until(preset_name, reward, length, seed=seed, budget=budget) for seed in range(10)]
+    needed = [
+        paths_until(preset_name, reward, length, seed=seed, budget=budget) for seed in range(10)
+    ]
     assert None not in needed, needed
 
 
 def test_blind_search_mostly_misses_it() -> None:
     # The same optimum, the same budget as above: if chance found it as well, the cases above would say nothing.
-    needed = [paths_until("random", runs_in_this_order(1, 3, 5), 3, seed=seed, budget=200) for seed in range(10)]
+    needed = [
+        paths_until("random", runs_in_this_order(1, 3, 5), 3, seed=seed, budget=200)
+        for seed in range(10)
+    ]
     assert needed.count(None) >= 6

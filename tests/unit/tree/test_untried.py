@@ -31,7 +31,8 @@ def test_all_orders_of_a_suit_are_equally_likely() -> None:
 def test_suits_are_equally_likely_whatever_their_sizes() -> None:
     rng = random.Random(0)
     suits = Counter(
-        sum(card >= limit for limit in (1, 10)) for card in (Untried([1, 9, 90]).draw(rng) for _ in range(6000))
+        sum(card >= limit for limit in (1, 10))
+        for card in (Untried([1, 9, 90]).draw(rng) for _ in range(6000))
     )
     # 2000 expected each; 5 standard deviations are 183.
     assert len(suits) == 3

@@ -12,7 +12,12 @@ class Clock:
 def test_it_opens_once_probes_with_growing_waits_and_closes() -> None:
     clock = Clock()
     breaker = Breaker(max_failures=3, first_wait_s=2.0, max_wait_s=5.0, clock=clock)
-    assert [breaker.fail(), breaker.fail(), breaker.allows, breaker.fail()] == [False, False, True, True]
+    assert [breaker.fail(), breaker.fail(), breaker.allows, breaker.fail()] == [
+        False,
+        False,
+        True,
+        True,
+    ]
     waits = []
     for _ in range(4):
         asked_at = clock.now_s

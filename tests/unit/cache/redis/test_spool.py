@@ -10,7 +10,9 @@ import pytest
 from search_cluster.cache.redis.pending_writes import PendingWrites
 from search_cluster.cache.redis.spool import MAGIC, SUFFIX, Entry, Spool, count_waiting, read_spool
 
-ENTRIES: list[Entry] = [((f"e{number % 7}", bytes([number, 0, 255])), b"v" * number) for number in range(1, 41)]
+ENTRIES: list[Entry] = [
+    ((f"e{number % 7}", bytes([number, 0, 255])), b"v" * number) for number in range(1, 41)
+]
 
 
 @pytest.fixture
@@ -27,7 +29,9 @@ def test_what_goes_in_comes_out_in_order(spool: Spool) -> None:
     assert spool.path.stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_made_before_it_is_needed_and_nothing_stays_after(spool: Spool, tmp_path: Path) -> None:
+def test_nothing_is_made_before_it_is_needed_and_nothing_stays_after(
+    spool: Spool, tmp_path: Path
+) -> None:
     spool.clear()
     assert not (tmp_path / "spool").exists()
     spool.append(ENTRIES)
@@ -56,7 +60,9 @@ def test_what_waits_is_counted_over_all_files_of_a_namespace_that_can_be_read(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_torn_tail_costs_the_torn_entry_only(spool: Spool, seed: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_torn_tail_costs_the_torn_entry_only(
+    spool: Spool, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
     spool.append(ENTRIES)
     data = spool.path.read_bytes()
     ends = [len(MAGIC)]
@@ -88,7 +94,9 @@ def test_ten_thousand_damaged_files_never_give_a_wrong_entry(spool: Spool) -> No
         logging.disable(logging.NOTSET)
 
 
-def test_a_foreign_file_is_said_and_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_foreign_file_is_said_and_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "x").write_bytes(b"\x80\x04N.")
     assert list(read_spool(tmp_path / "x")) == []
     assert "is no spool of this program" in caplog.text
@@ -100,7 +108,9 @@ def test_a_full_disk_is_said_once_and_spoils_nothing_that_was_written(
     assert spool.append(ENTRIES[:10])
     size = spool.path.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, limits[1]))  # a write goes half of its way, then fails
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (size + 50, limits[1])
+    )  # a write goes half of its way, then fails
     try:
         assert not spool.append(ENTRIES[10:])
         assert not spool.append(ENTRIES[10:])
@@ -155,7 +165,9 @@ def test_a_killed_process_leaves_what_it_appended(tmp_path: Path) -> None:
     assert done.returncode == -9
     (path,) = Spool(tmp_path, namespace="ab").left_over()
     assert path.suffix == SUFFIX
-    assert list(read_spool(path)) == [(("e", bytes([number])), b"v" * number) for number in range(100)]
+    assert list(read_spool(path)) == [
+        (("e", bytes([number])), b"v" * number) for number in range(100)
+    ]
 
 
 class TestPendingWrites:

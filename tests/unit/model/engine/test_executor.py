@@ -52,7 +52,10 @@ def llama(folder: Path) -> LoadedModel:
 def random_paths(rng: random.Random, count: int) -> list[LayerPath]:
     """Any paths: skips, repeats, blocks, re-ordered, longer than the model."""
     return [
-        LayerPath(tuple(rng.randrange(NUM_LAYERS) for _ in range(rng.randint(1, 2 * NUM_LAYERS))), NUM_LAYERS)
+        LayerPath(
+            tuple(rng.randrange(NUM_LAYERS) for _ in range(rng.randint(1, 2 * NUM_LAYERS))),
+            NUM_LAYERS,
+        )
         for _ in range(count)
     ]
 
@@ -71,7 +74,13 @@ def assert_equal(
 
 
 def num_prefixes(pairs: Sequence[tuple[Example, LayerPath]]) -> int:
-    return len({(example.example_id, path.layers[:end]) for example, path in pairs for end in range(1, len(path) + 1)})
+    return len(
+        {
+            (example.example_id, path.layers[:end])
+            for example, path in pairs
+            for end in range(1, len(path) + 1)
+        }
+    )
 
 
 def test_prompts_never_change_the_rotary_frequencies_of_others() -> None:
@@ -88,7 +97,9 @@ def test_prompts_never_change_the_rotary_frequencies_of_others() -> None:
 
 @pytest.mark.parametrize("task_name", TASKS)
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_verdicts_are_the_materialised_models_on_every_family(folder: Path, family: str, task_name: str) -> None:
+def test_verdicts_are_the_materialised_models_on_every_family(
+    folder: Path, family: str, task_name: str
+) -> None:
     loaded, task = load(folder, family), TASKS[task_name]
     rng = random.Random(family)
     pairs = [(rng.choice(EXAMPLES[task_name]), path) for path in random_paths(rng, 20)]
@@ -107,13 +118,21 @@ def test_verdicts_are_the_materialised_models_on_every_family(folder: Path, fami
 )
 @settings(max_examples=30, deadline=None)
 def test_batches_budgets_and_call_sizes_change_no_verdict(
-    llama: LoadedModel, seed: int, task_name: str, sizes: list[int], state_bytes: int, call_rows: int
+    llama: LoadedModel,
+    seed: int,
+    task_name: str,
+    sizes: list[int],
+    state_bytes: int,
+    call_rows: int,
 ) -> None:
     rng, task = random.Random(seed), TASKS[task_name]
     executor = PathExecutor(llama, task, max_state_bytes=state_bytes, max_call_rows=call_rows)
     shared = random_paths(rng, 4)
     for size in sizes:
-        pairs = [(rng.choice(EXAMPLES[task_name]), rng.choice([*shared, *random_paths(rng, 2)])) for _ in range(size)]
+        pairs = [
+            (rng.choice(EXAMPLES[task_name]), rng.choice([*shared, *random_paths(rng, 2)]))
+            for _ in range(size)
+        ]
         assert_equal(llama, task, pairs, executor.evaluate(pairs))
 
 
@@ -129,7 +148,9 @@ def test_states_survive_between_calls(llama: LoadedModel, task_name: str) -> Non
     runs, tokens = executor.counters.layer_runs, executor.counters.layer_tokens
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
     assert executor.counters.layer_runs == runs
-    if task_name == "capitals":  # a generated answer may try drafts that other paths have left since
+    if (
+        task_name == "capitals"
+    ):  # a generated answer may try drafts that other paths have left since
         assert executor.counters.layer_tokens == tokens
 
 
@@ -146,7 +167,9 @@ def test_a_small_budget_is_kept_between_calls(llama: LoadedModel) -> None:
 def test_jobs_that_join_in_parts_run_no_prefix_twice(llama: LoadedModel, task_name: str) -> None:
     task = TASKS[task_name]
     whole = LayerPath((0, 1, 2, 3, 4, 5, 5, 4), NUM_LAYERS)
-    paths = [LayerPath(whole.layers[:end], NUM_LAYERS) for end in range(1, 9)]  # each the beginning of the next one
+    paths = [
+        LayerPath(whole.layers[:end], NUM_LAYERS) for end in range(1, 9)
+    ]  # each the beginning of the next one
     pairs = [(example, path) for path in paths for example in EXAMPLES[task_name]]
     executor = PathExecutor(llama, task, max_call_rows=8)
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
@@ -170,7 +193,11 @@ def test_known_answers_are_drafted_not_decoded(llama: LoadedModel) -> None:
 @pytest.mark.parametrize("task_name", TASKS)
 def test_ties_are_decided_by_the_materialised_model(llama: LoadedModel, task_name: str) -> None:
     task = TASKS[task_name]
-    pairs = [(example, path) for example in EXAMPLES[task_name] for path in random_paths(random.Random(2), 3)]
+    pairs = [
+        (example, path)
+        for example in EXAMPLES[task_name]
+        for path in random_paths(random.Random(2), 3)
+    ]
     executor = PathExecutor(llama, task, tie_threshold=1e9)
     outcomes = executor.evaluate(pairs)
     assert executor.num_tie_rechecks == len(pairs)
@@ -204,7 +231,9 @@ def test_an_example_without_room_fails_alone(llama: LoadedModel) -> None:
     task, good = TASKS["capitals"], EXAMPLES["capitals"][0]
     too_long = replace(good, question="why? " * 5000)
     identity = LayerPath.identity(NUM_LAYERS)
-    outcomes = PathExecutor(llama, task).evaluate([(good, identity), (too_long, identity), (good, identity)])
+    outcomes = PathExecutor(llama, task).evaluate(
+        [(good, identity), (too_long, identity), (good, identity)]
+    )
     assert isinstance(outcomes[1], PromptTooLongError)
     assert isinstance(outcomes[0], Verdict)
     assert outcomes[0] == outcomes[2]
@@ -228,7 +257,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     llama: LoadedModel, task_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = TASKS[task_name]
-    pairs = [(example, path) for example in EXAMPLES[task_name] for path in random_paths(random.Random(3), 4)]
+    pairs = [
+        (example, path)
+        for example in EXAMPLES[task_name]
+        for path in random_paths(random.Random(3), 4)
+    ]
     executor = PathExecutor(llama, task)
     run, too_many = executor._layers.run, 130
 
@@ -239,7 +272,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 
     monkeypatch.setattr(executor._layers, "run", limited)
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
-    assert executor._runner.max_call_rows < 1024
+    assert executor._scheduler.max_call_rows < 1024
 
 
 @pytest.mark.parametrize("task_name", TASKS)
@@ -248,7 +281,9 @@ def test_out_of_memory_evicts_no_state_that_its_halves_need(
 ) -> None:
     task, examples = TASKS[task_name], EXAMPLES[task_name]
     executor = PathExecutor(llama, task)
-    executor.evaluate([(example, LayerPath.identity(NUM_LAYERS)) for example in examples])  # prefixes that are held
+    executor.evaluate(
+        [(example, LayerPath.identity(NUM_LAYERS)) for example in examples]
+    )  # prefixes that are held
     later = [LayerPath((0, 1, 2, layer, 5), NUM_LAYERS) for layer in (2, 3, 4)]
     pairs = [(example, path) for example in examples for path in later]
     run, num_calls = executor._layers.run, 0
@@ -262,16 +297,18 @@ def test_out_of_memory_evicts_no_state_that_its_halves_need(
         return run(*arguments)
 
     runs: list[list[TrieNode]] = []
-    split = executor._runner._run_or_split
+    split = executor._scheduler._run_or_split
 
     def watched(layer: int, nodes: list[TrieNode], *arguments: object) -> None:
         runs.append(nodes)
         split(layer, nodes, *arguments)
 
     monkeypatch.setattr(executor._layers, "run", limited)
-    monkeypatch.setattr(executor._runner, "_run_or_split", watched)
+    monkeypatch.setattr(executor._scheduler, "_run_or_split", watched)
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
-    assert any(len(nodes) > 1 and nodes[: len(nodes) // 2] in runs for nodes in runs), "no call was split"
+    assert any(len(nodes) > 1 and nodes[: len(nodes) // 2] in runs for nodes in runs), (
+        "no call was split"
+    )
     assert executor.store.num_evictions > 0
 
 
@@ -280,7 +317,11 @@ def test_an_interrupted_batch_leaves_a_usable_engine(
     llama: LoadedModel, task_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = TASKS[task_name]
-    pairs = [(example, path) for example in EXAMPLES[task_name] for path in random_paths(random.Random(4), 4)]
+    pairs = [
+        (example, path)
+        for example in EXAMPLES[task_name]
+        for path in random_paths(random.Random(4), 4)
+    ]
     executor = PathExecutor(llama, task)
     run, left = executor._layers.run, [7]
 

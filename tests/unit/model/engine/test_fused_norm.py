@@ -21,7 +21,9 @@ def test_norms_of_plain_families_are_fused(family: str) -> None:
     fused = with_fused_norms(layer)
     assert {type(norm) for norm in norms_of(fused)} == {FusedNorm}
     assert norms_of(layer) == before, "the model itself is not changed"
-    assert {norm.weight.data_ptr() for norm in norms_of(fused)} == {norm.weight.data_ptr() for norm in before}
+    assert {norm.weight.data_ptr() for norm in norms_of(fused)} == {
+        norm.weight.data_ptr() for norm in before
+    }
 
 
 def test_values_are_the_same_for_all_sizes() -> None:
@@ -29,7 +31,9 @@ def test_values_are_the_same_for_all_sizes() -> None:
     fused = with_fused_norms(layer).input_layernorm
     for scale in (1e-4, 1.0, 1e4):
         hidden = scale * torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(0))
-        torch.testing.assert_close(fused(hidden), layer.input_layernorm(hidden), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            fused(hidden), layer.input_layernorm(hidden), rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("family", ["gemma", "gemma2", "gemma3_text"])

@@ -2,8 +2,8 @@
 
 import torch
 
-from search_cluster.model.engine.prefix_trie import ExampleTrie, NodeState, StateStore, TrieNode
-from search_cluster.model.engine.token_tree import RowTree
+from search_cluster.model.engine.prefix_trie import NodeState, PrefixTrie, StateStore, TrieNode
+from search_cluster.model.engine.token_tree import TokenTree
 
 WIDTH, HEADS, HEAD_WIDTH = 8, 2, 4
 
@@ -15,7 +15,7 @@ def filled(node: TrieNode, num_rows: int = 3) -> TrieNode:
 
 
 def test_what_is_used_again_outlives_what_is_not() -> None:
-    store, trie = StateStore(2**20), ExampleTrie(RowTree([1, 2, 3]))
+    store, trie = StateStore(2**20), PrefixTrie(TokenTree([1, 2, 3]))
     first, second, third = (filled(node) for node in trie.nodes_of([0, 1, 2]))
     for node in (first, second, third):
         store.touch(node)
@@ -38,7 +38,9 @@ def test_keys_stand_behind_shared_ones_and_grow() -> None:
     state.append_hidden([5, 6, 7], hidden[5:8], key_rows=range(8))
     for row in range(8, 40):
         looked_at = state.append_keys(keys[:, row : row + 1], values[:, row : row + 1])
-        looked_at = state.append_keys(keys[:, row : row + 1], values[:, row : row + 1])  # a run that was repeated
+        looked_at = state.append_keys(
+            keys[:, row : row + 1], values[:, row : row + 1]
+        )  # a run that was repeated
         state.append_hidden([row], hidden[row : row + 1], key_rows=[row])
     assert torch.equal(torch.stack(looked_at), torch.stack([keys, values]))
     assert torch.equal(state.hidden(range(5, 40)), hidden[5:])

@@ -34,7 +34,12 @@ def edit_json(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_a_folder_of_every_family_loads_frozen_and_answers(tmp_path: Path, family: str) -> None:
     loaded = load_model(str(tiny.save_tiny_model(tmp_path / "m", family, chat=True)))
-    assert (loaded.num_layers, loaded.chat, loaded.dtype, loaded.device) == (6, True, "float32", "cpu")
+    assert (loaded.num_layers, loaded.chat, loaded.dtype, loaded.device) == (
+        6,
+        True,
+        "float32",
+        "cpu",
+    )
     assert not loaded.model.training
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     assert loaded.model.dtype == torch.float32
@@ -68,7 +73,9 @@ def fingerprint(folder: Path, dtype: str = "auto") -> str:
     return load_model(str(folder), dtype=dtype, self_test=False).fingerprint
 
 
-def test_equal_content_has_an_equal_fingerprint_wherever_it_lies(folder: Path, tmp_path: Path) -> None:
+def test_equal_content_has_an_equal_fingerprint_wherever_it_lies(
+    folder: Path, tmp_path: Path
+) -> None:
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / "renamed")
     (copy / "README.md").write_text("a model card is not part of the model")
     edit_json(copy / "config.json", transformers_version="9.9.9", _name_or_path="x")
@@ -136,7 +143,10 @@ def test_without_a_cache_folder_digests_are_computed_each_time(
         ("/nowhere/model", r"model '/nowhere/model': there is no such folder; give a folder"),
         ("./nowhere", r"there is no such folder"),
         ("/nowhere/x.gguf", r"there is no such GGUF file"),
-        ("acme/no-such-model", r"'acme/no-such-model' is not in the local hub cache and the hub can't be reached"),
+        (
+            "acme/no-such-model",
+            r"'acme/no-such-model' is not in the local hub cache and the hub can't be reached",
+        ),
         ("two words", r"'two words' is neither a folder nor a hub id"),
         ("", r"model is ''; give a folder, a .gguf file, a hub id or 'demo'"),
         (__file__, r"test_loading.py' is a file; give the folder around it"),
@@ -150,7 +160,9 @@ def test_unknown_models_are_refused_with_a_next_step(spec: str, text: str) -> No
 @pytest.mark.parametrize("text", ["{", "", "[1]", "\udcff"])
 def test_a_config_that_is_no_json_object_is_refused(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text, errors="surrogateescape")
-    with pytest.raises(ModelError, match=r"config.json (is not JSON|holds no JSON object).*; download"):
+    with pytest.raises(
+        ModelError, match=r"config.json (is not JSON|holds no JSON object).*; download"
+    ):
         load_model(str(folder))
 
 
@@ -160,7 +172,10 @@ def test_a_config_that_is_no_json_object_is_refused(folder: Path, text: str) -> 
         ("{", "is not JSON"),
         ("{}", "has no weight_map that names files"),
         ('{"weight_map": {"a": 1}}', "has no weight_map that names files"),
-        ('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}', "lacks 2 of its weight files, one.safe"),
+        (
+            '{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}',
+            "lacks 2 of its weight files, one.safe",
+        ),
     ],
 )
 def test_a_damaged_index_of_weights_is_refused(folder: Path, text: str, message: str) -> None:
@@ -185,7 +200,9 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path) -> None:
 
 def test_a_folder_without_safetensors_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"holds neither model.safetensors nor .*; weights must be safetensors"):
+    with pytest.raises(
+        ModelError, match=r"holds neither model.safetensors nor .*; weights must be safetensors"
+    ):
         load_model(str(folder))
 
 
@@ -193,7 +210,9 @@ def test_a_folder_that_lacks_a_weight_is_refused(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["model.layers.2.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lacks 1 weights, model.layers.2.mlp.up_proj.weight first"):
+    with pytest.raises(
+        ModelError, match=r"lacks 1 weights, model.layers.2.mlp.up_proj.weight first"
+    ):
         load_model(str(folder))
 
 
@@ -229,7 +248,9 @@ def test_code_of_the_models_authors_is_never_run_unasked(folder: Path) -> None:
         model_type="my_own",
         auto_map={"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M"},
     )
-    with pytest.raises(ModelError, match=r"needs Python code from the model's authors.*--trust-remote-code"):
+    with pytest.raises(
+        ModelError, match=r"needs Python code from the model's authors.*--trust-remote-code"
+    ):
         load_model(str(folder))
     assert not ran.exists()
 
@@ -242,7 +263,9 @@ def loaded_broken(monkeypatch: pytest.MonkeyPatch, folder: Path, broken) -> Load
     return load_model(str(folder))
 
 
-def test_the_self_test_catches_shared_cache_slots(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_self_test_catches_shared_cache_slots(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from search_cluster.model.materialise import materialise
 
     def without_slots(model, path):
@@ -251,22 +274,31 @@ def test_the_self_test_catches_shared_cache_slots(folder: Path, monkeypatch: pyt
             view.model.layers[position].self_attn.layer_idx = layer
         return view
 
-    with pytest.raises(ModelError, match=r"self-test: with layer 3 repeated, this llama model's logits with KV cache"):
+    with pytest.raises(
+        ModelError,
+        match=r"self-test: with layer 3 repeated, this llama model's logits with KV cache",
+    ):
         loaded_broken(monkeypatch, folder, without_slots)
 
 
-def test_the_self_test_catches_an_identity_that_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_self_test_catches_an_identity_that_is_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from search_cluster.model.materialise import materialise
 
     def shifted(model, path):
         return materialise(model, LayerPath((*path.layers[1:], 0), path.num_layers))
 
-    with pytest.raises(ModelError, match="self-test: the identity path of this llama model differs"):
+    with pytest.raises(
+        ModelError, match="self-test: the identity path of this llama model differs"
+    ):
         loaded_broken(monkeypatch, folder, shifted)
 
 
 def test_the_self_test_catches_broken_numbers() -> None:
     model = tiny.tiny_model()
     model.model.norm.weight[0] = float("nan")
-    with pytest.raises(ModelError, match=r"self-test: the logits of this llama model are NaN or infinite in"):
+    with pytest.raises(
+        ModelError, match=r"self-test: the logits of this llama model are NaN or infinite in"
+    ):
         check_model(model)

@@ -11,8 +11,8 @@ from search_cluster.errors import InvalidPathError, ModelError
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.materialise import materialise
 from search_cluster.model.online.cache import OnlineCache
-from search_cluster.model.online.causal_lm import steered
-from search_cluster.model.online.chooser import Steer, Steering
+from search_cluster.model.online.causal_lm import with_online_routing
+from search_cluster.model.online.chooser import BeginOnlineRouting, OnlineRouting
 from search_cluster.paths.layer_path import LayerPath
 
 PATHS = (
@@ -54,7 +54,10 @@ def path_of(layers: tuple[int, ...]) -> LayerPath:
 
 def prompts(lengths: Sequence[int] = LENGTHS, seed: int = 3) -> list[tuple[int, ...]]:
     generator = torch.Generator().manual_seed(seed)
-    return [tuple(torch.randint(4, tiny.VOCAB_SIZE, (length,), generator=generator).tolist()) for length in lengths]
+    return [
+        tuple(torch.randint(4, tiny.VOCAB_SIZE, (length,), generator=generator).tolist())
+        for length in lengths
+    ]
 
 
 def padded(rows: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
@@ -64,26 +67,28 @@ def padded(rows: Sequence[tuple[int, ...]]) -> dict[str, Tensor]:
     return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
 
 
-def by_prompt(paths: Sequence[tuple[int, ...]]) -> Steer:
+def by_prompt(paths: Sequence[tuple[int, ...]]) -> BeginOnlineRouting:
     """The paths in the order of `prompts()`."""
     table = dict(zip(prompts(), paths, strict=True))
 
-    def steer(ids: tuple[int, ...]) -> Steering:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         yield from ()
         return Choice(path_of(table[ids]))
 
-    return steer
+    return begin_routing
 
 
-def always(layers: tuple[int, ...]) -> Steer:
-    def steer(ids: tuple[int, ...]) -> Steering:
+def always(layers: tuple[int, ...]) -> BeginOnlineRouting:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         yield from ()
         return Choice(path_of(layers))
 
-    return steer
+    return begin_routing
 
 
-def generate(model: PreTrainedModel, inputs: dict[str, Tensor], **options: object) -> tuple[Tensor, Tensor]:
+def generate(
+    model: PreTrainedModel, inputs: dict[str, Tensor], **options: object
+) -> tuple[Tensor, Tensor]:
     """New tokens ``[B, T]`` and their logits ``[B, T, V]``, greedy unless options say otherwise."""
     done = model.generate(  # type: ignore[operator]
         **inputs,
@@ -101,7 +106,9 @@ def generate(model: PreTrainedModel, inputs: dict[str, Tensor], **options: objec
 
 def test_rows_of_a_batch_are_what_their_materialised_paths_say(model: PreTrainedModel) -> None:
     cache = OnlineCache()
-    ids, logits = generate(steered(model, by_prompt(PATHS)), padded(prompts()), past_key_values=cache)
+    ids, logits = generate(
+        with_online_routing(model, by_prompt(PATHS)), padded(prompts()), past_key_values=cache
+    )
     assert [choice.path.layers for choice in cache.choices] == list(PATHS)
     for row, (prompt, layers) in enumerate(zip(prompts(), PATHS, strict=True)):
         alone, alone_logits = generate(materialise(model, path_of(layers)), padded([prompt]))
@@ -109,13 +116,21 @@ def test_rows_of_a_batch_are_what_their_materialised_paths_say(model: PreTrained
         assert ids[row].tolist() == alone[0].tolist()
         assert tuple(step.layer for step in cache.steps if row in step.rows) == layers
     plain_ids, _ = generate(model, padded(prompts()))
-    assert [bool((plain_ids[row] == ids[row]).all()) for row in range(5)] == [True, False, False, False, False]
+    assert [bool((plain_ids[row] == ids[row]).all()) for row in range(5)] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("layers", PATHS)
-def test_one_prompt_equals_its_materialised_path_bit_by_bit(model: PreTrainedModel, layers: tuple[int, ...]) -> None:
+def test_one_prompt_equals_its_materialised_path_bit_by_bit(
+    model: PreTrainedModel, layers: tuple[int, ...]
+) -> None:
     inputs = padded(prompts()[1:2])
-    ids, logits = generate(steered(model, always(layers)), inputs)
+    ids, logits = generate(with_online_routing(model, always(layers)), inputs)
     expected_ids, expected = generate(materialise(model, path_of(layers)), inputs)
     assert torch.equal(logits, expected)
     assert torch.equal(ids, expected_ids)
@@ -124,7 +139,7 @@ def test_one_prompt_equals_its_materialised_path_bit_by_bit(model: PreTrainedMod
 def test_a_pass_without_cache_equals_the_materialised_path(model: PreTrainedModel) -> None:
     inputs = {"input_ids": padded(prompts()[1:2])["input_ids"]}
     expected = materialise(model, path_of(PATHS[3]))(**inputs, use_cache=False).logits
-    output = steered(model, always(PATHS[3]))(**inputs, use_cache=False)
+    output = with_online_routing(model, always(PATHS[3]))(**inputs, use_cache=False)
     assert torch.equal(output.logits, expected)
     assert output.past_key_values is None
 
@@ -132,14 +147,14 @@ def test_a_pass_without_cache_equals_the_materialised_path(model: PreTrainedMode
 def test_states_are_those_of_the_plain_pass_without_padding(model: PreTrainedModel) -> None:
     seen: dict[tuple[int, ...], list[Tensor]] = {}
 
-    def steer(ids: tuple[int, ...]) -> Steering:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         states = seen.setdefault(ids, [])
         states.append((yield ()))
         states.append((yield (0, 1)))
         states.append((yield (1,) if len(ids) > 8 else (4,)))
         return Choice(path_of((0, 1, 1, 5) if len(ids) > 8 else (0, 1, 4, 2)))
 
-    steered(model, steer)(**padded(prompts()))
+    with_online_routing(model, begin_routing)(**padded(prompts()))
     for prompt in prompts():
         plain = LayerwisePass(model, torch.tensor([prompt]))
         expected = [plain.hidden_BTD[0]]
@@ -168,13 +183,13 @@ def layer_calls(model: PreTrainedModel, work: Callable[[], object]) -> list[int]
 
 
 def test_no_pass_is_spent_on_choosing_and_none_on_skipped_layers(llama: PreTrainedModel) -> None:
-    def steer(ids: tuple[int, ...]) -> Steering:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         yield (0,)
         yield (1, 1)
         return Choice(path_of((0, 1, 1, 3, 5)))
 
     cache = OnlineCache()
-    model = steered(llama, steer)
+    model = with_online_routing(llama, begin_routing)
     calls = layer_calls(llama, lambda: generate(model, padded(prompts()), past_key_values=cache))
     assert calls == [NEW_TOKENS, 2 * NEW_TOKENS, 0, NEW_TOKENS, 0, NEW_TOKENS]
     assert cache.discarded_layer_tokens == (0,) * 5
@@ -183,7 +198,7 @@ def test_no_pass_is_spent_on_choosing_and_none_on_skipped_layers(llama: PreTrain
 def test_rows_that_take_a_layer_run_it_together(llama: PreTrainedModel) -> None:
     paths = ((0, 1, 2, 3, 4, 5), (0, 2, 3, 5), (0, 2, 2, 3, 4, 5), (1, 2, 5), (0, 1, 2, 3, 4, 5))
     cache = OnlineCache()
-    model = steered(llama, by_prompt(paths))
+    model = with_online_routing(llama, by_prompt(paths))
     calls = layer_calls(llama, lambda: generate(model, padded(prompts()), past_key_values=cache))
     assert calls == [NEW_TOKENS * uses for uses in (1, 1, 2, 1, 1, 1)]
     everybody = (0, 1, 2, 3, 4)
@@ -199,13 +214,15 @@ def test_rows_that_take_a_layer_run_it_together(llama: PreTrainedModel) -> None:
 def test_a_choice_against_what_ran_starts_again_and_is_counted(typical: PreTrainedModel) -> None:
     late = path_of((1, 2, 2, 4))
 
-    def steer(ids: tuple[int, ...]) -> Steering:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         yield (0, 1, 2)
         return Choice(late if len(ids) > 8 else LayerPath.identity(6))
 
     cache = OnlineCache()
-    ids, logits = generate(steered(typical, steer), padded(prompts()), past_key_values=cache)
-    assert cache.discarded_layer_tokens == tuple(3 * length if length > 8 else 0 for length in LENGTHS)
+    ids, logits = generate(with_online_routing(typical, begin_routing), padded(prompts()), past_key_values=cache)
+    assert cache.discarded_layer_tokens == tuple(
+        3 * length if length > 8 else 0 for length in LENGTHS
+    )
     for row, prompt in enumerate(prompts()):
         view = materialise(typical, late) if len(prompt) > 8 else typical
         alone, alone_logits = generate(view, padded([prompt]))
@@ -213,34 +230,48 @@ def test_a_choice_against_what_ran_starts_again_and_is_counted(typical: PreTrain
         assert ids[row].tolist() == alone[0].tolist()
     inputs = padded(prompts())
     positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-    uncached = steered(typical, steer)(**inputs, position_ids=positions, use_cache=False).logits[:, -1]
+    uncached = with_online_routing(typical, begin_routing)(**inputs, position_ids=positions, use_cache=False).logits[
+        :, -1
+    ]
     torch.testing.assert_close(uncached, logits[:, 0], atol=TOLERANCE, rtol=0)
 
 
 def test_beams_of_prompts_on_different_paths(typical: PreTrainedModel) -> None:
-    options = {"num_beams": 3, "num_return_sequences": 2, "output_logits": False, "return_dict_in_generate": False}
+    options = {
+        "num_beams": 3,
+        "num_return_sequences": 2,
+        "output_logits": False,
+        "return_dict_in_generate": False,
+    }
 
     def beams(causal_lm: PreTrainedModel, rows: list[tuple[int, ...]]) -> list[list[int]]:
         inputs = padded(rows)
-        config = {"do_sample": False, "min_new_tokens": NEW_TOKENS, "max_new_tokens": NEW_TOKENS, **options}
+        config = {
+            "do_sample": False,
+            "min_new_tokens": NEW_TOKENS,
+            "max_new_tokens": NEW_TOKENS,
+            **options,
+        }
         sequences = causal_lm.generate(**inputs, **config)  # type: ignore[operator]
         found: list[list[int]] = sequences[:, inputs["input_ids"].shape[1] :].tolist()
         return found
 
-    together = beams(steered(typical, by_prompt(PATHS)), prompts())
+    together = beams(with_online_routing(typical, by_prompt(PATHS)), prompts())
     for row, (prompt, layers) in enumerate(zip(prompts(), PATHS, strict=True)):
-        assert together[2 * row : 2 * row + 2] == beams(materialise(typical, path_of(layers)), [prompt])
+        assert together[2 * row : 2 * row + 2] == beams(
+            materialise(typical, path_of(layers)), [prompt]
+        )
 
 
 def test_equal_rows_share_one_decision(llama: PreTrainedModel) -> None:
     asked: list[tuple[int, ...]] = []
 
-    def steer(ids: tuple[int, ...]) -> Steering:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         asked.append(ids)
         yield (0,)
         return Choice(path_of((0, 3, 5)))
 
-    generate(steered(llama, steer), padded(prompts()[:2]), do_sample=True, num_return_sequences=4)
+    generate(with_online_routing(llama, begin_routing), padded(prompts()[:2]), do_sample=True, num_return_sequences=4)
     assert asked == prompts()[:2]
 
 
@@ -248,12 +279,12 @@ def test_sampling_draws_what_the_materialised_path_draws(llama: PreTrainedModel)
     options = {"do_sample": True, "temperature": 0.8, "top_k": 20, "top_p": 0.9}
     inputs = padded(prompts()[:1])
     torch.manual_seed(11)
-    ids, _ = generate(steered(llama, always(PATHS[2])), inputs, **options)
+    ids, _ = generate(with_online_routing(llama, always(PATHS[2])), inputs, **options)
     torch.manual_seed(11)
     expected, _ = generate(materialise(llama, path_of(PATHS[2])), inputs, **options)
     assert torch.equal(ids, expected)
     torch.manual_seed(12)
-    other, _ = generate(steered(llama, always(PATHS[2])), inputs, **options)
+    other, _ = generate(with_online_routing(llama, always(PATHS[2])), inputs, **options)
     assert not torch.equal(ids, other)
 
 
@@ -265,7 +296,10 @@ def test_streamers_and_stopping_criteria(llama: PreTrainedModel) -> None:
     tokenizer = tiny.tiny_tokenizer()
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=20)
     ids, _ = generate(
-        steered(llama, always(PATHS[1])), padded(prompts()[:1]), streamer=streamer, stopping_criteria=[AfterFive()]
+        with_online_routing(llama, always(PATHS[1])),
+        padded(prompts()[:1]),
+        streamer=streamer,
+        stopping_criteria=[AfterFive()],
     )
     assert ids.shape == (1, 5)
     assert "".join(streamer) == tokenizer.decode(ids[0])
@@ -278,13 +312,13 @@ def test_a_conversation_goes_on_along_its_paths(typical: PreTrainedModel) -> Non
     cache = OnlineCache()
     asked = 0
 
-    def steer(ids: tuple[int, ...]) -> Steering:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         nonlocal asked
         asked += 1
         yield ()
         return Choice(path_of(PATHS[3]))
 
-    causal_lm = steered(typical, steer)
+    causal_lm = with_online_routing(typical, begin_routing)
     first, _ = generate(causal_lm, padded(rows), past_key_values=cache)
     longer = (*rows[0], *first[0].tolist(), 7, 8, 9, 10)
     second, logits = generate(causal_lm, padded([longer]), past_key_values=cache)
@@ -298,13 +332,13 @@ def test_paths_outlive_a_cache_that_the_family_drops() -> None:
     model = tiny.longrope_model(stable_tokens=16, max_positions=64)
     asked: list[tuple[int, ...]] = []
 
-    def steer(ids: tuple[int, ...]) -> Steering:
+    def begin_routing(ids: tuple[int, ...]) -> OnlineRouting:
         asked.append(ids)
         yield ()
         return Choice(path_of(PATHS[1] if ids == prompts()[0] else PATHS[2]))
 
     rows = [prompts()[0], prompts()[3]]  # 9 and 11 tokens, which pass 16 on the way
-    ids, logits = generate(steered(model, steer), padded(rows))
+    ids, logits = generate(with_online_routing(model, begin_routing), padded(rows))
     assert asked == rows
     both = padded(rows)
     for row, layers in enumerate(PATHS[1:3]):
@@ -315,7 +349,7 @@ def test_paths_outlive_a_cache_that_the_family_drops() -> None:
 
 def test_the_model_itself_stays_as_it_is(llama: PreTrainedModel) -> None:
     before, _ = generate(llama, padded(prompts()))
-    causal_lm = steered(llama, always(PATHS[1]))
+    causal_lm = with_online_routing(llama, always(PATHS[1]))
     generate(causal_lm, padded(prompts()))
     after, _ = generate(llama, padded(prompts()))
     assert torch.equal(before, after)
@@ -325,42 +359,52 @@ def test_the_model_itself_stays_as_it_is(llama: PreTrainedModel) -> None:
 
 
 def test_what_would_split_the_prompt_is_refused(llama: PreTrainedModel) -> None:
-    causal_lm = steered(llama, always(PATHS[1]))
+    causal_lm = with_online_routing(llama, always(PATHS[1]))
     inputs = padded(prompts()[:1])
-    with pytest.raises(ModelError, match="use_cache is False; a routed model keeps its paths in the cache"):
+    with pytest.raises(
+        ModelError, match="use_cache is False; a routed model keeps its paths in the cache"
+    ):
         generate(causal_lm, inputs, use_cache=False)
-    with pytest.raises(ModelError, match="prefill_chunk_size is 4; a path is chosen from the whole prompt"):
+    with pytest.raises(
+        ModelError, match="prefill_chunk_size is 4; a path is chosen from the whole prompt"
+    ):
         generate(causal_lm, inputs, prefill_chunk_size=4)
     with pytest.raises(ModelError, match="prompt_lookup_num_tokens is 2"):
         generate(causal_lm, inputs, prompt_lookup_num_tokens=2)
-    with pytest.raises(ModelError, match="past_key_values is a DynamicCache; a routed model keeps its paths in"):
+    with pytest.raises(
+        ModelError, match="past_key_values is a DynamicCache; a routed model keeps its paths in"
+    ):
         generate(causal_lm, inputs, past_key_values=DynamicCache())
     with pytest.raises(ModelError, match="output_hidden_states is not recorded"):
         causal_lm(**inputs, output_hidden_states=True)
     with pytest.raises(ModelError, match="pass input_ids, not inputs_embeds"):
         causal_lm(inputs_embeds=torch.zeros(1, 3, 32))
-    with pytest.raises(ModelError, match=r"the attention mask has shape \(1, 3\) and the prompt \(1, 9\)"):
+    with pytest.raises(
+        ModelError, match=r"the attention mask has shape \(1, 3\) and the prompt \(1, 9\)"
+    ):
         causal_lm(input_ids=inputs["input_ids"], attention_mask=torch.tensor([[0, 1, 1]]))
 
 
-def test_steering_out_of_the_model_is_named(llama: PreTrainedModel) -> None:
-    def deeper(ids: tuple[int, ...]) -> Steering:
+def test_a_choice_out_of_the_model_is_named(llama: PreTrainedModel) -> None:
+    def deeper(ids: tuple[int, ...]) -> OnlineRouting:
         yield (6,)
         raise AssertionError
 
-    def other(ids: tuple[int, ...]) -> Steering:
+    def other(ids: tuple[int, ...]) -> OnlineRouting:
         yield from ()
         return Choice(LayerPath.identity(7))
 
     inputs = padded(prompts()[:1])
     with pytest.raises(InvalidPathError, match=r"asks for layer 6; the model has layers 0\.\.5"):
-        steered(llama, deeper)(**inputs)
+        with_online_routing(llama, deeper)(**inputs)
     with pytest.raises(InvalidPathError, match="of a model of 7 layers; this model has 6"):
-        steered(llama, other)(**inputs)
+        with_online_routing(llama, other)(**inputs)
 
 
 def test_rows_on_different_paths_are_not_exchanged(llama: PreTrainedModel) -> None:
     cache = OnlineCache()
-    generate(steered(llama, by_prompt(PATHS)), padded(prompts()), past_key_values=cache)
-    with pytest.raises(ModelError, match="row 0 on path 0-5 can't go on from row 1 on path 0,2-3,5"):
+    generate(with_online_routing(llama, by_prompt(PATHS)), padded(prompts()), past_key_values=cache)
+    with pytest.raises(
+        ModelError, match="row 0 on path 0-5 can't go on from row 1 on path 0,2-3,5"
+    ):
         cache.reorder_cache(torch.tensor([1, 0, 2, 3, 4]))

@@ -12,7 +12,7 @@ from router_train.routers.online import route_batch_online, route_online
 from search_cluster.errors import ConfigError
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.materialise import materialise
-from search_cluster.model.online.chooser import Steering
+from search_cluster.model.online.chooser import OnlineRouting
 from search_cluster.paths.layer_path import LayerPath
 
 
@@ -59,7 +59,7 @@ def test_the_walk_runs_each_layer_as_often_as_decided_and_shows_the_states_in_be
             torch.testing.assert_close(windows, pool_windows(expected, 4), msg=f"before layer {layer}")
 
 
-def test_steerings_that_run_the_same_layers_share_them_and_see_what_they_would_see_alone() -> None:
+def test_routings_that_run_the_same_layers_share_them_and_see_what_they_would_see_alone() -> None:
     loaded = tiny_loaded()
     context_ids = list(range(5, 25))
     ran: list[int] = []
@@ -67,19 +67,19 @@ def test_steerings_that_run_the_same_layers_share_them_and_see_what_they_would_s
         layer.register_forward_hook(lambda *_, index=index: ran.append(index))
     asked = [((0,), (1,), (2, 2)), ((0, 1), (2,)), (), ((0,), (3,))]
 
-    def steering(number: int, seen: list[torch.Tensor]) -> Steering:
+    def routing(number: int, seen: list[torch.Tensor]) -> OnlineRouting:
         for layers in asked[number]:
             seen.append((yield layers))
         return RoutedPath(path=LayerPath.identity(6), confidence=number / 4, num_fallbacks=0, num_layer_tokens=1)
 
     together: list[list[torch.Tensor]] = [[] for _ in asked]
-    found = route_batch_online(loaded, context_ids, [steering(number, together[number]) for number in range(4)])
+    found = route_batch_online(loaded, context_ids, [routing(number, together[number]) for number in range(4)])
     assert sorted(ran) == [0, 1, 2, 2, 3]
     assert [routed.confidence for routed in found] == [0, 0.25, 0.5, 0.75]
     assert [routed.num_layer_tokens for routed in found] == [1 + 4 * 20, 1 + 3 * 20, 1, 1 + 2 * 20]
     for number in range(4):
         alone: list[torch.Tensor] = []
-        assert route_online(loaded, context_ids, steering(number, alone)) == found[number]
+        assert route_online(loaded, context_ids, routing(number, alone)) == found[number]
         assert len(alone) == len(asked[number])
         assert all(torch.equal(one, other) for one, other in zip(alone, together[number], strict=True))
 

@@ -271,15 +271,15 @@ def test_a_menu_router_chooses_alike_inside_the_prefill(loaded: LoadedModel) -> 
     model, _ = train_menu(np.tile(features[:, :16], 4), verdicts, FitConfig())
     router = MenuRouter(PATHS, model, 2, 1, 0.4)
     ids = [5, 9, 12, 30]
-    steering = router.steer(loaded, ids, threshold=0.0)
-    assert next(steering) == (0, 1)
+    routing = router.begin_routing(loaded, ids, threshold=0.0)
+    assert next(routing) == (0, 1)
     states = (
         materialise(loaded.model, LayerPath.identity(6))
         .model(torch.tensor([ids]), output_hidden_states=True)
         .hidden_states[2][0]
     )
     with pytest.raises(StopIteration) as end:
-        steering.send(states)
+        routing.send(states)
     routed = router.route(loaded, ids, threshold=0.0)
     assert end.value.value.path == routed.path
     assert end.value.value.confidence == pytest.approx(routed.confidence, abs=1e-5)

@@ -108,10 +108,10 @@ def test_a_saved_polar_router_chooses_as_before(
     assert routed.path.layers[0] == 0
     assert routed.num_layer_tokens == len(IDS)
     assert router.route(loaded, IDS, threshold=1.0).path.is_identity
-    steering = router.steer(loaded, IDS, threshold=0.0)
-    assert next(steering) == (0,)
+    routing = router.begin_routing(loaded, IDS, threshold=0.0)
+    assert next(routing) == (0,)
     with pytest.raises(StopIteration) as end:
-        steering.send(prompt_states(loaded, IDS, 1))
+        routing.send(prompt_states(loaded, IDS, 1))
     assert end.value.value.path == routed.path
     with pytest.raises(ConfigError, match="feature_layer is 6; a path of 6 layers leaves none to decide"):
         fit(

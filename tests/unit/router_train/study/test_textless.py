@@ -7,7 +7,7 @@ import pytest
 from support.router_corpus import FRUIT, fruit_example, fruit_task, record, write_corpus, write_table
 
 from router_train.study.textless import RECORDS_NAME, keep_corpus, read_provenance, restore_corpus
-from search_cluster.corpus.path_table import MENU_NAME, read_menu
+from search_cluster.corpus.path_table import PATH_TABLE_NAME, read_path_table
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure
 from search_cluster.errors import CorpusError, TaskError
@@ -60,15 +60,15 @@ def test_what_is_restored_is_what_was_kept(corpus: Path, tmp_path: Path) -> None
     out = restore_corpus(kept, tmp_path / "restored", training_task(), None)
     assert read_corpus(out).records == read_corpus(corpus).records
     assert read_corpus(out).manifest.corpus_digest == read_corpus(corpus).manifest.corpus_digest
-    assert read_menu(out) == read_menu(corpus)
+    assert read_path_table(out) == read_path_table(corpus)
     bare = restore_corpus(kept, out, training_task(), None, table=False)
-    assert not (bare / MENU_NAME).exists()
+    assert not (bare / PATH_TABLE_NAME).exists()
 
 
 def test_no_text_of_a_question_is_kept(corpus: Path, tmp_path: Path) -> None:
     kept = keep_corpus(corpus, tmp_path / "kept")
     texts = {example.question for example in EXAMPLES} | set(FRUIT)
-    assert any(text in str(pq.read_table(corpus / MENU_NAME).to_pylist()) for text in texts)
+    assert any(text in str(pq.read_table(corpus / PATH_TABLE_NAME).to_pylist()) for text in texts)
     for file in kept.iterdir():
         table = pq.read_table(file)
         strings = set(_strings(table.to_pylist())) | {value.decode() for value in table.schema.metadata.values()}
@@ -86,7 +86,7 @@ def _strings(value: object) -> list[str]:
 
 def test_a_corpus_without_table_is_kept_without(corpus: Path, tmp_path: Path) -> None:
     kept = keep_corpus(corpus, tmp_path / "kept")
-    (corpus / MENU_NAME).unlink()
+    (corpus / PATH_TABLE_NAME).unlink()
     assert [file.name for file in keep_corpus(corpus, kept).iterdir()] == [RECORDS_NAME]
 
 
@@ -117,6 +117,6 @@ def test_a_damaged_kept_corpus_is_refused(corpus: Path, tmp_path: Path, damage: 
     elif damage == "cut":
         file.write_bytes(file.read_bytes()[:-50])
     else:
-        file.write_bytes((kept / MENU_NAME).read_bytes())
+        file.write_bytes((kept / PATH_TABLE_NAME).read_bytes())
     with pytest.raises(CorpusError, match="holds no records" if damage == "absent" else r"records.parquet is damaged"):
         restore_corpus(kept, tmp_path / "restored", training_task(), None)

@@ -1,4 +1,7 @@
-"""Benchmark tasks: converters, both ARC layouts, splits, damage, the hub (replaced), real files where they are."""
+"""Benchmark tasks: converters, both ARC layouts, splits, damage, the hub (replaced).
+
+Real files are tried where there are some.
+"""
 
 import contextlib
 import json
@@ -30,7 +33,10 @@ from search_cluster.tasks.user_rows import convert_user_row, file_source
 
 ARC_AUTHORS = {
     "id": "1",
-    "question": {"stem": "Why?", "choices": [{"text": "this", "label": "1"}, {"text": "that", "label": "2"}]},
+    "question": {
+        "stem": "Why?",
+        "choices": [{"text": "this", "label": "1"}, {"text": "that", "label": "2"}],
+    },
     "answerKey": "2",
 }
 ARC_HUB = {
@@ -40,7 +46,12 @@ ARC_HUB = {
     "answerKey": "B",
 }
 GSM8K = {"question": "How many?", "answer": "Many.\n#### 1,200"}
-MATH = {"problem": "What is $1+1$?", "level": "Level 3", "type": "Algebra", "solution": "It is $\\boxed{2}$."}
+MATH = {
+    "problem": "What is $1+1$?",
+    "level": "Level 3",
+    "type": "Algebra",
+    "solution": "It is $\\boxed{2}$.",
+}
 MMLU_CSV = ["Which?", "a", "b", "c", "d", "C"]
 MMLU_HUB = {"question": "Which?", "subject": "s", "choices": ["a", "b", "c", "d"], "answer": 2}
 TRUTHFULQA = {"question": "What happens?", "mc1_targets": {"Nothing.": 1, "Doom.": 0, "Joy.": 0}}
@@ -58,8 +69,14 @@ GOOD: list[tuple[Callable[[object], RawExample], object]] = [
     (convert_mmlu, MMLU_HUB),
     (convert_truthfulqa, TRUTHFULQA),
     (convert_truthfulqa, TRUTHFULQA_HUB),
-    (convert_agieval, {"passage": "p", "question": "Which?", "options": ["(A)one", "(B)two"], "label": "B"}),
-    (convert_agieval, {"query": "Q: Which? Answer Choices: (A)one", "choices": ["(A)one", "(B)two"], "gold": [1]}),
+    (
+        convert_agieval,
+        {"passage": "p", "question": "Which?", "options": ["(A)one", "(B)two"], "label": "B"},
+    ),
+    (
+        convert_agieval,
+        {"query": "Q: Which? Answer Choices: (A)one", "choices": ["(A)one", "(B)two"], "gold": [1]},
+    ),
     (convert_aime, {"problem": "How many?", "answer": "025"}),
     (convert_squad, {"context": "c", "qa": {"question": "Who?", "answers": [{"text": "me"}]}}),
     (convert_squad, {"context": "c", "question": "Who?", "answers": {"text": ["me"]}}),
@@ -88,18 +105,33 @@ JUNK: list[object] = [
         [None],
         {"": 0},
     ),
-    *(["a"], ["a", "a"], {"text": 1}, {"choices": []}, {"stem": ""}, "####", "\\boxed{", "Level 9", {"a": 1, "b": 1}),
+    *(
+        ["a"],
+        ["a", "a"],
+        {"text": 1},
+        {"choices": []},
+        {"stem": ""},
+        "####",
+        "\\boxed{",
+        "Level 9",
+        {"a": 1, "b": 1},
+    ),
 ]
 
 
-def test_both_arc_layouts_give_the_same_draft() -> None:
-    draft = convert_arc(ARC_AUTHORS)
-    assert draft == convert_arc(ARC_HUB)
-    assert (draft.question, draft.choices, draft.gold, draft.gold_index) == ("Why?", ("this", "that"), "that", 1)
+def test_both_arc_layouts_give_the_same_raw_example() -> None:
+    raw = convert_arc(ARC_AUTHORS)
+    assert raw == convert_arc(ARC_HUB)
+    assert (raw.question, raw.choices, raw.gold, raw.gold_index) == (
+        "Why?",
+        ("this", "that"),
+        "that",
+        1,
+    )
     assert convert_arc_letter(ARC_AUTHORS).gold == "B"
 
 
-def test_known_drafts() -> None:
+def test_known_raw_examples() -> None:
     assert convert_gsm8k(GSM8K).gold == "1200"
     assert (convert_math(MATH).gold, convert_math(MATH).difficulty) == ("2", "3")
     assert convert_math({**MATH, "level": 5}).difficulty == "5"
@@ -114,7 +146,11 @@ def test_known_drafts() -> None:
     ("convert", "row", "reason"),
     [
         (convert_arc, {**ARC_HUB, "answerKey": "E"}, "the answer key is 'E'; the labels are"),
-        (convert_arc, {**ARC_HUB, "choices": {"text": ["a"], "label": ["A", "B"]}}, "1 texts and 2 labels"),
+        (
+            convert_arc,
+            {**ARC_HUB, "choices": {"text": ["a"], "label": ["A", "B"]}},
+            "1 texts and 2 labels",
+        ),
         (convert_arc, {"id": "1"}, "the key 'question' is missing"),
         (convert_gsm8k, {**GSM8K, "answer": "many"}, "it has to end in '#### ' and a number"),
         (convert_math, {**MATH, "level": "Level 6"}, "'level' is 'Level 6'"),
@@ -124,11 +160,17 @@ def test_known_drafts() -> None:
         (convert_mmlu, {**MMLU_HUB, "answer": 4}, "it is a number from 0 to 3"),
         (convert_mmlu, {**MMLU_HUB, "choices": ["a", "a", "b", "c"]}, "are the same text"),
         (convert_truthfulqa, {**TRUTHFULQA, "mc1_targets": {"a": 1, "b": 1}}, "exactly one is 1"),
-        (convert_user_row, {"question": "q", "choices": ["a", "b"], "answer": "c"}, "none of the choices"),
+        (
+            convert_user_row,
+            {"question": "q", "choices": ["a", "b"], "answer": "c"},
+            "none of the choices",
+        ),
         (convert_user_row, {"question": "q", "answer": "c", "split": "dev"}, "'split' is 'dev'"),
     ],
 )
-def test_malformed_rows_say_why(convert: Callable[[object], RawExample], row: object, reason: str) -> None:
+def test_malformed_rows_say_why(
+    convert: Callable[[object], RawExample], row: object, reason: str
+) -> None:
     with pytest.raises(RowError) as caught:
         convert(row)
     assert reason in str(caught.value)
@@ -155,31 +197,41 @@ def test_a_thousand_damaged_rows_raise_nothing_but_row_errors() -> None:
     for number in range(1000):
         convert, row = GOOD[number % len(GOOD)]
         try:
-            draft = convert(_damaged(row, rng))
+            raw = convert(_damaged(row, rng))
         except RowError as error:
             num_refused += 1
             str(error).encode()
         else:
-            assert draft.question
-            assert draft.gold
-            assert not draft.choices or draft.gold_index in range(len(draft.choices))
+            assert raw.question
+            assert raw.gold
+            assert not raw.choices or raw.gold_index in range(len(raw.choices))
     assert num_refused > 700
 
 
 def test_a_thousand_malformed_rows_never_stop_a_load(tmp_path: Path) -> None:
     rng = random.Random(1)
-    good = [{"question": f"Which is {number}?", "choices": ["a", "b"], "answer": number % 2} for number in range(50)]
+    good = [
+        {"question": f"Which is {number}?", "choices": ["a", "b"], "answer": number % 2}
+        for number in range(50)
+    ]
     defects: list[object] = [*JUNK, *({**good[0], name: junk} for name in good[0] for junk in JUNK)]
     rows: list[object] = list(good)
     while len(rows) < 1050:
         row = rng.choice(defects) if rng.random() < 0.7 else _damaged(rng.choice(good), rng)
         data = json.dumps(row).encode()
         if rng.random() < 0.4:  # damage of the bytes, too: cut, or one replaced
-            data = data[: rng.randrange(len(data))] if rng.random() < 0.5 else bytes([rng.randrange(256)]) + data[1:]
+            data = (
+                data[: rng.randrange(len(data))]
+                if rng.random() < 0.5
+                else bytes([rng.randrange(256)]) + data[1:]
+            )
         rows.append(data + b"\n")
     rng.shuffle(rows)
     _jsonl(tmp_path / "own.jsonl", rows)
-    loaded = [file_source(tmp_path / "own.jsonl")("own", split, None) for split in ("train", "validation", "test")]
+    loaded = [
+        file_source(tmp_path / "own.jsonl")("own", split, None)
+        for split in ("train", "validation", "test")
+    ]
     questions = {example.question for part in loaded for example in part.examples}
     assert {row["question"] for row in good} <= questions
     malformed = {row.source for part in loaded for row in part.malformed}
@@ -194,32 +246,59 @@ def test_a_thousand_malformed_rows_never_stop_a_load(tmp_path: Path) -> None:
         lambda inner: (
             st.lists(inner, max_size=4)
             | st.dictionaries(
-                st.sampled_from(["question", "choices", "answer", "text", "label", "stem", "answerKey", "mc1_targets"]),
+                st.sampled_from(
+                    [
+                        "question",
+                        "choices",
+                        "answer",
+                        "text",
+                        "label",
+                        "stem",
+                        "answerKey",
+                        "mc1_targets",
+                    ]
+                ),
                 inner,
             )
         ),
         max_leaves=12,
     ),
 )
-def test_any_value_is_a_draft_or_a_row_error(convert: Callable[[object], RawExample], value: object) -> None:
+def test_any_value_is_a_raw_example_or_a_row_error(
+    convert: Callable[[object], RawExample], value: object
+) -> None:
     with contextlib.suppress(RowError):
         assert convert(value).question
 
 
 def _jsonl(path: Path, rows: list[object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows))
+    path.write_bytes(
+        b"".join(
+            row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows
+        )
+    )
 
 
 def test_damage_is_counted_with_file_and_line_and_skipped(tmp_path: Path) -> None:
     deep = b"[" * 100_000 + b"\n"
-    rows: list[object] = [ARC_HUB, b"{broken\n", b'"\xff"\n', b"\n", {**ARC_HUB, "answerKey": "X"}, ARC_AUTHORS, deep]
+    rows: list[object] = [
+        ARC_HUB,
+        b"{broken\n",
+        b'"\xff"\n',
+        b"\n",
+        {**ARC_HUB, "answerKey": "X"},
+        ARC_AUTHORS,
+        deep,
+    ]
     _jsonl(tmp_path / "arc" / "ARC-Easy-Test.jsonl", rows)
     loaded = get_task("arc_easy").load("test", tmp_path)
     assert len(loaded.examples) == 1
     assert loaded.num_duplicates == 1
     assert loaded.examples[0].source == "ARC-Easy-Test.jsonl:1"
-    assert [row.source for row in loaded.malformed] == [f"ARC-Easy-Test.jsonl:{line}" for line in (2, 3, 5, 7)]
+    assert [row.source for row in loaded.malformed] == [
+        f"ARC-Easy-Test.jsonl:{line}" for line in (2, 3, 5, 7)
+    ]
     assert "the answer key is 'X'" in loaded.malformed[2].reason
 
 
@@ -246,7 +325,9 @@ ANY_FILE = {
 
 
 @given(content=st.binary(max_size=300), name=st.sampled_from(sorted(ANY_FILE)))
-def test_any_bytes_are_a_task_error(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str) -> None:
+def test_any_bytes_are_a_task_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
+) -> None:
     folder = tmp_path_factory.mktemp("any")
     for file in ANY_FILE.values():
         path = folder / file
@@ -258,7 +339,9 @@ def test_any_bytes_are_a_task_error(tmp_path_factory: pytest.TempPathFactory, co
 
 def test_csv_damage_has_the_line_of_its_record(tmp_path: Path) -> None:
     (tmp_path / "mmlu" / "dev").mkdir(parents=True)
-    content = b'"two\nlines",a,b,c,d,A\nshort,a,b\nq2,a,b,c,d,\xff\nq3,a,b,c,d,D\n"' + b"x" * 200_000
+    content = (
+        b'"two\nlines",a,b,c,d,A\nshort,a,b\nq2,a,b,c,d,\xff\nq3,a,b,c,d,D\n"' + b"x" * 200_000
+    )
     (tmp_path / "mmlu" / "dev" / "a_dev.csv").write_bytes(content)
     loaded = get_task("mmlu").load("train", tmp_path)
     assert [example.source for example in loaded.examples] == ["a_dev.csv:1", "a_dev.csv:5"]
@@ -273,7 +356,10 @@ def test_json_array_elements_have_their_lines(tmp_path: Path) -> None:
     (tmp_path / "truthfulqa" / "mc_task.json").write_text(text)
     loaded = {split: get_task("truthfulqa_mc1").load(split, tmp_path) for split in SPLITS}
     assert sum(len(part.examples) for part in loaded.values()) == 40
-    assert [row.source for row in loaded["train"].malformed] == ["mc_task.json:4", "mc_task.json:43"]
+    assert [row.source for row in loaded["train"].malformed] == [
+        "mc_task.json:4",
+        "mc_task.json:43",
+    ]
 
 
 def test_a_missing_file_names_path_layout_and_next_step(tmp_path: Path) -> None:
@@ -292,8 +378,14 @@ def test_a_missing_file_names_path_layout_and_next_step(tmp_path: Path) -> None:
 
 def test_math_drops_from_train_what_test_asks_and_keeps_questions_once(tmp_path: Path) -> None:
     problems = [{**MATH, "problem": f"What is ${n}$?"} for n in range(60)]
-    _jsonl(tmp_path / "math" / "train.jsonl", [*problems, *problems, {**MATH, "problem": "What  is $1000$?"}])
-    _jsonl(tmp_path / "math" / "test.jsonl", [{**MATH, "problem": "what is $1000$?"}, {**MATH, "problem": "other"}])
+    _jsonl(
+        tmp_path / "math" / "train.jsonl",
+        [*problems, *problems, {**MATH, "problem": "What  is $1000$?"}],
+    )
+    _jsonl(
+        tmp_path / "math" / "test.jsonl",
+        [{**MATH, "problem": "what is $1000$?"}, {**MATH, "problem": "other"}],
+    )
     loaded = {split: get_task("math").load(split, tmp_path) for split in SPLITS}
     assert len(loaded["train"].examples) + len(loaded["validation"].examples) == 60
     assert len(loaded["test"].examples) == 2
@@ -374,4 +466,9 @@ def test_real_files(name: str) -> None:
             prompt = task.prompt(example)
             assert example.question in prompt.chat
             assert prompt.plain == prompt.plain.rstrip()
-            assert task.grade(example, f"\\boxed{{{example.gold}}}" if name == "math" else example.gold) == 1.0
+            assert (
+                task.grade(
+                    example, f"\\boxed{{{example.gold}}}" if name == "math" else example.gold
+                )
+                == 1.0
+            )

@@ -36,7 +36,9 @@ def test_splits_are_sizeable_and_disjoint_in_questions(name: str) -> None:
     assert len(loaded["train"]) >= 1500
     assert len(loaded["validation"]) >= 300
     assert len(loaded["test"]) >= 400
-    questions = {split: {example.question for example in examples} for split, examples in loaded.items()}
+    questions = {
+        split: {example.question for example in examples} for split, examples in loaded.items()
+    }
     assert not questions["train"] & questions["validation"]
     assert not questions["train"] & questions["test"]
     assert not questions["validation"] & questions["test"]
@@ -69,19 +71,27 @@ def test_no_wrong_choice_is_right() -> None:
 
 def test_both_directions_of_a_fact_stay_in_one_split() -> None:
     split_of_question = {
-        example.question: split for split in SPLITS for example in get_task("capitals").load(split, None).examples
+        example.question: split
+        for split in SPLITS
+        for example in get_task("capitals").load(split, None).examples
     }
     for place in PLACES:
         if place.kind == "country":
             forwards = split_of_question[f"What is the capital of {place.article}{place.name}?"]
-            assert split_of_question[f"{place.capital} is the capital of which country?"] == forwards
+            assert (
+                split_of_question[f"{place.capital} is the capital of which country?"] == forwards
+            )
 
 
 def test_facts_are_well_formed() -> None:
     assert len(PLACES) >= 300
     for kind in {place.kind for place in PLACES}:
         members = [place for place in PLACES if place.kind == kind]
-        assert len({place.capital for place in members}) == len(members) == len({place.name for place in members})
+        assert (
+            len({place.capital for place in members})
+            == len(members)
+            == len({place.name for place in members})
+        )
         assert len(members) > 4
     assert not [place for place in PLACES if place.name == place.capital]
     assert sum(place.kind == "country" for place in PLACES) >= 170
@@ -90,8 +100,23 @@ def test_facts_are_well_formed() -> None:
 
 def test_elements_are_complete() -> None:
     assert [element.number for element in ELEMENTS] == list(range(1, 119))
-    assert len({element.symbol for element in ELEMENTS}) == len({element.name for element in ELEMENTS}) == 118
-    anchors = {1: "H", 18: "Ar", 26: "Fe", 36: "Kr", 47: "Ag", 54: "Xe", 57: "La", 71: "Lu", 79: "Au", 86: "Rn"}
+    assert (
+        len({element.symbol for element in ELEMENTS})
+        == len({element.name for element in ELEMENTS})
+        == 118
+    )
+    anchors = {
+        1: "H",
+        18: "Ar",
+        26: "Fe",
+        36: "Kr",
+        47: "Ag",
+        54: "Xe",
+        57: "La",
+        71: "Lu",
+        79: "Au",
+        86: "Rn",
+    }
     anchors |= {89: "Ac", 92: "U", 103: "Lr", 118: "Og"}
     assert {number: ELEMENTS[number - 1].symbol for number in anchors} == anchors
 
@@ -105,7 +130,10 @@ def test_arithmetic_golds_are_right() -> None:
 
 
 def _calculate(question: str) -> int:
-    """The result by a second way: the two numbers in the question and the word that names the operation."""
+    """The result by a second way.
+
+    It comes from the two numbers in the question and the word that names the operation.
+    """
     a, b = (int(number) for number in re.findall(r"\d+", question))
     if re.search(r"multipl|product", question, re.IGNORECASE):
         return a * b
@@ -130,9 +158,16 @@ def test_examples_do_not_depend_on_the_hash_seed() -> None:
 def test_drawn_choices_are_pinned() -> None:
     # Known answers: examples, their ids and every cached verdict depend on them.
     assert draw_choices("seed", "a", ["a", "b", "c", "d", "e"]) == (("d", "b", "c", "a"), 3)
-    assert [split_of(text) for text in ("Paris", "paris ", "Rome", "iron")] == ["train", "train", "validation", "test"]
+    assert [split_of(text) for text in ("Paris", "paris ", "Rome", "iron")] == [
+        "train",
+        "train",
+        "validation",
+        "test",
+    ]
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(TaskError, match="split 'dev' of task capitals; the splits are train, validation, test"):
+    with pytest.raises(
+        TaskError, match="split 'dev' of task capitals; the splits are train, validation, test"
+    ):
         get_task("capitals").load("dev", None)

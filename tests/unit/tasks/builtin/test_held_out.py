@@ -1,4 +1,4 @@
-"""Benchmarks that are asked for judging alone, most of them without a training part; and sentiment."""
+"""Benchmarks that are asked for judging alone, most without a training part; and sentiment."""
 
 import json
 import os
@@ -17,8 +17,15 @@ from search_cluster.tasks.raw_examples import RowError
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.splits import normalize_text
 
-AGIEVAL = {"passage": "A text.", "question": "Which?", "options": ["(A)one", "(B) two", "(C)three"], "label": "B"}
-QUERY = "A text. Q: Which? Answer Choices: (A)one (B) two (C)three\nA: Among A through C, the answer is"
+AGIEVAL = {
+    "passage": "A text.",
+    "question": "Which?",
+    "options": ["(A)one", "(B) two", "(C)three"],
+    "label": "B",
+}
+QUERY = (
+    "A text. Q: Which? Answer Choices: (A)one (B) two (C)three\nA: Among A through C, the answer is"
+)
 AGIEVAL_HUB = {"query": QUERY, "choices": ["(A)one", "(B) two", "(C)three"], "gold": [1]}
 SQUAD = {
     "data": [
@@ -28,7 +35,11 @@ SQUAD = {
                 {
                     "context": "Oslo is the capital of Norway.",
                     "qas": [
-                        {"question": "Of what?", "answers": [{"text": "Norway"}, {"text": "of  Norway"}], "id": "1"},
+                        {
+                            "question": "Of what?",
+                            "answers": [{"text": "Norway"}, {"text": "of  Norway"}],
+                            "id": "1",
+                        },
                         {"question": "Since when?", "answers": [], "is_impossible": True},
                         {"question": "No answers?"},
                     ],
@@ -44,9 +55,18 @@ def squad_example(gold: str) -> Example:
 
 
 def test_labels_in_front_of_options_are_dropped() -> None:
-    draft = convert_agieval(AGIEVAL)
-    assert (draft.question, draft.choices, draft.gold) == ("A text.\nWhich?", ("one", "two", "three"), "two")
-    odd = {**AGIEVAL, "passage": None, "options": ["A No dangshen", "B? Many", "(C)A is here"], "label": "C"}
+    raw = convert_agieval(AGIEVAL)
+    assert (raw.question, raw.choices, raw.gold) == (
+        "A text.\nWhich?",
+        ("one", "two", "three"),
+        "two",
+    )
+    odd = {
+        **AGIEVAL,
+        "passage": None,
+        "options": ["A No dangshen", "B? Many", "(C)A is here"],
+        "label": "C",
+    }
     assert convert_agieval(odd).choices == ("No dangshen", "Many", "A is here")
     assert convert_agieval(odd).question == "Which?"
 
@@ -60,13 +80,19 @@ def test_the_hub_asks_what_the_authors_ask() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({**AGIEVAL, "options": ["(A)one", "(C)three", "(B)two"]}, "are labelled 'ACB'; the labels are A, B, C"),
+        (
+            {**AGIEVAL, "options": ["(A)one", "(C)three", "(B)two"]},
+            "are labelled 'ACB'; the labels are A, B, C",
+        ),
         ({**AGIEVAL, "options": ["(A)one", "(B)two", "three"]}, "are labelled 'AB?'"),
         ({**AGIEVAL, "options": ["(A)one", "(B)one"]}, "are the same text"),
         ({**AGIEVAL, "label": "D"}, "the right answer is number 3; there are 3 options"),
         ({**AGIEVAL, "label": 1}, "'label' is 1; it is the letter"),
         ({**AGIEVAL, "passage": 3}, "'passage' is 3"),
-        ({**AGIEVAL_HUB, "gold": [0, 1]}, "'gold' is [0, 1]; it holds the place of the one right choice"),
+        (
+            {**AGIEVAL_HUB, "gold": [0, 1]},
+            "'gold' is [0, 1]; it holds the place of the one right choice",
+        ),
         ({**AGIEVAL_HUB, "query": "Which?"}, "it holds 'Q: ' and 'Answer Choices:'"),
     ],
 )
@@ -84,13 +110,22 @@ def test_integers_lose_their_leading_zeros() -> None:
             convert_aime({"problem": "How many?", "answer": answer})
     task = get_task("aime24")
     example = Example(task="aime24", question="q", gold="25", split="test", source="hand")
-    assert [task.grade(example, text) for text in ("25", "The answer is 025.", "26", "")] == [1, 1, 0, 0]
+    assert [task.grade(example, text) for text in ("25", "The answer is 025.", "26", "")] == [
+        1,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_sentiment_is_one_of_two_words() -> None:
     for label in (1, "1"):
-        draft = convert_sst2({"sentence": "fine ", "label": label})
-        assert (draft.question, draft.choices, draft.gold) == ("fine", ("negative", "positive"), "positive")
+        raw = convert_sst2({"sentence": "fine ", "label": label})
+        assert (raw.question, raw.choices, raw.gold) == (
+            "fine",
+            ("negative", "positive"),
+            "positive",
+        )
     for label in (-1, "2", True, 0.0, None, ""):  # the hub's own test part has -1 everywhere
         with pytest.raises(RowError, match=r"it is 0 \(negative\) or 1 \(positive\)"):
             convert_sst2({"sentence": "fine", "label": label})
@@ -132,8 +167,10 @@ def test_squad_questions_come_with_their_paragraph(tmp_path: Path) -> None:
         ("dev_half.json:3", "the key 'answers' is missing; the keys are ['question']")
     ]
     hub = {"context": "Oslo is the capital of Norway.", "question": "Of what?"}
-    draft = convert_squad({**hub, "answers": {"text": ["Norway", "of Norway"], "answer_start": [23, 20]}})
-    assert (draft.question, draft.gold) == (loaded.examples[0].question, loaded.examples[0].gold)
+    raw = convert_squad(
+        {**hub, "answers": {"text": ["Norway", "of Norway"], "answer_start": [23, 20]}}
+    )
+    assert (raw.question, raw.gold) == (loaded.examples[0].question, loaded.examples[0].gold)
     SQUAD["data"].append({"paragraphs": 3})  # type: ignore[arg-type]
     file.write_text(json.dumps(SQUAD))
     damaged = get_task("squad_v2").load("test", tmp_path)
@@ -159,7 +196,9 @@ def test_what_has_no_training_part_says_so(name: str, tmp_path: Path) -> None:
 def test_the_hub_is_asked_for_the_right_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str, str]] = []
     rows: dict[str, list[object]] = {
-        "stanfordnlp/sst2": [{"sentence": f"film {number}", "label": number % 2} for number in range(40)],
+        "stanfordnlp/sst2": [
+            {"sentence": f"film {number}", "label": number % 2} for number in range(40)
+        ],
         "HuggingFaceH4/aime_2024": [{"problem": "p", "answer": "033"}],
         "dmayhem93/agieval-sat-en": [AGIEVAL_HUB],
         "rajpurkar/squad_v2": [{"context": "c", "question": "q", "answers": {"text": []}}],
@@ -196,7 +235,9 @@ def test_real_files(name: str, sizes: dict[str, int], num_malformed: int) -> Non
     loaded = {split: task.load(split, data_dir) for split in sizes}
     assert {split: len(part.examples) for split, part in loaded.items()} == sizes
     assert len(loaded["test"].malformed) == num_malformed
-    questions = [{normalize_text(example.question) for example in part.examples} for part in loaded.values()]
+    questions = [
+        {normalize_text(example.question) for example in part.examples} for part in loaded.values()
+    ]
     assert sum(map(len, questions)) == len(set().union(*questions))
     for example in loaded["test"].examples[:50]:
         prompt = task.prompt(example)

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.grading.graders import extract_letter, grade_exact, grade_letter, grade_number, last_number
+from search_cluster.tasks.grading.graders import (
+    extract_letter,
+    grade_exact,
+    grade_letter,
+    grade_number,
+    last_number,
+)
 
 
 def example(gold: str, choices: tuple[str, ...] = ()) -> Example:
@@ -76,7 +82,9 @@ def test_numbers_compare_by_value() -> None:
     assert grade_number(example("18"), "18.01") == 0.0
 
 
-@given(st.integers(min_value=-(10**12), max_value=10**12), st.text(alphabet="abc $.\n", max_size=10))
+@given(
+    st.integers(min_value=-(10**12), max_value=10**12), st.text(alphabet="abc $.\n", max_size=10)
+)
 def test_a_number_is_found_behind_any_words(number: int, words: str) -> None:
     assert last_number(f"{words} {number}") == number
     assert last_number(f"{words} {number:,}") == number

@@ -79,7 +79,9 @@ def test_a_killed_worker_is_replaced(verifier: MathVerifier) -> None:
 
 
 def test_the_worker_does_not_outlive_a_killed_parent() -> None:
-    with subprocess.Popen([sys.executable, "-c", _ORPHAN], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", _ORPHAN], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         worker_pid = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
@@ -97,7 +99,9 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_worker_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_worker_that_does_not_start_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(3)")
     monkeypatch.setattr(math_grading, "_WORKER", broken)

@@ -1,4 +1,7 @@
-"""Perturbations: derived questions under which the right answer stays right, apart by role, the same everywhere."""
+"""Perturbations: derived questions under which the right answer stays right.
+
+Roles keep them apart, and they are the same everywhere.
+"""
 
 import os
 from dataclasses import replace
@@ -10,9 +13,19 @@ from hypothesis import strategies as st
 
 from search_cluster.errors import InvalidValueError, TaskError
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.grading.graders import EXACT_GRADER_VERSION, LETTER_GRADER_VERSION, grade_exact, grade_letter
+from search_cluster.tasks.grading.graders import (
+    EXACT_GRADER_VERSION,
+    LETTER_GRADER_VERSION,
+    grade_exact,
+    grade_letter,
+)
 from search_cluster.tasks.perturbation.distractors import depends_on_neighbours, levelled
-from search_cluster.tasks.perturbation.perturbations import EvidenceRole, Perturbation, PerturbationKind, perturbations
+from search_cluster.tasks.perturbation.perturbations import (
+    EvidenceRole,
+    Perturbation,
+    PerturbationKind,
+    perturbations,
+)
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS, Wording
 from search_cluster.tasks.registry import get_task, list_tasks
 from search_cluster.tasks.simple import SimpleTask, choice_task, generate_task
@@ -24,26 +37,38 @@ ORDER, DISTRACTORS, WORDING = PerturbationKind
 BUILT_INS = ("capitals", "elements", "arithmetic")
 TEST_ONLY = ("agieval",)
 UNPERTURBED = ("aime24", "squad_v2")
-"""For evaluation only: they have a test split and no wordings yet."""
-BENCHMARKS = tuple(task.name for task in list_tasks() if task.name not in (*BUILT_INS, *UNPERTURBED))
+"""Tasks for evaluation only: they have a test split and no wordings yet."""
+BENCHMARKS = tuple(
+    task.name for task in list_tasks() if task.name not in (*BUILT_INS, *UNPERTURBED)
+)
 DATA_DIR = os.environ.get("LPS_DATA_DIR", "")
 WORDINGS = tuple(
-    Wording(chat=f"{n}. {{question}}\n{{choices}}", plain=f"{n}: {{question}} {{choices}}") for n in range(7)
+    Wording(chat=f"{n}. {{question}}\n{{choices}}", plain=f"{n}: {{question}} {{choices}}")
+    for n in range(7)
 )
 
 SCORED = choice_task(
-    name="scored", description="d", source=rows_source([]), chat="{question}", wordings=QUESTION_WORDINGS
+    name="scored",
+    description="d",
+    source=rows_source([]),
+    chat="{question}",
+    wordings=QUESTION_WORDINGS,
 )
 LISTED = choice_task(
-    name="listed", description="d", source=rows_source([]), chat="{question} {choices}", wordings=WORDINGS
+    name="listed",
+    description="d",
+    source=rows_source([]),
+    chat="{question} {choices}",
+    wordings=WORDINGS,
 )
 LETTER = generate_task(
-    name="letter", description="d", source=rows_source([]), chat="{question}\n{choices}", wordings=WORDINGS,
-    grader=grade_letter, grader_version=LETTER_GRADER_VERSION, max_new_tokens=4,
+    name="letter", description="d", source=rows_source([]), chat="{question}\n{choices}",
+    wordings=WORDINGS, grader=grade_letter, grader_version=LETTER_GRADER_VERSION, max_new_tokens=4,
 )  # fmt: skip
 EXACT = generate_task(
-    name="exact", description="d", source=rows_source([]), chat="{question}", wordings=QUESTION_WORDINGS,
-    grader=grade_exact, grader_version=EXACT_GRADER_VERSION, max_new_tokens=4,
+    name="exact", description="d", source=rows_source([]), chat="{question}",
+    wordings=QUESTION_WORDINGS, grader=grade_exact, grader_version=EXACT_GRADER_VERSION,
+    max_new_tokens=4,
 )  # fmt: skip
 
 
@@ -51,18 +76,33 @@ EXACT = generate_task(
 def examples(draw: st.DrawFn, task: SimpleTask) -> Example:
     question = draw(st.text(min_size=1, max_size=20))
     if task is EXACT:
-        return Example(task="exact", question=question, gold=draw(st.text(min_size=1)), split="train", source="x")
+        return Example(
+            task="exact",
+            question=question,
+            gold=draw(st.text(min_size=1)),
+            split="train",
+            source="x",
+        )
     texts = st.text(min_size=1, max_size=12).filter(str.strip)
     choices = tuple(draw(st.lists(texts, min_size=2, max_size=7, unique=True)))
     index = draw(st.integers(0, len(choices) - 1))
     gold = LETTERS[index] if task is LETTER else choices[index]
     return Example(
-        task=task.name, question=question, choices=choices, gold=gold, gold_index=index, split="train", source="x"
+        task=task.name,
+        question=question,
+        choices=choices,
+        gold=gold,
+        gold_index=index,
+        split="train",
+        source="x",
     )
 
 
 def answer_of(task: Task, example: Example) -> str:
-    """What a model that knows the right answer says: the text that it found right in the original, or its letter."""
+    """What a model that knows the right answer says.
+
+    That is the text that it found right in the original, or its letter.
+    """
     if task.kind is AnswerKind.CHOICE or not example.choices:
         return example.gold
     assert example.gold_index is not None
@@ -81,12 +121,16 @@ def all_roles(
 
 @pytest.mark.parametrize("task", [SCORED, LISTED, LETTER, EXACT], ids=lambda task: task.name)
 @given(data=st.data())
-def test_right_answers_stay_right_and_nothing_is_twice(task: SimpleTask, data: st.DataObject) -> None:
+def test_right_answers_stay_right_and_nothing_is_twice(
+    task: SimpleTask, data: st.DataObject
+) -> None:
     example = data.draw(examples(task))
     others = data.draw(st.lists(examples(task), max_size=12))
     usual = task.prompt(example)
     derived = all_roles(task, example, others, seed=data.draw(st.integers(0, 3)))
-    assert len({example.example_id, *(item.example.example_id for item in derived)}) == 1 + len(derived)
+    assert len({example.example_id, *(item.example.example_id for item in derived)}) == 1 + len(
+        derived
+    )
     for item in derived:
         other, prompt = item.example, task.prompt(item.example)
         assert task.grade(other, answer_of(task, other)) == 1.0
@@ -96,9 +140,12 @@ def test_right_answers_stay_right_and_nothing_is_twice(task: SimpleTask, data: s
             assert other.choices[other.gold_index] == example.choices[example.gold_index]
             assert len(set(other.choices)) == len(other.choices) <= len(LETTERS)
         if item.kind is DISTRACTORS:
-            assert {levelled(text) for text in other.choices} != {levelled(text) for text in example.choices}
+            assert {levelled(text) for text in other.choices} != {
+                levelled(text) for text in example.choices
+            }
             like_gold = [
-                [levelled(text) for text in item.choices].count(levelled(example.gold)) for item in (example, other)
+                [levelled(text) for text in item.choices].count(levelled(example.gold))
+                for item in (example, other)
             ]
             assert 1 <= like_gold[1] <= like_gold[0]
             assert prompt.choices != usual.choices
@@ -110,7 +157,12 @@ def test_right_answers_stay_right_and_nothing_is_twice(task: SimpleTask, data: s
             assert other.gold_index != example.gold_index
         if item.kind is WORDING:
             assert replace(other, wording=0) == example
-    absent = {"scored": {ORDER}, "listed": set(), "letter": {DISTRACTORS}, "exact": {ORDER, DISTRACTORS}}[task.name]
+    absent = {
+        "scored": {ORDER},
+        "listed": set(),
+        "letter": {DISTRACTORS},
+        "exact": {ORDER, DISTRACTORS},
+    }[task.name]
     assert not {item.kind for item in derived} & absent
 
 
@@ -130,10 +182,15 @@ def test_roles_never_meet_whatever_seeds_and_others(data: st.DataObject) -> None
     assert len(set().union(*ids_by_role)) == sum(map(len, ids_by_role))
 
 
-def num_of_each_role(task: Task, split: str, data_dir: Path | None) -> dict[EvidenceRole, list[int]]:
+def num_of_each_role(
+    task: Task, split: str, data_dir: Path | None
+) -> dict[EvidenceRole, list[int]]:
     loaded = task.load(split, data_dir).examples
     return {
-        role: [len(perturbations(task, item, loaded, role=role, count=2, seed=0)) for item in loaded[:200]]
+        role: [
+            len(perturbations(task, item, loaded, role=role, count=2, seed=0))
+            for item in loaded[:200]
+        ]
         for role in EvidenceRole
     }
 
@@ -141,7 +198,9 @@ def num_of_each_role(task: Task, split: str, data_dir: Path | None) -> dict[Evid
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("name", BUILT_INS)
 def test_built_in_tasks_give_two_of_each_role(name: str, split: str) -> None:
-    assert all(set(numbers) == {2} for numbers in num_of_each_role(get_task(name), split, None).values())
+    assert all(
+        set(numbers) == {2} for numbers in num_of_each_role(get_task(name), split, None).values()
+    )
 
 
 @pytest.mark.skipif(not DATA_DIR, reason="LPS_DATA_DIR is not set: no benchmark files")
@@ -159,8 +218,12 @@ def test_choice_benchmarks_offer_more_than_wordings(name: str) -> None:
     loaded = task.load("train", Path(DATA_DIR)).examples
     kind = ORDER if name.endswith("letter") else DISTRACTORS
     for role in EvidenceRole:
-        found = [perturbations(task, item, loaded, role=role, count=4, seed=0) for item in loaded[:200]]
-        assert sum([item.kind for item in items] == [kind, kind, WORDING, kind] for items in found) >= 0.9 * len(found)
+        found = [
+            perturbations(task, item, loaded, role=role, count=4, seed=0) for item in loaded[:200]
+        ]
+        assert sum(
+            [item.kind for item in items] == [kind, kind, WORDING, kind] for items in found
+        ) >= 0.9 * len(found)
 
 
 FEVER = Example(
@@ -187,27 +250,34 @@ def test_letters_follow_the_order_of_a_real_row() -> None:
     bacteria_last = next(item for item in derived if item.choices[3].startswith("a bacterial"))
     assert bacteria_last.gold == "D"
     assert "D. a bacterial population in the bloodstream" in task.prompt(bacteria_last).chat
-    assert [task.grade(bacteria_last, answer) for answer in ("D", "B", "The answer is D.", "A")] == [1, 0, 1, 0]
+    assert [
+        task.grade(bacteria_last, answer) for answer in ("D", "B", "The answer is D.", "A")
+    ] == [1, 0, 1, 0]
     for role in EvidenceRole:
-        drawn = [item for item in perturbations(task, FEVER, [], role=role, count=4, seed=5) if item.kind is ORDER]
-        assert sorted(item.example.gold for item in drawn) == [
-            "A",
-            "C",
-            "D",
-        ]  # every other letter once before any comes twice
+        drawn = [
+            item
+            for item in perturbations(task, FEVER, [], role=role, count=4, seed=5)
+            if item.kind is ORDER
+        ]
+        # Every other letter comes once before any comes twice.
+        assert sorted(item.example.gold for item in drawn) == ["A", "C", "D"]
 
 
-@pytest.mark.parametrize(("num_choices", "num_orders"), [(2, 1), (3, 4), (4, 18), (5, 32), (26, 25 * 50)])
+@pytest.mark.parametrize(
+    ("num_choices", "num_orders"), [(2, 1), (3, 4), (4, 18), (5, 32), (26, 25 * 50)]
+)
 def test_number_of_orders(num_choices: int, num_orders: int) -> None:
     example = Example(
-        task="letter", question="q", choices=tuple(f"text {n}" for n in range(num_choices)), gold="A", gold_index=0,
-        split="train", source="x",
+        task="letter", question="q", choices=tuple(f"text {n}" for n in range(num_choices)),
+        gold="A", gold_index=0, split="train", source="x",
     )  # fmt: skip
     derived = [item for item in all_roles(LETTER, example, [], count=10_000) if item.kind is ORDER]
     assert len(derived) == len({item.example.choices for item in derived}) == num_orders
 
 
-@pytest.mark.parametrize("text", ["All of the above", "none of these", "Both A and B", "neither", "The same"])
+@pytest.mark.parametrize(
+    "text", ["All of the above", "none of these", "Both A and B", "neither", "The same"]
+)
 def test_choices_that_speak_of_others_are_left_alone(text: str) -> None:
     assert depends_on_neighbours(text)
     letter = replace(FEVER, choices=(*FEVER.choices[:3], text))
@@ -223,23 +293,42 @@ def capitals() -> tuple[Example, ...]:
 def question(text: str, *choices: str) -> Example:
     """A question whose first choice is right."""
     return Example(
-        task="scored", question=text, choices=choices, gold=choices[0], gold_index=0, split="train", source="x"
+        task="scored",
+        question=text,
+        choices=choices,
+        gold=choices[0],
+        gold_index=0,
+        split="train",
+        source="x",
     )
 
 
 def drawn_for(example: Example, others: list[Example]) -> set[str]:
-    found = [item.example for item in all_roles(SCORED, example, others) if item.kind is DISTRACTORS]
+    found = [
+        item.example for item in all_roles(SCORED, example, others) if item.kind is DISTRACTORS
+    ]
     return {text for item in found for text in item.choices} - set(example.choices)
 
 
 def test_a_distractor_is_never_right() -> None:
     asked = question("What gives us light by day?", "the Sun itself", "Mars")
     harmless = [question(f"Number {n}?", f"right {n}", f"wrong {n}") for n in range(40)]
-    for hidden in ("Sun.", "The SUN itself", "the Sun itself and stars", "mars", "None of the above"):
-        # Wrong there, but right here or already offered; nothing else of the question is out of the ordinary.
-        assert hidden not in drawn_for(asked, [*harmless, question("Is Pluto cold?", "very", hidden)])
+    for hidden in (
+        "Sun.",
+        "The SUN itself",
+        "the Sun itself and stars",
+        "mars",
+        "None of the above",
+    ):
+        # Wrong there, but right here or already offered; nothing else of the question is out of the
+        # ordinary.
+        assert hidden not in drawn_for(
+            asked, [*harmless, question("Is Pluto cold?", "very", hidden)]
+        )
     assert "Venus" in drawn_for(asked, [*harmless, question("Is Pluto cold?", "very", "Venus")])
-    assert "Lamps" not in drawn_for(asked, [*harmless, question("What gives no light at night?", "Tar", "Lamps")])
+    assert "Lamps" not in drawn_for(
+        asked, [*harmless, question("What gives no light at night?", "Tar", "Lamps")]
+    )
 
 
 def test_right_answers_elsewhere_serve_only_where_they_are_wrong_too() -> None:
@@ -251,22 +340,36 @@ def test_right_answers_elsewhere_serve_only_where_they_are_wrong_too() -> None:
 def test_distractors_resemble_the_right_answer() -> None:
     elements = get_task("elements")
     loaded = elements.load("train", None).examples
-    number = next(item for item in loaded if item.question == "What is the atomic number of helium?")
-    derived = [item.example for item in all_roles(elements, number, list(loaded), count=4) if item.kind is DISTRACTORS]
+    number = next(
+        item for item in loaded if item.question == "What is the atomic number of helium?"
+    )
+    derived = [
+        item.example
+        for item in all_roles(elements, number, list(loaded), count=4)
+        if item.kind is DISTRACTORS
+    ]
     assert len(derived) == 9
     assert all(text.isdigit() for item in derived for text in item.choices)
 
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [("The Sun.", "sun"), ("12.0", "12"), ("1,200", "1200"), ("25%", "0.25"), ("1/4", "25%"), ("A  b", "b")],
+    [
+        ("The Sun.", "sun"),
+        ("12.0", "12"),
+        ("1,200", "1200"),
+        ("25%", "0.25"),
+        ("1/4", "25%"),
+        ("A  b", "b"),
+    ],
 )
 def test_levelled_texts_are_equal(left: str, right: str) -> None:
     assert levelled(left) == levelled(right)
 
 
 @pytest.mark.parametrize(
-    ("left", "right"), [("5 cm", "5 mm"), ("-3", "3"), ("3/0", "0"), ("+", "-"), ("1e99999999", "1")]
+    ("left", "right"),
+    [("5 cm", "5 mm"), ("-3", "3"), ("3/0", "0"), ("+", "-"), ("1e99999999", "1")],
 )
 def test_different_texts_stay_different(left: str, right: str) -> None:
     assert levelled(left) != levelled(right)
@@ -274,17 +377,25 @@ def test_different_texts_stay_different(left: str, right: str) -> None:
 
 def test_the_usual_wording_is_no_part_of_the_id() -> None:
     city = Example(
-        task="t", question="Which city?", choices=("Rome", "Oslo"), gold="Oslo", gold_index=1, split="train", source="x"
+        task="t",
+        question="Which city?",
+        choices=("Rome", "Oslo"),
+        gold="Oslo",
+        gold_index=1,
+        split="train",
+        source="x",
     )
-    assert (
-        city.example_id == "bb92c64bfd720902410ee235"
-    )  # as before examples had wordings: caches and corpora rest on it
+    # As before examples had wordings: caches and corpora rest on it.
+    assert city.example_id == "bb92c64bfd720902410ee235"
     assert len({replace(city, wording=number).example_id for number in range(5)}) == 5
 
 
 def test_a_wording_that_the_task_lacks_is_refused() -> None:
     example = replace(capitals()[0], wording=10)
-    with pytest.raises(TaskError, match=r"asks in wording 10 of task capitals, which has the wordings 0 to 9; use the"):
+    with pytest.raises(
+        TaskError,
+        match=r"asks in wording 10 of task capitals, which has the wordings 0 to 9; use the",
+    ):
         get_task("capitals").prompt(example)
 
 
@@ -301,19 +412,30 @@ def test_a_negative_count_is_refused() -> None:
             Wording(chat="Ask: {question}", plain="Question: {question}\nAnswer:"),
             "two wordings have the plain template",
         ),
-        (Wording(chat="{question} {choices}"), r"one of them lists \{choices\}; let all of them do so, or none"),
+        (
+            Wording(chat="{question} {choices}"),
+            r"one of them lists \{choices\}; let all of them do so, or none",
+        ),
         (Wording(chat="Say something."), "never asks"),
         (Wording(chat="Ask: {question} "), "ends with white space"),
     ],
 )
 def test_a_wrong_wording_says_what_is_wrong(wording: Wording, message: str) -> None:
     with pytest.raises(TaskError, match=message):
-        choice_task(name="n", description="d", source=rows_source([]), chat="{question}", wordings=(wording,))
+        choice_task(
+            name="n",
+            description="d",
+            source=rows_source([]),
+            chat="{question}",
+            wordings=(wording,),
+        )
 
 
 def test_wordings_change_the_version_and_their_absence_does_not() -> None:
     versions = {
-        choice_task(name="n", description="d", source=rows_source([]), chat="{question}", wordings=wordings).version
+        choice_task(
+            name="n", description="d", source=rows_source([]), chat="{question}", wordings=wordings
+        ).version
         for wordings in ((), QUESTION_WORDINGS[:1], QUESTION_WORDINGS[1:2], QUESTION_WORDINGS[:2])
     }
     assert len(versions) == 4
@@ -322,10 +444,14 @@ def test_wordings_change_the_version_and_their_absence_does_not() -> None:
 
 
 def test_a_users_letter_task_has_orders_by_itself_and_wordings_if_declared() -> None:
-    rows = [{"question": f"Which is {n}?", "choices": [str(n), str(n + 1), str(n + 2)], "answer": 0} for n in range(40)]
+    rows = [
+        {"question": f"Which is {n}?", "choices": [str(n), str(n + 1), str(n + 2)], "answer": 0}
+        for n in range(40)
+    ]
     settings = {
         "name": "own", "description": "d", "source": rows_source(rows, convert_letter_row),
-        "chat": "{question}\n{choices}", "grader": grade_letter, "grader_version": "1", "max_new_tokens": 4,
+        "chat": "{question}\n{choices}", "grader": grade_letter, "grader_version": "1",
+        "max_new_tokens": 4,
     }  # fmt: skip
     bare = generate_task(**settings)
     example = bare.load("train", None).examples[0]
