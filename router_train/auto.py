@@ -3,7 +3,8 @@
     import router_train.auto
     model = AutoModelForCausalLM.from_pretrained("FOLDER")
 
-What comes back is the base model's own class, routed by the router; no code is loaded from the folder.
+What comes back is the base model's own class, routed by the router; no code is loaded from the
+folder.
 """
 
 from os import PathLike
@@ -25,11 +26,19 @@ BASE_FOLDER = "base"
 """Where an export holds its base model, if it does."""
 _HANDLED = ("dtype", "torch_dtype", "device_map", "trust_remote_code")
 _WITHOUT_EFFECT = ("adapter_kwargs", "_from_auto", "_commit_hash")
-_HUB = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
+_HUB = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "proxies",
+    "revision",
+    "subfolder",
+    "token",
+)
 
 
 class RoutedConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
-    """What an export says beside the router: which model it routes, and how sure the router must be."""
+    """What an export says beside the router: its model, and how sure the router must be."""
 
     model_type = MODEL_TYPE
 
@@ -57,26 +66,34 @@ class RoutedForCausalLM(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, pretrained_model_name_or_path: str | PathLike[str], *args: Any, config: RoutedConfig, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str],
+        *args: Any,
+        config: RoutedConfig,
+        **kwargs: Any,
     ) -> PreTrainedModel:
         """The base model, routed online by the router of a folder or hub repository.
 
         Args:
             pretrained_model_name_or_path: what `router-train export` wrote.
             args: must be empty.
-            config: of the folder; its ``base_model`` and ``threshold`` can be given to the auto class.
-            kwargs: ``device_map`` names one device; ``dtype`` must be the router's own; hub options as always.
+            config: of the folder; its ``base_model`` and ``threshold`` can be given to the auto
+                class.
+            kwargs: ``device_map`` names one device; ``dtype`` must be the router's own; hub options
+                as always.
 
         Raises:
             ConfigError: an option that a routed model does not know, or a damaged router.
-            ModelError: the base model can't be loaded, or is not the one that the router was trained for.
+            ModelError: the base model can't be loaded, or is not the one that the router was
+                trained for.
         """
         hub = {name: kwargs.pop(name) for name in _HUB if name in kwargs}
         unknown = sorted(set(kwargs) - set(_HANDLED) - set(_WITHOUT_EFFECT))
         if args or unknown:
             raise ConfigError(
-                f"a routed model can't be loaded with {', '.join([*map(repr, args), *unknown])}; it takes device_map, "
-                f"base_model, threshold and hub options: load the base model first and use RoutedModel for more"
+                f"a routed model can't be loaded with {', '.join([*map(repr, args), *unknown])}; "
+                "it takes device_map, base_model, threshold and hub options: load the base model "
+                "first and use RoutedModel for more"
             )
         _check_dtype(kwargs.get("dtype", kwargs.get("torch_dtype")), config.base_dtype)
         folder = _folder(pretrained_model_name_or_path, hub)
@@ -108,8 +125,9 @@ def _folder(name: str | PathLike[str], hub: dict[str, Any]) -> Path:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ModelError(
-            f"routed model {name} is no folder, and the hub does not give it ({type(error).__name__}); check the name, "
-            f"the connection, and your access: hf auth login"
+            f"routed model {name} is no folder, and the hub does not give it "
+            f"({type(error).__name__}); check the name, the connection, and your access: hf auth "
+            "login"
         ) from error
 
 
@@ -123,15 +141,22 @@ def _base(folder: Path, config: RoutedConfig) -> str:
 def _check_dtype(asked: object, own: str) -> None:
     name = str(asked).removeprefix("torch.")
     if asked is not None and name not in ("auto", own):
-        raise ConfigError(f"dtype is {name}; this router was trained for the model in {own}: leave dtype out")
+        raise ConfigError(
+            f"dtype is {name}; this router was trained for the model in {own}: leave dtype out"
+        )
 
 
 def _device(device_map: object) -> str:
     if device_map is None:
         return "cpu"
-    if isinstance(device_map, str | torch.device | int) and str(device_map) not in ("balanced", "sequential"):
+    if isinstance(device_map, str | torch.device | int) and str(device_map) not in (
+        "balanced",
+        "sequential",
+    ):
         return f"cuda:{device_map}" if isinstance(device_map, int) else str(device_map)
-    raise ConfigError(f"device_map is {device_map!r}; layer paths need the whole model on one device: name it")
+    raise ConfigError(
+        f"device_map is {device_map!r}; layer paths need the whole model on one device: name it"
+    )
 
 
 AutoConfig.register(MODEL_TYPE, RoutedConfig, exist_ok=True)

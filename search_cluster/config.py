@@ -1,11 +1,13 @@
-"""The settings of a search: one frozen dataclass, filled from defaults, a TOML file and flags, in this order.
+"""The settings of a search: one frozen dataclass, filled from defaults, a TOML file and flags.
 
+Flags win over the file, the file wins over the defaults. The command line makes its options from
+the fields (see `search_cluster.options`), so a default or a help text stands here and nowhere else.
 A fact about the model (its depth, its context) is never a setting.
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,7 +19,7 @@ RAY_AUTO = "auto"
 CREDIBLE_PRESET = "credible"
 """What a search uses when no preset is named."""
 FALLBACK_PRESET = "drllm"
-"""What it uses then where there are too few questions or evaluations for the study of `CREDIBLE_PRESET`."""
+"""What it uses then where questions or evaluations are too few for `CREDIBLE_PRESET`'s study."""
 PRESET_ALIASES = {"default": CREDIBLE_PRESET}
 """Former names of presets, which old corpora, settings files and command lines have."""
 AT_LEAST_ONE = (
@@ -26,11 +28,15 @@ AT_LEAST_ONE = (
 )  # fmt: skip
 ABOVE_ZERO = ("examples_per_shard", "placement_timeout_s", "coordinator_timeout_s")
 EXECUTORS = ("engine", "materialised")
+IN_A_FILE_ONLY = {"flag": None}
+"""Marks a field that no flag sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchConfig:
-    """What to search, and on what. Paths in a TOML file are relative to the working directory, as on a command line.
+    """What to search, and on what.
+
+    Paths in a TOML file are relative to the working directory, as on a command line.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -43,60 +49,66 @@ class SearchConfig:
     dtype: str = "auto"
     """``float32``, ``bfloat16``, ``float16``; ``auto``: float32 on the CPU, bfloat16 on a GPU."""
     device: str = "auto"
-    """``cpu``, ``cuda``; ``auto``: a GPU if the worker has one."""
+    """``cpu``, ``cuda``, or ``auto``: a GPU if the worker has one."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
     task: str = "capitals"
-    """A task's name, or a task file (``.py``, ``.toml``)."""
+    """A task's name (``search-cluster tasks`` lists them), or a task file (``.py``, ``.toml``)."""
     split: str = "train"
     """``train``, ``validation`` or ``test``."""
     data_dir: Path | None = None
-    """Folder of local benchmark files; ``None``: the environment variable LPS_DATA_DIR, else the hub."""
+    """Folder of local benchmark files; ``None``: LPS_DATA_DIR, else the hub."""
     limit: int | None = None
-    """Examples at most, drawn by the seed; ``None``: all of the split."""
+    """The largest number of examples, which the seed draws; ``None``: all."""
     preset: str | None = None
-    """Named search: space, score, stop rule; ``None``: ``credible``, or ``drllm`` where there are too few questions or
-    evaluations for its study."""
+    """Named search: space, score, stop rule; ``None``: credible, or drllm where there are too few
+    questions or evaluations for its study."""
     budget: int | None = None
-    """Paths per example at most, identity included; ``None``: the preset's."""
+    """The largest number of paths per example, identity included; ``None``: the preset's."""
     leaves_per_round: int | None = None
-    """Paths of one example proposed together, at most; ``None``: the preset's."""
+    """The largest number of paths of one example that are proposed together; ``None``: the
+    preset's."""
     visit_total: str | None = None
-    """What V counts in the UCB score, on which the papers differ: visits of the ``parent``, or ``all`` simulations;
-    ``None``: the preset's reading."""
+    """What V counts in the UCB score, on which the papers differ: visits of the ``parent``, or
+    ``all`` simulations; ``None``: the preset's."""
     exploration: float | None = None
-    """c of the UCB score, which CoLa leaves to the user; ``None``: the preset's."""
+    """The constant c of the UCB score, which CoLa leaves to the user; ``None``: the preset's."""
     seed: int = 0
-    """Of the sample of examples and of every search tree."""
+    """The seed of the sample of examples and of every search tree."""
     run: Path = Path("runs/search")
-    """Run folder: the corpus, the embedded cache, the report. The same command on the same folder resumes."""
+    """Run folder: the corpus, the embedded cache, the report. The same command on the same folder
+    resumes."""
     ray: str = RAY_LOCAL
-    """``local``: a private Ray on this machine; ``none``: this process alone; ``auto`` or an address: a running
-    cluster."""
-    redis_url: str = "embedded"
-    """``embedded``: a private server for this run; ``none``: memory only; or a ``redis://``, ``rediss://``, ``unix://``
-    URL."""
+    """``local``: a private Ray on this machine; ``none``: this process alone; ``auto`` or an
+    address: a running cluster."""
+    redis_url: str = field(default="embedded", metadata={"envvar": "LPS_REDIS_URL"})
+    """``embedded``: a private server for this run; ``none``: memory only; or a ``redis://``,
+    ``rediss://`` or ``unix://`` URL, whose password is safer in the variable."""
     workers: int | None = None
-    """Evaluators, one device each; ``None``: one per GPU, else one per CPU core up to 8."""
+    """The number of workers, which have one device each; ``None``: one per GPU, else per core up to
+    8."""
     threads_per_worker: int = 1
     """CPU threads of one worker's arithmetic. Other values may change the last bits of a result."""
     coordinators: int | None = None
-    """Processes on the Ray cluster that share the examples and drive the workers; ``None``: one per 16 workers. The
-    corpus does not depend on it."""
-    requests_per_batch: int | None = None
-    """Paths sent to a worker together, at most. Larger batches share more work; GPUs want hundreds. ``None``: as many
-    as are worth 0.1 s of the worker's time, 16 at least; 16 without Ray."""
-    executor: str = "engine"
-    """``engine``, or ``materialised``: one path at a time on the reference model, slow and exact."""
-    state_bytes: int | None = None
-    """What one worker may keep of path prefixes; ``None``: half of a GPU's free memory, on the CPU up to 1 GiB."""
-    placement_timeout_s: float = 600.0
-    """How long to wait for the first worker to be placed and to load the model, and for one to be back when all are
-    lost, in seconds. The others join when they are ready."""
-    coordinator_timeout_s: float = 300.0
-    """How long a coordinator may not report, in seconds, before it is taken for hung, killed and replaced; while it
-    has work it reports several times a second. It starts within ``placement_timeout_s`` if that is longer."""
-    examples_per_shard: int = 64
+    """Processes on the Ray cluster that share the examples and drive the workers. The corpus does
+    not depend on their number; ``None``: one per 16 workers."""
+    requests_per_batch: int | None = field(default=None, metadata=IN_A_FILE_ONLY)
+    """The largest number of paths that are sent to a worker together. Larger batches share more
+    work; GPUs want hundreds. ``None``: as many as are worth 0.1 s of the worker's time, and at
+    least 16; 16 without Ray."""
+    executor: str = field(default="engine", metadata=IN_A_FILE_ONLY)
+    """``engine``; or ``materialised``: one path at a time on the reference model, slow, exact."""
+    state_bytes: int | None = field(default=None, metadata=IN_A_FILE_ONLY)
+    """The bytes that one worker may keep of path prefixes; ``None``: half of a GPU's free memory,
+    on the CPU up to 1 GiB."""
+    placement_timeout_s: float = field(default=600.0, metadata=IN_A_FILE_ONLY)
+    """How long to wait for the first worker to be placed and to load the model, and for one to be
+    back when all are lost, in seconds. The others join when they are ready."""
+    coordinator_timeout_s: float = field(default=300.0, metadata=IN_A_FILE_ONLY)
+    """How long a coordinator may not report, in seconds, before it is taken for hung, killed and
+    replaced; while it has work it reports several times a second. It starts within
+    ``placement_timeout_s`` if that is longer."""
+    examples_per_shard: int = field(default=64, metadata=IN_A_FILE_ONLY)
     """Examples per Parquet file of the corpus."""
 
     def __post_init__(self) -> None:
@@ -105,7 +117,9 @@ class SearchConfig:
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it is at least 1")
         if any("\ud800" <= sign <= "\udfff" for sign in str(self.run)):  # Arrow takes no such path
-            raise ConfigError(f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder")
+            raise ConfigError(
+                f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder"
+            )
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
         for name in ABOVE_ZERO:
@@ -130,7 +144,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     """What a TOML file sets; keys are the fields of `SearchConfig`, at the top level.
 
     Raises:
-        ConfigError: the file can't be read, is not TOML, has an unknown key or a value of another type.
+        ConfigError: the file can't be read, is not TOML, has an unknown key or a value of another
+            type.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))

@@ -1,7 +1,7 @@
 """How commands of both programs speak and end: results, progress, one-line errors, exit codes.
 
-Results go to standard output, for people or as one JSON object on its last line; progress, warnings and errors go to
-standard error. Known errors end as one line, never as a traceback.
+Results go to standard output, for people or as one JSON object on its last line; progress, warnings
+and errors go to standard error. Known errors end as one line, never as a traceback.
 """
 
 import io
@@ -30,18 +30,20 @@ VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
 
 def run_app(app: typer.Typer) -> None:
     """Run a program's command line; what its library logs goes to standard error."""
-    # Ours alone: other libraries' loggers have handlers of their own and would say everything twice.
+    # Only our logger: those of other libraries have handlers and would say everything twice.
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger("search_cluster").addHandler(handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a question or a folder may hold what the terminal's encoding lacks
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # a question or a folder may hold what the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     app()
 
 
 @contextmanager
 def one_line_errors(interrupted: str = RESUMABLE) -> Iterator[None]:
-    """Known errors end as one line on standard error and exit code 2; Ctrl-C and SIGTERM as exit code 130.
+    """End known errors as one line and exit code 2, and Ctrl-C and SIGTERM as exit code 130.
 
     Args:
         interrupted: what an interrupt leaves behind, in words.
@@ -49,14 +51,20 @@ def one_line_errors(interrupted: str = RESUMABLE) -> Iterator[None]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except BrokenPipeError:  # whoever reads the output has seen enough, such as `head`: Click ends quietly
+    except (
+        BrokenPipeError
+    ):  # whoever reads the output has seen enough, such as `head`: Click ends quietly
         raise
     except (SearchClusterError, OSError) as error:
         print(error_line(error), file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error
     except ModuleNotFoundError as error:
-        extra = "pip install 'search-cluster[search]'; `search-cluster doctor` lists what else is missing"
-        print(f"error: the package {error.name} is not installed: {extra}", file=sys.stderr)
+        advice = "`search-cluster doctor` lists what else is missing"
+        print(
+            f"error: the package {error.name} is not installed: pip install "
+            f"'search-cluster[search]'; {advice}",
+            file=sys.stderr,
+        )
         raise typer.Exit(EXIT_ERROR) from error
     except KeyboardInterrupt as error:
         print(f"interrupted; {interrupted}", file=sys.stderr)
@@ -69,8 +77,17 @@ def say(text: str) -> None:
 
 
 def show(text: str, *, json_output: bool) -> None:
-    """Print a result for people: on standard output, unless that belongs to a JSON object, as ``json_output`` says."""
+    """Print a result for people: on standard output, unless ``json_output`` keeps that for JSON."""
     print(text, file=sys.stderr if json_output else sys.stdout, flush=True)
+
+
+def print_values(values: Mapping[str, Any], *, json_output: bool) -> None:
+    """Print a result as one JSON object, or as a line per value."""
+    if json_output:
+        print_json(values)
+    else:
+        for key, value in values.items():
+            print(f"{key}: {value}")
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``router-train bench``: wall-clock speed of a router, or of all routers of a run, against the plain model."""
+"""``router-train bench``: wall-clock speed of routers against the plain model."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -34,11 +34,12 @@ def run_bench(
     threshold: float,
     json_output: bool,
 ) -> None:
-    """Measures every router of ``places`` at every batch size, one after the other, on the same prompts.
+    """Measure every router of ``places`` at every batch size, one by one, on the same prompts.
 
     Args:
         places: checkpoints, or run folders with checkpoints in ``routers``.
-        questions: whose prompts are read; an empty task spec: the task that the first router was trained on.
+        questions: whose prompts are read; an empty task spec: the task that the first router was
+            trained on.
         model: the routers' model.
         batch_sizes: rows that are answered together.
         new_tokens: generated per row.
@@ -52,8 +53,8 @@ def run_bench(
     prompts = _prompts(loaded, questions, first.inputs.task, max(batch_sizes) * num_rounds)
     if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
         raise ConfigError(
-            f"{len(prompts)} prompts do not fill a batch of {max(batch_sizes)}; ask a larger task or split, or name "
-            "smaller --batch-sizes"
+            f"{len(prompts)} prompts do not fill a batch of {max(batch_sizes)}; ask a larger task "
+            "or split, or name smaller --batch-sizes"
         )
     load_before = os.getloadavg()[0]
     routers: dict[str, Any] = {}
@@ -63,7 +64,12 @@ def run_bench(
         batches: dict[str, Any] = {}
         for batch_size in batch_sizes:
             speed = measure_speed(
-                loaded, routed, prompts, batch_size=batch_size, new_tokens=new_tokens, num_rounds=num_rounds
+                loaded,
+                routed,
+                prompts,
+                batch_size=batch_size,
+                new_tokens=new_tokens,
+                num_rounds=num_rounds,
             )
             show(_speed_text(f"{meta.kind} ({folder})", batch_size, speed), json_output=json_output)
             batches[str(batch_size)] = asdict(speed)
@@ -96,13 +102,15 @@ def router_folders(place: Path) -> tuple[Path, ...]:
     found = tuple(sorted(file.parent for file in (place / "routers").glob(f"*/{META_NAME}")))
     if not found:
         raise ConfigError(
-            f"{place} holds neither {META_NAME} nor routers/*/{META_NAME}; train a router first: router-train fit "
-            f"--corpus RUN --out {place}"
+            f"{place} holds neither {META_NAME} nor routers/*/{META_NAME}; train a router first: "
+            f"router-train fit --corpus RUN --out {place}"
         )
     return found
 
 
-def _prompts(loaded: LoadedModel, questions: QuestionChoice, own_task: str, limit: int) -> list[tuple[int, ...]]:
+def _prompts(
+    loaded: LoadedModel, questions: QuestionChoice, own_task: str, limit: int
+) -> list[tuple[int, ...]]:
     try:
         task = get_task(questions.task_spec or own_task)
     except TaskError as error:
@@ -125,16 +133,22 @@ def _prompts(loaded: LoadedModel, questions: QuestionChoice, own_task: str, limi
 
 
 def _speed_text(name: str, batch_size: int, speed: BatchSpeed) -> str:
-    share = "" if speed.share_of_allowed is None else f", {speed.share_of_allowed:.0%} of the allowed gain"
+    share = (
+        ""
+        if speed.share_of_allowed is None
+        else f", {speed.share_of_allowed:.0%} of the allowed gain"
+    )
     return (
-        f"{name}, batch {batch_size}: {speed.plain_tokens_per_s:.1f} -> {speed.routed_tokens_per_s:.1f} tokens/s, "
-        f"{speed.speed_up:.3f} times as fast; {speed.layer_share:.1%} of the layer applications allow "
+        f"{name}, batch {batch_size}: {speed.plain_tokens_per_s:.1f} -> "
+        f"{speed.routed_tokens_per_s:.1f} tokens/s, {speed.speed_up:.3f} times as fast; "
+        f"{speed.layer_share:.1%} of the layer applications allow "
         f"{speed.allowed_speed_up:.3f}{share}"
     )
 
 
 def _conditions_text(result: Mapping[str, Any]) -> str:
     return (
-        f"medians; {result['device']}, {result['dtype']}, {result['threads']} threads; load average at the start "
-        f"{result['load_average']:.1f} (above 1, other work has slowed single rounds)"
+        f"medians; {result['device']}, {result['dtype']}, {result['threads']} threads; load "
+        f"average at the start {result['load_average']:.1f} (above 1, other work has slowed single "
+        "rounds)"
     )

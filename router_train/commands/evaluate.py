@@ -35,7 +35,10 @@ def run_evaluate(
     found = task.load(questions.split, resolve_data_dir(questions.data_dir))
     if found.malformed:
         first = found.malformed[0]
-        say(f"{len(found.malformed)} malformed rows skipped, the first at {first.source}: {first.reason}")
+        say(
+            f"{len(found.malformed)} malformed rows skipped, the first at {first.source}: "
+            f"{first.reason}"
+        )
     examples = select_examples(found.examples, questions.limit, questions.seed)
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype)
@@ -83,17 +86,20 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
     verdict = "the router helps" if result["helps"] else "the router does NOT help"
     return "\n".join(
         [
-            f"{result['router']} on {result['n']} questions of {result['task']} ({result['split']}), one answer each",
+            f"{result['router']} on {result['n']} questions of {result['task']} "
+            f"({result['split']}), one answer each",
             *(
                 f"{name:<7} accuracy {result[f'accuracy_{name}']:.3f} "
                 f"[{result[f'accuracy_{name}_low']:.3f}, {result[f'accuracy_{name}_high']:.3f}], "
                 f"{result[f'layers_{name}']:.2f} layers"
                 for name in ("plain", "routed")
             ),
-            f"difference {result['diff']:+.3f} [{result['diff_low']:+.3f}, {result['diff_high']:+.3f}]; "
-            f"{result['layers_saved_share']:.1%} of the layer applications saved",
-            f"fixed {result['num_fixed']}, broken {result['num_broken']}, exact McNemar p = {result['p_value']:.3g}; "
-            f"{result['layer_token_share']:.1%} of the plain model's layer-token work",
+            f"difference {result['diff']:+.3f} [{result['diff_low']:+.3f}, "
+            f"{result['diff_high']:+.3f}]; {result['layers_saved_share']:.1%} of the layer "
+            "applications saved",
+            f"fixed {result['num_fixed']}, broken {result['num_broken']}, exact McNemar p = "
+            f"{result['p_value']:.3g}; {result['layer_token_share']:.1%} of the plain model's "
+            "layer-token work",
             *_beside_lines(result),
             *_left_out_lines(result),
             f"{verdict} here (helps = {result['helps_rule']})",
@@ -104,9 +110,15 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
 def _left_out_lines(result: Mapping[str, Any]) -> list[str]:
     lines = []
     if result["num_too_long"]:
-        lines.append(f"{result['num_too_long']} more questions are longer than the model's context and left out")
+        lines.append(
+            f"{result['num_too_long']} more questions are longer than the model's context and left "
+            "out"
+        )
     if result["num_failures"]:
-        lines.append(f"{result['num_failures']} questions had no answer of one of the models and count as wrong there")
+        lines.append(
+            f"{result['num_failures']} questions had no answer of one of the models and count as "
+            "wrong there"
+        )
     return lines
 
 
@@ -115,12 +127,12 @@ def _beside_lines(result: Mapping[str, Any]) -> list[str]:
     if (static := result["static"]) is not None:
         lines.append(
             f"beside it: one path for all, {static['path']} ({static['layers']} layers), accuracy "
-            f"{static['accuracy']:.3f}, difference {static['diff']:+.3f} [{static['diff_low']:+.3f}, "
-            f"{static['diff_high']:+.3f}]"
+            f"{static['accuracy']:.3f}, difference {static['diff']:+.3f} "
+            f"[{static['diff_low']:+.3f}, {static['diff_high']:+.3f}]"
         )
     if (oracle := result["oracle"]) is not None:
         lines.append(
-            f"bound (gold answers known): some of {oracle['num_paths']} paths is right on {oracle['accuracy']:.1%}, "
-            f"{oracle['layers']:.2f} layers"
+            f"bound (gold answers known): some of {oracle['num_paths']} paths is right on "
+            f"{oracle['accuracy']:.1%}, {oracle['layers']:.2f} layers"
         )
     return lines

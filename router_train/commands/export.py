@@ -23,7 +23,7 @@ def run_export(
     push_to_hub: str | None,
     json_output: bool,
 ) -> None:
-    """Exports a router with the evaluations given, or the one that its run keeps; then uploads it.
+    """Export a router with the evaluations given, or the one that its run keeps; then upload it.
 
     Raises:
         ConfigError: others could not load what would be pushed, or there is no token.
@@ -36,11 +36,14 @@ def run_export(
     base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
     if push_to_hub is not None and base.is_local and not options.plain:
         raise ConfigError(
-            f"the base model {base.spec} is on this machine only, so nobody could load {push_to_hub}; add --with-base, "
-            f"or name the model's hub id with --model"
+            f"the base model {base.spec} is on this machine only, so nobody could load "
+            f"{push_to_hub}; add --with-base, or name the model's hub id with --model"
         )
     export_router(router_folder, out, loaded, replace(options, measured=measured))
-    show(f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}", json_output=json_output)
+    show(
+        f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}",
+        json_output=json_output,
+    )
     address = None
     if push_to_hub is not None:
         address = push(out, push_to_hub)
@@ -61,11 +64,17 @@ def run_export(
 
 
 def _kind(options: ExportOptions, kind: str) -> str:
-    return "a plain checkpoint of the static path" if options.plain else f"a routed model ({kind} router)"
+    return (
+        "a plain checkpoint of the static path"
+        if options.plain
+        else f"a routed model ({kind} router)"
+    )
 
 
-def _measured(router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float) -> tuple[Measured, ...]:
-    """The evaluations asked for; the run's own, if it does not fit this export, is left out and said."""
+def _measured(
+    router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float
+) -> tuple[Measured, ...]:
+    """The evaluations asked for, else the run's own, which is left out and named if it is unfit."""
     if files:
         return read_measured(files, kind=kind, threshold=threshold)
     try:

@@ -15,7 +15,14 @@ class Train(Protocol):
     """Another way to train than `router_train.training.fit.fit` in this process."""
 
     def __call__(
-        self, corpus: Path, out: Path, config: FitConfig, model: ModelChoice, *, task_spec: str | None, force: bool
+        self,
+        corpus: Path,
+        out: Path,
+        config: FitConfig,
+        model: ModelChoice,
+        *,
+        task_spec: str | None,
+        force: bool,
     ) -> FitOutcome:
         """As `router_train.training.fit.fit`."""
         ...
@@ -39,7 +46,10 @@ def run_fit(
         outcome = train(corpus, out, config, model, task_spec=task_spec, force=force)
     meta = outcome.meta
     if outcome.already_finished:
-        say(f"{out} already holds this {meta.kind} router (same corpus, model and settings); --force trains it again")
+        say(
+            f"{out} already holds this {meta.kind} router (same corpus, model and settings); "
+            "--force trains it again"
+        )
     else:
         show(_fit_text(meta, out, task_spec or meta.inputs.task), json_output=json_output)
     if json_output:
@@ -62,17 +72,17 @@ def _fit_text(meta: RouterMeta, out: Path, task_spec: str) -> str:
     skips, executes, repeats = meta.class_counts
     lines = [
         f"{meta.kind} router saved in {out}",
-        f"labels: {meta.num_train} train, {meta.num_validation} validation; {skips} skips, {executes} executes, "
-        f"{repeats} repeats",
+        f"labels: {meta.num_train} train, {meta.num_validation} validation; {skips} skips, "
+        f"{executes} executes, {repeats} repeats",
         *(f"{name}: {value:.4g}" for name, value in meta.metrics.items()),
-        f"next: router-train evaluate --router {quote(str(out))} --task {quote(task_spec)} --split test --limit 200"
-        f"{_reported(out)}",
+        f"next: router-train evaluate --router {quote(str(out))} --task {quote(task_spec)} --split "
+        f"test --limit 200{_reported(out)}",
     ]
     return "\n".join(lines)
 
 
 def _reported(out: Path) -> str:
-    """The flag that puts an evaluation where the run's report looks, for a router that lies in its run folder."""
+    """The flag that puts an evaluation where the report of the run folder around ``out`` looks."""
     if out.parent.name != "routers":
         return ""
     return f" --out {quote(str(out.parent.parent / 'evaluations' / f'{out.name}.json'))}"

@@ -9,15 +9,26 @@ from search_cluster.console import print_json, say
 
 
 def run_generate(
-    router_folder: Path, prompt: str, model: ModelChoice, *, max_new_tokens: int, threshold: float, json_output: bool
+    router_folder: Path,
+    prompt: str,
+    model: ModelChoice,
+    *,
+    max_new_tokens: int,
+    threshold: float,
+    json_output: bool,
 ) -> None:
     """``router-train generate``: the answer goes to standard output."""
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype)
     router, meta = load_router(router_folder, loaded)
-    answer = RoutedModel(loaded, router, threshold=threshold).answer([prompt], max_new_tokens=max_new_tokens)[0]
+    answer = RoutedModel(loaded, router, threshold=threshold).answer(
+        [prompt], max_new_tokens=max_new_tokens
+    )[0]
     path = answer.routed.path
-    say(f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence {answer.routed.confidence:.2f}")
+    say(
+        f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence "
+        f"{answer.routed.confidence:.2f}"
+    )
     if not json_output:
         print(answer.text)
         return

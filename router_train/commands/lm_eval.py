@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
+from router_train.commands.harness_options import HarnessOptions
 from router_train.evaluation.lm_eval import RoutedLM
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
@@ -22,39 +22,30 @@ from search_cluster.model.load.loading import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
 BOOTSTRAP_ITERATIONS = 1000
-"""Of the harness' standard errors."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HarnessOptions:
-    """What the harness is asked for."""
-
-    tasks: tuple[str, ...]
-    include_path: Path | None
-    """Folder of task files beside the harness' own."""
-    limit: int | None
-    num_fewshot: int | None
-    apply_chat_template: bool
-    batch_size: int
-    threshold: float
-    plain: bool
-    """Also run the plain model."""
+"""The number of resamples behind the harness' standard errors."""
 
 
 def run_harness(
-    router_folder: Path, options: HarnessOptions, model: ModelChoice, *, out: Path | None, json_output: bool
+    router_folder: Path,
+    options: HarnessOptions,
+    model: ModelChoice,
+    *,
+    out: Path | None,
+    json_output: bool,
 ) -> None:
     """``router-train lm-eval``.
 
     Raises:
         ConfigError: the harness does not know a task.
     """
-    manager = TaskManager(include_path=None if options.include_path is None else str(options.include_path))
+    manager = TaskManager(
+        include_path=None if options.include_path is None else str(options.include_path)
+    )
     unknown = [name for name in options.tasks if not manager.match_tasks([name])]
     if unknown:
         raise ConfigError(
-            f"the harness knows no task {', '.join(unknown)}; name its tasks, or a folder with task files by "
-            "--include-path"
+            f"the harness knows no task {', '.join(unknown)}; name its tasks, or a folder with "
+            "task files by --include-path"
         )
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype)
@@ -76,7 +67,10 @@ def run_harness(
         "plain": plain,
     }
     for name, metrics in routed.items():
-        show(f"{name}: {_metrics_text(metrics, None if plain is None else plain[name])}", json_output=json_output)
+        show(
+            f"{name}: {_metrics_text(metrics, None if plain is None else plain[name])}",
+            json_output=json_output,
+        )
     show(f"{layers:.2f} of {loaded.num_layers} layers per request", json_output=json_output)
     if out is not None:
         write_text_whole(out, json.dumps(result, indent=2) + "\n")
@@ -85,10 +79,17 @@ def run_harness(
 
 
 def _judge(
-    loaded: LoadedModel, router: Router, options: HarnessOptions, manager: TaskManager, *, threshold: float
+    loaded: LoadedModel,
+    router: Router,
+    options: HarnessOptions,
+    manager: TaskManager,
+    *,
+    threshold: float,
 ) -> tuple[dict[str, dict[str, Any]], float]:
     """Metrics per task, and the mean layers of a request's path."""
-    lm = RoutedLM(loaded, RoutedModel(loaded, router, threshold=threshold), batch_size=options.batch_size)
+    lm = RoutedLM(
+        loaded, RoutedModel(loaded, router, threshold=threshold), batch_size=options.batch_size
+    )
     found = simple_evaluate(
         model=lm,
         tasks=list(options.tasks),
@@ -101,13 +102,15 @@ def _judge(
         log_samples=False,
     )
     if found is None or not lm.path_lengths:
-        raise ConfigError(f"the harness asked nothing for {', '.join(options.tasks)}; see its output above")
+        raise ConfigError(
+            f"the harness asked nothing for {', '.join(options.tasks)}; see its output above"
+        )
     metrics = {name: _numbers(values) for name, values in found["results"].items()}
     return metrics, sum(lm.path_lengths) / len(lm.path_lengths)
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics without the harness' decorations; a standard error that it does not know is null."""
+    """The metrics without the harness' decorations; an unknown standard error is null."""
     return {
         key.removesuffix(",none"): value if isinstance(value, int | float) else None
         for key, value in values.items()
@@ -117,8 +120,11 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metrics_text(routed: Mapping[str, Any], plain: Mapping[str, Any] | None) -> str:
     names: Sequence[str] = [
-        name for name, value in routed.items() if "stderr" not in name and name != "sample_len" and value is not None
+        name
+        for name, value in routed.items()
+        if "stderr" not in name and name != "sample_len" and value is not None
     ]
     return ", ".join(
-        f"{name} {routed[name]:.4g}" + ("" if plain is None else f" (plain {plain[name]:.4g})") for name in names
+        f"{name} {routed[name]:.4g}" + ("" if plain is None else f" (plain {plain[name]:.4g})")
+        for name in names
     )

@@ -1,15 +1,20 @@
 """What a command line says of the questions: whose they are, and how many."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionChoice:
-    """Which questions are asked."""
+    """Which questions are asked; command lines make their options from these fields."""
 
-    task_spec: str
-    split: str
-    limit: int | None
-    seed: int
-    data_dir: Path | None
+    task_spec: str = field(metadata={"flag": "--task"})
+    """A task's name (``search-cluster tasks`` lists them), or a task file (``.py``, ``.toml``)."""
+    split: str = "test"
+    """``train``, ``validation`` or ``test``."""
+    limit: int | None = None
+    """The largest number of questions; ``None``: all of the split."""
+    seed: int = 0
+    """The seed that draws the questions."""
+    data_dir: Path | None = None
+    """Folder of local benchmark files; ``None``: LPS_DATA_DIR, else the hub."""

@@ -1,24 +1,34 @@
-"""What a command line says of the model: which one it is, and how it is loaded."""
+"""What a command line says of the model: which one it is, and how it is loaded.
 
-from dataclasses import dataclass
+Command lines make their options from `ModelChoice`, so torch is imported only to load a model.
+"""
 
-from search_cluster.model.load.loading import LoadedModel, load_model
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search_cluster.model.load.loading import LoadedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
     """How the command line names the model."""
 
-    spec: str | None
-    """``None``: the one that the corpus or the checkpoint names."""
-    device: str
-    dtype: str | None
-    trust_remote_code: bool
+    spec: str | None = field(default=None, metadata={"flag": "--model"})
+    """``demo``, a hub id, a folder or a ``.gguf`` file; ``None``: the model of the search."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    dtype: str | None = None
+    """The dtype, which is part of the model's fingerprint; ``None``: the dtype of the search."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model."""
 
-    def load(self, spec: str, dtype: str) -> LoadedModel:
+    def load(self, spec: str, dtype: str) -> "LoadedModel":
         """The chosen model; ``spec`` and ``dtype`` where nothing was chosen."""
+        from search_cluster.model.load.loading import load_model  # torch and transformers: seconds
+
         return load_model(
             self.spec or spec,
             dtype=self.dtype or dtype,

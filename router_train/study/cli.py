@@ -1,92 +1,110 @@
-"""The command group ``router-train study``: options and their help. The work, and everything heavy, is elsewhere."""
+"""The command group ``router-train study``: its options. The work is in `commands`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search_cluster.console import TRAINING_RESUMES, one_line_errors
+from router_train.study.files import StudyFiles
+from search_cluster.console import TRAINING_RESUMES
+from search_cluster.options import JsonOption, Options, command, new_app
+from search_cluster.tasks.data_dir import resolve_data_dir
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from router_train.study.runner import StudyRunner
 
-app = typer.Typer(help="Compare all routers on kept corpora, and check the best of them.", no_args_is_help=True)
-
-OutOption = Annotated[Path, typer.Option(help="Work folder; finished rows in it are not computed again.")]
-DocumentOption = Annotated[Path, typer.Option(help="Text with the comments between which tables go.")]
-KeptOption = Annotated[Path, typer.Option(help="Folder of kept corpora.")]
-ChosenOption = Annotated[Path, typer.Option(help="File that names the best router of each corpus.")]
-DataOption = Annotated[Path | None, typer.Option(help="Local benchmark files; default: LPS_DATA_DIR.")]
+OutOption = Annotated[
+    Path, typer.Option(help="Work folder; finished rows in it are not computed again.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Local benchmark files.", show_default="LPS_DATA_DIR")
+]
 LimitOption = Annotated[
-    int | None, typer.Option(min=1, help="Questions per split, for trying things out; default: all.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Largest number of questions per split, for trying things out.",
+        show_default="all",
+    ),
 ]
 
 
-@app.command(epilog="Example: router-train study keep runs/arc_easy --name arc_easy")
+@command(
+    epilog="Example: router-train study keep runs/arc_easy --name arc_easy",
+    interrupted=TRAINING_RESUMES,
+)
 def keep(
+    *,
     corpus: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished corpus.")],
     name: Annotated[str, typer.Option(help="The kept corpus' name; one of that name is replaced.")],
-    kept: KeptOption = HERE / "corpora",
+    files: Annotated[StudyFiles, Options(without=("document", "chosen"))],
 ) -> None:
     """Keep a corpus and its menu's table without texts: ids, paths and verdicts."""
-    with one_line_errors(TRAINING_RESUMES):
-        from router_train.study.commands import run_keep  # torch and transformers: seconds
+    from router_train.study.commands import run_keep  # torch and transformers: seconds
 
-        run_keep(corpus, kept, name)
+    run_keep(corpus, files.kept, name)
 
 
-@app.command(epilog="Example: router-train study run --out runs/study --only 'elements/static*'")
+@command(
+    epilog="Example: router-train study run --out runs/study --only 'elements/static*'",
+    interrupted=TRAINING_RESUMES,
+)
 def run(
+    *,
     out: OutOption,
-    only: Annotated[str, typer.Option(help="Rows CORPUS/NAME that match; then no document is written.")] = "*",
+    only: Annotated[
+        str, typer.Option(help="Rows CORPUS/NAME that match; then no document is written.")
+    ] = "*",
     limit: LimitOption = None,
-    document: DocumentOption = HERE.parent / "STUDY.md",
-    chosen: ChosenOption = HERE / "chosen.json",
-    kept: KeptOption = HERE / "corpora",
+    files: StudyFiles,
     data_dir: DataOption = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
-    """Train and judge every router of the study; write tables and choices. Running it again goes on."""
-    with one_line_errors(TRAINING_RESUMES):
-        from router_train.study.commands import StudyFiles, run_study  # torch and transformers: seconds
-        from router_train.study.runner import StudyRunner
-        from search_cluster.tasks.data_dir import resolve_data_dir
+    """Train and judge every router of the study; write tables and choices. A second run goes on."""
+    from router_train.study.commands import run_study  # torch and transformers: seconds
 
-        runner = StudyRunner(out, kept=kept, data_dir=resolve_data_dir(data_dir))
-        files = StudyFiles(document=document, chosen=chosen)
-        run_study(runner, files, only=only, limit=limit, json_output=json_output)
+    runner = _runner(out, files, data_dir)
+    run_study(runner, files, only=only, limit=limit, json_output=json_output)
 
 
-@app.command(epilog="Example: router-train study write --out runs/study")
+@command(epilog="Example: router-train study write --out runs/study", interrupted=TRAINING_RESUMES)
 def write(
+    *,
     out: OutOption,
-    elsewhere: Annotated[bool, typer.Option(help="Judge the chosen routers on other tasks, too.")] = True,
-    document: DocumentOption = HERE.parent / "STUDY.md",
-    chosen: ChosenOption = HERE / "chosen.json",
-    kept: KeptOption = HERE / "corpora",
+    elsewhere: Annotated[
+        bool, typer.Option(help="Judge the chosen routers on other tasks, too.")
+    ] = True,
+    files: StudyFiles,
     data_dir: DataOption = None,
 ) -> None:
     """Choose among the rows that are finished, and write their tables; nothing else is trained."""
-    with one_line_errors(TRAINING_RESUMES):
-        from router_train.study.commands import StudyFiles, run_write  # torch and transformers: seconds
-        from router_train.study.runner import StudyRunner
-        from search_cluster.tasks.data_dir import resolve_data_dir
+    from router_train.study.commands import run_write  # torch and transformers: seconds
 
-        runner = StudyRunner(out, kept=kept, data_dir=resolve_data_dir(data_dir))
-        run_write(runner, StudyFiles(document=document, chosen=chosen), elsewhere=elsewhere)
+    run_write(_runner(out, files, data_dir), files, elsewhere=elsewhere)
 
 
-@app.command(epilog="Example: router-train study check --out runs/study-check")
+@command(
+    epilog="Example: router-train study check --out runs/study-check", interrupted=TRAINING_RESUMES
+)
 def check(
+    *,
     out: Annotated[Path, typer.Option(help="Work folder; an interrupted check goes on in it.")],
     limit: LimitOption = None,
-    chosen: ChosenOption = HERE / "chosen.json",
-    kept: KeptOption = HERE / "corpora",
+    files: Annotated[StudyFiles, Options(without=("document",))],
     data_dir: DataOption = None,
 ) -> None:
-    """Train the chosen router of each corpus and judge it on the whole test split; print one JSON object."""
-    with one_line_errors(TRAINING_RESUMES):
-        from router_train.study.commands import run_check  # torch and transformers: seconds
-        from router_train.study.runner import StudyRunner
-        from search_cluster.tasks.data_dir import resolve_data_dir
+    """Train each corpus' chosen router, judge it on the whole test split; print one JSON object."""
+    from router_train.study.commands import run_check  # torch and transformers: seconds
 
-        run_check(StudyRunner(out, kept=kept, data_dir=resolve_data_dir(data_dir)), chosen, limit=limit)
+    run_check(_runner(out, files, data_dir), files.chosen, limit=limit)
+
+
+def _runner(out: Path, files: StudyFiles, data_dir: Path | None) -> "StudyRunner":
+    from router_train.study.runner import StudyRunner
+
+    return StudyRunner(out, kept=files.kept, data_dir=resolve_data_dir(data_dir))
+
+
+study = new_app(
+    "Compare all routers on kept corpora, and check the best of them.", keep, run, write, check
+)

@@ -11,24 +11,13 @@ from router_train.config import (
     LOSS_VERDICT,
     FitConfig,
 )
+from search_cluster.options import flag_of
 
 SIZES = (250, 500, 1000)
 """Training questions beside all of the corpus."""
 ALL = "all"
 """The size's name where all questions of the corpus may teach."""
 LABEL_WORDS = {LABELS_BEST: "verified", LABELS_UNGUARDED: "unverified"}
-
-FLAGS = {
-    "router": "--router",
-    "labels": "--labels",
-    "train_limit": "--train-limit",
-    "class_balance": "--balance",
-    "loss": "--loss",
-    "aim": "--aim",
-    "floor_errors": "--floor-errors",
-    "max_drop": "--max-drop",
-}
-"""Settings that experiments vary, as options of ``router-train fit``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +103,10 @@ def _of_size(corpus: str, size: int | None, kinds: tuple[str, ...], table: bool)
 def options(config: FitConfig) -> tuple[str, ...]:
     """What ``router-train fit`` needs to be told of these settings: those that are not its defaults."""
     default = FitConfig()
-    changed = [item.name for item in fields(FitConfig) if getattr(config, item.name) != getattr(default, item.name)]
-    return tuple(part for name in changed for part in (FLAGS[name], f"{getattr(config, name):{_form(config, name)}}"))
+    changed = [item for item in fields(FitConfig) if getattr(config, item.name) != getattr(default, item.name)]
+    return tuple(
+        part for item in changed for part in (flag_of(item), f"{getattr(config, item.name):{_form(config, item.name)}}")
+    )
 
 
 def _form(config: FitConfig, name: str) -> str:

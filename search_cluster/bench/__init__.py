@@ -1,1 +1,1 @@
-"""Benchmarks of the engine, of presets and of scaling; each states ratios of one run on one machine."""
+"""Benchmarks of the engine, of presets and of scaling: ratios of one run on one machine."""

@@ -1,7 +1,9 @@
-"""How published code evaluates layer paths, to measure the engine against: one pair, or one path, at a time.
+"""How published code evaluates layer paths: one pair, or one path for all questions, at a time.
 
-Both run the materialised model. They answer with the chosen or generated text and are timed, not trusted: batched
-arithmetic flips some of their verdicts.
+The engine is measured against it.
+
+Both run the materialised model. They answer with the chosen or generated text and are timed, not
+trusted: batched arithmetic flips some of their verdicts.
 
 Shapes: B rows (examples x choices), T tokens, R rows that are read, V vocabulary.
 """
@@ -28,7 +30,9 @@ def answer_one(loaded: LoadedModel, task: Task, example: Example, path: LayerPat
 
 
 @torch.inference_mode()
-def answer_together(loaded: LoadedModel, task: Task, examples: Sequence[Example], path: LayerPath) -> list[str]:
+def answer_together(
+    loaded: LoadedModel, task: Task, examples: Sequence[Example], path: LayerPath
+) -> list[str]:
     """All examples on one path in one padded batch: the scheduling of the best published code."""
     view = materialise(loaded.model, path)
     encoded = [encode_example(loaded, task, example) for example in examples]
@@ -37,9 +41,13 @@ def answer_together(loaded: LoadedModel, task: Task, examples: Sequence[Example]
     return _generate(view, loaded, task, encoded)
 
 
-def _choose(view: PreTrainedModel, examples: Sequence[Example], encoded: Sequence[EncodedExample]) -> list[str]:
+def _choose(
+    view: PreTrainedModel, examples: Sequence[Example], encoded: Sequence[EncodedExample]
+) -> list[str]:
     rows = [(item.context_ids, choice) for item in encoded for choice in item.choice_ids]
-    input_ids_BT = _padded([(*context, *choice) for context, choice in rows], left=False).to(view.device)
+    input_ids_BT = _padded([(*context, *choice) for context, choice in rows], left=False).to(
+        view.device
+    )
     hidden_BTD = view.model(input_ids_BT, use_cache=False).last_hidden_state
     cap = getattr(view.config, "final_logit_softcapping", None)
     scores = []
@@ -55,11 +63,17 @@ def _choose(view: PreTrainedModel, examples: Sequence[Example], encoded: Sequenc
     return answers
 
 
-def _generate(view: PreTrainedModel, loaded: LoadedModel, task: Task, encoded: Sequence[EncodedExample]) -> list[str]:
+def _generate(
+    view: PreTrainedModel, loaded: LoadedModel, task: Task, encoded: Sequence[EncodedExample]
+) -> list[str]:
     contexts = [item.context_ids for item in encoded]
     input_ids_BT = _padded(contexts, left=True).to(view.device)
     lengths = torch.tensor([len(context) for context in contexts])
-    mask_BT = (torch.arange(input_ids_BT.shape[1]) >= input_ids_BT.shape[1] - lengths[:, None]).long().to(view.device)
+    mask_BT = (
+        (torch.arange(input_ids_BT.shape[1]) >= input_ids_BT.shape[1] - lengths[:, None])
+        .long()
+        .to(view.device)
+    )
     output_BT = view.generate(  # type: ignore[operator]
         input_ids_BT, attention_mask=mask_BT, max_new_tokens=task.max_new_tokens, do_sample=False
     )
@@ -69,5 +83,8 @@ def _generate(view: PreTrainedModel, loaded: LoadedModel, task: Task, encoded: S
 
 def _padded(rows: Sequence[Sequence[int]], *, left: bool) -> Tensor:
     width = max(map(len, rows))
-    padded = [[*[0] * (width - len(row)), *row] if left else [*row, *[0] * (width - len(row))] for row in rows]
+    padded = [
+        [*[0] * (width - len(row)), *row] if left else [*row, *[0] * (width - len(row))]
+        for row in rows
+    ]
     return torch.tensor(padded)

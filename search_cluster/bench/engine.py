@@ -1,7 +1,8 @@
-"""``search-cluster bench engine``: the engine against what published code does, in one process and one run.
+"""``search-cluster bench engine``: the engine against what published code does, in one run.
 
-The work: every one of ``num_examples`` questions on every one of ``num_paths`` paths that a real search proposed. The
-two published ways are slow, so they are timed on a seeded sample of that work; the engine does all of it.
+The work: every one of ``num_examples`` questions on every one of ``num_paths`` paths that a real
+search proposed. The two published ways are slow, so they are timed on a seeded sample of that work;
+the engine does all of it.
 """
 
 import gc
@@ -9,11 +10,11 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from search_cluster.bench.baselines import answer_one, answer_together
+from search_cluster.bench.config import EngineBenchConfig
 from search_cluster.bench.flops import (
     flops_per_feed_forward_row,
     flops_per_head_row,
@@ -42,32 +43,11 @@ ROUNDS = 3
 MAX_BATCH = 512
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineBenchConfig:
-    """What to measure."""
-
-    model: str
-    task: str
-    data_dir: Path | None
-    num_examples: int
-    num_paths: int
-    num_verdicts: int
-    """Verdicts compared with the materialised model's, at most."""
-    sample: int
-    """Pairs on which one-by-one evaluation is timed; the same number, in whole paths, for same-path batches."""
-    batch: int
-    """Pairs per call of the timed engine."""
-    state_bytes: int
-    seed: int
-    device: str
-    dtype: str
-
-
 def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure; see the module.
+    """Run the benchmark that the module describes.
 
     Args:
-        config: what to measure.
+        config: the settings.
         say: takes a line for people now and then.
 
     Raises:
@@ -93,7 +73,8 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     whole_paths = rng.sample(paths, max(1, min(len(paths), round(config.sample / len(examples)))))
     say(f"same path batched: {len(whole_paths)} paths")
     same_path = _rate(
-        len(whole_paths) * len(examples), lambda: [answer_together(loaded, task, examples, p) for p in whole_paths]
+        len(whole_paths) * len(examples),
+        lambda: [answer_together(loaded, task, examples, p) for p in whole_paths],
     )
     say(f"verdicts: {min(config.num_verdicts, len(pairs))} against the materialised model")
     compared, flips, rechecks, worst = _flips(loaded, task, pairs, config, rng)
@@ -134,7 +115,9 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     }
 
 
-def searched_paths(loaded: LoadedModel, task: Task, example: Example, config: EngineBenchConfig) -> list[LayerPath]:
+def searched_paths(
+    loaded: LoadedModel, task: Task, example: Example, config: EngineBenchConfig
+) -> list[LayerPath]:
     """The paths of one real search, in the order of proposal, identity first."""
     preset = replace(get_preset("drllm"), stop_rule=StopRule.BUDGET, budget=config.num_paths)
     search = ExampleSearch(example, num_layers=loaded.num_layers, preset=preset, seed=config.seed)
@@ -145,7 +128,9 @@ def searched_paths(loaded: LoadedModel, task: Task, example: Example, config: En
         outcomes = executor.evaluate([(example, path) for path in proposed])
         search.observe(
             [
-                outcome if isinstance(outcome, Verdict) else Failure(kind=type(outcome).__name__, message=str(outcome))
+                outcome
+                if isinstance(outcome, Verdict)
+                else Failure(kind=type(outcome).__name__, message=str(outcome))
                 for outcome in outcomes
             ]
         )
@@ -155,7 +140,7 @@ def searched_paths(loaded: LoadedModel, task: Task, example: Example, config: En
 def _timed_engine(
     loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig
 ) -> tuple[PathExecutor, float]:
-    """All pairs through a new engine, an example's pairs in neighbouring batches, as workers get them."""
+    """Send all pairs through a new engine, ordered by example, as workers get them."""
     gc.collect()  # the states of the round before, whose nodes refer to each other
     executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
     ordered = sorted(pairs, key=lambda pair: pair[0].example_id)
@@ -176,9 +161,16 @@ def _rate(count: int, action: Callable[[], object]) -> float:
 
 
 def _flips(
-    loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig, rng: random.Random
+    loaded: LoadedModel,
+    task: Task,
+    pairs: Sequence[Pair],
+    config: EngineBenchConfig,
+    rng: random.Random,
 ) -> tuple[int, int, int, float]:
-    """Verdicts compared, flipped and rechecked, and the largest difference of margins; batches of 1 to 512 mixed."""
+    """Count verdicts compared, flipped and rechecked, and find the largest difference of margins.
+
+    Batches of 1 to 512 are mixed.
+    """
     chosen = rng.sample(list(pairs), min(config.num_verdicts, len(pairs)))
     executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
     flips, worst, first = 0, 0.0, 0
@@ -200,4 +192,10 @@ def _essence(verdict: Verdict) -> tuple[float, str, int]:
 
 
 def _num_prefixes(pairs: Sequence[Pair]) -> int:
-    return len({(example.example_id, path.layers[:end]) for example, path in pairs for end in range(1, len(path) + 1)})
+    return len(
+        {
+            (example.example_id, path.layers[:end])
+            for example, path in pairs
+            for end in range(1, len(path) + 1)
+        }
+    )

@@ -1,4 +1,4 @@
-"""How much arithmetic the engine does, and how fast a plain matrix product of the same widths is on this machine."""
+"""How much arithmetic the engine does, and how fast a plain product of the same widths is here."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ ROUNDS = 5
 
 
 def flops_per_layer_row(model: PreTrainedModel) -> float:
-    """Multiply-adds, times two, of one row in an average layer's linear parts; attention has a count of its own."""
+    """Multiply-adds, times two, of one row in an average layer's linear parts, attention aside."""
     layers = model.model.layers
     weights = sum(part.weight.numel() for part in layers.modules() if isinstance(part, nn.Linear))
     return 2.0 * weights / len(layers)
@@ -21,14 +21,21 @@ def flops_per_layer_row(model: PreTrainedModel) -> float:
 def flops_per_feed_forward_row(model: PreTrainedModel) -> float:
     """The share of the feed-forward blocks in `flops_per_layer_row`."""
     layers = model.model.layers
-    parts = (part for layer in layers for part in layer.mlp.modules() if isinstance(part, nn.Linear))
+    parts = (
+        part for layer in layers for part in layer.mlp.modules() if isinstance(part, nn.Linear)
+    )
     return 2.0 * sum(part.weight.numel() for part in parts) / len(layers)
 
 
 def flops_per_visible_row(model: PreTrainedModel) -> float:
-    """Multiply-adds, times two, of attention in one layer for one row looking at one row: score and weighted value."""
+    """Multiply-adds, times two, of one row that looks at one row in one layer's attention.
+
+    They are those of the score and of the weighted value.
+    """
     config = model.config
-    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_width = (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
     return 4.0 * float(config.num_attention_heads) * float(head_width)
 
 
@@ -40,10 +47,15 @@ def flops_per_head_row(model: PreTrainedModel) -> float:
 
 @torch.inference_mode()
 def product_flops_per_s(model: PreTrainedModel) -> float:
-    """FLOP/s of the linear parts of the model's first layer, alone, at `PRODUCT_ROWS` rows; the median of several."""
+    """FLOP/s of the linear parts of the model's first layer, alone, at `PRODUCT_ROWS` rows.
+
+    It is the median of several rounds.
+    """
     parts = [part for part in model.model.layers[0].modules() if isinstance(part, nn.Linear)]
     inputs = [
-        torch.randn(PRODUCT_ROWS, part.in_features, dtype=part.weight.dtype, device=part.weight.device)
+        torch.randn(
+            PRODUCT_ROWS, part.in_features, dtype=part.weight.dtype, device=part.weight.device
+        )
         for part in parts
     ]
     flops = sum(2.0 * PRODUCT_ROWS * part.weight.numel() for part in parts)

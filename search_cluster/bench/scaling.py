@@ -1,23 +1,26 @@
 """``search-cluster bench scaling``: whether devices stay busy, and what a cluster of many needs.
 
-Two parts. *Real*: one and two CPU evaluators of a real model, a thread each. *Scripted*: many evaluators that wait on a
-clock, on a real Ray of several nodes on this machine; everything around the devices is what a GPU cluster runs: the
-driver with its corpus writer, coordinators, a cache server, batches over Ray. All figures are of a window in the middle
-of a search: the start and the end of a run are not in it.
+Two parts. *Real*: one and two CPU evaluators of a real model, a thread each. *Scripted*: many
+evaluators that wait on a clock, on a real Ray of several nodes on this machine; everything around
+the devices is what a GPU cluster runs: the driver with its corpus writer, coordinators, a cache
+server, batches over Ray. All figures are of a window in the middle of a search: the start and the
+end of a run are not in it.
 
-The pace of a scripted device is that of an A100 with a model of 7 billion weights, from NVIDIA's published table for
-TensorRT-LLM 0.6.1 (docs/source/performance.md, A100 FP16, LLaMA 7B): 5,586 tokens/s where 384 requests with prompts of
-128 tokens generate 128 tokens each, so 22.9 ms a path; and 8.2 ms for a batch, which is what remains of the first
-token's latency (16 ms after 128 tokens, 133 ms after 2,048) for a prompt of no length.
+The pace of a scripted device is that of an A100 with a model of 7 billion weights, from NVIDIA's
+published table for TensorRT-LLM 0.6.1 (docs/source/performance.md, A100 FP16, LLaMA 7B): 5,586
+tokens/s where 384 requests with prompts of 128 tokens generate 128 tokens each, so 22.9 ms a path;
+and 8.2 ms for a batch, which is what remains of the first token's latency (16 ms after 128 tokens,
+133 ms after 2,048) for a prompt of no length.
 """
 
 import math
 import os
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from search_cluster.bench.config import ScalingBenchConfig
 from search_cluster.bench.window import MAX_WARM_UP_S, Window, measure_window
 from search_cluster.driver.cluster import WORKERS_PER_COORDINATOR
 from search_cluster.tasks.example import Example
@@ -30,48 +33,31 @@ from search_cluster.workers.messages import WorkerSpec
 if TYPE_CHECKING:
     from search_cluster.cluster.scripted_devices import Pace
 
-PUBLISHED_BATCH_S, PUBLISHED_PATH_S = 0.0082, 128 / 5586
-"""See the top of this file."""
 FAST_PATH_S = 0.001
-"""Of the devices that ask more of one coordinator than it can do."""
+"""The pace of devices that ask more of one coordinator than it can do."""
 FAST_DEVICES = 16
 NUM_NODES = 2
-"""Beside the head."""
+"""The number of nodes beside the head."""
 NUM_LAYERS = 32
 BUDGET = 20
-"""Paths per question: fewer than a search for real, so that the driver gets more records for its verdicts, not less."""
+"""Paths per question: fewer than a search for real, so that the driver gets more records for its
+verdicts, not less."""
 REAL_WINDOW_FACTOR = 2
 """Real batches take about a second, so a window must hold many."""
 REAL_ROUNDS = 3
 """One worker, two workers, and again: a machine's pace drifts. Medians count."""
 MAX_PATHS_PER_S = 15_000
-"""More than this machine can do, whatever the devices could: bounds how many questions are made up."""
+"""More than this machine can do, whatever the devices could: bounds how many questions are made
+up."""
 QUESTION = "Which of these is the one that the text about the matter speaks of? " * 4
 """As long as a real question: it travels to evaluators, and into the corpus."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalingBenchConfig:
-    """What to measure."""
-
-    workers: tuple[int, ...]
-    """Numbers of scripted evaluators."""
-    seconds: float
-    """Of each window."""
-    real: bool
-    """Whether to measure the real part, which needs two quiet cores."""
-    model: str
-    requests_per_batch: int = 64
-    """Of scripted evaluators; GPUs want large batches. Real ones choose for themselves."""
-    batch_s: float = PUBLISHED_BATCH_S
-    path_s: float = PUBLISHED_PATH_S
-
-
 def bench_scaling(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure; see the module.
+    """Run the benchmark that the module describes.
 
     Args:
-        config: what to measure.
+        config: the settings.
         say: takes a line for people now and then.
 
     Raises:
@@ -124,8 +110,12 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
     finally:
         disconnect_ray()
     return {
-        "real_paths_per_s": {str(count): round(statistics.median(found), 2) for count, found in rates.items()},
-        "two_workers_speedup": round(statistics.median(two / one for one, two in zip(*rates.values(), strict=True)), 3),
+        "real_paths_per_s": {
+            str(count): round(statistics.median(found), 2) for count, found in rates.items()
+        },
+        "two_workers_speedup": round(
+            statistics.median(two / one for one, two in zip(*rates.values(), strict=True)), 3
+        ),
     }
 
 
@@ -141,7 +131,10 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
         for num_workers in config.workers:
             num_coordinators = math.ceil(num_workers / WORKERS_PER_COORDINATOR)
             fleet = ask_for_scripted(
-                pace, num_devices=num_workers, num_layers=NUM_LAYERS, slots_per_process=_slots(num_workers)
+                pace,
+                num_devices=num_workers,
+                num_layers=NUM_LAYERS,
+                slots_per_process=_slots(num_workers),
             )
             window = measure_window(
                 fleet,
@@ -155,7 +148,10 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
             cells[str(num_workers)] = _cell(window, num_workers, num_coordinators)
             say(f"{num_workers} scripted: {cells[str(num_workers)]}")
         fleet = ask_for_scripted(
-            fast, num_devices=FAST_DEVICES, num_layers=NUM_LAYERS, slots_per_process=_slots(FAST_DEVICES)
+            fast,
+            num_devices=FAST_DEVICES,
+            num_layers=NUM_LAYERS,
+            slots_per_process=_slots(FAST_DEVICES),
         )
         full = measure_window(
             fleet,
@@ -201,17 +197,23 @@ def _cell(window: Window, num_workers: int, num_coordinators: int) -> dict[str, 
             "driver": micros(window.driver_cpu_s),
             "cache_server": micros(window.cache_cpu_s),
         },
-        "machine_cpu_share": round(window.machine_cpu_s / (window.seconds * (os.cpu_count() or 1)), 3),
+        "machine_cpu_share": round(
+            window.machine_cpu_s / (window.seconds * (os.cpu_count() or 1)), 3
+        ),
     }
 
 
 def _outlook(full: Window, device_paths_per_s: float) -> dict[str, Any]:
-    """What the processor time of each part means for a cluster of such devices, each part on a core of its own."""
+    """What the processor time of each part means for a cluster where each has its own core."""
     per_verdict_s = {
         "driver": full.driver_cpu_s / max(1, full.num_verdicts),
         "cache server": full.cache_cpu_s / max(1, full.num_verdicts),
     }
-    gpus = {part: math.floor(1 / (cost_s * device_paths_per_s)) for part, cost_s in per_verdict_s.items() if cost_s}
+    gpus = {
+        part: math.floor(1 / (cost_s * device_paths_per_s))
+        for part, cost_s in per_verdict_s.items()
+        if cost_s
+    }
     coordinator_per_s = max(1.0, full.num_verdicts / full.seconds)
     first = min(gpus, key=lambda part: gpus[part]) if gpus else ""
     needed = math.ceil(1000 * device_paths_per_s / coordinator_per_s)
@@ -220,8 +222,8 @@ def _outlook(full: Window, device_paths_per_s: float) -> dict[str, Any]:
         "gpus_per_driver_core": gpus.get("driver"),
         "gpus_per_cache_server_core": gpus.get("cache server"),
         "limit_at_1000_gpus": (
-            f"the {first}, of which there is one: its core is full at {gpus[first]:,} such devices; coordinators are "
-            f"not: {needed} of them drive 1,000"
+            f"the {first}, of which there is one: its core is full at {gpus[first]:,} such "
+            f"devices; coordinators are not: {needed} of them drive 1,000"
             if first
             else ""
         ),
@@ -235,7 +237,13 @@ def _examples(num_workers: int, pace: "Pace", seconds: float) -> tuple[Example, 
     paths = paths_per_s * (seconds + MAX_WARM_UP_S) + 1000 * num_workers
     count = math.ceil(paths / budget)
     return tuple(
-        Example(task="capitals", question=f"{number}. {QUESTION}", gold="g", split="train", source="bench")
+        Example(
+            task="capitals",
+            question=f"{number}. {QUESTION}",
+            gold="g",
+            split="train",
+            source="bench",
+        )
         for number in range(count)
     )
 

@@ -1,4 +1,4 @@
-"""What happens between two moments of one search with everything around it: driver, coordinators, cache, devices."""
+"""What happens between two moments of one search, from the driver to the devices."""
 
 import tempfile
 import time
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from search_cluster.cluster.worker_fleet import WorkerFleet
 
 WARM_UP_S, MAX_WARM_UP_S = 4.0, 45.0
-"""At least and at most; in between, it is over when so many examples have ended that records flow steadily."""
+"""At least and at most; in between, it is over when so many examples have ended that records flow
+steadily."""
 ENDED_PER_WORKER = 4
 
 
@@ -39,16 +40,21 @@ class Window:
     seconds: float
     num_verdicts: int
     busy_s: float
-    """Of all devices together."""
+    """The busy seconds of all devices together."""
     driver_cpu_s: float
     coordinators_cpu_s: float
     cache_cpu_s: float
     machine_cpu_s: float
-    """Of all that ran on this machine, others' programs included."""
+    """The CPU seconds of all that ran on this machine, others' programs included."""
 
     def since(self, before: "Window") -> "Window":
         """What both say of totals, less what there was before."""
-        return Window(**{item.name: getattr(self, item.name) - getattr(before, item.name) for item in fields(self)})
+        return Window(
+            **{
+                item.name: getattr(self, item.name) - getattr(before, item.name)
+                for item in fields(self)
+            }
+        )
 
 
 def measure_window(
@@ -61,16 +67,16 @@ def measure_window(
     requests_per_batch: int | None,
     seconds: float,
 ) -> Window:
-    """Search until the window is over, on a real cache server and into a corpus that is thrown away.
+    """Search until the window is over, with a real cache server and a corpus that is thrown away.
 
     Args:
         fleet: the devices; closed at the end.
-        examples: of any task; enough of them that none is short before the window ends.
-        preset: how to search.
+        examples: examples of any task, so many that they last until the window ends.
+        preset: the preset to search with.
         num_workers: devices to wait for before the window begins.
-        num_coordinators: how many drive them.
+        num_coordinators: the number of coordinators that drive them.
         requests_per_batch: ``None``: as many as each device likes.
-        seconds: of the window.
+        seconds: the length of the window.
 
     Raises:
         EvaluatorError: the search ended before the window did, or devices failed.
@@ -97,7 +103,13 @@ def measure_window(
             silence_s=60.0,
         )
         stack.callback(group.close)
-        _run(group, writer, lambda: group.stats().num_devices >= num_workers and group.counts.num_paths_searched > 0)
+        _run(
+            group,
+            writer,
+            lambda: (
+                group.stats().num_devices >= num_workers and group.counts.num_paths_searched > 0
+            ),
+        )
         warm_s = time.monotonic() + WARM_UP_S
         _run(group, writer, lambda: time.monotonic() >= warm_s)
         give_up_s = warm_s - WARM_UP_S + MAX_WARM_UP_S
@@ -107,7 +119,9 @@ def measure_window(
         end_s = time.monotonic() + seconds
         _run(group, writer, lambda: time.monotonic() >= end_s)
         if not group.busy:
-            raise EvaluatorError("the search ended before the measurement did; measure for fewer --seconds")
+            raise EvaluatorError(
+                "the search ended before the measurement did; measure for fewer --seconds"
+            )
         after = _snapshot(group, fleet)
     return after.since(before)
 
@@ -129,7 +143,11 @@ def _snapshot(group: "CoordinatorGroup", fleet: "WorkerFleet") -> Window:
         busy_s=stats.device_busy_s if device_busy_s is None else device_busy_s,
         driver_cpu_s=time.process_time(),
         coordinators_cpu_s=sum(_cpu_s(pid) for pid in group.pids()),
-        cache_cpu_s=sum(_cpu_s(child.pid) for child in psutil.Process().children(recursive=True) if _serves(child)),
+        cache_cpu_s=sum(
+            _cpu_s(child.pid)
+            for child in psutil.Process().children(recursive=True)
+            if _serves(child)
+        ),
         machine_cpu_s=machine.user + machine.system + machine.nice,
     )
 

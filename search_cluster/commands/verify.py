@@ -39,10 +39,10 @@ def verify_corpus(
     Args:
         run: the corpus' folder.
         sample: verdicts at most, drawn evenly over all evaluated (example, path) pairs.
-        seed: of the sample.
+        seed: the seed of the sample.
         model: where the model is now; ``None``: where the corpus says it was.
         task: the task's file, if its name alone does not find it.
-        device: where to run.
+        device: the device to run on.
         revision: branch, tag or commit of a hub id.
         trust_remote_code: run Python code that the model brings along.
 
@@ -55,7 +55,10 @@ def verify_corpus(
     grader = task_of_corpus(provenance, task)
     pairs = _sampled(corpus, sample, seed)
     if not pairs:
-        raise CorpusError(f"{run} holds no verdict to verify: not one path could be evaluated; its report says why")
+        raise CorpusError(
+            f"{run} holds no verdict to verify: not one path could be evaluated; its report says "
+            "why"
+        )
     loaded = load_model(
         model or provenance.model_spec,
         dtype=provenance.dtype,
@@ -71,7 +74,9 @@ def verify_corpus(
             reference: Verdict | None = evaluate_path(loaded, grader, example, item.path)
         except SearchClusterError:
             reference = None
-        if reference is None or replace(reference, margin=None) != replace(item.verdict, margin=None):
+        if reference is None or replace(reference, margin=None) != replace(
+            item.verdict, margin=None
+        ):
             flips.append(_flip(example, item, reference))
         elif reference.margin is not None and item.verdict.margin is not None:
             worst = max(worst, abs(reference.margin - item.verdict.margin))

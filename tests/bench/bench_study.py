@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from search_cluster.bench.presets import PROBE_SLACK
+from search_cluster.bench.fresh_judge import PROBE_SLACK
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.study.study import MenuStudy
 from search_cluster.tasks.example import Example

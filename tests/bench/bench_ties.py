@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from search_cluster.bench.engine import EngineBenchConfig, searched_paths
+from search_cluster.bench.config import EngineBenchConfig
+from search_cluster.bench.engine import searched_paths
 from search_cluster.model.engine.answers import Answered
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.load.loading import LoadedModel, load_model

@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("search_cluster", "router_train")
 GROUND_FLOOR = {
-    "search_cluster": {"__init__", "cli", "config", "console", "errors", "files", "lock", "stats"},
+    "search_cluster": {"__init__", "cli", "config", "console", "errors", "files", "lock", "options", "stats"},
     "router_train": {"__init__", "auto", "cli", "config", "distributed"},
 }
 MAX_MODULES = 20

@@ -67,7 +67,8 @@ def test_a_node_that_comes_late_joins_and_one_that_is_lost_is_done_without(tmp_p
 
 @pytest.mark.usefixtures("ray_environment")
 def test_bench_scaling_reports_what_it_promises() -> None:
-    from search_cluster.bench.scaling import ScalingBenchConfig, bench_scaling
+    from search_cluster.bench.config import ScalingBenchConfig
+    from search_cluster.bench.scaling import bench_scaling
 
     result = bench_scaling(
         ScalingBenchConfig(workers=(1, 4), seconds=3.0, real=False, model="demo", requests_per_batch=16), say=print

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from search_cluster.bench.presets import _cell, _Judge
+from search_cluster.bench.fresh_judge import FreshJudge
+from search_cluster.bench.preset_figures import figures_of
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.scripted import ScriptedEvaluator
@@ -37,7 +38,7 @@ class Script:
         self._limits["probe", IDENTITY] = 100
         self.asked = Counter[tuple[str, LayerPath]]()
         probe_questions = [question(f"a probe {number}") for number in range(NUM_PROBES)]
-        self.judge = _Judge(
+        self.judge = FreshJudge(
             ScriptedEvaluator(self._reward),
             TenOthers(),  # type: ignore[arg-type]
             probe_questions,
@@ -99,7 +100,7 @@ def test_layers_and_fixes_count_as_verified_only_if_their_path_holds(probes: int
         record("fixed", identity_right=False, best=SHORT),
         record("not fixed", identity_right=False, best=None),
     ]
-    cell = _cell(records, Script(fresh=8, probes=probes).judge, 6)
+    cell = figures_of(records, Script(fresh=8, probes=probes).judge, 6)
     assert (cell["saved_layers"], cell["fixed"], cell["num_changed"]) == (0.5, 0.5, 2)
     assert (cell["verified_saved_layers"], cell["verified_fixed"], cell["holds"]) == (0.5 * held, 0.5 * held, held)
     assert (cell["num_identity_right"], cell["num_identity_wrong"]) == (2, 2)

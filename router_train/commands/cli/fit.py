@@ -1,0 +1,66 @@
+"""``router-train fit``: its options are the settings of a training."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from router_train.config import FitConfig
+from router_train.inference.model_choice import ModelChoice
+from search_cluster.cluster.environment import prepare_ray_environment
+from search_cluster.config import RAY_NONE
+from search_cluster.console import TRAINING_RESUMES
+from search_cluster.options import JsonOption, command
+
+
+@command(
+    epilog="Example: router-train fit --corpus runs/demo --router drllm "
+    "--out runs/demo/routers/drllm --epochs 25",
+    interrupted=TRAINING_RESUMES,
+)
+def fit(
+    *,
+    corpus: Annotated[Path, typer.Option(help="Folder of a finished corpus.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for the checkpoint; a finished one of the same inputs is kept."),
+    ],
+    config: FitConfig,
+    task: Annotated[
+        str | None, typer.Option(help="The corpus's task, if its name alone does not find it.")
+    ] = None,
+    model: ModelChoice,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train again over what --out holds.")
+    ] = False,
+    ray: Annotated[
+        str,
+        typer.Option(
+            help="none (this process), local (a private Ray), auto (a running one) or an address."
+        ),
+    ] = RAY_NONE,
+    num_workers: Annotated[
+        int, typer.Option(min=1, help="Processes that train together on Ray.")
+    ] = 1,
+    json_output: JsonOption = False,
+) -> None:
+    """Train a router on the best paths of a corpus."""
+    from router_train.commands.fit import run_fit  # torch and transformers: seconds
+
+    train = None
+    if ray != RAY_NONE:
+        prepare_ray_environment(ray)
+        from router_train.training.ray_fit import fit_on_ray
+
+        train = partial(fit_on_ray, mode=ray, num_workers=num_workers)
+    run_fit(
+        corpus,
+        out,
+        config,
+        model,
+        task_spec=task,
+        force=force,
+        json_output=json_output,
+        train=train,
+    )

@@ -1,0 +1,16 @@
+"""Options of commands that run a trained router."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RouterFolder = Annotated[Path, typer.Option("--router", help="Folder that 'fit' wrote.")]
+ThresholdOption = Annotated[
+    float,
+    typer.Option(
+        help="Decisions less sure than this fall back to identity; 0: only the router's own "
+        "threshold holds."
+    ),
+]
+OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON object to this file.")]

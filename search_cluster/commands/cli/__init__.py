@@ -1,0 +1,1 @@
+"""The command line of each command: its options, and how its result is printed."""

@@ -1,0 +1,42 @@
+"""``search-cluster tasks`` and ``search-cluster doctor``: what there is, and what works here."""
+
+from search_cluster.console import print_json
+from search_cluster.options import JsonOption, command
+
+
+@command(epilog="Example: search-cluster tasks --json")
+def tasks(json_output: JsonOption = False) -> None:
+    """List the tasks: what they ask and how answers are graded."""
+    from search_cluster.tasks.registry import list_tasks
+
+    rows = [
+        {
+            "name": task.name,
+            "kind": task.kind.value,
+            "version": task.version,
+            "description": task.description,
+        }
+        for task in list_tasks()
+    ]
+    if json_output:
+        print_json({"tasks": rows})
+    else:
+        for row in rows:
+            print(f"{row['name']:<22} {row['kind']:<9} {row['description']}")
+
+
+@command(epilog="Example: search-cluster doctor")
+def doctor(json_output: JsonOption = False) -> None:
+    """Check packages, devices, cache server and demo model, and say what to do about what fails."""
+    from search_cluster.commands.doctor import run_checks
+
+    checks = run_checks()
+    if json_output:
+        print_json({"checks": checks, "ok": all(check["ok"] for check in checks)})
+    else:
+        for check in checks:
+            print(
+                f"{'ok     ' if check['ok'] else 'missing'} {check['name']:<14} {check['detail']}"
+            )
+            if check["advice"]:
+                print(f"        {'':<14} -> {check['advice']}")

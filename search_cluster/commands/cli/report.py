@@ -1,0 +1,49 @@
+"""``search-cluster status`` and ``search-cluster report``: looking at a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search_cluster.console import print_json, print_values
+from search_cluster.options import JsonOption, RunArgument, command
+
+
+@command(epilog="Example: search-cluster status runs/demo --json")
+def status(run: RunArgument, json_output: JsonOption = False) -> None:
+    """Say how far a search is and what it found; works while it runs, too."""
+    from search_cluster.commands.report import describe_status
+
+    values = describe_status(run)
+    if json_output:
+        print_json(values)
+    else:
+        known = {key: value for key, value in values.items() if value is not None}
+        print_values({key: _rounded(value) for key, value in known.items()}, json_output=False)
+
+
+def _rounded(value: object) -> object:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+@command(epilog="Example: search-cluster report runs/demo --out report.html")
+def report(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file.", show_default="DIR/report.html")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Write the HTML report of a finished search and of its routers, and print the summary table.
+
+    The routers are those that were evaluated on the run. What 'bench search --json' printed is
+    drawn, too, if it lies in DIR/benches/*.json.
+    """
+    from search_cluster.commands.report import print_run, write_run_report
+
+    target = write_run_report(run, out)
+    if json_output:
+        print_json({"report": str(target)})
+    else:
+        print_run(run, with_notes=True)
+        print(f"report: {target}")

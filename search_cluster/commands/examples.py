@@ -1,0 +1,87 @@
+"""The examples that a search is asked for, and whether its run folder still fits them."""
+
+import json
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from search_cluster.config import SearchConfig
+from search_cluster.errors import ConfigError, TaskError
+from search_cluster.files import write_text_whole
+from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import MalformedRow, Task
+
+logger = logging.getLogger(__name__)
+
+MALFORMED_NAME = "malformed.jsonl"
+"""Rows of the data set that were skipped, one JSON object a line, in the run folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedExamples:
+    """What a task gives for a search."""
+
+    split: tuple[Example, ...]
+    """All examples of the split."""
+    examples: tuple[Example, ...]
+    """Those that are searched."""
+    malformed: tuple[MalformedRow, ...]
+    """Rows that are no examples."""
+
+
+def load_examples(config: SearchConfig, task: Task) -> AskedExamples:
+    """Load the split and draw the examples that are searched.
+
+    Raises:
+        TaskError: the split has no example, or can't be loaded.
+    """
+    loaded = task.load(config.split, resolve_data_dir(config.data_dir))
+    if not loaded.examples:
+        raise TaskError(
+            f"task {task.name} has no example in split {config.split!r}; choose another split"
+        )
+    if loaded.malformed:
+        first = loaded.malformed[0]
+        logger.warning(
+            "%d malformed rows were skipped, the first is %s: %s; all are listed in %s",
+            len(loaded.malformed),
+            first.source,
+            first.reason,
+            config.run / MALFORMED_NAME,
+        )
+    return AskedExamples(
+        split=loaded.examples,
+        examples=select_examples(loaded.examples, config.limit, config.seed),
+        malformed=loaded.malformed,
+    )
+
+
+def require_same_examples(
+    config: SearchConfig, asked: AskedExamples, written_ids: Collection[str]
+) -> None:
+    """Pass if every example that the run folder holds is still asked for.
+
+    The data of a task is no setting, so no other check notices that it changed.
+
+    Raises:
+        ConfigError: some are not; a corpus that mixed both would be nobody's.
+    """
+    gone = set(written_ids) - {example.example_id for example in asked.examples}
+    if gone:
+        raise ConfigError(
+            f"{config.run} holds {len(gone)} searched examples that task {config.task} does not "
+            f"give any more, such as {min(gone)}: its data changed; restore the data, or choose "
+            "another run folder"
+        )
+
+
+def write_malformed(config: SearchConfig, asked: AskedExamples) -> None:
+    """Write the malformed rows, if there are any, into the run folder."""
+    if asked.malformed:
+        rows = [
+            json.dumps({"source": row.source, "reason": row.reason}, ensure_ascii=False)
+            for row in asked.malformed
+        ]
+        write_text_whole(config.run / MALFORMED_NAME, "\n".join(rows) + "\n")

@@ -1,0 +1,92 @@
+"""Where a corpus or a path table comes from: all that its verdicts depend on."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search_cluster.cache.keys import VerdictContext
+from search_cluster.config import SearchConfig
+from search_cluster.corpus.coverage import PICKED_BY, MenuChoice
+from search_cluster.corpus.manifest import Provenance
+from search_cluster.corpus.path_table import PathTableProvenance
+from search_cluster.corpus.reader import Corpus
+from search_cluster.errors import ConfigError
+from search_cluster.tasks.task import Task
+from search_cluster.tree.settings import SearchPreset
+
+if TYPE_CHECKING:
+    from search_cluster.workers.messages import WorkerInfo
+
+PACKAGES = ("search-cluster", "torch", "transformers")
+"""The packages whose versions are recorded, beside Python's."""
+
+
+def provenance_of(
+    config: SearchConfig,
+    task: Task,
+    preset: SearchPreset,
+    info: "WorkerInfo",
+    context: VerdictContext,
+    started: datetime,
+) -> Provenance:
+    """What a search that starts now records of itself."""
+    return Provenance(
+        model_spec=config.model,
+        model_fingerprint=info.model_fingerprint,
+        num_layers=info.num_layers,
+        dtype=info.dtype,
+        task=task.name,
+        task_version=task.version,
+        split=config.split,
+        preset=preset.name,
+        seed=config.seed,
+        budget=preset.budget,
+        leaves_per_round=preset.leaves_per_round,
+        visit_total=config.visit_total,
+        exploration=config.exploration,
+        evidence="" if preset.evidence is None else preset.evidence.describe(),
+        limit=config.limit,
+        verdict_context=context.namespace,
+        versions=installed_versions(),
+        created_at=started.isoformat(),
+    )
+
+
+def path_table_provenance(
+    corpus: Corpus, choices: Sequence[MenuChoice], *, menu_size: int, limit: int | None
+) -> PathTableProvenance:
+    """What a table of a menu records of its corpus and of the choice of its paths."""
+    return PathTableProvenance(
+        corpus=corpus.manifest.provenance,
+        corpus_digest=corpus.manifest.corpus_digest,
+        menu_size=menu_size,
+        limit=limit,
+        picked_by=PICKED_BY,
+        credible=bool(corpus.manifest.provenance.evidence),
+        paths=tuple(str(choice.path) for choice in choices),
+        versions=installed_versions(),
+    )
+
+
+def require_same_context(provenance: Provenance, namespace: str, run: Path) -> None:
+    """Pass if verdicts computed now may stand beside those of the corpus.
+
+    Raises:
+        ConfigError: they may not.
+    """
+    if provenance.verdict_context != namespace:
+        raise ConfigError(
+            f"verdicts of {run} have the context {provenance.verdict_context or 'unknown'}, this "
+            f"program's have {namespace}: prompting, scoring or decoding differ; install the "
+            f"version that searched it (versions: {provenance.versions}), or search again in a new "
+            "folder"
+        )
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions that a verdict may depend on."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return versions | {"python": platform.python_version()}

@@ -1,0 +1,73 @@
+"""``search-cluster dashboard`` and ``search-cluster top``: watching a search."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search_cluster.console import print_json
+from search_cluster.options import RunArgument, command
+
+
+@command(epilog="Example: search-cluster dashboard runs/demo")
+def dashboard(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Run folder of a search.")
+    ] = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Also, or instead: a shared cache server, read only; a password is safer in the "
+            "variable.",
+            envvar="LPS_REDIS_URL",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Whoever reaches it can read all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8797,
+    open_: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+) -> None:
+    """Serve a live page about a search: speed, progress, costs, paths, and each search tree."""
+    from search_cluster.dashboard.serve import serve_dashboard
+
+    shown = [str(run)] if run is not None else []
+    shown += ["the cache server"] if redis_url is not None else []
+    serve_dashboard(
+        run,
+        redis_url,
+        host=host,
+        port=port,
+        open_browser=open_,
+        announce=lambda url: print(
+            f"dashboard of {' and '.join(shown)}: {url} (Ctrl-C ends it)", flush=True
+        ),
+    )
+
+
+@command(epilog="Example: search-cluster top runs/demo")
+def top(
+    run: RunArgument,
+    once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and end.")
+    ] = False,
+) -> None:
+    """Show a running search in the terminal: progress, rates, cache hits, failures, time left."""
+    from rich.console import Console
+
+    from search_cluster.dashboard.overview import describe_run
+    from search_cluster.dashboard.run_folder import RunFolder
+    from search_cluster.dashboard.terminal import render_run, watch_run
+
+    folder = RunFolder(run)
+    if json_output:
+        values = describe_run(folder)
+        print_json({name: value for name, value in values.items() if name != "history"})
+    elif once:
+        Console().print(render_run(describe_run(folder)))
+    else:
+        watch_run(folder, Console(), interval_s=interval)
