@@ -18,7 +18,7 @@ from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.partition import PartitionSetup
 from search_cluster.errors import EvaluatorError
-from search_cluster.search.coordinator import Studied
+from search_cluster.search.search_plan import Studied
 from search_cluster.tasks.example import Example
 from search_cluster.tree.settings import SearchPreset
 from search_cluster.workers.messages import WorkerInfo

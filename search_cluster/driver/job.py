@@ -8,8 +8,9 @@ from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.search.coordinator import Coordinator, Perturb, Studied
+from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.questions import Questions
+from search_cluster.search.search_plan import Perturb, Studied
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tree.settings import SearchPreset

@@ -11,7 +11,7 @@ from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.partition import PartitionSetup
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
-from search_cluster.search.coordinator import Studied
+from search_cluster.search.search_plan import Studied
 from search_cluster.tasks.example import Example
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import StopRule

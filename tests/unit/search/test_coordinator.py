@@ -86,7 +86,7 @@ def test_a_small_space_is_exhausted_before_the_budget() -> None:
     search = ExampleSearch(make_examples(1)[0], num_layers=2, preset=FULL_BUDGET, seed=0)
     while paths := search.propose():
         search.observe([Verdict(reward=0.0, margin=None, output="", num_layer_tokens=1) for _ in paths])
-    assert search.record().stop_reason == "exhausted"
+    assert search.result().stop_reason == "exhausted"
 
 
 def test_a_failing_identity_ends_the_example_and_not_the_run() -> None:
@@ -241,4 +241,4 @@ def test_rounds_are_observed_whole() -> None:
     with pytest.raises(InvalidValueError, match="0 outcomes for 1 proposed"):
         search.observe([])
     with pytest.raises(InvalidValueError, match="still being searched"):
-        search.record()
+        search.result()

@@ -138,7 +138,7 @@ def test_growth_prefers_the_skip_that_helps_to_one_that_changes_nothing() -> Non
 
 
 def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(menu_study, "MAX_RANKING_PROBES", 8)
+    monkeypatch.setattr(menu_study, "STUDY", dataclasses.replace(menu_study.STUDY, max_ranking_probes=8))
 
     def margin(example: Example, path: LayerPath) -> float:
         """Without 5, skipping 2 or 3 helps the first probes, which choose finalists, and ruins the others."""
@@ -151,8 +151,8 @@ def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch
         return plain + 0.1 * (4 in skipped) + 0.5 * (5 in skipped)
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    tried = {path: len(answers) for path, answers in found._answers.items()}
-    assert tried[without(2, 5)] == tried[without(3, 5)] == tried[without(4, 5)] == len(found._probes) == 32
+    tried = {path: len(answers) for path, answers in found._answers.by_path.items()}
+    assert tried[without(2, 5)] == tried[without(3, 5)] == tried[without(4, 5)] == len(found._answers.probes) == 32
     assert without(4, 5) in {item.path for item in found.menu}
     assert not {without(2, 5), without(3, 5)} & {item.path for item in found.menu}
 
@@ -189,7 +189,7 @@ def test_paths_run_on_the_probes_that_identity_is_least_sure_of() -> None:
         return float(example.question.split()[-1]) / 4 + 0.1
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    assert [int(example.question.split()[-1]) for example in found._probes] == list(range(32))  # of 48
+    assert [int(example.question.split()[-1]) for example in found._answers.probes] == list(range(32))  # of 48
     assert max((item.num_probes, item.num_screened) for item in found.menu) == (32, 48)
 
 
@@ -224,7 +224,7 @@ def test_where_identity_is_wrong_the_menu_is_tried_in_the_order_that_fixes_most(
 
 def test_a_race_spends_less_on_runners_that_fall_behind() -> None:
     found = study(toy_reward, max_evaluations=960)
-    tried = [len(answers) for path, answers in found._answers.items() if len(path) <= NUM_LAYERS - 2]
+    tried = [len(answers) for path, answers in found._answers.by_path.items() if len(path) <= NUM_LAYERS - 2]
     assert len(set(tried)) > 2
 
 
@@ -253,8 +253,8 @@ def test_probes_without_an_answer_of_identity_are_not_run_on() -> None:
         return random.Random(example.question).uniform(-1.0, 1.0) if harmless else -3.0
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    assert len(found._probes) == 19  # two thirds of the 28 of 48 that have an answer
-    assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._probes)
+    assert len(found._answers.probes) == 19  # two thirds of the 28 of 48 that have an answer
+    assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._answers.probes)
     assert without(2, 4, 5) in {item.path for item in found.menu}
 
     unanswered = study(
@@ -331,7 +331,7 @@ def guarded(
         asked += [(example.question, path) for example, path in trials]
         outcomes = [rewards(example, path) for example, path in trials]
         search.observe([item if isinstance(item, Failure) else verdict(bool(item)) for item in outcomes])
-    return search.record(), asked
+    return search.result(), asked
 
 
 def test_a_lucky_path_is_kept_apart_and_a_credible_one_is_best() -> None:
@@ -419,7 +419,7 @@ def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions(
     )
     while trials := search.next_round():
         search.observe([verdict(True) for _ in trials])
-    (evidence,) = search.record().evidence
+    (evidence,) = search.result().evidence
     assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (True, 0, 0)
     assert (evidence.num_probes, evidence.num_screened, evidence.probe_chance) == (20, 30, 0.25)
 
@@ -539,7 +539,7 @@ def test_an_identity_that_fails_ends_the_search() -> None:
         example, guide=(), verify=(), menu=(), num_layers=NUM_LAYERS, preset=DEFAULT, budget=10, seed=0
     )
     search.observe([Failure(kind="PromptTooLongError", message="scripted")])
-    record = search.record()
+    record = search.result()
     assert (record.identity, record.stop_reason, record.best) == (None, "failed", ())
 
 
