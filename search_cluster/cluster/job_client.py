@@ -1,6 +1,7 @@
 """One job on a running cluster, through Ray's job server: submit it, follow its log, learn how it ended.
 
-`search_cluster.cluster.environment.prepare_job_environment` comes before the first import of this module.
+`search_cluster.cluster.environment.prepare_job_environment` comes before the first import of this
+module.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ MAX_SILENCE_S = 300.0
 OUTAGES = (RuntimeError, OSError, requests.RequestException, aiohttp.ClientError)
 """What the client raises when the job server can't be reached for a while."""
 
-logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells when each stream of a log ends
+logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(
+    logging.WARNING
+)  # it tells when each stream of a log ends
 
 
 class RayJobs:
@@ -53,7 +56,8 @@ class RayJobs:
         """
         try:
             job_id: str = self._client.submit_job(
-                entrypoint=entrypoint, runtime_env={"working_dir": str(working_dir), "excludes": list(excludes)}
+                entrypoint=entrypoint,
+                runtime_env={"working_dir": str(working_dir), "excludes": list(excludes)},
             )
         except (*OUTAGES, ValueError) as error:
             raise EvaluatorError(
@@ -99,4 +103,6 @@ class RayJobs:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )

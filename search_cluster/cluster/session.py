@@ -1,6 +1,7 @@
 """Connecting to Ray: a private cluster for this run, or a running one.
 
-`search_cluster.cluster.environment.prepare_ray_environment` comes before the first import of this module.
+`search_cluster.cluster.environment.prepare_ray_environment` comes before the first import of this
+module.
 """
 
 import os
@@ -19,8 +20,9 @@ def connect_ray(mode: str, *, min_cpus: int, min_gpus: int = 0) -> None:
     """Connect this process to Ray.
 
     Args:
-        mode: ``local`` starts a private cluster on this machine that ends with the process; ``auto`` joins the running
-            cluster that Ray finds (``RAY_ADDRESS``, or one on this machine); anything else is a cluster's address.
+        mode: ``local`` starts a private cluster on this machine that ends with the process;
+            ``auto`` joins the running cluster that Ray finds (``RAY_ADDRESS``, or one on this
+            machine); anything else is a cluster's address.
         min_cpus: CPUs that a private cluster offers at least.
         min_gpus: GPUs that a private cluster offers at least; 0 leaves the count to Ray.
 
@@ -43,7 +45,9 @@ def connect_ray(mode: str, *, min_cpus: int, min_gpus: int = 0) -> None:
             )
         else:
             ray.init(address=mode, log_to_driver=False, logging_level="warning")
-    except Exception as error:  # Ray raises bare ones, too, such as for a node that does not come up in time
+    except (
+        Exception
+    ) as error:  # Ray raises bare ones, too, such as for a node that does not come up in time
         why = (str(error).splitlines() or [type(error).__name__])[0]
         if mode == "local":
             raise EvaluatorError(
@@ -72,7 +76,10 @@ def describe_resources() -> str:
     """What the cluster has and what of it is free, in one line."""
     total, free = ray.cluster_resources(), ray.available_resources()
     kinds = [kind for kind in ("CPU", "GPU") if kind in total]
-    return ", ".join(f"{free.get(kind, 0):g} of {total[kind]:g} {kind} free" for kind in kinds) or "no resources"
+    return (
+        ", ".join(f"{free.get(kind, 0):g} of {total[kind]:g} {kind} free" for kind in kinds)
+        or "no resources"
+    )
 
 
 def count_devices(kind: str) -> int:

@@ -41,7 +41,8 @@ class SimulatedCluster:
 def simulated_cluster(devices: Sequence[int]) -> Iterator[SimulatedCluster]:
     """A head without devices and one node for each number in ``devices``; this process is connected to it.
 
-    `search_cluster.cluster.environment.prepare_ray_environment` comes before the first import of this module.
+    `search_cluster.cluster.environment.prepare_ray_environment` comes before the first import of
+    this module.
     """
     ray.shutdown()
     cluster = Cluster(

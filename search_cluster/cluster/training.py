@@ -14,8 +14,8 @@ from search_cluster.cluster.session import connect_ray, disconnect_ray
 from search_cluster.errors import ModelError
 
 START_TIMEOUT_S = 600
-"""Workers import torch and transformers before they start; Ray's own 60 s are too short on a busy machine, and a group
-that is late is started again, for ever."""
+"""Workers import torch and transformers before they start; Ray's own 60 s are too short on a busy
+machine, and a group that is late is started again, for ever."""
 
 
 def train_on_ray(

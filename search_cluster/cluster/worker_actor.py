@@ -1,11 +1,17 @@
-"""The Ray actor of a real evaluator: one process, one device, one `PathWorker`."""
+"""The Ray actor of a real worker: one process, one device, one `PathWorker`."""
 
 import platform
 import time
 
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
-from search_cluster.workers.wire import LinkBrokenError, LinkIn, PackedBatch, PackedReport, pack_report
+from search_cluster.workers.wire import (
+    LinkBrokenError,
+    LinkIn,
+    PackedBatch,
+    PackedReport,
+    pack_report,
+)
 
 
 class PathWorkerActor:
@@ -39,5 +45,7 @@ class PathWorkerActor:
             LinkBrokenError: this process was restarted unnoticed; ask for its `info` again.
         """
         if self._worker is None:
-            raise LinkBrokenError("this evaluator was restarted and holds no model yet; ask for its info, then go on")
+            raise LinkBrokenError(
+                "this worker was restarted and holds no model yet; ask for its info, then go on"
+            )
         return pack_report(self._worker.evaluate(self._link.unpack(batch)))

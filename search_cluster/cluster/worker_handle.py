@@ -1,4 +1,4 @@
-"""Handles of evaluators: what a process needs to give one work, wherever it runs."""
+"""Handles of workers: what a process needs to give one work, wherever it runs."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ from search_cluster.workers.wire import PackedBatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHandle:
-    """One device of an evaluator actor; travels between processes, owns nothing."""
+    """One device of a worker actor; travels between processes, owns nothing."""
 
     number: int
     """Unique within a run, from 0."""
@@ -35,9 +35,9 @@ class WorkerHandle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyWorker:
-    """An evaluator that has loaded its model and waits for work."""
+    """A worker that has loaded its model and waits for work."""
 
-    evaluator: WorkerHandle
+    handle: WorkerHandle
     info: WorkerInfo
     held_s: float
     """For how long its device has been held by now, as far as nobody has counted it yet."""

@@ -59,4 +59,6 @@ def make_coordinator(
 
 def preload(evaluator: CachedEvaluator, known: Known) -> None:
     """Let an evaluator know what need not be looked up."""
-    evaluator.preload((key, item.path, item.verdict) for key, items in known.items() for item in items)
+    evaluator.preload(
+        (key, item.path, item.verdict) for key, items in known.items() for item in items
+    )

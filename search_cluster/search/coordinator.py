@@ -10,11 +10,10 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from search_cluster.corpus.record import ExampleRecord, failed_record
-from search_cluster.protocols.counters import SearchCounts
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, SearchProgress
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest
 from search_cluster.search.rounds_in_flight import Asker, RoundsInFlight
@@ -24,17 +23,6 @@ from search_cluster.tree.menu import MenuPath
 from search_cluster.tree.settings import SearchPreset
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchProgress:
-    """Where a search stands."""
-
-    num_examples: int
-    num_examples_done: int
-    num_paths_searched: int
-    num_cache_hits: int
-    num_failures: int
 
 
 class Coordinator:
@@ -128,6 +116,10 @@ class Coordinator:
             num_cache_hits=self.delivered.num_cache_hits,
             num_failures=self.delivered.num_failures,
         )
+
+    def stats(self) -> EvaluatorStats:
+        """Counters of the evaluator."""
+        return self._evaluator.stats()
 
     def add(self, examples: Iterable[Example]) -> None:
         """Search these examples, too, after those that were given before."""

@@ -21,7 +21,9 @@ class Dispatcher(Generic[T]):
         num_running: items that a worker took and has not finished, as far as the caller knows.
     """
 
-    def __init__(self, example_of: Callable[[T], str], num_running: Callable[[int], int] = lambda worker: 0) -> None:
+    def __init__(
+        self, example_of: Callable[[T], str], num_running: Callable[[int], int] = lambda worker: 0
+    ) -> None:
         self._queues: dict[int, deque[T]] = {}
         self._num_running = num_running
         self._homeless: deque[T] = deque()
@@ -72,7 +74,10 @@ class Dispatcher(Generic[T]):
         example = self._example_of(item)
         home = self._homes.get(example)
         if home is None or home not in self._queues:
-            home = min(self._queues, key=lambda worker: len(self._queues[worker]) + self._num_running(worker))
+            home = min(
+                self._queues,
+                key=lambda worker: len(self._queues[worker]) + self._num_running(worker),
+            )
         self._settle(example, home)
         return self._queues[home]
 

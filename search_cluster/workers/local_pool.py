@@ -21,7 +21,9 @@ class LocalPool:
         TaskError: the task is unknown.
     """
 
-    def __init__(self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int = 16) -> None:
+    def __init__(
+        self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int = 16
+    ) -> None:
         first = PathWorker(spec)
         workers = [first, *(PathWorker(spec, loaded=first.loaded) for _ in range(num_workers - 1))]
         self.info: WorkerInfo = first.info
@@ -37,7 +39,9 @@ class LocalPool:
         for number in range(num_workers):
             self._tally.hold(number, node=self.info.node, device=self.info.device)
         self._threads = [
-            threading.Thread(target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True
+            )
             for number, worker in enumerate(workers)
         ]
         for thread in self._threads:
@@ -87,7 +91,8 @@ class LocalPool:
         with self._changed:
             self._closed = True
             while any(
-                self._dispatcher.next_batch(number, self._requests_per_batch) for number in range(len(self._threads))
+                self._dispatcher.next_batch(number, self._requests_per_batch)
+                for number in range(len(self._threads))
             ):
                 pass
             self._changed.notify_all()

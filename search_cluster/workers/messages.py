@@ -16,13 +16,15 @@ class WorkerSpec:
     """All that a worker needs to build itself, in any process of the cluster."""
 
     model: str
-    """``demo``, a hub id or a folder, as `search_cluster.model.load.loading.load_model` takes it."""
+    """``demo``, a hub id or a folder, as `search_cluster.model.load.loading.load_model` takes
+    it."""
     dtype: str
     device: str
     revision: str | None
     trust_remote_code: bool
     task: str
-    """Task name, or the path of a task file, as `search_cluster.tasks.registry.get_task` takes it."""
+    """Task name, or the path of a task file, as `search_cluster.tasks.registry.get_task` takes
+    it."""
     num_threads: int
     """CPU threads of one worker's arithmetic, at least 1."""
     executor: str = ENGINE

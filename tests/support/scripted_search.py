@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
+from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.job import SearchJob
@@ -17,7 +18,7 @@ from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import StopRule
 
 if TYPE_CHECKING:
-    from search_cluster.cluster.coordinator_group import CoordinatorGroup
+    from search_cluster.cluster.coordinators.group import CoordinatorGroup
     from search_cluster.cluster.worker_fleet import WorkerFleet
 
 NUM_LAYERS = 12
@@ -68,7 +69,8 @@ def start_group(
     num_coordinators: int = 1,
     **settings: Any,
 ) -> "CoordinatorGroup":
-    from search_cluster.cluster.coordinator_group import CoordinatorGroup  # after Ray's environment was prepared
+    """Start coordinators; the settings that a test does not give are those of a patient run."""
+    from search_cluster.cluster.coordinators.group import CoordinatorGroup  # after Ray's environment was prepared
 
     info = fleet.wait()
     return CoordinatorGroup(
@@ -76,9 +78,12 @@ def start_group(
         fleet=fleet,
         ready=fleet.ready(),
         examples=examples,
-        num_coordinators=num_coordinators,
+        known={},
         num_layers=info.num_layers,
-        **{"known": {}, "requests_per_batch": None, "timeout_s": 60.0, "silence_s": 60.0} | settings,
+        settings=CoordinatorSettings(
+            num_coordinators=num_coordinators,
+            **{"placement_timeout_s": 60.0, "coordinator_timeout_s": 60.0} | settings,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""One evaluator per GPU, else per core; GPUs that an autoscaler took away are asked for."""
+"""One worker per GPU, else per core; GPUs that an autoscaler took away are asked for."""
 
 import pytest
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -10,16 +9,11 @@ from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.protocols.counters import EngineWork, EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind
 from search_cluster.telemetry.metrics import METRICS, EverySecond, RunMetrics
+from search_cluster.telemetry.run_counters import RunCounters
 
-COUNTERS: dict[str, Any] = {
-    "paths_searched": 12,
-    "cache_hits": 2,
-    "cache_errors": 0,
-    "examples_done": 3,
-    "examples_total": 40,
-    "workers": 2,
-    "elapsed_seconds": 1.0,
-}
+COUNTERS = RunCounters(
+    num_paths_searched=12, num_cache_hits=2, num_examples_done=3, num_examples=40, num_workers=2, elapsed_s=1.0
+)
 FIRST = WorkerStats(
     worker=0,
     node="n0",

@@ -55,7 +55,7 @@ def test_a_new_link_begins_with_an_empty_book() -> None:
     old, new, into = LinkOut(), LinkOut(), LinkIn()
     into.unpack(old.pack(requests_for([0])))
     assert into.unpack(travel(new.pack(requests_for([0, 1])))) == requests_for([0, 1])
-    with pytest.raises(LinkBrokenError, match=r"names example .*, which this evaluator was not told"):
+    with pytest.raises(LinkBrokenError, match=r"names example .*, which this worker was not told"):
         into.unpack(old.pack(requests_for([0])))
 
 

@@ -1,7 +1,8 @@
 """Which coordinator searches which example: small portions on demand, and what becomes of those whose holder died.
 
-Pure. An example that was in hand when its coordinator died is handed out again. If that happens to it twice, it may be
-the cause, so it goes alone the third time: then it takes no other with it, and is given up if the coordinator dies.
+Pure. An example that was in hand when its coordinator died is handed out again. If that happens to
+it twice, it may be the cause, so it goes alone the third time: then it takes no other with it, and
+is given up if the coordinator dies.
 """
 
 from collections import deque
@@ -60,8 +61,8 @@ class ExampleLeases:
         Args:
             holder: who takes them.
             count: how many it could use.
-            share: of the run's devices that are the holder's. It gets half of its share of what waits, so that portions
-                shrink towards the end and all end together.
+            share: of the run's devices that are the holder's. It gets half of its share of what
+                waits, so that portions shrink towards the end and all end together.
         """
         held = self._held.setdefault(holder, {})
         if any(lease.num_losses >= ALONE_AFTER for lease in held.values()):

@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.cluster.example_leases import MAX_LOSSES, ExampleLeases
+from search_cluster.cluster.coordinators.example_leases import MAX_LOSSES, ExampleLeases
 from search_cluster.tasks.example import Example
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from search_cluster.cluster.record_wire import pack_record, unpack_record
+from search_cluster.cluster.coordinators.record_wire import pack_record, unpack_record
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, failed_record
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
