@@ -1,4 +1,7 @@
-"""Environment variables that Ray reads when it is imported; so this module must not import it, and runs before."""
+"""Environment variables that Ray reads when it is imported.
+
+So this module must not import it, and runs before whatever does.
+"""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Metrics through Ray: each node's metrics agent serves them to Prometheus, with ``ray_`` in front of the name."""
+"""Metrics through Ray, whose agents serve them to Prometheus with ``ray_`` before the name."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from search_cluster.protocols.metrics import Metric
 
 
 class RayMetricsExporter:
-    """Implements `search_cluster.protocols.metrics.MetricsExporter`; this process is connected to Ray."""
+    """Implements `search_cluster.protocols.metrics.MetricsExporter`; Ray is connected."""
 
     def __init__(self) -> None:
         self._counters: dict[str, Counter] = {}

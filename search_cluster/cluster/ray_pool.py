@@ -15,9 +15,10 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 
 UNLIMITED_RESTARTS = -1
-"""Of an actor. What bounds restarts is that no request is sent more than `MAX_ATTEMPTS` times."""
+"""Restarts of an actor. They are bounded all the same: no request is sent more than `MAX_ATTEMPTS`
+times."""
 LOOK_S = 1.0
-"""Between two looks for workers that joined."""
+"""Seconds between two looks for workers that joined."""
 
 
 def ask_for_workers(
@@ -51,7 +52,9 @@ def ask_for_workers(
 
 
 class RayPool:
-    """Implements `PathEvaluator` over the workers of a fleet, which it owns; late ones join while it collects.
+    """Implements `PathEvaluator` over the workers of a fleet, which it owns.
+
+    Workers that are late join while it collects.
 
     Args:
         fleet: of workers that were just asked for.
@@ -96,7 +99,8 @@ class RayPool:
             or self._last_look_s - self._alone_since_s > self._placement_timeout_s
         ):
             raise EvaluatorError(
-                f"no worker is left: {self.fleet.missing()}; nothing found is lost: run the same command again"
+                f"no worker is left: {self.fleet.missing()}; nothing found is lost: run the same "
+                "command again"
             )
 
     @property
@@ -106,7 +110,7 @@ class RayPool:
 
     @property
     def max_in_flight(self) -> int:
-        """As the workers that joined say."""
+        """Requests that keep all workers busy that have joined."""
         return self._group.max_in_flight
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
@@ -138,7 +142,7 @@ class RayPool:
                 return results
 
     def release(self) -> tuple[WorkerFleet, list[ReadyWorker]]:
-        """Let others give the workers work from now on; nothing is in flight. The pool still closes them."""
+        """Hand the workers over to others; nothing is in flight, and the pool still closes them."""
         self._look()
         return self.fleet, self._group.release()
 

@@ -1,4 +1,4 @@
-"""Workers without a model: devices that take a stated time and answer by a script, many in one process.
+"""Workers without a model: devices that take a stated time and answer by a script.
 
 For measuring and testing everything around the devices: the actors speak as real workers do, wait
 on a clock instead of computing, and keep account of when they were busy.
@@ -34,11 +34,11 @@ class Pace:
     path_s: float
 
     def seconds(self, num_paths: int) -> float:
-        """Of a batch of so many paths."""
+        """How long a batch of so many paths takes."""
         return self.batch_s + num_paths * self.path_s
 
     def paths_per_s(self, num_paths: int) -> float:
-        """Of a device that is never idle, in batches of so many."""
+        """What a device does that is never idle and gets batches of so many paths."""
         return num_paths / self.seconds(num_paths)
 
 
@@ -60,14 +60,14 @@ class ScriptedDevices:
         self._links = [LinkIn() for _ in range(num_slots)]
         self._free_at_s = [0.0] * num_slots
         self._busy_s = [0.0] * num_slots
-        """Including what is planned until `_free_at_s`."""
+        """Seconds of work that each was given, with what is planned until `_free_at_s`."""
 
     async def placed(self) -> str:
         """The machine's name."""
         return platform.node()
 
     async def info(self, slot: int) -> tuple[WorkerInfo, float]:
-        """As a real worker's."""
+        """What a real worker says of itself, and for how long its device has been held."""
         info = WorkerInfo(
             model_fingerprint=self._fingerprint,
             num_layers=self._num_layers,
@@ -96,7 +96,7 @@ class ScriptedDevices:
 
 
 def scripted_verdict(request: EvaluationRequest) -> Verdict:
-    """Depends on the content alone: wrong, but for a hash's whim."""
+    """The verdict that the script has: wrong, but for the whim of a hash of example and path."""
     path = request.path
     reward = float(
         zlib.crc32(bytes(path.layers), zlib.crc32(request.example.example_id.encode())) % 50 == 0

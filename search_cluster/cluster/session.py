@@ -13,7 +13,7 @@ from search_cluster.errors import ConfigError, EvaluatorError
 
 CONNECT_TIMEOUT_S = 5.0
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
-"""Of a private cluster; requests and results are small and never go through it."""
+"""The object store of a private cluster; requests and results are small and never go through it."""
 
 
 def connect_ray(mode: str, *, min_cpus: int, min_gpus: int = 0) -> None:
@@ -51,12 +51,14 @@ def connect_ray(mode: str, *, min_cpus: int, min_gpus: int = 0) -> None:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         if mode == "local":
             raise EvaluatorError(
-                f"a private Ray did not start ({why}); the machine may be overloaded or out of memory: "
-                "try again, join a running cluster with --ray ADDRESS, or use --ray none (no Ray)"
+                f"a private Ray did not start ({why}); the machine may be overloaded or out of "
+                "memory: try again, join a running cluster with --ray ADDRESS, or use --ray none "
+                "(no Ray)"
             ) from error
         raise EvaluatorError(
             f"no Ray cluster at {mode!r} ({why}); start one with `ray start --head`, check "
-            "RAY_AUTH_MODE and the token, or use --ray local (private cluster) or --ray none (no Ray)"
+            "RAY_AUTH_MODE and the token, or use --ray local (private cluster) or --ray none (no "
+            "Ray)"
         ) from error
 
 
@@ -96,6 +98,6 @@ def require_one_node() -> None:
     num_nodes = sum(bool(node["Alive"]) for node in ray.nodes())
     if num_nodes > 1:
         raise ConfigError(
-            f"the embedded cache server serves one node, and the cluster has {num_nodes}; pass --redis-url redis://... "
-            "of a server that all jobs share, or --redis-url none"
+            f"the embedded cache server serves one node, and the cluster has {num_nodes}; pass "
+            "--redis-url redis://... of a server that all jobs share, or --redis-url none"
         )

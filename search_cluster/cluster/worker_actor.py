@@ -15,7 +15,7 @@ from search_cluster.workers.wire import (
 
 
 class PathWorkerActor:
-    """Builds its worker when it is first asked for it; reached through a `worker_handle.WorkerHandle`."""
+    """Builds its worker when it is first asked; reached through a `worker_handle.WorkerHandle`."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
@@ -28,7 +28,10 @@ class PathWorkerActor:
         return platform.node()
 
     def info(self, slot: int) -> tuple[WorkerInfo, float]:
-        """Build the worker if need be; what it says of itself, and for how many seconds this process holds its device.
+        """Build the worker if need be.
+
+        Returns:
+            What it says of itself, and for how many seconds this process has held its device.
 
         Raises:
             SearchClusterError: what building a worker raises.
@@ -39,7 +42,7 @@ class PathWorkerActor:
         return self._worker.info, time.monotonic() - self._placed_s
 
     def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
-        """See `PathWorker.evaluate`.
+        """Evaluate a batch as `PathWorker.evaluate` does.
 
         Raises:
             LinkBrokenError: this process was restarted unnoticed; ask for its `info` again.

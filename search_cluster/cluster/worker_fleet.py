@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 JOIN_GRACE_S = 10.0
 """How long the first worker waits for the others; who comes later joins the running search."""
 MAX_BUILD_FAILURES = 3
-"""So often a worker may fail to come back before it is given up."""
+"""How often a worker may fail to come back before it is given up."""
 
 
 class WorkerFleet:
@@ -53,6 +53,7 @@ class WorkerFleet:
         self._started_s = time.monotonic()
         self._placing = [worker.placed() for worker in workers]
         self._building: dict[Any, WorkerHandle] = {}
+        """Workers that are awaited, by the reference of what they will say of themselves."""
         self._counted: set[int] = set()
         """Workers whose first seconds on their device were handed on."""
         self._failures: Counter[int] = Counter()
@@ -63,7 +64,10 @@ class WorkerFleet:
             self.watch(worker)
 
     def wait(self) -> WorkerInfo:
-        """Wait for the first worker and, for a short time, for the others; what they say of their model.
+        """Wait for the first worker and, for a short time, for the others.
+
+        Returns:
+            What they all say of their model.
 
         Raises:
             EvaluatorError: none was ready in time, one died, or they hold different models.
@@ -87,15 +91,16 @@ class WorkerFleet:
         num_placed = len(ray.wait(self._placing, num_returns=len(self._placing), timeout=0)[0])
         num_wanted = len(self._workers)
         num_ready = num_wanted - len(self._building)
+        waited_s = time.monotonic() - self._started_s
         where = (
             f"{num_placed} had a place"
             if num_placed > num_ready
             else "no place was found for the others"
         )
         return (
-            f"{num_ready} of {num_wanted} workers were ready after {time.monotonic() - self._started_s:.0f} s "
-            f"({where}); each asks for {self._needs}, and the cluster has {describe_resources()}: add nodes, or ask "
-            "for fewer --workers"
+            f"{num_ready} of {num_wanted} workers were ready after {waited_s:.0f} s ({where}); "
+            f"each asks for {self._needs}, and the cluster has {describe_resources()}: add nodes, "
+            "or ask for fewer --workers"
         )
 
     def ready(self) -> list[ReadyWorker]:
@@ -132,7 +137,7 @@ class WorkerFleet:
         return len(self._building) + len(self._at_start)
 
     def busy_s(self) -> float | None:
-        """Seconds for which the devices of scripted workers were busy until now; ``None`` for real ones."""
+        """Seconds for which scripted devices were busy until now; ``None`` for real workers."""
         actors = {worker.actor for worker in self._workers.values()}
         if not all(hasattr(actor, "busy_s") for actor in actors):
             return None
@@ -160,10 +165,13 @@ class WorkerFleet:
             try:
                 info, held_s = ray.get(ref)
             except (RayTaskError, RayActorError) as error:
+                # At the start an error is a setting's and ends the run; later it is one node's.
                 if raising:
                     raise _cause(error) from error
                 self._retry(worker, error)
                 continue
+            # They count from when the actor was placed. Of a worker that somebody has had before,
+            # they are counted there.
             held_s = 0.0 if worker.number in self._counted else held_s
             self._counted.add(worker.number)
             found.append(ReadyWorker(handle=worker, info=info, held_s=held_s))
@@ -179,6 +187,7 @@ class WorkerFleet:
     def _give_up(self, worker: WorkerHandle, reason: str) -> None:
         logger.error("worker %d is left out: %s", worker.number, reason)
         del self._workers[worker.number]
+        # An actor of several devices lives as long as one of them is of use.
         if all(other.actor != worker.actor for other in self._workers.values()):
             ray.kill(worker.actor)
 

@@ -1,4 +1,4 @@
-"""The workers of one process that drives searches: they join and leave, and each holds a bounded number of batches.
+"""The workers of one process that drives searches: they join, hold a few batches each, and leave.
 
 Evaluation is idempotent, so a request whose worker died is simply sent again: alone, so that a
 request which kills its worker takes no other with it, and a bounded number of times.
@@ -24,7 +24,7 @@ from search_cluster.workers.tally import Tally
 from search_cluster.workers.wire import LinkBrokenError, LinkOut, unpack_report
 
 BATCHES_PER_WORKER = 2
-"""In flight: one running, one waiting, which keeps a device busy while results travel."""
+"""Batches in flight: one runs, one waits, which keeps a device busy while results travel."""
 MAX_ATTEMPTS = 3
 """How often one request may lose its worker before it counts as a failure."""
 MAX_LOSSES_IN_A_ROW = 12
@@ -49,7 +49,7 @@ class _JoinedWorker:
     size: BatchSize
     link: LinkOut = field(default_factory=LinkOut)
     batches: dict[Any, list[_Queued]] = field(default_factory=dict)
-    """By result reference, in the order of sending: the worker runs the first, the others wait
+    """Batches in the order of sending, by result reference: the first runs, the others wait
     there."""
 
     @property
@@ -96,7 +96,7 @@ class WorkerGroup:
         self._dispatch()
 
     def take_lost(self) -> list[WorkerHandle]:
-        """Workers that died since the last call; they left, and may join again when they are back."""
+        """Workers that died and left since the last call; they join again when they are back."""
         lost, self._lost = self._lost, []
         return lost
 
@@ -125,6 +125,8 @@ class WorkerGroup:
 
     def _dispatch(self) -> None:
         """Send batches, the idlest worker first, until all are full or nothing waits."""
+        # In rounds: all workers get a first batch before any gets a second one, so that few
+        # requests keep many devices busy.
         for num_batches in range(BATCHES_PER_WORKER):
             for number, worker in self._workers.items():
                 if not (self._suspects or self._dispatcher):
@@ -164,14 +166,19 @@ class WorkerGroup:
             if others:
                 ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
             for ref in ready:
-                if ref in self._waiting:  # or its worker died in this very loop
+                # If its worker died in this very loop, its requests are queued again: to take this
+                # result, too, would answer them twice.
+                if ref in self._waiting:
                     results += self._take(ref)
             self._dispatch()
         self._num_in_flight -= len(results)
         return results
 
     def _take(self, ref: Any) -> list[EvaluationResult]:
-        """The results of a batch; of a worker that died, the failures of requests that are given up."""
+        """The results of a batch.
+
+        If its worker died, they are the failures of the requests that are given up.
+        """
         worker = self._waiting[ref]
         try:
             report = unpack_report(ray.get(ref))
@@ -179,12 +186,12 @@ class WorkerGroup:
             if isinstance(error.cause, LinkBrokenError):  # it was restarted while it was idle
                 return self._lose(worker, error, num_guilty=0)
             raise EvaluatorError(
-                f"a worker on {worker.info.node} refused a batch: {first_line(error.cause)}; nothing found is "
-                "lost: look at Ray's logs for the cause, then run the same command again"
+                f"a worker on {worker.info.node} refused a batch: {first_line(error.cause)}; "
+                "nothing found is lost: look at Ray's logs for the cause, then run the same "
+                "command again"
             ) from error
-        except (
-            RayError
-        ) as error:  # the actor died or can't be reached, or the result was lost with its node
+        except RayError as error:
+            # The actor died or can't be reached, or the result was lost with its node.
             return self._lose(worker, error, num_guilty=1)
         del self._waiting[ref], worker.batches[ref]
         self._losses_in_a_row = 0
@@ -202,8 +209,8 @@ class WorkerGroup:
         Args:
             worker: the worker.
             error: what the call says.
-            num_guilty: of its batches, whose requests may have killed it: the first, which was
-                running; or none.
+            num_guilty: how many of its batches may have killed it: 1 for the first, which was
+                running, or 0 if it died while it was idle.
 
         Raises:
             EvaluatorError: too many were lost in a row.
@@ -213,8 +220,9 @@ class WorkerGroup:
         self._losses_in_a_row += 1
         if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW + len(self._workers):
             raise EvaluatorError(
-                f"workers died {self._losses_in_a_row} times without one result in between ({first_line(error)}); "
-                "nothing found is lost: look at Ray's logs for the cause, then run the same command again"
+                f"workers died {self._losses_in_a_row} times without one result in between "
+                f"({first_line(error)}); nothing found is lost: look at Ray's logs for the cause, "
+                "then run the same command again"
             ) from error
         batches = list(worker.batches.values())
         running = [item for batch in batches[:num_guilty] for item in batch]
@@ -222,6 +230,8 @@ class WorkerGroup:
         self._lost.append(worker.handle)
         for item in running:
             item.num_attempts += 1
+        # Suspects never share a batch again, not even those that only waited behind this one: what
+        # kills must be found out alone, and what does not must not be given up with it.
         self._suspects.extend(item for item in running if item.num_attempts < MAX_ATTEMPTS)
         behind_items = [item for batch in batches[num_guilty:] for item in batch]
         self._suspects.extend(item for item in behind_items if item.num_attempts)

@@ -1,4 +1,4 @@
-"""Searching with coordinators on a Ray cluster: a study from this process, then the examples, shared."""
+"""Searching with coordinators on a Ray cluster, after a study from this process."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -60,7 +60,7 @@ class ClusterDriver:
         return []
 
     def progress(self) -> SearchProgress:
-        """Counts so far, the study's included; during the study, this process is the coordinator."""
+        """Counts so far, the study's included; during the study this process is the coordinator."""
         progress = self._study.progress()
         if self._group is None:
             return progress

@@ -21,7 +21,7 @@ Known = Mapping[str, Sequence[PathVerdict]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchJob:
-    """What is searched, and how: all but the examples and the evaluators. Travels to coordinators."""
+    """What is searched, and how: all but the examples and the workers. Travels to coordinators."""
 
     task: str
     """Name, or absolute path of a task file."""
@@ -44,7 +44,7 @@ class SearchJob:
 def make_coordinator(
     job: SearchJob, evaluator: PathEvaluator, examples: Sequence[Example], probes: Sequence[Example]
 ) -> Coordinator:
-    """The coordinator of a job's examples, after a study with these probes unless the job has one."""
+    """The coordinator of a job's examples; it makes a study first unless the job has one."""
     return Coordinator(
         evaluator,
         examples,

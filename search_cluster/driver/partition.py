@@ -44,7 +44,7 @@ class PartitionSetup:
             return Partition(coordinator=coordinator, evaluator=cached, resources=stack.pop_all())
 
     def is_outage(self, error: SearchClusterError) -> bool:
-        """Whether it is the cache server, and this process, which has used it, can't use it either."""
+        """Whether it is the cache server, which this process has used and can't use now either."""
         if not isinstance(error, CacheError):
             return False
         try:

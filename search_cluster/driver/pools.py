@@ -58,10 +58,9 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
     prepare_ray_environment(config.ray)
     with keep_termination_handler():
         from search_cluster.cluster.placement import place_workers
-        from search_cluster.cluster.ray_pool import (  # reads the environment that was just prepared
-            RayPool,
-            ask_for_workers,
-        )
+
+        # Ray reads the environment that was just prepared when it is imported.
+        from search_cluster.cluster.ray_pool import RayPool, ask_for_workers
         from search_cluster.cluster.session import (
             connect_ray,
             count_devices,
@@ -94,7 +93,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
 
 
 def verdict_context(task: Task, info: "WorkerInfo") -> VerdictContext:
-    """Everything but example and path that the verdicts of such workers on such a task depend on."""
+    """What the verdicts of such workers on such a task depend on, beside example and path."""
     from search_cluster.model.prompting import PROMPTING_VERSION
     from search_cluster.model.scoring import SCORING_VERSION
 

@@ -87,8 +87,8 @@ class EvaluatorStats:
     num_in_flight: int = 0
     """Requests that were submitted and not collected yet: they wait, or run. Not a counter."""
     num_elsewhere: int = 0
-    """Those of them that wait for a verdict which another process on the same cache computes, or
-    held when it died."""
+    """Requests in flight that wait for a verdict which another process on the same cache computes,
+    or held when it died."""
     work: EngineWork = EngineWork()
     workers: tuple[WorkerStats, ...] = ()
     """The same counters per worker, where the evaluator has workers."""

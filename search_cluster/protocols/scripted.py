@@ -47,7 +47,7 @@ class ScriptedEvaluator:
 
     @property
     def max_in_flight(self) -> int:
-        """As given."""
+        """The number that the evaluator was given."""
         return self._max_in_flight
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:

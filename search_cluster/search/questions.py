@@ -15,7 +15,7 @@ class Questions:
         task: asks and grades.
         pool: all questions of the split.
         searched: those that a search is about.
-        seed: of the run.
+        seed: the run's seed.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class RoundsInFlight:
 
     def __init__(self) -> None:
         self._places: dict[int, tuple[_Round, int]] = {}
-        """By request id: the round, and the place of the outcome in it."""
+        """The round of each request, and the place of its outcome there, by request id."""
         self._next_request_id = 0
         self.delivered = SearchCounts()
         """What was delivered to askers in whole rounds."""

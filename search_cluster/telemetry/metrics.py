@@ -1,4 +1,4 @@
-"""The metrics of a running search: their names, and when they are exported; knows nothing of who collects them.
+"""The metrics of a running search: their names, and when they are exported, to whomever.
 
 Counters start at 0 with each invocation and grow; gauges say how things stand. All carry the label
 ``run``; those of devices carry ``node``, ``worker`` and ``device``, too. `deploy/grafana/` and
@@ -41,7 +41,7 @@ RUN_METRICS: dict[str, Metric] = {
     "num_examples": _gauge("examples", "Examples of the run"),
     "num_workers": _gauge("workers", "Workers of the run"),
 }
-"""By the field of `RunCounters` that they export."""
+"""The metrics of the whole run, by the field of `RunCounters` that they export."""
 QUEUE_DEPTH = _gauge("queue_depth", "Requests that wait for a device or run on it")
 SAVED_LAYERS = _gauge(
     "saved_layers", "Model depth minus length of the best path, summed over solved examples"

@@ -58,7 +58,7 @@ class ProgressReporter:
         )
 
     def wait_for(self, num_elsewhere: int) -> None:
-        """Take how many paths wait for a verdict that another process computes, or held when it died."""
+        """Take how many paths wait for a verdict that another process computes, if it lives."""
         self._num_elsewhere = num_elsewhere
 
     def update(
@@ -95,7 +95,8 @@ class ProgressReporter:
 
     def _write_line(self) -> None:
         self._last_line_s = self._clock()
-        line = f"{self._description}: {self._counts[0]}/{self._total} examples, {self._detail()}{self._time_left()}"
+        done = f"{self._counts[0]}/{self._total} examples"
+        line = f"{self._description}: {done}, {self._detail()}{self._time_left()}"
         print(line, file=self._stream, flush=True)
 
     def _detail(self) -> str:
@@ -103,7 +104,8 @@ class ProgressReporter:
         elapsed_s = self._clock() - self._started_s
         rate = f", {num_paths_searched / elapsed_s:.1f} paths/s" if elapsed_s > 0 else ""
         leased = f", {self._num_elsewhere} leased by another process" if self._num_elsewhere else ""
-        return f"{num_paths_searched} paths ({num_cache_hits} cached, {num_failures} failed){rate}{leased}"
+        of_these = f"{num_cache_hits} cached, {num_failures} failed"
+        return f"{num_paths_searched} paths ({of_these}){rate}{leased}"
 
     def _time_left(self) -> str:
         # Examples that were there at the first call come from an earlier run and say nothing about

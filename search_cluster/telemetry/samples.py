@@ -18,7 +18,7 @@ from search_cluster.telemetry.run_counters import RunCounters
 SAMPLES_SUFFIX = ".jsonl"
 """The samples of ``NAME.json`` lie in ``NAME.jsonl``."""
 MAX_SAMPLES = 1000
-"""At about 190 bytes each."""
+"""Samples in a file at most, of about 190 bytes each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Sample:
     """Counters of one session at one moment, under the keys of the JSON form of `RunCounters`."""
 
     elapsed_seconds: float
-    """Since the session began."""
+    """Seconds since the session began."""
     examples_done: int
     paths_searched: int
     paths_evaluated: int
@@ -85,8 +85,8 @@ class SampleLog:
                 stream.write(_line(sample))
         except OSError as error:
             raise CorpusError(
-                f"can't write {self._path}: {error.strerror or error}; what was found is kept: free space or fix the "
-                "permissions, then run the same command again"
+                f"can't write {self._path}: {error.strerror or error}; what was found is kept: "
+                "free space or fix the permissions, then run the same command again"
             ) from error
 
 

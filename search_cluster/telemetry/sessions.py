@@ -1,4 +1,4 @@
-"""What each invocation of a search cost: one small JSON file per session in the run folder, rewritten as it goes.
+"""What each invocation of a search cost: a small JSON file per session, rewritten as it goes.
 
 A corpus says what was found; sessions say what was paid, over resumes and kills. How the counters
 grew lies beside each file (`search_cluster.telemetry.samples`).
@@ -70,7 +70,7 @@ class SessionLog:
 
 
 def read_sessions(run_dir: Path) -> tuple[dict[Path, dict[str, Any]], tuple[str, ...]]:
-    """The sessions of a run by their files, oldest first, and what is wrong with files that hold none.
+    """The sessions of a run by file, oldest first, and what is wrong with files that hold none.
 
     A session is the JSON form of `RunCounters`. Which keys it has depends on the version that wrote
     it, and those who show sessions say what is not known of them.

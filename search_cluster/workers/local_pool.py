@@ -1,4 +1,4 @@
-"""The in-process pool: threads over one model, no Ray. The debugging backend, and what tests run on."""
+"""The in-process pool: threads over one model, no Ray; for debugging, tests and small runs."""
 
 import queue
 import threading
@@ -14,7 +14,9 @@ from search_cluster.workers.tally import Tally
 
 
 class LocalPool:
-    """Implements `PathEvaluator` with ``num_workers`` threads that share one frozen model, each with its own states.
+    """Implements `PathEvaluator` with ``num_workers`` threads that share one frozen model.
+
+    Each has states of its own.
 
     Raises:
         ModelError: the model can't be loaded.
@@ -58,7 +60,7 @@ class LocalPool:
 
     @property
     def max_in_flight(self) -> int:
-        """Two batches per thread: one running, one waiting."""
+        """Requests of two batches per thread: one runs, one waits."""
         return 2 * len(self._threads) * self._requests_per_batch
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:

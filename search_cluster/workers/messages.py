@@ -1,4 +1,4 @@
-"""What crosses the border between a pool and its workers. Free of torch and Ray, so that a coordinator stays light."""
+"""What crosses the border between a pool and its workers. Free of torch and Ray, and so light."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def require_same_model(infos: Sequence[WorkerInfo]) -> WorkerInfo:
     fingerprints = sorted({info.model_fingerprint for info in infos})
     if len(fingerprints) != 1:
         raise EvaluatorError(
-            f"workers hold models with the fingerprints {', '.join(fingerprints)}; all must hold the same one: "
-            "check that every node reads the same model files and revision"
+            f"workers hold models with the fingerprints {', '.join(fingerprints)}; all must hold "
+            "the same one: check that every node reads the same model files and revision"
         )
     return infos[0]

@@ -1,4 +1,4 @@
-"""The path worker: one device, one frozen model, one task. Turns batches of requests into results."""
+"""The path worker turns requests into results: one device, one frozen model, one task."""
 
 import logging
 import platform
@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 class PathWorker:
-    """Evaluates requests on one device. Building it loads the model, which takes seconds. Used by one thread.
+    """Evaluates requests on one device. Used by one thread.
+
+    Building it loads the model, which takes seconds.
 
     Args:
         spec: what to build.

@@ -21,7 +21,7 @@ class WorkerTally:
     num_restarts: int = 0
     work: EngineWork = field(default_factory=EngineWork)
     held_before_s: float = 0.0
-    """In earlier stretches."""
+    """Seconds for which the device was held before the stretch that goes on."""
     held_since_s: float | None = None
     """When the stretch began that goes on; ``None``: the device is not held."""
 

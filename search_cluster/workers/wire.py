@@ -1,4 +1,4 @@
-"""How batches and reports travel: plain tuples, and an example's text once per worker instead of with each request.
+"""How batches and reports travel: as plain tuples, and an example's text once per worker.
 
 Both ends of a link keep the same book of examples: an LRU that both touch in the same order, so
 that they always agree on what is known. A link is one sender and one worker; a new sender, or one
@@ -19,11 +19,14 @@ from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import BatchReport
 
 MAX_KNOWN_EXAMPLES = 4096
-"""In a book; a batch may hold more, for as long as it lasts."""
+"""Examples in a book; a batch may hold more, for as long as it lasts."""
 
 
 class LinkBrokenError(EvaluatorError):
-    """A worker does not know what it was told before: it was restarted, or missed a batch. Open a new link."""
+    """A worker does not know what it was told before: it was restarted, or missed a batch.
+
+    Open a new link.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class PackedBatch:
 
     link: str
     new_examples: tuple[Example, ...]
-    """Those that the worker has not in its book."""
+    """Examples of the batch that are not in the worker's book."""
     num_layers: int
     items: tuple[tuple[int, str, tuple[int, ...]], ...]
     """(request id, example id, layers)."""
@@ -102,7 +105,8 @@ class LinkIn:
             ]
         except KeyError as error:
             raise LinkBrokenError(
-                f"a batch names example {error.args[0]}, which this worker was not told; open a new link"
+                f"a batch names example {error.args[0]}, which this worker was not told; open a "
+                "new link"
             ) from error
         _touch(self._known, dict.fromkeys(example_id for _, example_id, _ in batch.items))
         return requests

@@ -1,4 +1,7 @@
-"""Actors that misbehave. Those that use them pickle them by value: Ray's processes don't find this module."""
+"""Actors that misbehave.
+
+Those that use them pickle them by value: Ray's processes don't find this module.
+"""
 
 import asyncio
 import os
@@ -27,7 +30,9 @@ class PoisonPartition(Partition):
 class PoisonSetup(PartitionSetup):
     def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Partition:
         whole = super().build(evaluator, replacing=replacing)
-        return PoisonPartition(coordinator=whole.coordinator, evaluator=whole.evaluator, resources=whole.resources)
+        return PoisonPartition(
+            coordinator=whole.coordinator, evaluator=whole.evaluator, resources=whole.resources
+        )
 
 
 class UnbuildableSetup(PartitionSetup):

@@ -1,4 +1,4 @@
-"""Searches on a real Ray whose devices are scripted: no model, so they start fast and answer at a stated pace."""
+"""Searches on a real Ray whose devices are scripted: they start fast and keep a stated pace."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,14 +26,22 @@ BUDGET = 30
 
 
 def make_examples(count: int) -> list[Example]:
-    return [Example(task="capitals", question=f"q{i}", gold="g", split="train", source="test") for i in range(count)]
+    return [
+        Example(task="capitals", question=f"q{i}", gold="g", split="train", source="test")
+        for i in range(count)
+    ]
 
 
 def make_job(run_dir: Path, redis_url: str = "none") -> SearchJob:
     context = VerdictContext(
-        schema=CONTEXT_SCHEMA, model_fingerprint="scripted", task="capitals", task_version="1", decoding="scripted",
-        tie_threshold=0.0, num_layers=NUM_LAYERS,
-    )  # fmt: skip
+        schema=CONTEXT_SCHEMA,
+        model_fingerprint="scripted",
+        task="capitals",
+        task_version="1",
+        decoding="scripted",
+        tie_threshold=0.0,
+        num_layers=NUM_LAYERS,
+    )
     return SearchJob(
         task="capitals",
         pool=(),
@@ -70,7 +78,9 @@ def start_group(
     **settings: Any,
 ) -> "CoordinatorGroup":
     """Start coordinators; the settings that a test does not give are those of a patient run."""
-    from search_cluster.cluster.coordinators.group import CoordinatorGroup  # after Ray's environment was prepared
+    from search_cluster.cluster.coordinators.group import (
+        CoordinatorGroup,
+    )  # after Ray's environment was prepared
 
     info = fleet.wait()
     return CoordinatorGroup(
@@ -87,7 +97,9 @@ def start_group(
     )
 
 
-def run_group(group: "CoordinatorGroup", watch: Callable[["CoordinatorGroup"], None] = lambda group: None) -> Outcome:
+def run_group(
+    group: "CoordinatorGroup", watch: Callable[["CoordinatorGroup"], None] = lambda group: None
+) -> Outcome:
     """Search to the end, with a look after each step."""
     records = []
     try:

@@ -1,1 +1,1 @@
-"""Coordinators on a cluster: the actor that hosts one, and how the driver shares a run among several."""
+"""Coordinators on a cluster: the actor that hosts one, and the group that shares a run."""

@@ -1,4 +1,4 @@
-"""What coordinators left that died, hung or were let go: their examples, and what they had counted."""
+"""What coordinators left that died, hung or were let go: their examples and their counters."""
 
 from search_cluster.cluster.coordinators.example_leases import MAX_LOSSES, ExampleLeases
 from search_cluster.cluster.coordinators.messages import StepReport

@@ -9,7 +9,7 @@ from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.errors import EvaluatorError
 
 LOOK_S = 0.5
-"""Between two looks at the coordinators' health."""
+"""Seconds between two looks at the coordinators' health."""
 MAX_SILENCE_PER_LOOK_S = 2.0
 """The most by which a coordinator's silence grows at a look. If it was this process that stood
 still or was starved since the last one, reports may be waiting to be taken."""
@@ -27,7 +27,7 @@ class SignsOfLife:
     alone_since_s: float
     """When it was last seen with a worker, or was started."""
     silent_s: float = 0.0
-    """For how long it has not reported, though a step is in flight."""
+    """Seconds for which it has not reported, though a step is in flight."""
     has_worked: bool = False
     """Whether it has reported of a step with workers. Before that it connects and imports, which
     may take long."""
@@ -61,7 +61,11 @@ class CoordinatorHealth:
         return min(passed_s, MAX_SILENCE_PER_LOOK_S)
 
     def is_hung(self, signs: SignsOfLife, passed_s: float) -> bool:
-        """Add to the silence of a coordinator with a step in flight; whether it is taken for hung."""
+        """Add to the silence of a coordinator that has a step in flight.
+
+        Returns:
+            Whether it is taken for hung.
+        """
         signs.silent_s += passed_s
         if signs.has_worked:
             return signs.silent_s > self._coordinator_timeout_s

@@ -1,4 +1,4 @@
-"""What the driver and a coordinator actor tell each other: examples to search, orders and reports."""
+"""What the driver and a coordinator actor tell each other: leases, orders and reports."""
 
 from dataclasses import dataclass
 

@@ -23,11 +23,11 @@ class PackedRecord:
     example: Example
     num_layers: int
     rows: tuple[VerdictRow, ...]
-    """Of ``evaluated``; all other verdicts of a record are among them."""
+    """The record's ``evaluated``; all its other verdicts are among them."""
     has_identity: bool
     """Whether there is a verdict on identity: the first row's."""
     best: tuple[int, ...]
-    """Indices of rows, as the next two."""
+    """Indices of rows, as in the next two fields."""
     pareto: tuple[int, ...]
     unguarded: tuple[int, ...]
     failures: tuple[PathFailure, ...]

@@ -1,4 +1,4 @@
-"""How coordinators share a run. Free of Ray, so that a configuration can be turned into it anywhere."""
+"""Settings of the coordinators of a run. Free of Ray, so that any process can make them."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class CoordinatorSettings:
     num_coordinators: int | None = None
     """How many share the work; ``None``: one per `WORKERS_PER_COORDINATOR` workers."""
     requests_per_batch: int | None = None
-    """As `search_cluster.cluster.worker_group.WorkerGroup` takes it."""
+    """Paths that are sent to a worker together, at most; ``None``: each worker's speed decides."""
     placement_timeout_s: float = 600.0
     """How long to go on without any worker, and to wait at least for a coordinator that starts."""
     coordinator_timeout_s: float = 300.0

@@ -1,4 +1,4 @@
-"""The coordinators that work: their handles, and how workers and examples are shared out among them."""
+"""The coordinators that work: their handles, and how workers and examples are shared out."""
 
 import logging
 import math
@@ -30,9 +30,9 @@ STEPS_IN_FLIGHT = 2
 """Steps of one coordinator that were ordered and not reported: the next one waits there, so that it
 follows at once."""
 REPEAT_S = 60.0
-"""Between two equal warnings of coordinators, which all say when the cache server is lost."""
+"""Seconds between two equal warnings: all coordinators say when the cache server is lost."""
 CLOSE_S = 10.0
-"""For coordinators to write what waits, at the end."""
+"""Seconds that coordinators have to write what waits, at the end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,11 +48,11 @@ class CoordinatorHandle:
     """Coordinators that tried to start in this place, this one included."""
     signs: SignsOfLife
     steps: deque[tuple[Any, int]] = field(default_factory=deque)
-    """In flight: the reference of the report, and how many examples went with the order."""
+    """Steps in flight: the reference of the report, and how many examples went with the order."""
     joining: list[tuple[ReadyWorker, float]] = field(default_factory=list)
     """Workers that go with the next order, and since when they wait for it."""
     workers: dict[int, WorkerHandle] = field(default_factory=dict)
-    """Those that it was given, by number, until it reports that they are lost."""
+    """Workers that it was given and has not reported lost, by number."""
     report: StepReport | None = None
     """The last one."""
 
@@ -106,6 +106,7 @@ class WorkingCoordinators:
         return len(self._handles)
 
     def __iter__(self) -> Iterator[CoordinatorHandle]:
+        # A copy: the group replaces coordinators while it looks at all of them.
         return iter(list(self._handles))
 
     def __contains__(self, coordinator: CoordinatorHandle) -> bool:

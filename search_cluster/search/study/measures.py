@@ -28,7 +28,7 @@ def change(answer: Verdict | None, plain: Verdict | None) -> float:
 
 
 def worth(answer: Verdict | None) -> float:
-    """In [0, 1]: the reward, or where answers have margins, a logistic function of them."""
+    """What an answer is worth, in [0, 1]: its reward, or a logistic function of its margin."""
     if answer is None:
         return 0.0
     margin = answer.coarse_margin

@@ -9,11 +9,27 @@ from search_cluster.protocols.counters import EngineWork, EvaluatorStats, Search
 from search_cluster.telemetry.run_counters import JSON_KEYS, RunCounters
 
 KEYS = [
-    "examples_done", "examples_total", "paths_searched", "paths_evaluated", "cache_hits", "failures", "device_seconds",
-    "device_busy_seconds", "paths_per_device_hour", "layer_tokens", "layer_runs", "tie_rechecks", "evictions",
-    "workers", "worker_restarts", "coordinators", "coordinator_restarts", "cache_errors", "elapsed_seconds",
+    "examples_done",
+    "examples_total",
+    "paths_searched",
+    "paths_evaluated",
+    "cache_hits",
+    "failures",
+    "device_seconds",
+    "device_busy_seconds",
+    "paths_per_device_hour",
+    "layer_tokens",
+    "layer_runs",
+    "tie_rechecks",
+    "evictions",
+    "workers",
+    "worker_restarts",
+    "coordinators",
+    "coordinator_restarts",
+    "cache_errors",
+    "elapsed_seconds",
     "started_at",
-]  # fmt: skip
+]
 """As they always were, in this order."""
 
 COUNTERS = RunCounters.of(
@@ -45,10 +61,31 @@ COUNTERS = RunCounters.of(
 
 def test_the_json_form_has_the_keys_that_it_always_had() -> None:
     assert list(COUNTERS.to_json()) == KEYS
-    assert {item.name for item in fields(RunCounters)} == JSON_KEYS.keys() - {"paths_per_device_hour"}
+    assert {item.name for item in fields(RunCounters)} == JSON_KEYS.keys() - {
+        "paths_per_device_hour"
+    }
     assert list(COUNTERS.to_json().values()) == [
-        3, 40, 120, 99, 20, 1, 60.0, 50.0, 7200.0, 7, 9, 10, 11, 4, 6, 2, 1, 8, 30.0, "2026-01-01T00:00:00+00:00",
-    ]  # fmt: skip
+        3,
+        40,
+        120,
+        99,
+        20,
+        1,
+        60.0,
+        50.0,
+        7200.0,
+        7,
+        9,
+        10,
+        11,
+        4,
+        6,
+        2,
+        1,
+        8,
+        30.0,
+        "2026-01-01T00:00:00+00:00",
+    ]
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -57,7 +94,9 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_other_versions_may_have_written_less_or_more() -> None:
-    assert RunCounters.from_json({"paths_searched": 3, "surprise": "x"}) == RunCounters(num_paths_searched=3)
+    assert RunCounters.from_json({"paths_searched": 3, "surprise": "x"}) == RunCounters(
+        num_paths_searched=3
+    )
     values = COUNTERS.to_json()
     del values["evictions"], values["started_at"]
     assert RunCounters.from_json(values) == replace(COUNTERS, num_evictions=0, started_at=None)

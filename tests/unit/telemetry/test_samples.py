@@ -31,7 +31,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     for second in (0.5, 1.5, 2.5, 4.0, 4.6):
         log.take(_counters(second))
     found = read_samples(tmp_path / "sessions" / "a.jsonl")
-    assert [item.elapsed_seconds for item in found] == [0.5, 2.5, 4.6], "not more often than every 2 s"
+    assert [item.elapsed_seconds for item in found] == [0.5, 2.5, 4.6], (
+        "not more often than every 2 s"
+    )
     assert found[-1] == Sample(
         elapsed_seconds=4.6,
         examples_done=4,
@@ -67,7 +69,14 @@ def test_lines_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
     log = SampleLog(path, interval_s=1)
     log.take(_counters(1.0))
     good = path.read_text()
-    bad = ["", "{", "[]", "null", '{"elapsed_seconds": 1}', json.dumps(_counters(2.0).to_json() | {"failures": "many"})]
+    bad = [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"elapsed_seconds": 1}',
+        json.dumps(_counters(2.0).to_json() | {"failures": "many"}),
+    ]
     bad.append(json.dumps(_counters(2.0).to_json() | {"failures": True}))
     bad.append(json.dumps(_counters(2.0).to_json()).replace("2.0", "NaN"))
     path.write_bytes("\n".join(bad).encode() + b"\n" + good.encode() + good.encode()[:40] + b"\xff")
@@ -97,5 +106,7 @@ def test_a_session_of_a_version_that_counted_less_is_read_as_it_is(tmp_path: Pat
 
 def test_a_refused_write_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").mkdir()
-    with pytest.raises(CorpusError, match=r"can't write .*a\.jsonl: Is a directory; what was found is kept"):
+    with pytest.raises(
+        CorpusError, match=r"can't write .*a\.jsonl: Is a directory; what was found is kept"
+    ):
         SampleLog(tmp_path / "a.jsonl", interval_s=1).take(_counters(1.0))

@@ -8,7 +8,10 @@ from search_cluster.tasks.example import Example
 
 
 def make_examples(count: int) -> list[Example]:
-    return [Example(task="toy", question=f"q{i}", gold="g", split="train", source="test") for i in range(count)]
+    return [
+        Example(task="toy", question=f"q{i}", gold="g", split="train", source="test")
+        for i in range(count)
+    ]
 
 
 def ids(examples: list[Example]) -> list[str]:

@@ -6,7 +6,9 @@ from search_cluster.cluster.coordinators.messages import StepReport
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, WorkerStats
 from search_cluster.tasks.example import Example
 
-EXAMPLES = [Example(task="t", question=f"q{i}", gold="g", split="train", source="test") for i in range(3)]
+EXAMPLES = [
+    Example(task="t", question=f"q{i}", gold="g", split="train", source="test") for i in range(3)
+]
 
 
 def report(num_settled: int) -> StepReport:

@@ -21,7 +21,9 @@ def test_the_mean_and_its_error_are_the_textbook_ones() -> None:
 
 
 @given(gains=GAINS, change=st.floats(0.0, 1.0))
-def test_a_shrunk_gain_lies_between_the_mean_and_what_is_usual_and_is_surer(gains: list[float], change: float) -> None:
+def test_a_shrunk_gain_lies_between_the_mean_and_what_is_usual_and_is_surer(
+    gains: list[float], change: float
+) -> None:
     seen, shrunk = mean_gain(gains), shrunk_gain(gains, change)
     usual = STUDY.prior_slope * (STUDY.harmless_change - change)
     assert min(seen.mean, usual) - 1e-12 <= shrunk.mean <= max(seen.mean, usual) + 1e-12
@@ -42,7 +44,7 @@ def test_of_two_paths_with_the_same_gains_the_one_that_changes_less_is_worth_mor
 
 
 def test_the_best_of_many_equally_good_paths_is_no_longer_flattered() -> None:
-    """True gains as the prior has them, 24 answers each: the winner's estimate is right on average, its mean is not."""
+    """With true gains as the prior has them, the winner's estimate is right, its mean is not."""
     rng = random.Random(0)
     flattery, error = [], []
     for _ in range(300):
@@ -50,7 +52,9 @@ def test_the_best_of_many_equally_good_paths_is_no_longer_flattered() -> None:
         for _ in range(12):
             truth = rng.gauss(0.0, STUDY.prior_spread)
             gains = [rng.gauss(truth, 0.2) for _ in range(24)]
-            runners.append((shrunk_gain(gains, STUDY.harmless_change).mean, mean_gain(gains).mean, truth))
+            runners.append(
+                (shrunk_gain(gains, STUDY.harmless_change).mean, mean_gain(gains).mean, truth)
+            )
         best, plain, truth = max(runners)
         flattery.append(plain - truth)
         error.append(best - truth)
