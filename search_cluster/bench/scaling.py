@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_cluster.bench.config import ScalingBenchConfig
 from search_cluster.bench.window import MAX_WARM_UP_S, Window, measure_window
-from search_cluster.driver.cluster import WORKERS_PER_COORDINATOR
+from search_cluster.cluster.coordinators.settings import WORKERS_PER_COORDINATOR
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples

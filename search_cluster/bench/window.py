@@ -13,18 +13,19 @@ import psutil
 from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
 from search_cluster.cache.open import EMBEDDED_FOLDER
 from search_cluster.cache.server.embedded import EmbeddedServer
+from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.partition import PartitionSetup
 from search_cluster.errors import EvaluatorError
-from search_cluster.search.coordinator import Studied
+from search_cluster.search.search_plan import Studied
 from search_cluster.tasks.example import Example
 from search_cluster.tree.settings import SearchPreset
 from search_cluster.workers.messages import WorkerInfo
 
 if TYPE_CHECKING:
-    from search_cluster.cluster.coordinator_group import CoordinatorGroup
+    from search_cluster.cluster.coordinators.group import CoordinatorGroup
     from search_cluster.cluster.worker_fleet import WorkerFleet
 
 WARM_UP_S, MAX_WARM_UP_S = 4.0, 45.0
@@ -81,7 +82,7 @@ def measure_window(
     Raises:
         EvaluatorError: the search ended before the window did, or devices failed.
     """
-    from search_cluster.cluster.coordinator_group import CoordinatorGroup
+    from search_cluster.cluster.coordinators.group import CoordinatorGroup
 
     with ExitStack() as stack:
         stack.callback(fleet.close)
@@ -96,11 +97,13 @@ def measure_window(
             ready=fleet.ready(),
             examples=examples,
             known={},
-            num_coordinators=num_coordinators,
             num_layers=info.num_layers,
-            requests_per_batch=requests_per_batch,
-            timeout_s=60.0,
-            silence_s=60.0,
+            settings=CoordinatorSettings(
+                num_coordinators=num_coordinators,
+                requests_per_batch=requests_per_batch,
+                placement_timeout_s=60.0,
+                coordinator_timeout_s=60.0,
+            ),
         )
         stack.callback(group.close)
         _run(

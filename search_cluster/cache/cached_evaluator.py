@@ -79,7 +79,7 @@ class CachedEvaluator:
         self._waits_until: dict[VerdictKey, float] = {}
         self._poll_s = FIRST_POLL_S
         self._poll_at = 0.0
-        self._num_cached = 0
+        self._num_cache_hits = 0
 
     @property
     def max_in_flight(self) -> int:
@@ -188,7 +188,7 @@ class CachedEvaluator:
 
     def _take_hits(self) -> list[EvaluationResult]:
         hits, self._hits = self._hits, []
-        self._num_cached += len(hits)
+        self._num_cache_hits += len(hits)
         return hits
 
     def _take_results(self, results: Sequence[EvaluationResult]) -> list[EvaluationResult]:
@@ -224,7 +224,7 @@ class CachedEvaluator:
         num_elsewhere = sum(map(len, self._elsewhere.values()))
         return replace(
             stats,
-            num_cached=stats.num_cached + self._num_cached,
+            num_cache_hits=stats.num_cache_hits + self._num_cache_hits,
             num_cache_errors=stats.num_cache_errors + errors.num_corrupt + errors.num_failed,
             num_in_flight=stats.num_in_flight + len(self._hits) + num_followers + num_elsewhere,
             num_elsewhere=num_elsewhere,

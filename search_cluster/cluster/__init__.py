@@ -1,1 +1,1 @@
-"""All of Ray: sessions, actors, groups of workers and coordinators, and how work travels between them."""
+"""All of Ray: sessions, actors, groups of workers and of coordinators, training."""

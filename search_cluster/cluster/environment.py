@@ -1,4 +1,7 @@
-"""Environment variables that Ray reads when it is imported; so this module must not import it, and runs before."""
+"""Environment variables that Ray reads when it is imported.
+
+So this module must not import it, and runs before whatever does.
+"""
 
 import os
 import secrets
@@ -12,9 +15,10 @@ from pathlib import Path
 def prepare_ray_environment(mode: str) -> None:
     """Set what Ray needs in this process's environment; what the user has set stays.
 
-    Ray binds its ports to all interfaces whatever address it is given, so a private cluster (mode ``local``) gets a
-    random token: without it nobody can submit work. The token lives in the environment of this process tree only; Ray's
-    own default would write one into the user's home folder.
+    Ray binds its ports to all interfaces whatever address it is given, so a private cluster (mode
+    ``local``) gets a random token: without it nobody can submit work. The token lives in the
+    environment of this process tree only; Ray's own default would write one into the user's home
+    folder.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if mode == "local" and "RAY_AUTH_MODE" not in os.environ:
@@ -25,8 +29,8 @@ def prepare_ray_environment(mode: str) -> None:
 def prepare_job_environment() -> bool:
     """Set what a client of a cluster's job server needs; whether it will send a token.
 
-    A mode that the user has set stays. Without one a token is sent if there is one: Ray's own default sends none, and
-    is refused by every cluster that asks for one.
+    A mode that the user has set stays. Without one a token is sent if there is one: Ray's own
+    default sends none, and is refused by every cluster that asks for one.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
@@ -38,7 +42,8 @@ def prepare_job_environment() -> bool:
 def keep_termination_handler() -> Iterator[None]:
     """What happens on SIGTERM stays as it is while Ray is imported and connected to.
 
-    Ray takes the signal for itself, and its handler aborts the process three seconds later, whatever that is doing.
+    Ray takes the signal for itself, and its handler aborts the process three seconds later,
+    whatever that is doing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

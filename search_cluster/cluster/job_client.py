@@ -1,6 +1,7 @@
-"""One job on a running cluster, through Ray's job server: submit it, follow its log, learn how it ended.
+"""One job on a running cluster, through Ray's job server: submit it, follow it, learn its end.
 
-`search_cluster.cluster.environment.prepare_job_environment` comes before the first import of this module.
+`search_cluster.cluster.environment.prepare_job_environment` comes before the first import of this
+module.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ MAX_SILENCE_S = 300.0
 OUTAGES = (RuntimeError, OSError, requests.RequestException, aiohttp.ClientError)
 """What the client raises when the job server can't be reached for a while."""
 
-logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells when each stream of a log ends
+logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(
+    logging.WARNING
+)  # it tells when each stream of a log ends
 
 
 class RayJobs:
@@ -41,8 +44,9 @@ class RayJobs:
             self._client = JobSubmissionClient(address)
         except (*OUTAGES, RayError) as error:
             raise EvaluatorError(
-                f"no Ray job server lets us in at {address} ({_first_line(error)}); give the dashboard's address, such "
-                "as http://HEAD:8265, and the cluster's token by RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+                f"no Ray job server lets us in at {address} ({_first_line(error)}); give the "
+                "dashboard's address, such as http://HEAD:8265, and the cluster's token by "
+                "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
             ) from error
 
     def submit(self, entrypoint: str, *, working_dir: Path, excludes: Sequence[str]) -> str:
@@ -53,17 +57,18 @@ class RayJobs:
         """
         try:
             job_id: str = self._client.submit_job(
-                entrypoint=entrypoint, runtime_env={"working_dir": str(working_dir), "excludes": list(excludes)}
+                entrypoint=entrypoint,
+                runtime_env={"working_dir": str(working_dir), "excludes": list(excludes)},
             )
         except (*OUTAGES, ValueError) as error:
             raise EvaluatorError(
-                f"the job can't be submitted from {working_dir}: {_first_line(error)}; a working directory is 512 MiB "
-                "at most: name what stays here in .rayignore"
+                f"the job can't be submitted from {working_dir}: {_first_line(error)}; a working "
+                "directory is 512 MiB at most: name what stays here in .rayignore"
             ) from error
         return job_id
 
     def follow(self, job_id: str, write: Callable[[str], Any]) -> tuple[str, int | None]:
-        """Hand on the job's log as it grows until the job ends; its status, and its exit code if it has one.
+        """Hand on the job's log as it grows until the job ends; its status and exit code, if any.
 
         Raises:
             EvaluatorError: the job server did not answer for `MAX_SILENCE_S`; the job may go on.
@@ -81,13 +86,14 @@ class RayJobs:
             except OUTAGES as error:
                 if time.monotonic() - last_answer_s > MAX_SILENCE_S:
                     raise EvaluatorError(
-                        f"the job server has not answered for {MAX_SILENCE_S:g} s ({_first_line(error)}); job {job_id} "
-                        "may go on: follow it again when the server is back"
+                        f"the job server has not answered for {MAX_SILENCE_S:g} s "
+                        f"({_first_line(error)}); job {job_id} may go on: follow it again when the "
+                        "server is back"
                     ) from error
             time.sleep(POLL_INTERVAL_S)
 
     async def _tail(self, job_id: str, num_seen: int, write: Callable[[str], Any]) -> int:
-        """Write what is new since ``num_seen`` characters; every stream begins at the log's start."""
+        """Write what is new since ``num_seen`` characters; a stream begins at the log's start."""
         position = 0
         async for text in self._client.tail_job_logs(job_id):
             new = text[max(0, num_seen - position) :]
@@ -99,4 +105,6 @@ class RayJobs:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )

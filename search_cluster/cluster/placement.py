@@ -1,4 +1,4 @@
-"""How many evaluators a search starts on a Ray cluster, and on what."""
+"""How many workers a search starts on a Ray cluster, and on what."""
 
 from dataclasses import dataclass
 
@@ -18,20 +18,24 @@ class Placement:
 
 
 def place_workers(config: SearchConfig, *, num_gpus: int, num_cpus: int) -> Placement:
-    """One evaluator per GPU, else per `threads_per_worker` CPUs; what the configuration says wins.
+    """One worker per GPU, else per `threads_per_worker` CPUs; what the configuration says wins.
 
     Args:
         config: settings of the search.
-        num_gpus: GPUs that the cluster has now. An autoscaler may have let go of all: it brings them back when workers
-            ask for them.
+        num_gpus: GPUs that the cluster has now. An autoscaler may have let go of all: it brings
+            them back when workers ask for them.
         num_cpus: CPUs that the cluster has now.
 
     Raises:
         ConfigError: GPUs are wanted, none is there now, and nobody said how many.
     """
-    if config.device == "cpu" or (num_gpus == 0 and (config.device != "cuda" or config.ray == RAY_LOCAL)):
+    if config.device == "cpu" or (
+        num_gpus == 0 and (config.device != "cuda" or config.ray == RAY_LOCAL)
+    ):
         auto = min(MAX_AUTO_CPU_WORKERS, max(1, num_cpus // config.threads_per_worker))
         return Placement(num_workers=config.workers or auto, num_gpus_per_worker=0)
     if not num_gpus and config.workers is None:
-        raise ConfigError("the cluster has no GPU at the moment; say how many --workers are wanted, one GPU each")
+        raise ConfigError(
+            "the cluster has no GPU at the moment; say how many --workers are wanted, one GPU each"
+        )
     return Placement(num_workers=config.workers or num_gpus, num_gpus_per_worker=1)

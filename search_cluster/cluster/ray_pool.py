@@ -15,21 +15,26 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 
 UNLIMITED_RESTARTS = -1
-"""Of an actor. What bounds restarts is that no request is sent more than `MAX_ATTEMPTS` times."""
+"""Restarts of an actor. They are bounded all the same: no request is sent more than `MAX_ATTEMPTS`
+times."""
 LOOK_S = 1.0
-"""Between two looks for evaluators that joined."""
+"""Seconds between two looks for workers that joined."""
 
 
 def ask_for_workers(
-    spec: WorkerSpec, *, num_workers: int, num_gpus_per_worker: float = 0, timeout_s: float = 600.0
+    spec: WorkerSpec,
+    *,
+    num_workers: int,
+    num_gpus_per_worker: float = 0,
+    placement_timeout_s: float = 600.0,
 ) -> WorkerFleet:
-    """Ask Ray for evaluators of real models; `search_cluster.cluster.session.connect_ray` comes first.
+    """Ask Ray for workers of real models; `search_cluster.cluster.session.connect_ray` comes first.
 
     Args:
         spec: what every worker builds.
         num_workers: how many actors, each with one device.
         num_gpus_per_worker: 1 on GPUs, 0 on CPUs.
-        timeout_s: how long to wait for the first one to be placed and to load its model.
+        placement_timeout_s: how long to wait for the first one to be placed and to load its model.
     """
     actor_class = ray.remote(PathWorkerActor).options(
         num_cpus=spec.num_threads,
@@ -37,27 +42,40 @@ def ask_for_workers(
         max_restarts=UNLIMITED_RESTARTS,
         enable_task_events=False,
     )
-    evaluators = [WorkerHandle(number=number, actor=actor_class.remote(spec)) for number in range(num_workers)]
-    needs = f"{spec.num_threads} CPU" + (f", {num_gpus_per_worker:g} GPU" if num_gpus_per_worker else "")
-    return WorkerFleet(evaluators, needs=needs, timeout_s=timeout_s)
+    workers = [
+        WorkerHandle(number=number, actor=actor_class.remote(spec)) for number in range(num_workers)
+    ]
+    needs = f"{spec.num_threads} CPU" + (
+        f", {num_gpus_per_worker:g} GPU" if num_gpus_per_worker else ""
+    )
+    return WorkerFleet(workers, needs=needs, placement_timeout_s=placement_timeout_s)
 
 
 class RayPool:
-    """Implements `PathEvaluator` over the evaluators of a fleet, which it owns; late ones join while it collects.
+    """Implements `PathEvaluator` over the workers of a fleet, which it owns.
+
+    Workers that are late join while it collects.
 
     Args:
-        fleet: of evaluators that were just asked for.
+        fleet: of workers that were just asked for.
         requests_per_batch: as `WorkerGroup` takes it.
-        timeout_s: how long to wait for an evaluator to be back when all are lost.
+        placement_timeout_s: how long to wait for a worker to be back when all are lost.
 
     Raises:
         EvaluatorError: the cluster can't place one worker in time, or they hold different models.
-        ModelError: the model can't be loaded (or `TaskError`, and so on: what building a worker raises).
+        ModelError: the model can't be loaded (or `TaskError`, and so on: what building a worker
+            raises).
     """
 
-    def __init__(self, fleet: WorkerFleet, *, requests_per_batch: int | None = None, timeout_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        fleet: WorkerFleet,
+        *,
+        requests_per_batch: int | None = None,
+        placement_timeout_s: float = 600.0,
+    ) -> None:
         self.fleet = fleet
-        self._timeout_s = timeout_s
+        self._placement_timeout_s = placement_timeout_s
         self._group = WorkerGroup(requests_per_batch)
         self._last_look_s = self._alone_since_s = time.monotonic()
         try:
@@ -68,7 +86,7 @@ class RayPool:
         self._look()
 
     def _look(self) -> None:
-        """Let evaluators join that became ready, and wait for those that died to be back."""
+        """Let workers join that became ready, and wait for those that died to be back."""
         self._last_look_s = time.monotonic()
         for lost in self._group.take_lost():
             self.fleet.watch(lost)
@@ -76,23 +94,27 @@ class RayPool:
             self._group.join(ready)
         if len(self._group):
             self._alone_since_s = self._last_look_s
-        elif not self.fleet.num_awaited or self._last_look_s - self._alone_since_s > self._timeout_s:
+        elif (
+            not self.fleet.num_awaited
+            or self._last_look_s - self._alone_since_s > self._placement_timeout_s
+        ):
             raise EvaluatorError(
-                f"no worker is left: {self.fleet.missing()}; nothing found is lost: run the same command again"
+                f"no worker is left: {self.fleet.missing()}; nothing found is lost: run the same "
+                "command again"
             )
 
     @property
     def num_workers(self) -> int:
-        """Evaluators that were asked for, whether they are there or not."""
+        """Workers that were asked for, whether they are there or not."""
         return self.fleet.num_workers
 
     @property
     def max_in_flight(self) -> int:
-        """As the evaluators that joined say."""
+        """Requests that keep all workers busy that have joined."""
         return self._group.max_in_flight
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
-        """Queue requests and fill idle evaluators."""
+        """Queue requests and fill idle workers."""
         self._group.submit(requests)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
@@ -103,16 +125,24 @@ class RayPool:
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            left_s = LOOK_S if deadline_s is None else min(LOOK_S, max(0.0, deadline_s - time.monotonic()))
+            left_s = (
+                LOOK_S
+                if deadline_s is None
+                else min(LOOK_S, max(0.0, deadline_s - time.monotonic()))
+            )
             results = self._group.collect(left_s)
             if not results or time.monotonic() - self._last_look_s >= LOOK_S:
                 self._look()
             in_flight = self._group.stats().num_in_flight if not results else 0
-            if results or not in_flight or (deadline_s is not None and time.monotonic() >= deadline_s):
+            if (
+                results
+                or not in_flight
+                or (deadline_s is not None and time.monotonic() >= deadline_s)
+            ):
                 return results
 
     def release(self) -> tuple[WorkerFleet, list[ReadyWorker]]:
-        """Let others give the evaluators work from now on; nothing is in flight. The pool still closes them."""
+        """Hand the workers over to others; nothing is in flight, and the pool still closes them."""
         self._look()
         return self.fleet, self._group.release()
 

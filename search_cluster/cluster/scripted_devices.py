@@ -1,7 +1,7 @@
-"""Evaluators without a model: devices that take a stated time and answer by a script, many in one process.
+"""Workers without a model: devices that take a stated time and answer by a script.
 
-For measuring and testing everything around the devices: the actors speak as real evaluators do, wait on a clock instead
-of computing, and keep account of when they were busy.
+For measuring and testing everything around the devices: the actors speak as real workers do, wait
+on a clock instead of computing, and keep account of when they were busy.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ class Pace:
     path_s: float
 
     def seconds(self, num_paths: int) -> float:
-        """Of a batch of so many paths."""
+        """How long a batch of so many paths takes."""
         return self.batch_s + num_paths * self.path_s
 
     def paths_per_s(self, num_paths: int) -> float:
-        """Of a device that is never idle, in batches of so many."""
+        """What a device does that is never idle and gets batches of so many paths."""
         return num_paths / self.seconds(num_paths)
 
 
@@ -60,14 +60,14 @@ class ScriptedDevices:
         self._links = [LinkIn() for _ in range(num_slots)]
         self._free_at_s = [0.0] * num_slots
         self._busy_s = [0.0] * num_slots
-        """Including what is planned until `_free_at_s`."""
+        """Seconds of work that each was given, with what is planned until `_free_at_s`."""
 
     async def placed(self) -> str:
         """The machine's name."""
         return platform.node()
 
     async def info(self, slot: int) -> tuple[WorkerInfo, float]:
-        """As a real evaluator's."""
+        """What a real worker says of itself, and for how long its device has been held."""
         info = WorkerInfo(
             model_fingerprint=self._fingerprint,
             num_layers=self._num_layers,
@@ -96,18 +96,25 @@ class ScriptedDevices:
 
 
 def scripted_verdict(request: EvaluationRequest) -> Verdict:
-    """Depends on the content alone: wrong, but for a hash's whim."""
+    """The verdict that the script has: wrong, but for the whim of a hash of example and path."""
     path = request.path
-    reward = float(zlib.crc32(bytes(path.layers), zlib.crc32(request.example.example_id.encode())) % 50 == 0)
+    reward = float(
+        zlib.crc32(bytes(path.layers), zlib.crc32(request.example.example_id.encode())) % 50 == 0
+    )
     return Verdict(
-        reward=reward, margin=None, output="right" if reward else "wrong", num_layer_tokens=len(path) * TOKENS_PER_LAYER
+        reward=reward,
+        margin=None,
+        output="right" if reward else "wrong",
+        num_layer_tokens=len(path) * TOKENS_PER_LAYER,
     )
 
 
 def _report(requests: Sequence[EvaluationRequest], duration_s: float) -> BatchReport:
     share_s = duration_s / max(1, len(requests))
     results = tuple(
-        EvaluationResult(request_id=item.request_id, outcome=scripted_verdict(item), device_busy_s=share_s)
+        EvaluationResult(
+            request_id=item.request_id, outcome=scripted_verdict(item), device_busy_s=share_s
+        )
         for item in requests
     )
     return BatchReport(results=results, work=EngineWork())
@@ -121,22 +128,22 @@ def ask_for_scripted(
     num_layers: int = 28,
     fingerprint: str = "scripted",
     needs_device: bool = True,
-    timeout_s: float = 120.0,
+    placement_timeout_s: float = 120.0,
     grace_s: float = JOIN_GRACE_S,
 ) -> WorkerFleet:
-    """Ask Ray for scripted evaluators.
+    """Ask Ray for scripted workers.
 
     Args:
         pace: of each device.
-        num_devices: how many evaluators.
+        num_devices: how many workers.
         slots_per_process: devices in one actor.
         num_layers: depth that they claim of their model.
         fingerprint: of the model that they claim to hold.
         needs_device: whether each asks its node for one `DEVICE`.
-        timeout_s: how long to wait for the first one.
+        placement_timeout_s: how long to wait for the first one.
         grace_s: how long the first one waits for the others.
     """
-    evaluators = []
+    workers = []
     actor_class = ray.remote(ScriptedDevices)
     for first in range(0, num_devices, slots_per_process):
         num_slots = min(slots_per_process, num_devices - first)
@@ -146,6 +153,10 @@ def ask_for_scripted(
             max_restarts=-1,
             enable_task_events=False,
         ).remote(pace, num_slots, num_layers, fingerprint)
-        evaluators += [WorkerHandle(number=first + slot, actor=actor, slot=slot) for slot in range(num_slots)]
+        workers += [
+            WorkerHandle(number=first + slot, actor=actor, slot=slot) for slot in range(num_slots)
+        ]
     needs = f"1 {DEVICE}" if needs_device else "nothing"
-    return WorkerFleet(evaluators, needs=needs, timeout_s=timeout_s, grace_s=grace_s)
+    return WorkerFleet(
+        workers, needs=needs, placement_timeout_s=placement_timeout_s, grace_s=grace_s
+    )

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, for measuring and testing what needs more than one node."""
+"""A Ray cluster of several nodes on this machine, for measuring and testing."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ class SimulatedCluster:
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
         self.nodes: list[Any] = []
-        """Those with devices, in the order in which they were started."""
+        """The nodes that have devices, in the order in which they were started."""
 
     def add_node(self, num_devices: int) -> Any:
         """Start a node with so many scripted devices; takes seconds."""
@@ -39,9 +39,12 @@ class SimulatedCluster:
 
 @contextmanager
 def simulated_cluster(devices: Sequence[int]) -> Iterator[SimulatedCluster]:
-    """A head without devices and one node for each number in ``devices``; this process is connected to it.
+    """A head without devices, and one node for each number in ``devices``.
 
-    `search_cluster.cluster.environment.prepare_ray_environment` comes before the first import of this module.
+    This process is connected to it.
+
+    `search_cluster.cluster.environment.prepare_ray_environment` comes before the first import of
+    this module.
     """
     ray.shutdown()
     cluster = Cluster(

@@ -1,4 +1,4 @@
-"""Training by several workers of a Ray cluster, with Ray Train. Knows nothing of what is trained."""
+"""Training by several processes of a Ray cluster, with Ray Train, whatever it is they train."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from search_cluster.cluster.session import connect_ray, disconnect_ray
 from search_cluster.errors import ModelError
 
 START_TIMEOUT_S = 600
-"""Workers import torch and transformers before they start; Ray's own 60 s are too short on a busy machine, and a group
-that is late is started again, for ever."""
+"""Workers import torch and transformers before they start; Ray's own 60 s are too short on a busy
+machine, and a group that is late is started again, for ever."""
 
 
 def train_on_ray(
@@ -27,7 +27,7 @@ def train_on_ray(
     use_gpu: bool,
     storage: Path,
 ) -> None:
-    """Call ``train(arguments)`` in each of ``num_workers`` workers, which form a process group of torch (gloo).
+    """Call ``train(arguments)`` in ``num_workers`` processes, which form a group of torch (gloo).
 
     Args:
         train: what every worker runs; found by its module's name, which all workers can import.

@@ -1,15 +1,21 @@
-"""The Ray actor of a real evaluator: one process, one device, one `PathWorker`."""
+"""The Ray actor of a real worker: one process, one device, one `PathWorker`."""
 
 import platform
 import time
 
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
-from search_cluster.workers.wire import LinkBrokenError, LinkIn, PackedBatch, PackedReport, pack_report
+from search_cluster.workers.wire import (
+    LinkBrokenError,
+    LinkIn,
+    PackedBatch,
+    PackedReport,
+    pack_report,
+)
 
 
 class PathWorkerActor:
-    """Builds its worker when it is first asked for it; reached through a `worker_handle.WorkerHandle`."""
+    """Builds its worker when it is first asked; reached through a `worker_handle.WorkerHandle`."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
@@ -22,7 +28,10 @@ class PathWorkerActor:
         return platform.node()
 
     def info(self, slot: int) -> tuple[WorkerInfo, float]:
-        """Build the worker if need be; what it says of itself, and for how many seconds this process holds its device.
+        """Build the worker if need be.
+
+        Returns:
+            What it says of itself, and for how many seconds this process has held its device.
 
         Raises:
             SearchClusterError: what building a worker raises.
@@ -33,11 +42,13 @@ class PathWorkerActor:
         return self._worker.info, time.monotonic() - self._placed_s
 
     def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
-        """See `PathWorker.evaluate`.
+        """Evaluate a batch as `PathWorker.evaluate` does.
 
         Raises:
             LinkBrokenError: this process was restarted unnoticed; ask for its `info` again.
         """
         if self._worker is None:
-            raise LinkBrokenError("this evaluator was restarted and holds no model yet; ask for its info, then go on")
+            raise LinkBrokenError(
+                "this worker was restarted and holds no model yet; ask for its info, then go on"
+            )
         return pack_report(self._worker.evaluate(self._link.unpack(batch)))

@@ -1,7 +1,7 @@
-"""The evaluators of a run: asked of Ray at once, ready one after another, lost and ready again.
+"""The workers of a run: asked of Ray at once, ready one after another, lost and ready again.
 
-The process that owns the fleet owns the actors. What an evaluator does is not its business: whoever gives it work says
-when it was lost.
+The process that owns the fleet owns the actors. What a worker does is not its business: whoever
+gives it work says when it was lost.
 """
 
 import logging
@@ -22,48 +22,58 @@ from search_cluster.workers.messages import WorkerInfo, require_same_model
 logger = logging.getLogger(__name__)
 
 JOIN_GRACE_S = 10.0
-"""How long the first evaluator waits for the others; who comes later joins the running search."""
+"""How long the first worker waits for the others; who comes later joins the running search."""
 MAX_BUILD_FAILURES = 3
-"""So often an evaluator may fail to come back before it is given up."""
+"""How often a worker may fail to come back before it is given up."""
 
 
 class WorkerFleet:
-    """Follows evaluators from their request to their readiness; used by one thread.
+    """Follows workers from their request to their readiness; used by one thread.
 
     Args:
-        evaluators: handles of actors that were just asked for; the fleet kills them in the end.
+        workers: handles of actors that were just asked for; the fleet kills them in the end.
         needs: what one of them asks of the cluster, such as ``1 CPU, 1 GPU``.
-        timeout_s: how long to wait for the first one at the start, and later for one to come back when all are lost.
+        placement_timeout_s: how long to wait for the first one at the start, and later for one to
+            come back when all are lost.
         grace_s: how long the first one waits for the others.
     """
 
     def __init__(
-        self, evaluators: Sequence[WorkerHandle], *, needs: str, timeout_s: float, grace_s: float = JOIN_GRACE_S
+        self,
+        workers: Sequence[WorkerHandle],
+        *,
+        needs: str,
+        placement_timeout_s: float,
+        grace_s: float = JOIN_GRACE_S,
     ) -> None:
-        self._evaluators = {evaluator.number: evaluator for evaluator in evaluators}
+        self._workers = {worker.number: worker for worker in workers}
         self._needs = needs
-        self._timeout_s = timeout_s
+        self._placement_timeout_s = placement_timeout_s
         self._grace_s = grace_s
         self._started_s = time.monotonic()
-        self._placing = [evaluator.placed() for evaluator in evaluators]
+        self._placing = [worker.placed() for worker in workers]
         self._building: dict[Any, WorkerHandle] = {}
+        """Workers that are awaited, by the reference of what they will say of themselves."""
         self._counted: set[int] = set()
-        """Evaluators whose first seconds on their device were handed on."""
+        """Workers whose first seconds on their device were handed on."""
         self._failures: Counter[int] = Counter()
         self._at_start: list[ReadyWorker] = []
         self._at_start_s = 0.0
         self._warned = False
-        for evaluator in evaluators:
-            self.watch(evaluator)
+        for worker in workers:
+            self.watch(worker)
 
     def wait(self) -> WorkerInfo:
-        """Wait for the first evaluator and, for a short time, for the others; what they say of their model.
+        """Wait for the first worker and, for a short time, for the others.
+
+        Returns:
+            What they all say of their model.
 
         Raises:
             EvaluatorError: none was ready in time, one died, or they hold different models.
             SearchClusterError: what building a worker raises.
         """
-        give_up_s = self._started_s + self._timeout_s
+        give_up_s = self._started_s + self._placement_timeout_s
         while self._building and (left_s := give_up_s - time.monotonic()) > 0:
             ray.wait(list(self._building), num_returns=1, timeout=left_s)
             is_first = not self._at_start
@@ -77,19 +87,24 @@ class WorkerFleet:
         return self._info
 
     def missing(self) -> str:
-        """Which evaluators are not there, and what the cluster has instead."""
+        """Which workers are not there, and what the cluster has instead."""
         num_placed = len(ray.wait(self._placing, num_returns=len(self._placing), timeout=0)[0])
-        num_wanted = len(self._evaluators)
+        num_wanted = len(self._workers)
         num_ready = num_wanted - len(self._building)
-        where = f"{num_placed} had a place" if num_placed > num_ready else "no place was found for the others"
+        waited_s = time.monotonic() - self._started_s
+        where = (
+            f"{num_placed} had a place"
+            if num_placed > num_ready
+            else "no place was found for the others"
+        )
         return (
-            f"{num_ready} of {num_wanted} workers were ready after {time.monotonic() - self._started_s:.0f} s "
-            f"({where}); each asks for {self._needs}, and the cluster has {describe_resources()}: add nodes, or ask "
-            "for fewer --workers"
+            f"{num_ready} of {num_wanted} workers were ready after {waited_s:.0f} s ({where}); "
+            f"each asks for {self._needs}, and the cluster has {describe_resources()}: add nodes, "
+            "or ask for fewer --workers"
         )
 
     def ready(self) -> list[ReadyWorker]:
-        """Evaluators that became ready since the last call, or came back; does not wait.
+        """Workers that became ready since the last call, or came back; does not wait.
 
         One that can't be built, or holds another model than the others, is reported and left out.
         """
@@ -99,39 +114,45 @@ class WorkerFleet:
             if late.info.model_fingerprint == self._info.model_fingerprint:
                 found.append(late)
             else:
-                self._give_up(late.evaluator, "it holds a model of another fingerprint than the others")
-        if self._building and not self._warned and time.monotonic() - self._started_s > self._timeout_s:
+                self._give_up(
+                    late.handle, "it holds a model of another fingerprint than the others"
+                )
+        if (
+            self._building
+            and not self._warned
+            and time.monotonic() - self._started_s > self._placement_timeout_s
+        ):
             self._warned = True
-            logger.warning("the search goes on without some evaluators: %s", self.missing())
+            logger.warning("the search goes on without some workers: %s", self.missing())
         return found
 
     @property
     def num_workers(self) -> int:
-        """Evaluators of the run, whether they are there or not."""
-        return len(self._evaluators)
+        """Workers of the run, whether they are there or not."""
+        return len(self._workers)
 
     @property
     def num_awaited(self) -> int:
-        """Evaluators that may become ready yet."""
+        """Workers that may become ready yet."""
         return len(self._building) + len(self._at_start)
 
     def busy_s(self) -> float | None:
-        """Seconds for which the devices of scripted evaluators were busy until now; ``None`` for real ones."""
-        actors = {evaluator.actor for evaluator in self._evaluators.values()}
+        """Seconds for which scripted devices were busy until now; ``None`` for real workers."""
+        actors = {worker.actor for worker in self._workers.values()}
         if not all(hasattr(actor, "busy_s") for actor in actors):
             return None
         busy_s: list[float] = ray.get([actor.busy_s.remote() for actor in actors])
         return sum(busy_s)
 
-    def watch(self, evaluator: WorkerHandle) -> None:
-        """Wait for an evaluator that died to be back; Ray restarts it, if need be elsewhere."""
-        self._building[evaluator.info()] = evaluator
+    def watch(self, worker: WorkerHandle) -> None:
+        """Wait for a worker that died to be back; Ray restarts it, if need be elsewhere."""
+        self._building[worker.info()] = worker
 
     def close(self) -> None:
         """Kill the actors, which frees their devices. Idempotent."""
-        for actor in {evaluator.actor for evaluator in self._evaluators.values()}:
+        for actor in {worker.actor for worker in self._workers.values()}:
             ray.kill(actor)
-        self._evaluators.clear()
+        self._workers.clear()
         self._building.clear()
 
     def _take_ready(self, *, raising: bool) -> list[ReadyWorker]:
@@ -140,31 +161,35 @@ class WorkerFleet:
         done, _ = ray.wait(list(self._building), num_returns=len(self._building), timeout=0)
         found = []
         for ref in done:
-            evaluator = self._building.pop(ref)
+            worker = self._building.pop(ref)
             try:
                 info, held_s = ray.get(ref)
             except (RayTaskError, RayActorError) as error:
+                # At the start an error is a setting's and ends the run; later it is one node's.
                 if raising:
                     raise _cause(error) from error
-                self._retry(evaluator, error)
+                self._retry(worker, error)
                 continue
-            held_s = 0.0 if evaluator.number in self._counted else held_s
-            self._counted.add(evaluator.number)
-            found.append(ReadyWorker(evaluator=evaluator, info=info, held_s=held_s))
+            # They count from when the actor was placed. Of a worker that somebody has had before,
+            # they are counted there.
+            held_s = 0.0 if worker.number in self._counted else held_s
+            self._counted.add(worker.number)
+            found.append(ReadyWorker(handle=worker, info=info, held_s=held_s))
         return found
 
-    def _retry(self, evaluator: WorkerHandle, error: Exception) -> None:
-        self._failures[evaluator.number] += 1
-        if self._failures[evaluator.number] < MAX_BUILD_FAILURES:
-            self.watch(evaluator)
+    def _retry(self, worker: WorkerHandle, error: Exception) -> None:
+        self._failures[worker.number] += 1
+        if self._failures[worker.number] < MAX_BUILD_FAILURES:
+            self.watch(worker)
         else:
-            self._give_up(evaluator, str(_cause(error)))
+            self._give_up(worker, str(_cause(error)))
 
-    def _give_up(self, evaluator: WorkerHandle, reason: str) -> None:
-        logger.error("evaluator %d is left out: %s", evaluator.number, reason)
-        del self._evaluators[evaluator.number]
-        if all(other.actor != evaluator.actor for other in self._evaluators.values()):
-            ray.kill(evaluator.actor)
+    def _give_up(self, worker: WorkerHandle, reason: str) -> None:
+        logger.error("worker %d is left out: %s", worker.number, reason)
+        del self._workers[worker.number]
+        # An actor of several devices lives as long as one of them is of use.
+        if all(other.actor != worker.actor for other in self._workers.values()):
+            ray.kill(worker.actor)
 
 
 def _cause(error: Exception) -> Exception:

@@ -1,7 +1,7 @@
-"""The evaluators of one process that drives searches: they join and leave, and each holds a bounded number of batches.
+"""The workers of one process that drives searches: they join, hold a few batches each, and leave.
 
-Evaluation is idempotent, so a request whose evaluator died is simply sent again: alone, so that a request which kills
-its evaluator takes no other with it, and a bounded number of times.
+Evaluation is idempotent, so a request whose worker died is simply sent again: alone, so that a
+request which kills its worker takes no other with it, and a bounded number of times.
 """
 
 import time
@@ -23,32 +23,34 @@ from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.tally import Tally
 from search_cluster.workers.wire import LinkBrokenError, LinkOut, unpack_report
 
-BATCHES_PER_EVALUATOR = 2
-"""In flight: one running, one waiting, which keeps a device busy while results travel."""
+BATCHES_PER_WORKER = 2
+"""Batches in flight: one runs, one waits, which keeps a device busy while results travel."""
 MAX_ATTEMPTS = 3
-"""How often one request may lose its evaluator before it counts as a failure."""
+"""How often one request may lose its worker before it counts as a failure."""
 MAX_LOSSES_IN_A_ROW = 12
-"""Evaluators lost without one result in between, beyond one each: then it is not the requests that kill them."""
+"""Workers lost without one result in between, beyond one each: then it is not the requests that
+kill them."""
 
 
 @dataclass(slots=True, eq=False)
 class _Queued:
-    """A request that waits, and how many evaluators it has killed."""
+    """A request that waits, and how many workers it has killed."""
 
     request: EvaluationRequest
     num_attempts: int = 0
 
 
 @dataclass(slots=True, eq=False)
-class _Member:
-    """One evaluator and what is in flight on it."""
+class _JoinedWorker:
+    """One worker and what is in flight on it."""
 
-    evaluator: WorkerHandle
+    handle: WorkerHandle
     info: WorkerInfo
     size: BatchSize
     link: LinkOut = field(default_factory=LinkOut)
     batches: dict[Any, list[_Queued]] = field(default_factory=dict)
-    """By result reference, in the order of sending: the evaluator runs the first, the others wait there."""
+    """Batches in the order of sending, by result reference: the first runs, the others wait
+    there."""
 
     @property
     def num_running(self) -> int:
@@ -57,19 +59,20 @@ class _Member:
 
 
 class WorkerGroup:
-    """Implements `PathEvaluator` over evaluators that others own; this process is connected to Ray.
+    """Implements `PathEvaluator` over workers that others own; this process is connected to Ray.
 
     Args:
         requests_per_batch: requests sent together at most; ``None``: as many as are worth
-            `search_cluster.workers.batch_size.TARGET_S` of an evaluator's time.
+            `search_cluster.workers.batch_size.TARGET_S` of a worker's time.
     """
 
     def __init__(self, requests_per_batch: int | None = None) -> None:
         self._requests_per_batch = requests_per_batch
-        self._members: dict[int, _Member] = {}
-        self._waiting: dict[Any, _Member] = {}
+        self._workers: dict[int, _JoinedWorker] = {}
+        self._waiting: dict[Any, _JoinedWorker] = {}
         self._dispatcher = Dispatcher[_Queued](
-            lambda item: item.request.example.example_id, lambda number: self._members[number].num_running
+            lambda item: item.request.example.example_id,
+            lambda number: self._workers[number].num_running,
         )
         self._suspects = deque[_Queued]()
         self._lost: list[WorkerHandle] = []
@@ -78,65 +81,76 @@ class WorkerGroup:
         self._tally = Tally()
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._workers)
 
     def join(self, ready: ReadyWorker) -> None:
-        """Give an evaluator work from now on."""
-        number = ready.evaluator.number
-        self._members[number] = _Member(ready.evaluator, ready.info, BatchSize(self._requests_per_batch))
+        """Give a worker work from now on."""
+        number = ready.handle.number
+        self._workers[number] = _JoinedWorker(
+            ready.handle, ready.info, BatchSize(self._requests_per_batch)
+        )
         self._dispatcher.join(number)
-        self._tally.hold(number, node=ready.info.node, device=ready.info.device, held_s=ready.held_s)
+        self._tally.hold(
+            number, node=ready.info.node, device=ready.info.device, held_s=ready.held_s
+        )
         self._dispatch()
 
     def take_lost(self) -> list[WorkerHandle]:
-        """Evaluators that died since the last call; they left, and may join again when they are back."""
+        """Workers that died and left since the last call; they join again when they are back."""
         lost, self._lost = self._lost, []
         return lost
 
     def release(self) -> list[ReadyWorker]:
-        """Let all evaluators go, to give them to others; nothing is in flight."""
+        """Let all workers go, to give them to others; nothing is in flight."""
         released = [
-            ReadyWorker(evaluator=member.evaluator, info=member.info, held_s=0.0) for member in self._members.values()
+            ReadyWorker(handle=worker.handle, info=worker.info, held_s=0.0)
+            for worker in self._workers.values()
         ]
-        for number in list(self._members):
+        for number in list(self._workers):
             self._leave(number)
         return released
 
     @property
     def max_in_flight(self) -> int:
         """Requests of all batches that may be in flight; at least 1, so that callers start."""
-        return max(1, BATCHES_PER_EVALUATOR * sum(member.size.value for member in self._members.values()))
+        return max(
+            1, BATCHES_PER_WORKER * sum(worker.size.value for worker in self._workers.values())
+        )
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
-        """Queue requests and fill idle evaluators."""
+        """Queue requests and fill idle workers."""
         self._num_in_flight += len(requests)
         self._dispatcher.add(_Queued(request) for request in requests)
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Send batches, the idlest evaluator first, until all are full or nothing waits."""
-        for num_batches in range(BATCHES_PER_EVALUATOR):
-            for number, member in self._members.items():
+        """Send batches, the idlest worker first, until all are full or nothing waits."""
+        # In rounds: all workers get a first batch before any gets a second one, so that few
+        # requests keep many devices busy.
+        for num_batches in range(BATCHES_PER_WORKER):
+            for number, worker in self._workers.items():
                 if not (self._suspects or self._dispatcher):
                     return
-                if len(member.batches) == num_batches and (items := self._next_items(number, member)):
-                    ref = member.evaluator.evaluate(member.link.pack([item.request for item in items]))
-                    member.batches[ref] = items
-                    self._waiting[ref] = member
+                if len(worker.batches) == num_batches and (
+                    items := self._next_items(number, worker)
+                ):
+                    ref = worker.handle.evaluate(worker.link.pack([item.request for item in items]))
+                    worker.batches[ref] = items
+                    self._waiting[ref] = worker
 
-    def _next_items(self, number: int, member: _Member) -> list[_Queued]:
-        """A batch; a request that may have killed an evaluator goes alone."""
+    def _next_items(self, number: int, worker: _JoinedWorker) -> list[_Queued]:
+        """A batch; a request that may have killed a worker goes alone."""
         if self._suspects:
             return [self._suspects.popleft()]
-        return self._dispatcher.next_batch(number, member.size.value, take_over=not member.batches)
+        return self._dispatcher.next_batch(number, worker.size.value, take_over=not worker.batches)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
-        """Results of all batches that are ready; waits for the first, as long as evaluators have any.
+        """Results of all batches that are ready; waits for the first, as long as workers have any.
 
-        Without evaluators it waits for the time-out and returns nothing.
+        Without workers it waits for the time-out and returns nothing.
 
         Raises:
-            EvaluatorError: evaluators die one after another, or one refuses its batches.
+            EvaluatorError: workers die one after another, or one refuses its batches.
         """
         results: list[EvaluationResult] = []
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -152,64 +166,82 @@ class WorkerGroup:
             if others:
                 ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
             for ref in ready:
-                if ref in self._waiting:  # or its evaluator died in this very loop
+                # If its worker died in this very loop, its requests are queued again: to take this
+                # result, too, would answer them twice.
+                if ref in self._waiting:
                     results += self._take(ref)
             self._dispatch()
         self._num_in_flight -= len(results)
         return results
 
     def _take(self, ref: Any) -> list[EvaluationResult]:
-        """The results of a batch; of an evaluator that died, the failures of requests that are given up."""
-        member = self._waiting[ref]
+        """The results of a batch.
+
+        If its worker died, they are the failures of the requests that are given up.
+        """
+        worker = self._waiting[ref]
         try:
             report = unpack_report(ray.get(ref))
         except RayTaskError as error:
             if isinstance(error.cause, LinkBrokenError):  # it was restarted while it was idle
-                return self._lose(member, error, num_guilty=0)
+                return self._lose(worker, error, num_guilty=0)
             raise EvaluatorError(
-                f"an evaluator on {member.info.node} refused a batch: {first_line(error.cause)}; nothing found is "
-                "lost: look at Ray's logs for the cause, then run the same command again"
+                f"a worker on {worker.info.node} refused a batch: {first_line(error.cause)}; "
+                "nothing found is lost: look at Ray's logs for the cause, then run the same "
+                "command again"
             ) from error
-        except RayError as error:  # the actor died or can't be reached, or the result was lost with its node
-            return self._lose(member, error, num_guilty=1)
-        del self._waiting[ref], member.batches[ref]
+        except RayError as error:
+            # The actor died or can't be reached, or the result was lost with its node.
+            return self._lose(worker, error, num_guilty=1)
+        del self._waiting[ref], worker.batches[ref]
         self._losses_in_a_row = 0
-        member.size.learn(len(report.results), sum(result.device_busy_s for result in report.results))
-        self._tally.add(member.evaluator.number, report.results, report.work)
+        worker.size.learn(
+            len(report.results), sum(result.device_busy_s for result in report.results)
+        )
+        self._tally.add(worker.handle.number, report.results, report.work)
         return list(report.results)
 
-    def _lose(self, member: _Member, error: RayError, *, num_guilty: int) -> list[EvaluationResult]:
-        """Put all that was in flight on a dead evaluator back in front of the queue.
+    def _lose(
+        self, worker: _JoinedWorker, error: RayError, *, num_guilty: int
+    ) -> list[EvaluationResult]:
+        """Put all that was in flight on a dead worker back in front of the queue.
 
         Args:
-            member: the evaluator.
+            worker: the worker.
             error: what the call says.
-            num_guilty: of its batches, whose requests may have killed it: the first, which was running; or none.
+            num_guilty: how many of its batches may have killed it: 1 for the first, which was
+                running, or 0 if it died while it was idle.
 
         Raises:
             EvaluatorError: too many were lost in a row.
         """
-        number = member.evaluator.number
+        number = worker.handle.number
         self._tally.add_restart(number)
         self._losses_in_a_row += 1
-        if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW + len(self._members):
+        if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW + len(self._workers):
             raise EvaluatorError(
-                f"workers died {self._losses_in_a_row} times without one result in between ({first_line(error)}); "
-                "nothing found is lost: look at Ray's logs for the cause, then run the same command again"
+                f"workers died {self._losses_in_a_row} times without one result in between "
+                f"({first_line(error)}); nothing found is lost: look at Ray's logs for the cause, "
+                "then run the same command again"
             ) from error
-        batches = list(member.batches.values())
+        batches = list(worker.batches.values())
         running = [item for batch in batches[:num_guilty] for item in batch]
         self._leave(number)
-        self._lost.append(member.evaluator)
+        self._lost.append(worker.handle)
         for item in running:
             item.num_attempts += 1
+        # Suspects never share a batch again, not even those that only waited behind this one: what
+        # kills must be found out alone, and what does not must not be given up with it.
         self._suspects.extend(item for item in running if item.num_attempts < MAX_ATTEMPTS)
         behind_items = [item for batch in batches[num_guilty:] for item in batch]
         self._suspects.extend(item for item in behind_items if item.num_attempts)
         self._dispatcher.add_first(item for item in behind_items if not item.num_attempts)
         message = f"{MAX_ATTEMPTS} workers died of it: {first_line(error)}"
         given_up = [
-            EvaluationResult(request_id=item.request.request_id, outcome=Failure(kind="WorkerDied", message=message))
+            EvaluationResult(
+                request_id=item.request.request_id,
+                outcome=Failure(kind="WorkerDied", message=message),
+            )
             for item in running
             if item.num_attempts >= MAX_ATTEMPTS
         ]
@@ -217,8 +249,8 @@ class WorkerGroup:
         return given_up
 
     def _leave(self, number: int) -> None:
-        member = self._members.pop(number)
-        for ref in member.batches:
+        worker = self._workers.pop(number)
+        for ref in worker.batches:
             del self._waiting[ref]
         self._dispatcher.leave(number)
         self._tally.give_back(number)
@@ -228,8 +260,8 @@ class WorkerGroup:
         return self._tally.stats(num_in_flight=self._num_in_flight)
 
     def close(self) -> None:
-        """Forget everything; the evaluators stay their owner's. Idempotent."""
-        self._members.clear()
+        """Forget everything; the workers stay their owner's. Idempotent."""
+        self._workers.clear()
         self._waiting.clear()
         self._tally.stop()
 

@@ -1,4 +1,4 @@
-"""Handles of evaluators: what a process needs to give one work, wherever it runs."""
+"""Handles of workers: what a process needs to give one work, wherever it runs."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ from search_cluster.workers.wire import PackedBatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHandle:
-    """One device of an evaluator actor; travels between processes, owns nothing."""
+    """One device of a worker actor; travels between processes, owns nothing."""
 
     number: int
     """Unique within a run, from 0."""
@@ -18,29 +18,30 @@ class WorkerHandle:
     """Which of the actor's devices; actors of real models have one."""
 
     def placed(self) -> Any:
-        """Reference of a call that returns when the actor has its place; with it, nothing else is ready yet."""
+        """Reference of a call that returns when the actor has its place, before it is ready."""
         return self.actor.placed.remote()
 
     def info(self) -> Any:
-        """Reference of a call that returns (`WorkerInfo`, seconds since the actor was placed) when the model is loaded.
+        """Reference of a call that returns when the model is loaded.
 
-        It survives restarts of the actor.
+        Its value is (`WorkerInfo`, seconds since the actor was placed). It survives restarts of the
+        actor.
         """
         return self.actor.info.options(max_task_retries=-1).remote(self.slot)
 
     def evaluate(self, batch: PackedBatch) -> Any:
-        """Reference of a call that returns the `search_cluster.workers.wire.PackedReport` of a batch."""
+        """Reference of a call that returns a batch's `search_cluster.workers.wire.PackedReport`."""
         return self.actor.evaluate.remote(self.slot, batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyWorker:
-    """An evaluator that has loaded its model and waits for work."""
+    """A worker that has loaded its model and waits for work."""
 
-    evaluator: WorkerHandle
+    handle: WorkerHandle
     info: WorkerInfo
     held_s: float
-    """For how long its device has been held by now, as far as nobody has counted it yet."""
+    """Seconds for which its device has been held by now and that nobody has counted yet."""
 
     def after(self, waited_s: float) -> "ReadyWorker":
         """The same, when it has waited for so long."""

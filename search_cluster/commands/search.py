@@ -17,9 +17,9 @@ from search_cluster.config import SearchConfig
 from search_cluster.corpus.reader import read_shards
 from search_cluster.corpus.summary import summarise
 from search_cluster.corpus.writer import CorpusWriter
-from search_cluster.driver.driver import Drive
+from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import SearchJob
-from search_cluster.driver.open import open_drive, open_exporter
+from search_cluster.driver.open import open_driver, open_exporter
 from search_cluster.driver.pools import open_pool, verdict_context
 from search_cluster.lock import lock_run_folder
 from search_cluster.report.notes import search_notes
@@ -27,6 +27,7 @@ from search_cluster.search.questions import Questions
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
+from search_cluster.telemetry.run_counters import RunCounters
 from search_cluster.telemetry.sessions import SessionLog
 
 logger = logging.getLogger(__name__)
@@ -78,27 +79,33 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             run_dir=config.run,
         )
         probes = questions.probes(preset.study.max_probes) if preset.study is not None else ()
-        drive = stack.enter_context(open_drive(config, job, pool, asked.examples, probes, known))
+        driver = stack.enter_context(
+            open_driver(config, job, pool, asked.examples, probes, known)
+        )
         sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"))
         metrics = RunMetrics(open_exporter(config), run=str(config.run))
 
-        def counters() -> dict[str, Any]:
-            elapsed_s = time.perf_counter() - started_s
-            return _counters(drive, elapsed_s) | {"started_at": started.isoformat()}
+        def counters() -> RunCounters:
+            return RunCounters.of(
+                driver.progress(),
+                driver.stats(),
+                elapsed_s=time.perf_counter() - started_s,
+                started_at=started.isoformat(),
+            )
 
         def report(force: bool = False) -> None:
             values = counters()
             sessions.update(values, force=force)
-            metrics.update(values, drive.stats())
+            metrics.update(values, driver.stats())
 
         try:
-            _step_through(config, drive, writer, metrics, report)
+            _step_through(config, driver, writer, metrics, report)
         finally:
             report(force=True)
         found = summarise(read_shards(config.run))
         for note in search_notes(found, provenance):
             logger.warning("%s", note)
-        summary = found_figures(found) | counters() | {"malformed_rows": len(asked.malformed)}
+        summary = found_figures(found) | counters().to_json() | {"malformed_rows": len(asked.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return search_result(
         config, task, manifest, summary | {"verdicts_waiting": num_waiting(config.run, context)}
@@ -107,20 +114,20 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
 
 def _step_through(
     config: SearchConfig,
-    drive: Drive,
+    driver: Driver,
     writer: CorpusWriter,
     metrics: RunMetrics,
     report: Callable[[], None],
 ) -> None:
     """Search to the end; an interrupt leaves every finished example on disk."""
     every_second = EverySecond()
-    with ProgressReporter(drive.progress().num_examples, f"searching {config.task}") as reporter:
+    with ProgressReporter(driver.progress().num_examples, f"searching {config.task}") as reporter:
         try:
-            while drive.busy:
-                for record in drive.step():
+            while driver.busy:
+                for record in driver.step():
                     writer.add(record)
                     metrics.add_record(record)
-                progress = drive.progress()
+                progress = driver.progress()
                 reporter.update(
                     progress.num_examples_done,
                     progress.num_paths_searched,
@@ -129,33 +136,6 @@ def _step_through(
                 )
                 if every_second.due():
                     report()
-                    reporter.wait_for(drive.stats().num_elsewhere)
+                    reporter.wait_for(driver.stats().num_elsewhere)
         finally:
             writer.flush()
-
-
-def _counters(drive: Drive, elapsed_s: float) -> dict[str, Any]:
-    """What this invocation delivered and what it cost."""
-    progress, stats = drive.progress(), drive.stats()
-    held_s = stats.device_held_s
-    return {
-        "examples_done": progress.num_examples_done,
-        "examples_total": progress.num_examples,
-        "paths_searched": progress.num_paths_searched,
-        "paths_evaluated": stats.num_evaluated,
-        "cache_hits": stats.num_cached,
-        "failures": progress.num_failures,
-        "device_seconds": held_s,
-        "device_busy_seconds": stats.device_busy_s,
-        "paths_per_device_hour": 3600.0 * progress.num_paths_searched / held_s if held_s else 0.0,
-        "layer_tokens": stats.num_layer_tokens,
-        "layer_runs": stats.work.num_layer_runs,
-        "tie_rechecks": stats.work.num_tie_rechecks,
-        "evictions": stats.work.num_evictions,
-        "workers": stats.num_devices,
-        "worker_restarts": stats.num_worker_restarts,
-        "coordinators": drive.num_coordinators,
-        "coordinator_restarts": drive.num_restarts,
-        "cache_errors": stats.num_cache_errors,
-        "elapsed_seconds": elapsed_s,
-    }

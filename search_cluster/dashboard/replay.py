@@ -69,7 +69,7 @@ def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset)
         if isinstance(search.proposer, SearchGraph):
             _note_parents(search.proposer, parents)
         search.observe([outcomes[path] for path in paths])
-    again = search.record()
+    again = search.result()
     if [item.path for item in again.evaluated] != [item.path for item in record.evaluated]:
         raise ReplayError("this version's search tries the recorded paths in another order")
     if again.stop_reason != record.stop_reason:

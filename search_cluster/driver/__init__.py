@@ -1,1 +1,1 @@
-"""Who drives the searches of a run: this process, or coordinators on a Ray cluster that share the examples."""
+"""Who drives the searches of a run: this process, or coordinators on a Ray cluster."""

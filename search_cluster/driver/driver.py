@@ -3,13 +3,15 @@
 from typing import Protocol
 
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.protocols.counters import EvaluatorStats
-from search_cluster.search.coordinator import SearchProgress
+from search_cluster.protocols.counters import EvaluatorStats, SearchProgress
 from search_cluster.tree.menu import MenuPath
 
 
-class Drive(Protocol):
-    """The searches of a run; call `step` as long as `busy`. Used by one thread."""
+class Driver(Protocol):
+    """The searches of a run; call `step` as long as `busy`. Used by one thread.
+
+    `search_cluster.search.coordinator.Coordinator` is one, for this process alone.
+    """
 
     @property
     def busy(self) -> bool:
@@ -19,16 +21,6 @@ class Drive(Protocol):
     @property
     def menu(self) -> tuple[MenuPath, ...]:
         """What the study found; empty before its end, and without one."""
-        ...
-
-    @property
-    def num_coordinators(self) -> int:
-        """Coordinators at work."""
-        ...
-
-    @property
-    def num_restarts(self) -> int:
-        """Coordinators that died and were replaced."""
         ...
 
     def step(self) -> list[ExampleRecord]:
@@ -44,5 +36,5 @@ class Drive(Protocol):
         ...
 
     def stats(self) -> EvaluatorStats:
-        """Counters of all evaluators and caches so far."""
+        """Counters of all workers and caches so far."""
         ...

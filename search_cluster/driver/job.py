@@ -8,8 +8,9 @@ from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.search.coordinator import Coordinator, Perturb, Studied
+from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.questions import Questions
+from search_cluster.search.search_plan import Perturb, Studied
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tree.settings import SearchPreset
@@ -20,7 +21,7 @@ Known = Mapping[str, Sequence[PathVerdict]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchJob:
-    """What is searched, and how: all but the examples and the evaluators. Travels to coordinators."""
+    """What is searched, and how: all but the examples and the workers. Travels to coordinators."""
 
     task: str
     """Name, or absolute path of a task file."""
@@ -43,7 +44,7 @@ class SearchJob:
 def make_coordinator(
     job: SearchJob, evaluator: PathEvaluator, examples: Sequence[Example], probes: Sequence[Example]
 ) -> Coordinator:
-    """The coordinator of a job's examples, after a study with these probes unless the job has one."""
+    """The coordinator of a job's examples; it makes a study first unless the job has one."""
     return Coordinator(
         evaluator,
         examples,
@@ -58,4 +59,6 @@ def make_coordinator(
 
 def preload(evaluator: CachedEvaluator, known: Known) -> None:
     """Let an evaluator know what need not be looked up."""
-    evaluator.preload((key, item.path, item.verdict) for key, items in known.items() for item in items)
+    evaluator.preload(
+        (key, item.path, item.verdict) for key, items in known.items() for item in items
+    )

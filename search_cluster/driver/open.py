@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.config import RAY_NONE, SearchConfig
 from search_cluster.driver.cluster import drive_on_cluster
-from search_cluster.driver.driver import Drive
+from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import Known, SearchJob
 from search_cluster.driver.local import drive_here
 from search_cluster.protocols.metrics import MetricsExporter, NoExporter
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from search_cluster.workers.local_pool import LocalPool
 
 
-def open_drive(
+def open_driver(
     config: SearchConfig,
     job: SearchJob,
     pool: "LocalPool | RayPool",
     examples: Sequence[Example],
     probes: Sequence[Example],
     known: Known,
-) -> AbstractContextManager[Drive]:
+) -> AbstractContextManager[Driver]:
     """The searches of a job, in this process or on the cluster of the pool."""
     if config.ray == RAY_NONE:
         return drive_here(job, pool, examples, probes=probes, known=known)
@@ -36,10 +37,12 @@ def open_drive(
         examples,
         probes=probes,
         known=known,
-        num_coordinators=config.coordinators,
-        requests_per_batch=config.requests_per_batch,
-        timeout_s=config.placement_timeout_s,
-        silence_s=config.coordinator_timeout_s,
+        settings=CoordinatorSettings(
+            num_coordinators=config.coordinators,
+            requests_per_batch=config.requests_per_batch,
+            placement_timeout_s=config.placement_timeout_s,
+            coordinator_timeout_s=config.coordinator_timeout_s,
+        ),
     )
 
 

@@ -1,7 +1,7 @@
-"""The evaluators that a configuration names, and the context of their verdicts.
+"""The workers that a configuration names, and the context of their verdicts.
 
-The rooms of torch and Ray are imported when evaluators are opened, so that the command line's help is fast and a search
-without Ray needs no Ray.
+The rooms of torch and Ray are imported when workers are opened, so that the command line's help is
+fast and a search without Ray needs no Ray.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
-    """The evaluators: threads of this process, or Ray actors."""
+    """The workers: threads of this process, or Ray actors."""
     from search_cluster.workers.messages import WorkerSpec  # torch: seconds
 
     spec = WorkerSpec(
@@ -43,7 +43,9 @@ def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
     from search_cluster.workers.local_pool import LocalPool
 
     pool = LocalPool(
-        spec, num_workers=config.workers or 1, requests_per_batch=config.requests_per_batch or MIN_REQUESTS
+        spec,
+        num_workers=config.workers or 1,
+        requests_per_batch=config.requests_per_batch or MIN_REQUESTS,
     )
     with closing(pool):
         yield pool
@@ -56,24 +58,34 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
     prepare_ray_environment(config.ray)
     with keep_termination_handler():
         from search_cluster.cluster.placement import place_workers
-        from search_cluster.cluster.ray_pool import (  # reads the environment that was just prepared
-            RayPool,
-            ask_for_workers,
+
+        # Ray reads the environment that was just prepared when it is imported.
+        from search_cluster.cluster.ray_pool import RayPool, ask_for_workers
+        from search_cluster.cluster.session import (
+            connect_ray,
+            count_devices,
+            disconnect_ray,
+            require_one_node,
         )
-        from search_cluster.cluster.session import connect_ray, count_devices, disconnect_ray, require_one_node
 
         connect_ray(config.ray, min_cpus=(config.workers or 1) * config.threads_per_worker)
     try:
         if config.redis_url == "embedded" and config.ray != RAY_LOCAL:
             require_one_node()
-        placement = place_workers(config, num_gpus=count_devices("GPU"), num_cpus=count_devices("CPU"))
+        placement = place_workers(
+            config, num_gpus=count_devices("GPU"), num_cpus=count_devices("CPU")
+        )
         fleet = ask_for_workers(
             spec,
             num_workers=placement.num_workers,
             num_gpus_per_worker=placement.num_gpus_per_worker,
-            timeout_s=config.placement_timeout_s,
+            placement_timeout_s=config.placement_timeout_s,
         )
-        pool = RayPool(fleet, requests_per_batch=config.requests_per_batch, timeout_s=config.placement_timeout_s)
+        pool = RayPool(
+            fleet,
+            requests_per_batch=config.requests_per_batch,
+            placement_timeout_s=config.placement_timeout_s,
+        )
         with closing(pool):
             yield pool
     finally:
@@ -81,7 +93,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
 
 
 def verdict_context(task: Task, info: "WorkerInfo") -> VerdictContext:
-    """Everything but example and path that the verdicts of such workers on such a task depend on."""
+    """What the verdicts of such workers on such a task depend on, beside example and path."""
     from search_cluster.model.prompting import PROMPTING_VERSION
     from search_cluster.model.scoring import SCORING_VERSION
 

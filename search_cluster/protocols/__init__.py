@@ -1,1 +1,1 @@
-"""The seam between "what to compute" and "where it runs": messages, the evaluator protocol, a scripted evaluator."""
+"""The seam between "what to compute" and "where it runs": the evaluator protocol, its messages."""

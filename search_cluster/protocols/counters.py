@@ -11,7 +11,8 @@ class EngineWork:
     num_layer_runs: int = 0
     """Runs of a layer for the first rows of an (example, path prefix)."""
     num_tie_rechecks: int = 0
-    """Verdicts whose deciding gap was too small for batched arithmetic: recomputed by the materialised model."""
+    """Verdicts whose deciding gap was too small for batched arithmetic: recomputed by the
+    materialised model."""
     num_evictions: int = 0
     """States of path prefixes that were thrown away for want of memory."""
 
@@ -72,7 +73,7 @@ class EvaluatorStats:
 
     num_devices: int = 0
     num_evaluated: int = 0
-    num_cached: int = 0
+    num_cache_hits: int = 0
     num_failures: int = 0
     device_held_s: float = 0.0
     """Seconds for which devices were allocated, summed over devices."""
@@ -86,7 +87,8 @@ class EvaluatorStats:
     num_in_flight: int = 0
     """Requests that were submitted and not collected yet: they wait, or run. Not a counter."""
     num_elsewhere: int = 0
-    """Those of them that wait for a verdict which another process on the same cache computes, or held when it died."""
+    """Requests in flight that wait for a verdict which another process on the same cache computes,
+    or held when it died."""
     work: EngineWork = EngineWork()
     workers: tuple[WorkerStats, ...] = ()
     """The same counters per worker, where the evaluator has workers."""
@@ -132,7 +134,7 @@ def sum_of_stats(parts: Iterable[EvaluatorStats]) -> EvaluatorStats:
     )
     return replace(
         total,
-        num_cached=sum(part.num_cached for part in parts),
+        num_cache_hits=sum(part.num_cache_hits for part in parts),
         num_cache_errors=sum(part.num_cache_errors for part in parts),
         num_elsewhere=sum(part.num_elsewhere for part in parts),
     )
@@ -153,3 +155,20 @@ class SearchCounts:
             num_cache_hits=self.num_cache_hits + other.num_cache_hits,
             num_failures=self.num_failures + other.num_failures,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchProgress:
+    """Where the search of a run's examples stands."""
+
+    num_examples: int
+    num_examples_done: int
+    num_paths_searched: int
+    """Outcomes that were delivered to searches, from devices or the cache."""
+    num_cache_hits: int
+    """Those of them that came from the cache."""
+    num_failures: int
+    num_coordinators: int = 1
+    """Coordinators at work."""
+    num_coordinator_restarts: int = 0
+    """Coordinators that died or hung, and were replaced."""

@@ -10,7 +10,8 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 class PathEvaluator(Protocol):
     """Evaluates requests asynchronously, in any order, each exactly once from the caller's view.
 
-    One thread owns an evaluator. Every submitted request comes back through `collect` as a verdict or a failure.
+    One thread owns an evaluator. Every submitted request comes back through `collect` as a verdict
+    or a failure.
     """
 
     @property

@@ -1,6 +1,7 @@
 """What crosses the seam between the search and the evaluators: requests and results.
 
-Failure is a value: the tree backs up a `Verdict`, abandons a path with a `Failure`, and both are counted.
+Failure is a value: the tree backs up a `Verdict`, abandons a path with a `Failure`, and both are
+counted.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ class MetricKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One metric; its name is completed by the exporter (Ray makes ``ray_NAME_total`` of a counter)."""
+    """One metric; the exporter completes its name (Ray makes ``ray_NAME_total`` of a counter)."""
 
     name: str
     kind: MetricKind
@@ -26,7 +26,7 @@ class Metric:
 
 
 class MetricsExporter(Protocol):
-    """Where metrics go. Called from one thread, about once a second."""
+    """Takes metrics. One thread calls it, about once a second."""
 
     def add(self, metric: Metric, amount: float, labels: Mapping[str, str]) -> None:
         """Let a counter grow by an amount above 0."""
@@ -41,7 +41,7 @@ class NoExporter:
     """Implements `MetricsExporter` for a search that nobody watches: drops everything."""
 
     def add(self, metric: Metric, amount: float, labels: Mapping[str, str]) -> None:
-        """Nothing."""
+        """Drop it."""
 
     def set(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
-        """Nothing."""
+        """Drop it."""

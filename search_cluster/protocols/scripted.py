@@ -23,7 +23,8 @@ class ScriptedEvaluator:
         reward_of: the reward of a path on an example, or a `Failure`.
         max_in_flight: what the property of the same name says.
         answers_per_collect: results handed out per call at most; ``None``: all.
-        shuffle_seed: answers come in an order drawn from this seed; ``None``: in the order of submission.
+        shuffle_seed: answers come in an order drawn from this seed; ``None``: in the order of
+            submission.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ScriptedEvaluator:
 
     @property
     def max_in_flight(self) -> int:
-        """As given."""
+        """The number that the evaluator was given."""
         return self._max_in_flight
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
@@ -59,7 +60,9 @@ class ScriptedEvaluator:
             raise InvalidValueError("submit after close; build a new evaluator")
         for request in requests:
             if request.request_id in self._seen:
-                raise InvalidValueError(f"request id {request.request_id} was used before; ids are unique")
+                raise InvalidValueError(
+                    f"request id {request.request_id} was used before; ids are unique"
+                )
             self._seen.add(request.request_id)
             self._waiting.append(request)
 
@@ -67,7 +70,9 @@ class ScriptedEvaluator:
         """Results of waiting requests, in script order; never waits."""
         if self._rng is not None:
             self._rng.shuffle(self._waiting)
-        take = len(self._waiting) if self._answers_per_collect is None else self._answers_per_collect
+        take = (
+            len(self._waiting) if self._answers_per_collect is None else self._answers_per_collect
+        )
         ready, self._waiting = self._waiting[:take], self._waiting[take:]
         return [self._answer(request) for request in ready]
 
@@ -77,12 +82,16 @@ class ScriptedEvaluator:
             self._num_failures += 1
             return EvaluationResult(request_id=request.request_id, outcome=reward)
         self._num_evaluated += 1
-        verdict = Verdict(reward=reward, margin=None, output=f"{reward:g}", num_layer_tokens=len(request.path))
+        verdict = Verdict(
+            reward=reward, margin=None, output=f"{reward:g}", num_layer_tokens=len(request.path)
+        )
         return EvaluationResult(request_id=request.request_id, outcome=verdict)
 
     def stats(self) -> EvaluatorStats:
         """Counts of verdicts and failures."""
-        return EvaluatorStats(num_devices=1, num_evaluated=self._num_evaluated, num_failures=self._num_failures)
+        return EvaluatorStats(
+            num_devices=1, num_evaluated=self._num_evaluated, num_failures=self._num_failures
+        )
 
     def close(self) -> None:
         """Drop what waits."""

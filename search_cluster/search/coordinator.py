@@ -1,79 +1,28 @@
 """The coordinator: drives the searches of many examples over one evaluator.
 
-Pure apart from the evaluator it is given. It keeps the evaluator full, gives each example its outcomes in the order of
-proposal, and hands out records as examples end. Which example ends first depends on timing; what a record says does
-not. So examples may be divided among several coordinators, which share nothing but what a study found.
+Pure apart from the evaluator it is given. It keeps the evaluator full, gives each example its
+outcomes in the order of proposal, and hands out records as examples end. Which example ends first
+depends on timing; what a record says does not. So examples may be divided among several
+coordinators, which share nothing but what a study found.
 """
 
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from search_cluster.corpus.record import ExampleRecord, failed_record
-from search_cluster.protocols.counters import SearchCounts
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, SearchProgress
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
-from search_cluster.search.example_search import ExampleSearch
-from search_cluster.search.guarded_search import GuardedSearch
-from search_cluster.search.rounds import Rounds, Trial
-from search_cluster.search.study.study import MenuStudy
+from search_cluster.protocols.messages import EvaluationRequest
+from search_cluster.search.rounds_in_flight import Asker, RoundsInFlight
+from search_cluster.search.search_plan import Perturb, SearchPlan, Studied, no_perturbations
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.perturbation.perturbations import EvidenceRole
-from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.menu import MenuPath, MenuSearch
+from search_cluster.tree.menu import MenuPath
 from search_cluster.tree.settings import SearchPreset
 
 logger = logging.getLogger(__name__)
-
-Perturb = Callable[[Example, EvidenceRole, int], Sequence[Example]]
-"""(example, role, count) -> so many perturbations at most."""
-
-
-def no_perturbations(example: Example, role: EvidenceRole, count: int) -> Sequence[Example]:
-    """For tasks without any."""
-    return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchProgress:
-    """Where a search stands."""
-
-    num_examples: int
-    num_examples_done: int
-    num_paths_searched: int
-    num_cache_hits: int
-    num_failures: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Studied:
-    """What a study left to the searches after it."""
-
-    menu: tuple[MenuPath, ...] = ()
-    """Paths that are good for many questions, shortest first."""
-    cost_per_example: int = 0
-    """Evaluations; they are paid by all examples alike."""
-
-
-@dataclass(slots=True, eq=False)
-class _Asker:
-    """A search (or the study) and what was delivered to it."""
-
-    rounds: Rounds
-    counts: SearchCounts = field(default_factory=SearchCounts)
-
-
-@dataclass(slots=True, eq=False)
-class _Round:
-    """One example's round in flight."""
-
-    asker: _Asker
-    outcomes: list[Verdict | Failure | None]
-    num_missing: int
-    num_cache_hits: int = 0
-    num_failures: int = 0
 
 
 class Coordinator:
@@ -84,11 +33,11 @@ class Coordinator:
     Args:
         evaluator: answers requests; stays the caller's to close.
         examples: in the order in which they are started.
-        num_layers: depth of the model.
+        num_layers: the model's depth.
         preset: how to search.
-        seed: of the whole run; each example derives its own from it.
+        seed: the whole run's seed; each example derives its own from it.
         probes: other questions for the study, in a random order; needed by presets with a study.
-        perturb: gives so many perturbations of an example for a role; needed by presets that ask for evidence.
+        perturb: gives perturbations of an example for a role; needed by presets with evidence.
         studied: what another coordinator's study left; then there is no other one.
     """
 
@@ -105,24 +54,23 @@ class Coordinator:
         studied: Studied | None = None,
     ) -> None:
         self._evaluator = evaluator
+        self._plan = SearchPlan(num_layers=num_layers, preset=preset, seed=seed, perturb=perturb)
         self._waiting = deque(examples)
-        self._ready = deque[_Asker]()
+        self._ready = deque[Asker[Any]]()
+        self._in_flight = RoundsInFlight()
+        self._ended: list[ExampleRecord] = []
+        """Records that the next step hands out."""
         self._num_examples = len(examples)
-        self._num_layers = num_layers
-        self._preset = preset
-        self._seed = seed
-        self._perturb = perturb
-        self._study = None
-        if studied is None and preset.study is not None:
-            self._study = _study_of(preset, probes, num_layers=num_layers, num_examples=len(examples))
-            self._ready.append(_Asker(self._study))
+        self._num_done = 0
+        self._settled = SearchCounts()
         self.studied = studied or Studied()
         """What the study left; nothing before its end, and without one."""
-        self._in_flight: dict[int, tuple[_Round, int]] = {}
-        self._next_request_id = 0
-        self._num_done = 0
-        self._delivered = SearchCounts()
-        self._settled = SearchCounts()
+        self._study: Asker[tuple[MenuPath, ...]] | None = None
+        if studied is None:
+            study = self._plan.study(probes, num_examples=len(examples))
+            self._study = None if study is None else Asker(study, self._take_menu)
+        if self._study is not None:
+            self._ready.append(self._study)
 
     @property
     def menu(self) -> tuple[MenuPath, ...]:
@@ -157,17 +105,21 @@ class Coordinator:
     @property
     def delivered(self) -> SearchCounts:
         """What was delivered in all."""
-        return self._delivered
+        return self._in_flight.delivered
 
     def progress(self) -> SearchProgress:
         """Counts so far."""
         return SearchProgress(
             num_examples=self._num_examples,
             num_examples_done=self._num_done,
-            num_paths_searched=self._delivered.num_paths_searched,
-            num_cache_hits=self._delivered.num_cache_hits,
-            num_failures=self._delivered.num_failures,
+            num_paths_searched=self.delivered.num_paths_searched,
+            num_cache_hits=self.delivered.num_cache_hits,
+            num_failures=self.delivered.num_failures,
         )
+
+    def stats(self) -> EvaluatorStats:
+        """Counters of the evaluator."""
+        return self._evaluator.stats()
 
     def add(self, examples: Iterable[Example]) -> None:
         """Search these examples, too, after those that were given before."""
@@ -176,7 +128,7 @@ class Coordinator:
         self._num_examples += len(self._waiting) - before
 
     def run(self) -> Iterator[ExampleRecord | None]:
-        """Records in the order in which examples end; ``None`` after each step, so that callers can report.
+        """Records in the order in which examples end; ``None`` after each step, for reporting.
 
         Raises:
             EvaluatorError: no worker is left.
@@ -186,7 +138,7 @@ class Coordinator:
             yield None
 
     def step(self, timeout_s: float | None = None) -> list[ExampleRecord]:
-        """Fill the evaluator, take what it has ready, and give the records of the examples that ended.
+        """Fill the evaluator, take what it has ready, and give the records of ended examples.
 
         Args:
             timeout_s: how long to wait for the evaluator at most.
@@ -194,112 +146,66 @@ class Coordinator:
         Raises:
             EvaluatorError: no worker is left.
         """
-        records = self._fill()
-        self._num_done += len(records)
+        self._fill()
+        ended, self._ended = self._ended, []
+        self._num_done += len(ended)
         if self._in_flight:
             for result in self._evaluator.collect(timeout_s):
-                self._deliver(result)
-        return records
+                if (asker := self._in_flight.deliver(result)) is not None:
+                    self._ready.append(asker)
+        return ended
 
     def study_step(self, timeout_s: float | None = None) -> None:
-        """As `step`, as long as `studying`, but start no example when the study ends."""
+        """Do a `step` of the study, and start no example when it ends. Called while `studying`."""
         waiting, self._waiting = self._waiting, deque()
         self.step(timeout_s)
         self._waiting = waiting
 
-    def _fill(self) -> list[ExampleRecord]:
-        """Submit rounds until the evaluator is full, started examples first; the records of those that were done."""
-        done = []
+    def _fill(self) -> None:
+        """Submit rounds until the evaluator is full, or nothing is there to be asked."""
         requests: list[EvaluationRequest] = []
         room = self._evaluator.max_in_flight
         while len(self._in_flight) < room:
-            if self._ready:
-                asker = self._ready.popleft()
-            elif self._waiting and self._study is None:
-                example = self._waiting.popleft()
-                try:
-                    asker = _Asker(self._start(example))
-                except Exception as error:  # a task's code for perturbations; one bad example never stops a run
-                    logger.exception("the search of example %s can't be started", example.example_id)
-                    done.append(failed_record(example, self._num_layers, kind=type(error).__name__, message=str(error)))
-                    continue
-            else:
+            asker = self._next_asker()
+            if asker is None:
                 break
-            trials = asker.rounds.next_round()
-            if trials:
-                requests += self._requests(asker, trials)
-                continue
-            self._settled = self._settled.plus(asker.counts)
-            if isinstance(asker.rounds, MenuStudy):
-                self._take_menu(asker.rounds)
+            if trials := asker.rounds.next_round():
+                requests += self._in_flight.start(asker, trials)
             else:
-                assert isinstance(asker.rounds, ExampleSearch | GuardedSearch), "nobody else asks"
-                done.append(asker.rounds.record())
+                self._settled = self._settled.plus(asker.counts)
+                asker.end()
+        # In one call: the cache in front of the devices looks all of them up at once.
         if requests:
             self._evaluator.submit(requests)
-        return done
 
-    def _take_menu(self, study: MenuStudy) -> None:
-        """Go on with what the study found."""
-        self.studied = Studied(
-            menu=study.menu, cost_per_example=math.ceil(study.num_spent / max(1, self._num_examples))
-        )
+    def _next_asker(self) -> Asker[Any] | None:
+        """Whoever may ask next; ``None`` if all others wait for outcomes.
+
+        Started examples come before new ones: so few trees are in memory at a time, and an example
+        goes on while a device still holds its states.
+        """
+        while not self._ready and self._waiting and self._study is None:
+            example = self._waiting.popleft()
+            try:
+                search = self._plan.search(example, self.studied)
+            except Exception as error:
+                # A task's own code makes perturbations, and one bad example never stops a run.
+                logger.exception("the search of example %s can't be started", example.example_id)
+                kind, message = type(error).__name__, str(error)
+                self._ended.append(
+                    failed_record(example, self._plan.num_layers, kind=kind, message=message)
+                )
+            else:
+                return Asker(search, self._take_record)
+        return self._ready.popleft() if self._ready else None
+
+    def _take_record(self, record: ExampleRecord) -> None:
+        self._ended.append(record)
+
+    def _take_menu(self, menu: tuple[MenuPath, ...]) -> None:
+        """End the study: the examples that wait are searched with what it found, and pay for it."""
+        assert self._study is not None, "only the study has a menu"
+        num_spent = self._study.counts.num_paths_searched
+        cost_per_example = math.ceil(num_spent / max(1, self._num_examples))
+        self.studied = Studied(menu=menu, cost_per_example=cost_per_example)
         self._study = None
-
-    def _start(self, example: Example) -> ExampleSearch | GuardedSearch:
-        preset = self._preset
-        if preset.study is not None:
-            preset = replace(preset, strategy=MenuSearch(menu=self.studied.menu))
-        if preset.evidence is None:
-            return ExampleSearch(example, num_layers=self._num_layers, preset=preset, seed=self._seed)
-        budget = max(1, preset.budget - self.studied.cost_per_example)
-        num_guide, num_verify = preset.affordable_perturbations(budget)
-        return GuardedSearch(
-            example,
-            guide=self._perturb(example, EvidenceRole.GUIDE, num_guide),
-            verify=self._perturb(example, EvidenceRole.VERIFY, num_verify),
-            menu=self.menu,
-            num_layers=self._num_layers,
-            preset=preset,
-            budget=budget,
-            seed=self._seed,
-        )
-
-    def _requests(self, asker: _Asker, trials: Sequence[Trial]) -> list[EvaluationRequest]:
-        running = _Round(asker, [None] * len(trials), len(trials))
-        requests = []
-        for index, (example, path) in enumerate(trials):
-            requests.append(EvaluationRequest(request_id=self._next_request_id, example=example, path=path))
-            self._in_flight[self._next_request_id] = (running, index)
-            self._next_request_id += 1
-        return requests
-
-    def _deliver(self, result: EvaluationResult) -> None:
-        """Hand a result to its example, which is ready for its next round when the last one of this round came."""
-        running, index = self._in_flight.pop(result.request_id)
-        running.outcomes[index] = result.outcome
-        running.num_missing -= 1
-        running.num_cache_hits += result.from_cache
-        running.num_failures += isinstance(result.outcome, Failure)
-        if not running.num_missing:
-            counts = SearchCounts(
-                num_paths_searched=len(running.outcomes),
-                num_cache_hits=running.num_cache_hits,
-                num_failures=running.num_failures,
-            )
-            self._delivered = self._delivered.plus(counts)
-            running.asker.counts = running.asker.counts.plus(counts)
-            running.asker.rounds.observe([outcome for outcome in running.outcomes if outcome is not None])
-            self._ready.append(running.asker)
-
-
-def _study_of(preset: SearchPreset, probes: Sequence[Example], *, num_layers: int, num_examples: int) -> MenuStudy:
-    assert preset.study is not None, "the caller looked"
-    assert preset.evidence is not None, "a study serves a search that asks for evidence"
-    return MenuStudy(
-        probes,
-        num_layers=num_layers,
-        max_evaluations=preset.study_budget * num_examples,
-        plan=preset.study,
-        max_drop=preset.evidence.max_probe_drop,
-    )

@@ -1,37 +1,38 @@
 """The search of one example whose best paths must be credible.
 
-Credible: right here, right when the question is put differently as often as identity and at least once (of tasks that
-can put it differently), and no worse than identity on other questions.
+Credible: right here, right when the question is put differently as often as identity and at least
+once (of tasks that can put it differently), and no worse than identity on other questions.
 
-Written as one generator: each ``yield`` is a round of evaluations, and what comes back are their outcomes. Every
-evaluation counts against the budget.
+Written as one generator: each ``yield`` is a round of evaluations, and what comes back are their
+outcomes. Every evaluation counts against the budget.
 """
 
 import random
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
+from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
+from search_cluster.search.ledger import ExampleLedger, back_up
 from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.tree.best import best_paths, pareto_front
 from search_cluster.tree.evidence import EvidenceRule
 from search_cluster.tree.menu import MenuPath
 from search_cluster.tree.settings import SearchPreset, make_proposer
 
 PERTURBATIONS_IF_WRONG = 1
-"""Of each kind, where identity answers the question wrong: it is seldom right on its perturbations then, so that to be
-right as often as identity there proves little, and the budget is better spent on more paths."""
+"""Perturbations of each kind where identity answers the question wrong. It is seldom right on the
+perturbations then, so that to be right as often as identity there proves little, and the budget is
+better spent on more paths."""
 MORE_PERTURBATIONS = 4
 """Evaluations of one more perturbation of each kind, by a path and by identity."""
 
 Steps = Generator[list[Trial], Sequence[Outcome], str]
-"""Rounds of one example; returns why it ended."""
+"""The rounds of one example; what the generator returns is why the search ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,12 @@ class GuardedSearch(SteppedRounds[str]):
         example: what is searched.
         guide: perturbations of it that may steer the search.
         verify: perturbations that only confirm.
-        menu: what is known of paths on other questions; a path that is not in it has no evidence of transfer.
-        num_layers: depth of the model.
+        menu: what is known of paths on other questions; a path that is not in it has no evidence of
+            transfer.
+        num_layers: the model's depth.
         preset: how to propose, and what to require.
         budget: evaluations at most, perturbations included.
-        seed: of the whole run.
+        seed: the whole run's seed.
     """
 
     def __init__(
@@ -77,53 +79,47 @@ class GuardedSearch(SteppedRounds[str]):
         seed: int,
     ) -> None:
         if preset.evidence is None:
-            raise InvalidValueError(f"preset {preset.name} asks for no evidence; search its examples unguarded")
+            raise InvalidValueError(
+                f"preset {preset.name} asks for no evidence; search its examples unguarded"
+            )
         self.example = example
+        self._ledger = ExampleLedger(
+            example, LayerPath.identity(num_layers), num_best=preset.num_best
+        )
         self._rule: EvidenceRule = preset.evidence
         self._guide, self._verify = tuple(guide), tuple(verify)
         self._menu: Mapping[LayerPath, MenuPath] = {item.path: item for item in menu}
         self._preset, self._budget = preset, budget
-        self._identity_path = LayerPath.identity(num_layers)
         self._rng = random.Random(derive_seed(seed, example.example_id))
-        self._evaluated: list[PathVerdict] = []
-        self._failures: list[PathFailure] = []
         self._evidence: list[PathEvidence] = []
         self._num_each = max(len(self._guide), len(self._verify))
         """Perturbations of each kind that a path is tried on."""
         self._is_right: dict[Trial, bool] = {}
-        """Answers to perturbations."""
-        self._stop_reason: str | None = None
+        """Whether a path is right on a perturbation, by both."""
         self._start(self._search())
 
-    def _take(self, outcomes: Sequence[Outcome]) -> None:
-        for (example, path), outcome in zip(self._round, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                place = "" if example is self.example else "on the question put differently: "
-                self._failures.append(PathFailure(path=path, kind=outcome.kind, message=place + outcome.message))
-            elif example is self.example:
-                self._evaluated.append(PathVerdict(path=path, verdict=outcome))
+    def _take(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+        self._ledger.take(trials, outcomes)
 
-    def _end(self, result: str) -> None:
-        self._stop_reason = result
+    def _end(self, ending: str) -> None:
+        self._ledger.stop_reason = ending
 
     def _search(self) -> Steps:
-        (identity,) = yield [(self.example, self._identity_path)]
+        (identity,) = yield [(self.example, self._ledger.identity_path)]
         if isinstance(identity, Failure):
             return "failed"
         if not identity.is_correct:
             self._num_each = min(self._num_each, PERTURBATIONS_IF_WRONG)
-        proposer = make_proposer(self._identity_path, identity.reward, self._preset, self._rng)
+        proposer = make_proposer(
+            self._ledger.identity_path, identity.reward, self._preset, self._rng
+        )
         while (room := self._left - self._cost_to_examine) > 0:
             paths = proposer.propose(min(room, self._preset.leaves_per_round))
             if not paths:
                 return "exhausted"
             outcomes = yield [(self.example, path) for path in paths]
-            for path, outcome in zip(paths, outcomes, strict=True):
-                if isinstance(outcome, Failure):
-                    proposer.abandon(path)
-                else:
-                    proposer.observe(path, outcome.reward)
-            for path in self._candidates(paths, outcomes, identity):
+            back_up(proposer, paths, outcomes)
+            for path in self._candidates(paths, outcomes):
                 if self._left < self._cost_to_examine:
                     return "budget"
                 if (yield from self._examine(path)):
@@ -132,24 +128,24 @@ class GuardedSearch(SteppedRounds[str]):
 
     @property
     def _cost_to_examine(self) -> int:
-        """Evaluations of a path's perturbations; if that is all there is room for, it must be right on every one."""
+        """Evaluations of a path's perturbations.
+
+        If there is room for no more than these, the path must be right on every one.
+        """
         return len(self._guide[: self._num_each]) + len(self._verify[: self._num_each])
 
     @property
     def _left(self) -> int:
-        return self._budget - self.num_spent
+        return self._budget - self._ledger.num_spent
 
     def _candidates(
-        self, paths: Sequence[LayerPath], outcomes: Sequence[Outcome], identity: Verdict
+        self, paths: Sequence[LayerPath], outcomes: Sequence[Outcome]
     ) -> list[LayerPath]:
-        """Paths of a round that would improve on identity, if only they are credible; shortest first."""
+        """Paths of a round that improve on identity, if only they are credible; shortest first."""
         right = [
             path
             for path, outcome in zip(paths, outcomes, strict=True)
-            if isinstance(outcome, Verdict)
-            and outcome.is_correct
-            and (not identity.is_correct or len(path) < len(self._identity_path))
-            and self._transfers(path)
+            if self._ledger.improves(path, outcome) and self._transfers(path)
         ]
         return sorted(right, key=lambda path: (len(path), path.layers))
 
@@ -160,8 +156,8 @@ class GuardedSearch(SteppedRounds[str]):
     def _examine(self, path: LayerPath) -> Generator[list[Trial], Sequence[Outcome], bool]:
         """Try a right path on the perturbations; whether it is credible.
 
-        It must be right as often as identity on both kinds, and on as many as the rule says. If it is right on fewer,
-        more of them are asked, if there are more.
+        It must be right as often as identity on both kinds, and on as many as the rule says. If it
+        is right on fewer, more of them are asked, if there are more.
         """
         known = self._menu[path]
         most = max(len(self._guide), len(self._verify))
@@ -198,14 +194,18 @@ class GuardedSearch(SteppedRounds[str]):
     ) -> Generator[list[Trial], Sequence[Outcome], "_Comparison"]:
         """Count right answers to one kind of perturbations.
 
-        Identity is asked where a path is wrong somewhere, if evaluations are left besides those that are reserved; what
-        is right everywhere can't be worse.
+        Identity is asked where a path is wrong somewhere, if evaluations are left besides those
+        that are reserved; what is right everywhere can't be worse.
         """
         num_right = yield from self._count_right(path, perturbed)
-        num_new = sum((example, self._identity_path) not in self._is_right for example in perturbed)
+        num_new = sum(
+            (example, self._ledger.identity_path) not in self._is_right for example in perturbed
+        )
         num_identity_right = None
-        if perturbed and (not num_new or (num_right < len(perturbed) and self._left >= num_new + reserved)):
-            num_identity_right = yield from self._count_right(self._identity_path, perturbed)
+        if perturbed and (
+            not num_new or (num_right < len(perturbed) and self._left >= num_new + reserved)
+        ):
+            num_identity_right = yield from self._count_right(self._ledger.identity_path, perturbed)
         return _Comparison(num_right, num_identity_right, len(perturbed))
 
     def _count_right(
@@ -213,39 +213,24 @@ class GuardedSearch(SteppedRounds[str]):
     ) -> Generator[list[Trial], Sequence[Outcome], int]:
         """How many answers of a path are right; what is not known yet is asked in one round."""
         trials = [(example, path) for example in perturbed]
-        if new := [trial for trial in trials if trial not in self._is_right]:  # an empty round would end the search
+        if new := [
+            trial for trial in trials if trial not in self._is_right
+        ]:  # an empty round would end the search
             for trial, outcome in zip(new, (yield new), strict=True):
                 self._is_right[trial] = isinstance(outcome, Verdict) and outcome.is_correct
         return sum(self._is_right[trial] for trial in trials)
 
-    def record(self) -> ExampleRecord:
-        """What was found.
+    def result(self) -> ExampleRecord:
+        """What was found; the best paths are the best of the credible ones.
 
         Raises:
             InvalidValueError: the search is not done.
         """
-        if self._stop_reason is None:
-            raise InvalidValueError(
-                f"example {self.example.example_id} is still being searched; a record comes at the end"
-            )
-        verdicts = {item.path: item for item in self._evaluated}
-        rewarded = [(item.path, item.verdict.reward) for item in self._evaluated]
-        credible = {item.path for item in self._evidence if item.credible} | {self._identity_path}
-        guarded = [item for item in rewarded if item[0] in credible]
-        return ExampleRecord(
-            example=self.example,
-            identity=verdicts[self._identity_path].verdict if rewarded else None,
-            evaluated=tuple(self._evaluated),
-            failures=tuple(self._failures),
-            best=self._best(guarded, verdicts),
-            pareto=tuple(verdicts[path] for path in pareto_front(rewarded)),
-            stop_reason=self._stop_reason,
+        record = self._ledger.record()
+        credible = {item.path for item in self._evidence if item.credible}
+        return replace(
+            record,
+            best=self._ledger.best(credible | {self._ledger.identity_path}),
             evidence=tuple(self._evidence),
-            unguarded=self._best(rewarded, verdicts),
+            unguarded=record.best,
         )
-
-    def _best(
-        self, rewarded: Sequence[tuple[LayerPath, float]], verdicts: Mapping[LayerPath, PathVerdict]
-    ) -> tuple[PathVerdict, ...]:
-        paths = best_paths(rewarded, num_best=self._preset.num_best) if rewarded else []
-        return tuple(verdicts[path] for path in paths)

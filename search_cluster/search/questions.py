@@ -15,10 +15,12 @@ class Questions:
         task: asks and grades.
         pool: all questions of the split.
         searched: those that a search is about.
-        seed: of the run.
+        seed: the run's seed.
     """
 
-    def __init__(self, task: Task, pool: Sequence[Example], searched: Sequence[Example], *, seed: int) -> None:
+    def __init__(
+        self, task: Task, pool: Sequence[Example], searched: Sequence[Example], *, seed: int
+    ) -> None:
         self._task, self._pool, self._seed = task, tuple(pool), seed
         ids = {example.example_id for example in searched}
         self._searched = tuple(searched)
@@ -27,7 +29,8 @@ class Questions:
     def probes(self, count: int) -> tuple[Example, ...]:
         """Up to ``count`` questions to try paths on, in a random order.
 
-        Searched ones come after all others, and only where these are too few: a run of a whole split has no others.
+        Searched ones come after all others, and only where these are too few: a run of a whole
+        split has no others.
         """
         seed = derive_seed(self._seed, "probes")
         others = select_examples(self._others, count, seed)
@@ -36,5 +39,7 @@ class Questions:
 
     def perturb(self, example: Example, role: EvidenceRole, count: int) -> tuple[Example, ...]:
         """Up to ``count`` perturbations of a question; none if the task declares none."""
-        found = perturbations(self._task, example, self._pool, role=role, count=count, seed=self._seed)
+        found = perturbations(
+            self._task, example, self._pool, role=role, count=count, seed=self._seed
+        )
         return tuple(item.example for item in found)

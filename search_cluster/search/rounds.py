@@ -1,4 +1,4 @@
-"""What the coordinator drives: anything that asks for evaluations in rounds and takes their outcomes back."""
+"""What the coordinator drives: whatever asks for evaluations in rounds and has a result."""
 
 from collections.abc import Generator, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -12,11 +12,15 @@ from search_cluster.tasks.verdict import Verdict
 Trial = tuple[Example, LayerPath]
 """One evaluation to make: an example (or a perturbation of one) and a path."""
 Outcome = Verdict | Failure
-Result = TypeVar("Result")
+Result = TypeVar("Result", covariant=True)
+Ending = TypeVar("Ending")
 
 
-class Rounds(Protocol):
-    """Pure: what it asks for depends on its seed and the outcomes alone, not on when they arrive."""
+class Rounds(Protocol[Result]):
+    """Asks for evaluations round by round. Pure.
+
+    What it asks for depends on its seed and the outcomes alone, not on when they arrive.
+    """
 
     def next_round(self) -> list[Trial]:
         """The evaluations of the next round; empty exactly if nothing is left to ask."""
@@ -30,20 +34,22 @@ class Rounds(Protocol):
         """
         ...
 
+    def result(self) -> Result:
+        """What was found; called when nothing is left to ask."""
+        ...
 
-class SteppedRounds(Generic[Result]):
-    """Implements `Rounds` over a generator: each ``yield`` is a round, and what comes back are its outcomes.
 
-    Whoever derives from it calls `_start` when all that the generator reads is set.
+class SteppedRounds(Generic[Ending]):
+    """The asking half of `Rounds` over a generator: each ``yield`` is a round of trials.
+
+    What comes back from the ``yield`` are the outcomes of the round. Whoever derives from it calls
+    `_start` when all that the generator reads is set, and adds `Rounds.result`.
     """
 
-    num_spent: int
-    """Evaluations so far."""
     _round: list[Trial]
-    _steps: Generator[list[Trial], Sequence[Outcome], Result]
+    _steps: Generator[list[Trial], Sequence[Outcome], Ending]
 
-    def _start(self, steps: Generator[list[Trial], Sequence[Outcome], Result]) -> None:
-        self.num_spent = 0
+    def _start(self, steps: Generator[list[Trial], Sequence[Outcome], Ending]) -> None:
         self._steps = steps
         self._advance(None)
 
@@ -58,16 +64,19 @@ class SteppedRounds(Generic[Result]):
             InvalidValueError: not one outcome for each trial.
         """
         if len(outcomes) != len(self._round):
-            raise InvalidValueError(f"{len(outcomes)} outcomes for {len(self._round)} trials; give one for each")
-        self.num_spent += len(outcomes)
-        self._take(outcomes)
+            raise InvalidValueError(
+                f"{len(outcomes)} outcomes for {len(self._round)} trials; give one for each"
+            )
+        # Before the generator goes on: it reads from these counts what is left of its budget.
+        self._take(self._round, outcomes)
         self._advance(outcomes)
 
-    def _take(self, outcomes: Sequence[Outcome]) -> None:
-        """Take note of outcomes before the generator goes on."""
+    def _take(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes before the generator goes on."""
+        raise NotImplementedError
 
-    def _end(self, result: Result) -> None:
-        """Take note of what the generator returned."""
+    def _end(self, ending: Ending) -> None:
+        """Take what the generator returned."""
 
     def _advance(self, outcomes: Sequence[Outcome] | None) -> None:
         try:

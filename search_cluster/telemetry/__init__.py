@@ -1,1 +1,1 @@
-"""Counters, their exporters and the HTML report of a run."""
+"""Live figures of a run: its counters, their samples and sessions, metrics, progress."""

@@ -1,16 +1,17 @@
-"""The metrics of a running search: their names, and when they are exported; knows nothing of who collects them.
+"""The metrics of a running search: their names, and when they are exported, to whomever.
 
-Counters start at 0 with each invocation and grow; gauges say how things stand. All carry the label ``run``; those of
-devices carry ``node``, ``worker`` and ``device``, too. `deploy/grafana/` and `deploy/prometheus/` read them.
+Counters start at 0 with each invocation and grow; gauges say how things stand. All carry the label
+``run``; those of devices carry ``node``, ``worker`` and ``device``, too. `deploy/grafana/` and
+`deploy/prometheus/` read them.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.protocols.counters import EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind, MetricsExporter
+from search_cluster.telemetry.run_counters import RunCounters
 
 
 def _counter(name: str, description: str) -> Metric:
@@ -23,30 +24,44 @@ def _gauge(name: str, description: str) -> Metric:
 
 def _worker_counter(name: str, description: str) -> Metric:
     labels = ("run", "node", "worker", "device")
-    return Metric(name=f"search_{name}", kind=MetricKind.COUNTER, description=description, labels=labels)
+    return Metric(
+        name=f"search_{name}", kind=MetricKind.COUNTER, description=description, labels=labels
+    )
 
 
 RUN_METRICS: dict[str, Metric] = {
-    "paths_searched": _counter("paths_searched", "Paths whose outcome reached a tree, from a device or the cache"),
-    "cache_hits": _counter("paths_cached", "Paths that the cache answered"),
-    "cache_errors": _counter("cache_errors", "Cached values that did not decode, and cache commands that failed"),
-    "examples_done": _gauge("examples_done", "Examples whose search has ended"),
-    "examples_total": _gauge("examples", "Examples of the run"),
-    "workers": _gauge("workers", "Evaluators of the run"),
+    "num_paths_searched": _counter(
+        "paths_searched", "Paths whose outcome reached a tree, from a device or the cache"
+    ),
+    "num_cache_hits": _counter("paths_cached", "Paths that the cache answered"),
+    "num_cache_errors": _counter(
+        "cache_errors", "Cached values that did not decode, and cache commands that failed"
+    ),
+    "num_examples_done": _gauge("examples_done", "Examples whose search has ended"),
+    "num_examples": _gauge("examples", "Examples of the run"),
+    "num_workers": _gauge("workers", "Workers of the run"),
 }
-"""By the key of the counters that `RunMetrics.update` takes."""
+"""The metrics of the whole run, by the field of `RunCounters` that they export."""
 QUEUE_DEPTH = _gauge("queue_depth", "Requests that wait for a device or run on it")
-SAVED_LAYERS = _gauge("saved_layers", "Model depth minus length of the best path, summed over solved examples")
-VERIFIED_SAVED_LAYERS = _gauge("verified_saved_layers", "The part of saved_layers that reserved evidence speaks for")
+SAVED_LAYERS = _gauge(
+    "saved_layers", "Model depth minus length of the best path, summed over solved examples"
+)
+VERIFIED_SAVED_LAYERS = _gauge(
+    "verified_saved_layers", "The part of saved_layers that reserved evidence speaks for"
+)
 SOLVED_EXAMPLES = _gauge("solved_examples", "Examples done whose best path is right")
 PATHS_EVALUATED = _worker_counter("paths_evaluated", "Paths that a device gave a verdict on")
 PATHS_FAILED = _worker_counter("paths_failed", "Paths that ended without a verdict")
 DEVICE_HELD = _worker_counter("device_held_seconds", "Seconds for which the device was allocated")
 DEVICE_BUSY = _worker_counter("device_busy_seconds", "Seconds for which the device computed")
 LAYER_TOKENS = _worker_counter("layer_tokens", "(layer, token) applications of the evaluated paths")
-WORKER_RESTARTS = _worker_counter("worker_restarts", "Times that the worker died and was built again")
+WORKER_RESTARTS = _worker_counter(
+    "worker_restarts", "Times that the worker died and was built again"
+)
 LAYER_RUNS = _worker_counter("layer_runs", "Runs of a layer for an (example, path prefix)")
-TIE_RECHECKS = _worker_counter("tie_rechecks", "Verdicts recomputed by the materialised model: a gap was too small")
+TIE_RECHECKS = _worker_counter(
+    "tie_rechecks", "Verdicts recomputed by the materialised model: a gap was too small"
+)
 EVICTIONS = _worker_counter("evictions", "States of path prefixes thrown away for want of memory")
 
 WORKER_METRICS: tuple[tuple[Metric, Callable[[WorkerStats], float]], ...] = (
@@ -92,29 +107,37 @@ class RunMetrics:
             num_saved = path.num_layers - len(path)
             self._num_solved += 1
             self._num_saved_layers += num_saved
-            if any(item.path == path and item.credible and item.num_verify for item in record.evidence):
+            if any(
+                item.path == path and item.credible and item.num_verify for item in record.evidence
+            ):
                 self._num_verified_layers += num_saved
 
-    def update(self, counters: Mapping[str, Any], evaluator: EvaluatorStats) -> None:
+    def update(self, counters: RunCounters, stats: EvaluatorStats) -> None:
         """Export the totals so far.
 
         Args:
-            counters: the run's, by the keys of `RUN_METRICS`.
-            evaluator: counters per worker; a worker that moved to another node goes on there.
+            counters: the run's.
+            stats: counters per worker; a worker that moved to another node goes on there.
         """
         labels = {"run": self._run}
         for name, metric in RUN_METRICS.items():
-            self._export(metric, None, counters[name], labels)
-        self._export(QUEUE_DEPTH, None, evaluator.num_in_flight, labels)
+            self._export(metric, None, getattr(counters, name), labels)
+        self._export(QUEUE_DEPTH, None, stats.num_in_flight, labels)
         self._export(SAVED_LAYERS, None, self._num_saved_layers, labels)
         self._export(VERIFIED_SAVED_LAYERS, None, self._num_verified_layers, labels)
         self._export(SOLVED_EXAMPLES, None, self._num_solved, labels)
-        for stats in evaluator.workers:
-            of_worker = labels | {"node": stats.node, "worker": str(stats.worker), "device": stats.device}
+        for worker in stats.workers:
+            of_worker = labels | {
+                "node": worker.node,
+                "worker": str(worker.worker),
+                "device": worker.device,
+            }
             for metric, value_of in WORKER_METRICS:
-                self._export(metric, stats.worker, value_of(stats), of_worker)
+                self._export(metric, worker.worker, value_of(worker), of_worker)
 
-    def _export(self, metric: Metric, worker: int | None, total: float, labels: Mapping[str, str]) -> None:
+    def _export(
+        self, metric: Metric, worker: int | None, total: float, labels: Mapping[str, str]
+    ) -> None:
         if metric.kind is MetricKind.GAUGE:
             self._exporter.set(metric, total, labels)
             return
@@ -132,7 +155,9 @@ class EverySecond:
         clock: seconds that only grow.
     """
 
-    def __init__(self, interval_s: float = 1.0, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, interval_s: float = 1.0, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._interval_s = interval_s
         self._clock = clock
         self._last_s: float | None = None

@@ -7,14 +7,21 @@ from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class ProgressReporter:
     """Says how far a search is; a context manager, used from one thread.
 
-    On a terminal it draws one bar. Elsewhere (log files, jobs) it writes a plain line at most every ``interval_s``, and
-    a last one when the block ends, however it ends.
+    On a terminal it draws one bar. Elsewhere (log files, jobs) it writes a plain line at most every
+    ``interval_s``, and a last one when the block ends, however it ends.
 
     Args:
         total_examples: how many examples there are to search.
@@ -44,19 +51,29 @@ class ProgressReporter:
         self._started_s = self._last_line_s = clock()
         console = Console(file=self._stream)
         self._bar = _bar(console) if console.is_terminal else None
-        self._task = None if self._bar is None else self._bar.add_task(description, total=total_examples, detail="")
+        self._task = (
+            None
+            if self._bar is None
+            else self._bar.add_task(description, total=total_examples, detail="")
+        )
 
     def wait_for(self, num_elsewhere: int) -> None:
-        """Take how many paths wait for a verdict that another process computes, or held when it died."""
+        """Take how many paths wait for a verdict that another process computes, if it lives."""
         self._num_elsewhere = num_elsewhere
 
-    def update(self, examples_done: int, paths_searched: int, cache_hits: int, failures: int) -> None:
+    def update(
+        self,
+        num_examples_done: int,
+        num_paths_searched: int,
+        num_cache_hits: int,
+        num_failures: int,
+    ) -> None:
         """Take the totals so far and show them if it is time to."""
-        self._counts = (examples_done, paths_searched, cache_hits, failures)
+        self._counts = (num_examples_done, num_paths_searched, num_cache_hits, num_failures)
         if self._first_done is None:
-            self._first_done = examples_done
+            self._first_done = num_examples_done
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=examples_done, detail=self._detail())
+            self._bar.update(self._task, completed=num_examples_done, detail=self._detail())
         elif self._clock() - self._last_line_s >= self._interval_s:
             self._write_line()
 
@@ -66,7 +83,10 @@ class ProgressReporter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -75,23 +95,30 @@ class ProgressReporter:
 
     def _write_line(self) -> None:
         self._last_line_s = self._clock()
-        line = f"{self._description}: {self._counts[0]}/{self._total} examples, {self._detail()}{self._time_left()}"
+        done = f"{self._counts[0]}/{self._total} examples"
+        line = f"{self._description}: {done}, {self._detail()}{self._time_left()}"
         print(line, file=self._stream, flush=True)
 
     def _detail(self) -> str:
-        _, paths_searched, cache_hits, failures = self._counts
+        _, num_paths_searched, num_cache_hits, num_failures = self._counts
         elapsed_s = self._clock() - self._started_s
-        rate = f", {paths_searched / elapsed_s:.1f} paths/s" if elapsed_s > 0 else ""
+        rate = f", {num_paths_searched / elapsed_s:.1f} paths/s" if elapsed_s > 0 else ""
         leased = f", {self._num_elsewhere} leased by another process" if self._num_elsewhere else ""
-        return f"{paths_searched} paths ({cache_hits} cached, {failures} failed){rate}{leased}"
+        of_these = f"{num_cache_hits} cached, {num_failures} failed"
+        return f"{num_paths_searched} paths ({of_these}){rate}{leased}"
 
     def _time_left(self) -> str:
-        # Examples that were there at the first call come from an earlier run and say nothing about the speed.
+        # Examples that were there at the first call come from an earlier run and say nothing about
+        # the speed.
         done = self._counts[0] - (self._first_done or 0)
         if done < 1 or self._counts[0] >= self._total:
             return ""
         left_s = (self._clock() - self._started_s) / done * (self._total - self._counts[0])
-        return f", about {left_s:.0f} s left" if left_s < 120 else f", about {left_s / 60:.0f} min left"
+        return (
+            f", about {left_s:.0f} s left"
+            if left_s < 120
+            else f", about {left_s / 60:.0f} min left"
+        )
 
 
 def _bar(console: Console) -> Progress:

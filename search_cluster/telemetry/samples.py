@@ -1,7 +1,7 @@
 """How a session's counters grew: a bounded series of samples beside the session's own file.
 
-One JSON object a line is appended as the search goes. When `MAX_SAMPLES` lie there, every other one is dropped and the
-interval doubles, so that a weekend's file is as small as an hour's.
+One JSON object a line is appended as the search goes. When `MAX_SAMPLES` lie there, every other one
+is dropped and the interval doubles, so that a weekend's file is as small as an hour's.
 """
 
 import json
@@ -13,19 +13,20 @@ from typing import Any
 
 from search_cluster.errors import CorpusError
 from search_cluster.files import write_text_whole
+from search_cluster.telemetry.run_counters import RunCounters
 
 SAMPLES_SUFFIX = ".jsonl"
 """The samples of ``NAME.json`` lie in ``NAME.jsonl``."""
 MAX_SAMPLES = 1000
-"""At about 190 bytes each."""
+"""Samples in a file at most, of about 190 bytes each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Counters of one session at one moment; all but ``elapsed_seconds`` grow from 0 with the session."""
+    """Counters of one session at one moment, under the keys of the JSON form of `RunCounters`."""
 
     elapsed_seconds: float
-    """Since the session began."""
+    """Seconds since the session began."""
     examples_done: int
     paths_searched: int
     paths_evaluated: int
@@ -50,19 +51,20 @@ class SampleLog:
         self._max_samples = max_samples
         self._samples: list[Sample] = []
 
-    def take(self, counters: Mapping[str, Any], *, force: bool = False) -> None:
+    def take(self, counters: RunCounters, *, force: bool = False) -> None:
         """Keep the counters as a sample if the last one is old enough, or if forced.
-
-        Counters that lack one of `Sample`'s names are ignored: there is no throughput to be had from them.
 
         Raises:
             CorpusError: the operating system refused to write.
         """
-        sample = _sample_of(counters)
-        if sample is None:
-            return
+        values = counters.to_json()
+        sample = Sample(**{item.name: values[item.name] for item in fields(Sample)})
         last = self._samples[-1] if self._samples else None
-        if last is not None and not force and sample.elapsed_seconds - last.elapsed_seconds < self._interval_s:
+        if (
+            last is not None
+            and not force
+            and sample.elapsed_seconds - last.elapsed_seconds < self._interval_s
+        ):
             return
         self._samples.append(sample)
         if len(self._samples) > self._max_samples:
@@ -83,15 +85,16 @@ class SampleLog:
                 stream.write(_line(sample))
         except OSError as error:
             raise CorpusError(
-                f"can't write {self._path}: {error.strerror or error}; what was found is kept: free space or fix the "
-                "permissions, then run the same command again"
+                f"can't write {self._path}: {error.strerror or error}; what was found is kept: "
+                "free space or fix the permissions, then run the same command again"
             ) from error
 
 
 def read_samples(path: Path) -> list[Sample]:
     """The samples in a file, oldest first; none if there is no file.
 
-    A line that is no sample is passed over: the last one may be half written, and samples are for looking at only.
+    A line that is no sample is passed over: the last one may be half written, and samples are for
+    looking at only.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -100,7 +103,7 @@ def read_samples(path: Path) -> list[Sample]:
     found = []
     for line in lines:
         try:
-            sample = _sample_of(json.loads(line))
+            sample = _parse(line)
         except ValueError:
             continue
         if sample is not None:
@@ -108,17 +111,32 @@ def read_samples(path: Path) -> list[Sample]:
     return found
 
 
-def _sample_of(counters: Any) -> Sample | None:
+def _parse(line: str) -> Sample | None:
+    """The sample in a line; ``None`` if it is not whole, or something in it is no number.
+
+    Raises:
+        ValueError: the line is no JSON.
+    """
+    counters = json.loads(line)
     if not isinstance(counters, Mapping):
         return None
     values: dict[str, Any] = {}
     for item in fields(Sample):
         value = counters.get(item.name)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not math.isfinite(value)
+        ):
             return None
         values[item.name] = value
     return Sample(**values)
 
 
 def _line(sample: Sample) -> str:
-    return json.dumps({name: round(value, 3) for name, value in asdict(sample).items()}, separators=(",", ":")) + "\n"
+    return (
+        json.dumps(
+            {name: round(value, 3) for name, value in asdict(sample).items()}, separators=(",", ":")
+        )
+        + "\n"
+    )

@@ -1,1 +1,1 @@
-"""Where paths are evaluated: one worker per device, in this process or as Ray actors (the Ray room)."""
+"""Where paths are evaluated: one worker per device, in this process or in a Ray actor."""

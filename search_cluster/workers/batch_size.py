@@ -1,18 +1,19 @@
 """How many requests a batch holds: so many that it is worth a fixed time on the device.
 
-A batch that is over in a millisecond leaves a device waiting for the next one; a batch of seconds makes a search wait
-for answers that were there long ago.
+A batch that is over in a millisecond leaves a device waiting for the next one; a batch of seconds
+makes a search wait for answers that were there long ago.
 """
 
 TARGET_S = 0.1
-"""Device time of a batch. At 50 ms and two batches in flight devices were busy 96 % of the time (one process, Ray)."""
+"""Device time of a batch. At 50 ms and two batches in flight devices were busy 96 % of the time
+(one process, Ray)."""
 MIN_REQUESTS, MAX_REQUESTS = 16, 512
 SMOOTHING = 0.3
 """Weight of the newest batch in the running mean of seconds per request."""
 
 
 class BatchSize:
-    """The size for one evaluator; learns from the batches that it finished.
+    """The size for one worker; learns from the batches that it finished.
 
     Args:
         fixed: the size, if it is not to be learnt.

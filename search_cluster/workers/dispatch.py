@@ -1,6 +1,7 @@
-"""Which request goes to which worker: an example's requests to the one that holds its states, idle workers take over.
+"""Which request goes to which worker.
 
-Pure: knows nothing of threads, Ray or models.
+An example's requests go to the worker that holds its states, and idle workers take over. Pure:
+knows nothing of threads, Ray or models.
 """
 
 from collections import OrderedDict, deque
@@ -21,7 +22,9 @@ class Dispatcher(Generic[T]):
         num_running: items that a worker took and has not finished, as far as the caller knows.
     """
 
-    def __init__(self, example_of: Callable[[T], str], num_running: Callable[[int], int] = lambda worker: 0) -> None:
+    def __init__(
+        self, example_of: Callable[[T], str], num_running: Callable[[int], int] = lambda worker: 0
+    ) -> None:
         self._queues: dict[int, deque[T]] = {}
         self._num_running = num_running
         self._homeless: deque[T] = deque()
@@ -44,7 +47,10 @@ class Dispatcher(Generic[T]):
         self.add_first(left)
 
     def add(self, items: Iterable[T]) -> None:
-        """Queue items at their examples' homes; a new example makes its home at the worker with the least to do."""
+        """Queue items at their examples' homes.
+
+        A new example makes its home at the worker with the least to do.
+        """
         for item in items:
             self._queue_of(item).append(item)
 
@@ -54,7 +60,9 @@ class Dispatcher(Generic[T]):
             self._queue_of(item).appendleft(item)
 
     def next_batch(self, worker: int, size: int, *, take_over: bool = True) -> list[T]:
-        """At most ``size`` items for a worker: its own, else half of the longest queue, whose examples move in.
+        """At most ``size`` items for a worker: its own, or others' if it has none.
+
+        It takes over half of the longest queue, whose examples move in.
 
         Args:
             worker: who asks.
@@ -72,7 +80,10 @@ class Dispatcher(Generic[T]):
         example = self._example_of(item)
         home = self._homes.get(example)
         if home is None or home not in self._queues:
-            home = min(self._queues, key=lambda worker: len(self._queues[worker]) + self._num_running(worker))
+            home = min(
+                self._queues,
+                key=lambda worker: len(self._queues[worker]) + self._num_running(worker),
+            )
         self._settle(example, home)
         return self._queues[home]
 

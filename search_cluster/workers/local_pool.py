@@ -1,4 +1,4 @@
-"""The in-process pool: threads over one model, no Ray. The debugging backend, and what tests run on."""
+"""The in-process pool: threads over one model, no Ray; for debugging, tests and small runs."""
 
 import queue
 import threading
@@ -14,14 +14,18 @@ from search_cluster.workers.tally import Tally
 
 
 class LocalPool:
-    """Implements `PathEvaluator` with ``num_workers`` threads that share one frozen model, each with its own states.
+    """Implements `PathEvaluator` with ``num_workers`` threads that share one frozen model.
+
+    Each has states of its own.
 
     Raises:
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
 
-    def __init__(self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int = 16) -> None:
+    def __init__(
+        self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int = 16
+    ) -> None:
         first = PathWorker(spec)
         workers = [first, *(PathWorker(spec, loaded=first.loaded) for _ in range(num_workers - 1))]
         self.info: WorkerInfo = first.info
@@ -37,7 +41,9 @@ class LocalPool:
         for number in range(num_workers):
             self._tally.hold(number, node=self.info.node, device=self.info.device)
         self._threads = [
-            threading.Thread(target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True
+            )
             for number, worker in enumerate(workers)
         ]
         for thread in self._threads:
@@ -54,7 +60,7 @@ class LocalPool:
 
     @property
     def max_in_flight(self) -> int:
-        """Two batches per thread: one running, one waiting."""
+        """Requests of two batches per thread: one runs, one waits."""
         return 2 * len(self._threads) * self._requests_per_batch
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
@@ -87,7 +93,8 @@ class LocalPool:
         with self._changed:
             self._closed = True
             while any(
-                self._dispatcher.next_batch(number, self._requests_per_batch) for number in range(len(self._threads))
+                self._dispatcher.next_batch(number, self._requests_per_batch)
+                for number in range(len(self._threads))
             ):
                 pass
             self._changed.notify_all()

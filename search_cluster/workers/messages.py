@@ -1,4 +1,4 @@
-"""What crosses the border between a pool and its workers. Free of torch and Ray, so that a coordinator stays light."""
+"""What crosses the border between a pool and its workers. Free of torch and Ray, and so light."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ class WorkerSpec:
     """All that a worker needs to build itself, in any process of the cluster."""
 
     model: str
-    """``demo``, a hub id or a folder, as `search_cluster.model.load.loading.load_model` takes it."""
+    """``demo``, a hub id or a folder, as `search_cluster.model.load.loading.load_model` takes
+    it."""
     dtype: str
     device: str
     revision: str | None
     trust_remote_code: bool
     task: str
-    """Task name, or the path of a task file, as `search_cluster.tasks.registry.get_task` takes it."""
+    """Task name, or the path of a task file, as `search_cluster.tasks.registry.get_task` takes
+    it."""
     num_threads: int
     """CPU threads of one worker's arithmetic, at least 1."""
     executor: str = ENGINE
@@ -64,7 +66,7 @@ def require_same_model(infos: Sequence[WorkerInfo]) -> WorkerInfo:
     fingerprints = sorted({info.model_fingerprint for info in infos})
     if len(fingerprints) != 1:
         raise EvaluatorError(
-            f"workers hold models with the fingerprints {', '.join(fingerprints)}; all must hold the same one: "
-            "check that every node reads the same model files and revision"
+            f"workers hold models with the fingerprints {', '.join(fingerprints)}; all must hold "
+            "the same one: check that every node reads the same model files and revision"
         )
     return infos[0]

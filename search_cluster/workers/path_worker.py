@@ -1,4 +1,4 @@
-"""The path worker: one device, one frozen model, one task. Turns batches of requests into results."""
+"""The path worker turns requests into results: one device, one frozen model, one task."""
 
 import logging
 import platform
@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 class PathWorker:
-    """Evaluates requests on one device. Building it loads the model, which takes seconds. Used by one thread.
+    """Evaluates requests on one device. Used by one thread.
+
+    Building it loads the model, which takes seconds.
 
     Args:
         spec: what to build.
@@ -50,11 +52,18 @@ class PathWorker:
     def _build_executor(self, spec: WorkerSpec) -> PathExecutor | None:
         if spec.executor == MATERIALISED:
             return None
-        state_bytes = default_state_bytes(self.loaded.device) if spec.state_bytes is None else spec.state_bytes
+        state_bytes = (
+            default_state_bytes(self.loaded.device)
+            if spec.state_bytes is None
+            else spec.state_bytes
+        )
         try:
             return PathExecutor(self.loaded, self._task, max_state_bytes=state_bytes)
         except UnsupportedFamilyError as error:
-            logger.warning("paths are evaluated one at a time on the materialised model, which is slow: %s", error)
+            logger.warning(
+                "paths are evaluated one at a time on the materialised model, which is slow: %s",
+                error,
+            )
             return None
 
     @property
@@ -78,7 +87,9 @@ class PathWorker:
         share_s = (time.perf_counter() - started_s) / max(1, len(requests))
         results = tuple(
             EvaluationResult(
-                request_id=request.request_id, outcome=_as_message(request, outcome), device_busy_s=share_s
+                request_id=request.request_id,
+                outcome=_as_message(request, outcome),
+                device_busy_s=share_s,
             )
             for request, outcome in zip(requests, outcomes, strict=True)
         )
@@ -99,15 +110,21 @@ class PathWorker:
     def _outcomes(self, requests: Sequence[EvaluationRequest]) -> list[Outcome]:
         if self._executor is not None:
             try:
-                return self._executor.evaluate([(request.example, request.path) for request in requests])
+                return self._executor.evaluate(
+                    [(request.example, request.path) for request in requests]
+                )
             except Exception:  # the batch as such failed: each request gets a chance of its own
-                logger.exception("a batch of %d requests failed; they are evaluated one at a time", len(requests))
+                logger.exception(
+                    "a batch of %d requests failed; they are evaluated one at a time", len(requests)
+                )
         return [self._evaluate_alone(request) for request in requests]
 
     def _evaluate_alone(self, request: EvaluationRequest) -> Outcome:
         try:
             return evaluate_path(self.loaded, self._task, request.example, request.path)
-        except Exception as error:  # one bad example never stops a run; the cause is reported with the example
+        except (
+            Exception
+        ) as error:  # one bad example never stops a run; the cause is reported with the example
             return error
 
 
@@ -115,5 +132,7 @@ def _as_message(request: EvaluationRequest, outcome: Outcome) -> Verdict | Failu
     if isinstance(outcome, Verdict):
         return outcome
     if not isinstance(outcome, SearchClusterError):
-        logger.error("example %s, path %s failed", request.example.example_id, request.path, exc_info=outcome)
+        logger.error(
+            "example %s, path %s failed", request.example.example_id, request.path, exc_info=outcome
+        )
     return Failure(kind=type(outcome).__name__, message=str(outcome))

@@ -1,4 +1,4 @@
-"""Counting what the workers of an evaluator pool delivered."""
+"""Counting what the workers of a pool delivered."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class WorkerTally:
     num_restarts: int = 0
     work: EngineWork = field(default_factory=EngineWork)
     held_before_s: float = 0.0
-    """In earlier stretches."""
+    """Seconds for which the device was held before the stretch that goes on."""
     held_since_s: float | None = None
     """When the stretch began that goes on; ``None``: the device is not held."""
 
@@ -50,7 +50,9 @@ class Tally:
             tally.held_before_s += self._clock() - tally.held_since_s
             tally.held_since_s = None
 
-    def add(self, worker: int, results: Sequence[EvaluationResult], work: EngineWork | None = None) -> None:
+    def add(
+        self, worker: int, results: Sequence[EvaluationResult], work: EngineWork | None = None
+    ) -> None:
         """Count what a worker delivered, and the work that its engine did for it."""
         tally = self._workers[worker]
         for result in results:
@@ -82,7 +84,8 @@ class Tally:
                 device=tally.device,
                 num_evaluated=tally.num_evaluated,
                 num_failures=tally.num_failures,
-                device_held_s=tally.held_before_s + (0.0 if tally.held_since_s is None else now_s - tally.held_since_s),
+                device_held_s=tally.held_before_s
+                + (0.0 if tally.held_since_s is None else now_s - tally.held_since_s),
                 device_busy_s=tally.device_busy_s,
                 num_layer_tokens=tally.num_layer_tokens,
                 num_restarts=tally.num_restarts,

@@ -1,8 +1,8 @@
-"""How batches and reports travel: plain tuples, and an example's text once per evaluator instead of with each request.
+"""How batches and reports travel: as plain tuples, and an example's text once per worker.
 
-Both ends of a link keep the same book of examples: an LRU that both touch in the same order, so that they always agree
-on what is known. A link is one sender and one evaluator; a new sender, or one whose evaluator was lost, opens a new
-link under a new name, and the evaluator begins with an empty book.
+Both ends of a link keep the same book of examples: an LRU that both touch in the same order, so
+that they always agree on what is known. A link is one sender and one worker; a new sender, or one
+whose worker was lost, opens a new link under a new name, and the worker begins with an empty book.
 """
 
 import uuid
@@ -19,20 +19,23 @@ from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import BatchReport
 
 MAX_KNOWN_EXAMPLES = 4096
-"""In a book; a batch may hold more, for as long as it lasts."""
+"""Examples in a book; a batch may hold more, for as long as it lasts."""
 
 
 class LinkBrokenError(EvaluatorError):
-    """An evaluator does not know what it was told before: it was restarted, or missed a batch. Open a new link."""
+    """A worker does not know what it was told before: it was restarted, or missed a batch.
+
+    Open a new link.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedBatch:
-    """Requests on their way to an evaluator."""
+    """Requests on their way to a worker."""
 
     link: str
     new_examples: tuple[Example, ...]
-    """Those that the evaluator has not in its book."""
+    """Examples of the batch that are not in the worker's book."""
     num_layers: int
     items: tuple[tuple[int, str, tuple[int, ...]], ...]
     """(request id, example id, layers)."""
@@ -43,8 +46,8 @@ class PackedReport:
     """A `BatchReport` on its way back."""
 
     rows: tuple[tuple[int, float, float | None, float | None, str, int], ...]
-    """(request id, device seconds, reward, margin, output, layer tokens); a failure has no reward, its kind and message
-    as the output, separated by a line break, and 0 tokens."""
+    """(request id, device seconds, reward, margin, output, layer tokens); a failure has no reward,
+    its kind and message as the output, separated by a line break, and 0 tokens."""
     work: tuple[int, int, int]
 
 
@@ -58,19 +61,23 @@ class LinkOut:
     def pack(self, requests: Sequence[EvaluationRequest]) -> PackedBatch:
         """The batch of at least one request."""
         examples = {request.example.example_id: request.example for request in requests}
-        new = tuple(example for example_id, example in examples.items() if example_id not in self._known)
+        new = tuple(
+            example for example_id, example in examples.items() if example_id not in self._known
+        )
         self._known.update((example.example_id, None) for example in new)
         _touch(self._known, examples)
         return PackedBatch(
             link=self._name,
             new_examples=new,
             num_layers=requests[0].path.num_layers,
-            items=tuple((item.request_id, item.example.example_id, item.path.layers) for item in requests),
+            items=tuple(
+                (item.request_id, item.example.example_id, item.path.layers) for item in requests
+            ),
         )
 
 
 class LinkIn:
-    """The evaluator's end of whatever link speaks to it."""
+    """The worker's end of whatever link speaks to it."""
 
     def __init__(self) -> None:
         self._name = ""
@@ -80,7 +87,8 @@ class LinkIn:
         """The requests of a batch.
 
         Raises:
-            LinkBrokenError: the batch names an example that this end was never told: a batch before it was lost.
+            LinkBrokenError: the batch names an example that this end was never told: a batch before
+                it was lost.
         """
         if batch.link != self._name:
             self._name = batch.link
@@ -97,13 +105,16 @@ class LinkIn:
             ]
         except KeyError as error:
             raise LinkBrokenError(
-                f"a batch names example {error.args[0]}, which this evaluator was not told; open a new link"
+                f"a batch names example {error.args[0]}, which this worker was not told; open a "
+                "new link"
             ) from error
         _touch(self._known, dict.fromkeys(example_id for _, example_id, _ in batch.items))
         return requests
 
 
-def _touch(book: "OrderedDict[str, None] | OrderedDict[str, Example]", example_ids: Iterable[str]) -> None:
+def _touch(
+    book: "OrderedDict[str, None] | OrderedDict[str, Example]", example_ids: Iterable[str]
+) -> None:
     """Note what was used, in order, and forget what was not for longest."""
     for example_id in example_ids:
         book.move_to_end(example_id)
@@ -123,7 +134,14 @@ def pack_report(report: BatchReport) -> PackedReport:
 def _row(result: EvaluationResult) -> tuple[int, float, float | None, float | None, str, int]:
     outcome = result.outcome
     if isinstance(outcome, Failure):
-        return (result.request_id, result.device_busy_s, None, None, f"{outcome.kind}\n{outcome.message}", 0)
+        return (
+            result.request_id,
+            result.device_busy_s,
+            None,
+            None,
+            f"{outcome.kind}\n{outcome.message}",
+            0,
+        )
     return (
         result.request_id,
         result.device_busy_s,
@@ -143,12 +161,18 @@ def unpack_report(report: PackedReport) -> BatchReport:
                 request_id=request_id,
                 outcome=_failure(output)
                 if reward is None
-                else Verdict(reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens),
+                else Verdict(
+                    reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens
+                ),
                 device_busy_s=device_busy_s,
             )
             for request_id, device_busy_s, reward, margin, output, num_layer_tokens in report.rows
         ),
-        work=EngineWork(num_layer_runs=num_layer_runs, num_tie_rechecks=num_tie_rechecks, num_evictions=num_evictions),
+        work=EngineWork(
+            num_layer_runs=num_layer_runs,
+            num_tie_rechecks=num_tie_rechecks,
+            num_evictions=num_evictions,
+        ),
     )
 
 

@@ -57,14 +57,14 @@ def worker_spec(folder: Path) -> WorkerSpec:
 )
 def evaluator(request: pytest.FixtureRequest, spec: WorkerSpec) -> Iterator[PathEvaluator]:
     kind, _, count = request.param.partition("-")
-    built = group_of(request.getfixturevalue("ray_evaluators")[: int(count)]) if kind == "group" else None
+    built = group_of(request.getfixturevalue("ray_workers")[: int(count)]) if kind == "group" else None
     with closing(built or build(request.param, spec)) as chosen:
         yield chosen
 
 
 @pytest.fixture(scope="module")
-def ray_evaluators(ray_cluster: None, spec: WorkerSpec) -> Iterator[list[Any]]:
-    """Two evaluators on Ray that all groups of these tests use in turn: each takes seconds to start."""
+def ray_workers(ray_cluster: None, spec: WorkerSpec) -> Iterator[list[Any]]:
+    """Two workers on Ray that all groups of these tests use in turn: each takes seconds to start."""
     from search_cluster.cluster.ray_pool import ask_for_workers  # after Ray's environment was prepared
 
     with closing(ask_for_workers(spec, num_workers=2)) as fleet:
@@ -143,7 +143,7 @@ def test_stats_count_what_was_delivered(evaluator: PathEvaluator, example: Examp
     evaluator.submit(requests_for(example, 3))
     collect_all(evaluator, 3)
     stats = evaluator.stats()
-    assert stats.num_evaluated + stats.num_cached == 3
+    assert stats.num_evaluated + stats.num_cache_hits == 3
     assert stats.num_failures == 0
     assert stats.num_devices >= 1
 

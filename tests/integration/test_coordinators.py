@@ -1,4 +1,4 @@
-"""Coordinators that share examples and evaluators on a real Ray: the same corpus, however many and whoever dies."""
+"""Coordinators that share examples and workers on Ray: the same corpus, whoever dies."""
 
 import contextlib
 import os
@@ -18,15 +18,17 @@ from support.scripted_search import BUDGET, Outcome, make_examples, make_job, ru
 
 from search_cluster.cache.open import num_waiting, open_store
 from search_cluster.cache.server.embedded import EmbeddedServer
+from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.driver.cluster import drive_on_cluster
-from search_cluster.driver.driver import Drive
+from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import SearchJob
-from search_cluster.driver.local import LocalDrive, drive_here
+from search_cluster.driver.local import drive_here
 from search_cluster.driver.partition import PartitionSetup
 from search_cluster.errors import CacheError, EvaluatorError
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.protocols.scripted import ScriptedEvaluator
+from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.questions import Questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
@@ -84,16 +86,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         return run_group(start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES)))
 
 
-def test_the_number_of_coordinators_changes_nothing_but_the_speed(undisturbed: Outcome, tmp_path: Path) -> None:
+def test_the_number_of_coordinators_changes_nothing_but_the_speed(
+    undisturbed: Outcome, tmp_path: Path
+) -> None:
     assert undisturbed.counts.num_paths_searched == undisturbed.stats.num_evaluated == NUM_PATHS
     with devices(3, slots_per_process=2) as fleet:
         group = start_group(
-            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES), num_coordinators=2
+            PartitionSetup(job=make_job(tmp_path)),
+            fleet,
+            make_examples(NUM_EXAMPLES),
+            num_coordinators=2,
         )
         outcome = run_group(group)
     assert outcome.digest == undisturbed.digest
     assert outcome.counts == undisturbed.counts
-    assert (outcome.stats.num_evaluated, outcome.stats.num_cached) == (NUM_PATHS, 0)
+    assert (outcome.stats.num_evaluated, outcome.stats.num_cache_hits) == (NUM_PATHS, 0)
     assert [worker.worker for worker in outcome.stats.workers] == [0, 1, 2]
     assert all(worker.num_evaluated for worker in outcome.stats.workers)
     assert sum(worker.num_evaluated for worker in outcome.stats.workers) == NUM_PATHS
@@ -117,8 +124,9 @@ def test_a_coordinator_that_is_killed_is_replaced_and_computes_next_to_nothing_t
     assert outcome.num_restarts == 1
     assert outcome.digest == undisturbed.digest
     assert outcome.counts.num_paths_searched == NUM_PATHS
-    # Twice: at most what was in flight, two batches on each of the two devices. Its last step was never reported.
-    assert outcome.stats.num_cached > 0
+    # Twice: at most what was in flight, two batches on each of the two devices. Its last step was
+    # never reported.
+    assert outcome.stats.num_cache_hits > 0
     assert outcome.stats.num_evaluated <= NUM_PATHS + 2 * 2 * 512
 
 
@@ -134,7 +142,9 @@ def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced
                     outage.begin()
                     os.kill(group.pids()[0], signal.SIGKILL)
 
-            outcome = run_group(start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb)
+            outcome = run_group(
+                start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb
+            )
             assert outage.began
             assert list((tmp_path / "spool").glob("*.spool"))
         assert outcome.num_restarts == 1
@@ -156,7 +166,9 @@ def test_a_coordinator_that_hangs_is_killed_and_replaced(
 
     with devices(2) as fleet:
         setup = PartitionSetup(job=make_job(tmp_path))
-        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2, silence_s=3.0)
+        group = start_group(
+            setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2, coordinator_timeout_s=3.0
+        )
         outcome = run_group(group, stop_one)
     assert outcome.num_restarts == 1
     assert outcome.digest == undisturbed.digest
@@ -172,7 +184,7 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
     pauses: list[Any] = []
 
     def starve(group: Any) -> None:
-        report = group._members[0].report
+        report = next(iter(group._working)).report
         if group.num_ended < 3 or len(pauses) == 4 or (pauses and report is pauses[-1]):
             return
         pauses.append(report)
@@ -185,7 +197,12 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
             time.sleep(4.5)
 
     with devices(1, path_s=0.004) as fleet:
-        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES), silence_s=4.0)
+        group = start_group(
+            PartitionSetup(job=make_job(tmp_path)),
+            fleet,
+            make_examples(NUM_EXAMPLES),
+            coordinator_timeout_s=4.0,
+        )
         outcome = run_group(group, starve)
     assert len(pauses) == 4
     assert outcome.num_restarts == 0
@@ -195,13 +212,17 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
 def test_coordinators_that_hang_from_the_start_end_the_run(
     tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search_cluster.cluster import coordinator_group as group_module
+    from search_cluster.cluster.coordinators import health as health_module
 
-    monkeypatch.setattr(group_module, "MAX_LOSSES_IN_A_ROW", 1)
+    monkeypatch.setattr(health_module, "MAX_LOSSES_IN_A_ROW", 1)
     with devices(1) as fleet:
         setup = awkward.HangingSetup(job=make_job(tmp_path))
-        group = start_group(setup, fleet, make_examples(2), silence_s=1.0, timeout_s=3.0)
-        with pytest.raises(EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"):
+        group = start_group(
+            setup, fleet, make_examples(2), coordinator_timeout_s=1.0, placement_timeout_s=3.0
+        )
+        with pytest.raises(
+            EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"
+        ):
             run_group(group)
     assert group.num_ended == 0
 
@@ -213,7 +234,9 @@ def test_coordinators_that_start_while_the_cache_server_is_away_go_on_without_it
         setup = PartitionSetup(job=make_job(tmp_path, server.url))
         with Outage(server) as outage:
             outage.begin()
-            outcome = run_group(start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2))
+            outcome = run_group(
+                start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
+            )
             assert num_waiting(tmp_path, setup.job.context) == NUM_PATHS
         assert (outcome.digest, outcome.num_restarts) == (undisturbed.digest, 0)
         assert outcome.stats.num_evaluated == NUM_PATHS
@@ -226,7 +249,9 @@ def test_coordinators_that_alone_cannot_use_the_cache_server_end_the_run(
     tmp_path: Path, server_url: str, awkward: Any
 ) -> None:
     with devices(1) as fleet:
-        group = start_group(awkward.CutOffSetup(job=make_job(tmp_path, server_url)), fleet, make_examples(2))
+        group = start_group(
+            awkward.CutOffSetup(job=make_job(tmp_path, server_url)), fleet, make_examples(2)
+        )
         with pytest.raises(CacheError, match="can't be used from here"):
             run_group(group)
     assert group.num_ended == 0
@@ -235,7 +260,7 @@ def test_coordinators_that_alone_cannot_use_the_cache_server_end_the_run(
 def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
     undisturbed: Outcome, tmp_path: Path, server_url: str, awkward: Any
 ) -> None:
-    from search_cluster.cluster.example_leases import MAX_LOSSES
+    from search_cluster.cluster.coordinators.example_leases import MAX_LOSSES
 
     with devices(1) as fleet:
         setup = awkward.PoisonSetup(job=make_job(tmp_path, server_url))
@@ -255,17 +280,19 @@ def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
 def test_coordinators_that_cannot_start_end_the_run_and_no_example(
     tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search_cluster.cluster import coordinator_group as group_module
+    from search_cluster.cluster.coordinators import health as health_module
 
-    monkeypatch.setattr(group_module, "MAX_LOSSES_IN_A_ROW", 1)
+    monkeypatch.setattr(health_module, "MAX_LOSSES_IN_A_ROW", 1)
     with devices(1) as fleet:
-        group = start_group(awkward.UnbuildableSetup(job=make_job(tmp_path)), fleet, make_examples(2))
+        group = start_group(
+            awkward.UnbuildableSetup(job=make_job(tmp_path)), fleet, make_examples(2)
+        )
         with pytest.raises(EvaluatorError, match=r"coordinators died 2 times .*no room for it"):
             run_group(group)
     assert group.num_ended == 0
 
 
-def test_an_evaluator_that_loads_for_long_joins_the_running_search(
+def test_a_worker_that_loads_for_long_joins_the_running_search(
     undisturbed: Outcome, tmp_path: Path, awkward: Any
 ) -> None:
     import ray
@@ -277,7 +304,7 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
     gate = tmp_path / "gate"
     pace = Pace(batch_s=0.0, path_s=0.004)
     actor = ray.remote(awkward.LateDevices).options(num_cpus=0).remote(pace, 2, 12, gate)
-    evaluators = [WorkerHandle(number=slot, actor=actor, slot=slot) for slot in range(2)]
+    workers = [WorkerHandle(number=slot, actor=actor, slot=slot) for slot in range(2)]
     seen_alone: list[int] = []
 
     def open_the_gate(group: Any) -> None:
@@ -285,8 +312,12 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
             seen_alone.append(group.stats().num_devices)
             gate.touch()
 
-    with contextlib.closing(WorkerFleet(evaluators, needs="nothing", timeout_s=60.0, grace_s=0.0)) as fleet:
-        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES))
+    with contextlib.closing(
+        WorkerFleet(workers, needs="nothing", placement_timeout_s=60.0, grace_s=0.0)
+    ) as fleet:
+        group = start_group(
+            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES)
+        )
         assert fleet.num_awaited == 1
         outcome = run_group(group, open_the_gate)
     assert seen_alone == [1]
@@ -294,10 +325,14 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
     first, second = outcome.stats.workers
     assert first.num_evaluated > second.num_evaluated > 0
     assert outcome.stats.num_devices == 2
-    assert second.device_held_s == pytest.approx(first.device_held_s, abs=1.0)  # in one process since the start
+    assert second.device_held_s == pytest.approx(
+        first.device_held_s, abs=1.0
+    )  # in one process since the start
 
 
-def test_evaluators_without_a_place_are_named_and_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_workers_without_a_place_are_named_and_not_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     import ray
 
     from search_cluster.cluster.scripted_devices import Pace, ScriptedDevices
@@ -309,15 +344,17 @@ def test_evaluators_without_a_place_are_named_and_not_waited_for(caplog: pytest.
         ray.remote(ScriptedDevices).options(num_cpus=0, resources=resources).remote(pace, 1, 12, "")
         for resources in (None, {"unobtainium": 1})
     ]
-    evaluators = [WorkerHandle(number=number, actor=actor) for number, actor in enumerate(actors)]
-    with contextlib.closing(WorkerFleet(evaluators, needs="1 unobtainium", timeout_s=60.0, grace_s=0.1)) as fleet:
+    workers = [WorkerHandle(number=number, actor=actor) for number, actor in enumerate(actors)]
+    with contextlib.closing(
+        WorkerFleet(workers, needs="1 unobtainium", placement_timeout_s=60.0, grace_s=0.1)
+    ) as fleet:
         fleet.wait()
-        assert [ready.evaluator.number for ready in fleet.ready()] == [0]
+        assert [ready.handle.number for ready in fleet.ready()] == [0]
         assert not caplog.records
-        fleet._timeout_s = 0.0
+        fleet._placement_timeout_s = 0.0
         assert fleet.ready() == fleet.ready() == []
     (record,) = caplog.records
-    assert "goes on without some evaluators: 1 of 2 workers were ready after" in record.message
+    assert "goes on without some workers: 1 of 2 workers were ready after" in record.message
     assert "no place was found for the others" in record.message
     assert "each asks for 1 unobtainium, and the cluster has" in record.message
 
@@ -332,7 +369,7 @@ def kill_an_actor(name: str) -> int:
     raise AssertionError(f"no actor of class {name}")
 
 
-def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path: Path) -> None:
+def test_workers_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill_devices(group: Any) -> None:
@@ -340,7 +377,9 @@ def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path:
             killed.append(kill_an_actor("ScriptedDevices"))
 
     with devices(2, path_s=0.004, slots_per_process=1) as fleet:
-        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES))
+        group = start_group(
+            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES)
+        )
         outcome = run_group(group, kill_devices)
     assert killed
     assert outcome.digest == undisturbed.digest
@@ -349,24 +388,29 @@ def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path:
     assert outcome.counts.num_failures == 0
 
 
-def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_to_the_others(
-    undisturbed: Outcome, tmp_path: Path, server_url: str, awkward: Any, monkeypatch: pytest.MonkeyPatch,
+def test_a_coordinator_that_has_lost_its_workers_for_good_gives_its_examples_to_the_others(
+    undisturbed: Outcome,
+    tmp_path: Path,
+    server_url: str,
+    awkward: Any,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     import ray
 
-    from search_cluster.cluster import coordinator_group as group_module
+    from search_cluster.cluster.coordinators import health as health_module
     from search_cluster.cluster.scripted_devices import Pace
     from search_cluster.cluster.worker_fleet import WorkerFleet
     from search_cluster.cluster.worker_handle import WorkerHandle
 
-    monkeypatch.setattr(group_module, "STARVED_S", 1.0)
+    monkeypatch.setattr(health_module, "STARVED_S", 1.0)
     gate = tmp_path / "gate"
     gate.touch()
     pace = Pace(batch_s=0.0, path_s=0.004)
     actor_class = ray.remote(awkward.LateDevices).options(num_cpus=0, max_restarts=-1)
-    evaluators = [
-        WorkerHandle(number=number, actor=actor_class.remote(pace, 2, 12, gate), slot=1) for number in range(2)
+    workers = [
+        WorkerHandle(number=number, actor=actor_class.remote(pace, 2, 12, gate), slot=1)
+        for number in range(2)
     ]
 
     def kill_one_for_good(group: Any) -> None:
@@ -374,7 +418,9 @@ def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_
             gate.unlink()
             kill_an_actor("LateDevices")
 
-    with contextlib.closing(WorkerFleet(evaluators, needs="nothing", timeout_s=60.0)) as fleet:
+    with contextlib.closing(
+        WorkerFleet(workers, needs="nothing", placement_timeout_s=60.0)
+    ) as fleet:
         setup = PartitionSetup(job=make_job(tmp_path, server_url))
         group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
         outcome = run_group(group, kill_one_for_good)
@@ -399,7 +445,7 @@ def studied_job(tmp_path: Path) -> Studied:
 
 
 @contextlib.contextmanager
-def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Drive]:
+def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Driver]:
     from search_cluster.cluster.ray_pool import RayPool
 
     job, examples, probes = studied_job
@@ -407,52 +453,66 @@ def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Drive]:
         devices(2) as fleet,
         contextlib.closing(RayPool(fleet)) as pool,
         drive_on_cluster(
-            replace(job, redis_url=url), pool, examples, probes=probes, known={}, num_coordinators=2,
-            requests_per_batch=None, timeout_s=60.0, silence_s=60.0,
-        ) as drive,
-    ):  # fmt: skip
-        yield drive
+            replace(job, redis_url=url),
+            pool,
+            examples,
+            probes=probes,
+            known={},
+            settings=CoordinatorSettings(
+                num_coordinators=2, placement_timeout_s=60.0, coordinator_timeout_s=60.0
+            ),
+        ) as driver,
+    ):
+        yield driver
 
 
-def drive_to_the_end(drive: Drive) -> str:
+def drive_to_the_end(driver: Driver) -> str:
     """The digest of what it found."""
     records = []
-    while drive.busy:
-        records += drive.step()
+    while driver.busy:
+        records += driver.step()
     assert {record.stop_reason for record in records} <= {"improved", "budget", "exhausted"}
     return corpus_digest(records)
 
 
-def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(studied_job: Studied, server_url: str) -> None:
+def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(
+    studied_job: Studied, server_url: str
+) -> None:
     job, examples, probes = studied_job
-    with drive_here(job, SameScript(), examples, probes=probes, known={}) as drive:
-        assert isinstance(drive, LocalDrive)
-        reference, menu, progress = drive_to_the_end(drive), drive.menu, drive.progress()
+    with drive_here(job, SameScript(), examples, probes=probes, known={}) as driver:
+        assert isinstance(driver, Coordinator)
+        reference, menu, progress = drive_to_the_end(driver), driver.menu, driver.progress()
     assert progress.num_examples_done == 24
-    with driven_on_cluster(studied_job, server_url) as drive:
-        digest = drive_to_the_end(drive)
-        assert drive.menu == menu
-        assert drive.num_coordinators == 2
-        assert replace(drive.progress(), num_cache_hits=0) == replace(progress, num_cache_hits=0)
-        assert drive.stats().num_evaluated + drive.stats().num_cached == progress.num_paths_searched
+    with driven_on_cluster(studied_job, server_url) as driver:
+        digest = drive_to_the_end(driver)
+        assert driver.menu == menu
+        assert replace(driver.progress(), num_cache_hits=0) == replace(
+            progress, num_cache_hits=0, num_coordinators=2
+        )
+        assert (
+            driver.stats().num_evaluated + driver.stats().num_cache_hits
+            == progress.num_paths_searched
+        )
     assert digest == reference
 
 
-def test_a_cache_server_that_is_away_when_the_study_ends_ends_no_run(studied_job: Studied, tmp_path: Path) -> None:
+def test_a_cache_server_that_is_away_when_the_study_ends_ends_no_run(
+    studied_job: Studied, tmp_path: Path
+) -> None:
     job, examples, probes = studied_job
-    with drive_here(job, SameScript(), examples, probes=probes, known={}) as drive:
-        reference, num_searched = drive_to_the_end(drive), drive.progress().num_paths_searched
+    with drive_here(job, SameScript(), examples, probes=probes, known={}) as driver:
+        reference, num_searched = drive_to_the_end(driver), driver.progress().num_paths_searched
     with EmbeddedServer(tmp_path / "cache") as server:
         with Outage(server) as outage:
-            with driven_on_cluster(studied_job, server.url) as drive:
-                while drive.progress().num_paths_searched < 32:
-                    drive.step()
-                assert not drive.menu  # the study goes on
+            with driven_on_cluster(studied_job, server.url) as driver:
+                while driver.progress().num_paths_searched < 32:
+                    driver.step()
+                assert not driver.menu  # the study goes on
                 outage.begin()
-                assert drive_to_the_end(drive) == reference
-                assert drive.progress().num_paths_searched == num_searched
-                assert drive.num_restarts == 0
-                num_evaluated = drive.stats().num_evaluated
+                assert drive_to_the_end(driver) == reference
+                assert driver.progress().num_paths_searched == num_searched
+                assert driver.progress().num_coordinator_restarts == 0
+                num_evaluated = driver.stats().num_evaluated
             assert num_searched / 2 < num_waiting(tmp_path, job.context) <= num_evaluated - 32
         with open_store(server.url, context=job.context, run_dir=tmp_path):
             assert count_verdicts(server.url) == num_evaluated

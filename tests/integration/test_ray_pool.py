@@ -51,11 +51,11 @@ def examples() -> tuple[Example, ...]:
 
 
 def open_pool(
-    spec: WorkerSpec, *, num_workers: int, requests_per_batch: int | None = None, timeout_s: float = 100.0
+    spec: WorkerSpec, *, num_workers: int, requests_per_batch: int | None = None, placement_timeout_s: float = 100.0
 ) -> "RayPool":
     from search_cluster.cluster.ray_pool import RayPool, ask_for_workers  # after the fixture prepared Ray
 
-    fleet = ask_for_workers(spec, num_workers=num_workers, timeout_s=timeout_s)
+    fleet = ask_for_workers(spec, num_workers=num_workers, placement_timeout_s=placement_timeout_s)
     return RayPool(fleet, requests_per_batch=requests_per_batch)
 
 
@@ -101,12 +101,12 @@ def test_a_worker_that_is_killed_while_idle_is_not_missed(spec: WorkerSpec, exam
 
 
 def ray_answers(pool: "RayPool") -> str:
-    """What its first evaluator says, which it does when it is back."""
+    """What its first worker says, which it does when it is back."""
     import ray
 
-    (evaluator, *_) = pool.fleet._evaluators.values()
+    (worker, *_) = pool.fleet._workers.values()
     try:
-        return str(ray.get(evaluator.placed(), timeout=30))
+        return str(ray.get(worker.placed(), timeout=30))
     except ray.exceptions.RayActorError:
         return ""
 
@@ -139,7 +139,7 @@ def test_a_cluster_that_is_too_small_is_an_error_with_numbers(spec: WorkerSpec) 
         r"cluster has .* CPU free: add nodes, or ask for fewer --workers"
     )
     with pytest.raises(EvaluatorError, match=message):
-        open_pool(replace(spec, num_threads=999), num_workers=1, timeout_s=2)
+        open_pool(replace(spec, num_threads=999), num_workers=1, placement_timeout_s=2)
 
 
 def test_the_error_of_building_a_worker_keeps_its_type(spec: WorkerSpec) -> None:

@@ -24,10 +24,10 @@ from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.summary import CorpusSummary
 from search_cluster.corpus.writer import CorpusWriter
-from search_cluster.driver.local import LocalDrive
 from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
 from search_cluster.model import scoring
+from search_cluster.search.coordinator import Coordinator
 from search_cluster.tree.presets.drllm import STRATEGY
 from search_cluster.tree.presets.registry import PRESETS
 
@@ -117,18 +117,18 @@ def test_a_cache_server_that_is_away_at_the_end_gets_its_verdicts_from_the_next_
     command = [*search[: search.index("--redis-url")], "--run", str(tmp_path / "run")]
     with EmbeddedServer(tmp_path / "shared") as server:
         with Outage(server) as outage:
-            step, add_up = LocalDrive.step, run_module.summarise
+            step, add_up = Coordinator.step, run_module.summarise
 
-            def last_step(drive: LocalDrive) -> list[ExampleRecord]:
-                if when == "in the last step" and drive.progress().num_examples_done:
+            def last_step(coordinator: Coordinator) -> list[ExampleRecord]:
+                if when == "in the last step" and coordinator.progress().num_examples_done:
                     outage.begin()
-                return step(drive)
+                return step(coordinator)
 
             def after_it(records: Iterable[ExampleRecord]) -> CorpusSummary:
                 outage.begin()
                 return add_up(records)
 
-            monkeypatch.setattr(LocalDrive, "step", last_step)
+            monkeypatch.setattr(Coordinator, "step", last_step)
             monkeypatch.setattr(run_module, "summarise", after_it)
             out, _ = run(*command, LPS_REDIS_URL=server.url)
             monkeypatch.undo()

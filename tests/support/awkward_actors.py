@@ -1,4 +1,7 @@
-"""Actors that misbehave. Those that use them pickle them by value: Ray's processes don't find this module."""
+"""Actors that misbehave.
+
+Those that use them pickle them by value: Ray's processes don't find this module.
+"""
 
 import asyncio
 import os
@@ -6,9 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from search_cluster.cluster.partition import Lease
+from search_cluster.cluster.coordinators.messages import Lease
+from search_cluster.cluster.coordinators.partition import Partition
 from search_cluster.cluster.scripted_devices import Pace, ScriptedDevices
-from search_cluster.driver.partition import PartitionSetup, SearchPartition
+from search_cluster.driver.partition import PartitionSetup
 from search_cluster.errors import CacheError
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.workers.messages import WorkerInfo
@@ -16,7 +20,7 @@ from search_cluster.workers.messages import WorkerInfo
 POISON = "q2"
 
 
-class PoisonShard(SearchPartition):
+class PoisonPartition(Partition):
     def add(self, leases: Sequence[Lease]) -> None:
         if any(lease.example.question == POISON for lease in leases):
             os._exit(9)
@@ -24,23 +28,26 @@ class PoisonShard(SearchPartition):
 
 
 class PoisonSetup(PartitionSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
-        return PoisonShard(self.job, evaluator, cache_may_be_lost=replacing)
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Partition:
+        whole = super().build(evaluator, replacing=replacing)
+        return PoisonPartition(
+            coordinator=whole.coordinator, evaluator=whole.evaluator, resources=whole.resources
+        )
 
 
 class UnbuildableSetup(PartitionSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Partition:
         raise MemoryError("no room for it")
 
 
 class HangingSetup(PartitionSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Partition:
         time.sleep(1000)
         raise AssertionError("the test has ended")
 
 
 class CutOffSetup(PartitionSetup):
-    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> SearchPartition:
+    def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Partition:
         raise CacheError("cache server can't be used from here")
 
 

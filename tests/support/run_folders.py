@@ -91,7 +91,7 @@ def searched(item: Example, outcomes: Outcomes, provenance: Provenance = PROVENA
     search = ExampleSearch(item, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed)
     while paths := search.propose():
         search.observe([outcomes(path) for path in paths])
-    return search.record()
+    return search.result()
 
 
 def all_kinds() -> list[ExampleRecord]:

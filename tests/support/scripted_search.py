@@ -1,4 +1,4 @@
-"""Searches on a real Ray whose devices are scripted: no model, so they start fast and answer at a stated pace."""
+"""Searches on a real Ray whose devices are scripted: they start fast and keep a stated pace."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
+from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.partition import PartitionSetup
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
-from search_cluster.search.coordinator import Studied
+from search_cluster.search.search_plan import Studied
 from search_cluster.tasks.example import Example
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import StopRule
 
 if TYPE_CHECKING:
-    from search_cluster.cluster.coordinator_group import CoordinatorGroup
+    from search_cluster.cluster.coordinators.group import CoordinatorGroup
     from search_cluster.cluster.worker_fleet import WorkerFleet
 
 NUM_LAYERS = 12
@@ -25,14 +26,22 @@ BUDGET = 30
 
 
 def make_examples(count: int) -> list[Example]:
-    return [Example(task="capitals", question=f"q{i}", gold="g", split="train", source="test") for i in range(count)]
+    return [
+        Example(task="capitals", question=f"q{i}", gold="g", split="train", source="test")
+        for i in range(count)
+    ]
 
 
 def make_job(run_dir: Path, redis_url: str = "none") -> SearchJob:
     context = VerdictContext(
-        schema=CONTEXT_SCHEMA, model_fingerprint="scripted", task="capitals", task_version="1", decoding="scripted",
-        tie_threshold=0.0, num_layers=NUM_LAYERS,
-    )  # fmt: skip
+        schema=CONTEXT_SCHEMA,
+        model_fingerprint="scripted",
+        task="capitals",
+        task_version="1",
+        decoding="scripted",
+        tie_threshold=0.0,
+        num_layers=NUM_LAYERS,
+    )
     return SearchJob(
         task="capitals",
         pool=(),
@@ -68,7 +77,10 @@ def start_group(
     num_coordinators: int = 1,
     **settings: Any,
 ) -> "CoordinatorGroup":
-    from search_cluster.cluster.coordinator_group import CoordinatorGroup  # after Ray's environment was prepared
+    """Start coordinators; the settings that a test does not give are those of a patient run."""
+    from search_cluster.cluster.coordinators.group import (
+        CoordinatorGroup,
+    )  # after Ray's environment was prepared
 
     info = fleet.wait()
     return CoordinatorGroup(
@@ -76,13 +88,18 @@ def start_group(
         fleet=fleet,
         ready=fleet.ready(),
         examples=examples,
-        num_coordinators=num_coordinators,
+        known={},
         num_layers=info.num_layers,
-        **{"known": {}, "requests_per_batch": None, "timeout_s": 60.0, "silence_s": 60.0} | settings,
+        settings=CoordinatorSettings(
+            num_coordinators=num_coordinators,
+            **{"placement_timeout_s": 60.0, "coordinator_timeout_s": 60.0} | settings,
+        ),
     )
 
 
-def run_group(group: "CoordinatorGroup", watch: Callable[["CoordinatorGroup"], None] = lambda group: None) -> Outcome:
+def run_group(
+    group: "CoordinatorGroup", watch: Callable[["CoordinatorGroup"], None] = lambda group: None
+) -> Outcome:
     """Search to the end, with a look after each step."""
     records = []
     try:

@@ -1,15 +1,9 @@
-"""How answers to probe questions are measured: in coarse steps of margins, so that arithmetic noise has no say."""
+"""Measures of answers to probe questions, in coarse steps so that arithmetic noise has no say."""
 
 import math
 
+from search_cluster.search.study.constants import STUDY
 from search_cluster.tasks.verdict import Verdict
-
-MAX_STEPS = 8
-"""Margins that are so many steps apart are as far apart as they can be: a path that turns one answer upside down is not
-worse than one that turns another into its opposite."""
-WORTH_STEPS = 4.0
-"""Steps of the margin (1 nat) in which an answer goes from 0.5 to 0.73 of its worth. Of 0.1 to 2 nats, this told paths
-of known accuracy apart on the fewest questions (log)."""
 
 
 def is_right(answer: Verdict | None) -> bool:
@@ -24,18 +18,22 @@ def distance(answer: Verdict) -> float:
 
 
 def change(answer: Verdict | None, plain: Verdict | None) -> float:
-    """0 for the same answer, 1 for another one; where answers have margins, how far these are apart."""
+    """How far two answers are apart, in [0, 1]: by their margins, or else whether they differ."""
     if answer is None or plain is None:
         return 1.0
     margin, plain_margin = answer.coarse_margin, plain.coarse_margin
     if margin is None or plain_margin is None:
         return float(answer.output != plain.output)
-    return min(1.0, abs(margin - plain_margin) / MAX_STEPS)
+    return min(1.0, abs(margin - plain_margin) / STUDY.max_steps)
 
 
 def worth(answer: Verdict | None) -> float:
-    """In [0, 1]: the reward, or where answers have margins, a logistic function of them."""
+    """What an answer is worth, in [0, 1]: its reward, or a logistic function of its margin."""
     if answer is None:
         return 0.0
     margin = answer.coarse_margin
-    return answer.reward if margin is None else 0.5 + 0.5 * math.tanh((margin + 0.5) / (2 * WORTH_STEPS))
+    return (
+        answer.reward
+        if margin is None
+        else 0.5 + 0.5 * math.tanh((margin + 0.5) / (2 * STUDY.worth_steps))
+    )

@@ -94,7 +94,7 @@ def test_a_store_that_was_filled_before_answers_without_a_device() -> None:
     results = cached.collect()
     assert {result.outcome for result in results} == {verdict(0.0)}
     assert cached.stats().num_evaluated == 0
-    assert cached.stats().num_cached == 8
+    assert cached.stats().num_cache_hits == 8
     assert store.puts == [8]
 
 
@@ -241,7 +241,7 @@ def test_what_is_asked_for_again_while_it_is_computed_is_computed_once() -> None
         (3, True),
     ]
     assert [result.request_id for result in cached.collect()] == [1]
-    assert (inner.stats().num_evaluated, cached.stats().num_cached, store.gets) == (2, 2, [2])
+    assert (inner.stats().num_evaluated, cached.stats().num_cache_hits, store.gets) == (2, 2, [2])
 
 
 def test_a_failure_is_everybodys_answer_and_lets_other_jobs_try() -> None:
@@ -275,7 +275,7 @@ def test_failures_are_handed_on_and_never_stored() -> None:
         assert [result.outcome for result in cached.collect()] == [failure]
     assert store.puts == []
     assert cached.stats().num_failures == 2
-    assert cached.stats().num_cached == 0
+    assert cached.stats().num_cache_hits == 0
 
 
 def test_preloaded_verdicts_stay_and_the_front_is_bounded() -> None:

@@ -1,4 +1,4 @@
-"""One evaluator per GPU, else per core; GPUs that an autoscaler took away are asked for."""
+"""One worker per GPU, else per core; GPUs that an autoscaler took away are asked for."""
 
 import pytest
 
@@ -22,7 +22,11 @@ from search_cluster.errors import ConfigError
     ],
 )
 def test_workers_follow_the_devices(
-    settings: dict[str, object], num_gpus: int, num_cpus: int, num_workers: int, num_gpus_per_worker: int
+    settings: dict[str, object],
+    num_gpus: int,
+    num_cpus: int,
+    num_workers: int,
+    num_gpus_per_worker: int,
 ) -> None:
     config = SearchConfig().overridden(settings)
     wanted = Placement(num_workers=num_workers, num_gpus_per_worker=num_gpus_per_worker)

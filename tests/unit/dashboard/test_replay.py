@@ -49,7 +49,7 @@ def test_the_replay_is_checked_against_the_search_itself() -> None:
     while paths := search.propose():
         search.observe([never(path) for path in paths])
     assert isinstance(search.proposer, SearchGraph)
-    graph = rebuild_graph(search.record(), PROVENANCE)
+    graph = rebuild_graph(search.result(), PROVENANCE)
     assert {node.path: node.num_visits for node in graph.nodes} == {
         node.path: node.num_visits for node in search.proposer.nodes.values()
     }

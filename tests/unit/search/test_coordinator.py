@@ -25,7 +25,10 @@ FULL_BUDGET = dataclasses.replace(DRLLM, stop_rule=StopRule.BUDGET)
 
 
 def make_examples(count: int) -> list[Example]:
-    return [Example(task="toy", question=f"q{i}", gold="g", split="train", source="test") for i in range(count)]
+    return [
+        Example(task="toy", question=f"q{i}", gold="g", split="train", source="test")
+        for i in range(count)
+    ]
 
 
 def noisy_reward(example: Example, path: LayerPath) -> float | Failure:
@@ -36,9 +39,13 @@ def noisy_reward(example: Example, path: LayerPath) -> float | Failure:
     return float(draw < 0.3)
 
 
-def run_search(evaluator: ScriptedEvaluator, examples: list[Example], preset=FULL_BUDGET, seed: int = 0):
+def run_search(
+    evaluator: ScriptedEvaluator, examples: list[Example], preset=FULL_BUDGET, seed: int = 0
+):
     coordinator = Coordinator(evaluator, examples, num_layers=NUM_LAYERS, preset=preset, seed=seed)
-    records = {record.example.example_id: record for record in coordinator.run() if record is not None}
+    records = {
+        record.example.example_id: record for record in coordinator.run() if record is not None
+    }
     return records, coordinator.progress()
 
 
@@ -85,8 +92,10 @@ def test_nothing_right_leaves_best_empty() -> None:
 def test_a_small_space_is_exhausted_before_the_budget() -> None:
     search = ExampleSearch(make_examples(1)[0], num_layers=2, preset=FULL_BUDGET, seed=0)
     while paths := search.propose():
-        search.observe([Verdict(reward=0.0, margin=None, output="", num_layer_tokens=1) for _ in paths])
-    assert search.record().stop_reason == "exhausted"
+        search.observe(
+            [Verdict(reward=0.0, margin=None, output="", num_layer_tokens=1) for _ in paths]
+        )
+    assert search.result().stop_reason == "exhausted"
 
 
 def test_a_failing_identity_ends_the_example_and_not_the_run() -> None:
@@ -115,10 +124,13 @@ def test_cola_records_the_pareto_front_of_reward_and_length() -> None:
         (gain, length)
         for gain, length in points
         if not any(
-            other >= gain and shorter <= length and (other, shorter) != (gain, length) for other, shorter in points
+            other >= gain and shorter <= length and (other, shorter) != (gain, length)
+            for other, shorter in points
         )
     }
-    assert [(item.verdict.reward, len(item.path)) for item in record.pareto] == sorted(front, key=lambda item: item[1])
+    assert [(item.verdict.reward, len(item.path)) for item in record.pareto] == sorted(
+        front, key=lambda item: item[1]
+    )
     assert len(front) > 2
     assert (1.0, NUM_LAYERS) in front
 
@@ -143,11 +155,16 @@ def test_records_do_not_depend_on_arrival_order_or_capacity(
     examples = make_examples(6)
     reference, _ = run_search(ScriptedEvaluator(noisy_reward), examples, preset)
     shuffled = ScriptedEvaluator(
-        noisy_reward, max_in_flight=max_in_flight, answers_per_collect=answers, shuffle_seed=shuffle_seed
+        noisy_reward,
+        max_in_flight=max_in_flight,
+        answers_per_collect=answers,
+        shuffle_seed=shuffle_seed,
     )
     records, progress = run_search(shuffled, examples, preset)
     assert records == reference
-    assert progress.num_paths_searched == sum(len(r.evaluated) + len(r.failures) for r in records.values())
+    assert progress.num_paths_searched == sum(
+        len(r.evaluated) + len(r.failures) for r in records.values()
+    )
 
 
 def test_examples_that_come_later_get_the_records_that_they_would_have_got_at_once() -> None:
@@ -171,12 +188,18 @@ def test_examples_that_come_later_get_the_records_that_they_would_have_got_at_on
 
 def test_what_was_settled_belongs_to_examples_that_ended() -> None:
     evaluator = ScriptedEvaluator(noisy_reward, answers_per_collect=3, shuffle_seed=2)
-    coordinator = Coordinator(evaluator, make_examples(5), num_layers=NUM_LAYERS, preset=FULL_BUDGET, seed=0)
+    coordinator = Coordinator(
+        evaluator, make_examples(5), num_layers=NUM_LAYERS, preset=FULL_BUDGET, seed=0
+    )
     ended = []
     while coordinator.busy:
         ended += coordinator.step()
         settled = sum(len(record.evaluated) + len(record.failures) for record in ended)
-        assert coordinator.settled.num_paths_searched == settled <= coordinator.delivered.num_paths_searched
+        assert (
+            coordinator.settled.num_paths_searched
+            == settled
+            <= coordinator.delivered.num_paths_searched
+        )
     assert coordinator.settled == coordinator.delivered
     assert coordinator.settled.num_failures == sum(len(record.failures) for record in ended) > 0
 
@@ -190,10 +213,16 @@ def test_a_task_that_cannot_perturb_an_example_fails_this_example_alone() -> Non
         return []
 
     coordinator = Coordinator(
-        ScriptedEvaluator(noisy_reward), [bad, *others], num_layers=NUM_LAYERS, preset=PRESETS["credible"], seed=0,
+        ScriptedEvaluator(noisy_reward),
+        [bad, *others],
+        num_layers=NUM_LAYERS,
+        preset=PRESETS["credible"],
+        seed=0,
         perturb=perturb,
-    )  # fmt: skip
-    records = {record.example.example_id: record for record in coordinator.run() if record is not None}
+    )
+    records = {
+        record.example.example_id: record for record in coordinator.run() if record is not None
+    }
     assert len(records) == 4
     failed = records.pop(bad.example_id)
     assert (failed.stop_reason, failed.identity) == ("failed", None)
@@ -201,7 +230,8 @@ def test_a_task_that_cannot_perturb_an_example_fails_this_example_alone() -> Non
         ("ZeroDivisionError", "no such wording")
     ]
     assert all(
-        record.stop_reason != "failed" or record.failures[0].kind != "ZeroDivisionError" for record in records.values()
+        record.stop_reason != "failed" or record.failures[0].kind != "ZeroDivisionError"
+        for record in records.values()
     )
     assert all(record.evaluated or record.failures for record in records.values())
 
@@ -241,4 +271,4 @@ def test_rounds_are_observed_whole() -> None:
     with pytest.raises(InvalidValueError, match="0 outcomes for 1 proposed"):
         search.observe([])
     with pytest.raises(InvalidValueError, match="still being searched"):
-        search.record()
+        search.result()

@@ -1,4 +1,4 @@
-"""Credible labels: what a lucky path may and may not become, and what the study of other questions finds."""
+"""Credible labels: what a lucky path may become, and what the study of other questions finds."""
 
 import dataclasses
 import random
@@ -48,18 +48,29 @@ def perturb(example: Example, role: EvidenceRole, count: int) -> list[Example]:
 
 
 def verdict(right: bool) -> Verdict:
-    return Verdict(reward=float(right), margin=None, output="g" if right else "wrong", num_layer_tokens=1)
+    return Verdict(
+        reward=float(right), margin=None, output="g" if right else "wrong", num_layer_tokens=1
+    )
 
 
 def with_margin(value: float) -> Verdict:
-    return Verdict(reward=float(value > 0), margin=value, output="g" if value > 0 else "wrong", num_layer_tokens=1)
+    return Verdict(
+        reward=float(value > 0),
+        margin=value,
+        output="g" if value > 0 else "wrong",
+        num_layer_tokens=1,
+    )
 
 
 def toy_reward(example: Example, path: LayerPath) -> float:
-    """Identity is right on most questions; harmless skips change nothing; others are right by luck, here and there."""
+    """Identity is right on most questions, as are harmless skips; other paths are right by luck."""
     base = example.question.split("|")[0]
     identity_right = random.Random(f"plain {base}").random() < 0.7
-    if set(range(NUM_LAYERS)) - set(path.layers) <= HARMLESS and path.keeps_order and max(path.counts()) == 1:
+    if (
+        set(range(NUM_LAYERS)) - set(path.layers) <= HARMLESS
+        and path.keeps_order
+        and max(path.counts()) == 1
+    ):
         return float(identity_right)
     return float(random.Random(f"luck {example.question} {path}").random() < 0.25)
 
@@ -104,7 +115,7 @@ def test_a_path_that_may_be_lucky_on_the_probes_is_on_no_menu() -> None:
         return float(right(example) and path in (IDENTITY, without(4)))
 
     def trading(example: Example, path: LayerPath) -> float:
-        """Without layer 4 as many answers turn right as turn wrong: no drop, but no certainty either."""
+        """Without layer 4 as many answers turn right as wrong: no drop, but no certainty either."""
         return float(not right(example)) if path == without(4) else harmless(example, path)
 
     assert [item.path for item in study(harmless, max_evaluations=960).menu] == [without(4)]
@@ -125,23 +136,29 @@ def test_the_path_that_answers_most_new_probes_is_the_first_to_fix() -> None:
 
 def test_growth_prefers_the_skip_that_helps_to_one_that_changes_nothing() -> None:
     def margin(example: Example, path: LayerPath) -> float:
-        """Layers 2 and 4 do nothing; without 5 answers are a little better, but not without 2 as well."""
+        """Layers 2 and 4 do nothing; without 5 answers are a little better, but not without 2."""
         plain = random.Random(example.question).uniform(-1.0, 1.0)
         skipped = set(range(NUM_LAYERS)) - set(path.layers)
         if skipped - {2, 4, 5} or {2, 5} <= skipped or len(path) > NUM_LAYERS:
             return -3.0
         return plain + 0.4 * (5 in skipped)
 
-    found = {item.path: item for item in study(margin, max_evaluations=1_400, answer=with_margin).menu}
+    found = {
+        item.path: item for item in study(margin, max_evaluations=1_400, answer=with_margin).menu
+    }
     assert found[without(4, 5)].num_right > found[without(4, 5)].num_identity_right
-    assert without(2, 4) not in found or len(found[without(4, 5)].path) <= len(found[without(2, 4)].path)
+    assert without(2, 4) not in found or len(found[without(4, 5)].path) <= len(
+        found[without(2, 4)].path
+    )
 
 
 def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(menu_study, "MAX_RANKING_PROBES", 8)
+    monkeypatch.setattr(
+        menu_study, "STUDY", dataclasses.replace(menu_study.STUDY, max_ranking_probes=8)
+    )
 
     def margin(example: Example, path: LayerPath) -> float:
-        """Without 5, skipping 2 or 3 helps the first probes, which choose finalists, and ruins the others."""
+        """Without 5, skipping 2 or 3 helps the first probes, which choose, and ruins the others."""
         plain = random.Random(example.question).uniform(-1.0, 1.0)
         skipped = set(range(NUM_LAYERS)) - set(path.layers)
         if skipped - {2, 3, 4, 5} or len(path) > NUM_LAYERS:
@@ -151,33 +168,53 @@ def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch
         return plain + 0.1 * (4 in skipped) + 0.5 * (5 in skipped)
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    tried = {path: len(answers) for path, answers in found._answers.items()}
-    assert tried[without(2, 5)] == tried[without(3, 5)] == tried[without(4, 5)] == len(found._probes) == 32
+    tried = {path: len(answers) for path, answers in found._answers.by_path.items()}
+    assert (
+        tried[without(2, 5)]
+        == tried[without(3, 5)]
+        == tried[without(4, 5)]
+        == len(found._answers.probes)
+        == 32
+    )
     assert without(4, 5) in {item.path for item in found.menu}
     assert not {without(2, 5), without(3, 5)} & {item.path for item in found.menu}
 
 
 def test_a_study_of_few_probes_does_not_trust_what_changes_many_answers() -> None:
-    """Each skip is as good as identity on average, but only 2, 4 and 5 leave answers nearly as they are."""
+    """Each skip is as good as identity on average; only 2, 4 and 5 hardly change answers."""
 
     def margin(seed: int, example: Example, path: LayerPath) -> float:
         skipped = sorted(set(range(NUM_LAYERS)) - set(path.layers))
         shifts = [
-            random.Random(f"{seed} {layer} {example.question}").gauss(0.0, 0.1 if layer in HARMLESS else 2.0)
+            random.Random(f"{seed} {layer} {example.question}").gauss(
+                0.0, 0.1 if layer in HARMLESS else 2.0
+            )
             for layer in skipped
         ]
-        return random.Random(example.question).uniform(-1.0, 1.0) + sum(shifts) - 5.0 * (len(path) > NUM_LAYERS)
+        return (
+            random.Random(example.question).uniform(-1.0, 1.0)
+            + sum(shifts)
+            - 5.0 * (len(path) > NUM_LAYERS)
+        )
 
     for seed in range(10):
         found = study(
-            lambda example, path, seed=seed: margin(seed, example, path), max_evaluations=400, answer=with_margin
+            lambda example, path, seed=seed: margin(seed, example, path),
+            max_evaluations=400,
+            answer=with_margin,
         )
         assert found.menu
-        assert all(set(range(NUM_LAYERS)) - set(item.path.layers) <= HARMLESS for item in found.menu if item.sure)
+        assert all(
+            set(range(NUM_LAYERS)) - set(item.path.layers) <= HARMLESS
+            for item in found.menu
+            if item.sure
+        )
 
 
 def test_accuracy_is_kept_among_all_probes_of_which_the_closest_were_asked() -> None:
-    item = MenuPath(path=without(1), num_right=94, num_identity_right=100, num_probes=120, num_screened=120)
+    item = MenuPath(
+        path=without(1), num_right=94, num_identity_right=100, num_probes=120, num_screened=120
+    )
     assert not item.keeps_accuracy(0.04)
     assert dataclasses.replace(item, num_screened=150).keeps_accuracy(0.04)
     with pytest.raises(InvalidValueError, match="120 probes chosen from 119"):
@@ -189,7 +226,9 @@ def test_paths_run_on_the_probes_that_identity_is_least_sure_of() -> None:
         return float(example.question.split()[-1]) / 4 + 0.1
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    assert [int(example.question.split()[-1]) for example in found._probes] == list(range(32))  # of 48
+    assert [int(example.question.split()[-1]) for example in found._answers.probes] == list(
+        range(32)
+    )  # of 48
     assert max((item.num_probes, item.num_screened) for item in found.menu) == (32, 48)
 
 
@@ -197,12 +236,16 @@ def test_growth_that_leads_nowhere_leaves_its_budget_to_other_paths() -> None:
     def reward(example: Example, path: LayerPath) -> float:
         single = len(path) == NUM_LAYERS - 1
         twice = path == LayerPath((0, 1, 2, 3, 4, 5, 4, 5, 6, 7), NUM_LAYERS)
-        return float((single or twice or path.is_identity) and random.Random(example.question).random() < 0.7)
+        return float(
+            (single or twice or path.is_identity) and random.Random(example.question).random() < 0.7
+        )
 
     found = study(reward, max_evaluations=1_400)
     repeats = [item.path for item in found.menu if len(item.path) > NUM_LAYERS]
     assert repeats == [LayerPath((0, 1, 2, 3, 4, 5, 4, 5, 6, 7), NUM_LAYERS)]
-    assert {item.path for item in found.menu} - set(repeats) == {without(layer) for layer in range(NUM_LAYERS)}
+    assert {item.path for item in found.menu} - set(repeats) == {
+        without(layer) for layer in range(NUM_LAYERS)
+    }
 
 
 def test_paths_that_are_not_shorter_or_not_sure_are_only_for_wrong_answers() -> None:
@@ -211,20 +254,31 @@ def test_paths_that_are_not_shorter_or_not_sure_are_only_for_wrong_answers() -> 
     likely = MenuPath(path=without(1, 2), sure=False, fixing_place=2, **known)
     menu = (likely, MenuPath(path=without(1), **known), MenuPath(path=twice, **known))
     for root_reward, paths in ((1.0, [without(1)]), (0.0, [without(1), twice, without(1, 2)])):
-        assert MenuSearch(menu=menu).start(IDENTITY, root_reward, random.Random(0)).propose(4) == paths
+        assert (
+            MenuSearch(menu=menu).start(IDENTITY, root_reward, random.Random(0)).propose(4) == paths
+        )
 
 
 def test_where_identity_is_wrong_the_menu_is_tried_in_the_order_that_fixes_most() -> None:
     known = {"num_right": 5, "num_identity_right": 5, "num_probes": 9, "num_screened": 9}
     short, broad = without(1, 2, 3), without(6)
-    menu = (MenuPath(path=short, fixing_place=1, **known), MenuPath(path=broad, fixing_place=0, **known))
+    menu = (
+        MenuPath(path=short, fixing_place=1, **known),
+        MenuPath(path=broad, fixing_place=0, **known),
+    )
     for root_reward, order in ((1.0, [short, broad]), (0.0, [broad, short])):
-        assert MenuSearch(menu=menu).start(IDENTITY, root_reward, random.Random(0)).propose(2) == order
+        assert (
+            MenuSearch(menu=menu).start(IDENTITY, root_reward, random.Random(0)).propose(2) == order
+        )
 
 
 def test_a_race_spends_less_on_runners_that_fall_behind() -> None:
     found = study(toy_reward, max_evaluations=960)
-    tried = [len(answers) for path, answers in found._answers.items() if len(path) <= NUM_LAYERS - 2]
+    tried = [
+        len(answers)
+        for path, answers in found._answers.by_path.items()
+        if len(path) <= NUM_LAYERS - 2
+    ]
     assert len(set(tried)) > 2
 
 
@@ -253,12 +307,13 @@ def test_probes_without_an_answer_of_identity_are_not_run_on() -> None:
         return random.Random(example.question).uniform(-1.0, 1.0) if harmless else -3.0
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    assert len(found._probes) == 19  # two thirds of the 28 of 48 that have an answer
-    assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._probes)
+    assert len(found._answers.probes) == 19  # two thirds of the 28 of 48 that have an answer
+    assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._answers.probes)
     assert without(2, 4, 5) in {item.path for item in found.menu}
 
     unanswered = study(
-        lambda example, path: Failure(kind="PromptTooLongError", message="scripted"), max_evaluations=1_400
+        lambda example, path: Failure(kind="PromptTooLongError", message="scripted"),
+        max_evaluations=1_400,
     )
     assert (unanswered.num_spent, unanswered.menu) == (48, ())
 
@@ -282,9 +337,13 @@ def test_a_menu_tells_what_a_guess_is_worth_where_all_probes_have_choices() -> N
     assert chances(*[4, 0] * 12) == {None}
 
 
-@given(seed=st.integers(0, 2**16), max_evaluations=st.integers(0, 1200), num_probes=st.integers(0, 60))
+@given(
+    seed=st.integers(0, 2**16), max_evaluations=st.integers(0, 1200), num_probes=st.integers(0, 60)
+)
 @settings(max_examples=40, deadline=None)
-def test_the_study_keeps_its_budget_and_asks_nothing_twice(seed: int, max_evaluations: int, num_probes: int) -> None:
+def test_the_study_keeps_its_budget_and_asks_nothing_twice(
+    seed: int, max_evaluations: int, num_probes: int
+) -> None:
     asked: Counter[tuple[str, LayerPath]] = Counter()
 
     def reward(example: Example, path: LayerPath) -> float:
@@ -308,7 +367,13 @@ def guarded(
         CREDIBLE,
         strategy=MenuSearch(
             menu=tuple(
-                MenuPath(path=path, num_right=50 - drop, num_identity_right=50, num_probes=90, num_screened=100)
+                MenuPath(
+                    path=path,
+                    num_right=50 - drop,
+                    num_identity_right=50,
+                    num_probes=90,
+                    num_screened=100,
+                )
                 for path in menu
             )
         ),
@@ -330,36 +395,47 @@ def guarded(
     while trials := search.next_round():
         asked += [(example.question, path) for example, path in trials]
         outcomes = [rewards(example, path) for example, path in trials]
-        search.observe([item if isinstance(item, Failure) else verdict(bool(item)) for item in outcomes])
-    return search.record(), asked
+        search.observe(
+            [item if isinstance(item, Failure) else verdict(bool(item)) for item in outcomes]
+        )
+    return search.result(), asked
 
 
 def test_a_lucky_path_is_kept_apart_and_a_credible_one_is_best() -> None:
     lucky, honest = without(1, 3, 6), without(2, 4)
-    record, _ = guarded(lambda example, path: path != lucky or example.question == "q", lucky, honest)
+    record, _ = guarded(
+        lambda example, path: path != lucky or example.question == "q", lucky, honest
+    )
     assert [item.path for item in record.best] == [honest]
     assert record.unguarded[0].path == lucky
-    assert [(item.path, item.credible) for item in record.evidence] == [(lucky, False), (honest, True)]
+    assert [(item.path, item.credible) for item in record.evidence] == [
+        (lucky, False),
+        (honest, True),
+    ]
     assert record.evidence[0].guide_right == 0
     assert record.evidence[0].guide_identity_right == 2
 
 
 def test_verification_is_not_looked_at_before_the_guides_agree() -> None:
     path = without(2)
-    record, asked = guarded(lambda example, path: "guide" not in example.question or path == IDENTITY, path)
+    record, asked = guarded(
+        lambda example, path: "guide" not in example.question or path == IDENTITY, path
+    )
     assert not [text for text, asked_path in asked if "verify" in text and asked_path == path]
     assert record.evidence[0].num_verify == 0
     assert [item.path for item in record.best] == [IDENTITY]
 
 
 def test_a_path_that_fails_verification_is_not_credible() -> None:
-    record, _ = guarded(lambda example, path: path == IDENTITY or "verify" not in example.question, without(2))
+    record, _ = guarded(
+        lambda example, path: path == IDENTITY or "verify" not in example.question, without(2)
+    )
     (evidence,) = record.evidence
     assert (evidence.credible, evidence.guide_right, evidence.verify_right) == (False, 2, 0)
     assert record.best[0].path == IDENTITY
 
 
-def test_a_path_that_is_right_on_no_perturbation_is_not_credible_even_if_identity_is_not_either() -> None:
+def test_a_path_right_on_no_perturbation_is_not_credible_even_if_identity_is_not_either() -> None:
     nowhere, once = without(2, 4), without(2)
 
     def right(plain: bool, example: Example, path: LayerPath) -> bool:
@@ -368,8 +444,13 @@ def test_a_path_that_is_right_on_no_perturbation_is_not_credible_even_if_identit
         return path == once and "verify|0" in example.question
 
     for plain in (True, False):
-        record, _ = guarded(lambda example, path, plain=plain: right(plain, example, path), nowhere, once)
-        assert [(item.path, item.credible) for item in record.evidence] == [(nowhere, False), (once, True)]
+        record, _ = guarded(
+            lambda example, path, plain=plain: right(plain, example, path), nowhere, once
+        )
+        assert [(item.path, item.credible) for item in record.evidence] == [
+            (nowhere, False),
+            (once, True),
+        ]
         assert record.best[0].path == once
         assert nowhere in {item.path for item in record.unguarded}
 
@@ -380,11 +461,17 @@ def test_more_perturbations_are_asked_before_it_is_said_that_nothing_speaks_for_
     def reward(example: Example, tried: LayerPath) -> float:
         return float(tried == path and (example.question == "q" or "verify|1" in example.question))
 
-    for budget, credible, num_asked in ((20, True, 10), (9, False, 6)):  # 2 on the question, 4 or 8 on perturbations
+    for budget, credible, num_asked in (
+        (20, True, 10),
+        (9, False, 6),
+    ):  # 2 on the question, 4 or 8 on perturbations
         record, asked = guarded(reward, path, budget=budget)
         assert len(asked) == num_asked
         (evidence,) = record.evidence
-        assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (credible, *[1 + credible] * 2)
+        assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (
+            credible,
+            *[1 + credible] * 2,
+        )
         assert (evidence.verify_right, evidence.verify_identity_right) == (int(credible), 0)
 
 
@@ -392,7 +479,9 @@ def test_the_rule_says_on_how_many_perturbations_a_path_is_right() -> None:
     path = without(2)
     for min_right, best in ((3, path), (4, IDENTITY)):
         record, _ = guarded(
-            lambda example, tried: "verify|1" not in example.question and (tried == path or example.question == "q"),
+            lambda example, tried: (
+                "verify|1" not in example.question and (tried == path or example.question == "q")
+            ),
             path,
             min_right=min_right,
         )
@@ -402,7 +491,10 @@ def test_the_rule_says_on_how_many_perturbations_a_path_is_right() -> None:
 def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -> None:
     path = without(2)
     record, _ = guarded(
-        lambda example, path: example.question == "q" or Failure(kind="PromptTooLongError", message="5 tokens"), path
+        lambda example, path: (
+            example.question == "q" or Failure(kind="PromptTooLongError", message="5 tokens")
+        ),
+        path,
     )
     assert [item.credible for item in record.evidence] == [False]
     assert [item.path for item in record.best] == [IDENTITY]
@@ -412,14 +504,30 @@ def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -
 
 
 def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions() -> None:
-    menu = (MenuPath(path=without(2), num_right=9, num_identity_right=9, num_probes=20, num_screened=30, chance=0.25),)
+    menu = (
+        MenuPath(
+            path=without(2),
+            num_right=9,
+            num_identity_right=9,
+            num_probes=20,
+            num_screened=30,
+            chance=0.25,
+        ),
+    )
     preset = dataclasses.replace(CREDIBLE, strategy=MenuSearch(menu=menu))
     search = GuardedSearch(
-        question("q"), guide=(), verify=(), menu=menu, num_layers=NUM_LAYERS, preset=preset, budget=10, seed=0
+        question("q"),
+        guide=(),
+        verify=(),
+        menu=menu,
+        num_layers=NUM_LAYERS,
+        preset=preset,
+        budget=10,
+        seed=0,
     )
     while trials := search.next_round():
         search.observe([verdict(True) for _ in trials])
-    (evidence,) = search.record().evidence
+    (evidence,) = search.result().evidence
     assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (True, 0, 0)
     assert (evidence.num_probes, evidence.num_screened, evidence.probe_chance) == (20, 30, 0.25)
 
@@ -439,7 +547,9 @@ def test_a_wrong_identity_is_fixed_by_a_credible_path_of_any_length() -> None:
 
 def test_no_path_is_tried_that_could_not_be_examined() -> None:
     menu = [without(layer) for layer in range(4)]
-    record, asked = guarded(lambda example, path: path != menu[0], *menu, budget=7)  # identity, 2 paths, 4
+    record, asked = guarded(
+        lambda example, path: path != menu[0], *menu, budget=7
+    )  # identity, 2 paths, 4
     assert len(asked) == 7
     assert [item.path for item in record.best] == [menu[1]]
     assert len(guarded(lambda example, path: True, *menu, budget=5)[1]) == 1
@@ -452,15 +562,20 @@ def test_a_small_budget_examines_one_path_and_asks_no_more_than_it_has() -> None
     record, asked = guarded(
         lambda example, path: path == IDENTITY or "guide|1" not in example.question, *menu, budget=6
     )
-    assert len(asked) == 4  # identity, a path, its two guides; identity's answers to them would leave none to verify
+    assert (
+        len(asked) == 4
+    )  # identity, a path, its two guides; identity's answers to them would leave none to verify
     assert record.evidence[0].guide_identity_right is None
     assert [item.path for item in record.best] == [IDENTITY]
 
 
 @pytest.mark.parametrize(
-    ("budget", "own", "perturbations"), [(4, 4, 1), (10, 4, 1), (25, 9, 1), (50, 17, 3), (100, 34, 3)]
+    ("budget", "own", "perturbations"),
+    [(4, 4, 1), (10, 4, 1), (25, 9, 1), (50, 17, 3), (100, 34, 3)],
 )
-def test_a_study_leaves_a_question_enough_to_examine_a_path(budget: int, own: int, perturbations: int) -> None:
+def test_a_study_leaves_a_question_enough_to_examine_a_path(
+    budget: int, own: int, perturbations: int
+) -> None:
     preset = dataclasses.replace(CREDIBLE, budget=budget)
     assert preset.own_budget == own
     assert preset.affordable_perturbations(own) == (perturbations, perturbations)
@@ -473,16 +588,24 @@ def test_identity_is_asked_only_where_a_path_was_wrong_and_only_once() -> None:
     assert record.best[0].path in menu
     (evidence,) = record.evidence
     assert (evidence.guide_right, evidence.guide_identity_right, evidence.num_guide) == (2, None, 2)
-    assert (evidence.verify_right, evidence.verify_identity_right, evidence.num_verify) == (2, None, 2)
+    assert (evidence.verify_right, evidence.verify_identity_right, evidence.num_verify) == (
+        2,
+        None,
+        2,
+    )
 
-    record, asked = guarded(lambda example, path: path == IDENTITY or "guide" not in example.question, *menu)
+    record, asked = guarded(
+        lambda example, path: path == IDENTITY or "guide" not in example.question, *menu
+    )
     assert len([text for text, path in asked if path == IDENTITY]) == 3
     assert [item.guide_identity_right for item in record.evidence] == [2, 2, 2]
 
 
 def test_a_wrong_identity_leaves_more_of_the_budget_to_paths() -> None:
     menu = [without(layer) for layer in range(6)]
-    record, asked = guarded(lambda example, path: path == menu[5], *menu, budget=9)  # identity, 6 paths, 2
+    record, asked = guarded(
+        lambda example, path: path == menu[5], *menu, budget=9
+    )  # identity, 6 paths, 2
     assert len(asked) == 9
     assert [item.path for item in record.best] == [menu[5]]
     assert [(item.num_guide, item.num_verify) for item in record.evidence] == [(1, 1)]
@@ -502,8 +625,16 @@ def test_the_budget_covers_everything_that_is_asked(seed: int, budget: int) -> N
     for item in record.evidence:
         assert not item.credible or item.guide_right >= (item.guide_identity_right or 0)
         assert not item.credible or item.verify_right >= (item.verify_identity_right or 0)
-        assert item.guide_identity_right is not None or not item.credible or item.guide_right == item.num_guide
-        assert item.verify_identity_right is not None or not item.credible or item.verify_right == item.num_verify
+        assert (
+            item.guide_identity_right is not None
+            or not item.credible
+            or item.guide_right == item.num_guide
+        )
+        assert (
+            item.verify_identity_right is not None
+            or not item.credible
+            or item.verify_right == item.num_verify
+        )
     credible = {item.path for item in record.evidence if item.credible} | {IDENTITY}
     assert {item.path for item in record.best} <= credible
 
@@ -530,16 +661,32 @@ def test_searched_questions_are_probes_only_where_others_are_too_few() -> None:
 
 def test_a_preset_without_a_rule_is_not_guarded() -> None:
     with pytest.raises(InvalidValueError, match="drllm asks for no evidence"):
-        GuardedSearch(question("q"), guide=(), verify=(), menu=(), num_layers=4, preset=DRLLM, budget=10, seed=0)
+        GuardedSearch(
+            question("q"),
+            guide=(),
+            verify=(),
+            menu=(),
+            num_layers=4,
+            preset=DRLLM,
+            budget=10,
+            seed=0,
+        )
 
 
 def test_an_identity_that_fails_ends_the_search() -> None:
     example = question("q")
     search = GuardedSearch(
-        example, guide=(), verify=(), menu=(), num_layers=NUM_LAYERS, preset=CREDIBLE, budget=10, seed=0
+        example,
+        guide=(),
+        verify=(),
+        menu=(),
+        num_layers=NUM_LAYERS,
+        preset=CREDIBLE,
+        budget=10,
+        seed=0,
     )
     search.observe([Failure(kind="PromptTooLongError", message="scripted")])
-    record = search.record()
+    record = search.result()
     assert (record.identity, record.stop_reason, record.best) == (None, "failed", ())
 
 
@@ -575,11 +722,15 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
         assert len(records) == len(examples)
         return corpus_digest(records), coordinator
 
-    counting = Counting(toy_reward, max_in_flight=in_flight, answers_per_collect=3, shuffle_seed=shuffle_seed)
+    counting = Counting(
+        toy_reward, max_in_flight=in_flight, answers_per_collect=3, shuffle_seed=shuffle_seed
+    )
     digest, coordinator = run(counting)
     assert digest == run(ScriptedEvaluator(toy_reward))[0]
     assert 0 < counting.num_requested <= CREDIBLE.budget * len(examples)
-    assert set(HARMLESS) in [set(range(NUM_LAYERS)) - set(item.path.layers) for item in coordinator.menu]
+    assert set(HARMLESS) in [
+        set(range(NUM_LAYERS)) - set(item.path.layers) for item in coordinator.menu
+    ]
 
 
 def test_a_budget_of_ten_is_enough_for_a_study_and_for_what_it_finds() -> None:
@@ -596,5 +747,7 @@ def test_a_budget_of_ten_is_enough_for_a_study_and_for_what_it_finds() -> None:
     )
     records = [record for record in coordinator.run() if record is not None]
     assert 0 < evaluator.num_requested <= 10 * len(examples)
-    right = [record for record in records if record.identity is not None and record.identity.is_correct]
+    right = [
+        record for record in records if record.identity is not None and record.identity.is_correct
+    ]
     assert sum(len(record.best[0].path) < NUM_LAYERS for record in right) > 0.9 * len(right)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -10,16 +9,16 @@ from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.protocols.counters import EngineWork, EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind
 from search_cluster.telemetry.metrics import METRICS, EverySecond, RunMetrics
+from search_cluster.telemetry.run_counters import RunCounters
 
-COUNTERS: dict[str, Any] = {
-    "paths_searched": 12,
-    "cache_hits": 2,
-    "cache_errors": 0,
-    "examples_done": 3,
-    "examples_total": 40,
-    "workers": 2,
-    "elapsed_seconds": 1.0,
-}
+COUNTERS = RunCounters(
+    num_paths_searched=12,
+    num_cache_hits=2,
+    num_examples_done=3,
+    num_examples=40,
+    num_workers=2,
+    elapsed_s=1.0,
+)
 FIRST = WorkerStats(
     worker=0,
     node="n0",
@@ -30,7 +29,9 @@ FIRST = WorkerStats(
     num_layer_tokens=700,
     work=EngineWork(num_layer_runs=50, num_tie_rechecks=1, num_evictions=2),
 )
-SECOND = replace(FIRST, worker=1, node="n1", num_evaluated=4, num_failures=1, work=EngineWork(num_layer_runs=30))
+SECOND = replace(
+    FIRST, worker=1, node="n1", num_evaluated=4, num_failures=1, work=EngineWork(num_layer_runs=30)
+)
 
 
 class Kept:
@@ -42,7 +43,9 @@ class Kept:
     def add(self, metric: Metric, amount: float, labels: Mapping[str, str]) -> None:
         assert metric.kind is MetricKind.COUNTER
         assert amount > 0
-        self.set(metric, self.values.get((metric.name, frozenset(labels.items())), 0.0) + amount, labels)
+        self.set(
+            metric, self.values.get((metric.name, frozenset(labels.items())), 0.0) + amount, labels
+        )
 
     def set(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
         assert tuple(labels) == metric.labels
@@ -50,13 +53,19 @@ class Kept:
 
     def total(self, name: str, **labels: str) -> float:
         wanted = set(labels.items())
-        return sum(value for (metric, has), value in self.values.items() if metric == name and wanted <= has)
+        return sum(
+            value
+            for (metric, has), value in self.values.items()
+            if metric == name and wanted <= has
+        )
 
 
 def test_totals_arrive_whole_however_often_they_are_exported() -> None:
     exporter = Kept()
     metrics = RunMetrics(exporter, "runs/a")
-    metrics.update(COUNTERS, EvaluatorStats(workers=(replace(FIRST, num_evaluated=2, device_busy_s=1.0),)))
+    metrics.update(
+        COUNTERS, EvaluatorStats(workers=(replace(FIRST, num_evaluated=2, device_busy_s=1.0),))
+    )
     for _ in range(2):
         metrics.update(COUNTERS, EvaluatorStats(workers=(FIRST, SECOND), num_in_flight=9))
     assert exporter.total("search_paths_searched", run="runs/a") == 12
@@ -74,7 +83,10 @@ def test_a_worker_that_moved_goes_on_counting_at_its_new_node() -> None:
     exporter = Kept()
     metrics = RunMetrics(exporter, "r")
     metrics.update(COUNTERS, EvaluatorStats(workers=(FIRST,)))
-    metrics.update(COUNTERS, EvaluatorStats(workers=(replace(FIRST, node="n9", num_evaluated=7, num_restarts=1),)))
+    metrics.update(
+        COUNTERS,
+        EvaluatorStats(workers=(replace(FIRST, node="n9", num_evaluated=7, num_restarts=1),)),
+    )
     assert exporter.total("search_paths_evaluated", node="n0") == 6
     assert exporter.total("search_paths_evaluated", node="n9") == 1
     assert exporter.total("search_worker_restarts", node="n9") == 1
@@ -111,7 +123,9 @@ def test_saved_layers_count_right_best_paths_alone(records: list[ExampleRecord])
     assert exporter.total("search_verified_saved_layers") == 0
 
 
-@pytest.mark.parametrize(("credible", "num_verify", "verified"), [(True, 2, 1), (False, 2, 0), (True, 0, 0)])
+@pytest.mark.parametrize(
+    ("credible", "num_verify", "verified"), [(True, 2, 1), (False, 2, 0), (True, 0, 0)]
+)
 def test_layers_are_verified_by_reserved_evidence_alone(
     records: list[ExampleRecord], credible: bool, num_verify: int, verified: int
 ) -> None:

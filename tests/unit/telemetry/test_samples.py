@@ -7,23 +7,23 @@ from pathlib import Path
 import pytest
 
 from search_cluster.errors import CorpusError
+from search_cluster.telemetry.run_counters import RunCounters
 from search_cluster.telemetry.samples import Sample, SampleLog, read_samples
 from search_cluster.telemetry.sessions import SessionLog, read_sessions
 
 
-def _counters(second: float) -> dict[str, object]:
+def _counters(second: float) -> RunCounters:
     done = int(second)
-    return {
-        "elapsed_seconds": second,
-        "examples_done": done,
-        "paths_searched": 10 * done,
-        "paths_evaluated": 8 * done,
-        "cache_hits": 2 * done,
-        "failures": 0,
-        "device_seconds": 2 * second,
-        "device_busy_seconds": 1.5 * second,
-        "workers": 2,
-    }
+    return RunCounters(
+        elapsed_s=second,
+        num_examples_done=done,
+        num_paths_searched=10 * done,
+        num_paths_evaluated=8 * done,
+        num_cache_hits=2 * done,
+        device_held_s=2 * second,
+        device_busy_s=1.5 * second,
+        num_workers=2,
+    )
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -31,7 +31,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     for second in (0.5, 1.5, 2.5, 4.0, 4.6):
         log.take(_counters(second))
     found = read_samples(tmp_path / "sessions" / "a.jsonl")
-    assert [item.elapsed_seconds for item in found] == [0.5, 2.5, 4.6], "not more often than every 2 s"
+    assert [item.elapsed_seconds for item in found] == [0.5, 2.5, 4.6], (
+        "not more often than every 2 s"
+    )
     assert found[-1] == Sample(
         elapsed_seconds=4.6,
         examples_done=4,
@@ -67,9 +69,16 @@ def test_lines_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
     log = SampleLog(path, interval_s=1)
     log.take(_counters(1.0))
     good = path.read_text()
-    bad = ["", "{", "[]", "null", '{"elapsed_seconds": 1}', json.dumps(_counters(2.0) | {"failures": "many"})]
-    bad.append(json.dumps(_counters(2.0) | {"failures": True}))
-    bad.append(json.dumps(_counters(2.0)).replace("2.0", "NaN"))
+    bad = [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"elapsed_seconds": 1}',
+        json.dumps(_counters(2.0).to_json() | {"failures": "many"}),
+    ]
+    bad.append(json.dumps(_counters(2.0).to_json() | {"failures": True}))
+    bad.append(json.dumps(_counters(2.0).to_json()).replace("2.0", "NaN"))
     path.write_bytes("\n".join(bad).encode() + b"\n" + good.encode() + good.encode()[:40] + b"\xff")
     assert [item.elapsed_seconds for item in read_samples(path)] == [1.0]
     assert read_samples(tmp_path / "none.jsonl") == []
@@ -87,13 +96,17 @@ def test_a_session_log_writes_both_files_and_readers_of_sessions_see_one(tmp_pat
     assert [item.examples_done for item in samples] == [0, 2, 4, 6, 8, 10]
 
 
-def test_counters_of_another_kind_make_no_samples(tmp_path: Path) -> None:
-    SessionLog(tmp_path, "a").update({"paths_evaluated": 3})
+def test_a_session_of_a_version_that_counted_less_is_read_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "sessions" / "a.json").write_text('{"paths_evaluated": 3}')
+    (tmp_path / "sessions" / "a.jsonl").write_text('{"paths_evaluated": 3}')
     assert list(read_sessions(tmp_path)[0].values()) == [{"paths_evaluated": 3}]
-    assert not (tmp_path / "sessions" / "a.jsonl").exists()
+    assert read_samples(tmp_path / "sessions" / "a.jsonl") == []
 
 
 def test_a_refused_write_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").mkdir()
-    with pytest.raises(CorpusError, match=r"can't write .*a\.jsonl: Is a directory; what was found is kept"):
+    with pytest.raises(
+        CorpusError, match=r"can't write .*a\.jsonl: Is a directory; what was found is kept"
+    ):
         SampleLog(tmp_path / "a.jsonl", interval_s=1).take(_counters(1.0))

@@ -22,7 +22,9 @@ def test_batches_of_a_fast_device_are_worth_the_target() -> None:
     assert 0.01 + size.value * 0.001 == pytest.approx(TARGET_S, rel=0.05)
 
 
-@pytest.mark.parametrize(("path_s", "value"), [(1.0, MIN_REQUESTS), (1e-7, MAX_REQUESTS), (0.0, MAX_REQUESTS)])
+@pytest.mark.parametrize(
+    ("path_s", "value"), [(1.0, MIN_REQUESTS), (1e-7, MAX_REQUESTS), (0.0, MAX_REQUESTS)]
+)
 def test_sizes_have_bounds(path_s: float, value: int) -> None:
     assert settle(batch_s=0.0, path_s=path_s).value == value
 

@@ -15,7 +15,9 @@ class Workers(Dispatcher[Item]):
         for worker in range(num_workers):
             self.join(worker)
 
-    def next_batch(self, worker: int, size: int | None = None, *, take_over: bool = True) -> list[Item]:
+    def next_batch(
+        self, worker: int, size: int | None = None, *, take_over: bool = True
+    ) -> list[Item]:
         return super().next_batch(worker, size or self._batch_size, take_over=take_over)
 
 

@@ -44,17 +44,24 @@ def test_the_sum_of_groups_counts_a_worker_once_and_nothing_twice() -> None:
         tally.hold(0, node=node, device="cpu")
         results = [
             EvaluationResult(request_id=0, outcome=RIGHT, device_busy_s=0.5),
-            EvaluationResult(request_id=1, outcome=Failure(kind="K", message="m"), device_busy_s=0.25),
+            EvaluationResult(
+                request_id=1, outcome=Failure(kind="K", message="m"), device_busy_s=0.25
+            ),
         ]
         tally.add(0, results, EngineWork(num_layer_runs=4))
         tally.add_restart(0)
         clock.now_s += 2
         tally.give_back(0)
         parts.append(tally.stats(num_in_flight=3))
-    total = sum_of_stats([*parts, EvaluatorStats(num_cached=7, num_cache_errors=1)])
+    total = sum_of_stats([*parts, EvaluatorStats(num_cache_hits=7, num_cache_errors=1)])
     (worker,) = total.workers
     assert (worker.node, worker.num_restarts, worker.device_held_s) == ("b", 2, 4.0)
     assert (total.num_evaluated, total.num_failures, total.num_layer_tokens) == (2, 2, 20)
     assert (total.device_busy_s, total.device_held_s, total.work.num_layer_runs) == (1.5, 4.0, 8)
-    assert (total.num_cached, total.num_cache_errors, total.num_in_flight, total.num_devices) == (7, 1, 6, 0)
+    assert (
+        total.num_cache_hits,
+        total.num_cache_errors,
+        total.num_in_flight,
+        total.num_devices,
+    ) == (7, 1, 6, 0)
     assert total.without_devices().num_in_flight == 0

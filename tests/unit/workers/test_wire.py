@@ -10,14 +10,26 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers import wire
 from search_cluster.workers.messages import BatchReport
-from search_cluster.workers.wire import LinkBrokenError, LinkIn, LinkOut, PackedBatch, pack_report, unpack_report
+from search_cluster.workers.wire import (
+    LinkBrokenError,
+    LinkIn,
+    LinkOut,
+    PackedBatch,
+    pack_report,
+    unpack_report,
+)
 
-EXAMPLES = [Example(task="toy", question=f"q{i} " * 20, gold="g", split="train", source="test") for i in range(12)]
+EXAMPLES = [
+    Example(task="toy", question=f"q{i} " * 20, gold="g", split="train", source="test")
+    for i in range(12)
+]
 
 
 def requests_for(numbers: list[int]) -> list[EvaluationRequest]:
     return [
-        EvaluationRequest(request_id=at, example=EXAMPLES[number], path=LayerPath((0, 2, 2, 1)[: 1 + at % 4], 3))
+        EvaluationRequest(
+            request_id=at, example=EXAMPLES[number], path=LayerPath((0, 2, 2, 1)[: 1 + at % 4], 3)
+        )
         for at, number in enumerate(numbers)
     ]
 
@@ -55,7 +67,7 @@ def test_a_new_link_begins_with_an_empty_book() -> None:
     old, new, into = LinkOut(), LinkOut(), LinkIn()
     into.unpack(old.pack(requests_for([0])))
     assert into.unpack(travel(new.pack(requests_for([0, 1])))) == requests_for([0, 1])
-    with pytest.raises(LinkBrokenError, match=r"names example .*, which this evaluator was not told"):
+    with pytest.raises(LinkBrokenError, match=r"names example .*, which this worker was not told"):
         into.unpack(old.pack(requests_for([0])))
 
 
@@ -67,8 +79,13 @@ def test_a_report_survives_the_journey() -> None:
                 outcome=Verdict(reward=0.5, margin=-1.25, output="Ünï\ncode", num_layer_tokens=9),
                 device_busy_s=0.25,
             ),
-            EvaluationResult(request_id=4, outcome=Verdict(reward=0.0, margin=None, output="", num_layer_tokens=0)),
-            EvaluationResult(request_id=5, outcome=Failure(kind="ModelError", message="two\nlines")),
+            EvaluationResult(
+                request_id=4,
+                outcome=Verdict(reward=0.0, margin=None, output="", num_layer_tokens=0),
+            ),
+            EvaluationResult(
+                request_id=5, outcome=Failure(kind="ModelError", message="two\nlines")
+            ),
         ),
         work=EngineWork(num_layer_runs=7, num_tie_rechecks=1, num_evictions=2),
     )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.search.study.gain import HARMLESS_CHANGE, PRIOR_SLOPE, PRIOR_SPREAD, mean_gain, shrunk_gain
+from search_cluster.search.study.constants import STUDY
+from search_cluster.search.study.gain import mean_gain, shrunk_gain
 
 GAINS = st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=60)
 
@@ -20,11 +21,13 @@ def test_the_mean_and_its_error_are_the_textbook_ones() -> None:
 
 
 @given(gains=GAINS, change=st.floats(0.0, 1.0))
-def test_a_shrunk_gain_lies_between_the_mean_and_what_is_usual_and_is_surer(gains: list[float], change: float) -> None:
+def test_a_shrunk_gain_lies_between_the_mean_and_what_is_usual_and_is_surer(
+    gains: list[float], change: float
+) -> None:
     seen, shrunk = mean_gain(gains), shrunk_gain(gains, change)
-    usual = PRIOR_SLOPE * (HARMLESS_CHANGE - change)
+    usual = STUDY.prior_slope * (STUDY.harmless_change - change)
     assert min(seen.mean, usual) - 1e-12 <= shrunk.mean <= max(seen.mean, usual) + 1e-12
-    assert shrunk.error <= min(seen.error, PRIOR_SPREAD) + 1e-12
+    assert shrunk.error <= min(seen.error, STUDY.prior_spread) + 1e-12
 
 
 def test_many_answers_are_believed_and_few_are_not() -> None:
@@ -41,15 +44,17 @@ def test_of_two_paths_with_the_same_gains_the_one_that_changes_less_is_worth_mor
 
 
 def test_the_best_of_many_equally_good_paths_is_no_longer_flattered() -> None:
-    """True gains as the prior has them, 24 answers each: the winner's estimate is right on average, its mean is not."""
+    """With true gains as the prior has them, the winner's estimate is right, its mean is not."""
     rng = random.Random(0)
     flattery, error = [], []
     for _ in range(300):
         runners = []
         for _ in range(12):
-            truth = rng.gauss(0.0, PRIOR_SPREAD)
+            truth = rng.gauss(0.0, STUDY.prior_spread)
             gains = [rng.gauss(truth, 0.2) for _ in range(24)]
-            runners.append((shrunk_gain(gains, HARMLESS_CHANGE).mean, mean_gain(gains).mean, truth))
+            runners.append(
+                (shrunk_gain(gains, STUDY.harmless_change).mean, mean_gain(gains).mean, truth)
+            )
         best, plain, truth = max(runners)
         flattery.append(plain - truth)
         error.append(best - truth)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from search_cluster.cluster.record_wire import pack_record, unpack_record
+from search_cluster.cluster.coordinators.record_wire import pack_record, unpack_record
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, failed_record
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
@@ -16,7 +16,11 @@ from search_cluster.tree.presets.registry import PRESETS
 
 def noisy_reward(example: Example, path: LayerPath) -> float | Failure:
     draw = random.Random(f"{example.question}:{path}").random()
-    return Failure(kind="NonFiniteLogitsError", message="scripted") if draw < 0.1 else float(draw < 0.3)
+    return (
+        Failure(kind="NonFiniteLogitsError", message="scripted")
+        if draw < 0.1
+        else float(draw < 0.3)
+    )
 
 
 def travel(record: ExampleRecord) -> ExampleRecord:
@@ -25,18 +29,31 @@ def travel(record: ExampleRecord) -> ExampleRecord:
 
 @pytest.mark.parametrize("name", ["drllm", "cola", "polar"])
 def test_a_record_survives_the_journey(name: str) -> None:
-    examples = [Example(task="t", question=f"q{i}", gold="g", split="train", source="s") for i in range(12)]
+    examples = [
+        Example(task="t", question=f"q{i}", gold="g", split="train", source="s") for i in range(12)
+    ]
     preset = replace(PRESETS[name], budget=25)
-    coordinator = Coordinator(ScriptedEvaluator(noisy_reward), examples, num_layers=7, preset=preset, seed=0)
+    coordinator = Coordinator(
+        ScriptedEvaluator(noisy_reward), examples, num_layers=7, preset=preset, seed=0
+    )
     records = [record for record in coordinator.run() if record is not None]
     assert {record.stop_reason for record in records} > {"failed"}
     assert any(record.failures for record in records)
     assert any(record.identity is None for record in records)
     for record in records:
         evidence = PathEvidence(
-            path=LayerPath.identity(7), guide_right=1, guide_identity_right=None, num_guide=3, verify_right=0,
-            verify_identity_right=0, num_verify=0, probe_right=4, probe_identity_right=5, num_probes=6, credible=True,
-        )  # fmt: skip
+            path=LayerPath.identity(7),
+            guide_right=1,
+            guide_identity_right=None,
+            num_guide=3,
+            verify_right=0,
+            verify_identity_right=0,
+            num_verify=0,
+            probe_right=4,
+            probe_identity_right=5,
+            num_probes=6,
+            credible=True,
+        )
         for sent in (record, replace(record, evidence=(evidence,), unguarded=record.pareto)):
             assert travel(sent) == sent
 

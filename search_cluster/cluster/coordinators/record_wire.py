@@ -1,7 +1,7 @@
 """How records travel from coordinators to the driver: plain tuples, each verdict once.
 
-The driver is one process for all coordinators, so what a record costs it bounds the whole cluster. Plain tuples take a
-third of the time of the dataclasses to read.
+The driver is one process for all coordinators, so what a record costs it bounds the whole cluster.
+Plain tuples take a third of the time of the dataclasses to read.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ class PackedRecord:
     example: Example
     num_layers: int
     rows: tuple[VerdictRow, ...]
-    """Of ``evaluated``; all other verdicts of a record are among them."""
+    """The record's ``evaluated``; all its other verdicts are among them."""
     has_identity: bool
     """Whether there is a verdict on identity: the first row's."""
     best: tuple[int, ...]
-    """Indices of rows, as the next two."""
+    """Indices of rows, as in the next two fields."""
     pareto: tuple[int, ...]
     unguarded: tuple[int, ...]
     failures: tuple[PathFailure, ...]
@@ -70,7 +70,9 @@ def unpack_record(packed: PackedRecord) -> ExampleRecord:
     evaluated = tuple(
         PathVerdict(
             path=LayerPath.unchecked(layers, packed.num_layers),
-            verdict=Verdict(reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens),
+            verdict=Verdict(
+                reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens
+            ),
         )
         for layers, reward, margin, output, num_layer_tokens in packed.rows
     )

@@ -1,7 +1,8 @@
-"""Which coordinator searches which example: small portions on demand, and what becomes of those whose holder died.
+"""Which coordinator searches which example, and what becomes of those whose holder died.
 
-Pure. An example that was in hand when its coordinator died is handed out again. If that happens to it twice, it may be
-the cause, so it goes alone the third time: then it takes no other with it, and is given up if the coordinator dies.
+Pure. Examples are handed out in small portions, on demand. One that was in hand when its
+coordinator died is handed out again. If that happens to it twice, it may be the cause, so it goes
+alone the third time: then it takes no other with it, and is given up if the coordinator dies.
 """
 
 from collections import deque
@@ -13,6 +14,7 @@ from search_cluster.tasks.example import Example
 MAX_LOSSES = 3
 """Coordinators that may die of one example."""
 ALONE_AFTER = MAX_LOSSES - 1
+"""Losses after which an example is suspected, and goes alone."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,12 +62,14 @@ class ExampleLeases:
         Args:
             holder: who takes them.
             count: how many it could use.
-            share: of the run's devices that are the holder's. It gets half of its share of what waits, so that portions
-                shrink towards the end and all end together.
+            share: the part of the run's devices that the holder has. It gets half of its share of
+                what waits, so that portions shrink towards the end and all end together.
         """
         held = self._held.setdefault(holder, {})
+        # Its holder holds a suspect: whatever it took now would die with it.
         if any(lease.num_losses >= ALONE_AFTER for lease in held.values()):
             return []
+        # Suspects come last: no coordinator is put at risk while there are other examples.
         if self._waiting:
             fair = max(1, round(share * len(self._waiting) / 2))
             leases = [self._waiting.popleft() for _ in range(min(count, fair, len(self._waiting)))]
@@ -77,18 +81,26 @@ class ExampleLeases:
         return [lease.example for lease in leases]
 
     def settle(self, holder: int, example_id: str) -> None:
-        """An example has ended in its holder's hands."""
+        """Note that an example has ended in its holder's hands."""
         del self._held[holder][example_id]
         self._num_ended += 1
 
     def give_back(self, holder: int) -> None:
-        """A holder that did nothing wrong is let go: all that it holds waits again, suspects alone as before."""
+        """Let all that a holder has wait again; it is let go, and did nothing wrong.
+
+        Suspects go alone as before.
+        """
         held = self._held.pop(holder, {}).values()
+        # In front and in their old order: what was begun is ended first.
         for lease in reversed(held):
             (self._suspects if lease.num_losses >= ALONE_AFTER else self._waiting).appendleft(lease)
 
     def lose(self, holder: int) -> list[Example]:
-        """A holder died: what it held waits again; the examples that are given up, which have ended."""
+        """Let what a holder had that died wait again, but for what is given up.
+
+        Returns:
+            Examples that are given up; they have ended.
+        """
         given_up = []
         again = []
         for lease in self._held.pop(holder, {}).values():

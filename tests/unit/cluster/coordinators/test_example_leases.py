@@ -3,12 +3,15 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.cluster.example_leases import MAX_LOSSES, ExampleLeases
+from search_cluster.cluster.coordinators.example_leases import MAX_LOSSES, ExampleLeases
 from search_cluster.tasks.example import Example
 
 
 def make_examples(count: int) -> list[Example]:
-    return [Example(task="toy", question=f"q{i}", gold="g", split="train", source="test") for i in range(count)]
+    return [
+        Example(task="toy", question=f"q{i}", gold="g", split="train", source="test")
+        for i in range(count)
+    ]
 
 
 def ids(examples: list[Example]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Coordinators on a cluster: the actor that hosts one, and the group that shares a run."""

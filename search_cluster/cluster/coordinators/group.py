@@ -1,0 +1,270 @@
+"""The coordinators of a run, seen from the driver: they share the examples and the workers.
+
+The driver gives out leases and workers, and takes records and counters; what happens in between is
+the coordinators' own business. A coordinator that dies or hangs is replaced, and its unfinished
+examples are searched again by others: their verdicts come from the cache, so nothing but its last
+moments is computed twice.
+
+Three modules share the work: `working` has those that work, `health` says who does not, and `gone`
+keeps what they left.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from search_cluster.cluster.coordinators.example_leases import ExampleLeases
+from search_cluster.cluster.coordinators.gone import GoneCoordinators
+from search_cluster.cluster.coordinators.health import CoordinatorHealth
+from search_cluster.cluster.coordinators.partition import PartitionFactory
+from search_cluster.cluster.coordinators.record_wire import unpack_record
+from search_cluster.cluster.coordinators.settings import CoordinatorSettings
+from search_cluster.cluster.coordinators.working import (
+    STEP_S,
+    CoordinatorHandle,
+    WorkingCoordinators,
+)
+from search_cluster.cluster.worker_fleet import WorkerFleet
+from search_cluster.cluster.worker_group import first_line
+from search_cluster.cluster.worker_handle import ReadyWorker
+from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.errors import EvaluatorError, SearchClusterError
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, sum_of_stats
+from search_cluster.tasks.example import Example
+
+logger = logging.getLogger(__name__)
+
+MAX_STARTS = 3
+"""Attempts to start one coordinator that fails, though what keeps it from starting does not trouble
+this process."""
+
+
+class CoordinatorGroup:
+    """Searches examples with coordinator actors; call `step` as long as `busy`. Used by one thread.
+
+    Args:
+        factory: builds what a coordinator hosts.
+        fleet: the workers; stays the caller's to close.
+        ready: those of them that wait for work.
+        examples: in the order in which they are handed out.
+        known: verdicts of earlier invocations, by example id.
+        num_layers: the model's depth.
+        settings: how many coordinators there are, and how long they are waited for.
+    """
+
+    def __init__(
+        self,
+        factory: PartitionFactory,
+        *,
+        fleet: WorkerFleet,
+        ready: Sequence[ReadyWorker],
+        examples: Sequence[Example],
+        known: Mapping[str, Sequence[PathVerdict]],
+        num_layers: int,
+        settings: CoordinatorSettings,
+    ) -> None:
+        self._factory = factory
+        self._fleet = fleet
+        self._leases = ExampleLeases(examples)
+        self._working = WorkingCoordinators(factory, self._leases, known, settings)
+        self._health = CoordinatorHealth(settings, now_s=time.monotonic())
+        self._gone = GoneCoordinators(self._leases, num_layers)
+        for _ in range(settings.num_coordinators_for(fleet.num_workers)):
+            self._working.hire(replacing=False)
+        for worker in ready:
+            self._working.assign(worker)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an example has not ended."""
+        return not self._leases.done
+
+    @property
+    def num_coordinators(self) -> int:
+        """Coordinators at work."""
+        return len(self._working)
+
+    @property
+    def num_restarts(self) -> int:
+        """Coordinators that died or hung, and were replaced."""
+        return self._gone.num_restarts
+
+    @property
+    def num_ended(self) -> int:
+        """Examples that ended or were given up."""
+        return self._leases.num_ended
+
+    @property
+    def counts(self) -> SearchCounts:
+        """What was delivered to searches.
+
+        What a dead coordinator left unfinished counts when it is done again.
+        """
+        total = self._gone.counts
+        for report in self._working.reports:
+            total = total.plus(report.delivered)
+        return total
+
+    def stats(self) -> EvaluatorStats:
+        """Counters of all workers; those of a dead coordinator as it last reported them."""
+        live = [report.stats for report in self._working.reports]
+        return sum_of_stats([self._gone.stats, *live])
+
+    def pids(self) -> list[int]:
+        """Process numbers of the coordinators that have reported."""
+        return [report.pid for report in self._working.reports]
+
+    def step(self) -> list[ExampleRecord]:
+        """Give out work and take what came back; the records of the examples that ended.
+
+        It lasts about `STEP_S`.
+
+        Raises:
+            EvaluatorError: coordinators or workers die one after another, or no worker is left.
+            SearchClusterError: what a coordinator can't go on with.
+        """
+        records = self._look()
+        awaited = self._working.order_steps()
+        if not awaited:
+            time.sleep(STEP_S / 5)  # no worker at the moment
+            return records
+        ready, others = ray.wait(list(awaited), num_returns=1, timeout=2 * STEP_S)
+        if others:
+            ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
+        for coordinator in dict.fromkeys(awaited[ref] for ref in ready):
+            # Steps of a coordinator end in the order in which they were sent. Taking the first may
+            # end the coordinator; what it did afterwards is done again by others, and not taken.
+            while coordinator in self._working and self._has_report(coordinator, ready):
+                records += self._take(coordinator)
+        return records
+
+    @staticmethod
+    def _has_report(coordinator: CoordinatorHandle, ready: Sequence[object]) -> bool:
+        return bool(coordinator.steps) and coordinator.steps[0][0] in ready
+
+    def _take(self, coordinator: CoordinatorHandle) -> Iterable[ExampleRecord]:
+        """The records of a coordinator's oldest step.
+
+        Of one that died, they are those of the examples that are given up.
+        """
+        try:
+            report = coordinator.take()
+        except RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, EvaluatorError):
+                raise EvaluatorError(str(cause)) from error
+            never_started = coordinator.report is None and not coordinator.replacing
+            if isinstance(cause, SearchClusterError) and never_started:
+                self._start_again(coordinator, cause)
+                return ()
+            return self._lose(coordinator, type(cause).__name__, first_line(cause))
+        except RayError as error:
+            return self._lose(coordinator, "CoordinatorDied", _cause_of_death(error))
+        self._working.say(report.messages)
+        for lost in report.lost:
+            self._fleet.watch(lost)
+        for record in report.records:
+            self._leases.settle(coordinator.number, record.example.example_id)
+            self._health.count_ended()
+        return map(unpack_record, report.records)
+
+    def _look(self) -> list[ExampleRecord]:
+        """Hand out workers that became ready, and replace coordinators that hang or have none.
+
+        Returns:
+            Records of examples that are given up.
+        """
+        now_s = time.monotonic()
+        passed_s = self._health.look(now_s)
+        if passed_s is None:
+            return []
+        # First: a worker that is given to a coordinator which hangs would be lost for a while.
+        given_up = self._replace_hung(passed_s)
+        for ready in self._fleet.ready():
+            self._working.assign(ready)
+        with_workers = [coordinator for coordinator in self._working if coordinator.workers]
+        for coordinator in with_workers:
+            coordinator.signs.alone_since_s = now_s
+        if with_workers:
+            self._health.note_workers(now_s)
+            self._replace_starved(now_s)
+        elif self._health.is_hopeless(self._fleet.num_awaited, now_s):
+            raise EvaluatorError(
+                f"no worker is left: {self._fleet.missing()}; nothing found is lost: run the same "
+                "command again"
+            )
+        return given_up
+
+    def _replace_hung(self, passed_s: float) -> list[ExampleRecord]:
+        """Replace coordinators that live, and have reported nothing for too long."""
+        given_up = []
+        for coordinator in self._working:
+            if coordinator.steps and self._health.is_hung(coordinator.signs, passed_s):
+                silent_s = coordinator.signs.silent_s
+                cause = f"it has not reported for {silent_s:.0f} s, and is killed"
+                given_up += self._lose(coordinator, "CoordinatorHung", cause)
+        return given_up
+
+    def _replace_starved(self, now_s: float) -> None:
+        """Replace coordinators that hold examples and have had no worker for too long."""
+        for coordinator in self._working:
+            number = coordinator.number
+            is_starved = self._health.is_starved(coordinator.signs, now_s)
+            if is_starved and self._leases.num_held(number):
+                logger.warning(
+                    "coordinator %d has lost all of its workers: others take over", number
+                )
+                self._working.close([coordinator])
+                self._dismiss(coordinator)
+                self._gone.let_go(number)
+                self._working.hire(replacing=True)
+
+    def _start_again(self, coordinator: CoordinatorHandle, cause: SearchClusterError) -> None:
+        """Put another coordinator in the place of one that could not start, and holds no example.
+
+        Raises:
+            SearchClusterError: the cause, if it is a setting: nothing else keeps on stopping
+                coordinators alone.
+        """
+        is_outage = self._factory.is_outage(cause)
+        if not is_outage and coordinator.num_starts >= MAX_STARTS:
+            raise type(cause)(str(cause)) from cause
+        self._dismiss(coordinator)
+        self._working.hire(replacing=is_outage, num_starts=coordinator.num_starts + 1)
+
+    def _lose(self, coordinator: CoordinatorHandle, kind: str, cause: str) -> list[ExampleRecord]:
+        """Replace a coordinator that died or hangs; the records of examples that are given up."""
+        number = coordinator.number
+        self._dismiss(coordinator)
+        given_up = self._gone.lose(number, kind=kind, cause=cause)
+        self._health.count_loss(cause)
+        logger.warning(
+            "coordinator %d is lost (%s): another one goes on with its examples", number, cause
+        )
+        self._working.hire(replacing=True)
+        if given_up:
+            self._health.count_ended()
+        return given_up
+
+    def _dismiss(self, coordinator: CoordinatorHandle) -> None:
+        """Let a coordinator go; its workers go to others as soon as they answer."""
+        # Killed first: if it hangs and wakes up, it must not go on giving work to its workers.
+        self._working.kill(coordinator)
+        self._gone.keep_counters(coordinator.report)
+        for worker in coordinator.workers.values():
+            self._fleet.watch(worker)
+
+    def close(self) -> None:
+        """Let the coordinators write what waits, and end them. Idempotent."""
+        self._working.close(self._working)
+        for coordinator in self._working:
+            self._working.kill(coordinator)
+
+
+def _cause_of_death(error: RayError) -> str:
+    """One line: the first of Ray's, or the last one of an error in the actor's constructor."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if "creation task" in lines[0] else lines[0]

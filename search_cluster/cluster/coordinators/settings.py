@@ -1,0 +1,26 @@
+"""Settings of the coordinators of a run. Free of Ray, so that any process can make them."""
+
+from dataclasses import dataclass
+
+WORKERS_PER_COORDINATOR = 16
+"""How many workers one coordinator keeps busy with ease; ``search-cluster bench scaling`` measures
+it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorSettings:
+    """What a run says of its coordinators; the names are those of `search_cluster.config`."""
+
+    num_coordinators: int | None = None
+    """How many share the work; ``None``: one per `WORKERS_PER_COORDINATOR` workers."""
+    requests_per_batch: int | None = None
+    """Paths that are sent to a worker together, at most; ``None``: each worker's speed decides."""
+    placement_timeout_s: float = 600.0
+    """How long to go on without any worker, and to wait at least for a coordinator that starts."""
+    coordinator_timeout_s: float = 300.0
+    """How long a coordinator may not report while a step is in flight; then it is taken for
+    hung."""
+
+    def num_coordinators_for(self, num_workers: int) -> int:
+        """How many coordinators drive so many workers."""
+        return self.num_coordinators or -(-num_workers // WORKERS_PER_COORDINATOR)
