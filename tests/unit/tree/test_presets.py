@@ -24,7 +24,8 @@ from search_cluster.tree.settings import StopRule, make_proposer, with_score
 from search_cluster.tree.widening import PowerWidening
 
 EVERY = sorted(set(PRESETS) - {"default"})
-"""Presets that find their paths from one question alone; the tests of `default` stand with the search room."""
+"""The presets that find their paths from one question alone; the tests of `default` stand with the
+search room."""
 GRAPHS = [name for name in EVERY if isinstance(PRESETS[name].strategy, GraphSearch)]
 
 
@@ -71,13 +72,16 @@ def test_the_published_presets_are_those_of_the_papers() -> None:
     )
     blocks = (SkipBlock(4), RepeatBlock(max_size=4, max_more=4))
     expected = {
-        "drllm": ((SkipAdjacent(2), RepeatOnce()), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50),
+        "drllm": (
+            (SkipAdjacent(2), RepeatOnce()), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50,
+        ),
         "skip-only": ((SkipAdjacent(2),), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50),
         "repeat-only": ((RepeatOnce(),), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50),
         "cola": (blocks, any_order, 1.8, 5.0, 0.1, VisitTotal.ALL, 200),
         "cola-reorder": ((*blocks, SwapBlocks(4)), any_order, 1.8, 5.0, 0.1, VisitTotal.ALL, 200),
         "polar": (
-            (SkipSegment(4), RepeatSegment(max_size=4, max_runs=5)), SegmentLimits(max_size=4, max_runs=5),
+            (SkipSegment(4), RepeatSegment(max_size=4, max_runs=5)),
+            SegmentLimits(max_size=4, max_runs=5),
             math.sqrt(2), 5.0, 0.1, VisitTotal.ALL, 100,
         ),
     }  # fmt: skip

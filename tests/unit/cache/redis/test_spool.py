@@ -156,7 +156,8 @@ def test_only_files_without_an_owner_are_left_over(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_what_it_appended(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from search_cluster.cache.redis.spool import Spool\n"
+        "import os, signal, sys; from pathlib import Path; from search_cluster.cache.redis.spool "
+        "import Spool\n"
         "spool = Spool(Path(sys.argv[1]), namespace='ab')\n"
         "for number in range(100): spool.append([(('e', bytes([number])), b'v' * number)])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -171,7 +172,10 @@ def test_a_killed_process_leaves_what_it_appended(tmp_path: Path) -> None:
 
 
 class TestPendingWrites:
-    """What waits is in memory, on disk as well once it could not be written, and on disk only where memory ends."""
+    """What waits is in memory, on disk as well once it could not be written.
+
+    It is on disk only where memory ends.
+    """
 
     def write(self, pending: PendingWrites, count: int = 3) -> list[Entry]:
         entries = pending.oldest(count)

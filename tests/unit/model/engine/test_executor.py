@@ -1,4 +1,7 @@
-"""The engine against the materialised model: every family, any mix of paths, batches, budgets and interruptions."""
+"""The engine against the materialised model.
+
+It is tried on every family, with any mix of paths, batches, budgets and interruptions.
+"""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""States of path prefixes: what is kept, what goes first, and what keys and values are looked at."""
+"""States of path prefixes: what is kept, what goes first, and which keys are looked at."""
 
 import torch
 
