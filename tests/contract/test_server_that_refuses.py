@@ -168,9 +168,8 @@ def test_a_server_that_refuses_everybody_is_done_without_until_it_returns(
     assert store.errors.num_failed >= 2
     (record,) = caplog.records
     assert "going on without it" in record.getMessage()
-    assert (
-        reason.lower() in record.getMessage().lower()
-    )  # parsers of the client spell it differently
+    # Parsers of the client spell it differently.
+    assert reason.lower() in record.getMessage().lower()
     assert PASSWORD not in caplog.text
     server.refuse_all(b"", set())
     wait_for(

@@ -797,7 +797,7 @@ class TestSpool:
         for start in range(0, 1400, 100):
             killed.put_many(items[start : start + 100])
         # What the end of a process does: the file is there, its lock is not.
-        killed._pending.close()
+        killed._writer.pending.close()
         server.revive()
         with contextlib.closing(self.open(server, spool_dir)) as store:
             assert (

@@ -193,9 +193,8 @@ def test_answers_must_be_pending_and_in_range(name: str) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_small_space_is_proposed_whole(name: str) -> None:
     space = space_of(name)
-    num_layers = (
-        2 if name.startswith("cola") else 3
-    )  # three layers in any order, up to six long, are a thousand paths
+    # Three layers in any order, up to six long, are a thousand paths.
+    num_layers = 2 if name.startswith("cola") else 3
     reachable = {LayerPath.identity(num_layers)}
     frontier = list(reachable)
     while frontier:

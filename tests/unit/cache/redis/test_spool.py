@@ -108,9 +108,8 @@ def test_a_full_disk_is_said_once_and_spoils_nothing_that_was_written(
     assert spool.append(ENTRIES[:10])
     size = spool.path.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (size + 50, limits[1])
-    )  # a write goes half of its way, then fails
+    # A write goes half of its way, then fails.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, limits[1]))
     try:
         assert not spool.append(ENTRIES[10:])
         assert not spool.append(ENTRIES[10:])
