@@ -128,7 +128,7 @@ class RedisStore:
         )
 
     def get_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | None]:
-        """As the protocol says.
+        """See `VerdictStore`.
 
         Raises:
             InvalidPathError: a path belongs to a model of another depth than the context's.
@@ -139,7 +139,7 @@ class RedisStore:
         return [verdicts.get(key) for key in wanted]
 
     def claim_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | Claim]:
-        """As the protocol says.
+        """See `VerdictStore`.
 
         Raises:
             InvalidPathError: a path belongs to a model of another depth than the context's.
@@ -156,16 +156,16 @@ class RedisStore:
         return [verdicts.get(key, Claim.THEIRS if key in theirs else Claim.OURS) for key in wanted]
 
     def keep_claims(self) -> None:
-        """As the protocol says."""
+        """See `VerdictStore`."""
         if self._claims.is_renewal_due:
             self._link.run(self._claims.renewals())
 
     def release_many(self, items: Sequence[tuple[str, LayerPath]]) -> None:
-        """As the protocol says."""
+        """See `VerdictStore`."""
         self._release(self._write_keys(items))
 
     def put_many(self, items: Sequence[tuple[str, LayerPath, Verdict]]) -> None:
-        """As the protocol says.
+        """See `VerdictStore`.
 
         Raises:
             InvalidPathError: a path belongs to a model of another depth than the context's.
@@ -175,7 +175,7 @@ class RedisStore:
         self._writer.flush()
 
     def close(self) -> None:
-        """As the protocol says. What could not be written waits on disk, or is counted as dropped.
+        """See `VerdictStore`. What could not be written waits on disk, or is counted as dropped.
 
         It is idempotent.
         """

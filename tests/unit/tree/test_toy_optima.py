@@ -20,7 +20,7 @@ Reward = Callable[[LayerPath], float]
 
 
 def runs_in_this_order(*wanted: int) -> Reward:
-    """Right if the wanted layers run one after another, whatever runs between them."""
+    """Whether the wanted layers run one after another, whatever runs between them."""
 
     def reward(path: LayerPath) -> float:
         rest = iter(path.layers)
