@@ -19,11 +19,11 @@ class MemoryStore:
         return StoreErrors()
 
     def get_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | None]:
-        """As the protocol says."""
+        """See `VerdictStore`."""
         return [self._verdicts.get(item) for item in items]
 
     def claim_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | Claim]:
-        """As the protocol says: there is nobody else."""
+        """See `VerdictStore`; there is nobody else."""
         return [self._verdicts.get(item, Claim.OURS) for item in items]
 
     def keep_claims(self) -> None:
@@ -33,7 +33,7 @@ class MemoryStore:
         """Nobody waits."""
 
     def put_many(self, items: Sequence[tuple[str, LayerPath, Verdict]]) -> None:
-        """As the protocol says."""
+        """See `VerdictStore`."""
         for example_id, path, verdict in items:
             self._verdicts.setdefault((example_id, path), verdict)
 

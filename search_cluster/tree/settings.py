@@ -79,9 +79,8 @@ class SearchPreset:
         There is at least one of each.
         """
         assert self.evidence is not None, "only presets that ask for evidence perturb"
-        each = max(
-            1, (own_budget - 1 - self.leaves_per_round) // 4
-        )  # identity and one path, on both kinds
+        # Identity and one path are asked, on both kinds.
+        each = max(1, (own_budget - 1 - self.leaves_per_round) // 4)
         return min(self.evidence.num_guide, each), min(self.evidence.num_verify, each)
 
 

@@ -1,6 +1,7 @@
-"""A store on a server that answers with errors, or with nonsense, in the middle of its work: it goes on, and says so.
+"""A store on a server that answers with errors, or with nonsense, in the middle of its work.
 
-The server is a fake of the few commands that a store sends, which can be told to refuse each of them in any words.
+It goes on, and says so. The server is a fake of the few commands that a store sends, which can be
+told to refuse each of them in any words.
 """
 
 import contextlib
@@ -38,7 +39,10 @@ PASSWORD = "s3cr3t-p4ss"
 
 
 class FakeServer(socketserver.ThreadingTCPServer):
-    """Keeps hashes and strings; `refuse` makes it answer some commands, or all, with a line of one's own."""
+    """Keeps hashes and strings.
+
+    `refuse` makes it answer some commands, or all, with a line of one's own.
+    """
 
     allow_reuse_address = daemon_threads = True
 
@@ -136,7 +140,8 @@ NO_ANSWER = [
 REFUSALS = [
     b"-OOM command not allowed when used memory > 'maxmemory'.",
     b"-READONLY You can't write against a read only replica.",
-    b"-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+    b"-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to "
+    b"disk.",
     b"-NOREPLICAS Not enough good replicas to write.",
     b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     b"-NOPERM User ann has no permissions to run the command",
@@ -163,9 +168,8 @@ def test_a_server_that_refuses_everybody_is_done_without_until_it_returns(
     assert store.errors.num_failed >= 2
     (record,) = caplog.records
     assert "going on without it" in record.getMessage()
-    assert (
-        reason.lower() in record.getMessage().lower()
-    )  # parsers of the client spell it differently
+    # Parsers of the client spell it differently.
+    assert reason.lower() in record.getMessage().lower()
     assert PASSWORD not in caplog.text
     server.refuse_all(b"", set())
     wait_for(

@@ -1,4 +1,7 @@
-"""One suite over every verdict store: memory, the embedded server, Debian's redis-server with ACL users, a cluster."""
+"""One suite over every verdict store.
+
+They are memory, the embedded server, Debian's redis-server with ACL users, and a cluster.
+"""
 
 import contextlib
 import json
@@ -73,19 +76,19 @@ class Server:
     """A running server, seen from a test."""
 
     url: str
-    """For the store's user."""
+    """The URL of the store's user."""
     admin: "redis.Redis[bytes]"
-    """May do everything."""
+    """A client that may do everything."""
     lose: Callable[[], None]
-    """Kill -9; the server stays away until `revive`."""
+    """Kills it with signal 9; the server stays away until `revive`."""
     revive: Callable[[], None]
-    """The same socket or port, the same folder."""
+    """Starts it again on the same socket or port, over the same folder."""
 
     pids: Callable[[], list[int]]
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
-        """It takes connections and answers nothing."""
+        """While this holds, the server takes connections and answers nothing."""
         processes = [psutil.Process(pid) for pid in self.pids()]
         for process in processes:
             process.suspend()
@@ -140,7 +143,10 @@ def embedded_server(folder: Path) -> Iterator[Server]:
 
 
 def free_port() -> int:
-    """Below the range of outgoing connections, one of which could take the port while the server is lost."""
+    """A free port below the range of outgoing connections.
+
+    One of these could take the port while the server is lost.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -152,7 +158,7 @@ def free_port() -> int:
 def debian_server(
     folder: Path, *tls_config: str, scheme: str = "redis", options: str = ""
 ) -> Iterator[Server]:
-    """A redis-server from the PATH on a loopback port, with an ACL user for the store and one for the test."""
+    """A redis-server from the PATH on a loopback port, with ACL users for store and test."""
     if (binary := shutil.which("redis-server")) is None:
         pytest.skip("no redis-server on the PATH")
     folder.mkdir(exist_ok=True)
@@ -198,7 +204,10 @@ def debian_server(
 
 
 class ClusterAdmin:
-    """A client of all nodes with the methods that the tests use; what has no key goes to every node."""
+    """A client of all nodes with the methods that the tests use.
+
+    What has no key goes to every node.
+    """
 
     def __init__(self, ports: Sequence[int]) -> None:
         self._nodes = [client(f"redis://admin:{ADMIN_PASSWORD}@127.0.0.1:{port}") for port in ports]
@@ -260,9 +269,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for port, bus_port in zip(ports, bus_ports, strict=True):
             (folder / str(port)).mkdir(exist_ok=True)
             config = [
-                "bind 127.0.0.1", f"port {port}", f"cluster-port {bus_port}", "cluster-enabled yes", 'save ""',
-                "appendonly yes", "appendfsync always", "cluster-node-timeout 5000", "cluster-require-full-coverage no",
-                f"user ann on >{PASSWORD} ~{KEY_PREFIX}* &* -@all +@read +@write +@connection +cluster|slots",
+                "bind 127.0.0.1", f"port {port}", f"cluster-port {bus_port}",
+                "cluster-enabled yes", 'save ""', "appendonly yes", "appendfsync always",
+                "cluster-node-timeout 5000", "cluster-require-full-coverage no",
+                f"user ann on >{PASSWORD} ~{KEY_PREFIX}* &* -@all +@read +@write +@connection "
+                "+cluster|slots",
                 f"user admin on >{ADMIN_PASSWORD} ~* &* +@all",
                 "user default off",
             ]  # fmt: skip
@@ -427,7 +438,7 @@ class TestEveryStore:
 
 
 class TestClaims:
-    """Two stores on one server."""
+    """Two stores claim verdicts on one server."""
 
     @pytest.fixture
     def other(self, server: Server) -> Iterator[RedisStore]:
@@ -785,7 +796,8 @@ class TestSpool:
         ]
         for start in range(0, 1400, 100):
             killed.put_many(items[start : start + 100])
-        killed._pending.close()  # what the end of a process does: the file is there, its lock is not
+        # What the end of a process does: the file is there, its lock is not.
+        killed._writer.pending.close()
         server.revive()
         with contextlib.closing(self.open(server, spool_dir)) as store:
             assert (
@@ -1005,8 +1017,8 @@ class TestStart:
             pytest.skip("no openssl on the PATH")
         subprocess.run(
             shlex.split(
-                "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=127.0.0.1 "
-                "-addext subjectAltName=IP:127.0.0.1"
+                "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem "
+                "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
             ),
             cwd=tmp_path,
             check=True,

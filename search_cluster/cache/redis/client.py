@@ -87,9 +87,8 @@ class RedisClient:
                 retry_on_error=[RedisConnectionError, RedisTimeoutError],
                 **_options(retry),
             )
-            pool.connection_class(
-                **pool.connection_kwargs
-            )  # Does not connect; refuses unknown options.
+            # This does not connect, but refuses unknown options.
+            pool.connection_class(**pool.connection_kwargs)
         except (ValueError, TypeError):
             # The cause is cut off: it may quote a part of the password.
             raise CacheError(

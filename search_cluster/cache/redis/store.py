@@ -9,7 +9,6 @@ that answers but refuses writes (full, failed over to a replica) is still read.
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,18 @@ from search_cluster.cache.keys import (
 from search_cluster.cache.redis.breaker import Breaker
 from search_cluster.cache.redis.check import first_refusal, require_usable
 from search_cluster.cache.redis.claims import CLAIM_TTL_S, Claims
-from search_cluster.cache.redis.client import RedisClient, Refusal
+from search_cluster.cache.redis.client import RedisClient
 from search_cluster.cache.redis.layout import (
     KeyOf,
     decode_all,
     delete_commands,
-    is_verdict,
     read_commands,
     read_values,
-    write_commands,
 )
 from search_cluster.cache.redis.link import ServerLink
-from search_cluster.cache.redis.pending_writes import PendingWrites
-from search_cluster.cache.redis.spool import Entry, Spool, read_spool
+from search_cluster.cache.redis.spool import Spool
 from search_cluster.cache.redis.write_buffer import WriteKey
+from search_cluster.cache.redis.writer import VerdictWriter
 from search_cluster.cache.store import Claim, StoreErrors
 from search_cluster.errors import InvalidPathError
 from search_cluster.paths.codec import encode_path
@@ -48,11 +45,6 @@ FAILURES_TO_OPEN = 2
 """The number of calls in a row without an answer, each with its retries, until the server is taken
 for lost (8 s if it hangs)."""
 MAX_PROBE_WAIT_S = 60.0
-ENTRIES_PER_FLUSH = 1000
-FLUSH_S = 5.0
-"""The seconds that one call spends on what waited; the rest goes with the next calls, so that
-callers answer and claims are renewed."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -94,12 +86,8 @@ class RedisStore:
     ) -> None:
         client = RedisClient(url)
         self._shown_url = client.shown_url
-        self._clock = clock
         self._namespace = context.namespace
         self._num_layers = context.num_layers
-        spool = None if spool_dir is None else Spool(spool_dir, namespace=context.namespace)
-        self._spool = spool
-        self._pending = PendingWrites(max_bytes=max_buffered_bytes, spool=spool)
         self._claims = Claims(context.namespace, claim_ttl_s=claim_ttl_s, clock=clock)
         waits: dict[str, Any] = {
             "first_wait_s": probe_after_s,
@@ -107,16 +95,24 @@ class RedisStore:
             "clock": clock,
         }
         # Two ways to fail: a server that does not answer is left alone altogether, and one that
-        # answers but refuses writes is still read. A refusal is no glitch, so a single one is
-        # enough.
+        # answers but refuses writes is still read.
         self._link = ServerLink(client, Breaker(max_failures=FAILURES_TO_OPEN, **waits))
-        self._writes = Breaker(max_failures=1, **waits)
+        self._writer = VerdictWriter(
+            self._link,
+            self._claims,
+            Breaker(max_failures=1, **waits),
+            namespace=context.namespace,
+            shown_url=client.shown_url,
+            max_buffered_bytes=max_buffered_bytes,
+            spool=None if spool_dir is None else Spool(spool_dir, namespace=context.namespace),
+            clock=clock,
+        )
         self._reads_refused = False
-        self._num_corrupt = self._num_dropped = 0
+        self._num_corrupt = 0
         if not may_be_lost:
             require_usable(client)
         self._link.run([("SET", context_key(context.namespace), context.canonical_json())])
-        self._write_left_over()
+        self._writer.write_left_over()
 
     def __repr__(self) -> str:
         return f"RedisStore({self._shown_url!r}, namespace={self._namespace!r})"
@@ -125,32 +121,32 @@ class RedisStore:
     def errors(self) -> StoreErrors:
         """Counters since the store was opened."""
         return StoreErrors(
-            num_corrupt=self._num_corrupt,
+            num_corrupt=self._num_corrupt + self._writer.num_corrupt,
             num_failed=self._link.num_failed,
-            num_buffered=len(self._pending),
-            num_dropped=self._num_dropped,
+            num_buffered=len(self._writer.pending),
+            num_dropped=self._writer.num_dropped,
         )
 
     def get_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | None]:
-        """As the protocol says.
+        """See `VerdictStore`.
 
         Raises:
             InvalidPathError: a path belongs to a model of another depth than the context's.
         """
         wanted = self._write_keys(items)
         verdicts = self._look_up(wanted)
-        self._flush()  # No thread writes what waits: each call takes some of it along.
+        self._writer.flush()  # No thread writes what waits: each call takes some of it along.
         return [verdicts.get(key) for key in wanted]
 
     def claim_many(self, items: Sequence[tuple[str, LayerPath]]) -> list[Verdict | Claim]:
-        """As the protocol says.
+        """See `VerdictStore`.
 
         Raises:
             InvalidPathError: a path belongs to a model of another depth than the context's.
         """
         wanted = self._write_keys(items)
         verdicts = self._look_up(wanted)
-        self._flush()
+        self._writer.flush()
         # What this store holds itself is not asked for again: the server would say that it is
         # taken.
         theirs, late = self._claim_missing(
@@ -160,71 +156,40 @@ class RedisStore:
         return [verdicts.get(key, Claim.THEIRS if key in theirs else Claim.OURS) for key in wanted]
 
     def keep_claims(self) -> None:
-        """As the protocol says."""
+        """See `VerdictStore`."""
         if self._claims.is_renewal_due:
             self._link.run(self._claims.renewals())
 
     def release_many(self, items: Sequence[tuple[str, LayerPath]]) -> None:
-        """As the protocol says."""
+        """See `VerdictStore`."""
         self._release(self._write_keys(items))
 
     def put_many(self, items: Sequence[tuple[str, LayerPath, Verdict]]) -> None:
-        """As the protocol says.
+        """See `VerdictStore`.
 
         Raises:
             InvalidPathError: a path belongs to a model of another depth than the context's.
         """
         for example_id, path, verdict in items:
-            self._pending.add((example_id, self._field(path)), encode_verdict(verdict))
-        self._flush()
+            self._writer.pending.add((example_id, self._field(path)), encode_verdict(verdict))
+        self._writer.flush()
 
     def close(self) -> None:
-        """As the protocol says. What could not be written waits on disk, or is counted as dropped.
+        """See `VerdictStore`. What could not be written waits on disk, or is counted as dropped.
 
         It is idempotent.
         """
-        if len(self._pending) and self._link.retry_now():
-            self._flush(anyway=True)
-        if not (len(self._pending) or self._link.is_lost):
-            self._write_left_over()  # What stores have left that died while this one was open.
-        num_waiting = len(self._pending)
-        num_lost = self._pending.close()
-        if num_lost:
-            logger.warning(
-                "%d verdicts were not cached: %s did not take them", num_lost, self._shown_url
-            )
-            self._num_dropped += num_lost
-        if num_waiting > num_lost and self._spool is not None:
-            logger.warning(
-                "%d verdicts that %s did not take wait in %s until the same command is run again",
-                num_waiting - num_lost,
-                self._shown_url,
-                self._spool.path,
-            )
+        if len(self._writer.pending) and self._link.retry_now():
+            self._writer.flush(anyway=True)
+        if not (len(self._writer.pending) or self._link.is_lost):
+            self._writer.write_left_over()  # Of stores that died while this one was open.
+        self._writer.close()
         # After the writes, which release what they write: whoever is granted what is left must not
         # be able to miss a verdict that is about to come. A lost server forgets the claims by
         # itself.
         if not self._link.is_lost:
             self._release(self._claims.held())
         self._link.close()
-
-    def _write_left_over(self) -> None:
-        """Write what earlier stores could not; a file goes when all of it is on the server."""
-        for path in () if self._spool is None else self._spool.left_over():
-            num_written = 0
-            entries = read_spool(path)
-            while batch := list(islice(entries, ENTRIES_PER_FLUSH)):
-                good = [(key, value) for key, value in batch if is_verdict(value)]
-                self._num_corrupt += len(batch) - len(good)
-                if len(self._write(good)) < len(good):
-                    # The server does not take them, so the file stays. What it took will be written
-                    # again later, which changes nothing: the first writer wins.
-                    return
-                num_written += len(good)
-            path.unlink()
-            logger.warning(
-                "%d verdicts that waited in %s are written to the cache server", num_written, path
-            )
 
     def _field(self, path: LayerPath) -> bytes:
         if path.num_layers != self._num_layers:
@@ -257,9 +222,9 @@ class RedisStore:
             The keys that somebody else has claimed, and the verdicts that were put in the meantime.
         """
         # The second look-up stands behind the claims in one pipeline, and a verdict is written
-        # before its claim is released (`_write`). So whoever is granted a claim that another store
-        # has just released sees that one's verdict here, although the look-up before had missed it.
-        # On a cluster both keys are in one slot, which keeps their order.
+        # before its claim is released (`VerdictWriter`). So whoever is granted a claim that another
+        # store has just released sees that one's verdict here, although the look-up before had
+        # missed it. On a cluster both keys are in one slot, which keeps their order.
         requests = self._claims.requests(missing)
         reads, fields = read_commands(example_key, self._namespace, missing)
         answers = self._link.run([*requests, *reads])
@@ -292,55 +257,3 @@ class RedisStore:
             )
         self._reads_refused = refused is not None or (self._reads_refused and not answers)
         return read_values(fields, answers)
-
-    def _flush(self, *, anyway: bool = False) -> None:
-        """Write what waits, oldest first, as far as the server takes it; keep the rest on disk.
-
-        Args:
-            anyway: whether to write also if the server has refused writes a moment ago, and however
-                long it takes.
-        """
-        end_s = float("inf") if anyway else self._clock() + FLUSH_S
-        while (anyway or self._writes.allows) and (
-            entries := self._pending.oldest(ENTRIES_PER_FLUSH)
-        ):
-            written = self._write(entries)
-            self._pending.remove(written)
-            if len(written) < len(entries) or self._clock() > end_s:
-                break
-        num_lost = self._pending.settle()
-        if num_lost and not self._num_dropped:
-            logger.warning(
-                "the buffer for cache writes is full; further verdicts are not cached, only counted"
-            )
-        self._num_dropped += num_lost
-
-    def _write(self, entries: Sequence[Entry]) -> list[WriteKey]:
-        """Write and release some entries, and return the keys of those that the server took."""
-        commands = [
-            (key, command)
-            for key, value in entries
-            for command in write_commands(self._namespace, key, value)
-        ]
-        # After the writes: whoever is granted a claim that was released has to see the verdict.
-        commands += [
-            (key, command) for key, _ in entries for command in self._claims.releases([key])
-        ]
-        answers = self._link.run([command for _, command in commands])
-        if answers is None:
-            return []
-        # A key that holds another type of value would be refused for ever; it counts as written, so
-        # that it does not keep the verdicts behind it waiting.
-        refused = {
-            key: answer
-            for (key, _), answer in zip(commands, answers, strict=True)
-            if isinstance(answer, Refusal) and not answer.concerns_key_only
-        }
-        written = [key for key, _ in entries if key not in refused]
-        self._claims.forget(written)
-        if not refused:
-            self._writes.succeed()
-        elif self._writes.fail():
-            message = next(iter(refused.values())).message
-            logger.warning("%s refuses writes: %s; they are buffered", self._shown_url, message)
-        return written

@@ -168,9 +168,8 @@ class EmbeddedServer:
     def _tell_guard(self, message: bytes) -> None:
         assert self._guard is not None
         assert self._guard.stdin is not None
-        with contextlib.suppress(
-            BrokenPipeError
-        ):  # A guard that is gone is noticed where it is waited for.
+        # A guard that is gone is noticed where it is waited for.
+        with contextlib.suppress(BrokenPipeError):
             self._guard.stdin.write(message)
 
     def _wait_until_ready(self, log_start: int) -> None:

@@ -79,14 +79,14 @@ class Answer(Protocol):
 class ChoiceAnswer:
     """Scores all choices in one go: their tokens branch off the context's last row."""
 
-    def __init__(self, example: Example, encoded: EncodedExample, rows: TokenTree) -> None:
+    def __init__(self, example: Example, encoded: EncodedExample, tree: TokenTree) -> None:
         self._example = example
         self._choices: list[list[tuple[int, int]]] = []
         self._rows: dict[int, None] = {}
         for ids in encoded.choice_ids:
-            chain = rows.add_chain(rows.last_context_row, ids[:-1])
+            chain = tree.add_chain(tree.last_context_row, ids[:-1])
             self._rows.update(dict.fromkeys(chain))
-            self._choices.append(list(zip([rows.last_context_row, *chain], ids, strict=True)))
+            self._choices.append(list(zip([tree.last_context_row, *chain], ids, strict=True)))
 
     def wanted_rows(self) -> list[int]:
         """The rows of all tokens but each choice's last, which predicts nothing that is asked."""
@@ -125,18 +125,18 @@ class GeneratedAnswer:
         task: Task,
         tokenizer: PreTrainedTokenizerBase,
         ends: frozenset[int],
-        rows: TokenTree,
+        tree: TokenTree,
     ) -> None:
         self._task = task
         self._tokenizer = tokenizer
         self._ends = ends
-        self._tree = rows
-        if len(rows.tokens) == rows.num_context:
-            for row in rows.add_chain(
-                rows.last_context_row, _draft_of(tokenizer, example.gold, task.max_new_tokens)
+        self._tree = tree
+        if len(tree.tokens) == tree.num_context:
+            for row in tree.add_chain(
+                tree.last_context_row, _draft_of(tokenizer, example.gold, task.max_new_tokens)
             ):
-                rows.visits[row] += 1
-        self._row = rows.last_context_row
+                tree.visits[row] += 1
+        self._row = tree.last_context_row
         self._generated: list[int] = []
         self._gaps: list[float] = []
 

@@ -161,9 +161,8 @@ class PathExecutor:
             job.example.example_id: position for position, job in reversed(list(enumerate(jobs)))
         }
         mark_prefixes(jobs)
-        waiting = deque(
-            sorted(jobs, key=lambda job: order[job.example.example_id])
-        )  # an example's side by side
+        # An example's jobs stand side by side, so that they run together and share states.
+        waiting = deque(sorted(jobs, key=lambda job: order[job.example.example_id]))
         running: list[Job] = []
         while waiting or running:
             running += self._admit(waiting, running)
@@ -255,9 +254,8 @@ def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowRe
         asked: for each row the tokens whose log-probabilities are wanted. If no row names any, the
             most likely token of each row is read instead.
     """
-    finite = torch.isfinite(
-        logits_RV.sum(dim=-1)
-    ).tolist()  # a sum is finite only if all its terms are
+    # A sum is finite only if all its terms are.
+    finite = torch.isfinite(logits_RV.sum(dim=-1)).tolist()
     if any(asked):
         rows = [row for row, tokens in enumerate(asked) for _ in tokens]
         tokens = [token for row_tokens in asked for token in row_tokens]

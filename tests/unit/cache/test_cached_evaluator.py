@@ -124,7 +124,10 @@ def test_the_same_question_twice_in_a_batch_is_looked_up_once() -> None:
 
 
 class SharedStore(MemoryStore):
-    """A memory store of which another job has claimed something; notes what is released, and when claims are kept."""
+    """A memory store of which another job has claimed something.
+
+    It notes what is released, and when claims are kept.
+    """
 
     def __init__(self, *taken: int) -> None:
         super().__init__()

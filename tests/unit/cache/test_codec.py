@@ -27,7 +27,10 @@ GOOD = Verdict(reward=1.0, margin=-0.25, output="Paris", num_layer_tokens=3120)
 
 
 def check_decoded(data: bytes) -> bool:
-    """Whether the bytes decode; fails on any error but the promised one, and on a verdict with wrong types."""
+    """Whether the bytes decode.
+
+    It fails on any error but the promised one, and on a verdict with wrong types.
+    """
     try:
         verdict = decode_verdict(data)
     except VerdictDecodeError:

@@ -22,7 +22,8 @@ PATHS = {
     "one_layer": (3,),
 }
 TOLERANCE = 3e-4
-"""Ten times the largest rounding noise seen over random paths; one wrong layer moves some logit by more than 1."""
+"""Ten times the largest rounding noise seen over random paths; one wrong layer moves some logit by
+more than 1."""
 
 
 @pytest.fixture(scope="module", params=tiny.FAMILIES)

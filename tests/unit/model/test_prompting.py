@@ -90,7 +90,10 @@ def test_the_context_window_counts_prompt_and_answer() -> None:
     loaded = loaded_tiny()
     room = tiny.MAX_POSITIONS - len(encode_prompt_text(loaded, "hello"))
     assert encode_prompt_text(loaded, "hello", max_new_tokens=room)
-    text = rf"plus {room + 1} for the answer makes {tiny.MAX_POSITIONS + 1}; the model's context window is 2048"
+    text = (
+        rf"plus {room + 1} for the answer makes {tiny.MAX_POSITIONS + 1}; the model's context "
+        r"window is 2048"
+    )
     with pytest.raises(PromptTooLongError, match=text):
         encode_prompt_text(loaded, "hello", max_new_tokens=room + 1)
 

@@ -97,7 +97,10 @@ def test_generated_answers_are_what_generate_writes(family: str, path: LayerPath
 
 
 def next_token_model(successor: dict[int, int]) -> PreTrainedModel:
-    """A model whose greedy answer walks along ``successor``: attention and MLP off, the head a lookup table."""
+    """A model whose greedy answer walks along ``successor``.
+
+    Attention and MLP are off, and the head is a lookup table.
+    """
     model = tiny.tiny_model(hidden_size=tiny.VOCAB_SIZE + 3, head_dim=8, tie_word_embeddings=False)
     with torch.no_grad():
         for layer in model.model.layers:

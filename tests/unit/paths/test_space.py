@@ -111,5 +111,5 @@ def test_an_edit_past_the_last_is_a_mistake() -> None:
 def test_edits_are_drawn_evenly_or_by_kind() -> None:
     path = LayerPath.identity(5)
     moves = (SkipAdjacent(2), RepeatOnce())
-    assert SearchSpace(moves=moves, limits=LIMITS).suits(path) == (14,)
-    assert SearchSpace(moves=moves, limits=LIMITS, kinds_evenly=True).suits(path) == (9, 5)
+    assert SearchSpace(moves=moves, limits=LIMITS).group_sizes(path) == (14,)
+    assert SearchSpace(moves=moves, limits=LIMITS, kinds_evenly=True).group_sizes(path) == (9, 5)

@@ -147,7 +147,8 @@ def test_greedy_descent_takes_the_child_with_the_best_score() -> None:
 @pytest.mark.parametrize(("visit_total", "chosen"), [(VisitTotal.PARENT, 0), (VisitTotal.ALL, 1)])
 def test_both_readings_of_v_by_hand(visit_total: VisitTotal, chosen: int) -> None:
     # PARENT, V = 12: 6/9 + 0.25 sqrt(ln 12 / 9) = 0.80 beats 1.5/3 + 0.25 sqrt(ln 12 / 3) = 0.73.
-    # ALL, V = 10^9: 6/9 + 0.25 sqrt(ln 10^9 / 9) = 1.05 loses to 1.5/3 + 0.25 sqrt(ln 10^9 / 3) = 1.16.
+    # ALL, V = 10^9: 6/9 + 0.25 sqrt(ln 10^9 / 9) = 1.05 loses to 1.5/3 + 0.25 sqrt(ln 10^9 / 3) =
+    # 1.16.
     score = UcbScore(exploration=0.25, length_penalty=0.0)
     graph = new_graph(
         6,

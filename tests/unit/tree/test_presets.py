@@ -24,7 +24,8 @@ from search_cluster.tree.settings import StopRule, make_proposer, with_score
 from search_cluster.tree.widening import PowerWidening
 
 EVERY = sorted(set(PRESETS) - {"credible"})
-"""Presets that find their paths from one question alone; the tests of `credible` stand with the search room."""
+"""The presets that find their paths from one question alone; the tests of `credible` stand with the
+search room."""
 GRAPHS = [name for name in EVERY if isinstance(PRESETS[name].strategy, GraphSearch)]
 
 
@@ -71,13 +72,16 @@ def test_the_published_presets_are_those_of_the_papers() -> None:
     )
     blocks = (SkipBlock(4), RepeatBlock(max_size=4, max_more=4))
     expected = {
-        "drllm": ((SkipAdjacent(2), RepeatOnce()), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50),
+        "drllm": (
+            (SkipAdjacent(2), RepeatOnce()), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50,
+        ),
         "skip-only": ((SkipAdjacent(2),), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50),
         "repeat-only": ((RepeatOnce(),), order_keeping, 1.8, 3.0, 0.1, VisitTotal.PARENT, 50),
         "cola": (blocks, any_order, 1.8, 5.0, 0.1, VisitTotal.ALL, 200),
         "cola-reorder": ((*blocks, SwapBlocks(4)), any_order, 1.8, 5.0, 0.1, VisitTotal.ALL, 200),
         "polar": (
-            (SkipSegment(4), RepeatSegment(max_size=4, max_runs=5)), SegmentLimits(max_size=4, max_runs=5),
+            (SkipSegment(4), RepeatSegment(max_size=4, max_runs=5)),
+            SegmentLimits(max_size=4, max_runs=5),
             math.sqrt(2), 5.0, 0.1, VisitTotal.ALL, 100,
         ),
     }  # fmt: skip
@@ -189,9 +193,8 @@ def test_answers_must_be_pending_and_in_range(name: str) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_small_space_is_proposed_whole(name: str) -> None:
     space = space_of(name)
-    num_layers = (
-        2 if name.startswith("cola") else 3
-    )  # three layers in any order, up to six long, are a thousand paths
+    # Three layers in any order, up to six long, are a thousand paths.
+    num_layers = 2 if name.startswith("cola") else 3
     reachable = {LayerPath.identity(num_layers)}
     frontier = list(reachable)
     while frontier:

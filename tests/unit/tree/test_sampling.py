@@ -34,7 +34,8 @@ def test_a_chain_decays_whatever_the_answers_say() -> None:
         line = draw(CHAIN, 30, seed, budget=49)
         assert line == draw(CHAIN, 30, seed, budget=49, reward=1.0)
         ends.append(len(line[-1]))
-    # Two of three edits skip 1.5 layers, one adds 1: two thirds of a layer are lost per step, near the end all.
+    # Two of three edits skip 1.5 layers, one adds 1: two thirds of a layer are lost per step, near
+    # the end all.
     assert sum(ends) / len(ends) < 10
 
 

@@ -1,4 +1,7 @@
-"""Toy models of 6 layers whose shortest right path brute force can find: the search must find one as short."""
+"""Toy models of 6 layers whose shortest right path brute force can find.
+
+The search must find one as short.
+"""
 
 import random
 from collections.abc import Callable
@@ -17,7 +20,7 @@ Reward = Callable[[LayerPath], float]
 
 
 def runs_in_this_order(*wanted: int) -> Reward:
-    """Right if the wanted layers run one after another, whatever runs between them."""
+    """Whether the wanted layers run one after another, whatever runs between them."""
 
     def reward(path: LayerPath) -> float:
         rest = iter(path.layers)
@@ -27,7 +30,7 @@ def runs_in_this_order(*wanted: int) -> Reward:
 
 
 def shortest_right_length(reward: Reward, limits: Limits) -> int:
-    """By trying every path of the space, shortest first."""
+    """The length of the shortest right path, found by trying every path of the space."""
     length = 1
     while True:
         for layers in product(range(NUM_LAYERS), repeat=length):
@@ -40,7 +43,10 @@ def shortest_right_length(reward: Reward, limits: Limits) -> int:
 def paths_until(
     preset_name: str, reward: Reward, length: int, *, seed: int, budget: int
 ) -> int | None:
-    """Answers until a right path of that length was found; ``None`` if the budget was spent before."""
+    """The number of answers until a right path of that length was found.
+
+    It is ``None`` if the budget was spent before.
+    """
     preset = PRESETS[preset_name]
     identity = LayerPath.identity(NUM_LAYERS)
     proposer = make_proposer(identity, reward(identity), preset, random.Random(seed))
@@ -54,8 +60,8 @@ def paths_until(
     return None
 
 
-# Budgets are about a quarter above the slowest of the ten seeds. The whole space of `drllm` has 350 paths, those of the
-# others thousands.
+# Budgets are about a quarter above the slowest of the ten seeds. The whole space of `drllm` has 350
+# paths, those of the others thousands.
 @pytest.mark.parametrize(
     ("preset_name", "wanted", "budget"),
     [
@@ -88,7 +94,8 @@ def test_the_search_finds_what_brute_force_finds(
 
 
 def test_blind_search_mostly_misses_it() -> None:
-    # The same optimum, the same budget as above: if chance found it as well, the cases above would say nothing.
+    # The same optimum, the same budget as above: if chance found it as well, the cases above would
+    # say nothing.
     needed = [
         paths_until("random", runs_in_this_order(1, 3, 5), 3, seed=seed, budget=200)
         for seed in range(10)

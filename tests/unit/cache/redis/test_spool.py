@@ -108,9 +108,8 @@ def test_a_full_disk_is_said_once_and_spoils_nothing_that_was_written(
     assert spool.append(ENTRIES[:10])
     size = spool.path.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (size + 50, limits[1])
-    )  # a write goes half of its way, then fails
+    # A write goes half of its way, then fails.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, limits[1]))
     try:
         assert not spool.append(ENTRIES[10:])
         assert not spool.append(ENTRIES[10:])
@@ -156,7 +155,8 @@ def test_only_files_without_an_owner_are_left_over(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_what_it_appended(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from search_cluster.cache.redis.spool import Spool\n"
+        "import os, signal, sys; from pathlib import Path; from search_cluster.cache.redis.spool "
+        "import Spool\n"
         "spool = Spool(Path(sys.argv[1]), namespace='ab')\n"
         "for number in range(100): spool.append([(('e', bytes([number])), b'v' * number)])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -171,7 +171,10 @@ def test_a_killed_process_leaves_what_it_appended(tmp_path: Path) -> None:
 
 
 class TestPendingWrites:
-    """What waits is in memory, on disk as well once it could not be written, and on disk only where memory ends."""
+    """What waits is in memory, on disk as well once it could not be written.
+
+    It is on disk only where memory ends.
+    """
 
     def write(self, pending: PendingWrites, count: int = 3) -> list[Entry]:
         entries = pending.oldest(count)

@@ -1,4 +1,7 @@
-"""The engine against the materialised model: every family, any mix of paths, batches, budgets and interruptions."""
+"""The engine against the materialised model.
+
+It is tried on every family, with any mix of paths, batches, budgets and interruptions.
+"""
 
 import random
 from collections.abc import Sequence
@@ -148,9 +151,8 @@ def test_states_survive_between_calls(llama: LoadedModel, task_name: str) -> Non
     runs, tokens = executor.counters.layer_runs, executor.counters.layer_tokens
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
     assert executor.counters.layer_runs == runs
-    if (
-        task_name == "capitals"
-    ):  # a generated answer may try drafts that other paths have left since
+    # A generated answer may try drafts that other paths have left since.
+    if task_name == "capitals":
         assert executor.counters.layer_tokens == tokens
 
 
@@ -167,9 +169,8 @@ def test_a_small_budget_is_kept_between_calls(llama: LoadedModel) -> None:
 def test_jobs_that_join_in_parts_run_no_prefix_twice(llama: LoadedModel, task_name: str) -> None:
     task = TASKS[task_name]
     whole = LayerPath((0, 1, 2, 3, 4, 5, 5, 4), NUM_LAYERS)
-    paths = [
-        LayerPath(whole.layers[:end], NUM_LAYERS) for end in range(1, 9)
-    ]  # each the beginning of the next one
+    # Each is the beginning of the next one.
+    paths = [LayerPath(whole.layers[:end], NUM_LAYERS) for end in range(1, 9)]
     pairs = [(example, path) for path in paths for example in EXAMPLES[task_name]]
     executor = PathExecutor(llama, task, max_call_rows=8)
     assert_equal(llama, task, pairs, executor.evaluate(pairs))
@@ -281,9 +282,8 @@ def test_out_of_memory_evicts_no_state_that_its_halves_need(
 ) -> None:
     task, examples = TASKS[task_name], EXAMPLES[task_name]
     executor = PathExecutor(llama, task)
-    executor.evaluate(
-        [(example, LayerPath.identity(NUM_LAYERS)) for example in examples]
-    )  # prefixes that are held
+    # Their prefixes are held from now on.
+    executor.evaluate([(example, LayerPath.identity(NUM_LAYERS)) for example in examples])
     later = [LayerPath((0, 1, 2, layer, 5), NUM_LAYERS) for layer in (2, 3, 4)]
     pairs = [(example, path) for example in examples for path in later]
     run, num_calls = executor._layers.run, 0

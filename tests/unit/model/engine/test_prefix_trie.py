@@ -1,4 +1,4 @@
-"""States of path prefixes: what is kept, what goes first, and what keys and values are looked at."""
+"""States of path prefixes: what is kept, what goes first, and which keys are looked at."""
 
 import torch
 
@@ -38,9 +38,8 @@ def test_keys_stand_behind_shared_ones_and_grow() -> None:
     state.append_hidden([5, 6, 7], hidden[5:8], key_rows=range(8))
     for row in range(8, 40):
         looked_at = state.append_keys(keys[:, row : row + 1], values[:, row : row + 1])
-        looked_at = state.append_keys(
-            keys[:, row : row + 1], values[:, row : row + 1]
-        )  # a run that was repeated
+        # The run was repeated.
+        looked_at = state.append_keys(keys[:, row : row + 1], values[:, row : row + 1])
         state.append_hidden([row], hidden[row : row + 1], key_rows=[row])
     assert torch.equal(torch.stack(looked_at), torch.stack([keys, values]))
     assert torch.equal(state.hidden(range(5, 40)), hidden[5:])

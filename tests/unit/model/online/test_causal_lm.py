@@ -203,8 +203,8 @@ def test_rows_that_take_a_layer_run_it_together(llama: PreTrainedModel) -> None:
     assert calls == [NEW_TOKENS * uses for uses in (1, 1, 2, 1, 1, 1)]
     everybody = (0, 1, 2, 3, 4)
     assert [(step.layer, step.rows) for step in cache.steps] == [
-        (0, (0, 1, 2, 4)), (1, (0, 3, 4)), (2, everybody), (2, (2,)), (3, (0, 1, 2, 4)), (4, (0, 2, 4)),
-        (5, everybody),
+        (0, (0, 1, 2, 4)), (1, (0, 3, 4)), (2, everybody), (2, (2,)), (3, (0, 1, 2, 4)),
+        (4, (0, 2, 4)), (5, everybody),
     ]  # fmt: skip
     for step, slot in zip(cache.steps, cache.layers, strict=True):
         assert len(slot.keys) == len(step.rows)
@@ -219,7 +219,9 @@ def test_a_choice_against_what_ran_starts_again_and_is_counted(typical: PreTrain
         return Choice(late if len(ids) > 8 else LayerPath.identity(6))
 
     cache = OnlineCache()
-    ids, logits = generate(with_online_routing(typical, begin_routing), padded(prompts()), past_key_values=cache)
+    ids, logits = generate(
+        with_online_routing(typical, begin_routing), padded(prompts()), past_key_values=cache
+    )
     assert cache.discarded_layer_tokens == tuple(
         3 * length if length > 8 else 0 for length in LENGTHS
     )
@@ -230,9 +232,9 @@ def test_a_choice_against_what_ran_starts_again_and_is_counted(typical: PreTrain
         assert ids[row].tolist() == alone[0].tolist()
     inputs = padded(prompts())
     positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-    uncached = with_online_routing(typical, begin_routing)(**inputs, position_ids=positions, use_cache=False).logits[
-        :, -1
-    ]
+    uncached = with_online_routing(typical, begin_routing)(
+        **inputs, position_ids=positions, use_cache=False
+    ).logits[:, -1]
     torch.testing.assert_close(uncached, logits[:, 0], atol=TOLERANCE, rtol=0)
 
 
@@ -271,7 +273,12 @@ def test_equal_rows_share_one_decision(llama: PreTrainedModel) -> None:
         yield (0,)
         return Choice(path_of((0, 3, 5)))
 
-    generate(with_online_routing(llama, begin_routing), padded(prompts()[:2]), do_sample=True, num_return_sequences=4)
+    generate(
+        with_online_routing(llama, begin_routing),
+        padded(prompts()[:2]),
+        do_sample=True,
+        num_return_sequences=4,
+    )
     assert asked == prompts()[:2]
 
 
