@@ -1,4 +1,7 @@
-"""What the study compares: per kept corpus a list of routers, label kinds and corpus sizes. Pure."""
+"""What the study compares: a list of experiments for each kept corpus. Pure.
+
+They vary router, kind of labels and size of the corpus.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -13,7 +16,7 @@ from router_train.config import (
 )
 
 SIZES = (250, 500, 1000)
-"""Training questions beside all of the corpus."""
+"""The numbers of training questions that are tried beside all of the corpus."""
 ALL = "all"
 """The size's name where all questions of the corpus may teach."""
 LABEL_WORDS = {LABELS_BEST: "verified", LABELS_UNGUARDED: "unverified"}
@@ -28,7 +31,7 @@ FLAGS = {
     "floor_errors": "--floor-errors",
     "max_drop": "--max-drop",
 }
-"""Settings that experiments vary, as options of ``router-train fit``."""
+"""The settings that experiments vary, as options of ``router-train fit``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,34 +39,35 @@ class Experiment:
     """One row of the study's table."""
 
     corpus: str
-    """Name of the kept corpus."""
+    """The name of the kept corpus."""
     name: str
-    """Unique in the corpus; a folder's name."""
+    """The experiment's name, unique in the corpus; it is a folder's name, too."""
     config: FitConfig
     table: bool = True
-    """Whether the router may see the table of the menu; else it learns from the best paths alone."""
+    """Whether the router may see the path table. If not, it learns from the best paths alone."""
     oracle: bool = False
-    """Report who knows the answers and chooses from the menu, in place of the router."""
+    """Whether to report somebody who knows the answers and chooses from the menu, in place of the
+    router."""
 
     @property
     def full_name(self) -> str:
-        """Corpus and name."""
+        """The corpus and the name."""
         return f"{self.corpus}/{self.name}"
 
     @property
     def size(self) -> str:
-        """Training questions at most."""
+        """The largest number of training questions, as text."""
         return ALL if self.config.train_limit is None else str(self.config.train_limit)
 
 
 def plan(corpus: str, *, num_examples: int, table: bool, evidence: bool) -> tuple[Experiment, ...]:
-    """The experiments of one kept corpus, those first that cost little and tell much.
+    """The experiments of one kept corpus; those that cost little and tell much come first.
 
     Args:
-        corpus: its name.
-        num_examples: of the corpus; sizes that are not below it are left out.
-        table: whether it has the table of a menu.
-        evidence: whether its best paths are verified; else there is one kind of labels.
+        corpus: the name of the corpus.
+        num_examples: its number of examples; sizes that are not below it are left out.
+        table: whether it has a path table.
+        evidence: whether its best paths are verified; otherwise there is one kind of labels.
     """
     sizes = (None, *(size for size in reversed(SIZES) if size < num_examples))
     kinds = (LABELS_BEST, LABELS_UNGUARDED) if evidence else (LABELS_UNGUARDED,)
@@ -74,7 +78,7 @@ def plan(corpus: str, *, num_examples: int, table: bool, evidence: bool) -> tupl
 
 
 def _fixed(corpus: str, kinds: tuple[str, ...], table: bool) -> Iterator[Experiment]:
-    """Rows that do not vary with the corpus' size."""
+    """The rows that do not vary with the corpus' size."""
     identity = FitConfig(router="identity")
     yield Experiment(corpus=corpus, name="identity", config=identity)
     if table:
@@ -90,10 +94,17 @@ def _fixed(corpus: str, kinds: tuple[str, ...], table: bool) -> Iterator[Experim
         yield Experiment(corpus=corpus, name=f"menu-verdicts-{ALL}", config=verdicts)
     for labels in kinds:
         common = FitConfig(router="static", labels=labels)
-        yield Experiment(corpus=corpus, name=f"most-common-label-{LABEL_WORDS[labels]}", config=common, table=False)
+        yield Experiment(
+            corpus=corpus,
+            name=f"most-common-label-{LABEL_WORDS[labels]}",
+            config=common,
+            table=False,
+        )
 
 
-def _of_size(corpus: str, size: int | None, kinds: tuple[str, ...], table: bool) -> Iterator[Experiment]:
+def _of_size(
+    corpus: str, size: int | None, kinds: tuple[str, ...], table: bool
+) -> Iterator[Experiment]:
     word = ALL if size is None else str(size)
     if table:
         for router in ("static", "menu"):
@@ -105,17 +116,30 @@ def _of_size(corpus: str, size: int | None, kinds: tuple[str, ...], table: bool)
         yield Experiment(corpus=corpus, name=f"polar-{verified}-{word}", config=polar)
         published = FitConfig(router="drllm", labels=labels, train_limit=size)
         yield Experiment(corpus=corpus, name=f"drllm-{verified}-{word}", config=published)
-        balanced = FitConfig(router="drllm", labels=labels, train_limit=size, class_balance=BALANCE_INVERSE)
+        balanced = FitConfig(
+            router="drllm", labels=labels, train_limit=size, class_balance=BALANCE_INVERSE
+        )
         yield Experiment(corpus=corpus, name=f"drllm-balanced-{verified}-{word}", config=balanced)
     early = FitConfig(router="early-exit", train_limit=size)
     yield Experiment(corpus=corpus, name=f"early-exit-{word}", config=early)
 
 
 def options(config: FitConfig) -> tuple[str, ...]:
-    """What ``router-train fit`` needs to be told of these settings: those that are not its defaults."""
+    """The options with which ``router-train fit`` gets these settings.
+
+    They are those settings that are not its defaults.
+    """
     default = FitConfig()
-    changed = [item.name for item in fields(FitConfig) if getattr(config, item.name) != getattr(default, item.name)]
-    return tuple(part for name in changed for part in (FLAGS[name], f"{getattr(config, name):{_form(config, name)}}"))
+    changed = [
+        item.name
+        for item in fields(FitConfig)
+        if getattr(config, item.name) != getattr(default, item.name)
+    ]
+    return tuple(
+        part
+        for name in changed
+        for part in (FLAGS[name], f"{getattr(config, name):{_form(config, name)}}")
+    )
 
 
 def _form(config: FitConfig, name: str) -> str:
