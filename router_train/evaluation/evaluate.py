@@ -6,24 +6,22 @@ Neither choices' gold labels nor stored verdicts are used: both models answer ev
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router_train.data.progress import track
+from router_train.evaluation.answering import Answerer
 from router_train.evaluation.paired import SIGNIFICANCE, PairedComparison, compare
 from router_train.evaluation.predictions import Prediction, PredictionLog
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
-from router_train.routers.base import RoutedPath
-from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError, TaskError
-from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.errors import TaskError
+from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
-from search_cluster.tasks.verdict import Verdict
 
 BATCH_SIZE = 16
 """The number of questions that are answered together."""
@@ -130,7 +128,7 @@ def evaluate(
         TaskError: not one example fits into the model's context.
     """
     beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
-    answerer = _Answerer(loaded, routed_model, task, beside, engine or open_engine(loaded, task))
+    answerer = Answerer(loaded, routed_model, task, beside, engine or open_engine(loaded, task))
     known: dict[str, Prediction] = {}
     num_too_long = 0
     waiting = []
@@ -159,79 +157,6 @@ def evaluate(
 def open_engine(loaded: LoadedModel, task: Task) -> PathExecutor:
     """The fast engine with the memory that suits the model's device."""
     return PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
-
-
-class _Answerer:
-    """The two models at work: it routes questions and answers them along all paths."""
-
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        routed_model: RoutedModel,
-        task: Task,
-        beside: Sequence[LayerPath],
-        engine: PathAnswers,
-    ) -> None:
-        self._routed_model, self._task, self._beside = routed_model, task, beside
-        self._identity = LayerPath.identity(loaded.num_layers)
-        self._engine = engine
-
-    def answer(self, examples: Sequence[Example]) -> list[Prediction]:
-        """One prediction per example that fits into the model's context."""
-        routed: list[tuple[Example, RoutedPath]] = []
-        for example in examples:
-            with suppress(PromptTooLongError):
-                routed.append((example, self._routed_model.route_example(self._task, example)))
-        requests = [
-            (example, path)
-            for example, choice in routed
-            for path in dict.fromkeys((self._identity, choice.path, *self._beside))
-        ]
-        outcomes = self._engine.evaluate(requests)
-        answers: dict[str, dict[LayerPath, _Answer]] = {
-            example.example_id: {} for example, _ in routed
-        }
-        for (example, path), outcome in zip(requests, outcomes, strict=True):
-            answers[example.example_id][path] = _as_answer(path, outcome)
-        return [
-            self._prediction(example, choice, answers[example.example_id])
-            for example, choice in routed
-        ]
-
-    def _prediction(
-        self, example: Example, choice: RoutedPath, answers: Mapping[LayerPath, "_Answer"]
-    ) -> Prediction:
-        plain, plain_failure = answers[self._identity]
-        routed, routed_failure = answers[choice.path]
-        return Prediction(
-            example_id=example.example_id,
-            plain_reward=plain.reward,
-            plain_output=plain.output,
-            plain_layer_tokens=plain.num_layer_tokens,
-            routed_reward=routed.reward,
-            routed_output=routed.output,
-            routed_layer_tokens=routed.num_layer_tokens,
-            routing_layer_tokens=choice.num_layer_tokens,
-            layers=choice.path.layers,
-            confidence=choice.confidence,
-            num_fallbacks=choice.num_fallbacks,
-            failure=plain_failure or routed_failure,
-            others={str(path): answers[path][0].reward for path in self._beside},
-        )
-
-
-_Answer = tuple[Verdict, str]
-"""A path's verdict, and the error if it could not say anything."""
-
-
-def _as_answer(path: LayerPath, outcome: Outcome) -> _Answer:
-    if isinstance(outcome, NonFiniteLogitsError):
-        return Verdict(
-            reward=0.0, margin=None, output="", num_layer_tokens=0
-        ), f"path {path}: {outcome}"
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome, ""
 
 
 def _report(

@@ -3,36 +3,32 @@
 Everything in it can be made again from the kept corpora; what is there already is not made again.
 """
 
-import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router_train.data.path_table import read_table
-from router_train.evaluation.evaluate import EvaluationReport, evaluate, open_engine
-from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
-from router_train.evaluation.verdict_db import VerdictDb
-from router_train.inference.routed_model import RoutedModel
-from router_train.study.experiments import Experiment, options, plan
+from router_train.study.experiments import Experiment, plan
+from router_train.study.judging import judge
+from router_train.study.reproduction import commands_of
 from router_train.study.result import (
     ELSEWHERE_SUFFIX,
-    Figures,
     Result,
     ResultInputs,
     read_result,
     write_result,
 )
 from router_train.study.textless import read_provenance, restore_corpus
-from router_train.training.checkpoint import RouterMeta, installed_versions, load_router
+from router_train.training.checkpoint import RouterMeta, installed_versions
 from router_train.training.fit import fit
 from search_cluster.corpus.manifest import Manifest
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.errors import ConfigError
 from search_cluster.model.load.loading import LoadedModel, load_model
-from search_cluster.paths.codec import parse_path
 from search_cluster.tasks.benchmarks.source import BenchmarkSource
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import SPLITS, Task
@@ -218,7 +214,15 @@ class StudyRunner:
         router_folder = self._folder / "routers" / experiment.corpus / experiment.name
         meta = self._train(corpus_folder, router_folder, experiment)
         figures = {
-            name: self._judge(task, router_folder, meta, splits, terms, oracle=experiment.oracle)
+            name: judge(
+                self._load(meta.model_spec, meta.model_dtype),
+                task,
+                self._examples(task, splits, terms),
+                router_folder,
+                meta,
+                verdicts=self._folder / "verdicts.sqlite",
+                oracle=experiment.oracle,
+            )
             for name, (task, splits) in questions.items()
         }
         result = Result(
@@ -226,7 +230,14 @@ class StudyRunner:
             num_train=meta.num_train,
             metrics=meta.metrics,
             figures=figures,
-            commands=_commands(experiment, questions.values(), terms, corpus_folder, router_folder),
+            commands=commands_of(
+                experiment,
+                questions.values(),
+                limit=terms.limit,
+                seed=terms.seed,
+                corpus_folder=corpus_folder,
+                router_folder=router_folder,
+            ),
             seconds=time.perf_counter() - started_s,
             versions=installed_versions(),
         )
@@ -265,82 +276,24 @@ class StudyRunner:
     def _train(
         self, corpus_folder: Path, router_folder: Path, experiment: Experiment
     ) -> RouterMeta:
-        try:
-            outcome = fit(
-                corpus_folder,
-                router_folder,
-                experiment.config,
-                self._load,
-                task_spec=None,
-                force=False,
-            )
-        except ConfigError:  # of another corpus, or of other settings: an earlier study's
-            outcome = fit(
-                corpus_folder,
-                router_folder,
-                experiment.config,
-                self._load,
-                task_spec=None,
-                force=True,
-            )
-        return outcome.meta
+        def train(*, force: bool) -> RouterMeta:
+            config = experiment.config
+            return fit(
+                corpus_folder, router_folder, config, self._load, task_spec=None, force=force
+            ).meta
 
-    def _judge(
-        self,
-        task: Task,
-        router_folder: Path,
-        meta: RouterMeta,
-        splits: Sequence[str],
-        terms: Terms,
-        *,
-        oracle: bool,
-    ) -> Figures:
-        loaded = self._load(meta.model_spec, meta.model_dtype)
-        router, _ = load_router(router_folder, loaded)
+        try:
+            return train(force=False)
+        except ConfigError:  # of another corpus, or of other settings: an earlier study's
+            return train(force=True)
+
+    def _examples(self, task: Task, splits: Sequence[str], terms: Terms) -> tuple[Example, ...]:
         found = [
             example for split in splits for example in task.load(split, self._data_dir).examples
         ]
-        examples = select_examples(found, terms.limit, terms.seed)
-        key = {
-            "model": loaded.fingerprint,
-            "router": meta.digest,
-            "task": [task.name, task.version],
-            "study": 1,
-        }
-        with VerdictDb(
-            self._folder / "verdicts.sqlite", open_engine(loaded, task), loaded, task
-        ) as engine:
-            report: EvaluationReport = evaluate(
-                loaded,
-                RoutedModel(loaded, router),
-                task,
-                examples,
-                PredictionLog(router_folder / PREDICTIONS_FOLDER, key),
-                menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
-                engine=engine,
-            )
-        return Figures.of_oracle(report) if oracle else Figures.of(report)
+        return select_examples(found, terms.limit, terms.seed)
 
     def _load(self, spec: str, dtype: str) -> LoadedModel:
         if (spec, dtype) not in self._models:
             self._models[spec, dtype] = load_model(spec, dtype=dtype)
         return self._models[spec, dtype]
-
-
-def _commands(
-    experiment: Experiment,
-    questions: Iterable[tuple[Task, Sequence[str]]],
-    terms: Terms,
-    corpus_folder: Path,
-    router_folder: Path,
-) -> tuple[str, ...]:
-    train = ["router-train", "fit", "--corpus", str(corpus_folder), *options(experiment.config)]
-    judge = ["router-train", "evaluate", "--router", str(router_folder)]
-    limit = [] if terms.limit is None else ["--limit", str(terms.limit), "--seed", str(terms.seed)]
-    oracle = ["--oracle"] if experiment.oracle else []
-    lines: list[Sequence[str]] = [[*train, "--out", str(router_folder)]]
-    for task, splits in questions:
-        lines += [
-            [*judge, "--task", task.name, "--split", split, *limit, *oracle] for split in splits
-        ]
-    return tuple(shlex.join(line) for line in lines)
