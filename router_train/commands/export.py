@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router_train.export.evaluations import Measured, evaluations_of, read_measured
+from router_train.export.evaluations import CardEvaluation, evaluations_of, read_evaluations
 from router_train.export.export import ExportOptions, base_reference, export_router
 from router_train.export.publish import push, require_token
 from router_train.inference.model_choice import ModelChoice
@@ -31,7 +31,7 @@ def run_export(
     meta = read_meta(router_folder)
     if push_to_hub is not None:
         require_token()
-    measured = _measured(router_folder, evaluations, kind=meta.kind, threshold=options.threshold)
+    found = _card_evaluations(router_folder, evaluations, kind=meta.kind, threshold=options.threshold)
     loaded = model.load(meta.model_spec, meta.model_dtype)
     base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
     if push_to_hub is not None and base.is_local and not options.plain:
@@ -39,11 +39,8 @@ def run_export(
             f"the base model {base.spec} is on this machine only, so nobody could load "
             f"{push_to_hub}; add --with-base, or name the model's hub id with --model"
         )
-    export_router(router_folder, out, loaded, replace(options, measured=measured))
-    show(
-        f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}",
-        json_output=json_output,
-    )
+    export_router(router_folder, out, loaded, replace(options, evaluations=found))
+    show(f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}", json_output=json_output)
     address = None
     if push_to_hub is not None:
         address = push(out, push_to_hub)
@@ -56,7 +53,7 @@ def run_export(
                 "digest": meta.digest,
                 "plain": options.plain,
                 "base_model": None if options.plain else base.spec,
-                "num_evaluations": len(measured),
+                "num_evaluations": len(found),
                 "num_bytes": sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
                 "address": address,
             }
@@ -71,14 +68,14 @@ def _kind(options: ExportOptions, kind: str) -> str:
     )
 
 
-def _measured(
+def _card_evaluations(
     router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float
-) -> tuple[Measured, ...]:
-    """The evaluations asked for, else the run's own, which is left out and named if it is unfit."""
+) -> tuple[CardEvaluation, ...]:
+    """The evaluations asked for; the run's own, if it does not fit this export, is left out and said."""
     if files:
-        return read_measured(files, kind=kind, threshold=threshold)
+        return read_evaluations(files, kind=kind, threshold=threshold)
     try:
-        return read_measured(evaluations_of(router_folder), kind=kind, threshold=threshold)
+        return read_evaluations(evaluations_of(router_folder), kind=kind, threshold=threshold)
     except ConfigError as error:
         say(f"not on the card: {error}")
         return ()

@@ -1,1 +1,1 @@
-"""What routers learn from: labels, features, tables of verdicts."""
+"""What routers learn from: labels, features and path tables."""

@@ -1,4 +1,6 @@
-"""Features on disk: computed once per key, kept as safetensors beside the routers that learn from them.
+"""Features on disk, which are computed once per key.
+
+They are safetensors files beside the routers that learn from them.
 
 A file is named by the hash of its key and carries that hash; one that is damaged is computed again.
 """
@@ -21,12 +23,12 @@ from router_train.distributed import current_process_group
 from search_cluster.tasks.selection import derive_seed
 
 FEATURES_FOLDER = "features"
-"""Beside the routers' folders."""
+"""The folder lies beside the routers' folders."""
 FEATURES_SCHEMA = 1
-"""Changes whenever the same key would give other features."""
+"""This number changes whenever the same key would give other features."""
 ROWS_PER_FILE = 250
-"""Items whose features lie in one file: what an interruption loses at most, and what ablations of the corpus' size
-share."""
+"""The number of items whose features lie in one file. An interruption loses at most these, and
+ablations of the corpus' size share whole files."""
 _KEY = "router_train.data.features"
 
 Item = TypeVar("Item")
@@ -35,12 +37,12 @@ Item = TypeVar("Item")
 def stored_features(
     folder: Path | None, key: Mapping[str, Any], compute: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """The features of a key: from the folder, or computed and left there for the next one.
+    """The features of a key, from the folder, or computed and left there for the next one.
 
     Args:
-        folder: where they are kept; ``None``: nowhere.
-        key: everything that they depend on; JSON.
-        compute: gives contiguous tensors in main memory.
+        folder: the folder where they are kept; ``None`` keeps them nowhere.
+        key: everything that they depend on, as JSON.
+        compute: a function that gives contiguous tensors in main memory.
     """
     if folder is None:
         return compute()
@@ -71,19 +73,22 @@ def stored_parts(
     name: Callable[[Item], Sequence[Any]],
     compute: Callable[[Sequence[Item]], dict[str, Tensor]],
 ) -> Iterator[tuple[Sequence[int], dict[str, Tensor]]]:
-    """The features of items, computed and kept `ROWS_PER_FILE` items at a time: their places, and their features.
+    """The places and the features of items, `ROWS_PER_FILE` items at a time.
 
-    Parts follow the order in which the seed draws the items, so that a smaller sample's full files are also those of a
-    larger one. Processes of a group compute different parts and read those of the others, so the folder has to be one
-    that all of them see.
+    What is computed is kept.
+
+    Parts follow the order in which the seed draws the items, so that a smaller sample's full files
+    are also those of a larger one. Processes of a group compute different parts and read those of
+    the others, so the folder has to be one that all of them see.
 
     Args:
-        folder: where they are kept; ``None``: nowhere.
-        key: everything that they depend on beside the items; JSON.
-        items: at least one.
-        seed: of the samples.
-        name: what identifies an item, beginning with an example's id; JSON.
-        compute: the features of some items: contiguous tensors in main memory.
+        folder: the folder where they are kept; ``None`` keeps them nowhere.
+        key: everything that they depend on beside the items, as JSON.
+        items: at least one item.
+        seed: the seed of the samples.
+        name: what identifies an item, beginning with an example's id, as JSON.
+        compute: a function that gives the features of some items, as contiguous tensors in main
+            memory.
     """
     order = sorted(range(len(items)), key=lambda place: derive_seed(seed, name(items[place])[0]))
     group = current_process_group()
@@ -91,7 +96,9 @@ def stored_parts(
 
     def features_of(places: Sequence[int]) -> dict[str, Tensor]:
         part = [items[place] for place in places]
-        return stored_features(folder, {**key, "items": [list(name(item)) for item in part]}, partial(compute, part))
+        return stored_features(
+            folder, {**key, "items": [list(name(item)) for item in part]}, partial(compute, part)
+        )
 
     if group.size > 1 and folder is not None:
         for number, places in enumerate(chunks):
@@ -111,7 +118,7 @@ def stored_rows(
     name: Callable[[Item], Sequence[Any]],
     compute: Callable[[Sequence[Item]], dict[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """As `stored_parts` for tensors with one row per item: whole tensors, in the order of the items."""
+    """As `stored_parts`, but whole tensors with a row per item, in the items' order."""
     found = list(stored_parts(folder, key, items, seed=seed, name=name, compute=compute))
     back = torch.argsort(torch.tensor([place for places, _ in found for place in places]))
     return {field: torch.cat([part[field] for _, part in found])[back] for field in found[0][1]}

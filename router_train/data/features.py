@@ -1,4 +1,6 @@
-"""The training set of per-layer routers: pooled prompt states along each label's path, computed once.
+"""The training set of per-layer routers: prompt states along each label's path, pooled.
+
+They are computed once.
 
 Shapes: N examples, L layers, W windows, D model width.
 """
@@ -20,12 +22,13 @@ from search_cluster.tasks.task import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
-    """What the routers read and what they should decide, in the order of the labels. In main memory."""
+    """What the routers read and should decide, in the order of the labels, in main memory."""
 
     windows_NLWD: Tensor
-    """For each layer the windows of the states it would read if all layers before followed the label's path."""
+    """For each layer, the windows of the states that it would read if all layers before it followed
+    the label's path."""
     decisions_NL: Tensor
-    """Labels: 0, 1 or 2; int64."""
+    """The labels: 0, 1 or 2, as int64."""
 
 
 def compute_features(
@@ -37,7 +40,7 @@ def compute_features(
     dtype: torch.dtype,
     description: str,
 ) -> Features:
-    """Walks every labelled prompt along its label's path and keeps the pooled states.
+    """Run every labelled prompt along its label's path and keep the pooled states.
 
     Takes ``N * L * W * D`` numbers of ``dtype`` in main memory.
 
@@ -54,15 +57,18 @@ def compute_features(
         if not bool(row.isfinite().all()):
             largest = float(windows_LWD.abs().max())
             raise ConfigError(
-                f"a prompt state of {largest:g} does not fit into {dtype} (example {label.example.example_id}); "
-                f"keep features as float32, and check that the model gives finite states"
+                f"a prompt state of {largest:g} does not fit into {dtype} (example "
+                f"{label.example.example_id}); keep features as float32, and check that the model "
+                "gives finite states"
             )
         rows.append(row)
     decisions_NL = torch.tensor([label.decisions for label in labels], dtype=torch.int64)
     return Features(windows_NLWD=torch.stack(rows), decisions_NL=decisions_NL)
 
 
-def _windows_along(loaded: LoadedModel, context_ids: Sequence[int], label: PathLabel, num_windows: int) -> Tensor:
+def _windows_along(
+    loaded: LoadedModel, context_ids: Sequence[int], label: PathLabel, num_windows: int
+) -> Tensor:
     windows: list[Tensor] = []
 
     def follow_label(layer: int, windows_WD: Tensor) -> int:

@@ -1,7 +1,7 @@
-"""What a router is taught: per example of a corpus the decisions of its best path.
+"""What a router is taught: the decisions of the best path of each example of a corpus.
 
-Knows nothing about tensors and models. A label is partly luck (on a four-way question a ruined path is right one time
-in four), which is why routers are judged on held-out questions only.
+This module knows nothing about tensors and models. A label is partly luck (on a four-way question a
+ruined path is right one time in four), which is why routers are judged on held-out questions only.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
 
 NUM_DECISIONS = 3
-"""Skip, execute, repeat."""
+"""The decisions are skip, execute and repeat."""
 HELD_OUT_SPLIT = "test"
 """Examples of this split never teach."""
 
@@ -29,7 +29,7 @@ class PathLabel:
 
     example: Example
     decisions: tuple[int, ...]
-    """Skip 0, execute 1, repeat 2 per layer. Shape ``[num_layers]``."""
+    """The decision for each layer: 0 skips, 1 executes, 2 repeats. Shape ``[num_layers]``."""
 
     @property
     def path(self) -> LayerPath:
@@ -43,21 +43,25 @@ class LabelSet:
 
     train: tuple[PathLabel, ...]
     validation: tuple[PathLabel, ...]
-    """Held out of training for early stopping; disjoint from ``train`` in questions."""
+    """Labels that are held out for early stopping; their questions are not in ``train``."""
     num_layers: int
     num_unsolved: int
-    """Examples without a right path (labelled with identity if ``keep`` is ``all``, else left out)."""
+    """The number of examples without a right path. They are labelled with identity if ``keep`` is
+    ``all``, and left out otherwise."""
     num_unchanged: int
-    """Examples left out because their best path is identity (``keep`` is ``changed``)."""
+    """The number of examples left out because their best path is identity (``keep`` is
+    ``changed``)."""
     num_inexpressible: int
-    """Examples left out because every best path re-orders layers or runs one more than twice."""
+    """The number of examples left out because every best path re-orders layers or runs one more
+    than twice."""
     num_test: int
-    """Examples left out because they belong to the test split."""
+    """The number of examples left out because they belong to the test split."""
     num_failed: int = 0
-    """Examples left out because the plain model has no verdict on them: its context is too short, or it broke down."""
+    """The number of examples left out because the plain model has no verdict on them: its context
+    is too short, or it broke down."""
 
     def class_counts(self) -> tuple[int, ...]:
-        """How often the training labels skip, execute and repeat, over all layers. Shape ``[3]``."""
+        """How often the training labels skip, execute and repeat a layer. Shape ``[3]``."""
         counts = Counter(decision for label in self.train for decision in label.decisions)
         return tuple(counts[decision] for decision in range(NUM_DECISIONS))
 
@@ -65,8 +69,8 @@ class LabelSet:
 def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
     """The labels that ``config`` keeps of a corpus, split by a hash of the question's text.
 
-    The split depends on nothing but the questions, so it is the same in every run, and a question that comes twice with
-    other distractors stays on one side.
+    The split depends on nothing but the questions, so it is the same in every run, and a question
+    that comes twice with other distractors stays on one side.
 
     Raises:
         CorpusError: fewer than two labels are left.
@@ -80,8 +84,9 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
             labels.append(label)
     if len({question_hash(label.example) for label in labels}) < 2:
         raise CorpusError(
-            f"the corpus has {len(corpus.records)} examples, of which {len(labels)} can teach a router "
-            f"({_reasons(left_out)}); at least 2 different questions are needed: search more examples (--limit)"
+            f"the corpus has {len(corpus.records)} examples, of which {len(labels)} can teach a "
+            f"router ({_reasons(left_out)}); at least 2 different questions are needed: search "
+            "more examples (--limit)"
         )
     train, validation = _split(labels, config.validation_share)
     return LabelSet(
@@ -97,12 +102,18 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
 
 
 def can_teach(record: ExampleRecord) -> bool:
-    """Whether anything may be learnt from an example: it is no test question, and the plain model can answer it."""
+    """Whether an example may teach.
+
+    It may unless it is a test question, or the plain model can't answer it.
+    """
     return record.example.split != HELD_OUT_SPLIT and record.identity is not None
 
 
 def _limited(labels: tuple[PathLabel, ...], config: FitConfig) -> tuple[PathLabel, ...]:
-    """The training labels that the limit leaves, in their order; a larger limit only adds labels."""
+    """The training labels that the limit leaves, in their order.
+
+    A larger limit only adds labels.
+    """
     if config.train_limit is None:
         return labels
     ranked = sorted(labels, key=lambda label: derive_seed(config.seed, label.example.example_id))
@@ -110,7 +121,9 @@ def _limited(labels: tuple[PathLabel, ...], config: FitConfig) -> tuple[PathLabe
     return tuple(label for label in labels if label.example.example_id in chosen)
 
 
-def _label(record: ExampleRecord, num_layers: int, config: FitConfig, left_out: Counter[str]) -> PathLabel | None:
+def _label(
+    record: ExampleRecord, num_layers: int, config: FitConfig, left_out: Counter[str]
+) -> PathLabel | None:
     if not can_teach(record):
         left_out["test" if record.example.split == HELD_OUT_SPLIT else "failed"] += 1
         return None
@@ -132,8 +145,13 @@ def _label(record: ExampleRecord, num_layers: int, config: FitConfig, left_out: 
     return PathLabel(example=record.example, decisions=expressible[0].decisions())
 
 
-def _split(labels: Sequence[PathLabel], validation_share: float) -> tuple[tuple[PathLabel, ...], tuple[PathLabel, ...]]:
-    """Labels whose question hash lies below the share are validation; neither side is left empty."""
+def _split(
+    labels: Sequence[PathLabel], validation_share: float
+) -> tuple[tuple[PathLabel, ...], tuple[PathLabel, ...]]:
+    """Train and validation labels, parted by question hash.
+
+    Labels whose hash lies below the share are validation. Neither side is left empty.
+    """
     hashes = sorted({question_hash(label.example) for label in labels})
     held_out = {value for value in hashes if value < validation_share * 2**64} or {hashes[0]}
     if len(held_out) == len(hashes):
@@ -144,17 +162,28 @@ def _split(labels: Sequence[PathLabel], validation_share: float) -> tuple[tuple[
 
 
 def question_hash(example: Example) -> int:
-    """64 bits that depend on nothing but the question's text: what may be split by it stays on one side."""
-    digest = hashlib.sha256(f"router validation:{example.task}:{example.question}".encode("utf-8", "surrogatepass"))
+    """A hash of 64 bits that depends on nothing but the question's text.
+
+    What is split by it keeps equal questions on one side.
+    """
+    digest = hashlib.sha256(
+        f"router validation:{example.task}:{example.question}".encode("utf-8", "surrogatepass")
+    )
     return int.from_bytes(digest.digest()[:8], "big")
 
 
 def _reasons(left_out: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items())) or "none left out"
+    return (
+        ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+        or "none left out"
+    )
 
 
 def most_common_path(labels: Sequence[PathLabel], num_layers: int) -> LayerPath:
-    """The path that is the label of most examples; ties: the shortest, then the lowest decisions."""
+    """The path that is the label of most examples.
+
+    Of equally common ones it is the shortest, then the one with the lowest decisions.
+    """
     counts = Counter(label.decisions for label in labels)
     if not counts:
         return LayerPath.from_decisions((EXECUTE,) * num_layers)

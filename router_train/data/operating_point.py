@@ -1,4 +1,7 @@
-"""Where a router is run: the threshold that meets an accuracy floor and a layer budget on validation data. Pure."""
+"""Where a router is run: the threshold that meets accuracy floor and layer budget. Pure.
+
+Floor and budget hold on validation data.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +17,12 @@ class OperatingPoint:
     """What a threshold, or one path for all, comes to on validation questions."""
 
     threshold: float
-    """Of the confidence below which a router falls back to identity; any number where there is no choice."""
+    """The confidence below which a router falls back to identity; any number where there is no
+    choice."""
     accuracy: float
     accuracy_plain: float
     standard_error: float
-    """Of the difference between the two."""
+    """The standard error of the difference between the two accuracies."""
     mean_layers: float
 
     @classmethod
@@ -29,7 +33,7 @@ class OperatingPoint:
         lengths_N: NDArray[np.int64],
         threshold: float,
     ) -> "OperatingPoint":
-        """What N >= 1 questions say, each answered by both models."""
+        """The point that N >= 1 questions give, each answered by both models."""
         difference_N = right_N.astype(np.float64) - plain_right_N
         return cls(
             threshold=threshold,
@@ -40,7 +44,7 @@ class OperatingPoint:
         )
 
     def metrics(self, prefix: str = "validation") -> dict[str, float]:
-        """As a checkpoint keeps it."""
+        """The numbers as a checkpoint keeps them."""
         return {
             f"{prefix}_accuracy_routed": self.accuracy,
             f"{prefix}_accuracy_plain": self.accuracy_plain,
@@ -49,21 +53,26 @@ class OperatingPoint:
         }
 
 
-def choose_point(points: Sequence[OperatingPoint], num_layers: int, config: FitConfig) -> int | None:
-    """The place of the best point within floor and budget; ``None`` if there is none, so that identity is left.
+def choose_point(
+    points: Sequence[OperatingPoint], num_layers: int, config: FitConfig
+) -> int | None:
+    """The place of the best point within floor and budget.
 
-    The floor is for the difference less ``config.floor_errors`` standard errors: the best of many noisy points looks
-    better than it is, and few questions prove little.
+    It is ``None`` if there is none, so that identity is left.
 
-    ``aim`` "layers": the fewest layers, then the highest accuracy; "accuracy": the other way round. Among equals of
-    both, the higher threshold, which changes less.
+    The floor is for the difference less ``config.floor_errors`` standard errors: the best of many
+    noisy points looks better than it is, and few questions prove little.
+
+    ``aim`` "layers": the fewest layers, then the highest accuracy; "accuracy": the other way round.
+    Among equals of both, the higher threshold, which changes less.
     """
     floor = -config.max_drop / 100 - 1e-9
     budget = config.max_layers_share * num_layers + 1e-9
     allowed = [
         place
         for place, point in enumerate(points)
-        if point.accuracy - point.accuracy_plain - config.floor_errors * point.standard_error >= floor
+        if point.accuracy - point.accuracy_plain - config.floor_errors * point.standard_error
+        >= floor
         and point.mean_layers <= budget
     ]
 
@@ -71,6 +80,10 @@ def choose_point(points: Sequence[OperatingPoint], num_layers: int, config: FitC
         point = points[place]
         # Rounded, so that sums in another order do not break ties.
         cost, loss = round(point.mean_layers, 9), round(-point.accuracy, 9)
-        return (loss, cost, -point.threshold) if config.aim == AIM_ACCURACY else (cost, loss, -point.threshold)
+        return (
+            (loss, cost, -point.threshold)
+            if config.aim == AIM_ACCURACY
+            else (cost, loss, -point.threshold)
+        )
 
     return min(allowed, key=rank, default=None)

@@ -1,4 +1,4 @@
-"""The full table of verdicts as arrays: every path of a menu on every question that may teach.
+"""The path table as arrays: every path of a menu on every question that may teach.
 
 Shapes: N examples, K paths.
 """
@@ -21,43 +21,60 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
 
 MIN_QUESTIONS = 10
-"""With fewer different questions nothing that is chosen on the table means anything."""
+"""With fewer different questions, nothing that is chosen on the table means anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VerdictTable:
-    """What every path of a menu answers on every question. Immutable."""
+    """The verdict of every path of a menu on every question. Immutable."""
 
     examples: tuple[Example, ...]
-    """In the order of their ids; those that `can_teach`. Length N."""
+    """The questions that `can_teach`, in the order of their ids. Length N."""
     paths: tuple[LayerPath, ...]
-    """Identity first. Length K."""
+    """The paths of the menu, identity first. Length K."""
     right_NK: NDArray[np.bool_]
-    """Whether the answer is right; a failure is not."""
+    """Whether the answer is right, which a failure is not."""
     margin_NK: NDArray[np.float64]
-    """Log-probability gap of the gold answer to the best wrong one, nats; NaN where there is none."""
+    """The log-probability gap between the gold answer and the best wrong one, in nats; NaN where
+    there is none."""
 
     @property
     def path_lengths(self) -> NDArray[np.int64]:
-        """Layers per path. Shape ``[K]``."""
+        """The number of layers of each path. Shape ``[K]``."""
         return np.array([len(path) for path in self.paths])
 
     @property
     def question_groups(self) -> NDArray[np.uint64]:
-        """Equal for examples with the same question text, which must not be parted between folds. Shape ``[N]``."""
+        """A number for each example that is equal for equal question texts. Shape ``[N]``.
+
+        Equal ones must not be parted between folds.
+        """
         return np.array([question_hash(example) for example in self.examples], dtype=np.uint64)
 
     @property
     def digest(self) -> str:
-        """Equal for tables with the same questions, paths and verdicts; margins are left out. 16 hex digits."""
-        parts = [[example.example_id for example in self.examples], list(map(str, self.paths)), self.right_NK.tolist()]
+        """16 hex digits that are equal for tables with the same questions, paths and verdicts.
+
+        Margins are left out.
+        """
+        parts = [
+            [example.example_id for example in self.examples],
+            list(map(str, self.paths)),
+            self.right_NK.tolist(),
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def limited(self, limit: int | None, seed: int) -> "VerdictTable":
-        """The table of ``limit`` questions at most, drawn by the seed; a larger limit only adds questions."""
+        """The table of at most ``limit`` questions, which the seed draws.
+
+        A larger limit only adds questions.
+        """
         if limit is None or limit >= len(self.examples):
             return self
-        ranked = sorted(range(len(self.examples)), key=lambda row: derive_seed(seed, self.examples[row].example_id))
+        ranked = sorted(
+            range(len(self.examples)),
+            key=lambda row: derive_seed(seed, self.examples[row].example_id),
+        )
         rows = sorted(ranked[:limit])
         return VerdictTable(
             examples=tuple(self.examples[row] for row in rows),
@@ -68,34 +85,42 @@ class VerdictTable:
 
 
 def read_table(folder: Path, corpus: Corpus) -> VerdictTable | None:
-    """The table beside a corpus; ``None`` if nobody has cross-executed it.
+    """The path table beside a corpus; ``None`` if nobody has cross-executed it.
 
     Raises:
         CorpusError: the table is damaged, of another corpus, or too small.
     """
     if not (folder / PATH_TABLE_NAME).is_file():
         return None
-    menu = read_path_table(folder)
-    if menu.provenance.corpus_digest != corpus.manifest.corpus_digest:
+    found = read_path_table(folder)
+    if found.provenance.corpus_digest != corpus.manifest.corpus_digest:
         raise CorpusError(
-            f"{folder / PATH_TABLE_NAME} belongs to a corpus with digest {menu.provenance.corpus_digest}, this one has "
-            f"{corpus.manifest.corpus_digest}; write it again: search-cluster crossexec {folder} --menu 16"
+            f"{folder / PATH_TABLE_NAME} belongs to a corpus with digest "
+            f"{found.provenance.corpus_digest}, this one has {corpus.manifest.corpus_digest}; "
+            f"write it again: search-cluster crossexec {folder} --menu 16"
         )
-    return _table(menu, corpus, folder)
+    return _table(found, corpus, folder)
 
 
-def _table(menu: PathTable, corpus: Corpus, folder: Path) -> VerdictTable:
-    examples = {record.example.example_id: record.example for record in corpus.records if can_teach(record)}
-    rows = {example_id: verdicts for example_id, verdicts in menu.by_example().items() if example_id in examples}
-    kept = tuple(examples[example_id] for example_id in rows)
-    if len({question_hash(example) for example in kept}) < MIN_QUESTIONS:
+def _table(table: PathTable, corpus: Corpus, folder: Path) -> VerdictTable:
+    examples = {
+        record.example.example_id: record.example for record in corpus.records if can_teach(record)
+    }
+    rows = {
+        example_id: verdicts
+        for example_id, verdicts in table.by_example().items()
+        if example_id in examples
+    }
+    teaching = tuple(examples[example_id] for example_id in rows)
+    if len({question_hash(example) for example in teaching}) < MIN_QUESTIONS:
         raise CorpusError(
-            f"{folder / PATH_TABLE_NAME} has {len(kept)} questions that may teach; at least {MIN_QUESTIONS} "
-            "different ones are needed: search and cross-execute more examples (--limit)"
+            f"{folder / PATH_TABLE_NAME} has {len(teaching)} questions that may teach; at least "
+            f"{MIN_QUESTIONS} different ones are needed: search and cross-execute more examples "
+            "(--limit)"
         )
     return VerdictTable(
-        examples=kept,
-        paths=menu.paths,
+        examples=teaching,
+        paths=table.paths,
         right_NK=_array(rows, lambda row: row.verdict is not None and row.verdict.is_correct, bool),
         margin_NK=_array(rows, _margin, np.float64),
     )

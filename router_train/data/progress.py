@@ -1,4 +1,4 @@
-"""Progress over a sequence: a bar on a terminal, a line every few seconds elsewhere; always on standard error."""
+"""Progress over a sequence, on standard error: a bar on a terminal, lines elsewhere."""
 
 import sys
 import time
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import track as rich_track
 
 LOG_INTERVAL_S = 5.0
-"""Seconds between two lines where there is no terminal."""
+"""The time between two lines where there is no terminal, in seconds."""
 
 Item = TypeVar("Item")
 
 
 def track(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """Yields the items and shows how far it has come."""
+    """Yield the items and show how many have come."""
     console = Console(stderr=True)
     if console.is_terminal:
         yield from rich_track(items, description=description, console=console)

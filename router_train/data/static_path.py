@@ -9,7 +9,9 @@ from search_cluster.paths.layer_path import LayerPath
 
 
 def choose_static(table: VerdictTable, config: FitConfig) -> tuple[LayerPath, OperatingPoint]:
-    """The path that meets aim, floor and budget on the whole table, and what it comes to; identity if none does.
+    """The path that meets aim, floor and budget on the whole table, and its point.
+
+    It is identity if no path does.
 
     Nothing is fitted to a question, so every question of the table validates.
     """
@@ -19,9 +21,11 @@ def choose_static(table: VerdictTable, config: FitConfig) -> tuple[LayerPath, Op
 
 
 def single_path_points(table: VerdictTable) -> tuple[OperatingPoint, ...]:
-    """What each path of the menu comes to if every question takes it, in the menu's order."""
+    """The point of each path of the menu if every question takes it, in the menu's order."""
     plain_right_N = table.right_NK[:, 0]
     return tuple(
-        OperatingPoint.of(table.right_NK[:, place], plain_right_N, np.full(len(plain_right_N), len(path)), 0.0)
+        OperatingPoint.of(
+            table.right_NK[:, place], plain_right_N, np.full(len(plain_right_N), len(path)), 0.0
+        )
         for place, path in enumerate(table.paths)
     )

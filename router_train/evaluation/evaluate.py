@@ -1,35 +1,35 @@
-"""The routed model against the plain one on the same questions: one answer each (top-1), graded by the task.
+"""The routed model against the plain one on the same questions.
+
+Each gives one answer per question (top-1), which the task grades.
 
 Neither choices' gold labels nor stored verdicts are used: both models answer every question.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router_train.data.progress import track
+from router_train.evaluation.answering import Answerer
 from router_train.evaluation.paired import SIGNIFICANCE, PairedComparison, compare
 from router_train.evaluation.predictions import Prediction, PredictionLog
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
-from router_train.routers.base import RoutedPath
-from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError, TaskError
-from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.errors import TaskError
+from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
-from search_cluster.tasks.verdict import Verdict
 
 BATCH_SIZE = 16
-"""Questions that are answered together."""
+"""The number of questions that are answered together."""
 HELPS_RULE = (
-    "at least the plain accuracy, if that is above zero, with fewer layers, or a higher accuracy at any length with an "
-    f"exact McNemar p below {SIGNIFICANCE:g}"
+    "at least the plain accuracy, if that is above zero, with fewer layers, or a higher accuracy "
+    f"at any length with an exact McNemar p below {SIGNIFICANCE:g}"
 )
-"""When a router counts as a help."""
+"""The rule by which a router counts as a help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,56 +40,63 @@ class StaticFigures:
     layers: int
     accuracy: float
     diff: float
-    """Its accuracy minus the plain model's, with the bootstrap interval at 95 %."""
+    """Its accuracy minus the plain model's; the next two fields are the ends of the bootstrap
+    interval at 95 %."""
     diff_low: float
     diff_high: float
     p_value: float
-    """Of the exact McNemar test against the plain model."""
+    """The p-value of the exact McNemar test against the plain model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OracleFigures:
-    """Who knows the answers and takes the shortest right path of a menu: a bound, and no accuracy of anything."""
+    """The figures of somebody who knows the answers and takes the shortest right path of a menu.
+
+    They are a bound, and no accuracy of anything.
+    """
 
     num_paths: int
     accuracy: float
-    """Share of questions that some path of the menu answers right."""
+    """The share of questions that some path of the menu answers right."""
     layers: float
-    """Per question, identity's where no path is right."""
+    """The mean number of layers of these paths, identity's where no path is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
-    """Numbers of one evaluation; field by field what ``router-train evaluate --json`` says."""
+    """The numbers of one evaluation, as ``router-train evaluate --json`` has them."""
 
     comparison: PairedComparison
     layers_plain: float
-    """Layers that the plain model runs per question."""
+    """The number of layers that the plain model runs per question."""
     layers_routed: float
-    """Layers that the routed model runs per question, on average."""
+    """The mean number of layers that the routed model runs per question."""
     layers_saved_share: float
-    """Layer applications per token that the router saves, as a share of the plain model's; negative if it adds."""
+    """The layer applications per token that the router saves, as a share of the plain model's;
+    negative if it adds some."""
     layer_token_share: float
-    """(layer, token) applications of the routed answers over those of the plain ones, choosing the path not counted."""
+    """The (layer, token) applications of the routed answers over those of the plain ones, without
+    choosing the path."""
     layer_token_share_with_routing: float
-    """The same with the prompt pass in which the router chooses counted on top."""
+    """The same, with the prompt pass in which the router chooses on top."""
     routed_decisions: tuple[tuple[int, int, int], ...]
-    """Per layer how many questions skip, execute and repeat it. Shape ``[num_layers, 3]``."""
+    """How many questions skip, execute and repeat each layer. Shape ``[num_layers, 3]``."""
     layers_per_question: tuple[int, ...]
-    """Routed path lengths in the order of the questions."""
+    """The lengths of the routed paths, in the order of the questions."""
     num_identity: int
-    """Questions that the router sends down the plain path."""
+    """The number of questions that the router sends down the plain path."""
     mean_confidence: float
     num_failures: int
-    """Questions on which a model gave no finite answer; counted as wrong."""
+    """The number of questions on which a model gave no finite answer; they count as wrong."""
     num_too_long: int
-    """Questions that do not fit into the model's context; in no other number."""
+    """The number of questions that do not fit into the model's context; they are in no other
+    number."""
     helps: bool
     """Whether `HELPS_RULE` holds."""
     static: StaticFigures | None = None
-    """The one path for all beside it."""
+    """The figures of the one path for all questions, beside the router."""
     oracle: OracleFigures | None = None
-    """The best choice from the menu, made with the gold answers."""
+    """The figures of the best choice from the menu, made with the gold answers."""
 
 
 def evaluate(
@@ -104,24 +111,24 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     engine: PathAnswers | None = None,
 ) -> EvaluationReport:
-    """Answers the examples that ``log`` does not know yet and compares all of them.
+    """Answer the examples that ``log`` does not know yet, and compare all of them.
 
     Args:
         loaded: the plain model.
-        routed_model: asked for one path per question.
-        task: how to ask and grade.
+        routed_model: the routed model, which is asked for one path per question.
+        task: the task, which knows how to ask and grade.
         examples: the questions.
-        log: keeps the answers; an interrupted evaluation loses a batch at most.
+        log: a log that keeps the answers; an interrupted evaluation loses a batch at most.
         static_path: a path that answers every question beside the router.
         menu: paths that an oracle may choose from; each answers every question.
         batch_size: questions that are answered together; changes no answer.
-        engine: answers along paths; ``None``: the fast engine, made for this evaluation.
+        engine: what answers along paths; ``None`` makes a fast engine for this evaluation.
 
     Raises:
         TaskError: not one example fits into the model's context.
     """
     beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
-    answerer = _Answerer(loaded, routed_model, task, beside, engine or open_engine(loaded, task))
+    answerer = Answerer(loaded, routed_model, task, beside, engine or open_engine(loaded, task))
     known: dict[str, Prediction] = {}
     num_too_long = 0
     waiting = []
@@ -140,7 +147,8 @@ def evaluate(
             known[prediction.example_id] = prediction
     if not known:
         raise TaskError(
-            f"none of {len(examples)} examples of {task.name} fits into the model's context; try another task"
+            f"none of {len(examples)} examples of {task.name} fits into the model's context; try "
+            "another task"
         )
     answered = [known[example.example_id] for example in examples if example.example_id in known]
     return _report(answered, loaded.num_layers, num_too_long, static_path, menu)
@@ -151,70 +159,6 @@ def open_engine(loaded: LoadedModel, task: Task) -> PathExecutor:
     return PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
 
 
-class _Answerer:
-    """Routes questions and lets the fast engine answer them along all paths that are asked for."""
-
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        routed_model: RoutedModel,
-        task: Task,
-        beside: Sequence[LayerPath],
-        engine: PathAnswers,
-    ) -> None:
-        self._routed_model, self._task, self._beside = routed_model, task, beside
-        self._identity = LayerPath.identity(loaded.num_layers)
-        self._engine = engine
-
-    def answer(self, examples: Sequence[Example]) -> list[Prediction]:
-        """One prediction per example that fits into the model's context."""
-        routed: list[tuple[Example, RoutedPath]] = []
-        for example in examples:
-            with suppress(PromptTooLongError):
-                routed.append((example, self._routed_model.route_example(self._task, example)))
-        requests = [
-            (example, path)
-            for example, choice in routed
-            for path in dict.fromkeys((self._identity, choice.path, *self._beside))
-        ]
-        outcomes = self._engine.evaluate(requests)
-        answers: dict[str, dict[LayerPath, _Answer]] = {example.example_id: {} for example, _ in routed}
-        for (example, path), outcome in zip(requests, outcomes, strict=True):
-            answers[example.example_id][path] = _as_answer(path, outcome)
-        return [self._prediction(example, choice, answers[example.example_id]) for example, choice in routed]
-
-    def _prediction(self, example: Example, choice: RoutedPath, answers: Mapping[LayerPath, "_Answer"]) -> Prediction:
-        plain, plain_failure = answers[self._identity]
-        routed, routed_failure = answers[choice.path]
-        return Prediction(
-            example_id=example.example_id,
-            plain_reward=plain.reward,
-            plain_output=plain.output,
-            plain_layer_tokens=plain.num_layer_tokens,
-            routed_reward=routed.reward,
-            routed_output=routed.output,
-            routed_layer_tokens=routed.num_layer_tokens,
-            routing_layer_tokens=choice.num_layer_tokens,
-            layers=choice.path.layers,
-            confidence=choice.confidence,
-            num_fallbacks=choice.num_fallbacks,
-            failure=plain_failure or routed_failure,
-            others={str(path): answers[path][0].reward for path in self._beside},
-        )
-
-
-_Answer = tuple[Verdict, str]
-"""What a path said, and the error if it could not say anything."""
-
-
-def _as_answer(path: LayerPath, outcome: Outcome) -> _Answer:
-    if isinstance(outcome, NonFiniteLogitsError):
-        return Verdict(reward=0.0, margin=None, output="", num_layer_tokens=0), f"path {path}: {outcome}"
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome, ""
-
-
 def _report(
     predictions: Sequence[Prediction],
     num_layers: int,
@@ -223,7 +167,8 @@ def _report(
     menu: Sequence[LayerPath],
 ) -> EvaluationReport:
     comparison = compare(
-        [row.plain_reward >= 1 for row in predictions], [row.routed_reward >= 1 for row in predictions]
+        [row.plain_reward >= 1 for row in predictions],
+        [row.routed_reward >= 1 for row in predictions],
     )
     lengths = tuple(len(row.layers) for row in predictions)
     layers_routed = sum(lengths) / len(lengths)
@@ -252,7 +197,8 @@ def _report(
 
 def _static(predictions: Sequence[Prediction], path: LayerPath) -> StaticFigures:
     comparison = compare(
-        [row.plain_reward >= 1 for row in predictions], [row.others[str(path)] >= 1 for row in predictions]
+        [row.plain_reward >= 1 for row in predictions],
+        [row.others[str(path)] >= 1 for row in predictions],
     )
     return StaticFigures(
         path=str(path),
@@ -265,8 +211,13 @@ def _static(predictions: Sequence[Prediction], path: LayerPath) -> StaticFigures
     )
 
 
-def _oracle(predictions: Sequence[Prediction], menu: Sequence[LayerPath], num_layers: int) -> OracleFigures:
-    lengths = [min((len(path) for path in menu if row.others[str(path)] >= 1), default=None) for row in predictions]
+def _oracle(
+    predictions: Sequence[Prediction], menu: Sequence[LayerPath], num_layers: int
+) -> OracleFigures:
+    lengths = [
+        min((len(path) for path in menu if row.others[str(path)] >= 1), default=None)
+        for row in predictions
+    ]
     return OracleFigures(
         num_paths=len(menu),
         accuracy=sum(length is not None for length in lengths) / len(lengths),
@@ -274,8 +225,10 @@ def _oracle(predictions: Sequence[Prediction], menu: Sequence[LayerPath], num_la
     )
 
 
-def decision_counts(predictions: Sequence[Prediction], num_layers: int) -> tuple[tuple[int, int, int], ...]:
-    """Per layer the number of questions that skip it, run it once, and run it more often."""
+def decision_counts(
+    predictions: Sequence[Prediction], num_layers: int
+) -> tuple[tuple[int, int, int], ...]:
+    """For each layer, how many questions skip it, run it once, and run it more often."""
     counts: list[Counter[int]] = [Counter() for _ in range(num_layers)]
     for row in predictions:
         uses = Counter(row.layers)

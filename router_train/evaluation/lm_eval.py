@@ -1,7 +1,8 @@
 """EleutherAI's evaluation harness (package ``lm-eval``) on a routed model.
 
-Scored continuations are the trap: a router that were given context and continuation as one prompt would choose a path
-per choice, and look at the answers. Here it chooses from the context alone; every continuation runs along that path.
+Scored continuations are the trap: a router that were given context and continuation as one prompt
+would choose a path per choice, and look at the answers. Here it chooses from the context alone;
+every continuation runs along that path.
 
 Shapes: N continuations of one context, T tokens, V vocabulary.
 """
@@ -24,23 +25,27 @@ from search_cluster.paths.layer_path import LayerPath
 
 
 class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
-    """A routed model as the harness sees it; one path per context, chosen once.
+    """A routed model as the harness sees it, with one path per context, chosen once.
 
     Args:
         loaded: the frozen model.
-        routed_model: chooses the paths.
-        batch_size: rows that run together; routed rows of a batch may take different paths.
+        routed_model: the routed model, which chooses the paths.
+        batch_size: the number of rows that run together; routed rows of a batch may take different
+            paths.
     """
 
     def __init__(self, loaded: LoadedModel, routed_model: RoutedModel, *, batch_size: int) -> None:
         # The harness sets a padding token where there is none.
         tokenizer = deepcopy(loaded.tokenizer)
         super().__init__(
-            pretrained=routed_model.causal_lm, tokenizer=tokenizer, backend="causal", batch_size=batch_size
+            pretrained=routed_model.causal_lm,
+            tokenizer=tokenizer,
+            backend="causal",
+            batch_size=batch_size,
         )
         self._loaded, self._routed_model = loaded, routed_model
         self.path_lengths: list[int] = []
-        """Layers of the path of each answered request."""
+        """The length of the path of each answered request."""
 
     def _loglikelihood_tokens(
         self,
@@ -48,7 +53,10 @@ class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
         disable_tqdm: bool = False,
         override_bs: int | None = None,
     ) -> list[tuple[float, bool]]:
-        """Per request the continuation's log-probability after its context, and whether it is what greedy gives."""
+        """For each request, the log-probability of its continuation after its context.
+
+        Beside it stands whether the continuation is what greedy decoding gives.
+        """
         contexts: dict[tuple[int, ...], list[int]] = {}
         for place, (_, context, continuation) in enumerate(requests):
             # As in the harness: what does not fit is cut on the left.
@@ -74,7 +82,9 @@ class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
         self, path: LayerPath, context_ids: Sequence[int], continuations: Sequence[Sequence[int]]
     ) -> list[tuple[float, bool]]:
         rows = [torch.tensor([*context_ids, *ids][:-1]) for ids in continuations]
-        ids_NT = pad_sequence(rows, batch_first=True).to(self._loaded.model.device)  # padded where nothing looks
+        ids_NT = pad_sequence(rows, batch_first=True).to(
+            self._loaded.model.device
+        )  # padded where nothing looks
         logits_NTV = materialise(self._loaded.model, path)(ids_NT, use_cache=False).logits
         answers = []
         for logits_TV, ids in zip(logits_NTV, continuations, strict=True):
@@ -82,12 +92,18 @@ class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
             require_finite(read_RV)
             targets_R = torch.tensor(ids, device=read_RV.device)
             log_probs_R = read_RV.float().log_softmax(dim=-1).gather(1, targets_R[:, None])
-            answers.append((float(log_probs_R.sum()), bool((read_RV.argmax(dim=-1) == targets_R).all())))
+            answers.append(
+                (float(log_probs_R.sum()), bool((read_RV.argmax(dim=-1) == targets_R).all()))
+            )
         return answers
 
-    def _model_generate(self, context: Any, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
-        """The harness' own, with paths taken note of."""
+    def _model_generate(
+        self, context: Any, max_length: int, stop: list[str], **generation_kwargs: Any
+    ) -> Any:
+        """Generate as the harness does, and take note of the paths."""
         cache = OnlineCache()
-        output = super()._model_generate(context, max_length, stop, past_key_values=cache, **generation_kwargs)
+        output = super()._model_generate(
+            context, max_length, stop, past_key_values=cache, **generation_kwargs
+        )
         self.path_lengths += [len(routed.path) for routed in routed_paths(cache)]
         return output

@@ -23,20 +23,21 @@ class PairedComparison:
     accuracy_routed_low: float
     accuracy_routed_high: float
     diff: float
-    """Routed minus plain accuracy."""
+    """The routed accuracy minus the plain one."""
     diff_low: float
-    """Ends of the bootstrap interval of ``diff``."""
+    """The lower end of the bootstrap interval of ``diff``; the next field is the upper one."""
     diff_high: float
     num_fixed: int
-    """Wrong plain, right routed."""
+    """The number of questions that the plain model gets wrong and the routed one right."""
     num_broken: int
-    """Right plain, wrong routed."""
+    """The number of questions that the plain model gets right and the routed one wrong."""
     p_value: float
-    """Of the exact two-sided McNemar test on fixed against broken; 1 where neither occurs."""
+    """The p-value of the exact two-sided McNemar test on fixed against broken; 1 where neither
+    occurs."""
 
 
 def compare(plain_right: Sequence[bool], routed_right: Sequence[bool]) -> PairedComparison:
-    """Compares paired answers, in the same order and at least one."""
+    """Compare paired answers, at least one, in the same order."""
     n = len(plain_right)
     table = [[0, 0], [0, 0]]
     for plain, routed in zip(plain_right, routed_right, strict=True):

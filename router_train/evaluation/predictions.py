@@ -1,7 +1,10 @@
-"""Answers of an evaluation, one JSON line per question, appended as they are given: running again continues.
+"""Answers of an evaluation, one JSON line per question.
 
-A file belongs to one key (model, router, threshold, task and their versions); its name carries the key's hash and its
-first line the key itself. Whoever is interrupted loses at most the questions at hand.
+They are appended as they are given, so running again continues.
+
+A file belongs to one key (model, router, threshold, task and their versions); its name carries the
+key's hash and its first line the key itself. Whoever is interrupted loses at most the questions at
+hand.
 """
 
 import hashlib
@@ -16,7 +19,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 PREDICTIONS_FOLDER = "evaluations"
-"""Inside the router's folder."""
+"""The folder inside the router's folder."""
 PREDICTIONS_SCHEMA = 2
 
 
@@ -34,15 +37,16 @@ class Prediction:
     routed_output: str
     routed_layer_tokens: int
     routing_layer_tokens: int
-    """What choosing the path cost on top."""
+    """The number of (layer, token) applications that choosing the path cost on top."""
     layers: tuple[int, ...]
-    """The routed path."""
+    """The layers of the routed path."""
     confidence: float
     num_fallbacks: int
     failure: str
-    """The error of an answer that could not be given and counts as wrong; empty if both were given."""
+    """The error of an answer that could not be given and counts as wrong; empty if both were
+    given."""
     others: dict[str, float]
-    """Rewards of paths that were run beside, by the path's text."""
+    """The rewards of paths that were run beside, by the path's text."""
 
 
 _PREDICTION = TypeAdapter(Prediction)
@@ -62,14 +66,21 @@ class PredictionLog:
         return self._known.get(example_id)
 
     def add(self, prediction: Prediction) -> None:
-        """Appends a prediction; it is on its way to the disk when this returns."""
+        """Append a prediction; it is on its way to the disk when this returns."""
         with self._file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(prediction)) + "\n")
         self._known[prediction.example_id] = prediction
 
     def _read(self, header: str) -> dict[str, Prediction]:
-        """What is on disk; lines that an interruption cut are dropped from the file, said and answered again."""
-        lines = self._file.read_text(encoding="utf-8", errors="replace").splitlines() if self._file.is_file() else []
+        """What is on disk.
+
+        Lines that an interruption cut are dropped from the file with a message, and answered again.
+        """
+        lines = (
+            self._file.read_text(encoding="utf-8", errors="replace").splitlines()
+            if self._file.is_file()
+            else []
+        )
         known: dict[str, Prediction] = {}
         num_damaged = 0
         for line in lines[1:]:
@@ -80,7 +91,10 @@ class PredictionLog:
             else:
                 known[prediction.example_id] = prediction
         if num_damaged:
-            print(f"{self._file}: {num_damaged} cut lines are dropped and answered again", file=sys.stderr)
+            print(
+                f"{self._file}: {num_damaged} cut lines are dropped and answered again",
+                file=sys.stderr,
+            )
         self._rewrite(header, known)
         return known
 

@@ -1,8 +1,8 @@
 """How much faster routed generation is than plain generation, beside what the saved layers allow.
 
-Both run ``generate()`` of transformers on the same left-padded prompts, greedily, for the same number of tokens, one
-after the other in every round; the order changes from round to round. A third, plain generation of the round tells how
-much of the time the layers take.
+Both run ``generate()`` of transformers on the same left-padded prompts, greedily, for the same
+number of tokens, one after the other in every round; the order changes from round to round. A
+third, plain generation of the round tells how much of the time the layers take.
 """
 
 import statistics
@@ -23,9 +23,10 @@ from search_cluster.model.online.cache import OnlineCache
 MIN_GAIN = 0.01
 """Allowed gains below this are too small for a share of them to mean anything."""
 ALLOWED_FORMULA = (
-    "allowed_speed_up = 1 / (1 - layer_time_share * (1 - layer_share)); layer_share: layer applications of the routed "
-    "rows over those of the plain ones; layer_time_share: measured share of plain generation inside its layers; "
-    "share_of_allowed = (speed_up - 1) / (allowed_speed_up - 1)"
+    "allowed_speed_up = 1 / (1 - layer_time_share * (1 - layer_share)); layer_share: layer "
+    "applications of the routed rows over those of the plain ones; layer_time_share: measured "
+    "share of plain generation inside its layers; share_of_allowed = (speed_up - 1) / "
+    "(allowed_speed_up - 1)"
 )
 
 
@@ -36,38 +37,40 @@ class RoundTimes:
     plain_s: float
     routed_s: float
     layer_time_share: float
-    """Of a plain generation: time between the first layer's start and the last one's end, summed over passes."""
+    """The layers' share of a plain generation's time: from the first layer's start to the last
+    one's end, summed over passes."""
     layer_share: float
-    """Mean path length of the rows over the model's depth."""
+    """The mean path length of the rows over the model's depth."""
     layer_call_share: float
-    """Layer calls of the routed batch over those of the plain one; higher than ``layer_share`` where rows part, since
-    a layer is called for whoever takes it."""
+    """The layer calls of the routed batch over those of the plain one. It is higher than
+    ``layer_share`` where rows part, since a layer is called for whoever takes it."""
 
     @property
     def speed_up(self) -> float:
-        """Plain over routed wall-clock time."""
+        """The plain wall-clock time over the routed one."""
         return self.plain_s / self.routed_s
 
     @property
     def allowed_speed_up(self) -> float:
-        """What is left if the layers' time shrinks with their applications and all else stays (Amdahl's law)."""
+        """The speed-up if the layers' time shrinks with their applications (Amdahl's law)."""
         return 1.0 / (1.0 - self.layer_time_share * (1.0 - self.layer_share))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSpeed:
-    """Medians over the rounds of one batch size."""
+    """The medians over the rounds of one batch size."""
 
     num_rounds: int
     plain_s: float
     routed_s: float
     plain_tokens_per_s: float
-    """Generated tokens of the whole batch per second, reading the prompts included."""
+    """The generated tokens of the whole batch per second, reading the prompts included."""
     routed_tokens_per_s: float
     speed_up: float
     allowed_speed_up: float
     share_of_allowed: float | None
-    """Gain over allowed gain; ``None`` where next to nothing is allowed. See `ALLOWED_FORMULA`."""
+    """The gain over the allowed gain; ``None`` where next to nothing is allowed. See
+    `ALLOWED_FORMULA`."""
     speed_up_over_allowed: float
     layer_share: float
     layer_call_share: float
@@ -83,17 +86,32 @@ def measure_speed(
     new_tokens: int,
     num_rounds: int,
 ) -> BatchSpeed:
-    """Speeds at one batch size; every round takes the next prompts, from the first on again after the last.
+    """The speeds at one batch size.
+
+    Every round takes the next prompts, and begins again with the first after the last.
 
     Raises:
         ConfigError: there are fewer prompts than a batch has rows, or a number is not positive.
     """
-    for name, value in (("batch size", batch_size), ("new tokens", new_tokens), ("rounds", num_rounds)):
+    for name, value in (
+        ("batch size", batch_size),
+        ("new tokens", new_tokens),
+        ("rounds", num_rounds),
+    ):
         if value < 1:
             raise ConfigError(f"{name} is {value}; it must be at least 1")
     if len(prompts) < batch_size:
-        raise ConfigError(f"{len(prompts)} prompts do not fill a batch of {batch_size}; ask a larger task or split")
-    _round(loaded, routed, _batch(loaded, prompts, 0, batch_size), new_tokens=min(2, new_tokens), plain_first=True)
+        raise ConfigError(
+            f"{len(prompts)} prompts do not fill a batch of {batch_size}; ask a larger task or "
+            "split"
+        )
+    _round(
+        loaded,
+        routed,
+        _batch(loaded, prompts, 0, batch_size),
+        new_tokens=min(2, new_tokens),
+        plain_first=True,
+    )
     rounds = [
         _round(
             loaded,
@@ -108,12 +126,18 @@ def measure_speed(
 
 
 def summarise(rounds: Sequence[RoundTimes], *, batch_size: int, new_tokens: int) -> BatchSpeed:
-    """Medians; ratios are taken within a round first, so that a machine that slows down does not bend them."""
+    """The medians of some rounds.
+
+    Ratios are taken within a round first, so that a machine that slows down does not bend them.
+    """
 
     def median(value: Callable[[RoundTimes], float]) -> float:
         return statistics.median(map(value, rounds))
 
-    speed_up, allowed = median(lambda times: times.speed_up), median(lambda times: times.allowed_speed_up)
+    speed_up, allowed = (
+        median(lambda times: times.speed_up),
+        median(lambda times: times.allowed_speed_up),
+    )
     plain_s, routed_s = median(lambda times: times.plain_s), median(lambda times: times.routed_s)
     return BatchSpeed(
         num_rounds=len(rounds),
@@ -132,15 +156,19 @@ def summarise(rounds: Sequence[RoundTimes], *, batch_size: int, new_tokens: int)
 
 
 Batch = tuple[Tensor, Tensor]
-"""Token ids and attention mask, ``[B, T]``."""
+"""The token ids and the attention mask of a batch, ``[B, T]``."""
 
 
-def _batch(loaded: LoadedModel, prompts: Sequence[Sequence[int]], number: int, batch_size: int) -> Batch:
+def _batch(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], number: int, batch_size: int
+) -> Batch:
     rows = [prompts[(number * batch_size + row) % len(prompts)] for row in range(batch_size)]
     return pad_left(rows, 0, loaded.model.device)
 
 
-def _round(loaded: LoadedModel, routed: RoutedModel, batch: Batch, *, new_tokens: int, plain_first: bool) -> RoundTimes:
+def _round(
+    loaded: LoadedModel, routed: RoutedModel, batch: Batch, *, new_tokens: int, plain_first: bool
+) -> RoundTimes:
     cache = OnlineCache()
     times_s: dict[str, float] = {}
     for name in ("plain", "routed") if plain_first else ("routed", "plain"):
@@ -160,7 +188,9 @@ def _round(loaded: LoadedModel, routed: RoutedModel, batch: Batch, *, new_tokens
     )
 
 
-def _generate_s(model: PreTrainedModel, batch: Batch, new_tokens: int, cache: OnlineCache | None = None) -> float:
+def _generate_s(
+    model: PreTrainedModel, batch: Batch, new_tokens: int, cache: OnlineCache | None = None
+) -> float:
     ids_BT, mask_BT = batch
     extra = {} if cache is None else {"past_key_values": cache}
     _wait(model)
@@ -179,7 +209,7 @@ def _generate_s(model: PreTrainedModel, batch: Batch, new_tokens: int, cache: On
 
 
 class _Clock:
-    """Adds up the time between the first layer's start and the last one's end."""
+    """A clock that adds up the time between the first layer's start and the last one's end."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
@@ -199,7 +229,10 @@ class _Clock:
 def _layer_clock(model: PreTrainedModel) -> Iterator[_Clock]:
     clock = _Clock(model)
     layers = model.model.layers
-    handles = [layers[0].register_forward_pre_hook(clock.start), layers[-1].register_forward_hook(clock.stop)]
+    handles = [
+        layers[0].register_forward_pre_hook(clock.start),
+        layers[-1].register_forward_hook(clock.stop),
+    ]
     try:
         yield clock
     finally:

@@ -1,4 +1,6 @@
-"""Verdicts that several evaluations of one model share: each (question, path) is computed once, whoever asks first.
+"""Verdicts on disk that several evaluations of one model share.
+
+Each (question, path) is computed once, for whoever asks first.
 
 One SQLite file; a row belongs to a context that names everything else a verdict depends on.
 """
@@ -23,7 +25,8 @@ from search_cluster.tasks.verdict import Verdict
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS verdicts (
-  context TEXT, example_id TEXT, path TEXT, reward REAL, margin REAL, output TEXT, num_layer_tokens INTEGER,
+  context TEXT, example_id TEXT, path TEXT, reward REAL, margin REAL, output TEXT,
+  num_layer_tokens INTEGER,
   PRIMARY KEY (context, example_id, path)
 ) WITHOUT ROWID
 """
@@ -38,15 +41,17 @@ class PathAnswers(Protocol):
 
 
 class VerdictDb:
-    """Implements `PathAnswers`: what is on disk is read, the rest is computed and kept. A context manager.
+    """Implements `PathAnswers` over a file and an engine; a context manager.
 
-    Failures are not kept: who asks again tries again.
+    What is on disk is read; the rest is computed and stored.
+
+    Failures are not stored: whoever asks again tries again.
 
     Args:
-        file: created if missing.
-        engine: answers what is not known.
+        file: the file, which is created if it is missing.
+        engine: what answers what is not known.
         loaded: the model that the engine runs.
-        task: that it asks and grades for.
+        task: the task for which it asks and grades.
     """
 
     def __init__(self, file: Path, engine: PathAnswers, loaded: LoadedModel, task: Task) -> None:
@@ -60,11 +65,21 @@ class VerdictDb:
 
     def evaluate(self, requests: Sequence[tuple[Example, LayerPath]]) -> list[Outcome]:
         """One outcome per request, in their order; the engine sees each unknown pair once."""
-        known = {(example.example_id, path): self._read(example, path) for example, path in requests}
-        waiting = list({(e.example_id, p): (e, p) for e, p in requests if known[e.example_id, p] is None}.values())
-        answers: dict[tuple[str, LayerPath], Outcome] = {key: value for key, value in known.items() if value}
+        known = {
+            (example.example_id, path): self._read(example, path) for example, path in requests
+        }
+        waiting = list(
+            {
+                (e.example_id, p): (e, p) for e, p in requests if known[e.example_id, p] is None
+            }.values()
+        )
+        answers: dict[tuple[str, LayerPath], Outcome] = {
+            key: value for key, value in known.items() if value
+        }
         if waiting:
-            for (example, path), outcome in zip(waiting, self._engine.evaluate(waiting), strict=True):
+            for (example, path), outcome in zip(
+                waiting, self._engine.evaluate(waiting), strict=True
+            ):
                 answers[example.example_id, path] = outcome
                 if isinstance(outcome, Verdict):
                     self._write(example, path, outcome)
@@ -80,7 +95,9 @@ class VerdictDb:
         if found is None:
             return None
         reward, margin, output, num_layer_tokens = found
-        return Verdict(reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens)
+        return Verdict(
+            reward=reward, margin=margin, output=output, num_layer_tokens=num_layer_tokens
+        )
 
     def _write(self, example: Example, path: LayerPath, verdict: Verdict) -> None:
         self._database.execute(
@@ -100,6 +117,9 @@ class VerdictDb:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._database.close()

@@ -1,10 +1,10 @@
-"""Model cards of exports: what it is, how to load it, what was measured, where it comes from."""
+"""Model cards of exports: what it is, how to load it, what was measured, its origin."""
 
 from collections.abc import Sequence
 
 from huggingface_hub import ModelCardData
 
-from router_train.export.evaluations import Measured
+from router_train.export.evaluations import CardEvaluation
 from router_train.training.checkpoint import RouterMeta
 
 _ROUTED_USE = """\
@@ -29,38 +29,62 @@ An ordinary checkpoint of its family: needs nothing but transformers."""
 
 
 def routed_card(
-    meta: RouterMeta, measured: Sequence[Measured], *, name: str, base: str, hub_id: str | None, threshold: float
+    meta: RouterMeta,
+    evaluations: Sequence[CardEvaluation],
+    *,
+    name: str,
+    base: str,
+    hub_id: str | None,
+    threshold: float,
 ) -> str:
     """The card of a routed model.
 
     Args:
-        meta: of the router.
-        measured: its evaluations; may be empty.
-        name: of the export.
+        meta: the router's description.
+        evaluations: its evaluations; may be empty.
+        name: the name of the export.
         base: a sentence that says where the base model is.
         hub_id: the base model's, if it has one.
-        threshold: that the export uses.
+        threshold: the threshold that the export uses.
     """
     use = _ROUTED_USE.format(name=name, base=base)
     what = (
-        f"A frozen language model of {meta.num_layers} layers and a `{meta.kind}` router (threshold {threshold:g}): "
-        f"while a prompt is read, it is decided which layers run for it and for its answer."
+        f"A frozen language model of {meta.num_layers} layers and a `{meta.kind}` router "
+        f"(threshold {threshold:g}): while a prompt is read, it is decided which layers run for it "
+        "and for its answer."
     )
-    return _card(meta, measured, name=name, what=what, use=use, hub_id=hub_id)
+    return _card(meta, evaluations, name=name, what=what, use=use, hub_id=hub_id)
 
 
 def plain_card(
-    meta: RouterMeta, measured: Sequence[Measured], *, name: str, path: str, num_layers: int, hub_id: str | None
+    meta: RouterMeta,
+    evaluations: Sequence[CardEvaluation],
+    *,
+    name: str,
+    path: str,
+    num_layers: int,
+    hub_id: str | None,
 ) -> str:
     """The card of a static path as a plain checkpoint; ``num_layers``: of the path."""
     what = (
-        f"The layers {path} of a language model of {meta.num_layers} layers, as a model of {num_layers} layers. The "
-        f"path was found by search; weights are those of the base model, unchanged."
+        f"The layers {path} of a language model of {meta.num_layers} layers, as a model of "
+        f"{num_layers} layers. The path was found by search; weights are those of the base model, "
+        "unchanged."
     )
-    return _card(meta, measured, name=name, what=what, use=_PLAIN_USE.format(name=name), hub_id=hub_id)
+    return _card(
+        meta, evaluations, name=name, what=what, use=_PLAIN_USE.format(name=name), hub_id=hub_id
+    )
 
 
-def _card(meta: RouterMeta, measured: Sequence[Measured], *, name: str, what: str, use: str, hub_id: str | None) -> str:
+def _card(
+    meta: RouterMeta,
+    evaluations: Sequence[CardEvaluation],
+    *,
+    name: str,
+    what: str,
+    use: str,
+    hub_id: str | None,
+) -> str:
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -70,25 +94,27 @@ def _card(meta: RouterMeta, measured: Sequence[Measured], *, name: str, what: st
     sections = [
         f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{what}",
         f"## Use\n\n{use}",
-        f"## Measured\n\n{_table(measured)}",
+        f"## Measured\n\n{_table(evaluations)}",
         f"## Provenance\n\n{_provenance(meta)}",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _table(measured: Sequence[Measured]) -> str:
-    if not measured:
+def _table(evaluations: Sequence[CardEvaluation]) -> str:
+    if not evaluations:
         return "Nothing yet: this router was exported without an evaluation."
     rows = [
         "One answer per question (top-1), on questions that did not teach the router.",
         "",
-        "| task | split | questions | accuracy plain | accuracy routed | McNemar p | layers plain | layers routed |",
+        "| task | split | questions | accuracy plain | accuracy routed | McNemar p | layers plain "
+        "| layers routed |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     rows += [
-        f"| {row.task} | {row.split} | {row.n} | {row.accuracy_plain:.1%} | {row.accuracy_routed:.1%} | "
-        f"{row.p_value:.3g} | {row.layers_plain:.2f} | {row.layers_routed:.2f} |"
-        for row in measured
+        f"| {row.task} | {row.split} | {row.n} | {row.accuracy_plain:.1%} | "
+        f"{row.accuracy_routed:.1%} | {row.p_value:.3g} | {row.layers_plain:.2f} | "
+        f"{row.layers_routed:.2f} |"
+        for row in evaluations
     ]
     return "\n".join(rows)
 
@@ -96,7 +122,8 @@ def _table(measured: Sequence[Measured]) -> str:
 def _provenance(meta: RouterMeta) -> str:
     facts = {
         "base model": f"fingerprint `{meta.inputs.model_fingerprint}`, {meta.model_dtype}",
-        "corpus": f"digest `{meta.inputs.corpus_digest}`, preset `{meta.preset}`, seed {meta.search_seed}",
+        "corpus": f"digest `{meta.inputs.corpus_digest}`, preset `{meta.preset}`, "
+        f"seed {meta.search_seed}",
         "task": f"`{meta.inputs.task}` version {meta.inputs.task_version}",
         "router": f"`{meta.kind}`, digest `{meta.digest}`, weights sha256 `{meta.weights_sha256}`",
         "labels": f"{meta.num_train} for training, {meta.num_validation} for validation",

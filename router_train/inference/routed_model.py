@@ -1,7 +1,9 @@
-"""The routed model: a frozen LLM that answers each prompt along the layer path that a router chose for it.
+"""The routed model: a frozen LLM that answers each prompt along the path of a router.
 
-The router is asked once per prompt, while the prompt runs; the path then holds for all tokens of the answer. Every
-prompt of a batch gets its own path.
+The router chooses a layer path for each prompt.
+
+The router is asked once per prompt, while the prompt runs; the path then holds for all tokens of
+the answer. Every prompt of a batch gets its own path.
 """
 
 from collections.abc import Sequence
@@ -35,19 +37,20 @@ class RoutedAnswer:
     text: str
     """The answer without special tokens."""
     token_ids: tuple[int, ...]
-    """Generated tokens, the end token included."""
+    """The generated tokens, the end token included."""
     routed: RoutedPath
-    """Its cost is what ran before the choice and is no part of the path: as a rule nothing."""
+    """The router's choice. Its cost is what ran before the choice and is no part of the path, which
+    as a rule is nothing."""
 
 
 class RoutedModel:
     """A loaded model and a router that was trained for it.
 
     Args:
-        loaded: the frozen model; never changed.
-        router: chooses a path per prompt.
-        threshold: in [0, 1]. A decision with a lower probability falls back to running the layer once. 0 (the default)
-            trusts every decision, 1 gives the plain model.
+        loaded: the frozen model, which is never changed.
+        router: the router, which chooses a path per prompt.
+        threshold: in [0, 1]. A decision with a lower probability falls back to running the layer
+            once. 0 (the default) trusts every decision, 1 gives the plain model.
 
     Raises:
         ConfigError: the threshold is out of range.
@@ -55,7 +58,9 @@ class RoutedModel:
 
     def __init__(self, loaded: LoadedModel, router: Router, *, threshold: float = 0.0) -> None:
         if not 0.0 <= threshold <= 1.0:
-            raise ConfigError(f"threshold is {threshold}; a probability lies in [0, 1]: 0 trusts every decision")
+            raise ConfigError(
+                f"threshold is {threshold}; a probability lies in [0, 1]: 0 trusts every decision"
+            )
         self._loaded = loaded
         self._router = router
         self._threshold = threshold
@@ -63,11 +68,16 @@ class RoutedModel:
         self._ends = sorted(eos_ids(loaded.model.generation_config, loaded.tokenizer))
         self._pad_id = self._ends[0] if self._ends else 0
         self._answering = shallow_copy(self._causal_lm)
-        self._answering.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self._pad_id)  # type: ignore[no-untyped-call]
+        self._answering.generation_config = GenerationConfig(
+            eos_token_id=self._ends or None, pad_token_id=self._pad_id
+        )  # type: ignore[no-untyped-call]
 
     @property
     def causal_lm(self) -> PreTrainedModel:
-        """The routed model as a causal LM of transformers: forward, ``generate()``, sampling, beams, streamers."""
+        """The routed model as a causal LM of transformers.
+
+        It has ``forward`` and ``generate()``, with sampling, beams and streamers.
+        """
         return self._causal_lm
 
     def route(self, context_ids: Sequence[int]) -> RoutedPath:
@@ -79,27 +89,32 @@ class RoutedModel:
         return self.route(encode_example(self._loaded, task, example).context_ids)
 
     def evaluate(self, task: Task, example: Example) -> tuple[RoutedPath, Verdict]:
-        """Routes and answers an example of a task."""
+        """Route and answer an example of a task."""
         routed = self.route_example(task, example)
         return routed, evaluate_path(self._loaded, task, example, routed.path)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """``causal_lm.generate``: the signature and the results of ``transformers.GenerationMixin.generate``.
+        """``causal_lm.generate``, with the signature and results of ``GenerationMixin.generate``.
 
-        Batches are padded on the left, with an attention mask. To learn the paths, pass a `OnlineCache` as
-        ``past_key_values`` and read its ``choices``.
+        Batches are padded on the left, with an attention mask. To learn the paths, pass a
+        `OnlineCache` as ``past_key_values`` and read its ``choices``.
         """
         return cast(Any, self._causal_lm.generate)(*args, **kwargs)
 
-    def answer(self, prompts: Sequence[str], *, max_new_tokens: int, **options: Any) -> tuple[RoutedAnswer, ...]:
-        """Answers to free prompts, as one batch and in their order, each along its own path; greedy by default.
+    def answer(
+        self, prompts: Sequence[str], *, max_new_tokens: int, **options: Any
+    ) -> tuple[RoutedAnswer, ...]:
+        """Answers to free prompts, each along its own path, in their order.
+
+        They are one batch, and decoded greedily unless ``options`` say otherwise.
 
         Penalties and other processors that the model's generation config asks for do not apply.
 
         Args:
-            prompts: a chat model gets each as the user's message.
-            max_new_tokens: per answer, at most.
-            options: more of ``generate()``, such as ``do_sample=True, temperature=0.7`` or ``streamer=...``.
+            prompts: the prompts; a chat model gets each as the user's message.
+            max_new_tokens: the largest number of tokens per answer.
+            options: more arguments of ``generate()``, such as ``do_sample=True, temperature=0.7``
+                or ``streamer=...``.
 
         Raises:
             PromptTooLongError: a prompt does not fit into the model's context.
@@ -107,7 +122,10 @@ class RoutedModel:
         """
         if not prompts:
             return ()
-        rows = [encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens) for prompt in prompts]
+        rows = [
+            encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens)
+            for prompt in prompts
+        ]
         ids_BT, mask_BT = pad_left(rows, self._pad_id, self._loaded.model.device)
         cache = OnlineCache()
         sequences_BT = cast(Any, self._answering.generate)(
@@ -117,18 +135,24 @@ class RoutedModel:
             past_key_values=cache,
             **{"max_new_tokens": max_new_tokens, "do_sample": False, **options},
         )
-        generated = [_until_end(ids, self._ends) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()]
+        generated = [
+            _until_end(ids, self._ends) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()
+        ]
         return tuple(
-            RoutedAnswer(text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed)
+            RoutedAnswer(
+                text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed
+            )
             for ids, routed in zip(generated, routed_paths(cache), strict=True)
         )
 
     def _begin_routing(self, context_ids: tuple[int, ...]) -> OnlineRouting:
-        return begin_online_routing(self._router, self._loaded, context_ids, threshold=self._threshold)
+        return begin_online_routing(
+            self._router, self._loaded, context_ids, threshold=self._threshold
+        )
 
 
 def routed_paths(cache: OnlineCache) -> tuple[RoutedPath, ...]:
-    """What a router chose for each row, with what it let run in vain as cost."""
+    """What a router chose for each row; layers that it let run in vain are part of the cost."""
     return tuple(
         replace(routed, num_layer_tokens=routed.num_layer_tokens + discarded)
         for choice, discarded in zip(cache.choices, cache.discarded_layer_tokens, strict=True)
@@ -136,7 +160,9 @@ def routed_paths(cache: OnlineCache) -> tuple[RoutedPath, ...]:
     )
 
 
-def pad_left(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def pad_left(
+    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask ``[B, T]`` of prompts of any lengths."""
     longest = max(map(len, rows))
     ids = [[pad_id] * (longest - len(row)) + list(row) for row in rows]
@@ -145,7 +171,7 @@ def pad_left(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -
 
 
 class _RequireFinite(LogitsProcessor):
-    """Ends generation with an error where logits are no numbers, instead of with some token."""
+    """A processor that ends generation with an error where logits are no numbers."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         require_finite(scores)
@@ -153,6 +179,6 @@ class _RequireFinite(LogitsProcessor):
 
 
 def _until_end(ids: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
-    """Tokens up to and including the first that ends an answer; the rest is padding."""
+    """The tokens up to and including the first that ends an answer; the rest is padding."""
     found = next((place for place, token in enumerate(ids) if token in ends), len(ids) - 1)
     return tuple(ids[: found + 1])

@@ -1,1 +1,1 @@
-"""Kinds of routers behind one protocol: a prompt goes in, a layer path and a confidence come out."""
+"""Kinds of routers behind one protocol: a prompt goes in, a layer path comes out."""

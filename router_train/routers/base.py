@@ -16,7 +16,7 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 
 Settings = dict[str, int | float | str]
-"""What a router needs beside its tensors to be built again; JSON."""
+"""What a router needs beside its tensors to be built again, as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,23 +25,28 @@ class RoutedPath:
 
     path: LayerPath
     confidence: float
-    """In [0, 1]: how sure the router was of its least sure decision, before fallbacks; 1 where nothing is decided."""
+    """How sure the router was of its least sure decision, before fallbacks, in [0, 1]; 1 where
+    nothing is decided."""
     num_fallbacks: int
-    """Layers that run once because the router's decision was below the threshold, or would have left no layer."""
+    """The number of layers that run once because the router's decision was below the threshold, or
+    would have left no layer."""
     num_layer_tokens: int
-    """(layer, token) applications that choosing cost, on top of answering."""
+    """The number of (layer, token) applications that the choice cost, on top of answering."""
 
 
 class Router(Protocol):
-    """Chooses one path per prompt. Immutable once trained."""
+    """A chooser of one path per prompt. Immutable once trained."""
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         """The path for one prompt.
 
         Args:
             loaded: the model that the router was trained for.
             context_ids: the prompt's tokens, without padding.
-            threshold: a decision with a lower probability falls back to running the layer once; 0 trusts every one.
+            threshold: a decision with a lower probability falls back to running the layer once; 0
+                trusts every one.
         """
         ...
 
@@ -64,13 +69,13 @@ class FitInputs:
     """The frozen model; ``None`` for kinds that need none."""
     task: Task
     curve_file: Path
-    """JSONL with one line per epoch, for kinds that have epochs."""
+    """The file for a line of JSON per epoch, for kinds that have epochs."""
     table: VerdictTable | None = None
-    """Every path of a menu on every question; ``None`` if the corpus was not cross-executed."""
+    """The path table; ``None`` if the corpus was not cross-executed."""
     examples: tuple[Example, ...] = ()
     """All examples of the corpus that may teach, whether a path is right on them or not."""
     feature_folder: Path | None = None
-    """Where features are kept for the next training; ``None``: nowhere."""
+    """The folder where features are kept for the next training; ``None`` keeps them nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

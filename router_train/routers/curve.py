@@ -1,4 +1,7 @@
-"""The training curve: JSON lines always, TensorBoard events beside them where tensorboardX is installed."""
+"""The training curve, as JSON lines and as TensorBoard events.
+
+The events need tensorboardX; the lines are always written.
+"""
 
 import json
 import os
@@ -14,7 +17,9 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 class CurveWriter:
-    """Writes one row per epoch; a context manager that owns its files. An older curve is replaced.
+    """A writer of one row per epoch; a context manager that owns its files.
+
+    An older curve is replaced.
 
     Of the processes of a group the first one writes.
     """
@@ -29,7 +34,7 @@ class CurveWriter:
         self._board = _open_board(file.parent / TENSORBOARD_FOLDER)
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Appends a row; ``row["epoch"]`` is its step."""
+        """Append a row; ``row["epoch"]`` is its step."""
         self._stream.write(json.dumps(dict(row)) + "\n")
         self._stream.flush()
         if self._board is not None:
@@ -40,7 +45,10 @@ class CurveWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stream.close()
         if self._board is not None:

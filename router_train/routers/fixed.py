@@ -16,11 +16,13 @@ from search_cluster.paths.layer_path import LayerPath
 
 @dataclass(frozen=True, slots=True)
 class FixedRouter:
-    """Always the same path."""
+    """A router that always gives the same path."""
 
     path: LayerPath
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         """The one path, at no cost and without any doubt."""
         return RoutedPath(path=self.path, confidence=1.0, num_fallbacks=0, num_layer_tokens=0)
 
@@ -29,7 +31,7 @@ class FixedRouter:
         return {"path": str(self.path), "num_layers": self.path.num_layers}
 
     def tensors(self) -> dict[str, Tensor]:
-        """None."""
+        """An empty mapping: there are no weights."""
         return {}
 
 
@@ -51,7 +53,10 @@ class IdentityKind:
 
 @dataclass(frozen=True, slots=True)
 class StaticKind:
-    """One path for every prompt: the best of the menu, or without a table of verdicts the most common label."""
+    """One path for every prompt, the best of the menu.
+
+    Without a path table it is the most common label.
+    """
 
     name: str = "static"
     needs_model: bool = False
@@ -59,7 +64,8 @@ class StaticKind:
     def fit(self, inputs: FitInputs) -> Fitted:
         """The path of the menu that meets aim, floor and budget on its table.
 
-        Without a table: the most common label, with its share of the training and validation labels.
+        Without a table: the most common label, with its share of the training and validation
+        labels.
         """
         if inputs.table is not None:
             path, point = choose_static(
@@ -69,8 +75,12 @@ class StaticKind:
         path = most_common_path(inputs.labels.train, inputs.labels.num_layers)
         decisions = path.decisions()
         metrics = {
-            f"{side}_path_accuracy": sum(label.decisions == decisions for label in labels) / len(labels)
-            for side, labels in (("train", inputs.labels.train), ("validation", inputs.labels.validation))
+            f"{side}_path_accuracy": sum(label.decisions == decisions for label in labels)
+            / len(labels)
+            for side, labels in (
+                ("train", inputs.labels.train),
+                ("validation", inputs.labels.validation),
+            )
         }
         return Fitted(router=FixedRouter(path), metrics=metrics)
 
@@ -82,5 +92,7 @@ class StaticKind:
 def _restore(settings: Settings) -> FixedRouter:
     path, num_layers = settings.get("path"), settings.get("num_layers")
     if not isinstance(path, str) or not isinstance(num_layers, int):
-        raise ConfigError(f"router settings {settings} lack a path or the number of layers; fit the router again")
+        raise ConfigError(
+            f"router settings {settings} lack a path or the number of layers; fit the router again"
+        )
     return FixedRouter(parse_path(path, num_layers))

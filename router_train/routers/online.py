@@ -1,7 +1,8 @@
 """Routers that decide while the prompt runs, so that choosing a path costs no pass of its own.
 
-A router with `begin_routing` is asked inside the routed model's prompt pass. One without is asked beforehand by
-`route`: right for fixed paths and for routers that read nothing of the frozen model's layers.
+A router with `begin_routing` is asked inside the routed model's prompt pass. One without is asked
+beforehand by `route`, which is right for fixed paths and for routers that read nothing of the
+frozen model's layers.
 """
 
 from collections.abc import Sequence
@@ -21,15 +22,21 @@ from search_cluster.model.online.chooser import OnlineRouting, keep_choice
 class OnlineRouter(Protocol):
     """A router that reads the states of the layers which the prompt runs through anyway."""
 
-    def begin_routing(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> OnlineRouting:
-        """Yields layers to run, is sent the states ``[T, D]`` that they leave, and returns a `RoutedPath`.
+    def begin_routing(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> OnlineRouting:
+        """Yield layers to run, and return a `RoutedPath`.
 
-        Its ``num_layer_tokens`` counts what the choice costs beside the layers that it asks for: as a rule nothing.
+        It is sent the states ``[T, D]`` that these layers leave.
+
+        Its ``num_layer_tokens`` counts what the choice costs beside the layers that it asks for: as
+        a rule nothing.
 
         Args:
             loaded: the model that the router was trained for.
             context_ids: the prompt's T tokens, without padding.
-            threshold: a decision with a lower probability falls back to running the layer once; 0 trusts every one.
+            threshold: a decision with a lower probability falls back to running the layer once; 0
+                trusts every one.
         """
         ...
 
@@ -53,30 +60,38 @@ def route_batch_online(
 ) -> tuple[RoutedPath, ...]:
     """The choices of several routings for one prompt; layers that several run alike are run once.
 
-    They go forward together, so that few states are held at a time. The cost of a choice counts all layers that its own
-    routing asked for, as if it had been alone.
+    They go forward together, so that few states are held at a time. The cost of a choice counts all
+    layers that its own routing asked for, as if it had been alone.
     """
     choices: dict[int, RoutedPath] = {}
     ran: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(routings)), ())
     with torch.inference_mode():
-        walk = LayerwisePass(loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device))
-        states: dict[tuple[int, ...], Tensor] = {(): walk.hidden_BTD}
+        prompt_pass = LayerwisePass(
+            loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device)
+        )
+        states: dict[tuple[int, ...], Tensor] = {(): prompt_pass.hidden_BTD}
         asked = False
         while ran:
             for place, before in list(ran.items()):
                 try:
-                    layers = routings[place].send(states[before][0]) if asked else next(routings[place])
+                    layers = (
+                        routings[place].send(states[before][0])
+                        if asked
+                        else next(routings[place])
+                    )
                 except StopIteration as end:
                     routed, cost = cast(RoutedPath, end.value), len(before) * len(context_ids)
-                    choices[place] = replace(routed, num_layer_tokens=routed.num_layer_tokens + cost)
+                    choices[place] = replace(
+                        routed, num_layer_tokens=routed.num_layer_tokens + cost
+                    )
                     del ran[place]
                     continue
                 for layer in layers:
                     after = (*before, layer)
                     if after not in states:
-                        walk.hidden_BTD = states[before]
-                        walk.step(layer)
-                        states[after] = walk.hidden_BTD
+                        prompt_pass.hidden_BTD = states[before]
+                        prompt_pass.step(layer)
+                        states[after] = prompt_pass.hidden_BTD
                     before = after
                 ran[place] = before
             states = {layers: states[layers] for layers in ran.values()}

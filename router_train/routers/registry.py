@@ -1,4 +1,4 @@
-"""The kinds of routers that exist. A new kind is one module and one line here."""
+"""The kinds of routers that exist. A new kind is one folder and one line here."""
 
 from difflib import get_close_matches
 
@@ -11,7 +11,15 @@ from router_train.routers.polar.training import PolarKind
 from search_cluster.errors import ConfigError
 
 _KINDS: dict[str, RouterKind] = {
-    kind.name: kind for kind in (DrLLMKind(), PolarKind(), MenuKind(), EarlyExitKind(), StaticKind(), IdentityKind())
+    kind.name: kind
+    for kind in (
+        DrLLMKind(),
+        PolarKind(),
+        MenuKind(),
+        EarlyExitKind(),
+        StaticKind(),
+        IdentityKind(),
+    )
 }
 
 

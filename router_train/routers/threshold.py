@@ -1,4 +1,6 @@
-"""Choosing a router's threshold by running it on validation questions, for routers whose paths no table knows.
+"""Choosing a router's threshold by running it on validation questions.
+
+This is for routers whose paths no table knows.
 
 Shapes: N examples, P thresholds.
 """
@@ -25,24 +27,28 @@ from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 THRESHOLDS = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)
-"""Tried in this order; the last one gives the plain model, as far as float arithmetic allows."""
+"""The thresholds that are tried, in this order. The last one gives the plain model, as far as float
+arithmetic allows."""
 BATCH_SIZE = 16
-"""Questions that are answered together."""
+"""The number of questions that are answered together."""
 _Answered = list[tuple[bool, list[bool], list[int]]]
-"""Per question whether the plain model is right; and per threshold whether the routed one is, with how many layers."""
+"""For each question, whether the plain model is right; and for each threshold, whether the routed
+one is, and with how many layers."""
 
 
 def tune_threshold(
     router: Router, loaded: LoadedModel, task: Task, examples: Sequence[Example], config: FitConfig
 ) -> OperatingPoint:
-    """The threshold that meets aim, floor and budget on these questions; the last one where none does.
+    """The threshold that meets aim, floor and budget on these questions.
+
+    It is the last one where none does.
 
     Args:
-        router: trained; asked with every threshold.
+        router: the trained router, which is asked with every threshold.
         loaded: the frozen model.
-        task: how to ask and grade.
-        examples: at least one, none of which has taught the router.
-        config: aim, floor and budget.
+        task: the task, which knows how to ask and grade.
+        examples: at least one question; none of them has taught the router.
+        config: the aim, the floor and the budget.
 
     Raises:
         PromptTooLongError: a prompt does not fit into the model's context.
@@ -52,13 +58,20 @@ def tune_threshold(
     plain_right: list[bool] = []
     routed_right: list[list[bool]] = []
     lengths: list[list[int]] = []
-    batches = [examples[first : first + BATCH_SIZE] for first in range(0, len(examples), BATCH_SIZE)]
+    batches = [
+        examples[first : first + BATCH_SIZE] for first in range(0, len(examples), BATCH_SIZE)
+    ]
     group = current_process_group()
     answered: list[tuple[int, _Answered]] = []
     mine = [number for number in range(len(batches)) if group.is_mine(number)]
-    for number in track(mine, f"batches of {BATCH_SIZE} questions, at {len(THRESHOLDS)} thresholds"):
+    for number in track(
+        mine, f"batches of {BATCH_SIZE} questions, at {len(THRESHOLDS)} thresholds"
+    ):
         batch = batches[number]
-        choices = [_choices(router, loaded, encode_example(loaded, task, example).context_ids) for example in batch]
+        choices = [
+            _choices(router, loaded, encode_example(loaded, task, example).context_ids)
+            for example in batch
+        ]
         requests = [
             (example, path)
             for example, paths in zip(batch, choices, strict=True)
@@ -84,7 +97,9 @@ def tune_threshold(
             lengths.append(num_layers)
     right_NP, lengths_NP = np.array(routed_right), np.array(lengths)
     points = [
-        OperatingPoint.of(right_NP[:, place], np.array(plain_right), lengths_NP[:, place], threshold)
+        OperatingPoint.of(
+            right_NP[:, place], np.array(plain_right), lengths_NP[:, place], threshold
+        )
         for place, threshold in enumerate(THRESHOLDS)
     ]
     chosen = choose_point(points, loaded.num_layers, config)
@@ -92,7 +107,10 @@ def tune_threshold(
 
 
 def validation_examples(inputs: FitInputs) -> list[Example]:
-    """All examples of the validation questions, those without a right path too; none of a question that teaches."""
+    """All examples of the validation questions, those without a right path too.
+
+    None of them is of a question that teaches.
+    """
     taught = {question_hash(label.example) for label in inputs.labels.train}
     limit = inputs.config.validation_share * 2**64
     held_out = [
@@ -105,7 +123,10 @@ def validation_examples(inputs: FitInputs) -> list[Example]:
 
 def _choices(router: Router, loaded: LoadedModel, context_ids: Sequence[int]) -> list[LayerPath]:
     """The path at each threshold."""
-    routings = [begin_online_routing(router, loaded, context_ids, threshold=threshold) for threshold in THRESHOLDS]
+    routings = [
+        begin_online_routing(router, loaded, context_ids, threshold=threshold)
+        for threshold in THRESHOLDS
+    ]
     return [routed.path for routed in route_batch_online(loaded, context_ids, routings)]
 
 

@@ -1,4 +1,7 @@
-"""What the study compares: per kept corpus a list of routers, label kinds and corpus sizes. Pure."""
+"""What the study compares: a list of experiments for each kept corpus. Pure.
+
+They vary router, kind of labels and size of the corpus.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -14,45 +17,45 @@ from router_train.config import (
 from search_cluster.options import flag_of
 
 SIZES = (250, 500, 1000)
-"""Training questions beside all of the corpus."""
+"""The numbers of training questions that are tried beside all of the corpus."""
 ALL = "all"
 """The size's name where all questions of the corpus may teach."""
 LABEL_WORDS = {LABELS_BEST: "verified", LABELS_UNGUARDED: "unverified"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """One row of the study's table."""
 
     corpus: str
-    """Name of the kept corpus."""
+    """The name of the kept corpus."""
     name: str
-    """Unique in the corpus; a folder's name."""
+    """The experiment's name, unique in the corpus; it is a folder's name, too."""
     config: FitConfig
     table: bool = True
-    """Whether the router may see the table of the menu; else it learns from the best paths alone."""
+    """Whether the router may see the path table. If not, it learns from the best paths alone."""
     oracle: bool = False
-    """Report who knows the answers and chooses from the menu, in place of the router."""
+    """Whether to report somebody who knows the answers and chooses from the menu, in place of the
+    router."""
 
     @property
     def full_name(self) -> str:
-        """Corpus and name."""
+        """The corpus and the name."""
         return f"{self.corpus}/{self.name}"
 
     @property
     def size(self) -> str:
-        """Training questions at most."""
+        """The largest number of training questions, as text."""
         return ALL if self.config.train_limit is None else str(self.config.train_limit)
 
 
 def plan(corpus: str, *, num_examples: int, table: bool, evidence: bool) -> tuple[Experiment, ...]:
-    """The experiments of one kept corpus, those first that cost little and tell much.
+    """The experiments of one kept corpus; those that cost little and tell much come first.
 
     Args:
-        corpus: its name.
-        num_examples: of the corpus; sizes that are not below it are left out.
-        table: whether it has the table of a menu.
-        evidence: whether its best paths are verified; else there is one kind of labels.
+        corpus: the name of the corpus.
+        num_examples: its number of examples; sizes that are not below it are left out.
+        table: whether it has a path table.
+        evidence: whether its best paths are verified; otherwise there is one kind of labels.
     """
     sizes = (None, *(size for size in reversed(SIZES) if size < num_examples))
     kinds = (LABELS_BEST, LABELS_UNGUARDED) if evidence else (LABELS_UNGUARDED,)
@@ -63,7 +66,7 @@ def plan(corpus: str, *, num_examples: int, table: bool, evidence: bool) -> tupl
 
 
 def _fixed(corpus: str, kinds: tuple[str, ...], table: bool) -> Iterator[Experiment]:
-    """Rows that do not vary with the corpus' size."""
+    """The rows that do not vary with the corpus' size."""
     identity = FitConfig(router="identity")
     yield Experiment(corpus=corpus, name="identity", config=identity)
     if table:
@@ -79,10 +82,17 @@ def _fixed(corpus: str, kinds: tuple[str, ...], table: bool) -> Iterator[Experim
         yield Experiment(corpus=corpus, name=f"menu-verdicts-{ALL}", config=verdicts)
     for labels in kinds:
         common = FitConfig(router="static", labels=labels)
-        yield Experiment(corpus=corpus, name=f"most-common-label-{LABEL_WORDS[labels]}", config=common, table=False)
+        yield Experiment(
+            corpus=corpus,
+            name=f"most-common-label-{LABEL_WORDS[labels]}",
+            config=common,
+            table=False,
+        )
 
 
-def _of_size(corpus: str, size: int | None, kinds: tuple[str, ...], table: bool) -> Iterator[Experiment]:
+def _of_size(
+    corpus: str, size: int | None, kinds: tuple[str, ...], table: bool
+) -> Iterator[Experiment]:
     word = ALL if size is None else str(size)
     if table:
         for router in ("static", "menu"):
@@ -94,18 +104,29 @@ def _of_size(corpus: str, size: int | None, kinds: tuple[str, ...], table: bool)
         yield Experiment(corpus=corpus, name=f"polar-{verified}-{word}", config=polar)
         published = FitConfig(router="drllm", labels=labels, train_limit=size)
         yield Experiment(corpus=corpus, name=f"drllm-{verified}-{word}", config=published)
-        balanced = FitConfig(router="drllm", labels=labels, train_limit=size, class_balance=BALANCE_INVERSE)
+        balanced = FitConfig(
+            router="drllm", labels=labels, train_limit=size, class_balance=BALANCE_INVERSE
+        )
         yield Experiment(corpus=corpus, name=f"drllm-balanced-{verified}-{word}", config=balanced)
     early = FitConfig(router="early-exit", train_limit=size)
     yield Experiment(corpus=corpus, name=f"early-exit-{word}", config=early)
 
 
 def options(config: FitConfig) -> tuple[str, ...]:
-    """What ``router-train fit`` needs to be told of these settings: those that are not its defaults."""
+    """The options with which ``router-train fit`` gets these settings.
+
+    They are those settings that are not its defaults.
+    """
     default = FitConfig()
-    changed = [item for item in fields(FitConfig) if getattr(config, item.name) != getattr(default, item.name)]
+    changed = [
+        item
+        for item in fields(FitConfig)
+        if getattr(config, item.name) != getattr(default, item.name)
+    ]
     return tuple(
-        part for item in changed for part in (flag_of(item), f"{getattr(config, item.name):{_form(config, item.name)}}")
+        part
+        for item in changed
+        for part in (flag_of(item), f"{getattr(config, item.name):{_form(config, item.name)}}")
     )
 
 

@@ -1,4 +1,4 @@
-"""What one experiment came to: a JSON file per row of the table."""
+"""The figures of one experiment: a JSON file per row of the table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from search_cluster.files import write_text_whole
 
 RESULT_SCHEMA = 1
 ELSEWHERE_SUFFIX = "-elsewhere"
-"""Of the row of a router on other tasks than its own."""
+"""The end of a row's name where a router is judged on other tasks than its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +25,15 @@ class Figures:
     accuracy_plain: float
     accuracy_routed: float
     diff: float
-    """Routed minus plain accuracy, with its bootstrap interval at 95 %; a bound has none."""
+    """The routed accuracy minus the plain one, with its bootstrap interval at 95 %; a bound has
+    none."""
     diff_low: float | None
     diff_high: float | None
     p_value: float | None
-    """Of the exact McNemar test."""
+    """The p-value of the exact McNemar test."""
     layers_saved_share: float
     layer_token_share: float | None
-    """Layer-token work of the routed answers over that of the plain ones."""
+    """The layer-token work of the routed answers over that of the plain ones."""
 
     @classmethod
     def of(cls, report: EvaluationReport) -> "Figures":
@@ -52,7 +53,7 @@ class Figures:
 
     @classmethod
     def of_oracle(cls, report: EvaluationReport) -> "Figures":
-        """Those of who knows the answers."""
+        """The figures of somebody who knows the answers."""
         assert report.oracle is not None, "the oracle was asked for"
         found = report.comparison
         return cls(
@@ -70,7 +71,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultInputs:
-    """Everything that a row depends on: equal inputs, equal row."""
+    """Everything that a row depends on: equal inputs give equal rows."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -86,7 +87,7 @@ class ResultInputs:
     corpus_digest: str
     table_digest: str
     limit: int | None
-    """Questions per split at most; ``None``: all."""
+    """The largest number of questions per split; ``None`` takes all."""
     splits: tuple[str, ...]
 
 
@@ -99,18 +100,19 @@ class Result:
     inputs: ResultInputs
     num_train: int
     metrics: dict[str, float]
-    """Of the training."""
+    """The metrics of the training."""
     figures: dict[str, Figures]
-    """Per split."""
+    """The figures of each split."""
     commands: tuple[str, ...]
-    """What gives the same router and the same figures by hand."""
+    """The commands that give the same router and the same figures by hand."""
     seconds: float
-    """What it took, features and verdicts that earlier rows had left behind not counted."""
+    """How long it took, in seconds. Features and verdicts that earlier rows had left behind are not
+    counted."""
     versions: dict[str, str]
 
     @property
     def full_name(self) -> str:
-        """Corpus and name."""
+        """The corpus and the name."""
         return f"{self.inputs.corpus}/{self.inputs.name}"
 
 
@@ -118,7 +120,7 @@ _RESULT = TypeAdapter(Result)
 
 
 def write_result(file: Path, result: Result) -> None:
-    """Writes a row, atomically."""
+    """Write a row, atomically."""
     write_text_whole(file, _RESULT.dump_json(result, indent=2).decode() + "\n")
 
 
@@ -134,5 +136,6 @@ def read_result(file: Path) -> Result | None:
         return _RESULT.validate_json(file.read_bytes())
     except ValidationError as error:
         raise ConfigError(
-            f"{file} is no row of the study ({error.errors()[0]['msg']}); delete it, and the study computes it again"
+            f"{file} is no row of the study ({error.errors()[0]['msg']}); delete it, and the study "
+            "computes it again"
         ) from error

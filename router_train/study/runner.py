@@ -1,42 +1,45 @@
-"""Where the study works: a folder with restored corpora, trained routers, verdicts and finished rows.
+"""Where the study works: a folder with corpora, routers, verdicts and finished rows.
 
 Everything in it can be made again from the kept corpora; what is there already is not made again.
 """
 
-import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router_train.data.path_table import read_table
-from router_train.evaluation.evaluate import EvaluationReport, evaluate, open_engine
-from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
-from router_train.evaluation.verdict_db import VerdictDb
-from router_train.inference.routed_model import RoutedModel
-from router_train.study.experiments import Experiment, options, plan
-from router_train.study.result import ELSEWHERE_SUFFIX, Figures, Result, ResultInputs, read_result, write_result
+from router_train.study.experiments import Experiment, plan
+from router_train.study.judging import judge
+from router_train.study.reproduction import commands_of
+from router_train.study.result import (
+    ELSEWHERE_SUFFIX,
+    Result,
+    ResultInputs,
+    read_result,
+    write_result,
+)
 from router_train.study.textless import read_provenance, restore_corpus
-from router_train.training.checkpoint import RouterMeta, installed_versions, load_router
+from router_train.training.checkpoint import RouterMeta, installed_versions
 from router_train.training.fit import fit
 from search_cluster.corpus.manifest import Manifest
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.errors import ConfigError
 from search_cluster.model.load.loading import LoadedModel, load_model
-from search_cluster.paths.codec import parse_path
 from search_cluster.tasks.benchmarks.source import BenchmarkSource
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import SPLITS, Task
 
 KEPT_FOLDER = Path(__file__).parent / "corpora"
-"""What the repository carries."""
+"""The kept corpora that the repository carries."""
 ELSEWHERE = {"truthfulqa_mc1": SPLITS, "mmlu": SPLITS, "sst2": ("test",)}
-"""Tasks on which the chosen routers are judged without having learned or been chosen there, and the splits that are
-asked: small ones whole."""
+"""Tasks on which the chosen routers are judged without having learned or been chosen there, and the
+splits that are asked. Small ones are asked whole."""
 LABELS_SUFFIX = "-labels"
-"""Of the second copy of a corpus, without the table of its menu."""
+"""The end of the name of a corpus' second copy, which lacks the path table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +51,15 @@ class RestoredCorpus:
     corpus: Corpus
     task: Task
     table_digest: str
-    """Empty without a table."""
+    """The digest of the path table; empty without one."""
 
     @property
     def manifest(self) -> Manifest:
-        """Of the corpus."""
+        """The manifest of the corpus."""
         return self.corpus.manifest
 
     def plan(self) -> tuple[Experiment, ...]:
-        """Its experiments."""
+        """The experiments of the corpus."""
         provenance = self.manifest.provenance
         return plan(
             self.name,
@@ -68,40 +71,46 @@ class RestoredCorpus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On which questions rows are judged."""
+    """The questions on which rows are judged."""
 
     splits: tuple[str, ...]
     limit: int | None = None
-    """Questions per split at most, for trying things out; ``None``: all."""
+    """The largest number of questions per split, for trying things out; ``None`` takes all."""
     seed: int = 0
-    """Which questions a limit takes."""
+    """The seed that draws which questions a limit takes."""
 
 
 class StudyRunner:
-    """Restores corpora, trains routers and judges them. Not for several threads.
+    """A runner that restores corpora, trains routers and judges them. Not for several threads.
 
     Args:
-        folder: created if missing; may be deleted at any time.
-        kept: folder of kept corpora.
-        data_dir: local benchmark files; ``None``: the hub.
+        folder: the folder, which is created if it is missing and may be deleted at any time.
+        kept: the folder of kept corpora.
+        data_dir: the folder of local benchmark files; ``None`` takes the hub.
     """
 
-    def __init__(self, folder: Path, *, kept: Path = KEPT_FOLDER, data_dir: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, kept: Path = KEPT_FOLDER, data_dir: Path | None = None
+    ) -> None:
         self._folder, self._kept, self._data_dir = folder, kept, data_dir
         self._models: dict[tuple[str, str], LoadedModel] = {}
 
     @property
     def kept(self) -> Path:
-        """Where the kept corpora lie."""
+        """The folder of the kept corpora."""
         return self._kept
 
     @property
     def corpus_names(self) -> tuple[str, ...]:
-        """Of the kept corpora, sorted."""
-        return tuple(sorted(path.name for path in self._kept.iterdir() if path.is_dir())) if self._kept.is_dir() else ()
+        """The names of the kept corpora, sorted."""
+        return (
+            tuple(sorted(path.name for path in self._kept.iterdir() if path.is_dir()))
+            if self._kept.is_dir()
+            else ()
+        )
 
     def kept_bytes(self, name: str) -> int:
-        """What a kept corpus takes in the repository."""
+        """The number of bytes that a kept corpus takes in the repository."""
         return sum(file.stat().st_size for file in (self._kept / name).iterdir())
 
     @property
@@ -110,13 +119,13 @@ class StudyRunner:
         return self._data_dir is not None
 
     def why_not(self, name: str) -> str:
-        """Why the texts of a kept corpus can't be had here; empty if they can."""
+        """The reason why the texts of a kept corpus can't be had here; empty if they can."""
         provenance = read_provenance(self._kept / name)
         task = get_task(provenance.task)
         if self._data_dir is None and isinstance(getattr(task, "source", None), BenchmarkSource):
             return (
-                f"{name} is left out: the questions of {task.name} are not part of this repository; name a folder with "
-                f"them by --data-dir or {DATA_DIR_VARIABLE}"
+                f"{name} is left out: the questions of {task.name} are not part of this "
+                f"repository; name a folder with them by --data-dir or {DATA_DIR_VARIABLE}"
             )
         return ""
 
@@ -130,15 +139,23 @@ class StudyRunner:
         kept = self._kept / name
         task = get_task(read_provenance(kept).task)
         folder = restore_corpus(kept, self._corpus_folder(name, table=True), task, self._data_dir)
-        restore_corpus(kept, self._corpus_folder(name, table=False), task, self._data_dir, table=False)
+        restore_corpus(
+            kept, self._corpus_folder(name, table=False), task, self._data_dir, table=False
+        )
         corpus = read_corpus(folder)
         table = read_table(folder, corpus)
         return RestoredCorpus(
-            name=name, folder=folder, corpus=corpus, task=task, table_digest="" if table is None else table.digest
+            name=name,
+            folder=folder,
+            corpus=corpus,
+            task=task,
+            table_digest="" if table is None else table.digest,
         )
 
     def result(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result:
-        """The row of an experiment; computed only where no finished one of the same inputs lies there.
+        """The row of an experiment.
+
+        It is computed only where no finished one of the same inputs lies there.
 
         Raises:
             SearchClusterError: the router can't be trained, or the task's questions can't be read.
@@ -147,7 +164,9 @@ class StudyRunner:
         questions = {split: (restored.task, (split,)) for split in terms.splits}
         return self._finished(inputs, experiment, questions, terms)
 
-    def finished(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result | None:
+    def finished(
+        self, restored: RestoredCorpus, experiment: Experiment, terms: Terms
+    ) -> Result | None:
         """The row of an experiment if it lies here, with the same inputs.
 
         Raises:
@@ -155,13 +174,21 @@ class StudyRunner:
         """
         return self._found(self._inputs(restored, experiment, terms))
 
-    def result_elsewhere(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> Result:
-        """The row of the same router on tasks of `ELSEWHERE` that are not its own; its figures are per task.
+    def result_elsewhere(
+        self, restored: RestoredCorpus, experiment: Experiment, terms: Terms
+    ) -> Result:
+        """The row of the same router on the tasks of `ELSEWHERE` that are not its own.
+
+        Its figures are per task.
 
         Raises:
             SearchClusterError: the router can't be trained, or a task's questions can't be read.
         """
-        questions = {name: (get_task(name), splits) for name, splits in ELSEWHERE.items() if name != restored.task.name}
+        questions = {
+            name: (get_task(name), splits)
+            for name, splits in ELSEWHERE.items()
+            if name != restored.task.name
+        }
         inputs = replace(
             self._inputs(restored, experiment, terms),
             name=f"{experiment.name}{ELSEWHERE_SUFFIX}",
@@ -176,7 +203,10 @@ class StudyRunner:
         questions: Mapping[str, tuple[Task, Sequence[str]]],
         terms: Terms,
     ) -> Result:
-        """The row on disk if it has these inputs, else a new one; ``questions``: by what figures are called."""
+        """The row on disk if it has these inputs, else a new one.
+
+        ``questions`` gives the names by which figures are called.
+        """
         if (found := self._found(inputs)) is not None:
             return found
         started_s = time.perf_counter()
@@ -184,7 +214,15 @@ class StudyRunner:
         router_folder = self._folder / "routers" / experiment.corpus / experiment.name
         meta = self._train(corpus_folder, router_folder, experiment)
         figures = {
-            name: self._judge(task, router_folder, meta, splits, terms, oracle=experiment.oracle)
+            name: judge(
+                self._load(meta.model_spec, meta.model_dtype),
+                task,
+                self._examples(task, splits, terms),
+                router_folder,
+                meta,
+                verdicts=self._folder / "verdicts.sqlite",
+                oracle=experiment.oracle,
+            )
             for name, (task, splits) in questions.items()
         }
         result = Result(
@@ -192,7 +230,14 @@ class StudyRunner:
             num_train=meta.num_train,
             metrics=meta.metrics,
             figures=figures,
-            commands=_commands(experiment, questions.values(), terms, corpus_folder, router_folder),
+            commands=commands_of(
+                experiment,
+                questions.values(),
+                limit=terms.limit,
+                seed=terms.seed,
+                corpus_folder=corpus_folder,
+                router_folder=router_folder,
+            ),
             seconds=time.perf_counter() - started_s,
             versions=installed_versions(),
         )
@@ -209,7 +254,9 @@ class StudyRunner:
     def _corpus_folder(self, name: str, *, table: bool) -> Path:
         return self._folder / "corpora" / (name if table else f"{name}{LABELS_SUFFIX}")
 
-    def _inputs(self, restored: RestoredCorpus, experiment: Experiment, terms: Terms) -> ResultInputs:
+    def _inputs(
+        self, restored: RestoredCorpus, experiment: Experiment, terms: Terms
+    ) -> ResultInputs:
         provenance = restored.manifest.provenance
         return ResultInputs(
             corpus=experiment.corpus,
@@ -226,51 +273,27 @@ class StudyRunner:
             splits=terms.splits,
         )
 
-    def _train(self, corpus_folder: Path, router_folder: Path, experiment: Experiment) -> RouterMeta:
-        try:
-            outcome = fit(corpus_folder, router_folder, experiment.config, self._load, task_spec=None, force=False)
-        except ConfigError:  # of another corpus, or of other settings: an earlier study's
-            outcome = fit(corpus_folder, router_folder, experiment.config, self._load, task_spec=None, force=True)
-        return outcome.meta
+    def _train(
+        self, corpus_folder: Path, router_folder: Path, experiment: Experiment
+    ) -> RouterMeta:
+        def train(*, force: bool) -> RouterMeta:
+            config = experiment.config
+            return fit(
+                corpus_folder, router_folder, config, self._load, task_spec=None, force=force
+            ).meta
 
-    def _judge(
-        self, task: Task, router_folder: Path, meta: RouterMeta, splits: Sequence[str], terms: Terms, *, oracle: bool
-    ) -> Figures:
-        loaded = self._load(meta.model_spec, meta.model_dtype)
-        router, _ = load_router(router_folder, loaded)
-        found = [example for split in splits for example in task.load(split, self._data_dir).examples]
-        examples = select_examples(found, terms.limit, terms.seed)
-        key = {"model": loaded.fingerprint, "router": meta.digest, "task": [task.name, task.version], "study": 1}
-        with VerdictDb(self._folder / "verdicts.sqlite", open_engine(loaded, task), loaded, task) as engine:
-            report: EvaluationReport = evaluate(
-                loaded,
-                RoutedModel(loaded, router),
-                task,
-                examples,
-                PredictionLog(router_folder / PREDICTIONS_FOLDER, key),
-                menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
-                engine=engine,
-            )
-        return Figures.of_oracle(report) if oracle else Figures.of(report)
+        try:
+            return train(force=False)
+        except ConfigError:  # of another corpus, or of other settings: an earlier study's
+            return train(force=True)
+
+    def _examples(self, task: Task, splits: Sequence[str], terms: Terms) -> tuple[Example, ...]:
+        found = [
+            example for split in splits for example in task.load(split, self._data_dir).examples
+        ]
+        return select_examples(found, terms.limit, terms.seed)
 
     def _load(self, spec: str, dtype: str) -> LoadedModel:
         if (spec, dtype) not in self._models:
             self._models[spec, dtype] = load_model(spec, dtype=dtype)
         return self._models[spec, dtype]
-
-
-def _commands(
-    experiment: Experiment,
-    questions: Iterable[tuple[Task, Sequence[str]]],
-    terms: Terms,
-    corpus_folder: Path,
-    router_folder: Path,
-) -> tuple[str, ...]:
-    train = ["router-train", "fit", "--corpus", str(corpus_folder), *options(experiment.config)]
-    judge = ["router-train", "evaluate", "--router", str(router_folder)]
-    limit = [] if terms.limit is None else ["--limit", str(terms.limit), "--seed", str(terms.seed)]
-    oracle = ["--oracle"] if experiment.oracle else []
-    lines: list[Sequence[str]] = [[*train, "--out", str(router_folder)]]
-    for task, splits in questions:
-        lines += [[*judge, "--task", task.name, "--split", split, *limit, *oracle] for split in splits]
-    return tuple(shlex.join(line) for line in lines)

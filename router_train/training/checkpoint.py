@@ -1,6 +1,10 @@
-"""A trained router on disk: ``router.safetensors`` (weights) and ``router.json`` (everything else, written last).
+"""A trained router on disk: its weights and its description.
 
-A folder without ``router.json`` is an unfinished training. The base model is never saved, only named.
+``router.safetensors`` holds the weights, and ``router.json``, which is written last, everything
+else.
+
+A folder without ``router.json`` is an unfinished training. The base model is never saved, only
+named.
 """
 
 import hashlib
@@ -22,7 +26,7 @@ from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.load.loading import LoadedModel
 
 CHECKPOINT_SCHEMA = 1
-"""Version of ``router.json``."""
+"""The version of ``router.json``."""
 META_NAME = "router.json"
 WEIGHTS_NAME = "router.safetensors"
 CURVE_NAME = "curve.jsonl"
@@ -30,7 +34,7 @@ CURVE_NAME = "curve.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterInputs:
-    """Everything that a trained router depends on: equal inputs, equal router."""
+    """Everything that a trained router depends on: equal inputs give equal routers."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -40,7 +44,7 @@ class RouterInputs:
     task_version: str
     config: FitConfig
     table_digest: str = ""
-    """Of the full table of verdicts; empty if there was none."""
+    """The digest of the path table; empty if there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,28 +56,30 @@ class RouterMeta:
     schema: int = CHECKPOINT_SCHEMA
     inputs: RouterInputs
     model_spec: str
-    """How the model was named when the router was trained: where `router-train evaluate` looks for it."""
+    """The spec by which the model was loaded when the router was trained. `router-train evaluate`
+    looks for it there."""
     model_dtype: str
     num_layers: int
     preset: str
-    """Of the search that wrote the corpus."""
+    """The preset of the search that wrote the corpus."""
     search_seed: int
     num_train: int
     num_validation: int
     class_counts: tuple[int, ...]
-    """Skips, executes and repeats among the training labels."""
+    """How often the training labels skip, execute and repeat a layer."""
     left_out: dict[str, int]
-    """Examples of the corpus that did not teach, by reason."""
+    """The number of examples of the corpus that did not teach, by reason."""
     settings: dict[str, int | float | str]
     """What the kind of router needs to restore it."""
     metrics: dict[str, float]
     versions: dict[str, str]
     weights_sha256: str
-    """Of ``router.safetensors``."""
+    """The SHA-256 of ``router.safetensors``."""
     menu: tuple[str, ...] = ()
-    """Paths of the table of verdicts, identity first; evaluations run the oracle over them."""
+    """The paths of the path table, identity first. Evaluations run the oracle over them."""
     static_path: str = ""
-    """Of the menu, the path that a static router would send every prompt down; evaluations run it beside."""
+    """The path of the menu that a static router would send every prompt down. Evaluations run it
+    beside the router."""
 
     @property
     def kind(self) -> str:
@@ -82,7 +88,10 @@ class RouterMeta:
 
     @property
     def digest(self) -> str:
-        """Equal for routers that always choose alike: covers model, kind, settings and weights. 16 hex digits."""
+        """16 hex digits that are equal for routers that always choose alike.
+
+        They cover model, kind, settings and weights.
+        """
         parts = [self.inputs.model_fingerprint, self.kind, self.settings, self.weights_sha256]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -91,13 +100,13 @@ _META = TypeAdapter(RouterMeta)
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of what a router's weights depend on."""
+    """The versions of what a router's weights depend on."""
     packages = ("search-cluster", "torch", "transformers")
     return {**{name: version(name) for name in packages}, "python": python_version()}
 
 
 def save_weights(folder: Path, router: Router) -> str:
-    """Writes ``router.safetensors`` atomically and returns its sha256."""
+    """Write ``router.safetensors`` atomically and return its SHA-256."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{WEIGHTS_NAME}.{os.getpid()}.tmp"
     unfinished.write_bytes(save(router.tensors()))
@@ -106,7 +115,7 @@ def save_weights(folder: Path, router: Router) -> str:
 
 
 def save_meta(folder: Path, meta: RouterMeta) -> None:
-    """Writes ``router.json`` atomically; from then on the checkpoint is finished."""
+    """Write ``router.json`` atomically; from then on the checkpoint is finished."""
     unfinished = folder / f"{META_NAME}.{os.getpid()}.tmp"
     unfinished.write_text(json.dumps(asdict(meta), indent=2) + "\n", encoding="utf-8")
     unfinished.replace(folder / META_NAME)
@@ -121,7 +130,8 @@ def read_meta(folder: Path) -> RouterMeta:
     path = folder / META_NAME
     if not path.is_file():
         raise ConfigError(
-            f"{folder} holds no {META_NAME}; train a router first: router-train fit --corpus RUN --out {folder}"
+            f"{folder} holds no {META_NAME}; train a router first: router-train fit --corpus RUN "
+            f"--out {folder}"
         )
     try:
         meta = _META.validate_json(path.read_bytes())
@@ -129,12 +139,13 @@ def read_meta(folder: Path) -> RouterMeta:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the text"
         raise ConfigError(
-            f"{path} is not a router description of schema {CHECKPOINT_SCHEMA}: {place}: {first['msg']}; fit the "
-            f"router again with --force"
+            f"{path} is not a router description of schema {CHECKPOINT_SCHEMA}: {place}: "
+            f"{first['msg']}; fit the router again with --force"
         ) from error
     if meta.schema != CHECKPOINT_SCHEMA:
         raise ConfigError(
-            f"{path} has schema {meta.schema}; this version reads {CHECKPOINT_SCHEMA}: fit the router again"
+            f"{path} has schema {meta.schema}; this version reads {CHECKPOINT_SCHEMA}: fit the "
+            "router again"
         )
     return meta
 
@@ -149,15 +160,18 @@ def load_router(folder: Path, loaded: LoadedModel) -> tuple[Router, RouterMeta]:
     meta = read_meta(folder)
     if meta.inputs.model_fingerprint != loaded.fingerprint:
         raise ModelError(
-            f"router {folder} was trained for model {meta.model_spec!r} ({meta.model_dtype}, fingerprint "
-            f"{meta.inputs.model_fingerprint}); the loaded model {loaded.spec!r} ({loaded.dtype}) has fingerprint "
-            f"{loaded.fingerprint}: load the router's own model and dtype, or fit a router for this one"
+            f"router {folder} was trained for model {meta.model_spec!r} ({meta.model_dtype}, "
+            f"fingerprint {meta.inputs.model_fingerprint}); the loaded model {loaded.spec!r} "
+            f"({loaded.dtype}) has fingerprint {loaded.fingerprint}: load the router's own model "
+            "and dtype, or fit a router for this one"
         )
     weights = require_weights(folder, meta)
     try:
         tensors = load_file(weights)
     except SafetensorError as error:
-        raise ConfigError(f"{weights} is no safetensors file ({error}); fit the router again with --force") from error
+        raise ConfigError(
+            f"{weights} is no safetensors file ({error}); fit the router again with --force"
+        ) from error
     return get_kind(meta.kind).restore(meta.settings, tensors), meta
 
 
@@ -170,7 +184,8 @@ def require_weights(folder: Path, meta: RouterMeta) -> Path:
     weights = folder / WEIGHTS_NAME
     if not weights.is_file() or _sha256(weights) != meta.weights_sha256:
         raise ConfigError(
-            f"{weights} is missing or not the file that {META_NAME} names; fit the router again with --force"
+            f"{weights} is missing or not the file that {META_NAME} names; fit the router again "
+            "with --force"
         )
     return weights
 

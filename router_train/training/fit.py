@@ -29,7 +29,7 @@ from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.load.loading import LoadedModel
 
 LoadModel = Callable[[str, str], LoadedModel]
-"""Loads a model given its spec and its dtype, as the corpus names them."""
+"""A function that loads a model given its spec and its dtype, as the corpus names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +38,32 @@ class FitOutcome:
 
     meta: RouterMeta
     already_finished: bool
-    """Whether it was there before, from the same inputs."""
+    """Whether the checkpoint was there before, from the same inputs."""
 
 
 def fit(
-    corpus_folder: Path, out: Path, config: FitConfig, load_model: LoadModel, *, task_spec: str | None, force: bool
+    corpus_folder: Path,
+    out: Path,
+    config: FitConfig,
+    load_model: LoadModel,
+    *,
+    task_spec: str | None,
+    force: bool,
 ) -> FitOutcome:
-    """Trains a router on a corpus and saves it; returns at once if ``out`` holds the router of the same inputs.
+    """Train a router on a corpus and save it.
 
-    Where several processes train together, all of them call this with the same arguments; the first one writes.
+    Returns at once if ``out`` holds the router of the same inputs.
+
+    Where several processes train together, all of them call this with the same arguments; the first
+    one writes.
 
     Args:
         corpus_folder: a finished corpus.
         out: the checkpoint's folder.
         config: see `FitConfig`.
-        load_model: called only if training needs the model.
+        load_model: how to load the model; it is called only if training needs it.
         task_spec: how to find the corpus's task if its name is not enough (a user's own file).
-        force: train again over whatever ``out`` holds.
+        force: whether to train again over whatever ``out`` holds.
 
     Raises:
         ConfigError: ``out`` holds a router of other inputs, or the task changed since the search.
@@ -64,7 +73,9 @@ def fit(
     """
     kind = get_kind(config.router)
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; a router is a folder: name another with --out, or move the file away")
+        raise ConfigError(
+            f"{out} is a file; a router is a folder: name another with --out, or move the file away"
+        )
     corpus = read_corpus(corpus_folder)
     provenance = corpus.manifest.provenance
     table = read_table(corpus_folder, corpus)
@@ -133,9 +144,10 @@ def _corpus_model(corpus: Corpus, load_model: LoadModel) -> LoadedModel:
     loaded = load_model(provenance.model_spec, provenance.dtype)
     if loaded.fingerprint != provenance.model_fingerprint:
         raise ModelError(
-            f"the corpus was searched with model {provenance.model_spec!r} ({provenance.dtype}, fingerprint "
-            f"{provenance.model_fingerprint}); the loaded model {loaded.spec!r} ({loaded.dtype}) has fingerprint "
-            f"{loaded.fingerprint}: load that model and dtype, or search with this one"
+            f"the corpus was searched with model {provenance.model_spec!r} ({provenance.dtype}, "
+            f"fingerprint {provenance.model_fingerprint}); the loaded model {loaded.spec!r} "
+            f"({loaded.dtype}) has fingerprint {loaded.fingerprint}: load that model and dtype, or "
+            "search with this one"
         )
     return loaded
 
@@ -150,8 +162,8 @@ def _require_same_inputs(out: Path, found: RouterInputs, wanted: RouterInputs) -
     if differences:
         name, before, now = differences[0]
         raise ConfigError(
-            f"{out} holds a router with {name} {before!r}, and this run has {now!r}; choose another --out, or replace "
-            f"it with --force"
+            f"{out} holds a router with {name} {before!r}, and this run has {now!r}; choose "
+            "another --out, or replace it with --force"
         )
 
 

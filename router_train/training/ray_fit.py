@@ -1,7 +1,8 @@
 """``router-train fit`` by several workers of a Ray cluster, with Ray Train.
 
-Every worker calls `router_train.training.fit.fit` in a process group of torch (gloo, which takes tensors of CPUs and
-GPUs); the first one writes the checkpoint. Corpus and checkpoint lie on storage that all workers see.
+Every worker calls `router_train.training.fit.fit` in a process group of torch (gloo, which takes
+tensors of CPUs and GPUs); the first one writes the checkpoint. Corpus and checkpoint lie on storage
+that all workers see.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from search_cluster.cluster.training import train_on_ray
 from search_cluster.errors import ConfigError
 
 RUNS_FOLDER = "ray"
-"""What Ray Train keeps of a training, inside the checkpoint's folder."""
+"""The folder inside the checkpoint's folder for what Ray Train keeps of a training."""
 
 
 def fit_on_ray(
@@ -31,17 +32,20 @@ def fit_on_ray(
     mode: str,
     num_workers: int,
 ) -> FitOutcome:
-    """As `router_train.training.fit.fit`, by ``num_workers`` workers; the same router up to rounding.
+    """As `router_train.training.fit.fit`, by ``num_workers`` workers.
+
+    The router is the same up to rounding.
 
     Args:
-        corpus: seen by all workers under this path; so are ``out`` and a task that is a file.
+        corpus: the corpus, which all workers see under this path; so are ``out`` and a task that is
+            a file.
         out: the checkpoint's folder.
         config: see `FitConfig`.
         model: how workers load the model; ``device`` "cuda" gives each worker a GPU.
         task_spec: the corpus' task, if its name alone does not find it.
-        force: train again over whatever ``out`` holds.
+        force: whether to train again over whatever ``out`` holds.
         mode: ``local``, ``auto`` or a cluster's address.
-        num_workers: at least 1.
+        num_workers: the number of workers, at least 1.
 
     Raises:
         ConfigError: no worker, or a device that no worker can have.
@@ -52,7 +56,10 @@ def fit_on_ray(
         raise ConfigError(f"num_workers is {num_workers}; at least 1 worker trains")
     use_gpu = model.device.startswith("cuda")
     if model.device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device is {model.device!r}; Ray chooses which GPU a worker gets: say cuda, cpu or auto")
+        raise ConfigError(
+            f"device is {model.device!r}; Ray chooses which GPU a worker gets: say cuda, cpu or "
+            "auto"
+        )
     arguments = {
         "corpus": str(corpus.resolve()),
         "out": str(out.resolve()),
@@ -74,7 +81,10 @@ def fit_on_ray(
 
 
 def _written(out: Path) -> tuple[int, int] | None:
-    """Tells one writing of a checkpoint's description from another; Ray Train hands no word of a worker back."""
+    """The identity of a written description, to tell one writing from another.
+
+    Ray Train hands no word of a worker back.
+    """
     file = out / META_NAME
     if not file.exists():
         return None
@@ -83,7 +93,7 @@ def _written(out: Path) -> tuple[int, int] | None:
 
 
 def _train(arguments: Mapping[str, Any]) -> None:
-    """What every worker runs."""
+    """Train as every worker does."""
     fit(
         Path(arguments["corpus"]),
         Path(arguments["out"]),

@@ -1,4 +1,7 @@
-"""The focal loss with effective-number class weights. Shapes: N examples, L layers, C = 3 decisions."""
+"""The focal loss and its class weights.
+
+Shapes: N examples, L layers, C = 3 decisions.
+"""
 
 from collections.abc import Sequence
 
@@ -8,12 +11,15 @@ from torch.nn import functional
 
 
 def effective_number_weights(class_counts: Sequence[int], beta: float) -> Tensor:
-    """Class weights ``(1 - beta) / (1 - beta^n)``, scaled so that they sum to the number of classes that occur.
+    """Class weights ``(1 - beta) / (1 - beta^n)``.
 
-    Class-balanced loss (Cui et al., arXiv 1901.05555, eq. 3), as Dr.LLM uses it with beta = 0.999. Mind the scale: the
-    effective number saturates at ``1 / (1 - beta)`` = 1,000, so classes that all come thousands of times have nearly
-    equal weights, and rare decisions are then lifted by the focal term alone; from a few dozen examples the weights are
-    far apart, and the router skips and repeats much more often than its labels do.
+    They are scaled so that they sum to the number of classes that occur.
+
+    This is the class-balanced loss (Cui et al., arXiv 1901.05555, eq. 3), as Dr.LLM uses it with
+    beta = 0.999. Mind the scale: the effective number saturates at ``1 / (1 - beta)`` = 1,000, so
+    classes that all come thousands of times have nearly equal weights, and rare decisions are then
+    lifted by the focal term alone; from a few dozen examples the weights are far apart, and the
+    router skips and repeats much more often than its labels do.
 
     Args:
         class_counts: how often each class occurs. Shape ``[C]``.
@@ -22,13 +28,17 @@ def effective_number_weights(class_counts: Sequence[int], beta: float) -> Tensor
     Returns:
         Weights ``[C]``, float32; 0 for a class that does not occur.
     """
-    weights = torch.tensor([(1 - beta) / (1 - beta**count) if count else 0.0 for count in class_counts])
+    weights = torch.tensor(
+        [(1 - beta) / (1 - beta**count) if count else 0.0 for count in class_counts]
+    )
     num_present = sum(1 for count in class_counts if count)
     return weights * (num_present / weights.sum()) if num_present else weights
 
 
 def inverse_frequency_weights(class_counts: Sequence[int]) -> Tensor:
-    """Class weights ``1 / n``, scaled so that they sum to the number of classes that occur: every class counts alike.
+    """Class weights ``1 / n``, with which every class counts alike.
+
+    They are scaled so that they sum to the number of classes that occur.
 
     Args:
         class_counts: how often each class occurs. Shape ``[C]``.
@@ -42,18 +52,25 @@ def inverse_frequency_weights(class_counts: Sequence[int]) -> Tensor:
 
 
 def focal_loss(logits_NLC: Tensor, decisions_NL: Tensor, weights_C: Tensor, gamma: float) -> Tensor:
-    """The mean over examples and layers of ``-weight * (1 - p)^gamma * log p``, p the label's probability.
+    """The mean over examples and layers of ``-weight * (1 - p)^gamma * log p``.
 
-    Focal loss (Lin et al., arXiv 1708.02002, eq. 5).
+    Here p is the label's probability.
+
+    This is the focal loss (Lin et al., arXiv 1708.02002, eq. 5).
 
     Args:
-        logits_NLC: of the decisions.
+        logits_NLC: the logits of the decisions.
         decisions_NL: the labels.
         weights_C: class weights.
-        gamma: 0 (cross-entropy) or at least 1; in between the gradient of a certain answer is infinite.
+        gamma: 0 (cross-entropy), or at least 1. In between, the gradient of a certain answer is
+            infinite.
 
     Returns:
         A scalar.
     """
-    log_probs_NL = functional.log_softmax(logits_NLC, dim=-1).gather(-1, decisions_NL.unsqueeze(-1)).squeeze(-1)
+    log_probs_NL = (
+        functional.log_softmax(logits_NLC, dim=-1)
+        .gather(-1, decisions_NL.unsqueeze(-1))
+        .squeeze(-1)
+    )
     return (-weights_C[decisions_NL] * (-torch.expm1(log_probs_NL)) ** gamma * log_probs_NL).mean()

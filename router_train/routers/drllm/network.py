@@ -1,6 +1,8 @@
-"""The networks of Dr.LLM (arXiv 2510.12773, section 3): per layer Linear-GELU-Linear over pooled prompt states.
+"""The networks of Dr.LLM (arXiv 2510.12773, section 3), one for each layer.
 
-Know nothing about prompts, labels and training.
+Each is Linear-GELU-Linear over pooled prompt states.
+
+They know nothing about prompts, labels and training.
 
 Shapes: N examples, L layers, W windows, D model width, C = 3 decisions.
 """
@@ -12,7 +14,11 @@ from router_train.data.labels import NUM_DECISIONS
 
 
 class LayerRouter(nn.Module):
-    """Decides for one layer: Linear(D, bottleneck), GELU, Linear(bottleneck, 3) per window, averaged over windows."""
+    """A network that decides for one layer.
+
+    Each window goes through Linear(D, bottleneck), GELU and Linear(bottleneck, 3), and the results
+    are averaged over windows.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -42,13 +48,17 @@ class LayerRouters(nn.Module):
 
     def forward(self, windows_NLWD: Tensor) -> Tensor:
         """Logits ``[N, L, C]`` from windows ``[N, L, W, D]``."""
-        return torch.stack([router(windows_NLWD[:, layer]) for layer, router in enumerate(self.layers)], dim=1)
+        return torch.stack(
+            [router(windows_NLWD[:, layer]) for layer, router in enumerate(self.layers)], dim=1
+        )
 
     def standardise(self, windows_NLWD: Tensor) -> None:
-        """Makes each router's inputs have mean 0 and deviation 1 over these windows, per entry of D.
+        """Make each router's inputs have mean 0 and deviation 1 over these windows.
 
-        Entries that hardly vary keep a scale of a thousandth of the layer's typical deviation at least, so that
-        rounding noise is not blown up into a feature.
+        This holds for each entry of D.
+
+        Entries that hardly vary keep a scale of a thousandth of the layer's typical deviation at
+        least, so that rounding noise is not blown up into a feature.
         """
         for layer, router in enumerate(self.layers):
             assert isinstance(router, LayerRouter)

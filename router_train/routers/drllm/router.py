@@ -1,6 +1,7 @@
-"""Dr.LLM's router: walks the prompt through the model and decides before each layer: skip, execute or repeat.
+"""Dr.LLM's router, which decides before each layer: skip, execute or repeat.
 
-The decisions depend on the prompt's states alone and hold for all tokens that are generated after it.
+The decisions depend on the prompt's states alone and hold for all tokens that are generated after
+it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,20 +34,26 @@ class DrLLMRouter:
     routers: LayerRouters
     num_windows: int
     threshold: float = 0.0
-    """Chosen on validation data; a higher one may be asked for."""
+    """The threshold that was chosen on validation data; a higher one may be asked for."""
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
-        """One pass over the prompt along the path that the routers choose on the way.
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
+        """The path that the routers choose in one pass over the prompt.
 
         Where the routers would skip every layer, the answer is the identity path.
 
         Raises:
             NonFiniteLogitsError: a router's logits are NaN or infinite.
         """
-        return route_online(loaded, context_ids, self.begin_routing(loaded, context_ids, threshold=threshold))
+        return route_online(
+            loaded, context_ids, self.begin_routing(loaded, context_ids, threshold=threshold)
+        )
 
-    def begin_routing(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> OnlineRouting:
-        """Decides layer by layer from the states that the layers before have left; see `route`."""
+    def begin_routing(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> OnlineRouting:
+        """Decide layer by layer from the states that the layers before have left; see `route`."""
         threshold = max(threshold, self.threshold)
         self.routers.to(loaded.model.device)
         chosen: list[float] = []
@@ -56,7 +63,9 @@ class DrLLMRouter:
             windows_1WD = pool_windows(hidden_TD, self.num_windows)[None]
             logits = router(windows_1WD)[0]
             if not bool(logits.isfinite().all()):
-                raise NonFiniteLogitsError(f"the router of layer {layer} gives {logits.tolist()}; logits are finite")
+                raise NonFiniteLogitsError(
+                    f"the router of layer {layer} gives {logits.tolist()}; logits are finite"
+                )
             probability, decision = logits.softmax(dim=-1).max(dim=-1)
             chosen.append(float(probability))
             decisions.append(EXECUTE if chosen[-1] < threshold else int(decision))
@@ -64,14 +73,16 @@ class DrLLMRouter:
         num_fallbacks = sum(probability < threshold for probability in chosen)
         empty = not any(decisions)
         return RoutedPath(
-            path=LayerPath.identity(loaded.num_layers) if empty else LayerPath.from_decisions(tuple(decisions)),
+            path=LayerPath.identity(loaded.num_layers)
+            if empty
+            else LayerPath.from_decisions(tuple(decisions)),
             confidence=min(chosen),
             num_fallbacks=loaded.num_layers if empty else num_fallbacks,
             num_layer_tokens=0,
         )
 
     def settings(self) -> Settings:
-        """Depth, width, bottleneck, windows and threshold."""
+        """The depth, width, bottleneck, windows and threshold."""
         return {
             "num_layers": len(self.routers.layers),
             "width": self.routers.width,
@@ -82,18 +93,24 @@ class DrLLMRouter:
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights of all routers, on the CPU."""
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.routers.state_dict().items()}
+        return {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self.routers.state_dict().items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class DrLLMKind:
-    """Trains and restores `DrLLMRouter`."""
+    """The kind that trains and restores `DrLLMRouter`."""
 
     name: str = "drllm"
     needs_model: bool = True
 
     def fit(self, inputs: FitInputs) -> Fitted:
-        """Computes the features once, trains the routers with early stopping, then chooses their threshold."""
+        """Train the routers with early stopping, then choose their threshold.
+
+        The features are computed once.
+        """
         config = inputs.config
         train = _features(inputs, "train")
         validation = _features(inputs, "validation")
@@ -114,16 +131,26 @@ class DrLLMKind:
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> DrLLMRouter:
         """The router of these weights."""
-        sizes = {name: settings.get(name) for name in ("num_layers", "width", "bottleneck", "num_windows")}
+        sizes = {
+            name: settings.get(name)
+            for name in ("num_layers", "width", "bottleneck", "num_windows")
+        }
         threshold = settings.get("threshold", 0.0)
-        if not all(isinstance(size, int) and size >= 1 for size in sizes.values()) or isinstance(threshold, str):
-            raise ConfigError(f"router settings {settings} lack a size of {', '.join(sizes)}; fit the router again")
+        if not all(isinstance(size, int) and size >= 1 for size in sizes.values()) or isinstance(
+            threshold, str
+        ):
+            raise ConfigError(
+                f"router settings {settings} lack a size of {', '.join(sizes)}; fit the router "
+                "again"
+            )
         num_layers, width, bottleneck, num_windows = (int(size or 0) for size in sizes.values())
         routers = LayerRouters(num_layers, width, bottleneck)
         try:
             routers.load_state_dict(dict(tensors))
         except RuntimeError as error:
-            raise ConfigError(f"the router's weights do not fit its settings {settings}: {error}") from error
+            raise ConfigError(
+                f"the router's weights do not fit its settings {settings}: {error}"
+            ) from error
         return DrLLMRouter(routers.eval().requires_grad_(False), num_windows, threshold)
 
 

@@ -1,4 +1,6 @@
-"""The training loop: AdamW on the focal loss, cosine schedule, early stopping. The LLM is not involved any more.
+"""The training loop: AdamW on the focal loss, cosine schedule, early stopping.
+
+The frozen model is not involved any more.
 
 Shapes: N examples, L layers, C = 3 decisions.
 """
@@ -16,13 +18,17 @@ from router_train.config import BALANCE_INVERSE, FitConfig
 from router_train.data.features import Features
 from router_train.data.progress import track
 from router_train.distributed import current_process_group
-from router_train.routers.drllm.losses import effective_number_weights, focal_loss, inverse_frequency_weights
+from router_train.routers.drllm.losses import (
+    effective_number_weights,
+    focal_loss,
+    inverse_frequency_weights,
+)
 from router_train.routers.drllm.network import LayerRouters
 from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import EXECUTE
 
 EVALUATION_BATCH = 256
-"""Examples per step where no gradient is needed."""
+"""The number of examples per step where no gradient is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +36,18 @@ class EpochMetrics:
     """How good the routers are after one epoch, under teacher forcing. Shares lie in [0, 1]."""
 
     epoch: int
-    """From 1."""
+    """The number of the epoch, from 1."""
     train_loss: float
-    """Mean over the epoch's steps, while the weights moved."""
+    """The mean over the epoch's steps, while the weights moved."""
     validation_loss: float
     validation_accuracy: float
-    """Share of (example, layer) decisions that equal the label."""
+    """The share of (example, layer) decisions that equal the label."""
     validation_always_execute: float
     """The same share for a router that executes every layer once: what has to be beaten."""
     validation_path_accuracy: float
-    """Share of examples whose decisions all equal the label."""
+    """The share of examples whose decisions all equal the label."""
     validation_changed_recall: float
-    """Share of labelled skips and repeats that are decided so; 1 if there are none."""
+    """The share of labelled skips and repeats that are decided so; 1 if there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +67,22 @@ def train_routers(
     device: torch.device,
     on_epoch: Callable[[EpochMetrics], None],
 ) -> TrainResult:
-    """Trains until the validation loss has not fallen for ``config.patience`` epochs; returns the best epoch's weights.
+    """Train until the validation loss has not fallen for ``config.patience`` epochs.
 
-    The same inputs give the same weights on the same device and library versions. Global random state is left alone.
-    Processes of a group share the rows of every batch; all of them return the same routers, those of one process up to
-    rounding.
+    Returns the weights of the best epoch.
+
+    The same inputs give the same weights on the same device and library versions. Global random
+    state is left alone. Processes of a group share the rows of every batch; all of them return the
+    same routers, those of one process up to rounding.
 
     Raises:
         ConfigError: the loss is not finite.
     """
     routers = _initial_routers(train, config).to(device)
     weights_C = _class_weights(class_counts, config).to(device)
-    optimizer = AdamW(routers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = AdamW(
+        routers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     steps_per_epoch = -(-len(train.decisions_NL) // config.batch_size)
     schedule = CosineAnnealingLR(optimizer, T_max=config.epochs * steps_per_epoch)
     shuffler = torch.Generator().manual_seed(config.seed)
@@ -89,14 +99,20 @@ def train_routers(
             loss = torch.zeros((), device=device)
             if len(own):
                 logits_NLC = routers(train.windows_NLWD[own].to(device))
-                loss = focal_loss(logits_NLC, train.decisions_NL[own].to(device), weights_C, config.focal_gamma)
-                loss = loss * (len(own) / len(rows))  # means of parts add up to the mean of the batch
+                loss = focal_loss(
+                    logits_NLC, train.decisions_NL[own].to(device), weights_C, config.focal_gamma
+                )
+                loss = loss * (
+                    len(own) / len(rows)
+                )  # means of parts add up to the mean of the batch
                 torch.autograd.backward(loss)
             group.add_up_gradients(routers)
             optimizer.step()
             schedule.step()
             losses.append(group.add_up(loss.detach()))
-        metrics = _metrics(routers, validation, weights_C, config, epoch, float(torch.stack(losses).mean()))
+        metrics = _metrics(
+            routers, validation, weights_C, config, epoch, float(torch.stack(losses).mean())
+        )
         on_epoch(metrics)
         if best is None or metrics.validation_loss < best.validation_loss:
             best, best_state = metrics, deepcopy(routers.state_dict())
@@ -124,16 +140,24 @@ def _initial_routers(train: Features, config: FitConfig) -> LayerRouters:
 
 
 def _metrics(
-    routers: LayerRouters, features: Features, weights_C: Tensor, config: FitConfig, epoch: int, train_loss: float
+    routers: LayerRouters,
+    features: Features,
+    weights_C: Tensor,
+    config: FitConfig,
+    epoch: int,
+    train_loss: float,
 ) -> EpochMetrics:
     with torch.no_grad():
-        parts = [routers(part.to(weights_C.device)) for part in torch.split(features.windows_NLWD, EVALUATION_BATCH)]
+        parts = [
+            routers(part.to(weights_C.device))
+            for part in torch.split(features.windows_NLWD, EVALUATION_BATCH)
+        ]
     logits_NLC, labels_NL = torch.cat(parts).cpu(), features.decisions_NL
     validation_loss = float(focal_loss(logits_NLC, labels_NL, weights_C.cpu(), config.focal_gamma))
     if not (torch.tensor([train_loss, validation_loss]).isfinite().all()):
         raise ConfigError(
-            f"the loss of epoch {epoch} is {train_loss} (training) and {validation_loss} (validation); it must be "
-            f"finite: lower the learning rate ({config.learning_rate:g})"
+            f"the loss of epoch {epoch} is {train_loss} (training) and {validation_loss} "
+            f"(validation); it must be finite: lower the learning rate ({config.learning_rate:g})"
         )
     hits_NL = logits_NLC.argmax(dim=-1) == labels_NL
     changed_NL = labels_NL != EXECUTE
@@ -144,5 +168,7 @@ def _metrics(
         validation_accuracy=float(hits_NL.float().mean()),
         validation_always_execute=float((~changed_NL).float().mean()),
         validation_path_accuracy=float(hits_NL.all(dim=-1).float().mean()),
-        validation_changed_recall=float(hits_NL[changed_NL].float().mean()) if bool(changed_NL.any()) else 1.0,
+        validation_changed_recall=float(hits_NL[changed_NL].float().mean())
+        if bool(changed_NL.any())
+        else 1.0,
     )

@@ -1,9 +1,12 @@
-"""A router that stops when the model has made up its mind: AdaInfer (arXiv 2403.02181) at the level of a prompt.
+"""A router that stops when the model has made up its mind.
 
-After each layer the prompt's last row is read through the model's final norm and head. How sure the likeliest token is,
-and how far ahead of the second, tells a classifier whether stopping there answers no worse than going on. The path is
-then the layers so far, for the whole answer. A read of the head costs about as much as some layers of a small model
-for that one row; it is not in the count of layer tokens.
+This is AdaInfer (arXiv 2403.02181) at the level of a prompt.
+
+After each layer the prompt's last row is read through the model's final norm and head. How sure the
+likeliest token is, and how far ahead of the second, tells a classifier whether stopping there
+answers no worse than going on. The path is then the layers so far, for the whole answer. A read of
+the head costs about as much as some layers of a small model for that one row; it is not in the
+count of layer tokens.
 
 Shapes: L layers, D model width, T tokens, 2 readings.
 """
@@ -25,7 +28,9 @@ TENSOR_NAMES = ("weight_2", "bias_L")
 
 
 def read_rows(loaded: LoadedModel, hidden_RD: Tensor) -> Tensor:
-    """The likeliest next token's probability, and its lead over the second. Shape ``[R, 2]``, float32, main memory.
+    """The likeliest next token's probability, and its lead over the second. Shape ``[R, 2]``.
+
+    They are float32 and in main memory.
 
     Raises:
         NonFiniteLogitsError: a logit is NaN or infinite.
@@ -34,19 +39,23 @@ def read_rows(loaded: LoadedModel, hidden_RD: Tensor) -> Tensor:
     cap = getattr(loaded.model.config, "final_logit_softcapping", None)
     logits_RV = logits_RV if cap is None else torch.tanh(logits_RV / cap) * cap
     if not bool(logits_RV.isfinite().all()):
-        raise NonFiniteLogitsError("a logit of the prompt's last row is not finite; check the model's dtype")
+        raise NonFiniteLogitsError(
+            "a logit of the prompt's last row is not finite; check the model's dtype"
+        )
     best_R2 = logits_RV.softmax(dim=-1).topk(2).values.cpu()
     return torch.stack([best_R2[:, 0], best_R2[:, 0] - best_R2[:, 1]], dim=-1)
 
 
 def readings_of(loaded: LoadedModel, context_ids: Sequence[int]) -> Tensor:
-    """What `read_rows` says of the last token after each layer of the plain model. Shape ``[L, 2]``."""
+    """The readings of the last token after each layer of the plain model. Shape ``[L, 2]``."""
     with torch.inference_mode():
-        walk = LayerwisePass(loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device))
+        prompt_pass = LayerwisePass(
+            loaded.model, torch.tensor([list(context_ids)], device=loaded.model.device)
+        )
         rows = []
         for layer in range(loaded.num_layers):
-            walk.step(layer)
-            rows.append(walk.hidden_BTD[0, -1])
+            prompt_pass.step(layer)
+            rows.append(prompt_pass.hidden_BTD[0, -1])
         return read_rows(loaded, torch.stack(rows))  # at once: the head's weights are read once
 
 
@@ -61,18 +70,21 @@ class EarlyExitRouter:
 
     weight_2: Tensor
     bias_L: Tensor
-    """Of stopping after layer 0, ..., L - 1; the last one is never asked for."""
+    """The bias of stopping after layer 0, ..., L - 1; the last one is never asked for."""
     threshold: float
-    """Chosen on validation data; a higher one may be asked for."""
+    """The threshold that was chosen on validation data; a higher one may be asked for."""
 
     def probability(self, layer: int, readings_2: Tensor) -> float:
-        """That stopping after a layer answers no worse than going on."""
+        """The probability that stopping after a layer answers no worse than going on."""
         return float(torch.sigmoid(readings_2 @ self.weight_2 + self.bias_L[layer]))
 
     def begin_routing(
         self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
     ) -> Generator[tuple[int, ...], Tensor, RoutedPath]:
-        """Yields one layer after the other, is sent the states ``[T, D]`` that it leaves, and stops when it is sure."""
+        """Yield one layer after the other, and stop when sure.
+
+        It is sent the states ``[T, D]`` that each layer leaves.
+        """
         needed, num_layers, surest = max(threshold, self.threshold), loaded.num_layers, 0.0
         for layer in range(num_layers - 1):
             hidden_TD = yield (layer,)
@@ -80,25 +92,34 @@ class EarlyExitRouter:
             surest = max(surest, probability)
             if probability >= needed:
                 path = exit_path(layer + 1, num_layers)
-                return RoutedPath(path=path, confidence=probability, num_fallbacks=0, num_layer_tokens=0)
+                return RoutedPath(
+                    path=path, confidence=probability, num_fallbacks=0, num_layer_tokens=0
+                )
         return RoutedPath(
-            path=LayerPath.identity(num_layers), confidence=surest, num_fallbacks=num_layers, num_layer_tokens=0
+            path=LayerPath.identity(num_layers),
+            confidence=surest,
+            num_fallbacks=num_layers,
+            num_layer_tokens=0,
         )
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         """The choice after a pass over the prompt that goes as far as the path does.
 
         Raises:
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
-        return route_online(loaded, context_ids, self.begin_routing(loaded, context_ids, threshold=threshold))
+        return route_online(
+            loaded, context_ids, self.begin_routing(loaded, context_ids, threshold=threshold)
+        )
 
     def settings(self) -> Settings:
-        """Depth and threshold."""
+        """The depth and the threshold."""
         return {"num_layers": len(self.bias_L), "threshold": self.threshold}
 
     def tensors(self) -> dict[str, Tensor]:
-        """The classifier."""
+        """The weights of the classifier."""
         return {name: getattr(self, name).contiguous() for name in TENSOR_NAMES}
 
 
@@ -111,5 +132,8 @@ def restore_early_exit(settings: Settings, tensors: Mapping[str, Tensor]) -> Ear
     num_layers, threshold = settings.get("num_layers"), settings.get("threshold")
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if not isinstance(threshold, float) or shapes != {"weight_2": (2,), "bias_L": (num_layers,)}:
-        raise ConfigError(f"the router's weights {shapes} do not fit its settings {settings}; fit the router again")
+        raise ConfigError(
+            f"the router's weights {shapes} do not fit its settings {settings}; fit the router "
+            "again"
+        )
     return EarlyExitRouter(tensors["weight_2"], tensors["bias_L"], threshold)

@@ -1,7 +1,8 @@
 """A router that chooses among a few paths that are known to be good for many questions.
 
-It reads the prompt's states after the first layers of the plain model, predicts for every path by how much it answers
-better or worse than identity, and takes the shortest path whose prediction is good enough.
+It reads the prompt's states after the first layers of the plain model, predicts for every path by
+how much it answers better or worse than identity, and takes the shortest path whose prediction is
+good enough.
 
 Shapes: K paths, F features, D model width, W windows, B break points.
 """
@@ -26,19 +27,26 @@ TENSOR_NAMES = ("mean_F", "scale_F", "weight_KF", "bias_K", "knots_B", "gains_B"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MenuModel:
-    """A linear prediction per path, and what such predictions have turned out to mean. All arrays are float32."""
+    """A linear prediction per path, and what such predictions have turned out to mean.
+
+    All arrays are float32.
+    """
 
     mean_F: NDArray[np.float32]
     scale_F: NDArray[np.float32]
     weight_KF: NDArray[np.float32]
     bias_K: NDArray[np.float32]
     knots_B: NDArray[np.float32]
-    """Predictions, ascending; linear between them, constant outside."""
+    """The predictions at the break points, ascending. The map is linear between them and constant
+    outside."""
     gains_B: NDArray[np.float32]
     """The gain that they stand for: P(right, identity wrong) - P(wrong, identity right)."""
 
     def gains(self, features_F: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated gain over identity per path; 0 for identity itself, which comes first. Shape ``[K]``."""
+        """The calibrated gain over identity per path. Shape ``[K]``.
+
+        It is 0 for identity itself, which comes first.
+        """
         scores_K = self.weight_KF @ ((features_F - self.mean_F) / self.scale_F) + self.bias_K
         gains_K = np.interp(scores_K, self.knots_B, self.gains_B)
         gains_K[0] = 0.0
@@ -46,12 +54,20 @@ class MenuModel:
 
 
 def confidences(gains_K: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P(a path is better than identity) + P(equally good) / 2, per path; a half for identity itself. Never quite 1."""
+    """For each path, P(it is better than identity) + P(it is equally good) / 2.
+
+    It is a half for identity itself, and never quite 1.
+    """
     return np.clip((1.0 + gains_K) / 2, 0.0, 1.0 - 1e-6)
 
 
-def choose_path(confidences_K: NDArray[np.float64], lengths_K: NDArray[np.int64], threshold: float) -> int:
-    """The shortest path that is sure enough, the surest of equally short ones; identity if none is."""
+def choose_path(
+    confidences_K: NDArray[np.float64], lengths_K: NDArray[np.int64], threshold: float
+) -> int:
+    """The shortest path that is sure enough; identity if none is.
+
+    Of equally short ones it is the surest.
+    """
     sure = [place for place in range(1, len(lengths_K)) if confidences_K[place] >= threshold]
     return min(sure, key=lambda place: (lengths_K[place], -confidences_K[place]), default=0)
 
@@ -61,15 +77,17 @@ class MenuRouter:
     """Paths, the model that judges them, and how sure it must be."""
 
     paths: tuple[LayerPath, ...]
-    """Identity first."""
+    """The paths of the menu, identity first."""
     model: MenuModel
     num_layers_read: int
-    """Layers of the plain model that the prompt runs through before the choice."""
+    """The number of layers of the plain model that the prompt runs through before the choice."""
     num_windows: int
     threshold: float
-    """Chosen on validation data; a higher one may be asked for."""
+    """The threshold that was chosen on validation data; a higher one may be asked for."""
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         """The choice after one pass over the prompt through the first layers.
 
         Raises:
@@ -82,7 +100,10 @@ class MenuRouter:
     def begin_routing(
         self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
     ) -> Generator[tuple[int, ...], Tensor, RoutedPath]:
-        """Yields the layers to read, is sent the states ``[T, D]`` that they leave, and returns the choice."""
+        """Yield the layers to read, and return the choice.
+
+        It is sent the states ``[T, D]`` that these layers leave.
+        """
         hidden_TD = yield tuple(range(self.num_layers_read))
         return self.choose(pool_states(hidden_TD, self.num_windows), threshold=threshold)
 
@@ -106,7 +127,7 @@ class MenuRouter:
         )
 
     def settings(self) -> Settings:
-        """Paths, what is read, and the threshold."""
+        """The paths, what is read, and the threshold."""
         return {
             "paths": ";".join(map(str, self.paths)),
             "num_layers": self.paths[0].num_layers,
@@ -117,7 +138,10 @@ class MenuRouter:
 
     def tensors(self) -> dict[str, Tensor]:
         """The arrays of the model."""
-        return {name: torch.from_numpy(np.ascontiguousarray(getattr(self.model, name))) for name in TENSOR_NAMES}
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(getattr(self.model, name)))
+            for name in TENSOR_NAMES
+        }
 
 
 def restore_menu_router(settings: Settings, tensors: Mapping[str, Tensor]) -> MenuRouter:
@@ -133,13 +157,24 @@ def restore_menu_router(settings: Settings, tensors: Mapping[str, Tensor]) -> Me
         or not isinstance(threshold, float)
         or not all(isinstance(size, int) and size >= 0 for size in sizes)
     ):
-        raise ConfigError(f"router settings {settings} lack paths, sizes or the threshold; fit the router again")
+        raise ConfigError(
+            f"router settings {settings} lack paths, sizes or the threshold; fit the router again"
+        )
     num_layers, num_layers_read, num_windows = (int(size or 0) for size in sizes)
     menu = tuple(parse_path(text, num_layers) for text in paths.split(";"))
     arrays = {name: tensors[name].numpy() for name in TENSOR_NAMES if name in tensors}
     shapes = {name: array.shape for name, array in arrays.items()}
     num_features = shapes.get("mean_F", (0,))[0]
-    wanted = {"scale_F": (num_features,), "weight_KF": (len(menu), num_features), "bias_K": (len(menu),)}
-    if len(arrays) < len(TENSOR_NAMES) or any(shapes[name] != shape for name, shape in wanted.items()):
-        raise ConfigError(f"the router's weights {shapes} do not fit its settings {settings}; fit the router again")
+    wanted = {
+        "scale_F": (num_features,),
+        "weight_KF": (len(menu), num_features),
+        "bias_K": (len(menu),),
+    }
+    if len(arrays) < len(TENSOR_NAMES) or any(
+        shapes[name] != shape for name, shape in wanted.items()
+    ):
+        raise ConfigError(
+            f"the router's weights {shapes} do not fit its settings {settings}; fit the router "
+            "again"
+        )
     return MenuRouter(menu, MenuModel(**arrays), num_layers_read, num_windows, threshold)

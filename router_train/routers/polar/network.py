@@ -1,9 +1,13 @@
-"""The network of the segment router, after PoLar (arXiv 2606.06574): layer queries attend to a prompt's tokens.
+"""The network of the segment router, after PoLar (arXiv 2606.06574).
 
-Per layer it says whether a segment starts there and what the segment does. Tokens are states of the frozen model's own
-early layers; no second encoder. Knows nothing about prompts, paths and training.
+Queries of layers attend to a prompt's tokens.
 
-Shapes: N examples, T tokens (padded), D model width, H hidden width, M layers that are decided, C = 3 operations.
+For each layer it says whether a segment starts there and what the segment does. Tokens are states
+of the frozen model's own early layers, so there is no second encoder. It knows nothing about
+prompts, paths and training.
+
+Shapes: N examples, T tokens (padded), D model width, H hidden width, M layers that are decided, C =
+3 operations.
 """
 
 import torch
@@ -15,12 +19,12 @@ NUM_HEADS = 4
 
 
 class PolarNetwork(nn.Module):
-    """Queries of layers, cross-attention to tokens, self-attention between layers, two heads.
+    """A network of layer queries, cross-attention to tokens and self-attention between layers.
 
     Args:
-        num_decided: layers that are decided, M.
-        width: of the frozen model, D.
-        hidden: H, a multiple of 4.
+        num_decided: the number of layers that are decided, M.
+        width: the width of the frozen model, D.
+        hidden: the hidden width H, a multiple of 4.
     """
 
     mean: Tensor
@@ -39,15 +43,17 @@ class PolarNetwork(nn.Module):
         self.operation_head = nn.Linear(hidden, NUM_DECISIONS)
 
     def forward(self, tokens_NTD: Tensor, padding_NT: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits that a segment starts at a layer ``[N, M]``, and of what it then does ``[N, M, C]``.
+        """Logits of segment starts ``[N, M]`` and of what a segment does ``[N, M, C]``.
 
         Args:
-            tokens_NTD: states.
-            padding_NT: true where there is no token.
+            tokens_NTD: the states of the tokens.
+            padding_NT: whether there is no token.
         """
         tokens_NTH = self.norms[0](self.project((tokens_NTD.float() - self.mean) / self.scale))
         layers_NMH = self.queries.expand(len(tokens_NTD), -1, -1)
-        read, _ = self.to_tokens(layers_NMH, tokens_NTH, tokens_NTH, key_padding_mask=padding_NT, need_weights=False)
+        read, _ = self.to_tokens(
+            layers_NMH, tokens_NTH, tokens_NTH, key_padding_mask=padding_NT, need_weights=False
+        )
         layers_NMH = self.norms[1](layers_NMH + read)
         told, _ = self.between_layers(layers_NMH, layers_NMH, layers_NMH, need_weights=False)
         layers_NMH = self.norms[2](layers_NMH + told)

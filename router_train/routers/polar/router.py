@@ -1,7 +1,10 @@
-"""A router that cuts the layers into segments, each skipped, run or run twice: PoLar (arXiv 2606.06574), at top-1.
+"""A router that cuts the layers into segments, each skipped, run or run twice.
 
-The path begins with the layers that the router reads, so that choosing costs no pass of its own. Operations repeat
-layers one by one; repeating a block as such re-orders layers and is not expressed.
+This is PoLar (arXiv 2606.06574), at top-1.
+
+The path begins with the layers that the router reads, so that choosing costs no pass of its own.
+Operations repeat layers one by one; repeating a block as such re-orders layers and is not
+expressed.
 
 Shapes: T tokens, D model width, M layers that are decided, C = 3 operations.
 """
@@ -29,16 +32,19 @@ class Decoded:
     """The likeliest sequence of operations."""
 
     operations: tuple[int, ...]
-    """Per decided layer. Length M."""
+    """The operation of each decided layer. Length M."""
     least_sure: float
-    """Probability of the least sure of its steps."""
+    """The probability of its least sure step."""
 
 
 def decode_segments(start_logits_M: Tensor, operation_logits_MC: Tensor, beam: int) -> Decoded:
-    """The likeliest segments by beam search from the first decided layer on; before it, layers run once.
+    """The likeliest segments by beam search from the first decided layer on.
 
-    A step starts a segment with another operation than the one before (its probability shared among those), or goes on
-    with the segment. With a beam of 3 or more nothing better is lost, since steps depend on the last operation alone.
+    Before that layer, layers run once.
+
+    A step starts a segment with another operation than the one before (its probability shared among
+    those), or goes on with the segment. With a beam of 3 or more nothing better is lost, since
+    steps depend on the last operation alone.
     """
     starts = start_logits_M.sigmoid().tolist()
     operations_MC = operation_logits_MC.softmax(dim=-1).tolist()
@@ -65,29 +71,38 @@ class PolarRouter:
     network: PolarNetwork
     num_layers: int
     num_layers_read: int
-    """Layers of the plain model that every path begins with."""
+    """The number of layers of the plain model that every path begins with."""
     beam: int
     threshold: float = 0.0
-    """Chosen on validation data; a higher one may be asked for."""
+    """The threshold that was chosen on validation data; a higher one may be asked for."""
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         """The choice after one pass over the prompt through the first layers.
 
         Raises:
             NonFiniteLogitsError: a logit of the router is NaN or infinite.
         """
-        routed = self.choose(prompt_states(loaded, context_ids, self.num_layers_read), threshold=threshold)
+        routed = self.choose(
+            prompt_states(loaded, context_ids, self.num_layers_read), threshold=threshold
+        )
         return replace(routed, num_layer_tokens=self.num_layers_read * len(context_ids))
 
     def begin_routing(
         self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
     ) -> Generator[tuple[int, ...], Tensor, RoutedPath]:
-        """Yields the layers to read, is sent the states ``[T, D]`` that they leave, and returns the choice."""
+        """Yield the layers to read, and return the choice.
+
+        It is sent the states ``[T, D]`` that these layers leave.
+        """
         hidden_TD = yield tuple(range(self.num_layers_read))
         return self.choose(hidden_TD, threshold=threshold)
 
     def choose(self, hidden_TD: Tensor, *, threshold: float) -> RoutedPath:
-        """The choice for a prompt's states; identity where its least sure step is below the threshold.
+        """The choice for a prompt's states.
+
+        It is identity where its least sure step is below the threshold.
 
         Raises:
             NonFiniteLogitsError: a logit of the router is NaN or infinite.
@@ -97,19 +112,23 @@ class PolarRouter:
         with torch.no_grad():
             start_logits, operation_logits = self.network(hidden_TD[None], padding_1T)
         if not bool(start_logits.isfinite().all() & operation_logits.isfinite().all()):
-            raise NonFiniteLogitsError("a logit of the segment router is not finite; check the model's dtype")
+            raise NonFiniteLogitsError(
+                "a logit of the segment router is not finite; check the model's dtype"
+            )
         decoded = decode_segments(start_logits[0], operation_logits[0], self.beam)
         decisions = (EXECUTE,) * self.num_layers_read + decoded.operations
         unsure = decoded.least_sure < max(threshold, self.threshold) or not any(decisions)
         return RoutedPath(
-            path=LayerPath.identity(self.num_layers) if unsure else LayerPath.from_decisions(decisions),
+            path=LayerPath.identity(self.num_layers)
+            if unsure
+            else LayerPath.from_decisions(decisions),
             confidence=decoded.least_sure,
             num_fallbacks=self.num_layers if unsure else 0,
             num_layer_tokens=0,
         )
 
     def settings(self) -> Settings:
-        """Sizes, beam and threshold."""
+        """The sizes, the beam and the threshold."""
         return {
             "num_layers": self.num_layers,
             "num_layers_read": self.num_layers_read,
@@ -121,7 +140,10 @@ class PolarRouter:
 
     def tensors(self) -> dict[str, Tensor]:
         """The network's weights."""
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        return {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self.network.state_dict().items()
+        }
 
 
 def restore_polar(settings: Settings, tensors: Mapping[str, Tensor]) -> PolarRouter:
@@ -131,12 +153,20 @@ def restore_polar(settings: Settings, tensors: Mapping[str, Tensor]) -> PolarRou
         ConfigError: they do not fit together.
     """
     sizes, threshold = [settings.get(name) for name in SIZES], settings.get("threshold")
-    if not all(isinstance(size, int) and size >= 0 for size in sizes) or not isinstance(threshold, float):
-        raise ConfigError(f"router settings {settings} lack a size or the threshold; fit the router again")
+    if not all(isinstance(size, int) and size >= 0 for size in sizes) or not isinstance(
+        threshold, float
+    ):
+        raise ConfigError(
+            f"router settings {settings} lack a size or the threshold; fit the router again"
+        )
     num_layers, num_layers_read, width, hidden, beam = (int(size or 0) for size in sizes)
     try:
         network = PolarNetwork(num_layers - num_layers_read, width, hidden)
         network.load_state_dict(dict(tensors))
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise ConfigError(f"the router's weights do not fit its settings {settings}: {error}") from error
-    return PolarRouter(network.eval().requires_grad_(False), num_layers, num_layers_read, beam, threshold)
+        raise ConfigError(
+            f"the router's weights do not fit its settings {settings}: {error}"
+        ) from error
+    return PolarRouter(
+        network.eval().requires_grad_(False), num_layers, num_layers_read, beam, threshold
+    )

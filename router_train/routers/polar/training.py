@@ -32,7 +32,7 @@ from search_cluster.paths.layer_path import EXECUTE
 
 BEAM = 5
 LAYERS_PER_LAYER_READ = 6
-"""Without ``feature_layer`` one layer in six is read."""
+"""One layer in this many is read, unless ``feature_layer`` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,12 +40,15 @@ class SegmentData:
     """What the network reads and what it should say."""
 
     tokens: tuple[Tensor, ...]
-    """Per example its prompt's states ``[T, D]``."""
+    """The states ``[T, D]`` of each example's prompt."""
     operations_NM: Tensor
-    """Labels of the decided layers; int64."""
+    """The labels of the decided layers, as int64."""
 
     def starts(self) -> Tensor:
-        """Where another operation begins than before; before the first decided layer, layers run once. ``[N, M]``."""
+        """Where another operation begins than the one before. Shape ``[N, M]``.
+
+        Before the first decided layer, layers run once.
+        """
         before_NM = functional.pad(self.operations_NM[:, :-1], (1, 0), value=EXECUTE)
         return self.operations_NM != before_NM
 
@@ -58,18 +61,18 @@ class PolarEpoch:
     train_loss: float
     validation_loss: float
     validation_operation_accuracy: float
-    """Share of decided layers' operations that are right, where a segment starts."""
+    """The share of decided layers' operations that are right, where a segment starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolarKind:
-    """Trains and restores `PolarRouter`."""
+    """The kind that trains and restores `PolarRouter`."""
 
     name: str = "polar"
     needs_model: bool = True
 
     def fit(self, inputs: FitInputs) -> Fitted:
-        """Trains with early stopping, then chooses the threshold.
+        """Train with early stopping, then choose the threshold.
 
         Raises:
             ConfigError: the model is too shallow for ``feature_layer``, or the loss is not finite.
@@ -80,10 +83,12 @@ class PolarKind:
         num_read = default_read if config.feature_layer is None else config.feature_layer
         if num_read >= loaded.num_layers:
             raise ConfigError(
-                f"feature_layer is {num_read}; a path of {loaded.num_layers} layers leaves none to decide"
+                f"feature_layer is {num_read}; a path of {loaded.num_layers} layers leaves none to "
+                "decide"
             )
         train, validation = (
-            _data(inputs, loaded, labels, num_read) for labels in (inputs.labels.train, inputs.labels.validation)
+            _data(inputs, loaded, labels, num_read)
+            for labels in (inputs.labels.train, inputs.labels.validation)
         )
         with CurveWriter(inputs.curve_file) as curve:
             network, best = train_polar(train, validation, config, curve, loaded.model.device)
@@ -99,24 +104,36 @@ class PolarKind:
 
 
 def train_polar(
-    train: SegmentData, validation: SegmentData, config: FitConfig, curve: CurveWriter, device: torch.device
+    train: SegmentData,
+    validation: SegmentData,
+    config: FitConfig,
+    curve: CurveWriter,
+    device: torch.device,
 ) -> tuple[PolarNetwork, PolarEpoch]:
-    """Trains until the validation loss has not fallen for ``config.patience`` epochs; returns the best epoch's network.
+    """Train until the validation loss has not fallen for ``config.patience`` epochs.
+
+    Returns the network of the best epoch.
 
     Raises:
         ConfigError: the loss is not finite.
     """
     network = _initial_network(train, config).to(device)
-    optimizer = AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     num_examples = len(train.tokens)
-    schedule = CosineAnnealingLR(optimizer, T_max=config.epochs * -(-num_examples // config.batch_size))
+    schedule = CosineAnnealingLR(
+        optimizer, T_max=config.epochs * -(-num_examples // config.batch_size)
+    )
     shuffler = torch.Generator().manual_seed(config.seed)
     group = current_process_group()
     best: PolarEpoch | None = None
     best_state = deepcopy(network.state_dict())
     for epoch in track(range(1, config.epochs + 1), "epochs"):
         total = 0.0
-        for rows in torch.split(torch.randperm(num_examples, generator=shuffler), config.batch_size):
+        for rows in torch.split(
+            torch.randperm(num_examples, generator=shuffler), config.batch_size
+        ):
             optimizer.zero_grad(set_to_none=True)
             loss = torch.zeros((), device=device)
             if len(own := group.share(rows)):
@@ -145,18 +162,27 @@ def _initial_network(train: SegmentData, config: FitConfig) -> PolarNetwork:
     if config.standardise:
         flat = torch.cat([tokens.float() for tokens in train.tokens])
         deviation = flat.std(dim=0, correction=0)
-        # Entries that hardly vary keep a scale, so that rounding noise is not blown up into a feature.
+        # Entries that hardly vary keep a scale, so that rounding noise is not blown up into a
+        # feature.
         network.mean.copy_(flat.mean(dim=0))
         network.scale.copy_(deviation.clamp(min=max(1e-3 * float(deviation.median()), 1e-6)))
     return network
 
 
 def _loss(
-    network: PolarNetwork, data: SegmentData, rows: Tensor, device: torch.device, *, batch: Tensor | None = None
+    network: PolarNetwork,
+    data: SegmentData,
+    rows: Tensor,
+    device: torch.device,
+    *,
+    batch: Tensor | None = None,
 ) -> tuple[Tensor, float]:
-    """Cross-entropy of starts plus that of operations where a segment starts; and the latter's accuracy.
+    """The loss and the operations' accuracy of a batch.
 
-    Of rows that are a part of a batch the loss is weighted so that the parts' add up to the batch's.
+    The loss is the cross-entropy of starts plus that of operations where a segment starts.
+
+    Of rows that are a part of a batch the loss is weighted so that the parts' add up to the
+    batch's.
     """
     whole = rows if batch is None else batch
     tokens = [data.tokens[int(row)] for row in rows]
@@ -165,7 +191,9 @@ def _loss(
     padding_NT = torch.arange(tokens_NTD.shape[1])[None] >= lengths[:, None]
     start_logits_NM, operation_logits_NMC = network(tokens_NTD, padding_NT.to(device))
     starts_NM, operations_NM = data.starts()[rows].to(device), data.operations_NM[rows].to(device)
-    loss = functional.binary_cross_entropy_with_logits(start_logits_NM, starts_NM.float()) * (len(rows) / len(whole))
+    loss = functional.binary_cross_entropy_with_logits(start_logits_NM, starts_NM.float()) * (
+        len(rows) / len(whole)
+    )
     if not bool(starts_NM.any()):
         return loss, 1.0
     logits_SC, labels_S = operation_logits_NMC[starts_NM], operations_NM[starts_NM]
@@ -175,14 +203,19 @@ def _loss(
 
 
 def _epoch(
-    network: PolarNetwork, data: SegmentData, config: FitConfig, device: torch.device, epoch: int, train_loss: float
+    network: PolarNetwork,
+    data: SegmentData,
+    config: FitConfig,
+    device: torch.device,
+    epoch: int,
+    train_loss: float,
 ) -> PolarEpoch:
     with torch.no_grad():
         loss, accuracy = _loss(network, data, torch.arange(len(data.tokens)), device)
     if not torch.tensor([train_loss, float(loss)]).isfinite().all():
         raise ConfigError(
-            f"the loss of epoch {epoch} is {train_loss} (training) and {float(loss)} (validation); it must be finite: "
-            f"lower the learning rate ({config.learning_rate:g})"
+            f"the loss of epoch {epoch} is {train_loss} (training) and {float(loss)} (validation); "
+            f"it must be finite: lower the learning rate ({config.learning_rate:g})"
         )
     return PolarEpoch(
         epoch=epoch,
@@ -192,13 +225,17 @@ def _epoch(
     )
 
 
-def _data(inputs: FitInputs, loaded: LoadedModel, labels: Sequence[PathLabel], num_read: int) -> SegmentData:
+def _data(
+    inputs: FitInputs, loaded: LoadedModel, labels: Sequence[PathLabel], num_read: int
+) -> SegmentData:
     task, config = inputs.task, inputs.config
     dtype = getattr(torch, config.feature_dtype)
 
     def compute(part: Sequence[PathLabel]) -> dict[str, Tensor]:
         rows = [
-            prompt_states(loaded, encode_example(loaded, task, label.example).context_ids, num_read).to("cpu", dtype)
+            prompt_states(
+                loaded, encode_example(loaded, task, label.example).context_ids, num_read
+            ).to("cpu", dtype)
             for label in track(part, "prompt states")
         ]
         return {"states": torch.cat(rows), "lengths": torch.tensor([len(row) for row in rows])}
@@ -220,9 +257,15 @@ def _data(inputs: FitInputs, loaded: LoadedModel, labels: Sequence[PathLabel], n
         compute=compute,
     ):
         if not bool(part["states"].isfinite().all()):
-            raise ConfigError(f"a prompt state does not fit into {config.feature_dtype}; keep features as float32")
-        tokens.update(zip(places, torch.split(part["states"], part["lengths"].tolist()), strict=True))
+            raise ConfigError(
+                f"a prompt state does not fit into {config.feature_dtype}; keep features as float32"
+            )
+        tokens.update(
+            zip(places, torch.split(part["states"], part["lengths"].tolist()), strict=True)
+        )
     return SegmentData(
         tokens=tuple(tokens[place] for place in range(len(labels))),
-        operations_NM=torch.tensor([label.decisions[num_read:] for label in labels], dtype=torch.int64),
+        operations_NM=torch.tensor(
+            [label.decisions[num_read:] for label in labels], dtype=torch.int64
+        ),
     )

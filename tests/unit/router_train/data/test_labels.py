@@ -22,7 +22,8 @@ def corpus_of(folder: Path, *records: ExampleRecord) -> Corpus:
 
 def test_the_best_path_is_the_label(tmp_path: Path) -> None:
     labels = read_labels(
-        corpus_of(tmp_path, *(record(fruit_example(n), SHORTER, LONGER) for n in range(20))), FitConfig()
+        corpus_of(tmp_path, *(record(fruit_example(n), SHORTER, LONGER) for n in range(20))),
+        FitConfig(),
     )
     assert {label.decisions for label in (*labels.train, *labels.validation)} == {SHORTER}
     assert labels.train[0].path == LayerPath.from_decisions(SHORTER)
@@ -39,7 +40,9 @@ def test_questions_that_the_plain_model_cannot_answer_teach_nothing(tmp_path: Pa
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
-    reordered = PathVerdict(path=LayerPath((0, 2, 1), 6), verdict=record(fruit_example(0), SHORTER).best[0].verdict)
+    reordered = PathVerdict(
+        path=LayerPath((0, 2, 1), 6), verdict=record(fruit_example(0), SHORTER).best[0].verdict
+    )
     thrice = LayerPath.from_decisions((1, 3, 1, 1, 1, 1))
     good = [record(fruit_example(n), SHORTER) for n in range(4)]
     template = record(fruit_example(4), SHORTER)
@@ -62,38 +65,55 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         record(fruit_example(8), IDENTITY),
     )
     labels = read_labels(corpus, FitConfig(keep="changed"))
-    assert (labels.num_unsolved, labels.num_unchanged, labels.num_inexpressible, labels.num_test) == (2, 1, 1, 1)
+    assert (
+        labels.num_unsolved,
+        labels.num_unchanged,
+        labels.num_inexpressible,
+        labels.num_test,
+    ) == (2, 1, 1, 1)
     assert len(labels.train) + len(labels.validation) == 4
     everything = read_labels(corpus, FitConfig(keep="all"))
     assert len(everything.train) + len(everything.validation) == 7
-    assert {fruit_example(7).question}.isdisjoint(label.example.question for label in everything.train)
+    assert {fruit_example(7).question}.isdisjoint(
+        label.example.question for label in everything.train
+    )
 
 
 def test_the_split_is_fixed_and_keeps_questions_together(tmp_path: Path) -> None:
     records = [record(fruit_example(n), SHORTER) for n in range(60)]
     first = read_labels(corpus_of(tmp_path / "a", *records), FitConfig(validation_share=0.3))
-    again = read_labels(corpus_of(tmp_path / "b", *reversed(records)), FitConfig(validation_share=0.3, seed=7))
+    again = read_labels(
+        corpus_of(tmp_path / "b", *reversed(records)), FitConfig(validation_share=0.3, seed=7)
+    )
     assert first == again
     assert 5 <= len(first.validation) <= 35
     grown = read_labels(
-        corpus_of(tmp_path / "c", *records, *(record(fruit_example(n), SHORTER) for n in range(60, 90))),
+        corpus_of(
+            tmp_path / "c", *records, *(record(fruit_example(n), SHORTER) for n in range(60, 90))
+        ),
         FitConfig(validation_share=0.3),
     )
     assert {label.example.example_id for label in first.validation} <= {
         label.example.example_id for label in grown.validation
     }
-    questions = [{label.example.question for label in side} for side in (first.train, first.validation)]
+    questions = [
+        {label.example.question for label in side} for side in (first.train, first.validation)
+    ]
     assert questions[0].isdisjoint(questions[1])
 
 
 def test_unverified_labels_are_those_without_evidence(tmp_path: Path) -> None:
     records = [
-        dataclasses.replace(record(fruit_example(n), LONGER), unguarded=record(fruit_example(n), SHORTER).best)
+        dataclasses.replace(
+            record(fruit_example(n), LONGER), unguarded=record(fruit_example(n), SHORTER).best
+        )
         for n in range(20)
     ]
     records.append(record(fruit_example(20), LONGER))
     corpus = read_corpus(write_corpus(tmp_path, records, task=fruit_task(), evidence="guide=3"))
-    best, unguarded = (read_labels(corpus, FitConfig(labels=name)) for name in ("best", "unguarded"))
+    best, unguarded = (
+        read_labels(corpus, FitConfig(labels=name)) for name in ("best", "unguarded")
+    )
     assert {label.decisions for label in (*best.train, *best.validation)} == {LONGER}
     decisions = [label.decisions for label in (*unguarded.train, *unguarded.validation)]
     assert (decisions.count(SHORTER), decisions.count(LONGER)) == (20, 1)
@@ -101,7 +121,9 @@ def test_unverified_labels_are_those_without_evidence(tmp_path: Path) -> None:
 
 def test_a_smaller_training_set_is_a_part_of_a_larger_one(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, *(record(fruit_example(n), SHORTER) for n in range(60)))
-    whole, few, fewer = (read_labels(corpus, FitConfig(train_limit=limit)) for limit in (None, 20, 7))
+    whole, few, fewer = (
+        read_labels(corpus, FitConfig(train_limit=limit)) for limit in (None, 20, 7)
+    )
     assert (len(few.train), len(fewer.train)) == (20, 7)
     ids = [{label.example.example_id for label in labels.train} for labels in (fewer, few, whole)]
     assert ids[0] < ids[1] < ids[2]
@@ -110,14 +132,18 @@ def test_a_smaller_training_set_is_a_part_of_a_larger_one(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("share", [0.0001, 0.9999])
 def test_neither_side_is_empty(tmp_path: Path, share: float) -> None:
-    corpus = corpus_of(tmp_path, record(fruit_example(0), SHORTER), record(fruit_example(1), SHORTER))
+    corpus = corpus_of(
+        tmp_path, record(fruit_example(0), SHORTER), record(fruit_example(1), SHORTER)
+    )
     labels = read_labels(corpus, FitConfig(validation_share=share))
     assert (len(labels.train), len(labels.validation)) == (1, 1)
 
 
 def test_too_small_a_corpus_is_refused(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, record(fruit_example(0), SHORTER), record(fruit_example(1)))
-    with pytest.raises(CorpusError, match=r"1 can teach a router \(1 unsolved\); at least 2 different questions"):
+    with pytest.raises(
+        CorpusError, match=r"1 can teach a router \(1 unsolved\); at least 2 different questions"
+    ):
         read_labels(corpus, FitConfig())
 
 
@@ -129,7 +155,8 @@ def test_most_common_path_prefers_the_shorter_of_equals(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("epochs", 0), ("learning_rate", 0.0), ("validation_share", 1.0), ("keep", "some")]
+    ("field", "value"),
+    [("epochs", 0), ("learning_rate", 0.0), ("validation_share", 1.0), ("keep", "some")],
 )
 def test_config_says_what_is_wrong(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{field} is {value!r}; it must be"):

@@ -29,7 +29,9 @@ def test_short_prompts_fill_several_windows_with_one_token() -> None:
 
 @given(num_tokens=st.integers(1, 60), num_windows=st.integers(1, 20))
 def test_every_token_is_in_a_window(num_tokens: int, num_windows: int) -> None:
-    means = pool_windows(torch.eye(num_tokens), num_windows)  # column t: how much of token t each window holds
+    means = pool_windows(
+        torch.eye(num_tokens), num_windows
+    )  # column t: how much of token t each window holds
     assert means.shape == (num_windows, num_tokens)
     assert bool((means.sum(dim=0) > 0).all())
     torch.testing.assert_close(means.sum(dim=1), torch.ones(num_windows))
@@ -56,7 +58,9 @@ def test_the_walk_runs_each_layer_as_often_as_decided_and_shows_the_states_in_be
         for layer, windows in enumerate(seen[1:], start=1):
             before = LayerPath.from_decisions((*decisions[:layer], *[0] * (6 - layer)))
             expected = last_layer_output(loaded, before, context_ids)
-            torch.testing.assert_close(windows, pool_windows(expected, 4), msg=f"before layer {layer}")
+            torch.testing.assert_close(
+                windows, pool_windows(expected, 4), msg=f"before layer {layer}"
+            )
 
 
 def test_routings_that_run_the_same_layers_share_them_and_see_what_they_would_see_alone() -> None:
@@ -70,10 +74,14 @@ def test_routings_that_run_the_same_layers_share_them_and_see_what_they_would_se
     def routing(number: int, seen: list[torch.Tensor]) -> OnlineRouting:
         for layers in asked[number]:
             seen.append((yield layers))
-        return RoutedPath(path=LayerPath.identity(6), confidence=number / 4, num_fallbacks=0, num_layer_tokens=1)
+        return RoutedPath(
+            path=LayerPath.identity(6), confidence=number / 4, num_fallbacks=0, num_layer_tokens=1
+        )
 
     together: list[list[torch.Tensor]] = [[] for _ in asked]
-    found = route_batch_online(loaded, context_ids, [routing(number, together[number]) for number in range(4)])
+    found = route_batch_online(
+        loaded, context_ids, [routing(number, together[number]) for number in range(4)]
+    )
     assert sorted(ran) == [0, 1, 2, 2, 3]
     assert [routed.confidence for routed in found] == [0, 0.25, 0.5, 0.75]
     assert [routed.num_layer_tokens for routed in found] == [1 + 4 * 20, 1 + 3 * 20, 1, 1 + 2 * 20]
@@ -81,27 +89,39 @@ def test_routings_that_run_the_same_layers_share_them_and_see_what_they_would_se
         alone: list[torch.Tensor] = []
         assert route_online(loaded, context_ids, routing(number, alone)) == found[number]
         assert len(alone) == len(asked[number])
-        assert all(torch.equal(one, other) for one, other in zip(alone, together[number], strict=True))
+        assert all(
+            torch.equal(one, other) for one, other in zip(alone, together[number], strict=True)
+        )
 
 
 def last_layer_output(loaded: LoadedModel, path: LayerPath, context_ids: list[int]) -> torch.Tensor:
-    """What the materialised path hands to the final norm. Shape [T, D]."""
+    """What the materialised path hands to the final norm. Shape ``[T, D]``."""
     view = materialise(loaded.model, path)
     kept: list[torch.Tensor] = []
-    view.model.layers[-1].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    view.model.layers[-1].register_forward_hook(
+        lambda _module, _inputs, output: kept.append(output)
+    )
     view(torch.tensor([context_ids]), use_cache=False)
     return kept[-1][0]
 
 
 def test_features_hold_windows_and_labels_in_order() -> None:
     loaded, task = tiny_loaded(), fruit_task()
-    labels = [PathLabel(example=fruit_example(n), decisions=(1, n % 3, 1, 0, 1, 2)) for n in range(3)]
-    features = compute_features(loaded, task, labels, num_windows=4, dtype=torch.float32, description="states")
+    labels = [
+        PathLabel(example=fruit_example(n), decisions=(1, n % 3, 1, 0, 1, 2)) for n in range(3)
+    ]
+    features = compute_features(
+        loaded, task, labels, num_windows=4, dtype=torch.float32, description="states"
+    )
     assert features.windows_NLWD.shape == (3, 6, 4, 32)
     assert features.decisions_NL.tolist() == [list(label.decisions) for label in labels]
-    halves = compute_features(loaded, task, labels, num_windows=4, dtype=torch.float16, description="states")
+    halves = compute_features(
+        loaded, task, labels, num_windows=4, dtype=torch.float16, description="states"
+    )
     assert halves.windows_NLWD.dtype is torch.float16
-    torch.testing.assert_close(halves.windows_NLWD.float(), features.windows_NLWD, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(
+        halves.windows_NLWD.float(), features.windows_NLWD, rtol=2e-3, atol=2e-3
+    )
 
 
 def test_states_that_do_not_fit_are_refused() -> None:
@@ -110,4 +130,6 @@ def test_states_that_do_not_fit_are_refused() -> None:
         loaded.model.model.embed_tokens.weight.mul_(1e7)
     label = PathLabel(example=fruit_example(0), decisions=(1,) * 6)
     with pytest.raises(ConfigError, match=r"does not fit into torch\.float16"):
-        compute_features(loaded, fruit_task(), [label], num_windows=4, dtype=torch.float16, description="states")
+        compute_features(
+            loaded, fruit_task(), [label], num_windows=4, dtype=torch.float16, description="states"
+        )

@@ -9,11 +9,22 @@ from router_train.data.operating_point import OperatingPoint, choose_point
 
 def point(accuracy: float, mean_layers: float, threshold: float = 0.5) -> OperatingPoint:
     return OperatingPoint(
-        threshold=threshold, accuracy=accuracy, accuracy_plain=0.5, standard_error=0.0, mean_layers=mean_layers
+        threshold=threshold,
+        accuracy=accuracy,
+        accuracy_plain=0.5,
+        standard_error=0.0,
+        mean_layers=mean_layers,
     )
 
 
-POINTS = (point(0.50, 10.0), point(0.48, 6.0), point(0.495, 7.0), point(0.53, 9.0), point(0.53, 8.0), point(0.6, 11.0))
+POINTS = (
+    point(0.50, 10.0),
+    point(0.48, 6.0),
+    point(0.495, 7.0),
+    point(0.53, 9.0),
+    point(0.53, 8.0),
+    point(0.6, 11.0),
+)
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,17 @@ def loaded() -> LoadedModel:
 
 @dataclass(frozen=True)
 class EveryOther:
-    """Even prompts take the short path, odd ones the plain one; fails from a given prompt on."""
+    """Even prompts take the short path and odd ones the plain one.
+
+    It fails from a given prompt on.
+    """
 
     calls: list[int]
     fails_at: int = 10**9
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         if len(self.calls) == self.fails_at:
             raise KeyboardInterrupt
         self.calls.append(len(context_ids))
@@ -54,7 +59,11 @@ class EveryOther:
 
 
 def run(
-    loaded: LoadedModel, folder: Path, router: EveryOther, examples: Sequence[Example] = EXAMPLES, **options: object
+    loaded: LoadedModel,
+    folder: Path,
+    router: EveryOther,
+    examples: Sequence[Example] = EXAMPLES,
+    **options: object,
 ) -> EvaluationReport:
     log = PredictionLog(folder, KEY)
     return evaluate(loaded, RoutedModel(loaded, router), TASK, examples, log, **options)  # type: ignore[arg-type]
@@ -65,8 +74,13 @@ def test_the_report_counts_what_the_models_said(loaded: LoadedModel, tmp_path: P
     model = RoutedModel(loaded, EveryOther([]))  # type: ignore[arg-type]
     paths = [model.route_example(TASK, example).path for example in EXAMPLES]
     plain = [evaluate_path(loaded, TASK, example, LayerPath.identity(6)) for example in EXAMPLES]
-    routed = [evaluate_path(loaded, TASK, example, path) for example, path in zip(EXAMPLES, paths, strict=True)]
-    assert report.comparison == compare([v.is_correct for v in plain], [v.is_correct for v in routed])
+    routed = [
+        evaluate_path(loaded, TASK, example, path)
+        for example, path in zip(EXAMPLES, paths, strict=True)
+    ]
+    assert report.comparison == compare(
+        [v.is_correct for v in plain], [v.is_correct for v in routed]
+    )
     assert report.layers_per_question == tuple(len(path) for path in paths)
     assert report.layers_plain == 6.0
     assert report.layers_routed == sum(map(len, paths)) / 20
@@ -97,25 +111,38 @@ def test_an_interrupted_evaluation_continues(loaded: LoadedModel, tmp_path: Path
     assert resumed == run(loaded, tmp_path / "whole", EveryOther([]))
 
 
-def test_static_path_and_oracle_stand_beside_the_router(loaded: LoadedModel, tmp_path: Path) -> None:
+def test_static_path_and_oracle_stand_beside_the_router(
+    loaded: LoadedModel, tmp_path: Path
+) -> None:
     menu = [LayerPath.identity(6), SHORT, LayerPath.from_decisions((1, 1, 0, 0, 1, 1))]
     first = run(loaded, tmp_path, EveryOther([]))
     assert (first.static, first.oracle) == (None, None)
     report = run(loaded, tmp_path, EveryOther([]), static_path=SHORT, menu=menu)
-    right = [[evaluate_path(loaded, TASK, example, path).is_correct for path in menu] for example in EXAMPLES]
+    right = [
+        [evaluate_path(loaded, TASK, example, path).is_correct for path in menu]
+        for example in EXAMPLES
+    ]
     against = compare([row[0] for row in right], [row[1] for row in right])
     assert report.static is not None
     assert report.static.accuracy == against.accuracy_routed
-    assert (report.static.diff_low, report.static.diff_high) == (against.diff_low, against.diff_high)
+    assert (report.static.diff_low, report.static.diff_high) == (
+        against.diff_low,
+        against.diff_high,
+    )
     assert (report.static.layers, report.static.path) == (5, str(SHORT))
-    lengths = [min([len(path) for path, ok in zip(menu, row, strict=True) if ok], default=6) for row in right]
+    lengths = [
+        min([len(path) for path, ok in zip(menu, row, strict=True) if ok], default=6)
+        for row in right
+    ]
     assert report.oracle is not None
     assert report.oracle.accuracy == sum(map(any, right)) / 20
     assert report.oracle.accuracy > report.static.accuracy
     assert report.oracle.layers == sum(lengths) / 20
     assert report.comparison == first.comparison
     known: list[int] = []
-    assert run(loaded, tmp_path, EveryOther(known), static_path=SHORT) == dataclasses.replace(report, oracle=None)
+    assert run(loaded, tmp_path, EveryOther(known), static_path=SHORT) == dataclasses.replace(
+        report, oracle=None
+    )
     assert not known
 
 
@@ -148,7 +175,13 @@ def test_predictions_of_another_key_are_not_taken(loaded: LoadedModel, tmp_path:
 
 def test_questions_that_do_not_fit_are_counted_apart(loaded: LoadedModel, tmp_path: Path) -> None:
     too_long = Example(
-        task="fruit", question="word " * 3000, choices=FRUIT, gold="fig", gold_index=3, split="test", source="by hand"
+        task="fruit",
+        question="word " * 3000,
+        choices=FRUIT,
+        gold="fig",
+        gold_index=3,
+        split="test",
+        source="by hand",
     )
     report = run(loaded, tmp_path, EveryOther([]), [too_long, *EXAMPLES[:3]])
     assert (report.num_too_long, report.comparison.n) == (1, 3)
@@ -178,7 +211,9 @@ def test_paired_statistics() -> None:
 
 
 def test_bootstrap_of_the_paired_difference() -> None:
-    result = compare([True] * 300 + [False] * 200, [True] * 280 + [False] * 20 + [True] * 50 + [False] * 150)
+    result = compare(
+        [True] * 300 + [False] * 200, [True] * 280 + [False] * 20 + [True] * 50 + [False] * 150
+    )
     assert result.diff == pytest.approx(0.06)
     # Normal approximation: sd = sqrt((50 + 20) / 500 - 0.06^2) / sqrt(500) = 0.01652
     assert result.diff_low == pytest.approx(0.06 - 1.96 * 0.01652, abs=0.003)
@@ -187,7 +222,8 @@ def test_bootstrap_of_the_paired_difference() -> None:
 
 
 def test_wilson_interval_by_hand() -> None:
-    # p = 0.5, n = 10, z = 1.96: centre 0.5, half width z sqrt(p q / n + z^2 / 4 n^2) / (1 + z^2 / n) = 0.2634
+    # p = 0.5, n = 10, z = 1.96: centre 0.5, half width z sqrt(p q / n + z^2 / 4 n^2) / (1 + z^2 /
+    # n) = 0.2634
     low, high = wilson_interval(5, 10)
     assert (low, high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
     assert wilson_interval(0, 10)[0] == pytest.approx(0.0, abs=1e-12)

@@ -14,14 +14,20 @@ from search_cluster.errors import ConfigError
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
-ROUND = RoundTimes(plain_s=10.0, routed_s=8.0, layer_time_share=0.8, layer_share=0.5, layer_call_share=0.6)
+ROUND = RoundTimes(
+    plain_s=10.0, routed_s=8.0, layer_time_share=0.8, layer_share=0.5, layer_call_share=0.6
+)
 
 
 def test_what_saved_layers_allow_by_hand() -> None:
     assert ROUND.speed_up == 1.25
     # of 10 s, 8 s are layers, of which half are saved: 6 s are left
     assert ROUND.allowed_speed_up == pytest.approx(10 / 6)
-    speed = summarise([ROUND, replace(ROUND, routed_s=5.0), replace(ROUND, plain_s=100.0)], batch_size=4, new_tokens=5)
+    speed = summarise(
+        [ROUND, replace(ROUND, routed_s=5.0), replace(ROUND, plain_s=100.0)],
+        batch_size=4,
+        new_tokens=5,
+    )
     assert speed.speed_up == 2.0  # the median of 1.25, 2 and 12.5
     assert speed.plain_tokens_per_s == 2.0
     assert speed.routed_tokens_per_s == 2.5
@@ -41,7 +47,9 @@ def test_no_share_of_a_gain_that_is_not_allowed() -> None:
 class OddSkips:
     """Prompts with an odd first token skip layers 1 and 2."""
 
-    def route(self, loaded: LoadedModel, context_ids: tuple[int, ...], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: tuple[int, ...], *, threshold: float
+    ) -> RoutedPath:
         path = LayerPath.from_decisions((1, 0, 0, 1, 1, 1) if context_ids[0] % 2 else (1,) * 6)
         return RoutedPath(path=path, confidence=1.0, num_fallbacks=0, num_layer_tokens=0)
 
@@ -63,7 +71,9 @@ def test_rows_that_part_share_fewer_calls_than_applications() -> None:
     assert speed.layer_call_share == 1.0
     assert 0 < speed.layer_time_share < 1
     assert speed.num_rounds == 2
-    assert passes[0] == 3 * 2 + 2 * 3 * 3  # a short round to warm up, then plain, routed and clocked
+    assert (
+        passes[0] == 3 * 2 + 2 * 3 * 3
+    )  # a short round to warm up, then plain, routed and clocked
     assert not loaded.model.model.layers[0]._forward_pre_hooks
 
 

@@ -14,7 +14,7 @@ IDENTITY, SHORT = LayerPath.identity(6), LayerPath((0, 1, 5), 6)
 
 
 class Engine:
-    """Right on identity; no number on the short path, the first time."""
+    """An engine that is right on identity, and gives no number on the short path the first time."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Example, LayerPath]] = []
@@ -45,7 +45,11 @@ def test_each_pair_is_computed_once_and_failures_are_tried_again(tmp_path: Path)
 
 def test_another_model_or_task_knows_nothing(tmp_path: Path) -> None:
     loaded, task, engine = tiny_loaded(), fruit_task(), Engine()
-    contexts = [(loaded, task), (replace(loaded, fingerprint="0" * 32), task), (loaded, replace(task, version="2"))]
+    contexts = [
+        (loaded, task),
+        (replace(loaded, fingerprint="0" * 32), task),
+        (loaded, replace(task, version="2")),
+    ]
     for number, (model, asked_task) in enumerate(contexts, start=1):
         with VerdictDb(tmp_path / "verdicts.sqlite", engine, model, asked_task) as known:
             known.evaluate([(fruit_example(0), IDENTITY)])

@@ -4,18 +4,25 @@ import pytest
 import torch
 from torch.nn import functional
 
-from router_train.routers.drllm.losses import effective_number_weights, focal_loss, inverse_frequency_weights
+from router_train.routers.drllm.losses import (
+    effective_number_weights,
+    focal_loss,
+    inverse_frequency_weights,
+)
 
 
 def test_effective_number_weights_by_hand() -> None:
-    # beta 0.5: (1 - 0.5) / (1 - 0.5^n) is 1 for n = 1, 2/3 for n = 2, 4/7 for n = 3; scaled to sum to 3.
+    # beta 0.5: (1 - 0.5) / (1 - 0.5^n) is 1 for n = 1, 2/3 for n = 2, 4/7 for n = 3; scaled to sum
+    # to 3.
     total = 1 + 2 / 3 + 4 / 7
     expected = torch.tensor([3 / total, 3 * (2 / 3) / total, 3 * (4 / 7) / total])
     torch.testing.assert_close(effective_number_weights((1, 2, 3), beta=0.5), expected)
 
 
 def test_a_class_that_never_occurs_weighs_nothing() -> None:
-    torch.testing.assert_close(effective_number_weights((0, 2, 2), beta=0.999), torch.tensor([0.0, 1.0, 1.0]))
+    torch.testing.assert_close(
+        effective_number_weights((0, 2, 2), beta=0.999), torch.tensor([0.0, 1.0, 1.0])
+    )
     torch.testing.assert_close(effective_number_weights((0, 0, 0), beta=0.999), torch.zeros(3))
 
 
@@ -27,7 +34,8 @@ def test_weights_of_thousands_are_close_to_none() -> None:
 
 
 def test_focal_loss_by_hand() -> None:
-    # p(label) is 0.5 with weight 2, then 0.25 with weight 1: -2 * 0.5^2 ln 0.5 and -1 * 0.75^2 ln 0.25.
+    # p(label) is 0.5 with weight 2, then 0.25 with weight 1: -2 * 0.5^2 ln 0.5 and -1 * 0.75^2 ln
+    # 0.25.
     logits = torch.tensor([[[0.5, 0.25, 0.25], [0.25, 0.25, 0.5]]]).log()
     loss = focal_loss(logits, torch.tensor([[0, 1]]), torch.tensor([2.0, 1.0, 1.0]), gamma=2.0)
     assert float(loss) == pytest.approx((-2 * 0.25 * math.log(0.5) - 0.5625 * math.log(0.25)) / 2)

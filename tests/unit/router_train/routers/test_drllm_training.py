@@ -15,7 +15,10 @@ NUM_LAYERS, NUM_WINDOWS, WIDTH = 4, 3, 12
 
 
 def planted(num_examples: int, seed: int, offset: float = 0.0) -> Features:
-    """Prompts whose first entry, among noise, tells each layer's decision; the last entry is huge and says nothing."""
+    """Prompts whose first entry, among noise, tells each layer's decision.
+
+    The last entry is huge and says nothing.
+    """
     generator = torch.Generator().manual_seed(seed)
     decisions = torch.randint(0, 3, (num_examples, NUM_LAYERS), generator=generator)
     decisions[:, 0] = 1
@@ -46,7 +49,9 @@ def test_a_planted_rule_is_learned() -> None:
 
 
 def test_without_standardising_a_huge_entry_stalls_training() -> None:
-    assert train(FitConfig(epochs=25, bottleneck=32, standardise=False)).best.validation_accuracy < 0.9
+    assert (
+        train(FitConfig(epochs=25, bottleneck=32, standardise=False)).best.validation_accuracy < 0.9
+    )
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_global_randomness_alone() -> None:
@@ -63,9 +68,10 @@ def test_a_seed_gives_the_same_weights_and_leaves_global_randomness_alone() -> N
 def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     epochs: list[EpochMetrics] = []
     teach = planted(40, seed=1)
+    # These labels have nothing to do with the states: fitting the training set makes them worse.
     noise = Features(
         windows_NLWD=planted(40, seed=5).windows_NLWD, decisions_NL=planted(40, seed=6).decisions_NL
-    )  # validation labels that have nothing to do with the states: fitting the training set makes them worse
+    )
     result = train_routers(
         teach,
         noise,
@@ -78,7 +84,9 @@ def test_training_stops_early_and_keeps_the_best_epoch() -> None:
     assert result.best == min(epochs, key=lambda epoch: epoch.validation_loss)
     assert epochs[-1].epoch == result.best.epoch + 3
     weights = effective_number_weights((1, 1, 1), FitConfig().effective_beta)
-    loss = focal_loss(result.routers(noise.windows_NLWD), noise.decisions_NL, weights, FitConfig().focal_gamma)
+    loss = focal_loss(
+        result.routers(noise.windows_NLWD), noise.decisions_NL, weights, FitConfig().focal_gamma
+    )
     assert float(loss) == pytest.approx(result.best.validation_loss)
 
 

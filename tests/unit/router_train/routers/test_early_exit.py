@@ -26,11 +26,16 @@ def loaded() -> LoadedModel:
 
 
 def planted(num_examples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every question is decided at a depth of its own; from there on the readings are high and answers stay."""
+    """Every question is decided at a depth of its own.
+
+    From there on the readings are high and answers stay.
+    """
     rng = np.random.default_rng(seed)
     decided = rng.integers(1, NUM_LAYERS, size=num_examples)
     late = np.arange(NUM_LAYERS) >= decided[:, None]
-    readings = np.where(late, 0.8, 0.2)[..., None] + rng.normal(scale=0.1, size=(num_examples, NUM_LAYERS, 2))
+    readings = np.where(late, 0.8, 0.2)[..., None] + rng.normal(
+        scale=0.1, size=(num_examples, NUM_LAYERS, 2)
+    )
     final = rng.random(num_examples) < 0.7
     right = np.where(late, final[:, None], rng.random((num_examples, NUM_LAYERS)) < 0.1)
     return readings, right, np.arange(num_examples, dtype=np.uint64)
@@ -38,13 +43,17 @@ def planted(num_examples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def test_a_planted_depth_is_found() -> None:
     readings, right, groups = planted(300, seed=1)
-    router, point = train_early_exit(readings, right, groups, FitConfig(max_drop=1.0, floor_errors=0.0))
+    router, point = train_early_exit(
+        readings, right, groups, FitConfig(max_drop=1.0, floor_errors=0.0)
+    )
     assert point.accuracy >= point.accuracy_plain - 0.01
     assert point.mean_layers < 5.0
     new_readings, new_right, _ = planted(500, seed=2)
     stops = []
     for row in torch.tensor(new_readings).float():
-        sure = [layer for layer in range(5) if router.probability(layer, row[layer]) >= router.threshold]
+        sure = [
+            layer for layer in range(5) if router.probability(layer, row[layer]) >= router.threshold
+        ]
         stops.append(sure[0] if sure else 5)
     assert np.mean(stops) + 1 == pytest.approx(point.mean_layers, abs=0.3)
     assert new_right[np.arange(500), stops].mean() >= new_right[:, -1].mean() - 0.04
@@ -71,17 +80,25 @@ def test_readings_are_those_of_the_shortened_model(loaded: LoadedModel) -> None:
     for depth in range(NUM_LAYERS):
         view = materialise(loaded.model, LayerPath(tuple(range(depth + 1)), NUM_LAYERS))
         top = view(torch.tensor([IDS])).logits[0, -1].softmax(dim=-1).topk(2).values
-        assert readings[depth].tolist() == pytest.approx([float(top[0]), float(top[0] - top[1])], abs=1e-5)
+        assert readings[depth].tolist() == pytest.approx(
+            [float(top[0]), float(top[0] - top[1])], abs=1e-5
+        )
 
 
 @pytest.mark.parametrize(("stop", "num_layers_run"), [(0, 1), (3, 4), (5, 6)])
-def test_the_path_ends_where_the_classifier_is_sure(loaded: LoadedModel, stop: int, num_layers_run: int) -> None:
+def test_the_path_ends_where_the_classifier_is_sure(
+    loaded: LoadedModel, stop: int, num_layers_run: int
+) -> None:
     bias = torch.full((NUM_LAYERS,), -5.0)
     bias[stop] = 5.0
     routed = EarlyExitRouter(torch.zeros(2), bias, 0.5).route(loaded, IDS, threshold=0.0)
     assert routed.path.layers == tuple(range(num_layers_run))
     assert routed.num_layer_tokens == min(num_layers_run, 5) * len(IDS)
-    assert EarlyExitRouter(torch.zeros(2), bias, 0.5).route(loaded, IDS, threshold=1.0).path.is_identity
+    assert (
+        EarlyExitRouter(torch.zeros(2), bias, 0.5)
+        .route(loaded, IDS, threshold=1.0)
+        .path.is_identity
+    )
 
 
 def test_a_saved_early_exit_chooses_as_before(
@@ -95,7 +112,14 @@ def test_a_saved_early_exit_chooses_as_before(
     meta = fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=False).meta
     router, _ = load_router(out, loaded)
     assert isinstance(router, EarlyExitRouter)
-    again = fit(corpus, tmp_path / "routers" / "again", config, lambda *_: loaded, task_spec=None, force=False)
+    again = fit(
+        corpus,
+        tmp_path / "routers" / "again",
+        config,
+        lambda *_: loaded,
+        task_spec=None,
+        force=False,
+    )
     assert again.meta.weights_sha256 == meta.weights_sha256
     path = router.route(loaded, IDS, threshold=0.0).path
     assert path.layers == tuple(range(len(path)))

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
-from support.router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus, write_table
+from support.router_corpus import (
+    fruit_example,
+    fruit_task,
+    record,
+    tiny_loaded,
+    write_corpus,
+    write_table,
+)
 
 from router_train.config import FitConfig
 from router_train.data.feature_store import stored_features
@@ -13,7 +20,12 @@ from router_train.data.path_table import VerdictTable, read_table
 from router_train.data.prompt_states import prompt_features
 from router_train.data.static_path import choose_static
 from router_train.routers.menu.router import MenuModel, MenuRouter, choose_path, confidences
-from router_train.routers.menu.training import choose_threshold, common_prefix, gain_targets, train_menu
+from router_train.routers.menu.training import (
+    choose_threshold,
+    common_prefix,
+    gain_targets,
+    train_menu,
+)
 from router_train.training.checkpoint import load_router, read_meta
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
@@ -44,13 +56,22 @@ def table(right_NK: np.ndarray, margin_NK: np.ndarray | None = None) -> VerdictT
     )
 
 
-def planted(num_examples: int, seed: int, informative: bool = True) -> tuple[np.ndarray, VerdictTable]:
-    """Identity is right on 60 %; the larger the first entry, the likelier the short path is right."""
+def planted(
+    num_examples: int, seed: int, informative: bool = True
+) -> tuple[np.ndarray, VerdictTable]:
+    """Identity is right on 60 % of the questions.
+
+    The larger the first entry, the likelier the short path is right.
+    """
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(num_examples, 20))
     sign = features[:, 0] if informative else rng.normal(size=num_examples)
     identity = rng.random(num_examples) < 0.6
-    short = np.where(rng.random(num_examples) < expit(3 * sign), True, identity & (rng.random(num_examples) < 0.2))
+    short = np.where(
+        rng.random(num_examples) < expit(3 * sign),
+        True,
+        identity & (rng.random(num_examples) < 0.2),
+    )
     middle = rng.random(num_examples) < 0.3
     return features, table(np.stack([identity, short, middle], axis=1))
 
@@ -64,7 +85,9 @@ def test_a_planted_rule_is_learned_and_beats_every_single_path(loss: str) -> Non
     assert point.accuracy > best_static + 0.05
     new_features, new = planted(2000, seed=2)
     router = MenuRouter(PATHS, model, 2, 1, point.threshold)
-    choices = [router.choose(torch.from_numpy(row).float(), threshold=0.0).path for row in new_features]
+    choices = [
+        router.choose(torch.from_numpy(row).float(), threshold=0.0).path for row in new_features
+    ]
     right = [new.right_NK[row, PATHS.index(path)] for row, path in enumerate(choices)]
     assert np.mean(right) == pytest.approx(point.accuracy, abs=0.06)
     assert np.mean(right) > new.right_NK.mean(axis=0).max() + 0.05
@@ -73,7 +96,9 @@ def test_a_planted_rule_is_learned_and_beats_every_single_path(loss: str) -> Non
 def test_a_threshold_lets_its_own_step_pass_in_float32() -> None:
     right = np.zeros((20, 3))
     right[:, 1] = 1
-    point = choose_threshold(np.tile([0.5, 0.7, 0.3], (20, 1)), table(right), FitConfig(aim="accuracy"))
+    point = choose_threshold(
+        np.tile([0.5, 0.7, 0.3], (20, 1)), table(right), FitConfig(aim="accuracy")
+    )
     assert (point.accuracy, point.mean_layers) == (1.0, 4.0)
     rounded = float(np.float32(0.7))
     assert rounded < 0.7
@@ -135,7 +160,9 @@ def test_features_are_the_states_that_the_plain_model_has_there(loaded: LoadedMo
         .hidden_states[2][0]
     )
     features = prompt_features(loaded, ids, 2, 1)
-    torch.testing.assert_close(features, torch.cat([hidden.mean(dim=0), hidden[-1]]).detach(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        features, torch.cat([hidden.mean(dim=0), hidden[-1]]).detach(), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_the_static_path_is_chosen_within_the_floor() -> None:
@@ -144,7 +171,10 @@ def test_the_static_path_is_chosen_within_the_floor() -> None:
     verdicts = table(right)
     assert choose_static(verdicts, FitConfig(max_drop=1.0, floor_errors=0.0))[0] == PATHS[1]
     assert choose_static(verdicts, FitConfig(max_drop=0.5, floor_errors=0.0))[0] == PATHS[2]
-    assert choose_static(verdicts, FitConfig(max_drop=1.0, aim="accuracy", floor_errors=0.0))[0] == PATHS[2]
+    assert (
+        choose_static(verdicts, FitConfig(max_drop=1.0, aim="accuracy", floor_errors=0.0))[0]
+        == PATHS[2]
+    )
     assert choose_static(verdicts, FitConfig(max_drop=-9.0, floor_errors=0.0))[0] == PATHS[0]
 
 
@@ -162,7 +192,9 @@ def _fruit_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
 
 
-def test_a_saved_menu_router_chooses_as_before(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
+def test_a_saved_menu_router_chooses_as_before(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
     config = FitConfig(router="menu", num_windows=2, max_drop=10.0)
     out = tmp_path / "routers" / "menu"
     outcome = fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=False)
@@ -172,7 +204,14 @@ def test_a_saved_menu_router_chooses_as_before(corpus: Path, tmp_path: Path, loa
     assert meta.menu == tuple(map(str, PATHS))
     assert router.num_layers_read == 2
     assert router.settings()["threshold"] == meta.settings["threshold"]
-    again = fit(corpus, tmp_path / "routers" / "again", config, lambda *_: loaded, task_spec=None, force=False)
+    again = fit(
+        corpus,
+        tmp_path / "routers" / "again",
+        config,
+        lambda *_: loaded,
+        task_spec=None,
+        force=False,
+    )
     assert again.meta.weights_sha256 == meta.weights_sha256
     assert len(list((tmp_path / "routers" / "features").iterdir())) == 1
     for ids in ([5, 6, 7], [9, 30, 31, 32]):
@@ -184,44 +223,65 @@ def test_a_saved_menu_router_chooses_as_before(corpus: Path, tmp_path: Path, loa
         assert router.route(loaded, ids, threshold=1.0).path.is_identity
 
 
-def test_a_damaged_menu_router_is_refused(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
+def test_a_damaged_menu_router_is_refused(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
     out = tmp_path / "routers" / "menu"
     fit(corpus, out, FitConfig(router="menu"), lambda *_: loaded, task_spec=None, force=False)
     text = (out / "router.json").read_text()
     (out / "router.json").write_text(text.replace('"paths": "0-5;', '"paths": "0-5;0-4;'))
     with pytest.raises(ConfigError, match=r"weights .* do not fit its settings"):
         load_router(out, loaded)
-    (out / "router.json").write_text(text.replace('"num_layers_read": 2', '"num_layers_read": "two"'))
+    (out / "router.json").write_text(
+        text.replace('"num_layers_read": 2', '"num_layers_read": "two"')
+    )
     with pytest.raises(ConfigError, match="lack paths, sizes or the threshold"):
         load_router(out, loaded)
 
 
-def test_static_and_menu_depend_on_the_table(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
+def test_static_and_menu_depend_on_the_table(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
     out = tmp_path / "routers" / "static"
     config = FitConfig(router="static", aim="accuracy", floor_errors=0.0)
     first = fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=False).meta
     verdicts = read_table(corpus, read_corpus(corpus))
     assert verdicts is not None
     assert first.settings["path"] == first.static_path == str(choose_static(verdicts, config)[0])
-    assert first.metrics["validation_accuracy_routed"] == pytest.approx(verdicts.right_NK.mean(axis=0).max())
+    assert first.metrics["validation_accuracy_routed"] == pytest.approx(
+        verdicts.right_NK.mean(axis=0).max()
+    )
     write_table(corpus, PATHS, np.ones((40, 3), dtype=bool))
     with pytest.raises(ConfigError, match="holds a router with table_digest"):
         fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=False)
     (corpus / "menu.parquet").unlink()
-    with pytest.raises(CorpusError, match="learns from the full table of verdicts, which the corpus lacks"):
-        fit(corpus, tmp_path / "m", FitConfig(router="menu"), lambda *_: loaded, task_spec=None, force=False)
+    with pytest.raises(
+        CorpusError, match="learns from the full path table, which the corpus lacks"
+    ):
+        fit(
+            corpus,
+            tmp_path / "m",
+            FitConfig(router="menu"),
+            lambda *_: loaded,
+            task_spec=None,
+            force=False,
+        )
     common = fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=True).meta
     assert (common.settings["path"], common.static_path, common.menu) == ("0-2,5", "", ())
     assert read_meta(out) == common
 
 
-def test_a_table_of_another_corpus_or_of_few_questions_is_refused(corpus: Path, tmp_path: Path) -> None:
+def test_a_table_of_another_corpus_or_of_few_questions_is_refused(
+    corpus: Path, tmp_path: Path
+) -> None:
     read = read_corpus(corpus)
     write_table(corpus, PATHS, np.ones((40, 3), dtype=bool), corpus_digest="0" * 64)
     with pytest.raises(CorpusError, match="belongs to a corpus with digest 0000"):
         read_table(corpus, read)
     write_table(corpus, PATHS, np.ones((9, 3), dtype=bool))
-    with pytest.raises(CorpusError, match="has 9 questions that may teach; at least 10 different ones"):
+    with pytest.raises(
+        CorpusError, match="has 9 questions that may teach; at least 10 different ones"
+    ):
         read_table(corpus, read)
 
 
@@ -235,7 +295,9 @@ def test_a_limited_table_is_a_part_of_a_larger_one() -> None:
     assert few.digest != verdicts.digest
 
 
-def test_features_are_computed_once_and_again_if_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_features_are_computed_once_and_again_if_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     calls = []
 
     def compute() -> dict[str, torch.Tensor]:
@@ -260,7 +322,10 @@ def test_identity_has_no_gain() -> None:
     assert isinstance(model, MenuModel)
     assert all(model.gains(row.astype(np.float32))[0] == 0.0 for row in features[:5])
     only_identity = replace(
-        verdicts, paths=PATHS[:1], right_NK=verdicts.right_NK[:, :1], margin_NK=verdicts.margin_NK[:, :1]
+        verdicts,
+        paths=PATHS[:1],
+        right_NK=verdicts.right_NK[:, :1],
+        margin_NK=verdicts.margin_NK[:, :1],
     )
     _, point = train_menu(features, only_identity, FitConfig())
     assert point.mean_layers == 6.0

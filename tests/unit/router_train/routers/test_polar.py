@@ -26,13 +26,17 @@ def loaded() -> LoadedModel:
     return tiny_loaded()
 
 
-def log_probability(starts: torch.Tensor, shares: torch.Tensor, operations: tuple[int, ...]) -> float:
-    """By the definition: start or not, then which of the other two operations."""
+def log_probability(
+    starts: torch.Tensor, shares: torch.Tensor, operations: tuple[int, ...]
+) -> float:
+    """The probability by the definition: start or not, then which of the other two operations."""
     total, last = 0.0, 1
     for place, operation in enumerate(operations):
         start = float(starts[place])
         others = 1.0 - float(shares[place, last])
-        total += math.log(1 - start if operation == last else start * float(shares[place, operation]) / others)
+        total += math.log(
+            1 - start if operation == last else start * float(shares[place, operation]) / others
+        )
         last = operation
     return total
 
@@ -43,7 +47,9 @@ def test_the_beam_finds_the_likeliest_segments(seed: int) -> None:
     start_logits = torch.randn(6, generator=generator)
     operation_logits = 2 * torch.randn(6, 3, generator=generator)
     starts, shares = start_logits.sigmoid(), operation_logits.softmax(dim=-1)
-    everything = {ops: log_probability(starts, shares, ops) for ops in itertools.product(range(3), repeat=6)}
+    everything = {
+        ops: log_probability(starts, shares, ops) for ops in itertools.product(range(3), repeat=6)
+    }
     assert sum(map(math.exp, everything.values())) == pytest.approx(1.0, abs=1e-4)
     best = max(everything, key=everything.__getitem__)
     decoded = decode_segments(start_logits, operation_logits, 3)
@@ -54,12 +60,14 @@ def test_the_beam_finds_the_likeliest_segments(seed: int) -> None:
 
 
 def planted(num_examples: int, seed: int) -> SegmentData:
-    """One token of a prompt, somewhere, says whether the middle layers are skipped or run twice, or nothing happens."""
+    """One token of a prompt says whether the middle layers are skipped, run once or run twice."""
     generator = torch.Generator().manual_seed(seed)
     kinds = torch.randint(0, 3, (num_examples,), generator=generator)
     tokens = []
     for kind in kinds.tolist():
-        states = torch.randn(int(torch.randint(3, 9, (1,), generator=generator)), 16, generator=generator)
+        states = torch.randn(
+            int(torch.randint(3, 9, (1,), generator=generator)), 16, generator=generator
+        )
         states[torch.randint(0, len(states), (1,), generator=generator), kind] += 8
         tokens.append(states)
     operations = torch.ones(num_examples, 5, dtype=torch.int64)
@@ -75,9 +83,14 @@ def test_starts_are_where_operations_change() -> None:
 def test_a_planted_rule_is_learned_whatever_the_padding(tmp_path: Path) -> None:
     config = FitConfig(epochs=30, learning_rate=3e-3, bottleneck=32)
     with CurveWriter(tmp_path / "curve.jsonl") as curve:
-        network, best = train_polar(planted(400, 1), planted(100, 2), config, curve, torch.device("cpu"))
+        network, best = train_polar(
+            planted(400, 1), planted(100, 2), config, curve, torch.device("cpu")
+        )
         again, _ = train_polar(planted(400, 1), planted(100, 2), config, curve, torch.device("cpu"))
-    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in network.state_dict().items())
+    assert all(
+        torch.equal(tensor, again.state_dict()[name])
+        for name, tensor in network.state_dict().items()
+    )
     assert best.validation_operation_accuracy > 0.9
     router = PolarRouter(network, 6, 1, 5)
     new = planted(100, 3)
@@ -101,7 +114,14 @@ def test_a_saved_polar_router_chooses_as_before(
     router, _ = load_router(out, loaded)
     assert isinstance(router, PolarRouter)
     assert (router.num_layers_read, router.network.project.out_features) == (1, 12)
-    again = fit(corpus, tmp_path / "routers" / "again", config, lambda *_: loaded, task_spec=None, force=False)
+    again = fit(
+        corpus,
+        tmp_path / "routers" / "again",
+        config,
+        lambda *_: loaded,
+        task_spec=None,
+        force=False,
+    )
     assert again.meta.weights_sha256 == meta.weights_sha256
     assert again.meta.metrics == meta.metrics
     routed = router.route(loaded, IDS, threshold=0.0)
@@ -113,10 +133,12 @@ def test_a_saved_polar_router_chooses_as_before(
     with pytest.raises(StopIteration) as end:
         routing.send(prompt_states(loaded, IDS, 1))
     assert end.value.value.path == routed.path
-    with pytest.raises(ConfigError, match="feature_layer is 6; a path of 6 layers leaves none to decide"):
+    with pytest.raises(
+        ConfigError, match="feature_layer is 6; a path of 6 layers leaves none to decide"
+    ):
         fit(
-            corpus, tmp_path / "deep", FitConfig(router="polar", feature_layer=6), lambda *_: loaded,
-            task_spec=None, force=False,
+            corpus, tmp_path / "deep", FitConfig(router="polar", feature_layer=6),
+            lambda *_: loaded, task_spec=None, force=False,
         )  # fmt: skip
     text = (out / "router.json").read_text()
     (out / "router.json").write_text(text.replace('"hidden": 12', '"hidden": 16'))

@@ -26,12 +26,14 @@ def loaded() -> LoadedModel:
 
 @dataclass(frozen=True)
 class OneShortPath:
-    """Sure of one path up to a threshold, else the plain one."""
+    """A router that is sure of one path up to a threshold, and takes the plain one otherwise."""
 
     path: LayerPath
     sure: float
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         path = self.path if self.sure >= threshold else IDENTITY
         return RoutedPath(path=path, confidence=self.sure, num_fallbacks=0, num_layer_tokens=0)
 
@@ -43,18 +45,26 @@ class OneShortPath:
 
 
 def accuracy(loaded: LoadedModel, path: LayerPath) -> float:
-    return sum(evaluate_path(loaded, fruit_task(), example, path).is_correct for example in EXAMPLES) / len(EXAMPLES)
+    return sum(
+        evaluate_path(loaded, fruit_task(), example, path).is_correct for example in EXAMPLES
+    ) / len(EXAMPLES)
 
 
 def test_the_threshold_meets_the_floor(loaded: LoadedModel) -> None:
-    paths = [LayerPath(tuple(layer for layer in range(6) if layer != skipped), 6) for skipped in range(6)]
+    paths = [
+        LayerPath(tuple(layer for layer in range(6) if layer != skipped), 6) for skipped in range(6)
+    ]
     plain = accuracy(loaded, IDENTITY)
     drops = {path: 100 * (plain - accuracy(loaded, path)) for path in paths}
     worst = max(paths, key=drops.__getitem__)
-    assert drops[worst] > 0, "a tiny random model that every path improves tests nothing: take another seed"
+    assert drops[worst] > 0, (
+        "a tiny random model that every path improves tests nothing: take another seed"
+    )
     router = OneShortPath(worst, sure=0.8)
     for max_drop, expected in ((drops[worst] + 0.1, worst), (drops[worst] - 0.1, IDENTITY)):
-        point = tune_threshold(router, loaded, fruit_task(), EXAMPLES, FitConfig(max_drop=max_drop, floor_errors=0.0))
+        point = tune_threshold(
+            router, loaded, fruit_task(), EXAMPLES, FitConfig(max_drop=max_drop, floor_errors=0.0)
+        )
         assert router.route(loaded, [1], threshold=point.threshold).path == expected
         assert point.threshold in THRESHOLDS
         assert point.accuracy == pytest.approx(accuracy(loaded, expected))

@@ -20,8 +20,13 @@ def test_rows_have_names_of_their_own_and_cover_what_is_asked() -> None:
     assert {item.config.router for item in WHOLE} == {
         "identity", "static", "menu", "drllm", "polar", "early-exit",
     }  # fmt: skip
-    sizes = {size: {item.config.router for item in WHOLE if item.size == size} for size in ("250", "500", "1000")}
-    assert all(routers == {"static", "menu", "drllm", "polar", "early-exit"} for routers in sizes.values())
+    sizes = {
+        size: {item.config.router for item in WHOLE if item.size == size}
+        for size in ("250", "500", "1000")
+    }
+    assert all(
+        routers == {"static", "menu", "drllm", "polar", "early-exit"} for routers in sizes.values()
+    )
     for router in ("drllm", "polar"):
         labels = {(item.config.labels, item.size) for item in WHOLE if item.config.router == router}
         assert len(labels) == 2 * 4
@@ -32,29 +37,41 @@ def test_sizes_and_labels_that_a_corpus_lacks_are_left_out() -> None:
     few = plan("elements", num_examples=400, table=False, evidence=False)
     assert {item.size for item in few} == {"250", "all"}
     assert not any(item.config.router == "menu" or item.oracle for item in few)
-    assert {item.config.labels for item in few if item.config.router in ("drllm", "polar")} == {"unguarded"}
+    assert {item.config.labels for item in few if item.config.router in ("drllm", "polar")} == {
+        "unguarded"
+    }
 
 
 @pytest.mark.parametrize("experiment", WHOLE, ids=lambda item: item.name)
-def test_the_command_line_of_a_row_gives_its_settings(experiment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_of_a_row_gives_its_settings(
+    experiment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[FitConfig] = []
-    monkeypatch.setattr(commands, "run_fit", lambda corpus, out, config, *rest, **more: asked.append(config))
-    done = CliRunner().invoke(app, ["fit", "--corpus", "a", "--out", "b", *options(experiment.config)])
+    monkeypatch.setattr(
+        commands, "run_fit", lambda corpus, out, config, *rest, **more: asked.append(config)
+    )
+    done = CliRunner().invoke(
+        app, ["fit", "--corpus", "a", "--out", "b", *options(experiment.config)]
+    )
     assert done.exit_code == 0, done.stderr
     assert asked == [experiment.config]
 
 
 def figures(diff: float, half_width: float, saved: float) -> Figures:
     return Figures(
-        n=500, accuracy_plain=0.5, accuracy_routed=0.5 + diff, diff=diff, diff_low=diff - half_width,
-        diff_high=diff + half_width, p_value=0.5, layers_saved_share=saved, layer_token_share=1 - saved,
+        n=500, accuracy_plain=0.5, accuracy_routed=0.5 + diff, diff=diff,
+        diff_low=diff - half_width, diff_high=diff + half_width, p_value=0.5,
+        layers_saved_share=saved, layer_token_share=1 - saved,
     )  # fmt: skip
 
 
-def row(name: str, validation: Figures, test: Figures | None = None, oracle: bool = False) -> Result:
+def row(
+    name: str, validation: Figures, test: Figures | None = None, oracle: bool = False
+) -> Result:
     inputs = ResultInputs(
-        corpus="c", name=name, config=FitConfig(), table=True, oracle=oracle, task="t", task_version="1",
-        model_fingerprint="f", corpus_digest="d", table_digest="t", limit=None, splits=("validation", "test"),
+        corpus="c", name=name, config=FitConfig(), table=True, oracle=oracle, task="t",
+        task_version="1", model_fingerprint="f", corpus_digest="d", table_digest="t", limit=None,
+        splits=("validation", "test"),
     )  # fmt: skip
     found = {"validation": validation, "test": test or validation}
     return Result(
@@ -77,7 +94,10 @@ def test_the_choice_clears_the_floor_then_saves_most() -> None:
 
 def test_the_choice_does_not_look_at_the_test_split() -> None:
     good, bad = figures(0.05, 0.01, 0.2), figures(-0.2, 0.01, 0.0)
-    first, second = row("first", good, bad), row("second", replace(good, layers_saved_share=0.1), good)
+    first, second = (
+        row("first", good, bad),
+        row("second", replace(good, layers_saved_share=0.1), good),
+    )
     assert choose([first, second]) is first
 
 
@@ -88,7 +108,10 @@ def test_of_equals_the_more_accurate_is_chosen() -> None:
 
 
 def test_rows_that_change_nothing_or_learn_from_a_part_are_no_choice() -> None:
-    identity, shorter = row("identity", figures(0.0, 0.0, 0.0)), row("shorter", figures(0.0, 0.01, 0.1))
+    identity, shorter = (
+        row("identity", figures(0.0, 0.0, 0.0)),
+        row("shorter", figures(0.0, 0.01, 0.1)),
+    )
     some = row("some", figures(0.05, 0.01, 0.3))
     some = replace(some, inputs=replace(some.inputs, config=FitConfig(train_limit=250)))
     assert choose([identity, some]) is None

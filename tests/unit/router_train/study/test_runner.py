@@ -32,7 +32,10 @@ ASKED["test"] = tuple(fruit_example(number, "test") for number in range(2000, 20
 SHORT = LayerPath((0, 1, 3, 4, 5), 6)
 PATHS = (LayerPath.identity(6), SHORT, LayerPath((0, 1, 2, 5), 6))
 WANTED = ("identity", "static-all", "oracle")
-TEMPLATE = "# Study\n<!-- begin corpora -->\nold\n<!-- end corpora -->\n<!-- begin tables -->\n<!-- end tables -->\n"
+TEMPLATE = (
+    "# Study\n<!-- begin corpora -->\nold\n<!-- end corpora -->\n<!-- begin tables -->\n<!-- end "
+    "tables -->\n"
+)
 TEMPLATE += "<!-- begin elsewhere -->\n<!-- end elsewhere -->\n"
 TEMPLATE += "words\n<!-- begin commands -->\n<!-- end commands -->\n"
 
@@ -41,7 +44,9 @@ def study_task() -> SimpleTask:
     return choice_task(
         name="fruit",
         description="fruit by number",
-        source=lambda name, split, data_dir: LoadedExamples(examples={"train": TRAIN, **ASKED}[split]),
+        source=lambda name, split, data_dir: LoadedExamples(
+            examples={"train": TRAIN, **ASKED}[split]
+        ),
         chat="{question}",
     )
 
@@ -52,8 +57,10 @@ def loaded() -> LoadedModel:
 
 
 @pytest.fixture
-def study(tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> tuple[StudyRunner, StudyFiles]:
-    """A kept corpus on whose table the short path is always right, the others now and then."""
+def study(
+    tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> tuple[StudyRunner, StudyFiles]:
+    """A kept corpus on whose table the short path is always right, and the others now and then."""
     monkeypatch.setattr(corpus_task, "get_task", lambda spec: study_task())
     monkeypatch.setattr(runner_module, "get_task", lambda spec: study_task())
     monkeypatch.setattr(runner_module, "load_model", lambda spec, **options: loaded)
@@ -65,7 +72,9 @@ def study(tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) 
 
 def keep(folder: Path, *, num_right: int) -> None:
     corpus = folder / f"corpus-{num_right}"
-    write_corpus(corpus, [record(example, (1, 1, 0, 1, 1, 1)) for example in TRAIN], task=study_task())
+    write_corpus(
+        corpus, [record(example, (1, 1, 0, 1, 1, 1)) for example in TRAIN], task=study_task()
+    )
     right = np.random.default_rng(0).random((24, 3)) < 0.4
     right[:num_right, 1] = True
     right[num_right:, 1] = False
@@ -77,7 +86,9 @@ def run(study: tuple[StudyRunner, StudyFiles], only: str = "*") -> None:
     run_study(*study, only=only, limit=None, json_output=False)
 
 
-def test_rows_are_what_a_plain_evaluation_says(study: tuple[StudyRunner, StudyFiles], loaded: LoadedModel) -> None:
+def test_rows_are_what_a_plain_evaluation_says(
+    study: tuple[StudyRunner, StudyFiles], loaded: LoadedModel
+) -> None:
     runner, _ = study
     restored = runner.restore("fruit")
     rows = {item.name: item for item in restored.plan()}
@@ -93,7 +104,8 @@ def test_rows_are_what_a_plain_evaluation_says(study: tuple[StudyRunner, StudyFi
         assert figures.layers_saved_share == pytest.approx(1 / 6)
     oracle = runner.result(restored, rows["oracle"], Terms(splits=("test",))).figures["test"]
     found = [
-        [evaluate_path(loaded, study_task(), example, path).is_correct for path in PATHS] for example in ASKED["test"]
+        [evaluate_path(loaded, study_task(), example, path).is_correct for path in PATHS]
+        for example in ASKED["test"]
     ]
     assert oracle.accuracy_routed == np.mean([any(row) for row in found])
     assert oracle.p_value is None
@@ -140,11 +152,15 @@ def test_a_finished_row_is_not_done_again(
     keep(tmp_path, num_right=2)
     run(study, "fruit/static-all")
     after = (tmp_path / "out" / "results" / "fruit" / "static-all.json").read_text()
-    assert json.loads(before)["inputs"]["table_digest"] != json.loads(after)["inputs"]["table_digest"]
+    assert (
+        json.loads(before)["inputs"]["table_digest"] != json.loads(after)["inputs"]["table_digest"]
+    )
     assert json.loads(after)["figures"]["test"]["layers_saved_share"] == 0
 
 
-def test_parts_of_a_study_leave_document_and_choice_alone(study: tuple[StudyRunner, StudyFiles]) -> None:
+def test_parts_of_a_study_leave_document_and_choice_alone(
+    study: tuple[StudyRunner, StudyFiles],
+) -> None:
     _, files = study
     run(study, "fruit/identity")
     assert files.document.read_text() == TEMPLATE
@@ -172,19 +188,30 @@ def test_what_is_finished_can_be_written_down(
 
 
 def test_the_chosen_router_is_judged_elsewhere(
-    study: tuple[StudyRunner, StudyFiles], tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    study: tuple[StudyRunner, StudyFiles],
+    tmp_path: Path,
+    loaded: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tasks = {"fruit": study_task(), "other": replace(study_task(), name="other")}
     monkeypatch.setattr(runner_module, "get_task", lambda spec: tasks[spec])
-    monkeypatch.setattr(runner_module, "ELSEWHERE", {"other": ("validation", "test"), "fruit": ("test",)})
+    monkeypatch.setattr(
+        runner_module, "ELSEWHERE", {"other": ("validation", "test"), "fruit": ("test",)}
+    )
     _, files = study
     runner = StudyRunner(tmp_path / "out", kept=tmp_path / "kept", data_dir=tmp_path)
     restored = runner.restore("fruit")
     whole = plan("fruit", num_examples=24, table=True, evidence=False)
-    monkeypatch.setattr(RestoredCorpus, "plan", lambda self: tuple(row for row in whole if row.name in WANTED))
+    monkeypatch.setattr(
+        RestoredCorpus, "plan", lambda self: tuple(row for row in whole if row.name in WANTED)
+    )
     run_study(runner, files, only="*", limit=None, json_output=False)
     chosen = read_chosen(files.chosen)["fruit"]
-    rows = [line for line in files.document.read_text().splitlines() if line.startswith(f"| fruit/{chosen} |")]
+    rows = [
+        line
+        for line in files.document.read_text().splitlines()
+        if line.startswith(f"| fruit/{chosen} |")
+    ]
     assert len(rows) == 1
     assert rows[0].startswith(f"| fruit/{chosen} | other | 27 |")
     experiment = next(row for row in restored.plan() if row.name == "static-all")
@@ -195,13 +222,19 @@ def test_the_chosen_router_is_judged_elsewhere(
 
 
 def test_a_corpus_that_is_left_out_keeps_its_rows(
-    study: tuple[StudyRunner, StudyFiles], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: tuple[StudyRunner, StudyFiles],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     runner, files = study
     keep_corpus(runner.kept.parent / "corpus-24", runner.kept / "away")
-    monkeypatch.setattr(StudyRunner, "why_not", lambda self, name: "away is left out" if name == "away" else "")
+    monkeypatch.setattr(
+        StudyRunner, "why_not", lambda self, name: "away is left out" if name == "away" else ""
+    )
     whole = plan("fruit", num_examples=24, table=True, evidence=False)
-    monkeypatch.setattr(RestoredCorpus, "plan", lambda self: tuple(row for row in whole if row.name in WANTED))
+    monkeypatch.setattr(
+        RestoredCorpus, "plan", lambda self: tuple(row for row in whole if row.name in WANTED)
+    )
     run(study)
     assert files.document.read_text() == TEMPLATE
     assert set(read_chosen(files.chosen)) == {"fruit"}
@@ -210,7 +243,9 @@ def test_a_corpus_that_is_left_out_keeps_its_rows(
 
 def test_a_check_without_a_choice_says_what_to_do(study: tuple[StudyRunner, StudyFiles]) -> None:
     runner, files = study
-    with pytest.raises(ConfigError, match="names no router of a corpus that can be restored here; run the study"):
+    with pytest.raises(
+        ConfigError, match="names no router of a corpus that can be restored here; run the study"
+    ):
         run_check(runner, files.chosen, limit=None)
     files.chosen.write_text('{"fruit": "magic"}')
     with pytest.raises(ConfigError, match="names fruit/magic, which the study lacks"):
@@ -222,9 +257,14 @@ def test_a_check_without_a_choice_says_what_to_do(study: tuple[StudyRunner, Stud
 
 def test_without_a_kept_corpus_it_is_said_how_to_keep_one(tmp_path: Path) -> None:
     for command in ("run", "check"):
-        done = CliRunner().invoke(app, ["study", command, "--out", str(tmp_path), "--kept", str(tmp_path / "none")])
+        done = CliRunner().invoke(
+            app, ["study", command, "--out", str(tmp_path), "--kept", str(tmp_path / "none")]
+        )
         assert (done.exit_code, done.stdout) == (2, "")
-        assert f"error: no corpus is kept in {tmp_path / 'none'}; keep one: router-train study keep RUN" in done.stderr
+        assert (
+            f"error: no corpus is kept in {tmp_path / 'none'}; keep one: router-train study keep "
+            "RUN" in done.stderr
+        )
 
 
 def test_a_limit_of_no_question_is_refused_at_once(tmp_path: Path) -> None:
@@ -237,16 +277,24 @@ def test_a_limit_of_no_question_is_refused_at_once(tmp_path: Path) -> None:
 def test_a_document_without_its_comments_is_refused(tmp_path: Path) -> None:
     document = tmp_path / "STUDY.md"
     document.write_text("<!-- end tables -->\n<!-- begin tables -->\n")
-    with pytest.raises(ConfigError, match="has no part between <!-- begin tables --> and <!-- end tables -->"):
+    with pytest.raises(
+        ConfigError, match="has no part between <!-- begin tables --> and <!-- end tables -->"
+    ):
         fill(document, {"tables": ["x"]})
 
 
 def test_keep_and_its_mistakes_from_the_shell(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "c", [record(example, (1, 1, 0, 1, 1, 1)) for example in TRAIN], task=study_task())
+    corpus = write_corpus(
+        tmp_path / "c",
+        [record(example, (1, 1, 0, 1, 1, 1)) for example in TRAIN],
+        task=study_task(),
+    )
     arguments = ["study", "keep", str(corpus), "--name", "fruit", "--kept", str(tmp_path / "kept")]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "kept" / "fruit" / "records.parquet").is_file()
-    done = CliRunner().invoke(app, ["study", "keep", str(tmp_path), "--name", "x", "--kept", str(tmp_path / "kept")])
+    done = CliRunner().invoke(
+        app, ["study", "keep", str(tmp_path), "--name", "x", "--kept", str(tmp_path / "kept")]
+    )
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {tmp_path} has no manifest.json")

@@ -4,7 +4,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from support.router_corpus import FRUIT, fruit_example, fruit_task, record, write_corpus, write_table
+from support.router_corpus import (
+    FRUIT,
+    fruit_example,
+    fruit_task,
+    record,
+    write_corpus,
+    write_table,
+)
 
 from router_train.study.textless import RECORDS_NAME, keep_corpus, read_provenance, restore_corpus
 from search_cluster.corpus.path_table import PATH_TABLE_NAME, read_path_table
@@ -30,12 +37,15 @@ def training_task(examples: tuple[object, ...] = EXAMPLES) -> SimpleTask:
 
 
 def full_record(number: int) -> ExampleRecord:
-    """With an answer that is no choice's text, a failure and evidence."""
+    """A record with an answer that is no choice's text, a failure and evidence."""
     found = record(EXAMPLES[number], (1, 0, 1, 1, 2, 1), (1, 1, 1, 1, 0, 1))
-    free = replace(found.best[1], verdict=replace(found.best[1].verdict, output="= a fig, #1 of all"))
+    free = replace(
+        found.best[1], verdict=replace(found.best[1].verdict, output="= a fig, #1 of all")
+    )
     evidence = PathEvidence(
-        path=found.best[0].path, guide_right=2, guide_identity_right=1, num_guide=3, verify_right=3,
-        verify_identity_right=None, num_verify=3, probe_right=10, probe_identity_right=9, num_probes=20, credible=True,
+        path=found.best[0].path, guide_right=2, guide_identity_right=1, num_guide=3,
+        verify_right=3, verify_identity_right=None, num_verify=3, probe_right=10,
+        probe_identity_right=9, num_probes=20, credible=True,
     )  # fmt: skip
     return replace(
         found,
@@ -71,7 +81,9 @@ def test_no_text_of_a_question_is_kept(corpus: Path, tmp_path: Path) -> None:
     assert any(text in str(pq.read_table(corpus / PATH_TABLE_NAME).to_pylist()) for text in texts)
     for file in kept.iterdir():
         table = pq.read_table(file)
-        strings = set(_strings(table.to_pylist())) | {value.decode() for value in table.schema.metadata.values()}
+        strings = set(_strings(table.to_pylist())) | {
+            value.decode() for value in table.schema.metadata.values()
+        }
         assert not texts & strings
         assert not any("Which fruit has number" in string for string in strings)
 
@@ -94,7 +106,9 @@ def test_texts_that_are_not_there_are_named(corpus: Path, tmp_path: Path) -> Non
     kept = keep_corpus(corpus, tmp_path / "kept")
     missing = EXAMPLES[3].example_id
     task = training_task(EXAMPLES[:3] + EXAMPLES[4:])
-    with pytest.raises(TaskError, match=rf"lacks 1 of 14 examples of the kept corpus, such as {missing}"):
+    with pytest.raises(
+        TaskError, match=rf"lacks 1 of 14 examples of the kept corpus, such as {missing}"
+    ):
         restore_corpus(kept, tmp_path / "restored", task, None)
     other = replace(training_task(), version="another")
     with pytest.raises(TaskError, match="the kept corpus is of task fruit version"):
@@ -118,5 +132,8 @@ def test_a_damaged_kept_corpus_is_refused(corpus: Path, tmp_path: Path, damage: 
         file.write_bytes(file.read_bytes()[:-50])
     else:
         file.write_bytes((kept / PATH_TABLE_NAME).read_bytes())
-    with pytest.raises(CorpusError, match="holds no records" if damage == "absent" else r"records.parquet is damaged"):
+    with pytest.raises(
+        CorpusError,
+        match="holds no records" if damage == "absent" else r"records.parquet is damaged",
+    ):
         restore_corpus(kept, tmp_path / "restored", training_task(), None)

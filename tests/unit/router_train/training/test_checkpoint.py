@@ -37,7 +37,12 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def train(
-    corpus: Path, out: Path, loaded: LoadedModel | None, config: FitConfig = CONFIG, *, force: bool = False
+    corpus: Path,
+    out: Path,
+    loaded: LoadedModel | None,
+    config: FitConfig = CONFIG,
+    *,
+    force: bool = False,
 ) -> FitOutcome:
     def load(spec: str, dtype: str) -> LoadedModel:
         assert loaded is not None, "this run must not load a model"
@@ -47,7 +52,9 @@ def train(
     return fit(corpus, out, config, load, task_spec=None, force=force)
 
 
-def test_a_saved_router_chooses_as_before(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
+def test_a_saved_router_chooses_as_before(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
     outcome = train(corpus, tmp_path / "router", loaded)
     assert not outcome.already_finished
     router, meta = load_router(tmp_path / "router", loaded)
@@ -60,30 +67,49 @@ def test_a_saved_router_chooses_as_before(corpus: Path, tmp_path: Path, loaded: 
     assert again.meta.weights_sha256 == meta.weights_sha256
     twin, _ = load_router(tmp_path / "again", loaded)
     examples = [fruit_example(n) for n in range(30, 40)]
-    paths = [RoutedModel(loaded, model).route_example(fruit_task(), e) for model in (router, twin) for e in examples]
+    paths = [
+        RoutedModel(loaded, model).route_example(fruit_task(), e)
+        for model in (router, twin)
+        for e in examples
+    ]
     assert paths[:10] == paths[10:]
-    assert all(bool((router.tensors()[name] == tensor).all()) for name, tensor in twin.tensors().items())
+    assert all(
+        bool((router.tensors()[name] == tensor).all()) for name, tensor in twin.tensors().items()
+    )
 
 
-def test_the_description_says_where_a_router_comes_from(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
+def test_the_description_says_where_a_router_comes_from(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
     meta = train(corpus, tmp_path / "router", loaded).meta
     manifest = json.loads((corpus / "manifest.json").read_text())
     assert meta.inputs.corpus_digest == manifest["corpus_digest"]
     assert meta.inputs.model_fingerprint == loaded.fingerprint
-    assert (meta.inputs.task, meta.preset, meta.search_seed, meta.model_spec) == ("fruit", "drllm", 0, "tiny")
+    assert (meta.inputs.task, meta.preset, meta.search_seed, meta.model_spec) == (
+        "fruit",
+        "drllm",
+        0,
+        "tiny",
+    )
     assert meta.num_train + meta.num_validation == 18
     assert sum(meta.class_counts) == 6 * meta.num_train
     assert set(meta.versions) == {"search-cluster", "torch", "transformers", "python"}
     assert 0 <= meta.metrics["validation_accuracy"] <= 1
 
 
-def test_finished_training_is_not_repeated(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
+def test_finished_training_is_not_repeated(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
     first = train(corpus, tmp_path / "router", loaded)
     again = train(corpus, tmp_path / "router", None)
     assert again == FitOutcome(meta=first.meta, already_finished=True)
-    with pytest.raises(ConfigError, match="holds a router with epochs 3, and this run has 4; choose another --out"):
+    with pytest.raises(
+        ConfigError, match="holds a router with epochs 3, and this run has 4; choose another --out"
+    ):
         train(corpus, tmp_path / "router", None, dataclasses.replace(CONFIG, epochs=4))
-    forced = train(corpus, tmp_path / "router", loaded, dataclasses.replace(CONFIG, seed=1), force=True)
+    forced = train(
+        corpus, tmp_path / "router", loaded, dataclasses.replace(CONFIG, seed=1), force=True
+    )
     assert forced.meta.weights_sha256 != first.meta.weights_sha256
 
 
@@ -109,25 +135,36 @@ def test_a_finished_router_without_its_weights_is_not_called_finished(
 ) -> None:
     train(corpus, tmp_path / "router", loaded)
     (tmp_path / "router" / "router.safetensors").write_bytes(b"half")
-    with pytest.raises(ConfigError, match=r"not the file that router\.json names; fit the router again with --force"):
+    with pytest.raises(
+        ConfigError,
+        match=r"not the file that router\.json names; fit the router again with --force",
+    ):
         train(corpus, tmp_path / "router", loaded)
     assert not train(corpus, tmp_path / "router", loaded, force=True).already_finished
 
 
 def test_another_model_is_refused(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
     other = tiny_loaded(fingerprint="0" * 32)
-    with pytest.raises(ModelError, match=f"searched with model 'tiny' .*{'f' * 32}.*has fingerprint {'0' * 32}"):
+    with pytest.raises(
+        ModelError, match=f"searched with model 'tiny' .*{'f' * 32}.*has fingerprint {'0' * 32}"
+    ):
         train(corpus, tmp_path / "router", other)
     train(corpus, tmp_path / "router", loaded)
-    with pytest.raises(ModelError, match=f"trained for model 'tiny' .*{'f' * 32}.*has fingerprint {'0' * 32}"):
+    with pytest.raises(
+        ModelError, match=f"trained for model 'tiny' .*{'f' * 32}.*has fingerprint {'0' * 32}"
+    ):
         load_router(tmp_path / "router", other)
 
 
 def test_a_changed_task_is_refused(
     corpus: Path, tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus_task, "get_task", lambda spec: dataclasses.replace(fruit_task(), version="2"))
-    with pytest.raises(ConfigError, match="task fruit has version 2, the corpus was searched with version"):
+    monkeypatch.setattr(
+        corpus_task, "get_task", lambda spec: dataclasses.replace(fruit_task(), version="2")
+    )
+    with pytest.raises(
+        ConfigError, match="task fruit has version 2, the corpus was searched with version"
+    ):
         train(corpus, tmp_path / "router", loaded)
 
 
@@ -155,14 +192,20 @@ def test_damage_is_found(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> N
         load_router(folder, loaded)
 
 
-def test_kinds_without_weights_round_trip(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> None:
+def test_kinds_without_weights_round_trip(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
     for kind in ("identity", "static"):
         outcome = train(corpus, tmp_path / kind, None, FitConfig(router=kind))
         router, meta = load_router(tmp_path / kind, loaded)
         assert meta.kind == kind
         assert router.settings() == outcome.meta.settings
         assert router.tensors() == {}
-    assert load_router(tmp_path / "identity", loaded)[0].route(loaded, [5], threshold=0.0).path.is_identity
+    assert (
+        load_router(tmp_path / "identity", loaded)[0]
+        .route(loaded, [5], threshold=0.0)
+        .path.is_identity
+    )
 
 
 def test_training_does_not_change_the_model(corpus: Path, tmp_path: Path) -> None:

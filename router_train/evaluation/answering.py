@@ -1,0 +1,89 @@
+"""How questions are answered by the plain and by the routed model, and along paths beside them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from router_train.evaluation.predictions import Prediction
+from router_train.evaluation.verdict_db import PathAnswers
+from router_train.inference.routed_model import RoutedModel
+from router_train.routers.base import RoutedPath
+from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError
+from search_cluster.model.engine.executor import Outcome
+from search_cluster.model.load.loading import LoadedModel
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+
+
+class Answerer:
+    """The two models at work: it routes questions and answers them along all paths."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        routed_model: RoutedModel,
+        task: Task,
+        beside: Sequence[LayerPath],
+        engine: PathAnswers,
+    ) -> None:
+        self._routed_model, self._task, self._beside = routed_model, task, beside
+        self._identity = LayerPath.identity(loaded.num_layers)
+        self._engine = engine
+
+    def answer(self, examples: Sequence[Example]) -> list[Prediction]:
+        """One prediction per example that fits into the model's context."""
+        routed: list[tuple[Example, RoutedPath]] = []
+        for example in examples:
+            with suppress(PromptTooLongError):
+                routed.append((example, self._routed_model.route_example(self._task, example)))
+        requests = [
+            (example, path)
+            for example, choice in routed
+            for path in dict.fromkeys((self._identity, choice.path, *self._beside))
+        ]
+        outcomes = self._engine.evaluate(requests)
+        answers: dict[str, dict[LayerPath, _Answer]] = {
+            example.example_id: {} for example, _ in routed
+        }
+        for (example, path), outcome in zip(requests, outcomes, strict=True):
+            answers[example.example_id][path] = _as_answer(path, outcome)
+        return [
+            self._prediction(example, choice, answers[example.example_id])
+            for example, choice in routed
+        ]
+
+    def _prediction(
+        self, example: Example, choice: RoutedPath, answers: Mapping[LayerPath, "_Answer"]
+    ) -> Prediction:
+        plain, plain_failure = answers[self._identity]
+        routed, routed_failure = answers[choice.path]
+        return Prediction(
+            example_id=example.example_id,
+            plain_reward=plain.reward,
+            plain_output=plain.output,
+            plain_layer_tokens=plain.num_layer_tokens,
+            routed_reward=routed.reward,
+            routed_output=routed.output,
+            routed_layer_tokens=routed.num_layer_tokens,
+            routing_layer_tokens=choice.num_layer_tokens,
+            layers=choice.path.layers,
+            confidence=choice.confidence,
+            num_fallbacks=choice.num_fallbacks,
+            failure=plain_failure or routed_failure,
+            others={str(path): answers[path][0].reward for path in self._beside},
+        )
+
+
+_Answer = tuple[Verdict, str]
+"""A path's verdict, and the error if it could not say anything."""
+
+
+def _as_answer(path: LayerPath, outcome: Outcome) -> _Answer:
+    if isinstance(outcome, NonFiniteLogitsError):
+        return Verdict(
+            reward=0.0, margin=None, output="", num_layer_tokens=0
+        ), f"path {path}: {outcome}"
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome, ""
