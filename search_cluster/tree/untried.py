@@ -20,11 +20,11 @@ class Untried:
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.num_left = sum(sizes)
-        self._groups: list[_Group] = []
+        self._groups: list[_MoveGroup] = []
         first = 0
         for size in sizes:
             if size:
-                self._groups.append(_Group(first, size))
+                self._groups.append(_MoveGroup(first, size))
             first += size
 
     def draw(self, rng: random.Random) -> int:
@@ -46,7 +46,7 @@ class Untried:
         return group.first + number
 
 
-class _Group:
+class _MoveGroup:
     """Numbers ``first`` and following; places are counted from 0."""
 
     __slots__ = ("first", "moved", "num_left")
