@@ -12,8 +12,28 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Set before anything imports torch: processes that run tests side by side share the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--weights-offset",
+        type=int,
+        metavar="BYTES",
+        help="let each weight of the tests' models lie so many bytes further behind a boundary of "
+        "64 than the one before, as on another machine; a multiple of 4",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (offset_bytes := config.getoption("--weights-offset")) is not None:
+        from support.placement import scatter_weights
+
+        scatter_weights(offset_bytes)
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +51,7 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture
 def ray_address(ray_cluster: None) -> str:
-    """For commands in processes of their own: joining a cluster takes much less than starting one."""
+    """Joined by commands in processes of their own, which takes much less than starting a Ray."""
     import ray
 
     address: str = ray.get_runtime_context().gcs_address

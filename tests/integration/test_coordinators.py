@@ -1,4 +1,7 @@
-"""Coordinators that share examples and evaluators on a real Ray: the same corpus, however many and whoever dies."""
+"""Coordinators that share examples and workers on a real Ray: always the same corpus.
+
+It does not matter how many there are and who dies.
+"""
 
 import contextlib
 import os
@@ -84,11 +87,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         return run_group(start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES)))
 
 
-def test_the_number_of_coordinators_changes_nothing_but_the_speed(undisturbed: Outcome, tmp_path: Path) -> None:
+def test_the_number_of_coordinators_changes_nothing_but_the_speed(
+    undisturbed: Outcome, tmp_path: Path
+) -> None:
     assert undisturbed.counts.num_paths_searched == undisturbed.stats.num_evaluated == NUM_PATHS
-    with devices(3, slots_per_process=2) as fleet:
+    with devices(
+        3, slots_per_process=2, path_s=0.01
+    ) as fleet:  # a late coordinator finds work, too
         group = start_group(
-            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES), num_coordinators=2
+            PartitionSetup(job=make_job(tmp_path)),
+            fleet,
+            make_examples(NUM_EXAMPLES),
+            num_coordinators=2,
         )
         outcome = run_group(group)
     assert outcome.digest == undisturbed.digest
@@ -117,7 +127,8 @@ def test_a_coordinator_that_is_killed_is_replaced_and_computes_next_to_nothing_t
     assert outcome.num_restarts == 1
     assert outcome.digest == undisturbed.digest
     assert outcome.counts.num_paths_searched == NUM_PATHS
-    # Twice: at most what was in flight, two batches on each of the two devices. Its last step was never reported.
+    # Twice: at most what was in flight, two batches on each of the two devices. Its last step was
+    # never reported.
     assert outcome.stats.num_cached > 0
     assert outcome.stats.num_evaluated <= NUM_PATHS + 2 * 2 * 512
 
@@ -134,7 +145,9 @@ def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced
                     outage.begin()
                     os.kill(group.pids()[0], signal.SIGKILL)
 
-            outcome = run_group(start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb)
+            outcome = run_group(
+                start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb
+            )
             assert outage.began
             assert list((tmp_path / "spool").glob("*.spool"))
         assert outcome.num_restarts == 1
@@ -156,7 +169,9 @@ def test_a_coordinator_that_hangs_is_killed_and_replaced(
 
     with devices(2) as fleet:
         setup = PartitionSetup(job=make_job(tmp_path))
-        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2, silence_s=3.0)
+        group = start_group(
+            setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2, silence_s=3.0
+        )
         outcome = run_group(group, stop_one)
     assert outcome.num_restarts == 1
     assert outcome.digest == undisturbed.digest
@@ -185,7 +200,12 @@ def test_a_coordinator_that_is_starved_and_a_driver_that_stood_still_are_no_hang
             time.sleep(4.5)
 
     with devices(1, path_s=0.004) as fleet:
-        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES), silence_s=4.0)
+        group = start_group(
+            PartitionSetup(job=make_job(tmp_path)),
+            fleet,
+            make_examples(NUM_EXAMPLES),
+            silence_s=4.0,
+        )
         outcome = run_group(group, starve)
     assert len(pauses) == 4
     assert outcome.num_restarts == 0
@@ -201,7 +221,9 @@ def test_coordinators_that_hang_from_the_start_end_the_run(
     with devices(1) as fleet:
         setup = awkward.HangingSetup(job=make_job(tmp_path))
         group = start_group(setup, fleet, make_examples(2), silence_s=1.0, timeout_s=3.0)
-        with pytest.raises(EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"):
+        with pytest.raises(
+            EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"
+        ):
             run_group(group)
     assert group.num_ended == 0
 
@@ -213,7 +235,9 @@ def test_coordinators_that_start_while_the_cache_server_is_away_go_on_without_it
         setup = PartitionSetup(job=make_job(tmp_path, server.url))
         with Outage(server) as outage:
             outage.begin()
-            outcome = run_group(start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2))
+            outcome = run_group(
+                start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
+            )
             assert num_waiting(tmp_path, setup.job.context) == NUM_PATHS
         assert (outcome.digest, outcome.num_restarts) == (undisturbed.digest, 0)
         assert outcome.stats.num_evaluated == NUM_PATHS
@@ -226,7 +250,9 @@ def test_coordinators_that_alone_cannot_use_the_cache_server_end_the_run(
     tmp_path: Path, server_url: str, awkward: Any
 ) -> None:
     with devices(1) as fleet:
-        group = start_group(awkward.CutOffSetup(job=make_job(tmp_path, server_url)), fleet, make_examples(2))
+        group = start_group(
+            awkward.CutOffSetup(job=make_job(tmp_path, server_url)), fleet, make_examples(2)
+        )
         with pytest.raises(CacheError, match="can't be used from here"):
             run_group(group)
     assert group.num_ended == 0
@@ -259,7 +285,9 @@ def test_coordinators_that_cannot_start_end_the_run_and_no_example(
 
     monkeypatch.setattr(group_module, "MAX_LOSSES_IN_A_ROW", 1)
     with devices(1) as fleet:
-        group = start_group(awkward.UnbuildableSetup(job=make_job(tmp_path)), fleet, make_examples(2))
+        group = start_group(
+            awkward.UnbuildableSetup(job=make_job(tmp_path)), fleet, make_examples(2)
+        )
         with pytest.raises(EvaluatorError, match=r"coordinators died 2 times .*no room for it"):
             run_group(group)
     assert group.num_ended == 0
@@ -285,8 +313,12 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
             seen_alone.append(group.stats().num_devices)
             gate.touch()
 
-    with contextlib.closing(WorkerFleet(evaluators, needs="nothing", timeout_s=60.0, grace_s=0.0)) as fleet:
-        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES))
+    with contextlib.closing(
+        WorkerFleet(evaluators, needs="nothing", timeout_s=60.0, grace_s=0.0)
+    ) as fleet:
+        group = start_group(
+            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES)
+        )
         assert fleet.num_awaited == 1
         outcome = run_group(group, open_the_gate)
     assert seen_alone == [1]
@@ -294,10 +326,14 @@ def test_an_evaluator_that_loads_for_long_joins_the_running_search(
     first, second = outcome.stats.workers
     assert first.num_evaluated > second.num_evaluated > 0
     assert outcome.stats.num_devices == 2
-    assert second.device_held_s == pytest.approx(first.device_held_s, abs=1.0)  # in one process since the start
+    assert second.device_held_s == pytest.approx(
+        first.device_held_s, abs=1.0
+    )  # in one process since the start
 
 
-def test_evaluators_without_a_place_are_named_and_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_evaluators_without_a_place_are_named_and_not_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     import ray
 
     from search_cluster.cluster.scripted_devices import Pace, ScriptedDevices
@@ -310,7 +346,9 @@ def test_evaluators_without_a_place_are_named_and_not_waited_for(caplog: pytest.
         for resources in (None, {"unobtainium": 1})
     ]
     evaluators = [WorkerHandle(number=number, actor=actor) for number, actor in enumerate(actors)]
-    with contextlib.closing(WorkerFleet(evaluators, needs="1 unobtainium", timeout_s=60.0, grace_s=0.1)) as fleet:
+    with contextlib.closing(
+        WorkerFleet(evaluators, needs="1 unobtainium", timeout_s=60.0, grace_s=0.1)
+    ) as fleet:
         fleet.wait()
         assert [ready.evaluator.number for ready in fleet.ready()] == [0]
         assert not caplog.records
@@ -340,7 +378,9 @@ def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path:
             killed.append(kill_an_actor("ScriptedDevices"))
 
     with devices(2, path_s=0.004, slots_per_process=1) as fleet:
-        group = start_group(PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES))
+        group = start_group(
+            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES)
+        )
         outcome = run_group(group, kill_devices)
     assert killed
     assert outcome.digest == undisturbed.digest
@@ -350,8 +390,8 @@ def test_evaluators_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path:
 
 
 def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_to_the_others(
-    undisturbed: Outcome, tmp_path: Path, server_url: str, awkward: Any, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    undisturbed: Outcome, tmp_path: Path, server_url: str, awkward: Any,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     import ray
 
@@ -366,7 +406,8 @@ def test_a_coordinator_that_has_lost_its_evaluators_for_good_gives_its_examples_
     pace = Pace(batch_s=0.0, path_s=0.004)
     actor_class = ray.remote(awkward.LateDevices).options(num_cpus=0, max_restarts=-1)
     evaluators = [
-        WorkerHandle(number=number, actor=actor_class.remote(pace, 2, 12, gate), slot=1) for number in range(2)
+        WorkerHandle(number=number, actor=actor_class.remote(pace, 2, 12, gate), slot=1)
+        for number in range(2)
     ]
 
     def kill_one_for_good(group: Any) -> None:
@@ -407,7 +448,8 @@ def driven_on_cluster(studied_job: Studied, url: str) -> Iterator[Drive]:
         devices(2) as fleet,
         contextlib.closing(RayPool(fleet)) as pool,
         drive_on_cluster(
-            replace(job, redis_url=url), pool, examples, probes=probes, known={}, num_coordinators=2,
+            replace(job, redis_url=url), pool, examples, probes=probes, known={},
+            num_coordinators=2,
             requests_per_batch=None, timeout_s=60.0, silence_s=60.0,
         ) as drive,
     ):  # fmt: skip
@@ -423,7 +465,9 @@ def drive_to_the_end(drive: Drive) -> str:
     return corpus_digest(records)
 
 
-def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(studied_job: Studied, server_url: str) -> None:
+def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(
+    studied_job: Studied, server_url: str
+) -> None:
     job, examples, probes = studied_job
     with drive_here(job, SameScript(), examples, probes=probes, known={}) as drive:
         assert isinstance(drive, LocalDrive)
@@ -438,7 +482,9 @@ def test_a_cluster_drives_the_study_and_the_search_as_one_process_does(studied_j
     assert digest == reference
 
 
-def test_a_cache_server_that_is_away_when_the_study_ends_ends_no_run(studied_job: Studied, tmp_path: Path) -> None:
+def test_a_cache_server_that_is_away_when_the_study_ends_ends_no_run(
+    studied_job: Studied, tmp_path: Path
+) -> None:
     job, examples, probes = studied_job
     with drive_here(job, SameScript(), examples, probes=probes, known={}) as drive:
         reference, num_searched = drive_to_the_end(drive), drive.progress().num_paths_searched

@@ -1,4 +1,4 @@
-"""The preset `default` and the benchmark of searches as a user runs them, on a tiny random model."""
+"""The preset `credible` and the benchmark of searches as a user runs them, on a tiny model."""
 
 from pathlib import Path
 
@@ -13,7 +13,18 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import derive_seed, select_examples
 
-LOCAL = ["--task", "capitals", "--ray", "none", "--preset", "default", "--limit", "80", "--budget", "20"]
+LOCAL = [
+    "--task",
+    "capitals",
+    "--ray",
+    "none",
+    "--preset",
+    "default",
+    "--limit",
+    "80",
+    "--budget",
+    "20",
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +34,15 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(model_dir: str, tmp_path: Path) -> None:
-    first = run_json("search-cluster", "search", "--model", model_dir, *LOCAL, "--run", str(tmp_path / "a"))
+def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(
+    model_dir: str, tmp_path: Path
+) -> None:
+    first = run_json(
+        "search-cluster", "search", "--model", model_dir, *LOCAL, "--run", str(tmp_path / "a")
+    )
     again = run_json(
-        "search-cluster", "search", "--model", model_dir, *LOCAL, "--workers", "2", "--redis-url", "none",
-        "--run", str(tmp_path / "b"),
+        "search-cluster", "search", "--model", model_dir, *LOCAL, "--workers", "2", "--redis-url",
+        "none", "--run", str(tmp_path / "b"),
     )  # fmt: skip
     assert first["paths_searched"] <= 80 * 20
     assert first["corpus_digest"] == again["corpus_digest"]
@@ -43,8 +58,9 @@ def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(model_dir: s
 
 def test_bench_search_reports_what_it_promises(model_dir: str) -> None:
     result = run_json(
-        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals", "--num-examples", "12",
-        "--budgets", "10,20", "--presets", "random,default", "--num-fresh", "4", "--num-probes", "30", "--workers", "1",
+        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals",
+        "--num-examples", "12", "--budgets", "10,20", "--presets", "random,default", "--num-fresh",
+        "4", "--num-probes", "30", "--workers", "1",
     )  # fmt: skip
     assert set(result["results"]) == {"random", "default"}
     assert result["core_ops_per_s"] > 0
@@ -65,10 +81,13 @@ def test_bench_search_reports_what_it_promises(model_dir: str) -> None:
     assert result["probe_accuracy_identity"] == num_right / 30
 
 
-def test_a_comparison_that_is_run_again_evaluates_nothing_anew(model_dir: str, tmp_path: Path) -> None:
+def test_a_comparison_that_is_run_again_evaluates_nothing_anew(
+    model_dir: str, tmp_path: Path
+) -> None:
     command = (
-        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals", "--num-examples", "6",
-        "--budgets", "8", "--presets", "random", "--num-fresh", "2", "--num-probes", "10", "--run", str(tmp_path / "b"),
+        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals",
+        "--num-examples", "6", "--budgets", "8", "--presets", "random", "--num-fresh", "2",
+        "--num-probes", "10", "--run", str(tmp_path / "b"),
     )  # fmt: skip
     first, again = run_json(*command), run_json(*command)
     assert first["paths_evaluated"] > 0
@@ -87,8 +106,9 @@ def test_a_budget_that_is_no_number_is_said_so(part: str) -> None:
 
 def test_too_few_questions_for_a_study_are_said_so(model_dir: str, tmp_path: Path) -> None:
     _, err = run(
-        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--ray", "none", "--redis-url", "none",
-        "--preset", "default", "--limit", "3", "--budget", "10", "--run", str(tmp_path / "run"),
+        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--ray", "none",
+        "--redis-url", "none", "--preset", "default", "--limit", "3", "--budget", "10", "--run",
+        str(tmp_path / "run"),
     )  # fmt: skip
     assert "the study of other questions found no path to try" in err
     out, _ = run("search-cluster", "report", str(tmp_path / "run"))

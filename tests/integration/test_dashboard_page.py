@@ -1,4 +1,7 @@
-"""The dashboard's page in a headless Chromium: content, clicks, live update, hostile texts, phone, light and dark."""
+"""The dashboard's page in a headless Chromium.
+
+Tested are content, clicks, live update, hostile texts, phones, light and dark.
+"""
 
 import contextlib
 import re
@@ -32,16 +35,22 @@ from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="the package playwright is not installed"
+)
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install Debian's package chromium"),
 ]
 
 HOSTILE = (
-    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'></script></td><b>bold</b>"
-    "<svg/onload=window.hacked=3> {{7*7}} %{x} ${window.hacked=4} javascript:window.hacked=5 \" ' & \u202e txet"
+    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'></script></td>"
+    "<b>bold</b>"
+    "<svg/onload=window.hacked=3> {{7*7}} %{x} ${window.hacked=4} "
+    "javascript:window.hacked=5 \" ' & \u202e txet"
 )
 PHONE = {"width": 390, "height": 844}
 OpenPage = Callable[..., "sync_api.Page"]
@@ -56,13 +65,13 @@ def browser() -> Iterator["sync_api.Browser"]:
 
 
 def _is_complaint(said: "sync_api.ConsoleMessage") -> bool:
-    """Whether a console message is an error, other than that of a page that outlives its dashboard in a test."""
+    """Whether a console message is an error, but for that of a page that outlives its dashboard."""
     return said.type == "error" and "net::ERR_CONNECTION" not in said.text
 
 
 @pytest.fixture
 def open_page(browser: "sync_api.Browser") -> Iterator[OpenPage]:
-    """Opens a page of a dashboard; afterwards, no script has failed and nothing was asked of another server."""
+    """Opens a page of a dashboard; in the end, no script failed and no other server was asked."""
     problems: list[str] = []
     with contextlib.ExitStack() as stack:
 
@@ -74,7 +83,10 @@ def open_page(browser: "sync_api.Browser") -> Iterator[OpenPage]:
             page.set_default_timeout(30_000)
             page.on("pageerror", lambda error: problems.append(f"script failed: {error}"))
             page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-            page.on("request", lambda asked: asked.url.startswith(dashboard.url) or problems.append(asked.url))
+            page.on(
+                "request",
+                lambda asked: asked.url.startswith(dashboard.url) or problems.append(asked.url),
+            )
             if not may_fail:
                 page.on("console", lambda said: _is_complaint(said) and problems.append(said.text))
             page.goto(dashboard.url + where)
@@ -111,7 +123,10 @@ def _fits(page: "sync_api.Page") -> bool:
 
 
 def _eventually(page: "sync_api.Page", expression: str, *, timeout_s: float = 30) -> None:
-    """Waits until the expression is true. The page's policy forbids Playwright's own way, which evaluates a string."""
+    """Waits until the expression is true.
+
+    The page's policy forbids Playwright's own way, which evaluates a string.
+    """
     give_up_s = time.monotonic() + timeout_s
     while not page.evaluate(expression):
         assert time.monotonic() < give_up_s, f"in vain: {expression}"
@@ -139,7 +154,10 @@ def test_what_the_overview_says(dashboard: Dashboard, open_page: OpenPage) -> No
     assert page.locator("#sessions tr").count() == 1
     assert "f" * 16 in page.inner_text("#provenance")
     page.select_option("#layers-of", "tried")
-    _eventually(page, "document.querySelector('#plot-layers').data[0].customdata[0].some((count) => count > 40)")
+    _eventually(
+        page,
+        "document.querySelector('#plot-layers').data[0].customdata[0].some((count) => count > 40)",
+    )
 
 
 def test_the_table_is_filtered_sorted_and_paged(dashboard: Dashboard, open_page: OpenPage) -> None:
@@ -149,21 +167,31 @@ def test_the_table_is_filtered_sorted_and_paged(dashboard: Dashboard, open_page:
     assert (rows.count(), page.inner_text("#examples-count")) == (20, "1–20 of 35 examples")
     assert rows.first.inner_text().startswith("Riddle 4?")
     page.click("#page-next")
-    _eventually(page, "document.querySelector('#examples-count').textContent === '21–35 of 35 examples'")
+    _eventually(
+        page, "document.querySelector('#examples-count').textContent === '21–35 of 35 examples'"
+    )
     assert page.is_disabled("#page-next")
     page.select_option("#filter-outcome", "unsolved")
     _eventually(page, "document.querySelector('#examples-rows').textContent.includes('Riddle 3?')")
     page.fill("#filter-text", "RIDDLE 3?")
-    _eventually(page, "document.querySelector('#examples-count').textContent === '1–1 of 1 example'")
+    _eventually(
+        page, "document.querySelector('#examples-count').textContent === '1–1 of 1 example'"
+    )
     page.fill("#filter-text", "no such riddle")
-    _eventually(page, "document.querySelector('#examples-rows').textContent.includes('none that fits')")
+    _eventually(
+        page, "document.querySelector('#examples-rows').textContent.includes('none that fits')"
+    )
     page.fill("#filter-text", "")
     page.select_option("#filter-outcome", "")
     page.select_option("#filter-order", "question")
-    _eventually(page, "document.querySelector('#examples-rows tr').textContent.startsWith('Riddle 0?')")
+    _eventually(
+        page, "document.querySelector('#examples-rows tr').textContent.startsWith('Riddle 0?')"
+    )
 
 
-def test_an_example_opens_with_its_tree_and_its_paths(dashboard: Dashboard, open_page: OpenPage) -> None:
+def test_an_example_opens_with_its_tree_and_its_paths(
+    dashboard: Dashboard, open_page: OpenPage
+) -> None:
     page = open_page(dashboard)
     page.fill("#filter-text", "Riddle 0?")
     page.click("#examples-rows tr[data-id]:has-text('Riddle 0?') a")
@@ -173,7 +201,9 @@ def test_an_example_opens_with_its_tree_and_its_paths(dashboard: Dashboard, open
     assert page.inner_text("#graph-title") == "Search tree"
     num_paths = page.locator("#paths tbody tr").count()
     nodes = page.locator("#tree .scatterlayer .point")
-    assert nodes.count() == num_paths + 1 > 6, "one for each path, and the ring around the selected one"
+    assert nodes.count() == num_paths + 1 > 6, (
+        "one for each path, and the ring around the selected one"
+    )
     assert page.inner_text("#selected h2") == "Best path"
     assert re.search(r"skips .*[2-5]", page.inner_text("#selected-edits"))
     assert page.locator("#selected .strip i").count() == PROVENANCE.num_layers
@@ -188,7 +218,9 @@ def test_an_example_opens_with_its_tree_and_its_paths(dashboard: Dashboard, open
     assert page.locator("#paths tr.selected").get_attribute("data-path") == "0"
 
     page.click("#paths tbody tr:nth-child(3)")
-    assert page.inner_text("#selected-path") == page.inner_text("#paths tbody tr:nth-child(3) .path")
+    assert page.inner_text("#selected-path") == page.inner_text(
+        "#paths tbody tr:nth-child(3) .path"
+    )
     page.click("a.back")
     page.wait_for_selector("#overview:not([hidden]) #plot-rate .main-svg", state="attached")
     assert page.is_hidden("#example")
@@ -210,9 +242,9 @@ def test_an_example_without_a_tree_says_why(tmp_path: Path, open_page: OpenPage)
 def test_what_speaks_for_a_path_is_shown(tmp_path: Path, open_page: OpenPage) -> None:
     record = searched(example(0), solved_by(2, 3, 4, 5))
     evidence = PathEvidence(
-        path=record.best[0].path, guide_right=3, guide_identity_right=2, num_guide=3, verify_right=2,
-        verify_identity_right=1, num_verify=3, probe_right=40, probe_identity_right=41, num_probes=90, credible=True,
-        probe_chance=0.25,
+        path=record.best[0].path, guide_right=3, guide_identity_right=2, num_guide=3,
+        verify_right=2, verify_identity_right=1, num_verify=3, probe_right=40,
+        probe_identity_right=41, num_probes=90, credible=True, probe_chance=0.25,
     )  # fmt: skip
     folder = tmp_path / "run"
     with CorpusWriter(folder, replace(PROVENANCE, preset="default", evidence="guide=3")) as writer:
@@ -246,7 +278,9 @@ def test_the_page_follows_a_search_that_runs(tmp_path: Path, open_page: OpenPage
         write_run(folder, all_kinds()[:3], finish=False)
         write_session(folder, counters(40, done=4))
         write_samples(folder, [counters(second, done=second // 10) for second in range(0, 41, 4)])
-        _eventually(page, "document.querySelector('#progress-count').textContent === '4 of 10 examples'")
+        _eventually(
+            page, "document.querySelector('#progress-count').textContent === '4 of 10 examples'"
+        )
         assert page.inner_text("#state") == "running"
         assert re.search(r"40\.0 %, about \d+ s left", page.inner_text("#progress-left"))
         assert "3 examples are in shards" in page.inner_text("#progress-note")
@@ -304,10 +338,15 @@ def test_hostile_texts_stay_texts(tmp_path: Path, open_page: OpenPage) -> None:
         page.evaluate("Plotly.Fx.hover('tree', [{curveNumber: 3, pointNumber: 1}])")
         page.wait_for_selector("#tree .hovertext", state="attached")
         assert page.evaluate("window.hacked") is None
-        assert page.locator("main script, main img, main svg[onload], main b:text-is('bold')").count() == 0
+        assert (
+            page.locator("main script, main img, main svg[onload], main b:text-is('bold')").count()
+            == 0
+        )
 
 
-def test_the_policy_stops_a_script_that_got_into_the_page(dashboard: Dashboard, open_page: OpenPage) -> None:
+def test_the_policy_stops_a_script_that_got_into_the_page(
+    dashboard: Dashboard, open_page: OpenPage
+) -> None:
     """The second line of defence, tried on its own."""
     page = open_page(dashboard, may_fail=True)
     page.evaluate(
@@ -323,11 +362,15 @@ def test_the_policy_stops_a_script_that_got_into_the_page(dashboard: Dashboard, 
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_width_makes_the_page_scroll_sideways(dashboard: Dashboard, open_page: OpenPage, width: int) -> None:
+def test_no_width_makes_the_page_scroll_sideways(
+    dashboard: Dashboard, open_page: OpenPage, width: int
+) -> None:
     page = open_page(dashboard, viewport={"width": width, "height": 800})
     page.wait_for_selector("#plot-layers .main-svg", state="attached")
     assert _fits(page)
-    widest = page.evaluate("Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((e) => e.clientWidth))")
+    widest = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((e) => e.clientWidth))"
+    )
     assert widest <= width
     page.set_viewport_size({"width": max(320, width // 2), "height": 800})
     _eventually(page, FITS)
@@ -354,12 +397,15 @@ def test_one_word_of_a_thousand_letters_fits_a_phone(tmp_path: Path, open_page: 
 
 BRIGHTNESS = """(selector) => {
   const style = getComputedStyle(document.querySelector(selector));
-  const [r, g, b] = (selector === "body" ? style.backgroundColor : style.fill).match(/[0-9.]+/g).map(Number);
+  const color = selector === "body" ? style.backgroundColor : style.fill;
+  const [r, g, b] = color.match(/[0-9.]+/g).map(Number);
   return (r + g + b) / 3;
 }"""
 
 
-def test_light_and_dark_follow_the_system_and_the_button(dashboard: Dashboard, open_page: OpenPage) -> None:
+def test_light_and_dark_follow_the_system_and_the_button(
+    dashboard: Dashboard, open_page: OpenPage
+) -> None:
     page = open_page(dashboard, color_scheme="dark")
     page.wait_for_selector("#plot-rate .xtick text", state="attached")
 
@@ -398,8 +444,8 @@ def test_a_dashboard_that_was_stopped_is_said(run_dir: Path, open_page: OpenPage
 @pytest.mark.server
 def test_the_view_of_a_cache_server(tmp_path: Path, run_dir: Path, open_page: OpenPage) -> None:
     context = VerdictContext(
-        schema=1, model_fingerprint="f00d", task=HOSTILE, task_version="1", decoding="greedy", tie_threshold=0.01,
-        num_layers=8,
+        schema=1, model_fingerprint="f00d", task=HOSTILE, task_version="1", decoding="greedy",
+        tie_threshold=0.01, num_layers=8,
     )  # fmt: skip
     with EmbeddedServer(tmp_path / "cache") as server:
         with contextlib.closing(RedisStore(server.url, context=context)) as store:

@@ -79,9 +79,10 @@ def test_every_file_of_the_page_is_served_by_this_server(dashboard: Dashboard) -
 @pytest.mark.parametrize(
     "path",
     [
-        "/../pyproject.toml", "/assets/../web.py", "/assets/..%2fweb.py", "/assets/%2e%2e/web.py", "//etc/passwd",
-        "/assets//etc/passwd", "/assets/..%5cweb.py", "/assets/", "/assets/web.py", "/api/examples/../../secret.txt",
-        "/api/examples/..%2f..%2fsecret.txt", "/api/examples/%00", "/api/examples/" + "a" * 4000, "/secret.txt",
+        "/../pyproject.toml", "/assets/../web.py", "/assets/..%2fweb.py", "/assets/%2e%2e/web.py",
+        "//etc/passwd", "/assets//etc/passwd", "/assets/..%5cweb.py", "/assets/", "/assets/web.py",
+        "/api/examples/../../secret.txt", "/api/examples/..%2f..%2fsecret.txt",
+        "/api/examples/%00", "/api/examples/" + "a" * 4000, "/secret.txt",
         "/assets/main.js%00.html",
     ],
 )  # fmt: skip
@@ -92,9 +93,13 @@ def test_no_path_in_a_url_reaches_a_file(dashboard: Dashboard, path: str) -> Non
     assert len(answer.body) < 500
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "10.1.2.3"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "10.1.2.3"]
+)
 @pytest.mark.parametrize("path", ["/", "/api/run", "/assets/main.js", "/nothing"])
-def test_a_name_that_is_not_this_servers_is_refused(dashboard: Dashboard, host: str, path: str) -> None:
+def test_a_name_that_is_not_this_servers_is_refused(
+    dashboard: Dashboard, host: str, path: str
+) -> None:
     answer = dashboard.ask(path, Host=host)
     assert answer.status == 403
     assert b"Host header names another server" in answer.body
@@ -106,10 +111,14 @@ def test_names_of_this_machine_are_answered(dashboard: Dashboard) -> None:
         assert dashboard.ask("/api/sources", Host=host).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/api/run", "/assets/style.css", "/nothing", "/api/examples?page=x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api/run", "/assets/style.css", "/nothing", "/api/examples?page=x"]
+)
 def test_every_answer_carries_the_policy(dashboard: Dashboard, path: str) -> None:
     headers = dashboard.ask(path).headers
-    assert headers["Content-Security-Policy"].startswith("default-src 'self'; script-src 'self'; style-src 'self';")
+    assert headers["Content-Security-Policy"].startswith(
+        "default-src 'self'; script-src 'self'; style-src 'self';"
+    )
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert "Access-Control-Allow-Origin" not in headers
@@ -174,8 +183,9 @@ def test_a_real_search_is_followed_and_each_of_its_trees_rebuilt(tmp_path: Path)
     tiny.save_tiny_model(tmp_path / "model", chat=True)
     folder = tmp_path / "run"
     found = run_json(
-        "search-cluster", "search", "--model", str(tmp_path / "model"), "--task", "capitals", "--limit", "6",
-        "--budget", "30", "--ray", "none", "--redis-url", "none", "--run", str(folder),
+        "search-cluster", "search", "--model", str(tmp_path / "model"), "--task", "capitals",
+        "--limit", "6", "--budget", "30", "--ray", "none", "--redis-url", "none", "--run",
+        str(folder),
     )  # fmt: skip
     with running_dashboard(folder) as dashboard:
         values = dashboard.ask("/api/run").json()
@@ -227,7 +237,8 @@ def test_a_cache_server_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
         with contextlib.closing(RedisStore(server.url, context=CONTEXT)) as store:
             store.put_many(
                 (f"{number:024x}", LayerPath(tuple(range(size)), 6), Verdict(
-                    reward=1.0, margin=None, output="long " * 40 if size == 1 else "yes", num_layer_tokens=1
+                    reward=1.0, margin=None, output="long " * 40 if size == 1 else "yes",
+                    num_layer_tokens=1,
                 ))
                 for number in range(30)
                 for size in (1, 2, 3)
@@ -243,7 +254,11 @@ def test_a_cache_server_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
                 assert dashboard.ask("/api/sources").json() == {"run": False, "cache": True}
                 answer = dashboard.ask("/api/cache")
                 page = answer.json()
-                seen = [dashboard.greeting.encode(), answer.body, *(dashboard.ask(path).body for path in ("/", "/x"))]
+                seen = [
+                    dashboard.greeting.encode(),
+                    answer.body,
+                    *(dashboard.ask(path).body for path in ("/", "/x")),
+                ]
                 assert dashboard.ask("/api/run").status == 404
             assert {key: admin.dump(key) for key in admin.keys("*")} == before
             used = {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}

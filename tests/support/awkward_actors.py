@@ -1,4 +1,7 @@
-"""Actors that misbehave. Those that use them pickle them by value: Ray's processes don't find this module."""
+"""Actors that misbehave.
+
+Who uses them pickles them by value: Ray's processes don't find this module.
+"""
 
 import asyncio
 import os

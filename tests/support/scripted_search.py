@@ -1,4 +1,4 @@
-"""Searches on a real Ray whose devices are scripted: no model, so they start fast and answer at a stated pace."""
+"""Searches on a real Ray with scripted devices, which start fast and answer at a stated pace."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,13 +25,16 @@ BUDGET = 30
 
 
 def make_examples(count: int) -> list[Example]:
-    return [Example(task="capitals", question=f"q{i}", gold="g", split="train", source="test") for i in range(count)]
+    return [
+        Example(task="capitals", question=f"q{i}", gold="g", split="train", source="test")
+        for i in range(count)
+    ]
 
 
 def make_job(run_dir: Path, redis_url: str = "none") -> SearchJob:
     context = VerdictContext(
-        schema=CONTEXT_SCHEMA, model_fingerprint="scripted", task="capitals", task_version="1", decoding="scripted",
-        tie_threshold=0.0, num_layers=NUM_LAYERS,
+        schema=CONTEXT_SCHEMA, model_fingerprint="scripted", task="capitals", task_version="1",
+        decoding="scripted", tie_threshold=0.0, num_layers=NUM_LAYERS,
     )  # fmt: skip
     return SearchJob(
         task="capitals",
@@ -68,7 +71,9 @@ def start_group(
     num_coordinators: int = 1,
     **settings: Any,
 ) -> "CoordinatorGroup":
-    from search_cluster.cluster.coordinator_group import CoordinatorGroup  # after Ray's environment was prepared
+    from search_cluster.cluster.coordinator_group import (
+        CoordinatorGroup,
+    )  # after Ray's environment was prepared
 
     info = fleet.wait()
     return CoordinatorGroup(
@@ -78,11 +83,14 @@ def start_group(
         examples=examples,
         num_coordinators=num_coordinators,
         num_layers=info.num_layers,
-        **{"known": {}, "requests_per_batch": None, "timeout_s": 60.0, "silence_s": 60.0} | settings,
+        **{"known": {}, "requests_per_batch": None, "timeout_s": 60.0, "silence_s": 60.0}
+        | settings,
     )
 
 
-def run_group(group: "CoordinatorGroup", watch: Callable[["CoordinatorGroup"], None] = lambda group: None) -> Outcome:
+def run_group(
+    group: "CoordinatorGroup", watch: Callable[["CoordinatorGroup"], None] = lambda group: None
+) -> Outcome:
     """Search to the end, with a look after each step."""
     records = []
     try:
