@@ -12,9 +12,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Set before anything imports torch: processes that run tests side by side share the cores.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Set before anything imports torch: several processes run tests side by side, models are tiny, and
+# threads that wait for each other on a busy machine take many times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -547,8 +547,8 @@ def test_settings_come_from_defaults_then_the_file_then_flags(
 def test_help_is_fast_and_light() -> None:
     out, _ = run("search-cluster", "search", "--help")
 
-    for flag in ("--model", "--task", "--limit", "--preset", "--budget", "--seed", "--run",
-                 "--config", "--ray", "--redis-url", "--workers", "--json", "Examples"):  # fmt: skip
+    flags = "model task limit preset budget seed run config ray redis-url workers json"
+    for flag in (*(f"--{name}" for name in flags.split()), "Examples"):
         assert flag in out
 
 
