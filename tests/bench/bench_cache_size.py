@@ -1,7 +1,10 @@
-"""Memory and disk that cached verdicts take on a real server: `python tests/bench/bench_cache_size.py [NUM_VERDICTS]`.
+"""Memory and disk that cached verdicts take on a real server.
 
-Starts a private ``redis-server`` (or ``valkey-server``) on a unix socket with the shipped settings, writes verdicts
-through `RedisStore` as a search does, and asks the server what they weigh. One JSON line per kind of verdict.
+Usage: ``python tests/bench/bench_cache_size.py [NUM_VERDICTS]``.
+
+Starts a private ``redis-server`` (or ``valkey-server``) on a unix socket with the shipped settings,
+writes verdicts through `RedisStore` as a search does, and asks the server what they weigh. One JSON
+line per kind of verdict.
 """
 
 import json
@@ -25,7 +28,9 @@ NUM_LAYERS = 28
 CONFIG = Path(__file__).parents[2] / "deploy/redis/redis.conf"
 BATCH = 2000
 WORDS = [
-    f"{stem}{ending}" for stem in ("gravit", "photosynth", "evapor", "volcan") for ending in ("y", "esis", "ation")
+    f"{stem}{ending}"
+    for stem in ("gravit", "photosynth", "evapor", "volcan")
+    for ending in ("y", "esis", "ation")
 ]
 
 
@@ -77,7 +82,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             count = num_verdicts if number == 0 else num_verdicts // 10
             print(
-                json.dumps({"case": name, **measure(binary, folder, count, per_example, path_of, output_of)}),
+                json.dumps(
+                    {
+                        "case": name,
+                        **measure(binary, folder, count, per_example, path_of, output_of),
+                    }
+                ),
                 flush=True,
             )
 
@@ -90,7 +100,7 @@ def measure(
     path_of: Callable[..., LayerPath],
     output_of: Callable[..., str],
 ) -> dict[str, object]:
-    """Fill a fresh server; bytes per verdict in memory and in the append-only file after a rewrite."""
+    """Fill a fresh server; bytes per verdict in memory and in the append-only file, rewritten."""
     socket = f"{folder}/redis.sock"
     server = subprocess.Popen(
         [
@@ -120,7 +130,8 @@ def measure(
         memory = client.info("memory")
         client.bgrewriteaof()
         while (
-            client.info("persistence")["aof_rewrite_in_progress"] or client.info("persistence")["aof_rewrite_scheduled"]
+            client.info("persistence")["aof_rewrite_in_progress"]
+            or client.info("persistence")["aof_rewrite_scheduled"]
         ):
             time.sleep(0.2)
         disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())

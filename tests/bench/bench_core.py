@@ -1,10 +1,12 @@
-"""How fast the search core is without a model: proposals + observations per second and core, for every preset.
+"""How fast the search core is without a model, for every preset.
 
-Compared in one run: the bare proposer, and the coordinator over the scripted evaluator; memory per tree of 50 and of
-200 paths. A preset that makes a study has no tree of its own: instead of the bare proposer's figures there is the
-memory of its study, and its perturbations are asked, too. Seconds are this process' CPU seconds: the core is one thread
-that never waits, and other programs on the machine disturb them less. Prints one JSON line. ``--profile PRESET`` prints
-where the coordinator's time goes instead.
+Measured are proposals + observations per second and core.
+Compared in one run: the bare proposer, and the coordinator over the scripted evaluator; memory per
+tree of 50 and of 200 paths. A preset that makes a study has no tree of its own: instead of the bare
+proposer's figures there is the memory of its study, and its perturbations are asked, too. Seconds
+are this process' CPU seconds: the core is one thread that never waits, and other programs on the
+machine disturb them less. Prints one JSON line. ``--profile PRESET`` prints where the coordinator's
+time goes instead.
 """
 
 import argparse
@@ -42,7 +44,7 @@ def hashed_reward(path: LayerPath) -> float:
 
 
 def grow(preset: SearchPreset, seed: int, num_paths: int) -> tuple[Proposer, int]:
-    """One proposer after ``num_paths`` answers, or fewer where its space ends; and how many there were."""
+    """One proposer after ``num_paths`` answers, or fewer where its space ends, and their number."""
     proposer = make_proposer(LayerPath.identity(NUM_LAYERS), 0.0, preset, random.Random(seed))
     delivered = 0
     while paths := proposer.propose(min(preset.leaves_per_round, num_paths - delivered)):
@@ -61,19 +63,28 @@ def proposer_ops_per_s(preset: SearchPreset) -> float:
 
 def make_examples(text: str, count: int) -> list[Example]:
     """Questions that differ in their number."""
-    return [Example(task="t", question=f"{text} {i}", gold="g", split="train", source="bench") for i in range(count)]
+    return [
+        Example(task="t", question=f"{text} {i}", gold="g", split="train", source="bench")
+        for i in range(count)
+    ]
 
 
 def noisy_reward(example: Example, path: LayerPath) -> float:
     """Half of the questions are right, and of these nine in ten without a layer or more."""
-    point = zlib.crc32(example.question.encode()) % 2 * (zlib.crc32(f"{example.question} {path}".encode()) % 10)
+    point = (
+        zlib.crc32(example.question.encode())
+        % 2
+        * (zlib.crc32(f"{example.question} {path}".encode()) % 10)
+    )
     return float((path.is_identity and point > 0) or point > 1)
 
 
 def run_coordinator(preset: SearchPreset) -> int:
     """Search ``NUM_TREES`` examples to the end of the budget; the number of paths."""
     examples = make_examples("q", NUM_TREES)
-    evaluator = ScriptedEvaluator(noisy_reward if preset.study else lambda example, path: hashed_reward(path))
+    evaluator = ScriptedEvaluator(
+        noisy_reward if preset.study else lambda example, path: hashed_reward(path)
+    )
     coordinator = Coordinator(
         evaluator, examples, num_layers=NUM_LAYERS, preset=preset, seed=0,
         probes=make_examples("probe", 384),
@@ -85,7 +96,7 @@ def run_coordinator(preset: SearchPreset) -> int:
 
 
 def coordinator_ops_per_s(preset: SearchPreset) -> float:
-    """Proposals + observations per second through the coordinator, the scripted evaluator's work included."""
+    """Proposals + observations per second through the coordinator, with the scripted evaluator."""
     started_s = time.process_time()
     num_paths = run_coordinator(preset)
     return 2 * num_paths / (time.process_time() - started_s)
@@ -106,10 +117,17 @@ def bytes_of_study(preset: SearchPreset, plan: StudyPlan, num_examples: int) -> 
     probes = make_examples("probe", plan.max_probes)
     tracemalloc.start()
     max_evaluations = num_examples * (preset.budget - preset.own_budget)
-    study = MenuStudy(probes, num_layers=NUM_LAYERS, max_evaluations=max_evaluations, plan=plan, max_drop=0.05)
+    study = MenuStudy(
+        probes, num_layers=NUM_LAYERS, max_evaluations=max_evaluations, plan=plan, max_drop=0.05
+    )
     while trials := study.next_round():
         rewards = [noisy_reward(example, path) for example, path in trials]
-        study.observe([Verdict(reward=reward, margin=None, output="g", num_layer_tokens=1) for reward in rewards])
+        study.observe(
+            [
+                Verdict(reward=reward, margin=None, output="g", num_layer_tokens=1)
+                for reward in rewards
+            ]
+        )
     current_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert study.menu
@@ -120,13 +138,21 @@ def measure(preset: SearchPreset) -> dict[str, float]:
     """All figures of one preset; speeds are medians of ``ROUNDS``."""
     figures: dict[str, float] = {
         "budget": preset.budget,
-        "coordinator_ops_per_s": round(statistics.median(coordinator_ops_per_s(preset) for _ in range(ROUNDS))),
+        "coordinator_ops_per_s": round(
+            statistics.median(coordinator_ops_per_s(preset) for _ in range(ROUNDS))
+        ),
     }
     if preset.study is not None:
         sizes = {size: bytes_of_study(preset, preset.study, size) for size in STUDY_SIZES}
-        return figures | {f"bytes_of_study_for_{size}": num_bytes for size, num_bytes in sizes.items()}
-    figures["proposer_ops_per_s"] = round(statistics.median(proposer_ops_per_s(preset) for _ in range(ROUNDS)))
-    return figures | {f"bytes_per_tree_of_{size}": bytes_per_tree(preset, size) for size in TREE_SIZES}
+        return figures | {
+            f"bytes_of_study_for_{size}": num_bytes for size, num_bytes in sizes.items()
+        }
+    figures["proposer_ops_per_s"] = round(
+        statistics.median(proposer_ops_per_s(preset) for _ in range(ROUNDS))
+    )
+    return figures | {
+        f"bytes_per_tree_of_{size}": bytes_per_tree(preset, size) for size in TREE_SIZES
+    }
 
 
 def main() -> None:

@@ -1,14 +1,17 @@
 """What the study of `credible` finds in made-up models whose answers are known, so that changes of it can be compared.
 
-``python tests/bench/bench_study.py --num-models 200 --budget 3300`` makes models of 30 layers, lets the study run on
-each, and judges its menu on 6,000 other questions. It takes seconds, where a judgement by a real model takes minutes
-and depends on the luck of 200 questions.
+With it, changes of the study can be compared.
 
-The made-up numbers are what `MenuStudy` saw of the demo model on ARC-Easy: margins of identity (quartiles -0.7 and 1.2
-nats), how far a skip moves margins (good layers by 0.55 nats, middling ones by 0.8, bad ones by 1.7, each question in a
-way of its own), what it does on average, that margins shrink, and that two skips are a little worse than their sum.
-Real questions are less independent, so that few of them say less than here: what shrinks gains (`gain_estimate`) costs
-0.2 of 4.25 layers in this bench at 3,300 evaluations and 0.9 of 3.0 at 600, and gains on the demo model (log).
+``python tests/bench/bench_study.py --num-models 200 --budget 3300`` makes models of 30 layers, lets
+the study run on each, and judges its menu on 6,000 other questions. It takes seconds, where a
+judgement by a real model takes minutes and depends on the luck of 200 questions.
+
+The made-up numbers are what `MenuStudy` saw of the demo model on ARC-Easy: margins of identity
+(quartiles -0.7 and 1.2 nats), how far a skip moves margins (good layers by 0.55 nats, middling ones
+by 0.8, bad ones by 1.7, each question in a way of its own), what it does on average, that margins
+shrink, and that two skips are a little worse than their sum. Real questions are less independent,
+so that few of them say less than here: what shrinks gains (`gain_estimate`) costs 0.2 of 4.25
+layers in this bench at 3,300 evaluations and 0.9 of 3.0 at 600, and gains on the demo model (log).
 """
 
 import argparse
@@ -28,13 +31,17 @@ from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.presets.credible import CREDIBLE
 
 NUM_LAYERS, NUM_PROBES, NUM_JUDGES = 30, 384, 6000
-KINDS = (("good", 15, 0.55, 0.0, 0.04, 0.03), ("middling", 7, 0.8, -0.07, 0.05, 0.06), ("bad", 8, 1.7, -0.5, 0.2, 0.06))
-"""Name, layers, spread of a skip's shift, its mean over questions (itself drawn: mean, spread), and the shrinkage."""
+KINDS = (
+    ("good", 15, 0.55, 0.0, 0.04, 0.03),
+    ("middling", 7, 0.8, -0.07, 0.05, 0.06),
+    ("bad", 8, 1.7, -0.5, 0.2, 0.06),
+)
+"""Name, layers, spread of a skip's shift, mean and spread of its mean over questions, shrinkage."""
 PAIR_MEAN, PAIR_SPREAD, PAIR_NOISE = -0.002, 0.03, 0.15
 JUDGED_BY = 200
 """Fresh questions of `search-cluster bench search`, whose luck decides whether a path holds."""
 PASSES, EXAMINED = 0.8, 3
-"""Share of right paths that pass the perturbations of a question, and how many of them a budget lets one examine."""
+"""Share of right paths that pass a question's perturbations, and how many a budget examines."""
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +62,10 @@ def made_up_margins(rng: np.random.Generator) -> Callable[[LayerPath], Floats]:
     num_questions = NUM_PROBES + NUM_JUDGES
     plain = 0.25 + 1.25 * rng.standard_t(3, num_questions)
     shifts = np.stack(
-        [rng.normal(rng.normal(mean, deviation), spread, num_questions) for _, _, spread, mean, deviation, _ in kinds]
+        [
+            rng.normal(rng.normal(mean, deviation), spread, num_questions)
+            for _, _, spread, mean, deviation, _ in kinds
+        ]
     )
     shrinkage = np.array([kind[-1] for kind in kinds])
     pairs = rng.normal(PAIR_MEAN, PAIR_SPREAD, (NUM_LAYERS, NUM_LAYERS))
@@ -93,12 +103,19 @@ def study(margins: Callable[[LayerPath], Floats], budget: int) -> MenuStudy:
             if path not in known:
                 known[path] = margins(path)[:NUM_PROBES]
             values.append(float(known[path][int(example.question)]))
-        found.observe([Verdict(reward=float(x > 0), margin=x, output=str(x > 0), num_layer_tokens=1) for x in values])
+        found.observe(
+            [
+                Verdict(reward=float(x > 0), margin=x, output=str(x > 0), num_layer_tokens=1)
+                for x in values
+            ]
+        )
     return found
 
 
-def judge(found: MenuStudy, margins: Callable[[LayerPath], Floats], rng: np.random.Generator) -> Found:
-    """Saved layers per right answer, as in ``search-cluster bench search``, and those that can be expected to hold."""
+def judge(
+    found: MenuStudy, margins: Callable[[LayerPath], Floats], rng: np.random.Generator
+) -> Found:
+    """Saved layers per right answer, as in ``bench search``, and those expected to hold."""
     identity = margins(LayerPath.identity(NUM_LAYERS))[NUM_PROBES:] > 0
     saved, verified = np.zeros(NUM_JUDGES), np.zeros(NUM_JUDGES)
     room, done = np.full(NUM_JUDGES, EXAMINED), ~identity
@@ -122,7 +139,9 @@ def judge(found: MenuStudy, margins: Callable[[LayerPath], Floats], rng: np.rand
 
 def main() -> None:
     """Print the means over all models."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--num-models", type=int, default=200)
     parser.add_argument("--budget", type=int, default=3300, help="evaluations of a study")
     arguments = parser.parse_args()
@@ -134,7 +153,8 @@ def main() -> None:
     verified = np.array([found.verified for found in all_found])
     error = verified.std() / math.sqrt(len(verified))
     print(
-        f"saved {np.mean([found.saved for found in all_found]):.2f}, expected to hold {verified.mean():.2f} "
+        f"saved {np.mean([found.saved for found in all_found]):.2f}, "
+        f"expected to hold {verified.mean():.2f} "
         f"(standard error {error:.2f}, worst fifth {np.quantile(verified, 0.2):.2f}), "
         f"longest skip {np.mean([found.longest for found in all_found]):.1f}"
     )

@@ -1,7 +1,10 @@
-"""How often the demo model is right on each task as it is (identity path): the numbers of the README's task table.
+"""How often the demo model is right on each task as it is (identity path).
 
-One thread, test questions drawn with seed 0, greedy. Prints one JSON object a task as it ends, and all of them as the
-last line. Benchmark tasks are measured if LPS_DATA_DIR names their files; the others are skipped, by name.
+These are the numbers of the README's task table.
+
+One thread, test questions drawn with seed 0, greedy. Prints one JSON object a task as it ends, and
+all of them as the last line. Benchmark tasks are measured if LPS_DATA_DIR names their files; the
+others are skipped, by name.
 
 Usage: python tests/bench/bench_tasks.py [TASK ...]
 """
@@ -29,11 +32,15 @@ NO_DATA = Path("/nonexistent")
 
 
 def measure(loaded: LoadedModel, task: Task) -> dict[str, Any]:
-    """Accuracy with its 95 % interval, chance level (``None`` without choices) and seconds a question."""
-    examples = select_examples(task.load("test", resolve_data_dir(None) or NO_DATA).examples, NUM_QUESTIONS, 0)
+    """Accuracy with its 95 % interval, chance level (``None`` without choices), s per question."""
+    examples = select_examples(
+        task.load("test", resolve_data_dir(None) or NO_DATA).examples, NUM_QUESTIONS, 0
+    )
     identity = LayerPath.identity(loaded.num_layers)
     started_s = time.perf_counter()
-    num_right = sum(evaluate_path(loaded, task, example, identity).is_correct for example in examples)
+    num_right = sum(
+        evaluate_path(loaded, task, example, identity).is_correct for example in examples
+    )
     elapsed_s = time.perf_counter() - started_s
     low, high = wilson_interval(num_right, len(examples))
     has_choices = all(example.choices for example in examples)
@@ -42,7 +49,9 @@ def measure(loaded: LoadedModel, task: Task) -> dict[str, Any]:
         "num_questions": len(examples),
         "accuracy": round(num_right / len(examples), 3),
         "interval": [round(low, 3), round(high, 3)],
-        "chance": round(sum(1 / len(e.choices) for e in examples) / len(examples), 3) if has_choices else None,
+        "chance": round(sum(1 / len(e.choices) for e in examples) / len(examples), 3)
+        if has_choices
+        else None,
         "seconds_per_question": round(elapsed_s / len(examples), 2),
     }
 

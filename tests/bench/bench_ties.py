@@ -1,9 +1,10 @@
-"""How far the engine's arithmetic is from the materialised model's, and whether a verdict ever flips.
+"""How far the engine is from the materialised model, and whether a verdict ever flips.
 
-``python tests/bench/bench_ties.py TASK FOLDER --num-verdicts 2000`` evaluates questions on the paths of a real search,
-once with the materialised model (slow: kept in ``FOLDER/TASK.jsonl``, so that an interrupted run goes on) and twice
-with the engine in batches of 1 to 512: without rechecks, which shows the largest noise of a deciding gap and the flips
-it makes, and as users get it, which must flip nothing. Prints JSON.
+``python tests/bench/bench_ties.py TASK FOLDER --num-verdicts 2000`` evaluates questions on the
+paths of a real search, once with the materialised model (slow: kept in ``FOLDER/TASK.jsonl``, so
+that an interrupted run goes on) and twice with the engine in batches of 1 to 512: without rechecks,
+which shows the largest noise of a deciding gap and the flips it makes, and as users get it, which
+must flip nothing. Prints JSON.
 """
 
 import argparse
@@ -55,7 +56,11 @@ class GapRecorder:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.config, self.generation_config, self.device = model.config, model.generation_config, model.device
+        self.config, self.generation_config, self.device = (
+            model.config,
+            model.generation_config,
+            model.device,
+        )
         self.gap = float("inf")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -93,7 +98,9 @@ def referred(loaded: LoadedModel, task: Task, example: Example, path: LayerPath)
     )
 
 
-def references(loaded: LoadedModel, task: Task, pairs: Sequence[Pair], file: Path) -> Iterator[Reference]:
+def references(
+    loaded: LoadedModel, task: Task, pairs: Sequence[Pair], file: Path
+) -> Iterator[Reference]:
     """References of the pairs, those of an earlier run first."""
     with file.open("a+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)  # lines of two runs would be out of order
@@ -107,7 +114,9 @@ def references(loaded: LoadedModel, task: Task, pairs: Sequence[Pair], file: Pat
             yield reference
 
 
-def in_mixed_batches(executor: GapKeeper, pairs: Sequence[Pair]) -> tuple[list[Outcome], list[float]]:
+def in_mixed_batches(
+    executor: GapKeeper, pairs: Sequence[Pair]
+) -> tuple[list[Outcome], list[float]]:
     """Outcomes and gaps of all pairs, in batches of 1 to 512."""
     rng = random.Random(0)
     outcomes: list[Outcome] = []
@@ -133,7 +142,9 @@ def flips(outcomes: Sequence[Outcome], known: Sequence[Reference]) -> list[int]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("task")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--num-verdicts", type=int, default=2000)
@@ -141,10 +152,12 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     task, loaded = get_task(args.task), load_model("demo")
     data_dir = os.environ.get("LPS_DATA_DIR")
-    examples = select_examples(task.load("test", Path(data_dir) if data_dir else None).examples, NUM_EXAMPLES, 0)
+    examples = select_examples(
+        task.load("test", Path(data_dir) if data_dir else None).examples, NUM_EXAMPLES, 0
+    )
     config = EngineBenchConfig(
-        model="demo", task=args.task, data_dir=None, num_examples=NUM_EXAMPLES, num_paths=NUM_PATHS, num_verdicts=0,
-        sample=0, batch=0, state_bytes=2**30, seed=0, device="auto", dtype="auto",
+        model="demo", task=args.task, data_dir=None, num_examples=NUM_EXAMPLES, num_paths=NUM_PATHS,
+        num_verdicts=0, sample=0, batch=0, state_bytes=2**30, seed=0, device="auto", dtype="auto",
     )  # fmt: skip
     paths = searched_paths(loaded, task, examples[0], config)
     pairs = [(example, path) for example in examples for path in paths]
@@ -160,7 +173,9 @@ def main() -> None:
     margin_noise = [
         abs(outcome.margin - reference.margin)
         for outcome, reference in zip(outcomes, known, strict=True)
-        if isinstance(outcome, Verdict) and outcome.margin is not None and reference.margin is not None
+        if isinstance(outcome, Verdict)
+        and outcome.margin is not None
+        and reference.margin is not None
     ]
     gap_noise = [
         abs(gap - reference.gap)
@@ -179,7 +194,10 @@ def main() -> None:
                 "largest_flipped_gap": max((gaps[index] for index in bare_flips), default=None),
                 "max_margin_difference": max(margin_noise, default=None),
                 "max_gap_difference": max(gap_noise, default=None),
-                "gaps_below": {str(limit): sum(gap <= limit for gap in gaps) for limit in (1e-4, 2e-4, 5e-4, 1e-3)},
+                "gaps_below": {
+                    str(limit): sum(gap <= limit for gap in gaps)
+                    for limit in (1e-4, 2e-4, 5e-4, 1e-3)
+                },
             }
         )
     )

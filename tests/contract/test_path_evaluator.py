@@ -108,8 +108,14 @@ def example() -> Example:
 
 def requests_for(example: Example, count: int) -> list[EvaluationRequest]:
     identity = LayerPath.identity(NUM_LAYERS)
-    paths = [LayerPath(identity.layers[:cut] + identity.layers[cut + 1 :], NUM_LAYERS) for cut in range(NUM_LAYERS)]
-    return [EvaluationRequest(request_id=i, example=example, path=paths[i % NUM_LAYERS]) for i in range(count)]
+    paths = [
+        LayerPath(identity.layers[:cut] + identity.layers[cut + 1 :], NUM_LAYERS)
+        for cut in range(NUM_LAYERS)
+    ]
+    return [
+        EvaluationRequest(request_id=i, example=example, path=paths[i % NUM_LAYERS])
+        for i in range(count)
+    ]
 
 
 def collect_all(evaluator: PathEvaluator, count: int) -> dict[int, EvaluationResult]:
@@ -131,7 +137,9 @@ def test_every_request_is_answered_exactly_once(evaluator: PathEvaluator, exampl
     assert evaluator.collect() == []
 
 
-def test_the_same_request_gives_the_same_verdict(evaluator: PathEvaluator, example: Example) -> None:
+def test_the_same_request_gives_the_same_verdict(
+    evaluator: PathEvaluator, example: Example
+) -> None:
     evaluator.submit(requests_for(example, 2 * NUM_LAYERS))
     results = collect_all(evaluator, 2 * NUM_LAYERS)
     for first in range(NUM_LAYERS):
@@ -154,7 +162,9 @@ def test_workers_account_for_all_that_was_done(
     if isinstance(evaluator, ScriptedEvaluator):
         assert evaluator.stats().workers == ()
         return
-    new = replace(example, question=request.node.name)  # so that evaluators which served before have work to do
+    new = replace(
+        example, question=request.node.name
+    )  # so that evaluators which served before have work to do
     evaluator.submit(requests_for(new, 8))
     waiting = evaluator.stats()
     assert waiting.num_in_flight == 8
@@ -163,8 +173,12 @@ def test_workers_account_for_all_that_was_done(
     assert stats.num_in_flight == 0
     assert len(stats.workers) == stats.num_devices
     assert sum(worker.num_evaluated for worker in stats.workers) == stats.num_evaluated
-    assert sum(worker.device_busy_s for worker in stats.workers) == pytest.approx(stats.device_busy_s)
-    assert sum(worker.work.num_layer_runs for worker in stats.workers) == stats.work.num_layer_runs > 0
+    assert sum(worker.device_busy_s for worker in stats.workers) == pytest.approx(
+        stats.device_busy_s
+    )
+    assert (
+        sum(worker.work.num_layer_runs for worker in stats.workers) == stats.work.num_layer_runs > 0
+    )
     assert {(worker.node, worker.device) for worker in stats.workers} == {(platform.node(), "cpu")}
 
 
@@ -185,7 +199,13 @@ def test_an_example_that_cannot_be_evaluated_is_a_failure_not_an_error(
     if name.startswith("ray"):
         request.getfixturevalue("ray_cluster")
     too_long = Example(
-        task="capitals", question="why? " * 4000, choices=("a", "b"), gold="a", gold_index=0, split="train", source="x"
+        task="capitals",
+        question="why? " * 4000,
+        choices=("a", "b"),
+        gold="a",
+        gold_index=0,
+        split="train",
+        source="x",
     )
     with closing(build(name, spec)) as pool:
         pool.submit(requests_for(too_long, 1))

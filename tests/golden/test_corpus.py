@@ -1,8 +1,8 @@
-"""A whole corpus on disk: what an older version wrote is still read, and the same search still finds the same.
+"""A whole corpus on disk: it is still read, and the same search still finds the same.
 
 To accept an intended change of what is searched, set ``SEARCH_DIGEST``. To accept one of the form:
-``python tests/golden/test_golden_corpus.py`` rewrites the folder; look at the digest, and raise ``CORPUS_SCHEMA`` or
-``DIGEST_SCHEMA`` if corpora of users are concerned.
+``python tests/golden/test_corpus.py`` rewrites the folder; look at the digest, and raise
+``CORPUS_SCHEMA`` or ``DIGEST_SCHEMA`` if corpora of users are concerned.
 """
 
 import os
@@ -50,7 +50,7 @@ EXAMPLES = tuple(
 
 
 def reward_of(example: Example, path: LayerPath) -> float | Failure:
-    """Right, wrong or without a verdict, by a checksum of example and path; one example never gets an answer."""
+    """Right, wrong or no verdict, by a checksum of example and path; one example has no answer."""
     point = zlib.crc32(f"{example.example_id} {path}".encode()) % 100
     if example == EXAMPLES[7] or point < 5:
         return Failure(kind="NonFiniteLogitsError", message="scripted")
@@ -59,7 +59,9 @@ def reward_of(example: Example, path: LayerPath) -> float | Failure:
 
 def search(shuffle_seed: int | None = None) -> list[ExampleRecord]:
     """The records of a search whose verdicts are scripted."""
-    evaluator = ScriptedEvaluator(reward_of, max_in_flight=16, answers_per_collect=5, shuffle_seed=shuffle_seed)
+    evaluator = ScriptedEvaluator(
+        reward_of, max_in_flight=16, answers_per_collect=5, shuffle_seed=shuffle_seed
+    )
     coordinator = Coordinator(evaluator, EXAMPLES, num_layers=NUM_LAYERS, preset=PRESET, seed=11)
     return [record for record in coordinator.run() if record is not None]
 
@@ -67,10 +69,12 @@ def search(shuffle_seed: int | None = None) -> list[ExampleRecord]:
 def write(folder: Path) -> Manifest:
     """The corpus of that search."""
     provenance = Provenance(
-        model_spec="scripted", model_fingerprint="0" * 32, num_layers=NUM_LAYERS, dtype="float32", task="golden",
-        task_version="1", split="train", preset=PRESET.name, seed=11, budget=PRESET.budget,
-        leaves_per_round=PRESET.leaves_per_round, limit=None, verdict_context="0" * 16,
-        versions={"search-cluster": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "python": "3.11.7"},
+        model_spec="scripted", model_fingerprint="0" * 32, num_layers=NUM_LAYERS, dtype="float32",
+        task="golden", task_version="1", split="train", preset=PRESET.name, seed=11,
+        budget=PRESET.budget, leaves_per_round=PRESET.leaves_per_round, limit=None,
+        verdict_context="0" * 16,
+        versions={"search-cluster": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0",
+            "python": "3.11.7"},
         created_at="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
     with CorpusWriter(folder, provenance, examples_per_shard=7) as writer:
@@ -90,7 +94,9 @@ def test_the_corpus_on_disk_reads_back_whole() -> None:
 
 
 @pytest.mark.parametrize("shuffle_seed", [None, 0, 1])
-def test_the_same_search_finds_the_same_in_whatever_order_answers_come(shuffle_seed: int | None) -> None:
+def test_the_same_search_finds_the_same_in_whatever_order_answers_come(
+    shuffle_seed: int | None,
+) -> None:
     assert corpus_digest(search(shuffle_seed)) == SEARCH_DIGEST
 
 
@@ -102,7 +108,13 @@ def test_the_hash_seed_does_not_matter() -> None:
             "PYTHONHASHSEED": hash_seed,
             "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}",
         }
-        out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        out = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert out.stdout.strip() == SEARCH_DIGEST
 
 

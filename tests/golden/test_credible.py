@@ -1,6 +1,7 @@
 """A whole search with the preset `credible` on disk: its study, its menu, what it examined and what it found.
 
-To accept an intended change: ``python tests/golden/test_golden_default.py`` rewrites the file; look at the diff.
+To accept an intended change: ``python tests/golden/test_credible.py`` rewrites the file; look
+at the diff.
 """
 
 import json
@@ -36,13 +37,15 @@ def perturb(example: Example, role: EvidenceRole, count: int) -> list[Example]:
 
 
 def margin_of(example: Example, path: LayerPath) -> float:
-    """In quarters of a nat, off the steps in which the study counts, so that no rounding decides."""
+    """Quarters of a nat, off the steps in which the study counts, so that no rounding decides."""
     base = example.question.split("|")[0]
     quarters = random.Random(base).randrange(-4, 12)
     for layer, count in enumerate(path.counts()):
         if count != 1:
             spread = 1 if layer in HARMLESS else 12
-            quarters += random.Random(f"{layer} {count} {example.question}").randrange(-spread, spread + 1)
+            quarters += random.Random(f"{layer} {count} {example.question}").randrange(
+                -spread, spread + 1
+            )
             quarters -= 0 if layer in HARMLESS else 6
     return (quarters + 0.5) / 4
 
@@ -55,7 +58,9 @@ class WithMargins(ScriptedEvaluator):
         super().__init__(lambda example, path: float(margin_of(example, path) > 0), **options)
 
     def submit(self, requests: Any) -> None:
-        self._margins |= {request.request_id: margin_of(request.example, request.path) for request in requests}
+        self._margins |= {
+            request.request_id: margin_of(request.example, request.path) for request in requests
+        }
         super().submit(requests)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
@@ -79,7 +84,8 @@ def search(**options: Any) -> dict[str, Any]:
         perturb=perturb,
     )
     records = sorted(
-        (record for record in coordinator.run() if record is not None), key=lambda record: record.example.question
+        (record for record in coordinator.run() if record is not None),
+        key=lambda record: record.example.question,
     )
     return {
         "menu": [asdict(item) | {"path": str(item.path)} for item in coordinator.menu],
@@ -108,7 +114,9 @@ def test_the_search_is_the_one_on_disk() -> None:
     assert golden["paths_searched"] <= 60 * 40
 
 
-@pytest.mark.parametrize("options", [{"shuffle_seed": 1, "answers_per_collect": 7}, {"max_in_flight": 3}])
+@pytest.mark.parametrize(
+    "options", [{"shuffle_seed": 1, "answers_per_collect": 7}, {"max_in_flight": 3}]
+)
 def test_neither_order_nor_room_changes_it(options: dict[str, int]) -> None:
     assert search(**options) == json.loads(FILE.read_text())
 

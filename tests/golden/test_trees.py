@@ -1,6 +1,7 @@
-"""Whole searches on disk: any change of what is proposed, in which order, with which counts, shows here.
+"""Whole searches on disk: a change of proposals, of their order or of counts shows here.
 
-To accept an intended change: ``python tests/golden/test_golden_trees.py`` rewrites the files; look at the diff.
+To accept an intended change: ``python tests/golden/test_trees.py`` rewrites the files; look
+at the diff.
 """
 
 import json
@@ -32,7 +33,7 @@ CASES = [
 
 
 def grow(preset_name: str, reward_name: str) -> dict[str, Any]:
-    """A search of 12 layers after 60 answers (or fewer, where it ends) in rounds of 4, with the nodes of its graph."""
+    """A search of 12 layers after at most 60 answers in rounds of 4, with its graph's nodes."""
     reward = REWARDS[reward_name]
     identity = LayerPath.identity(NUM_LAYERS)
     proposer = make_proposer(identity, reward(identity), PRESETS[preset_name], random.Random(7))
@@ -67,7 +68,9 @@ def test_the_search_is_the_one_on_disk(preset_name: str, reward_name: str) -> No
 
 @pytest.mark.parametrize("reward_name", REWARDS)
 @pytest.mark.parametrize("preset_name", TREES)
-def test_the_graph_on_disk_keeps_the_limits_and_branches(preset_name: str, reward_name: str) -> None:
+def test_the_graph_on_disk_keeps_the_limits_and_branches(
+    preset_name: str, reward_name: str
+) -> None:
     golden = read(preset_name, reward_name)
     paths = [parse_path(text, NUM_LAYERS) for text in golden["proposed"]]
     assert len(set(paths)) == 60
@@ -78,7 +81,9 @@ def test_the_graph_on_disk_keeps_the_limits_and_branches(preset_name: str, rewar
 
 
 def test_no_file_is_left_over() -> None:
-    assert {path.stem for path in FOLDER.iterdir()} == {f"{name}_{reward}" for name, reward in CASES}
+    assert {path.stem for path in FOLDER.iterdir()} == {
+        f"{name}_{reward}" for name, reward in CASES
+    }
 
 
 if __name__ == "__main__":

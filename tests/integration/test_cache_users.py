@@ -1,4 +1,4 @@
-"""The cache server as deploy/ ships it: its settings start a real server, its users can do their work and no more."""
+"""The cache server as deploy/ ships it: its users can do their work and no more."""
 
 import os
 import shutil
@@ -36,13 +36,21 @@ VERDICT = Verdict(reward=1.0, margin=0.5, output="A", num_layer_tokens=60)
 def users(**passwords: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], **passwords}
     return subprocess.run(
-        ["sh", str(DEPLOY / "make-acl.sh")], env=environment, capture_output=True, text=True, check=False
+        ["sh", str(DEPLOY / "make-acl.sh")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 @pytest.fixture(scope="module", params=["bundled", "redis-server"])
-def socket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    binary = str(find_server_binary()) if request.param == "bundled" else shutil.which("redis-server")
+def socket(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    binary = (
+        str(find_server_binary()) if request.param == "bundled" else shutil.which("redis-server")
+    )
     if binary is None:
         pytest.skip("no redis-server on the PATH: apt-get install redis-server")
     folder = tmp_path_factory.mktemp("cache")
@@ -50,8 +58,19 @@ def socket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     assert SEARCH_PASSWORD not in made.stdout
     (folder / "users.acl").write_text(made.stdout)
     path = folder / "s"
-    flags = ("--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--aclfile", str(folder / "users.acl"))
-    server = subprocess.Popen([binary, str(DEPLOY / "redis.conf"), *flags], stdout=subprocess.PIPE, text=True)
+    flags = (
+        "--port",
+        "0",
+        "--unixsocket",
+        str(path),
+        "--dir",
+        str(folder),
+        "--aclfile",
+        str(folder / "users.acl"),
+    )
+    server = subprocess.Popen(
+        [binary, str(DEPLOY / "redis.conf"), *flags], stdout=subprocess.PIPE, text=True
+    )
     try:
         deadline_s = time.monotonic() + 20
         while not path.exists():
@@ -71,7 +90,9 @@ def store(socket: Path, user: str, password: str) -> RedisStore:
 
 def test_a_search_works_and_its_verdicts_stay_compact(socket: Path) -> None:
     cache = store(socket, "search", SEARCH_PASSWORD)
-    paths = [LayerPath(tuple(layer for layer in range(6) if layer != skipped), 6) for skipped in range(6)]
+    paths = [
+        LayerPath(tuple(layer for layer in range(6) if layer != skipped), 6) for skipped in range(6)
+    ]
     cache.put_many([("example", path, VERDICT) for path in paths])
     assert cache.get_many([("example", path) for path in paths]) == [VERDICT] * 6
     claimed = [("another", path) for path in paths]
@@ -81,8 +102,13 @@ def test_a_search_works_and_its_verdicts_stay_compact(socket: Path) -> None:
     cache.release_many(claimed)
     assert cache.errors.num_failed == cache.errors.num_corrupt == 0
     cache.close()
-    with redis.Redis(unix_socket_path=str(socket), username="watch", password=WATCH_PASSWORD) as watch:
-        assert watch.object("encoding", example_key(CONTEXT.namespace, "example")) in (b"listpack", b"ziplist")
+    with redis.Redis(
+        unix_socket_path=str(socket), username="watch", password=WATCH_PASSWORD
+    ) as watch:
+        assert watch.object("encoding", example_key(CONTEXT.namespace, "example")) in (
+            b"listpack",
+            b"ziplist",
+        )
         assert watch.hlen(example_key(CONTEXT.namespace, "example")) == 6
         assert watch.info("memory")["maxmemory_policy"] == "noeviction"
 
@@ -90,14 +116,19 @@ def test_a_search_works_and_its_verdicts_stay_compact(socket: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG GET *", "CONFIG SET dir /tmp", "SHUTDOWN", "MONITOR",
-        "ACL LIST", "REPLICAOF NO ONE", "MODULE LIST", "SAVE", "BGREWRITEAOF", "CLIENT LIST", "SET other 1",
-        "GET other", "RENAME lps:a other", "SORT other", "PUBLISH channel text", "SUBSCRIBE channel",
+        "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG GET *", "CONFIG SET dir /tmp", "SHUTDOWN",
+        "MONITOR", "ACL LIST", "REPLICAOF NO ONE", "MODULE LIST", "SAVE", "BGREWRITEAOF",
+        "CLIENT LIST", "SET other 1", "GET other", "RENAME lps:a other", "SORT other",
+        "PUBLISH channel text", "SUBSCRIBE channel",
         "EVAL return 0", "SCRIPT FLUSH", "FUNCTION LIST", "CLUSTER FAILOVER", "CLUSTER RESET",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize(("user", "password"), [("search", SEARCH_PASSWORD), ("watch", WATCH_PASSWORD)])
-def test_neither_user_can_do_what_is_not_its_work(socket: Path, user: str, password: str, command: str) -> None:
+@pytest.mark.parametrize(
+    ("user", "password"), [("search", SEARCH_PASSWORD), ("watch", WATCH_PASSWORD)]
+)
+def test_neither_user_can_do_what_is_not_its_work(
+    socket: Path, user: str, password: str, command: str
+) -> None:
     with (
         redis.Redis(unix_socket_path=str(socket), username=user, password=password) as client,
         pytest.raises(redis.exceptions.NoPermissionError),
@@ -106,11 +137,22 @@ def test_neither_user_can_do_what_is_not_its_work(socket: Path, user: str, passw
 
 
 def test_who_watches_can_not_write_and_strangers_can_do_nothing(socket: Path) -> None:
-    with redis.Redis(unix_socket_path=str(socket), username="watch", password=WATCH_PASSWORD) as watch:
-        for command in ("SET lps:a 1", "DEL lps:a", "HSET lps:a b 1", "EXPIRE lps:a 1", "EVAL return\t1 0"):
+    with redis.Redis(
+        unix_socket_path=str(socket), username="watch", password=WATCH_PASSWORD
+    ) as watch:
+        for command in (
+            "SET lps:a 1",
+            "DEL lps:a",
+            "HSET lps:a b 1",
+            "EXPIRE lps:a 1",
+            "EVAL return\t1 0",
+        ):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 watch.execute_command(*command.split(" "))
-    with redis.Redis(unix_socket_path=str(socket)) as stranger, pytest.raises(redis.exceptions.AuthenticationError):
+    with (
+        redis.Redis(unix_socket_path=str(socket)) as stranger,
+        pytest.raises(redis.exceptions.AuthenticationError),
+    ):
         stranger.ping()
 
 

@@ -1,4 +1,4 @@
-"""A cluster as it is run in earnest: `ray start` with a token, a submitted job, a real Prometheus that scrapes it."""
+"""A cluster as in earnest: `ray start` with a token, a submitted job, a real Prometheus."""
 
 import json
 import os
@@ -47,7 +47,7 @@ for url in sys.argv[1:]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray head with two CPUs and token authentication, and a Prometheus that scrapes it every second."""
+    """A Ray head with two CPUs and tokens, and a Prometheus that scrapes it every second."""
 
     space: Namespace
     folder: Path
@@ -74,7 +74,9 @@ class Cluster:
 
         base = f"http://127.0.0.1:{PROMETHEUS_PORT}/api/v1/query_range?"
         period = {"start": f"{start_s:.3f}", "end": f"{end_s:.3f}", "step": "1s"}
-        return self.fetch(*(base + urlencode({"query": expression, **period}) for expression in expressions))
+        return self.fetch(
+            *(base + urlencode({"query": expression, **period}) for expression in expressions)
+        )
 
     def submit(self, *flags: str, **environment: str) -> Any:
         return self.run(*SUBMIT, *flags, **environment)
@@ -102,8 +104,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         cluster = Cluster(space, folder, environment)
         started = cluster.run(
             sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={RAY_PORT}",
-            f"--dashboard-port={JOBS_PORT}", f"--metrics-export-port={METRICS_PORT}", "--num-cpus=2",
-            f"--object-store-memory={100 * 2**20}", f"--temp-dir={folder / 'ray'}",
+            f"--dashboard-port={JOBS_PORT}", f"--metrics-export-port={METRICS_PORT}",
+            "--num-cpus=2", f"--object-store-memory={100 * 2**20}", f"--temp-dir={folder / 'ray'}",
         )  # fmt: skip
         assert started.returncode == 0, started.stdout + started.stderr
         start_prometheus(cluster)
@@ -114,21 +116,28 @@ def start_prometheus(cluster: Cluster) -> None:
     """The configuration that is shipped, on this cluster's folder, faster."""
     shipped = REPOSITORY / "deploy/prometheus"
     config = (shipped / "prometheus.yml").read_text()
-    for old, new in (("10s", "1s"), ("/tmp/ray/", f"{cluster.folder}/ray/"), ("interval: 30s", "interval: 2s")):
+    for old, new in (
+        ("10s", "1s"),
+        ("/tmp/ray/", f"{cluster.folder}/ray/"),
+        ("interval: 30s", "interval: 2s"),
+    ):
         assert old in config
         config = config.replace(old, new)
     (cluster.folder / "prometheus.yml").write_text(config)
     shutil.copy(shipped / "rules.yml", cluster.folder)
     cluster.start(
         "prometheus", f"--config.file={cluster.folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={cluster.folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{PROMETHEUS_PORT}",
-        log=cluster.folder / "prometheus.log",
+        f"--storage.tsdb.path={cluster.folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{PROMETHEUS_PORT}", log=cluster.folder / "prometheus.log",
     )  # fmt: skip
 
     def scraped() -> bool:
         (targets,) = cluster.fetch(f"http://127.0.0.1:{PROMETHEUS_PORT}/api/v1/targets")
         active = targets.get("data", {}).get("activeTargets", [])
-        return any(f":{METRICS_PORT}" in target["scrapeUrl"] and target["health"] == "up" for target in active)
+        return any(
+            f":{METRICS_PORT}" in target["scrapeUrl"] and target["health"] == "up"
+            for target in active
+        )
 
     wait_for(scraped, timeout_s=40)
 
@@ -151,7 +160,9 @@ def job(cluster: Cluster) -> Job:
         f'model = "{cluster.folder / "model"}"\ntask = "{SLOW_TASK}"\nbudget = 16\nworkers = 2\n'
     )
     started_s = time.time()
-    done = cluster.submit("--config", "settings.toml", "--json", "--run", str(run), "--limit", str(NUM_EXAMPLES))
+    done = cluster.submit(
+        "--config", "settings.toml", "--json", "--run", str(run), "--limit", str(NUM_EXAMPLES)
+    )
     assert done.returncode == 0, done.stderr
     return Job(run, json.loads(done.stdout.splitlines()[-1]), done.stderr, started_s, time.time())
 
@@ -170,14 +181,16 @@ def test_a_submitted_search_leaves_its_corpus_and_shows_its_log(cluster: Cluster
 
 
 def panel_queries() -> list[tuple[str, str]]:
-    """(title, expression) of every query of the dashboard, its variables filled in as Grafana fills them."""
+    """(title, expression) of every query of the dashboard, variables filled in as Grafana does."""
     dashboard = json.loads(DASHBOARD.read_text())
     found = []
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
             expression = target["expr"].replace("$__rate_interval", RATE_WINDOW)
             expression = expression.replace("$run", ".*").replace("$node", ".*")
-            assert "$" not in expression, f"{panel['title']}: a variable that the dashboard does not define"
+            assert "$" not in expression, (
+                f"{panel['title']}: a variable that the dashboard does not define"
+            )
             found.append((panel["title"], expression))
     return found
 
@@ -185,18 +198,24 @@ def panel_queries() -> list[tuple[str, str]]:
 def test_every_panel_of_the_dashboard_has_data(cluster: Cluster, job: Job) -> None:
     queries = panel_queries()
     assert queries[0][0] == "Paths searched per GPU-hour"
-    answers = cluster.query(*(query for _, query in queries), start_s=job.started_s, end_s=job.ended_s)
+    answers = cluster.query(
+        *(query for _, query in queries), start_s=job.started_s, end_s=job.ended_s
+    )
     assert len(answers) == len(queries)
     for (title, query), answer in zip(queries, answers, strict=True):
         assert answer["status"] == "success", (title, query, answer)
         series = answer["data"]["result"]
         values = [float(value) for one in series for _, value in one["values"]]
-        assert any(value == value and abs(value) < float("inf") for value in values), (title, query, series)
+        assert any(value == value and abs(value) < float("inf") for value in values), (
+            title,
+            query,
+            series,
+        )
         assert all(one["metric"]["run"] == str(job.run) for one in series), (title, series)
 
 
 def test_what_prometheus_holds_is_what_the_search_reports(cluster: Cluster, job: Job) -> None:
-    """The last scraped totals of the counters against the session's own account, to what one second may change."""
+    """The last scraped totals against the session's own, to what one second may change."""
     (session,) = (json.loads(path.read_text()) for path in (job.run / "sessions").glob("*.json"))
     names = {
         "paths_searched": "paths_searched_total",
@@ -207,7 +226,9 @@ def test_what_prometheus_holds_is_what_the_search_reports(cluster: Cluster, job:
         "examples_total": "examples",
     }
     answers = cluster.query(
-        *(f"sum(ray_search_{name})" for name in names.values()), start_s=job.started_s, end_s=job.ended_s
+        *(f"sum(ray_search_{name})" for name in names.values()),
+        start_s=job.started_s,
+        end_s=job.ended_s,
     )
     for key, answer in zip(names, answers, strict=True):
         last = float(answer["data"]["result"][0]["values"][-1][1])
@@ -223,7 +244,9 @@ def test_the_alert_rules_load_and_stay_silent(cluster: Cluster, job: Job) -> Non
 
 
 def test_a_job_that_fails_hands_on_its_exit_code_and_its_error(cluster: Cluster) -> None:
-    done = cluster.submit("--run", str(cluster.folder / "runs" / "bad"), "--model", "/no/such/model", "--json")
+    done = cluster.submit(
+        "--run", str(cluster.folder / "runs" / "bad"), "--model", "/no/such/model", "--json"
+    )
     assert done.returncode == 2
     assert "there is no such folder" in done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["status"] == "FAILED"
@@ -239,12 +262,25 @@ def test_without_the_token_the_cluster_refuses(cluster: Cluster) -> None:
 
 
 @pytest.mark.soak  # Ray Train's workers take long to start
-def test_two_workers_of_the_cluster_train_a_router_in_a_submitted_job(cluster: Cluster, job: Job) -> None:
+def test_two_workers_of_the_cluster_train_a_router_in_a_submitted_job(
+    cluster: Cluster, job: Job
+) -> None:
     out = cluster.folder / "routers" / "drllm"
-    fit = ("fit", "--corpus", str(job.run), "--task", str(SLOW_TASK), "--router", "drllm", "--epochs", "2")
+    fit = (
+        "fit",
+        "--corpus",
+        str(job.run),
+        "--task",
+        str(SLOW_TASK),
+        "--router",
+        "drllm",
+        "--epochs",
+        "2",
+    )
     done = cluster.run(
         sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", JOBS_URL, "--",
-        sys.executable, "-m", "router_train.cli", *fit, "--ray", "auto", "--num-workers", "2", "--out", str(out),
+        sys.executable, "-m", "router_train.cli", *fit, "--ray", "auto", "--num-workers", "2",
+        "--out", str(out),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout
@@ -253,7 +289,14 @@ def test_two_workers_of_the_cluster_train_a_router_in_a_submitted_job(cluster: C
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(cluster: Cluster, job: Job) -> None:
-    flags = ("--config", "settings.toml", "--run", str(cluster.folder / "runs" / "long"), "--budget", "100000")
+    flags = (
+        "--config",
+        "settings.toml",
+        "--run",
+        str(cluster.folder / "runs" / "long"),
+        "--budget",
+        "100000",
+    )
     log = cluster.folder / "submit.log"
     process = cluster.start(*SUBMIT, *flags, log=log)
     wait_for(lambda: "Running entrypoint" in log.read_text(), timeout_s=100)

@@ -90,7 +90,8 @@ def test_the_number_of_coordinators_changes_nothing_but_the_speed(
     undisturbed: Outcome, tmp_path: Path
 ) -> None:
     assert undisturbed.counts.num_paths_searched == undisturbed.stats.num_evaluated == NUM_PATHS
-    with devices(3, slots_per_process=2) as fleet:
+    # Slow enough that a coordinator that starts seconds after the other one still finds work.
+    with devices(3, slots_per_process=2, path_s=0.01) as fleet:
         group = start_group(
             PartitionSetup(job=make_job(tmp_path)),
             fleet,

@@ -23,11 +23,15 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(model_dir: str, tmp_path: Path) -> None:
-    first = run_json("search-cluster", "search", "--model", model_dir, *LOCAL, "--run", str(tmp_path / "a"))
+def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(
+    model_dir: str, tmp_path: Path
+) -> None:
+    first = run_json(
+        "search-cluster", "search", "--model", model_dir, *LOCAL, "--run", str(tmp_path / "a")
+    )
     again = run_json(
-        "search-cluster", "search", "--model", model_dir, *LOCAL, "--workers", "2", "--redis-url", "none",
-        "--run", str(tmp_path / "b"),
+        "search-cluster", "search", "--model", model_dir, *LOCAL, "--workers", "2", "--redis-url",
+        "none", "--run", str(tmp_path / "b"),
     )  # fmt: skip
     assert first["paths_searched"] <= 80 * 20
     assert first["corpus_digest"] == again["corpus_digest"]
@@ -66,10 +70,13 @@ def test_bench_search_reports_what_it_promises(model_dir: str) -> None:
     assert result["probe_accuracy_identity"] == num_right / 30
 
 
-def test_a_comparison_that_is_run_again_evaluates_nothing_anew(model_dir: str, tmp_path: Path) -> None:
+def test_a_comparison_that_is_run_again_evaluates_nothing_anew(
+    model_dir: str, tmp_path: Path
+) -> None:
     command = (
-        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals", "--num-examples", "6",
-        "--budgets", "8", "--presets", "random", "--num-fresh", "2", "--num-probes", "10", "--run", str(tmp_path / "b"),
+        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals",
+        "--num-examples", "6", "--budgets", "8", "--presets", "random", "--num-fresh", "2",
+        "--num-probes", "10", "--run", str(tmp_path / "b"),
     )  # fmt: skip
     first, again = run_json(*command), run_json(*command)
     assert first["paths_evaluated"] > 0

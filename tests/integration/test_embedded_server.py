@@ -1,4 +1,4 @@
-"""The embedded server against real processes: persistence, orphans, locks, damage, simultaneous starts."""
+"""The embedded server against real processes: persistence, orphans, locks, damage, races."""
 
 import contextlib
 import os
@@ -39,7 +39,8 @@ client.set("key", "value")
 if "--fork" in sys.argv and os.fork() == 0:
     time.sleep(60)
     os._exit(0)
-print(client.info("server")["process_id"], client.config_get("unixsocket")["unixsocket"], flush=True)
+socket = client.config_get("unixsocket")["unixsocket"]
+print(client.info("server")["process_id"], socket, flush=True)
 sys.stdin.readline()
 client.set("key", "last")
 client.close()
@@ -56,7 +57,9 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
 
 @contextlib.contextmanager
 def connected(server: EmbeddedServer) -> Iterator["redis.Redis[bytes]"]:
-    with contextlib.closing(redis.Redis.from_url(server.url, protocol=2, socket_timeout=5)) as client:
+    with contextlib.closing(
+        redis.Redis.from_url(server.url, protocol=2, socket_timeout=5)
+    ) as client:
         yield client
 
 
@@ -88,10 +91,15 @@ def append_only_file(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running_parent(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], psutil.Process, Path]]:
-    """Another process that holds a server: the process, its server, the server's private directory."""
+def running_parent(
+    folder: Path, *flags: str
+) -> Iterator[tuple[subprocess.Popen[str], psutil.Process, Path]]:
+    """Another process that holds a server: it, its server, the server's private directory."""
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder), *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, str(folder), *flags],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as parent:
         assert parent.stdout is not None
         pid, socket_path = parent.stdout.readline().split()
@@ -110,7 +118,9 @@ class TestPersistence:
             pytest.skip("no redis-server on the PATH")
         for number, binary in enumerate([find_server_binary(), Path(debian), find_server_binary()]):
             with EmbeddedServer(tmp_path, binary=binary) as server:
-                assert [read(server, f"key{earlier}") for earlier in range(number)] == [b"value"] * number
+                assert [read(server, f"key{earlier}") for earlier in range(number)] == [
+                    b"value"
+                ] * number
                 write(server, f"key{number}", "value")
 
     def test_a_killed_server_comes_back_with_its_data_on_the_same_url(self, tmp_path: Path) -> None:
@@ -140,13 +150,16 @@ class TestPersistence:
         with EmbeddedServer(tmp_path) as server:
             assert read(server, "after") == b"value"
 
-    def test_a_file_damaged_in_the_middle_is_an_error_that_names_the_way_out(self, tmp_path: Path) -> None:
+    def test_a_file_damaged_in_the_middle_is_an_error_that_names_the_way_out(
+        self, tmp_path: Path
+    ) -> None:
         with EmbeddedServer(tmp_path) as server:
             write(server, "key", "value")
         file = append_only_file(tmp_path)
         file.write_bytes(b"garbage\r\n" + file.read_bytes())
         with pytest.raises(
-            CacheError, match=r"(?s)did not start; its log ends with:.*Bad file format.*move the folder"
+            CacheError,
+            match=r"(?s)did not start; its log ends with:.*Bad file format.*move the folder",
         ):
             EmbeddedServer(tmp_path).__enter__()
         assert not processes_for(tmp_path)
@@ -176,7 +189,9 @@ class TestNoOrphans:
             assert guard is not None
             parent.kill()
             parent.wait()
-            with EmbeddedServer(tmp_path) as server:  # At once: waits for the dying server, is not refused.
+            with EmbeddedServer(
+                tmp_path
+            ) as server:  # At once: waits for the dying server, is not refused.
                 assert read(server, "key") == b"value"
             wait_for(lambda: is_gone(process) and is_gone(guard))
             wait_for(lambda: not private_dir.exists())
@@ -242,7 +257,11 @@ class TestNoOrphans:
     ) -> None:
         """The child inherits every pipe of the parent."""
         with running_parent(tmp_path, "--fork") as (parent, process, private_dir):
-            (child,) = [child for child in psutil.Process(parent.pid).children() if child.cmdline()[1] == "-c"]
+            (child,) = [
+                child
+                for child in psutil.Process(parent.pid).children()
+                if child.cmdline()[1] == "-c"
+            ]
             try:
                 if ends_by_itself:
                     assert parent.stdin is not None
@@ -262,7 +281,8 @@ class TestOneServerPerFolder:
     def test_the_second_is_refused_and_the_first_goes_on(self, tmp_path: Path) -> None:
         with running_parent(tmp_path) as (parent, _, _):
             with pytest.raises(
-                CacheError, match=rf"is in use by the cache server of process {parent.pid}; a folder has one"
+                CacheError,
+                match=rf"is in use by the cache server of process {parent.pid}; a folder has one",
             ):
                 EmbeddedServer(tmp_path).__enter__()
             parent.communicate("\n", timeout=20)
@@ -298,12 +318,16 @@ class TestPrivacy:
         with EmbeddedServer(tmp_path) as server:
             process = process_of(server)
             assert process.net_connections(kind="inet") == []
-            (socket_path,) = {link.laddr for link in process.net_connections(kind="unix") if link.laddr}
+            (socket_path,) = {
+                link.laddr for link in process.net_connections(kind="unix") if link.laddr
+            }
             private_dir = Path(socket_path).parent
             assert private_dir.stat().st_mode & 0o777 == 0o700
             assert private_dir.parent == Path(tempfile.gettempdir())
             with (
-                contextlib.closing(redis.Redis(unix_socket_path=socket_path, protocol=2)) as stranger,
+                contextlib.closing(
+                    redis.Redis(unix_socket_path=socket_path, protocol=2)
+                ) as stranger,
                 pytest.raises(redis.AuthenticationError),
             ):
                 stranger.ping()
@@ -320,7 +344,9 @@ class TestPrivacy:
             assert guard is not None
             for shown in (process, guard):
                 assert password not in " ".join([*shown.cmdline(), *shown.environ().values()])
-            (socket_path,) = {link.laddr for link in process.net_connections(kind="unix") if link.laddr}
+            (socket_path,) = {
+                link.laddr for link in process.net_connections(kind="unix") if link.laddr
+            }
             assert [file.name for file in Path(socket_path).parent.iterdir()] == ["s"]
             write(server, "key", "value")
             assert password not in repr(server)
@@ -339,7 +365,9 @@ class TestPrivacy:
         with EmbeddedServer(folder) as server:
             assert read(server, "key") == b"value"
 
-    def test_an_odd_temporary_directory_is_no_obstacle(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_odd_temporary_directory_is_no_obstacle(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with tempfile.TemporaryDirectory(prefix='é "?# ', dir="/tmp") as odd:
             monkeypatch.setattr(tempfile, "tempdir", odd)
             with EmbeddedServer(tmp_path) as server:
@@ -351,7 +379,8 @@ class TestBadPlaces:
     def test_a_folder_that_can_not_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(
-            CacheError, match=r"cache folder .*file/cache can't be written to: Not a directory; .*make room"
+            CacheError,
+            match=r"cache folder .*file/cache can't be written to: Not a directory; .*make room",
         ):
             EmbeddedServer(tmp_path / "file" / "cache").__enter__()
 
@@ -362,16 +391,18 @@ class TestBadPlaces:
             ("size=64k", "head -c 70000 /dev/zero > FOLDER/x || true", "No space left"),
         ],
     )
-    def test_a_read_only_or_full_disk(self, tmp_path: Path, options: str, fill: str, message: str) -> None:
+    def test_a_read_only_or_full_disk(
+        self, tmp_path: Path, options: str, fill: str, message: str
+    ) -> None:
         folder = tmp_path / "disk"
         folder.mkdir()
         script = (
-            "from pathlib import Path; from search_cluster.cache.server.embedded import EmbeddedServer; "
+            "from pathlib import Path; "
+            "from search_cluster.cache.server.embedded import EmbeddedServer; "
             f"EmbeddedServer(Path({str(folder / 'cache')!r})).__enter__()"
         )
-        mount = (
-            f"mount -t tmpfs -o {options} none {folder} && {{ {fill.replace('FOLDER', str(folder))}; }} && echo mounted"
-        )
+        filled = fill.replace("FOLDER", str(folder))
+        mount = f"mount -t tmpfs -o {options} none {folder} && {{ {filled}; }} && echo mounted"
         ran = subprocess.run(
             ["unshare", "--mount", "sh", "-c", f'{mount} && "$0" -c "$1"', sys.executable, script],
             capture_output=True,
@@ -390,35 +421,49 @@ class TestBinary:
         assert binary.name == "valkey-server"
         assert server_version(binary) >= (6, 2)
 
-    def test_without_the_package_the_path_is_searched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_package_the_path_is_searched(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         if (debian := shutil.which("redis-server")) is None:
             pytest.skip("no redis-server on the PATH")
         monkeypatch.setattr(server_binary, "BUNDLING_PACKAGE", "no-such-package-anywhere")
         monkeypatch.setattr(server_binary, "PROGRAM_NAMES", ("redis-server",))
         assert find_server_binary() == Path(debian)
 
-    def test_without_any_program_the_error_names_the_way_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_any_program_the_error_names_the_way_out(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(server_binary, "BUNDLING_PACKAGE", "no-such-package-anywhere")
         monkeypatch.setenv("PATH", "/nonexistent")
-        with pytest.raises(CacheError, match=r"no server program .*neither the package .*; install the extra 'search'"):
+        with pytest.raises(
+            CacheError,
+            match=r"no server program .*neither the package .*; install the extra 'search'",
+        ):
             find_server_binary()
 
     def test_a_program_that_is_too_old_or_no_server_is_passed_over(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for name, text in (("valkey-server", "hello"), ("redis-server", "Redis server v=5.0.7 sha=0")):
+        for name, text in (
+            ("valkey-server", "hello"),
+            ("redis-server", "Redis server v=5.0.7 sha=0"),
+        ):
             (tmp_path / name).write_text(f"#!/bin/sh\necho '{text}'\n")
             (tmp_path / name).chmod(0o755)
         monkeypatch.setattr(server_binary, "BUNDLING_PACKAGE", "no-such-package-anywhere")
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(CacheError, match=r"says 'hello\\n' for its version.*redis-server is older than 6.2"):
+        with pytest.raises(
+            CacheError, match=r"says 'hello\\n' for its version.*redis-server is older than 6.2"
+        ):
             find_server_binary()
 
     def test_a_program_that_ends_at_once_is_an_error_with_its_words(self, tmp_path: Path) -> None:
         program = tmp_path / "server"
         program.write_text("#!/bin/sh\necho out of order\nexit 3\n")
         program.chmod(0o755)
-        with pytest.raises(CacheError, match=r"(?s)did not start; its log ends with:\s*out of order"):
+        with pytest.raises(
+            CacheError, match=r"(?s)did not start; its log ends with:\s*out of order"
+        ):
             EmbeddedServer(tmp_path / "folder", binary=program).__enter__()
 
     def test_a_program_that_is_missing_is_an_error(self, tmp_path: Path) -> None:

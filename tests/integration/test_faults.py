@@ -1,6 +1,7 @@
-"""Faults in the middle of a search on a real Ray and a real server: it ends, or resumes by the same command.
+"""Faults in the middle of a search on a real Ray: it ends, or resumes by the same command.
 
-Each ends with the corpus of an undisturbed run, and computes no verdict twice but what was in flight.
+Each ends with the corpus of an undisturbed run, and computes no verdict twice but what was in
+flight.
 """
 
 import contextlib
@@ -59,7 +60,18 @@ def redis_server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     if (binary := shutil.which("redis-server")) is None:
         pytest.skip("no redis-server on the PATH: apt-get install redis-server")
     folder.mkdir(exist_ok=True)
-    flags = ("--bind", "127.0.0.1", "--port", str(port), "--appendonly", "yes", "--appendfsync", "always", "--save", "")
+    flags = (
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--save",
+        "",
+    )
     process = subprocess.Popen([binary, *flags], cwd=folder, stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(port=port) as client:
@@ -111,7 +123,16 @@ def test_kill_9_of_an_evaluator(
     launch: Launch, slow: SlowSearch, tmp_path: Path, ray_address: str, undisturbed: dict[str, Any]
 ) -> None:
     with EmbeddedServer(tmp_path / "shared") as server:
-        command = [*slow.command, "--ray", ray_address, "--workers", "2", "--json", "--run", str(tmp_path / "run")]
+        command = [
+            *slow.command,
+            "--ray",
+            ray_address,
+            "--workers",
+            "2",
+            "--json",
+            "--run",
+            str(tmp_path / "run"),
+        ]
         process = launch(*command, LPS_REDIS_URL=server.url)
         wait_for(lambda: num_paths_searched(tmp_path / "run") >= 60, timeout_s=300)
         actors(EVALUATOR)[0].kill()
@@ -119,7 +140,11 @@ def test_kill_9_of_an_evaluator(
         assert result["corpus_digest"] == undisturbed["corpus_digest"]
         assert result["failures"] == 0
         # What was lost in flight had not been counted; whatever was delivered was computed once.
-        assert result["paths_evaluated"] == count_verdicts(server.url) == undisturbed["paths_evaluated"]
+        assert (
+            result["paths_evaluated"]
+            == count_verdicts(server.url)
+            == undisturbed["paths_evaluated"]
+        )
     assert result["worker_restarts"] >= 1
 
 
@@ -130,7 +155,16 @@ def test_a_coordinator_that_hangs(
     with slow.settings.open("a") as settings:
         settings.write("coordinators = 2\ncoordinator_timeout_s = 5\n")
     with EmbeddedServer(tmp_path / "shared") as server:
-        command = [*slow.command, "--ray", ray_address, "--workers", "2", "--json", "--run", str(run_dir)]
+        command = [
+            *slow.command,
+            "--ray",
+            ray_address,
+            "--workers",
+            "2",
+            "--json",
+            "--run",
+            str(run_dir),
+        ]
         process = launch(*command, LPS_REDIS_URL=server.url)
         wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=300)
         actors(COORDINATOR)[0].suspend()
@@ -145,10 +179,24 @@ def test_a_coordinator_that_hangs(
 
 @pytest.mark.parametrize("returns", [True, False])
 def test_kill_9_of_the_redis_server(
-    launch: Launch, slow: SlowSearch, tmp_path: Path, ray_address: str, undisturbed: dict[str, Any], returns: bool
+    launch: Launch,
+    slow: SlowSearch,
+    tmp_path: Path,
+    ray_address: str,
+    undisturbed: dict[str, Any],
+    returns: bool,
 ) -> None:
     folder, port, run_dir = tmp_path / "redis", 26_411, tmp_path / "run"
-    command = [*slow.command, "--ray", ray_address, "--workers", "2", "--json", "--run", str(run_dir)]
+    command = [
+        *slow.command,
+        "--ray",
+        ray_address,
+        "--workers",
+        "2",
+        "--json",
+        "--run",
+        str(run_dir),
+    ]
     url = f"redis://127.0.0.1:{port}/0"
     with redis_server(folder, port) as server:
         process = launch(*command, LPS_REDIS_URL=url)
@@ -178,10 +226,17 @@ def test_kill_9_of_the_redis_server(
 
 @pytest.mark.parametrize("where", ["in one process", "on Ray"])
 def test_a_redis_server_that_hangs_to_the_end(
-    launch: Launch, slow: SlowSearch, tmp_path: Path, ray_address: str, undisturbed: dict[str, Any], where: str
+    launch: Launch,
+    slow: SlowSearch,
+    tmp_path: Path,
+    ray_address: str,
+    undisturbed: dict[str, Any],
+    where: str,
 ) -> None:
     port, run_dir = 26_413, tmp_path / "run"
-    ray = ["--ray", "none"] if where == "in one process" else ["--ray", ray_address, "--workers", "2"]
+    ray = (
+        ["--ray", "none"] if where == "in one process" else ["--ray", ray_address, "--workers", "2"]
+    )
     command = [*slow.command, *ray, "--run", str(run_dir)]
     url = f"redis://127.0.0.1:{port}/0"
     with redis_server(tmp_path / "redis", port) as server:
@@ -229,7 +284,9 @@ def test_kill_9_of_the_embedded_server(
     launch: Launch, slow: SlowSearch, tmp_path: Path, ray_address: str, undisturbed: dict[str, Any]
 ) -> None:
     run_dir = tmp_path / "run"
-    process = launch(*slow.command, "--ray", ray_address, "--workers", "2", "--json", "--run", str(run_dir))
+    process = launch(
+        *slow.command, "--ray", ray_address, "--workers", "2", "--json", "--run", str(run_dir)
+    )
     wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=300)
     servers = [
         server
@@ -243,7 +300,8 @@ def test_kill_9_of_the_embedded_server(
     assert result["paths_evaluated"] == undisturbed["paths_evaluated"]
     wait_for(lambda: not server_is_alive(run_dir))
     with EmbeddedServer(run_dir / "cache") as server:
-        # A server that is killed may lose what it had not handed to the system yet, a moment's worth.
+        # A server that is killed may lose what it had not handed to the system yet, a moment's
+        # worth.
         assert undisturbed["paths_evaluated"] - MAX_IN_FLIGHT <= count_verdicts(server.url)
 
 
@@ -285,7 +343,9 @@ def test_run_twice_by_mistake(
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("no right to mount a small disk")
     try:
@@ -335,14 +395,30 @@ def test_a_poison_example(model_dir: str, tmp_path: Path, ray_address: str) -> N
     task = str(shutil.copy(POISON_TASK, tmp_path))
     settings = ["--model", model_dir, "--task", task, "--limit", "12", "--budget", "8"]
     quiet = SearchConfig(
-        model=model_dir, task=task, limit=12, budget=8, ray="none", redis_url="none", run=tmp_path / "quiet"
+        model=model_dir,
+        task=task,
+        limit=12,
+        budget=8,
+        ray="none",
+        redis_url="none",
+        run=tmp_path / "quiet",
     )
     run_search(quiet)
     expected = {record.example.example_id: record for record in read_corpus(quiet.run).records}
     victim = next(iter(expected.values())).example
     (tmp_path / "poison").write_text(victim.question)
     run_dir = tmp_path / "run"
-    command = ["search-cluster", "search", *settings, "--ray", ray_address, "--workers", "2", "--run", str(run_dir)]
+    command = [
+        "search-cluster",
+        "search",
+        *settings,
+        "--ray",
+        ray_address,
+        "--workers",
+        "2",
+        "--run",
+        str(run_dir),
+    ]
     result = run_json_apart(*command)
     assert (result["examples"], result["worker_restarts"] >= 3) == (12, True)
     assert result["failures"] >= 1
@@ -352,6 +428,8 @@ def test_a_poison_example(model_dir: str, tmp_path: Path, ray_address: str) -> N
             assert record.evaluated == ()
         else:
             quiet_record = expected[record.example.example_id]
-            assert [item.path for item in record.evaluated] == [item.path for item in quiet_record.evaluated]
+            assert [item.path for item in record.evaluated] == [
+                item.path for item in quiet_record.evaluated
+            ]
             assert [item.path for item in record.best] == [item.path for item in quiet_record.best]
             assert record.failures == ()

@@ -1,4 +1,4 @@
-"""A Ray of several nodes on this machine: nodes come and go under a running search; the scaling benchmark."""
+"""A Ray of several nodes on this machine, which come and go; the scaling benchmark."""
 
 import contextlib
 import json
@@ -43,7 +43,9 @@ def test_a_node_that_comes_late_joins_and_one_that_is_lost_is_done_without(tmp_p
         (first,) = cluster.nodes
         settings: dict[str, Any] = {"num_layers": 12, "slots_per_process": 1}
         with contextlib.closing(ask_for_scripted(pace, num_devices=1, **settings)) as fleet:
-            reference = run_group(start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES)))
+            reference = run_group(
+                start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES))
+            )
         steps: list[str] = []
 
         def disturb(group: Any) -> None:
@@ -55,8 +57,12 @@ def test_a_node_that_comes_late_joins_and_one_that_is_lost_is_done_without(tmp_p
                 cluster.remove_node(first)
                 steps.append("first node is gone")
 
-        with contextlib.closing(ask_for_scripted(pace, num_devices=2, grace_s=0.0, **settings)) as fleet:
-            group = start_group(PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
+        with contextlib.closing(
+            ask_for_scripted(pace, num_devices=2, grace_s=0.0, **settings)
+        ) as fleet:
+            group = start_group(
+                PartitionSetup(job=job), fleet, make_examples(NUM_EXAMPLES), num_coordinators=2
+            )
             outcome = run_group(group, disturb)
     assert steps == ["second node is there", "first node is gone"]
     assert outcome.digest == reference.digest
@@ -71,7 +77,10 @@ def test_bench_scaling_reports_what_it_promises() -> None:
     from search_cluster.bench.scaling import bench_scaling
 
     result = bench_scaling(
-        ScalingBenchConfig(workers=(1, 4), seconds=3.0, real=False, model="demo", requests_per_batch=16), say=print
+        ScalingBenchConfig(
+            workers=(1, 4), seconds=3.0, real=False, model="demo", requests_per_batch=16
+        ),
+        say=print,
     )
     assert json.loads(json.dumps(result)) == result
     assert result["two_workers_speedup"] is None

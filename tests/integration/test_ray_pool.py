@@ -53,7 +53,10 @@ def examples() -> tuple[Example, ...]:
 def open_pool(
     spec: WorkerSpec, *, num_workers: int, requests_per_batch: int | None = None, placement_timeout_s: float = 100.0
 ) -> "RayPool":
-    from search_cluster.cluster.ray_pool import RayPool, ask_for_workers  # after the fixture prepared Ray
+    from search_cluster.cluster.ray_pool import (
+        RayPool,
+        ask_for_workers,
+    )  # after the fixture prepared Ray
 
     fleet = ask_for_workers(spec, num_workers=num_workers, placement_timeout_s=placement_timeout_s)
     return RayPool(fleet, requests_per_batch=requests_per_batch)
@@ -65,9 +68,13 @@ def worker_processes() -> Iterator[psutil.Process]:
             yield process
 
 
-def test_requests_of_a_killed_worker_are_sent_again(spec: WorkerSpec, examples: tuple[Example, ...]) -> None:
+def test_requests_of_a_killed_worker_are_sent_again(
+    spec: WorkerSpec, examples: tuple[Example, ...]
+) -> None:
     with closing(open_pool(spec, num_workers=2, requests_per_batch=2)) as pool:
-        pool.submit([EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(80)])
+        pool.submit(
+            [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(80)]
+        )
         results = {result.request_id: result for result in pool.collect()}
         os.kill(next(worker_processes()).pid, signal.SIGKILL)
         while len(results) < 80:
@@ -78,9 +85,14 @@ def test_requests_of_a_killed_worker_are_sent_again(spec: WorkerSpec, examples: 
     assert stats.num_worker_restarts >= 1
 
 
-def test_a_worker_that_is_killed_while_idle_is_not_missed(spec: WorkerSpec, examples: tuple[Example, ...]) -> None:
+def test_a_worker_that_is_killed_while_idle_is_not_missed(
+    spec: WorkerSpec, examples: tuple[Example, ...]
+) -> None:
     def requests(first_id: int, path: LayerPath) -> list[EvaluationRequest]:
-        return [EvaluationRequest(request_id=first_id + i, example=examples[i], path=path) for i in range(6)]
+        return [
+            EvaluationRequest(request_id=first_id + i, example=examples[i], path=path)
+            for i in range(6)
+        ]
 
     results: list[EvaluationResult] = []
     with closing(open_pool(spec, num_workers=1, requests_per_batch=3)) as pool:
@@ -119,7 +131,9 @@ def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
     requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
     results: list[EvaluationResult] = []
-    with closing(open_pool(replace(spec, task=str(POISON_TASK)), num_workers=1, requests_per_batch=6)) as pool:
+    with closing(
+        open_pool(replace(spec, task=str(POISON_TASK)), num_workers=1, requests_per_batch=6)
+    ) as pool:
         pool.submit(requests)
         while len(results) < 6:
             results += pool.collect()
@@ -135,7 +149,8 @@ def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
 
 def test_a_cluster_that_is_too_small_is_an_error_with_numbers(spec: WorkerSpec) -> None:
     message = (
-        r"0 of 1 workers were ready after 2 s \(no place was found for the others\); each asks for 999 CPU, and the "
+        r"0 of 1 workers were ready after 2 s \(no place was found for the others\); "
+        r"each asks for 999 CPU, and the "
         r"cluster has .* CPU free: add nodes, or ask for fewer --workers"
     )
     with pytest.raises(EvaluatorError, match=message):
@@ -148,7 +163,14 @@ def test_the_error_of_building_a_worker_keeps_its_type(spec: WorkerSpec) -> None
 
 
 def test_workers_with_different_models_are_refused() -> None:
-    one = WorkerInfo(model_fingerprint="a", num_layers=6, dtype="float32", device="cpu", tie_threshold=0.0, node="n")
+    one = WorkerInfo(
+        model_fingerprint="a",
+        num_layers=6,
+        dtype="float32",
+        device="cpu",
+        tie_threshold=0.0,
+        node="n",
+    )
     with pytest.raises(EvaluatorError, match="fingerprints a, b; all must hold the same one"):
         require_same_model([one, replace(one, model_fingerprint="b")])
 
@@ -164,7 +186,9 @@ def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:
         connect_ray("local", min_cpus=4)
 
 
-def test_a_private_cluster_that_does_not_start_is_an_error_with_a_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_cluster_that_does_not_start_is_an_error_with_a_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from search_cluster.cluster import session as ray_session
 
     def fail(**settings: object) -> None:
@@ -172,5 +196,7 @@ def test_a_private_cluster_that_does_not_start_is_an_error_with_a_next_step(monk
 
     monkeypatch.setattr(ray_session.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray_session.ray, "init", fail)
-    with pytest.raises(EvaluatorError, match=r"private Ray did not start \(The current .* startup\.\); the machine"):
+    with pytest.raises(
+        EvaluatorError, match=r"private Ray did not start \(The current .* startup\.\); the machine"
+    ):
         ray_session.connect_ray("local", min_cpus=1)

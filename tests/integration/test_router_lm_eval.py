@@ -26,7 +26,9 @@ from search_cluster.model.load.loading import LoadedModel  # noqa: E402
 from search_cluster.model.materialise import materialise  # noqa: E402
 from search_cluster.paths.layer_path import LayerPath  # noqa: E402
 
-IDENTITY, SHORT, TWICE = (LayerPath(layers, 6) for layers in ((0, 1, 2, 3, 4, 5), (0, 1, 3, 5), (0, 1, 1, 2, 3, 4, 5)))
+IDENTITY, SHORT, TWICE = (
+    LayerPath(layers, 6) for layers in ((0, 1, 2, 3, 4, 5), (0, 1, 3, 5), (0, 1, 1, 2, 3, 4, 5))
+)
 CHOICE = """
 task: tiny_choice
 dataset_path: json
@@ -50,7 +52,11 @@ doc_to_target: "{{{{choices[label]}}}}"
 metric_list: [{{metric: exact_match}}]
 """
 ROWS = [
-    {"question": f"What is the capital number {number}?", "choices": ["Paris", "a city of France", "x"], "label": 1}
+    {
+        "question": f"What is the capital number {number}?",
+        "choices": ["Paris", "a city of France", "x"],
+        "label": 1,
+    }
     for number in range(7)
 ]
 
@@ -62,7 +68,9 @@ def loaded() -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def manager(tmp_path_factory: pytest.TempPathFactory) -> TaskManager:
-    return TaskManager(include_path=str(task_folder(tmp_path_factory.mktemp("tasks"))), include_defaults=False)
+    return TaskManager(
+        include_path=str(task_folder(tmp_path_factory.mktemp("tasks"))), include_defaults=False
+    )
 
 
 def task_folder(folder: Path) -> Path:
@@ -76,10 +84,18 @@ def task_folder(folder: Path) -> Path:
 def judged(lm: Any, manager: TaskManager) -> list[tuple[Any, Any]]:
     """Every sample's answers, filtered and raw."""
     found = simple_evaluate(
-        model=lm, tasks=["tiny_choice", "tiny_generate"], task_manager=manager, bootstrap_iters=0, batch_size=3
+        model=lm,
+        tasks=["tiny_choice", "tiny_generate"],
+        task_manager=manager,
+        bootstrap_iters=0,
+        batch_size=3,
     )
     assert found is not None
-    return [(row["resps"], row["filtered_resps"]) for name in found["samples"] for row in found["samples"][name]]
+    return [
+        (row["resps"], row["filtered_resps"])
+        for name in found["samples"]
+        for row in found["samples"][name]
+    ]
 
 
 def close(first: Sequence[Any], second: Sequence[Any]) -> None:
@@ -89,7 +105,9 @@ def close(first: Sequence[Any], second: Sequence[Any]) -> None:
         if "(" not in flat_one:
             assert flat_one == flat_other
             continue
-        for ((log_prob, greedy),), ((other_log_prob, other_greedy),) in zip(one, other, strict=True):
+        for ((log_prob, greedy),), ((other_log_prob, other_greedy),) in zip(
+            one, other, strict=True
+        ):
             assert log_prob == pytest.approx(other_log_prob, abs=1e-4)
             assert greedy == other_greedy
 
@@ -99,7 +117,9 @@ def test_a_path_for_all_answers_as_the_materialised_model(
     loaded: LoadedModel, manager: TaskManager, path: LayerPath
 ) -> None:
     routed = RoutedLM(loaded, RoutedModel(loaded, FixedRouter(path)), batch_size=3)
-    plain = HFLM(pretrained=materialise(loaded.model, path), tokenizer=loaded.tokenizer, batch_size=3)
+    plain = HFLM(
+        pretrained=materialise(loaded.model, path), tokenizer=loaded.tokenizer, batch_size=3
+    )
     close(judged(routed, manager), judged(plain, manager))
     assert routed.path_lengths == [len(path)] * (4 * len(ROWS))
 
@@ -110,7 +130,9 @@ class ByLastToken:
     def __init__(self) -> None:
         self.prompts: list[tuple[int, ...]] = []
 
-    def route(self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float) -> RoutedPath:
+    def route(
+        self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float
+    ) -> RoutedPath:
         self.prompts.append(tuple(context_ids))
         path = SHORT if sum(context_ids) % 2 == 0 else IDENTITY
         return RoutedPath(path=path, confidence=1.0, num_fallbacks=0, num_layer_tokens=0)
@@ -140,7 +162,9 @@ def test_the_router_sees_contexts_and_no_answer(loaded: LoadedModel, manager: Ta
 
 def test_a_context_that_does_not_fit_is_cut_as_the_harness_does(loaded: LoadedModel) -> None:
     lm = RoutedLM(loaded, RoutedModel(loaded, FixedRouter(SHORT)), batch_size=2)
-    plain = HFLM(pretrained=materialise(loaded.model, SHORT), tokenizer=loaded.tokenizer, batch_size=2)
+    plain = HFLM(
+        pretrained=materialise(loaded.model, SHORT), tokenizer=loaded.tokenizer, batch_size=2
+    )
     long = [number % 50 + 3 for number in range(lm.max_length + 20)]
     requests = [(("a", "b"), long, [5, 6, 7]), (("a", "c"), long, [9]), (("d", "e"), [4, 5], [6])]
     ours, theirs = lm._loglikelihood_tokens(requests), plain._loglikelihood_tokens(requests)
@@ -148,7 +172,10 @@ def test_a_context_that_does_not_fit_is_cut_as_the_harness_does(loaded: LoadedMo
 
 
 def test_the_command_judges_both_models(
-    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    loaded: LoadedModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from router_train.commands import lm_eval as harness_command
     from router_train.inference.model_choice import ModelChoice
@@ -158,11 +185,13 @@ def test_the_command_judges_both_models(
         inputs = type("Inputs", (), {"task": "capitals"})
 
     monkeypatch.setattr(harness_command, "read_meta", lambda folder: Meta)
-    monkeypatch.setattr(harness_command, "load_router", lambda folder, model: (FixedRouter(SHORT), Meta))
+    monkeypatch.setattr(
+        harness_command, "load_router", lambda folder, model: (FixedRouter(SHORT), Meta)
+    )
     monkeypatch.setattr(ModelChoice, "load", lambda self, spec, dtype: loaded)
     options = HarnessOptions(
-        tasks=("tiny_choice", "tiny_generate"), include_path=task_folder(tmp_path), limit=4, num_fewshot=None,
-        apply_chat_template=False, batch_size=2, threshold=0.0, plain=True,
+        tasks=("tiny_choice", "tiny_generate"), include_path=task_folder(tmp_path), limit=4,
+        num_fewshot=None, apply_chat_template=False, batch_size=2, threshold=0.0, plain=True,
     )  # fmt: skip
     choice = ModelChoice(spec=None, device="cpu", dtype=None, trust_remote_code=False)
     run_harness(tmp_path, options, choice, out=tmp_path / "out" / "harness.json", json_output=True)
@@ -174,8 +203,8 @@ def test_the_command_judges_both_models(
         assert 0 <= result[side]["tiny_choice"]["acc"] <= 1
         assert 0 <= result[side]["tiny_generate"]["exact_match"] <= 1
     unknown = HarnessOptions(
-        tasks=("no_such_task",), include_path=None, limit=4, num_fewshot=None, apply_chat_template=False, batch_size=2,
-        threshold=0.0, plain=True,
+        tasks=("no_such_task",), include_path=None, limit=4, num_fewshot=None,
+        apply_chat_template=False, batch_size=2, threshold=0.0, plain=True,
     )  # fmt: skip
     with pytest.raises(ConfigError, match="the harness knows no task no_such_task"):
         run_harness(tmp_path, unknown, choice, out=None, json_output=True)

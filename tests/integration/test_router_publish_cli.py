@@ -1,4 +1,4 @@
-"""``router-train bench`` and ``router-train export`` on a tiny model, a user's task and trained routers."""
+"""``router-train bench`` and ``export`` on a tiny model, a user's task and trained routers."""
 
 import json
 import subprocess
@@ -9,8 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import tiny
-from support.router_corpus import record, write_corpus
-from test_router_train_cli import TASK_FILE
+from support.router_corpus import TASK_FILE, record, write_corpus
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner, Result
 
@@ -27,8 +26,9 @@ from search_cluster.tasks.registry import get_task
 STATIC = (1, 0, 2, 1, 1, 0)
 OTHER = (1, 1, 1, 0, 1, 1)
 EVALUATION = {
-    "router": "static", "task": "fruit_file", "split": "test", "threshold": 0.0, "n": 40, "accuracy_plain": 0.25,
-    "accuracy_routed": 0.275, "p_value": 0.5, "layers_plain": 6.0, "layers_routed": 5.0, "helps": True,
+    "router": "static", "task": "fruit_file", "split": "test", "threshold": 0.0, "n": 40,
+    "accuracy_plain": 0.25, "accuracy_routed": 0.275, "p_value": 0.5, "layers_plain": 6.0,
+    "layers_routed": 5.0, "helps": True,
 }  # fmt: skip
 
 
@@ -39,13 +39,15 @@ def router_train_cli(*arguments: object, code: int = 0) -> Result:
 
 
 def json_of(*arguments: object) -> dict[str, object]:
-    value: dict[str, object] = json.loads(router_train_cli(*arguments, "--json").stdout.splitlines()[-1])
+    value: dict[str, object] = json.loads(
+        router_train_cli(*arguments, "--json").stdout.splitlines()[-1]
+    )
     return value
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with two trained routers and one evaluation, beside ``model`` and ``fruit.py``."""
+    """A run folder with two routers and one evaluation, beside ``model`` and ``fruit.py``."""
     place = tmp_path_factory.mktemp("place")
     tiny.save_tiny_model(place / "model", chat=True)
     (place / "fruit.py").write_text(TASK_FILE)
@@ -53,15 +55,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     examples = task.load("train", None).examples
     write_corpus(
         place / "run",
-        [record(example, OTHER if index % 3 == 0 else STATIC) for index, example in enumerate(examples)],
+        [
+            record(example, OTHER if index % 3 == 0 else STATIC)
+            for index, example in enumerate(examples)
+        ],
         task=task,
         model_spec=str(place / "model"),
         fingerprint=load_model(str(place / "model")).fingerprint,
     )
     for name, more in (("static", ()), ("drllm", ("--epochs", 4, "--lr", 0.01, "--bottleneck", 8))):
         router_train_cli(
-            "fit", "--corpus", place / "run", "--out", place / "run" / "routers" / name, "--router", name,
-            "--task", place / "fruit.py", *more,
+            "fit", "--corpus", place / "run", "--out", place / "run" / "routers" / name, "--router",
+            name, "--task", place / "fruit.py", *more,
         )  # fmt: skip
     (place / "run" / "evaluations").mkdir()
     (place / "run" / "evaluations" / "static.json").write_text(json.dumps(EVALUATION))
@@ -74,14 +79,28 @@ def prompt_ids(run: Path) -> torch.Tensor:
 
 
 def greedy(model: torch.nn.Module, ids: torch.Tensor) -> list[int]:
-    options = {"attention_mask": torch.ones_like(ids), "min_new_tokens": 8, "max_new_tokens": 8, "do_sample": False}
+    options = {
+        "attention_mask": torch.ones_like(ids),
+        "min_new_tokens": 8,
+        "max_new_tokens": 8,
+        "do_sample": False,
+    }
     tokens: list[int] = model.generate(ids, **options)[0, ids.shape[1] :].tolist()  # type: ignore[operator]
     return tokens
 
 
 def test_bench_measures_every_router_of_a_run(run: Path) -> None:
     result = json_of(
-        "bench", run, "--task", run.parent / "fruit.py", "--batch-sizes", "1,3", "--rounds", 2, "--new-tokens", 3
+        "bench",
+        run,
+        "--task",
+        run.parent / "fruit.py",
+        "--batch-sizes",
+        "1,3",
+        "--rounds",
+        2,
+        "--new-tokens",
+        3,
     )
     routers = result["routers"]
     assert isinstance(routers, dict)
@@ -95,7 +114,9 @@ def test_bench_measures_every_router_of_a_run(run: Path) -> None:
     assert speed["allowed_speed_up"] == pytest.approx(allowed, rel=0.1)  # medians of two rounds
     assert speed["plain_tokens_per_s"] == pytest.approx(9 / speed["plain_s"])
     assert speed["routed_tokens_per_s"] == pytest.approx(9 / speed["routed_s"])
-    assert speed["share_of_allowed"] == pytest.approx((speed["speed_up"] - 1) / (speed["allowed_speed_up"] - 1))
+    assert speed["share_of_allowed"] == pytest.approx(
+        (speed["speed_up"] - 1) / (speed["allowed_speed_up"] - 1)
+    )
 
 
 def test_a_routed_export_is_the_routed_model(run: Path, tmp_path: Path) -> None:
@@ -107,7 +128,8 @@ def test_a_routed_export_is_the_routed_model(run: Path, tmp_path: Path) -> None:
     loaded = load_model(str(run.parent / "model"))
     weights = load_file(tmp_path / "routed" / "router.safetensors")
     assert {name: tuple(tensor.shape) for name, tensor in weights.items()} == {
-        name: tuple(tensor.shape) for name, tensor in load_router(router, loaded)[0].tensors().items()
+        name: tuple(tensor.shape)
+        for name, tensor in load_router(router, loaded)[0].tensors().items()
     }
     expected = RoutedModel(loaded, load_router(router, loaded)[0], threshold=0.4).causal_lm
     exported = AutoModelForCausalLM.from_pretrained(tmp_path / "routed")
@@ -124,7 +146,9 @@ def test_a_routed_export_is_the_routed_model(run: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_with_its_base_moves_to_another_place(run: Path, tmp_path: Path) -> None:
-    result = json_of("export", run / "routers" / "static", "--out", tmp_path / "first", "--with-base")
+    result = json_of(
+        "export", run / "routers" / "static", "--out", tmp_path / "first", "--with-base"
+    )
     assert (result["base_model"], result["num_evaluations"]) == ("base", 1)
     (tmp_path / "first").rename(tmp_path / "moved")
     code = (
@@ -132,15 +156,23 @@ def test_an_export_with_its_base_moves_to_another_place(run: Path, tmp_path: Pat
         "from transformers import AutoModelForCausalLM\n"
         "model = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
         "ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])\n"
-        "print(model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False).tolist())\n"
+        "options = dict(attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False)\n"
+        "print(model.generate(ids, **options).tolist())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "moved")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(tmp_path / "moved")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])
-    view = materialise(load_model(str(run.parent / "model")).model, LayerPath.from_decisions(STATIC))
-    expected = view.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False)  # type: ignore[operator]
+    view = materialise(
+        load_model(str(run.parent / "model")).model, LayerPath.from_decisions(STATIC)
+    )
+    expected = view.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
+    )  # type: ignore[operator]
     assert json.loads(done.stdout) == expected.tolist()
     card = (tmp_path / "moved" / "README.md").read_text()
     assert "| fruit_file | test | 40 | 25.0% | 27.5% | 0.5 | 6.00 | 5.00 |" in card
@@ -155,20 +187,37 @@ def test_a_plain_export_needs_nothing_of_ours(run: Path, tmp_path: Path) -> None
         "model = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
         "AutoTokenizer.from_pretrained(sys.argv[1])\n"
         "ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])\n"
-        "print(model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False).tolist())\n"
-        "assert not any(name.startswith(('router_train', 'search_cluster')) for name in sys.modules)\n"
+        "options = dict(attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False)\n"
+        "print(model.generate(ids, **options).tolist())\n"
+        "ours = ('router_train', 'search_cluster')\n"
+        "assert not any(name.startswith(ours) for name in sys.modules)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "plain")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(tmp_path / "plain")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])
-    view = materialise(load_model(str(run.parent / "model")).model, LayerPath.from_decisions(STATIC))
-    expected = view.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False)  # type: ignore[operator]
+    view = materialise(
+        load_model(str(run.parent / "model")).model, LayerPath.from_decisions(STATIC)
+    )
+    expected = view.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
+    )  # type: ignore[operator]
     assert json.loads(done.stdout) == expected.tolist()
     assert json.loads((tmp_path / "plain" / "config.json").read_text())["num_hidden_layers"] == 5
-    assert json.loads((tmp_path / "plain" / "provenance.json").read_text())["inputs"]["config"]["router"] == "static"
-    assert "The layers 0,2,2-4 of a language model of 6 layers" in (tmp_path / "plain" / "README.md").read_text()
+    assert (
+        json.loads((tmp_path / "plain" / "provenance.json").read_text())["inputs"]["config"][
+            "router"
+        ]
+        == "static"
+    )
+    assert (
+        "The layers 0,2,2-4 of a language model of 6 layers"
+        in (tmp_path / "plain" / "README.md").read_text()
+    )
 
 
 def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,11 +228,20 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.Mo
     other = tmp_path / "other.json"
     other.write_text(json.dumps({**EVALUATION, "router": "drllm"}))
     for arguments, message in (
-        (("export", drllm, *out, "--plain"), "holds a drllm router, which chooses a path per prompt"),
+        (
+            ("export", drllm, *out, "--plain"),
+            "holds a drllm router, which chooses a path per prompt",
+        ),
         (("export", static, *out, "--plain", "--with-base"), "leave out --with-base or --plain"),
         (("export", static, "--out", tmp_path), f"{tmp_path} exists; give a new folder"),
-        (("export", static, *out, "--push-to-hub", "a/b"), "--push-to-hub needs a token and there is none"),
-        (("export", static, *out, "--evaluation", other), "evaluates a drllm router at threshold 0"),
+        (
+            ("export", static, *out, "--push-to-hub", "a/b"),
+            "--push-to-hub needs a token and there is none",
+        ),
+        (
+            ("export", static, *out, "--evaluation", other),
+            "evaluates a drllm router at threshold 0",
+        ),
         (("export", static, *out, "--evaluation", tmp_path / "no"), "is no evaluation of a router"),
         (("bench", tmp_path), "holds neither router.json nor routers/*/router.json"),
         (("bench", static, "--batch-sizes", "1;8"), "--batch-sizes has the part '1;8'; its parts are whole"),
@@ -198,10 +256,15 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "out").exists()
     done = router_train_cli("export", static, *out, "--threshold", 0.5)
     assert "not on the card" in done.stderr
-    assert "evaluates a static router at threshold 0; this export is a static router at 0.5" in done.stderr
+    assert (
+        "evaluates a static router at threshold 0; this export is a static router at 0.5"
+        in done.stderr
+    )
 
 
-def test_pushing_uploads_what_others_can_load(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pushing_uploads_what_others_can_load(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[tuple[object, ...]] = []
 
     class Api:
@@ -211,33 +274,48 @@ def test_pushing_uploads_what_others_can_load(run: Path, tmp_path: Path, monkeyp
             calls.append(("create", repository, private, exist_ok))
 
         def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
-            calls.append(("upload", repo_id, sorted(file.name for file in Path(folder_path).iterdir())))
+            calls.append(
+                ("upload", repo_id, sorted(file.name for file in Path(folder_path).iterdir()))
+            )
 
     monkeypatch.setattr("router_train.export.publish.get_token", lambda: "secret")
     monkeypatch.setattr("router_train.export.publish.HfApi", Api)
     static = run / "routers" / "static"
-    done = router_train_cli("export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", code=2)
+    done = router_train_cli(
+        "export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", code=2
+    )
     assert "is on this machine only, so nobody could load me/path; add --with-base" in done.stderr
-    result = json_of("export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", "--with-base")
+    result = json_of(
+        "export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", "--with-base"
+    )
     assert result["address"] == "https://hub.example/me/path"
     assert calls[0] == ("create", "me/path", True, True)
     assert calls[1][1] == "me/path"
-    assert {"README.md", "base", "config.json", "router.json", "router.safetensors"} <= set(calls[1][2])  # type: ignore[call-overload]
+    assert {"README.md", "base", "config.json", "router.json", "router.safetensors"} <= set(
+        calls[1][2]
+    )  # type: ignore[call-overload]
 
 
 def test_loading_says_what_it_can_not_do(run: Path, tmp_path: Path) -> None:
     json_of("export", run / "routers" / "static", "--out", tmp_path / "x")
     folder = tmp_path / "x"
-    with pytest.raises(ConfigError, match="dtype is bfloat16; this router was trained for the model in float32"):
+    with pytest.raises(
+        ConfigError, match="dtype is bfloat16; this router was trained for the model in float32"
+    ):
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     with pytest.raises(ConfigError, match="can't be loaded with load_in_8bit"):
         AutoModelForCausalLM.from_pretrained(folder, load_in_8bit=True)
-    with pytest.raises(ConfigError, match="device_map is 'balanced'; layer paths need the whole model on one device"):
+    with pytest.raises(
+        ConfigError,
+        match="device_map is 'balanced'; layer paths need the whole model on one device",
+    ):
         AutoModelForCausalLM.from_pretrained(folder, device_map="balanced")
     tiny.save_tiny_model(tmp_path / "another", chat=True, seed=5)
     with pytest.raises(ModelError, match="was trained for model"):
         AutoModelForCausalLM.from_pretrained(folder, base_model=str(tmp_path / "another"))
-    same = AutoModelForCausalLM.from_pretrained(folder, base_model=str(run.parent / "model"), device_map="cpu")
+    same = AutoModelForCausalLM.from_pretrained(
+        folder, base_model=str(run.parent / "model"), device_map="cpu"
+    )
     assert same.device == torch.device("cpu")
     weights = folder / "router.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")

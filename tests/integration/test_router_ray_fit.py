@@ -17,7 +17,9 @@ from search_cluster.tasks.registry import get_task
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.usefixtures("ray_cluster"),
-    pytest.mark.filterwarnings("default::DeprecationWarning"),  # Ray Data, which Ray Train imports, warns of itself
+    pytest.mark.filterwarnings(
+        "default::DeprecationWarning"
+    ),  # Ray Data, which Ray Train imports, warns of itself
 ]
 
 DECISIONS = ((1, 0, 1, 1, 1, 1), (1, 1, 2, 1, 0, 1), (1, 1, 1, 1, 1, 1))
@@ -31,7 +33,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.save_tiny_model(folder / "model", chat=True)
     task = get_task("elements")
     records = [
-        record(example, DECISIONS[number % 3]) for number, example in enumerate(task.load("train", None).examples[:27])
+        record(example, DECISIONS[number % 3])
+        for number, example in enumerate(task.load("train", None).examples[:27])
     ]
     model = str(folder / "model")
     fingerprint = load_model(model, self_test=False).fingerprint
@@ -43,7 +46,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_workers_train_the_router_of_one(place: Path, tmp_path: Path) -> None:
     from router_train.training.ray_fit import fit_on_ray
 
-    config = FitConfig(router="drllm", epochs=3, batch_size=5, bottleneck=8, num_windows=4, learning_rate=0.01)
+    config = FitConfig(
+        router="drllm", epochs=3, batch_size=5, bottleneck=8, num_windows=4, learning_rate=0.01
+    )
     alone = fit(place / "corpus", tmp_path / "alone", config, CPU.load, task_spec=None, force=False)
 
     def together(**more: object) -> object:
@@ -54,7 +59,8 @@ def test_two_workers_train_the_router_of_one(place: Path, tmp_path: Path) -> Non
     assert (group.already_finished, group.meta.inputs) == (False, alone.meta.inputs)
     assert group.meta.metrics == pytest.approx(alone.meta.metrics, rel=1e-3, abs=1e-4)
     first, second = (
-        load_file(folder / "router.safetensors") for folder in (tmp_path / "alone", tmp_path / "routers" / "group")
+        load_file(folder / "router.safetensors")
+        for folder in (tmp_path / "alone", tmp_path / "routers" / "group")
     )
     assert first.keys() == second.keys()
     for name, tensor in first.items():
@@ -71,5 +77,7 @@ def test_a_group_needs_workers_and_leaves_devices_to_ray(place: Path, tmp_path: 
     with pytest.raises(ConfigError, match="num_workers is 0; at least 1 worker trains"):
         fit_on_ray(place / "corpus", tmp_path, FitConfig(), CPU, num_workers=0, **options)  # type: ignore[arg-type]
     one_gpu = ModelChoice(spec=None, device="cuda:1", dtype=None, trust_remote_code=False)
-    with pytest.raises(ConfigError, match="device is 'cuda:1'; Ray chooses which GPU a worker gets"):
+    with pytest.raises(
+        ConfigError, match="device is 'cuda:1'; Ray chooses which GPU a worker gets"
+    ):
         fit_on_ray(place / "corpus", tmp_path, FitConfig(), one_gpu, num_workers=1, **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The search command as a user runs it: end to end on a tiny random model, killed, resumed, interrupted, misused."""
+"""The search command as a user runs it: a tiny model; killed, resumed, interrupted, misused."""
 
 import json
 import os
@@ -13,7 +13,15 @@ import datasets
 import pytest
 from support import tiny
 from support.cache_folder import Outage, count_verdicts, server_is_alive
-from support.command import num_examples_done, num_paths_searched, run, run_json, run_json_apart, start, wait_for
+from support.command import (
+    num_examples_done,
+    num_paths_searched,
+    run,
+    run_json,
+    run_json_apart,
+    start,
+    wait_for,
+)
 from support.slow_search import SlowSearch
 
 from search_cluster.cache.server.embedded import EmbeddedServer
@@ -32,9 +40,9 @@ from search_cluster.tree.presets.drllm import STRATEGY
 from search_cluster.tree.presets.registry import PRESETS
 
 REPORTED = {
-    "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy", "found_accuracy",
-    "mean_layers_saved", "device_seconds", "paths_per_device_hour", "failures", "corpus_digest",
-    "layer_runs", "tie_rechecks", "evictions",
+    "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy",
+    "found_accuracy", "mean_layers_saved", "device_seconds", "paths_per_device_hour", "failures",
+    "corpus_digest", "layer_runs", "tie_rechecks", "evictions",
 }  # fmt: skip
 
 
@@ -49,18 +57,22 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 def search(model_dir: str) -> list[str]:
     """The command that most tests vary; no Ray, no server."""
     return [
-        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--limit", "6", "--budget", "12",
-        "--seed", "3", "--ray", "none", "--redis-url", "none",
+        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--limit", "6",
+        "--budget", "12", "--seed", "3", "--ray", "none", "--redis-url", "none",
     ]  # fmt: skip
 
 
 @pytest.fixture
 def config(model_dir: str) -> SearchConfig:
     """The same search, for tests that need no process of its own."""
-    return SearchConfig(model=model_dir, task="capitals", limit=6, budget=12, seed=3, ray="none", redis_url="none")
+    return SearchConfig(
+        model=model_dir, task="capitals", limit=6, budget=12, seed=3, ray="none", redis_url="none"
+    )
 
 
-def test_a_search_writes_a_corpus_that_every_reader_takes(search: list[str], tmp_path: Path) -> None:
+def test_a_search_writes_a_corpus_that_every_reader_takes(
+    search: list[str], tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     result = run_json_apart(*search, "--run", str(run_dir))
     assert result.keys() >= REPORTED
@@ -75,7 +87,11 @@ def test_a_search_writes_a_corpus_that_every_reader_takes(search: list[str], tmp
     assert corpus.manifest.corpus_digest == result["corpus_digest"]
     assert sum(len(record.evaluated) for record in corpus.records) == result["paths_searched"]
     limits = STRATEGY.space.limits
-    assert all(limits.violation(item.path) is None for record in corpus.records for item in record.evaluated)
+    assert all(
+        limits.violation(item.path) is None
+        for record in corpus.records
+        for item in record.evaluated
+    )
 
     rows = datasets.load_dataset(str(run_dir), cache_dir=str(tmp_path / "hf"), split="train")
     assert len(rows) == 6
@@ -92,14 +108,20 @@ def test_a_search_writes_a_corpus_that_every_reader_takes(search: list[str], tmp
         ("decisions", lambda text: [json.loads(row) for row in text.splitlines()]),
     ):
         out = tmp_path / name
-        rows_written = run_json("search-cluster", "export", str(run_dir), "--format", name, "--out", str(out))["rows"]
+        rows_written = run_json(
+            "search-cluster", "export", str(run_dir), "--format", name, "--out", str(out)
+        )["rows"]
         assert len(check(out.read_text())) == rows_written
     flat = tmp_path / "flat.parquet"
-    exported = run_json("search-cluster", "export", str(run_dir), "--format", "parquet", "--out", str(flat))
+    exported = run_json(
+        "search-cluster", "export", str(run_dir), "--format", "parquet", "--out", str(flat)
+    )
     assert exported["rows"] == result["paths_searched"]
 
 
-def test_running_a_finished_search_again_evaluates_nothing(search: list[str], tmp_path: Path) -> None:
+def test_running_a_finished_search_again_evaluates_nothing(
+    search: list[str], tmp_path: Path
+) -> None:
     command = [*search, "--run", str(tmp_path / "run")]
     first = run_json(*command)
     again = run_json(*command)
@@ -111,7 +133,11 @@ def test_running_a_finished_search_again_evaluates_nothing(search: list[str], tm
 @pytest.mark.server
 @pytest.mark.parametrize("when", ["in the last step", "after it"])
 def test_a_cache_server_that_is_away_at_the_end_gets_its_verdicts_from_the_next_run(
-    search: list[str], config: SearchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    search: list[str],
+    config: SearchConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
 ) -> None:
     undisturbed = run_search(replace(config, run=tmp_path / "undisturbed"))
     command = [*search[: search.index("--redis-url")], "--run", str(tmp_path / "run")]
@@ -161,14 +187,26 @@ def test_workers_coordinators_and_cache_warmth_do_not_change_the_corpus(
 ) -> None:
     alone = run_search(replace(config, run=tmp_path / "alone"))
     on_ray = [*search, "--ray", ray_address]
-    cold = run_json_apart(*on_ray, "--redis-url", shared_url, "--workers", "1", "--run", str(tmp_path / "cold"))
+    cold = run_json_apart(
+        *on_ray, "--redis-url", shared_url, "--workers", "1", "--run", str(tmp_path / "cold")
+    )
     assert cold["corpus_digest"] == alone["corpus_digest"]
     assert cold["cache_hits"] == 0
-    warm = run_json_apart(*on_ray, "--redis-url", shared_url, "--workers", "2", "--run", str(tmp_path / "warm"))
+    warm = run_json_apart(
+        *on_ray, "--redis-url", shared_url, "--workers", "2", "--run", str(tmp_path / "warm")
+    )
     assert warm["corpus_digest"] == alone["corpus_digest"]
     assert warm["paths_evaluated"] == 0
     two = run_json_apart(
-        *search, "--ray", "local", "--workers", "2", "--coordinators", "2", "--run", str(tmp_path / "two")
+        *search,
+        "--ray",
+        "local",
+        "--workers",
+        "2",
+        "--coordinators",
+        "2",
+        "--run",
+        str(tmp_path / "two"),
     )
     assert two["corpus_digest"] == alone["corpus_digest"]
     assert (two["workers"], two["coordinators"]) == (2, 2)
@@ -197,7 +235,9 @@ def test_kill_9_in_the_middle_then_resume_computes_nothing_twice(
 
     with EmbeddedServer(run_dir / "cache") as server:
         num_cached = count_verdicts(server.url)
-    assert num_cached >= 100 - 1  # the append-only file is synced every second; what was delivered later may be in it
+    assert (
+        num_cached >= 100 - 1
+    )  # the append-only file is synced every second; what was delivered later may be in it
 
     slow.hurry()
     resumed = run_json_apart(*command)
@@ -208,7 +248,9 @@ def test_kill_9_in_the_middle_then_resume_computes_nothing_twice(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_search_says_so_and_resumes(slow: SlowSearch, tmp_path: Path, sent: signal.Signals) -> None:
+def test_an_interrupted_search_says_so_and_resumes(
+    slow: SlowSearch, tmp_path: Path, sent: signal.Signals
+) -> None:
     run_dir = tmp_path / "run"
     process = start(*slow.command, "--ray", "none", "--redis-url", "none", "--run", str(run_dir))
     wait_for(lambda: num_examples_done(run_dir) >= 2, timeout_s=120)
@@ -228,7 +270,9 @@ def test_an_interrupted_search_says_so_and_resumes(slow: SlowSearch, tmp_path: P
 @pytest.mark.soak
 @pytest.mark.server
 @pytest.mark.parametrize("where", ["in one process", "on Ray"])
-def test_a_second_ctrl_c_ends_at_once_and_the_folder_resumes(model_dir: str, tmp_path: Path, where: str) -> None:
+def test_a_second_ctrl_c_ends_at_once_and_the_folder_resumes(
+    model_dir: str, tmp_path: Path, where: str
+) -> None:
     slow = SlowSearch(tmp_path, model_dir, pause_s=1.0)  # a batch takes a quarter of a minute
     run_dir = tmp_path / "run"
     ray = ["--ray", "none"] if where == "in one process" else ["--ray", "local", "--workers", "2"]
@@ -241,7 +285,9 @@ def test_a_second_ctrl_c_ends_at_once_and_the_folder_resumes(model_dir: str, tmp
     os.killpg(process.pid, signal.SIGINT)
     sent_s = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert time.monotonic() - sent_s < (4 if where == "in one process" else 8)  # Ray takes a few seconds to end
+    assert time.monotonic() - sent_s < (
+        4 if where == "in one process" else 8
+    )  # Ray takes a few seconds to end
     assert process.returncode == 130, f"{out}\n{err}"
     assert "run the same command again" in err
     assert "Traceback" not in err
@@ -257,7 +303,9 @@ def read_only_folder(tmp_path: Path) -> Iterator[Path]:
     """Root can't write there either."""
     folder = tmp_path / "read-only"
     (folder / "run").mkdir(parents=True)
-    bound = subprocess.run(["mount", "--bind", str(folder), str(folder)], check=False, capture_output=True)
+    bound = subprocess.run(
+        ["mount", "--bind", str(folder), str(folder)], check=False, capture_output=True
+    )
     if bound.returncode != 0:
         if os.geteuid() == 0:
             pytest.skip(f"no right to mount a folder: {bound.stderr.decode()}")
@@ -294,7 +342,9 @@ def test_a_file_in_the_place_of_the_run_folder_is_said_before_anything_is_loaded
     assert (tmp_path / "run").read_text() == "notes"
 
 
-def test_a_second_writer_is_refused_before_anything_is_loaded(search: list[str], tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_before_anything_is_loaded(
+    search: list[str], tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     lock = lock_run_folder(run_dir)
     command = [*search, "--model", "/no/such/folder", "--run", str(run_dir)]
@@ -315,13 +365,24 @@ def test_a_run_folder_has_one_set_of_settings(search: list[str], tmp_path: Path)
 
 def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path: Path) -> None:
     data = tmp_path / "rivers.jsonl"
-    rows = [{"question": f"River {number}?", "choices": ["Rhine", "Nile"], "answer": number % 2} for number in range(9)]
+    rows = [
+        {"question": f"River {number}?", "choices": ["Rhine", "Nile"], "answer": number % 2}
+        for number in range(9)
+    ]
     data.write_text("".join(json.dumps(row | {"split": "train"}) + "\n" for row in rows))
     (tmp_path / "rivers.toml").write_text(
         'name = "rivers"\ndescription = "rivers"\nkind = "choice"\ndata = "rivers.jsonl"\n'
         '[prompt]\nchat = "{question}"\n'
     )
-    command = [*search, "--task", str(tmp_path / "rivers.toml"), "--limit", "20", "--run", str(tmp_path / "run")]
+    command = [
+        *search,
+        "--task",
+        str(tmp_path / "rivers.toml"),
+        "--limit",
+        "20",
+        "--run",
+        str(tmp_path / "run"),
+    ]
     first = run_json(*command)
     data.write_text(data.read_text().replace("River 3", "Stream 3"))
     _, err = run(*command, expect=2)
@@ -347,23 +408,31 @@ def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path
         (["--config", "/no/such.toml"], "can't be read"),
     ],
 )
-def test_misuse_is_one_line_with_a_next_step(search: list[str], tmp_path: Path, flags: list[str], message: str) -> None:
+def test_misuse_is_one_line_with_a_next_step(
+    search: list[str], tmp_path: Path, flags: list[str], message: str
+) -> None:
     _, err = run(*search, "--run", str(tmp_path / "run"), *flags, expect=2)
     assert message in err
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("name", ["coordinator_timeout_s", "placement_timeout_s", "examples_per_shard"])
+@pytest.mark.parametrize(
+    "name", ["coordinator_timeout_s", "placement_timeout_s", "examples_per_shard"]
+)
 def test_some_settings_are_above_zero(search: list[str], tmp_path: Path, name: str) -> None:
     (tmp_path / "run.toml").write_text(f"{name} = 0\n")
     _, err = run(*search, "--config", str(tmp_path / "run.toml"), expect=2)
-    assert err == f"error: {name} is 0{'' if name.startswith('examples') else '.0'}; it is above 0\n"
+    assert (
+        err == f"error: {name} is 0{'' if name.startswith('examples') else '.0'}; it is above 0\n"
+    )
 
 
 def test_a_resume_never_takes_verdicts_of_another_scoring(
     model_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = SearchConfig(model=model_dir, limit=2, budget=4, ray="none", redis_url="none", run=tmp_path / "run")
+    config = SearchConfig(
+        model=model_dir, limit=2, budget=4, ray="none", redis_url="none", run=tmp_path / "run"
+    )
     first = run_search(config)
     assert run_search(config)["corpus_digest"] == first["corpus_digest"]
     monkeypatch.setattr(scoring, "SCORING_VERSION", "another")
@@ -374,7 +443,13 @@ def test_a_resume_never_takes_verdicts_of_another_scoring(
 @pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"credible"}))  # three questions are too few for a study
 def test_every_preset_searches_a_model(model_dir: str, tmp_path: Path, preset: str) -> None:
     config = SearchConfig(
-        model=model_dir, preset=preset, limit=3, budget=10, ray="none", redis_url="none", run=tmp_path / "run"
+        model=model_dir,
+        preset=preset,
+        limit=3,
+        budget=10,
+        ray="none",
+        redis_url="none",
+        run=tmp_path / "run",
     )
     result = run_search(config)
     assert (result["preset"], result["failures"], result["examples"]) == (preset, 0, 3)
@@ -385,21 +460,37 @@ def test_every_preset_searches_a_model(model_dir: str, tmp_path: Path, preset: s
 
 def test_the_reading_of_v_belongs_to_a_run(model_dir: str, tmp_path: Path) -> None:
     config = SearchConfig(
-        model=model_dir, limit=1, budget=2, ray="none", redis_url="none", run=tmp_path / "run", visit_total="all"
+        model=model_dir,
+        limit=1,
+        budget=2,
+        ray="none",
+        redis_url="none",
+        run=tmp_path / "run",
+        visit_total="all",
     )
     run_search(config)
     assert read_corpus(config.run).manifest.provenance.visit_total == "all"
-    with pytest.raises(ConfigError, match="was started with visit_total 'all', and this run has None"):
+    with pytest.raises(
+        ConfigError, match="was started with visit_total 'all', and this run has None"
+    ):
         run_search(replace(config, visit_total=None))
 
 
 def test_c_of_the_score_belongs_to_a_run(model_dir: str, tmp_path: Path) -> None:
     config = SearchConfig(
-        model=model_dir, limit=1, budget=2, ray="none", redis_url="none", run=tmp_path / "run", exploration=0.5
+        model=model_dir,
+        limit=1,
+        budget=2,
+        ray="none",
+        redis_url="none",
+        run=tmp_path / "run",
+        exploration=0.5,
     )
     run_search(config)
     assert read_corpus(config.run).manifest.provenance.exploration == 0.5
-    with pytest.raises(ConfigError, match=r"was started with exploration 0\.5, and this run has 0\.7"):
+    with pytest.raises(
+        ConfigError, match=r"was started with exploration 0\.5, and this run has 0\.7"
+    ):
         run_search(replace(config, exploration=0.7))
 
 
@@ -413,42 +504,67 @@ def test_a_password_stays_out_of_what_a_search_says_and_writes(
     assert json.loads(out.splitlines()[-1])["cache_hits"] == 0
     warm = run_json(*flags, "--run", str(tmp_path / "warm"), LPS_REDIS_URL=shared_url)
     assert warm["paths_evaluated"] == 0
-    _, refused = run(*flags, "--run", str(tmp_path / "no"), expect=2, LPS_REDIS_URL=shared_url.replace("/s", "/nobody"))
+    _, refused = run(
+        *flags,
+        "--run",
+        str(tmp_path / "no"),
+        expect=2,
+        LPS_REDIS_URL=shared_url.replace("/s", "/nobody"),
+    )
     written = [path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert not any(password in text for text in (out, err, refused))
     assert not any(password.encode() in data for data in written)
 
 
-def test_settings_come_from_defaults_then_the_file_then_flags(model_dir: str, tmp_path: Path) -> None:
+def test_settings_come_from_defaults_then_the_file_then_flags(
+    model_dir: str, tmp_path: Path
+) -> None:
     config = tmp_path / "run.toml"
     config.write_text(
-        f'model = "{model_dir}"\ntask = "elements"\nlimit = 2\nbudget = 4\nray = "none"\nredis_url = "none"\nseed = 5\n'
+        f'model = "{model_dir}"\ntask = "elements"\nlimit = 2\nbudget = 4\nray = "none"\n'
+        'redis_url = "none"\nseed = 5\n'
     )
     result = run_json(
-        "search-cluster", "search", "--config", str(config), "--seed", "6", "--run", str(tmp_path / "run")
+        "search-cluster",
+        "search",
+        "--config",
+        str(config),
+        "--seed",
+        "6",
+        "--run",
+        str(tmp_path / "run"),
     )
-    assert (result["task"], result["examples"], result["budget"], result["seed"]) == ("elements", 2, 4, 6)
+    assert (result["task"], result["examples"], result["budget"], result["seed"]) == (
+        "elements",
+        2,
+        4,
+        6,
+    )
 
 
 def test_help_is_fast_and_light() -> None:
     out, _ = run("search-cluster", "search", "--help")
-    for flag in ("--model", "--task", "--limit", "--preset", "--budget", "--seed", "--run", "--config", "--ray",
-                 "--redis-url", "--workers", "--json", "Examples"):  # fmt: skip
+
+    flags = "model task limit preset budget seed run config ray redis-url workers json"
+    for flag in (*(f"--{name}" for name in flags.split()), "Examples"):
         assert flag in out
 
 
 def test_importing_the_command_line_imports_nothing_heavy() -> None:
     import sys
 
-    code = "import sys, search_cluster.cli; print([m for m in ('torch', 'ray', 'transformers') if m in sys.modules])"
+    code = (
+        "import sys, search_cluster.cli; "
+        "print([m for m in ('torch', 'ray', 'transformers') if m in sys.modules])"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 def test_tasks_and_doctor_answer_in_json() -> None:
     names = {task["name"] for task in run_json("search-cluster", "tasks")["tasks"]}
     assert names >= {
-        "capitals", "elements", "arithmetic", "arc_easy", "arc_challenge", "arc_easy_letter", "arc_challenge_letter",
-        "gsm8k", "math", "mmlu", "truthfulqa_mc1",
+        "capitals", "elements", "arithmetic", "arc_easy", "arc_challenge", "arc_easy_letter",
+        "arc_challenge_letter", "gsm8k", "math", "mmlu", "truthfulqa_mc1",
     }  # fmt: skip
     checks = {check["name"]: check for check in run_json("search-cluster", "doctor")["checks"]}
     assert checks["cache server"]["ok"]
@@ -462,7 +578,9 @@ def test_doctor_reports_a_wrong_data_folder_and_goes_on() -> None:
     assert "/no/such/folder" in check["detail"]
 
 
-def test_verify_re_executes_verdicts_and_notices_a_wrong_one(search: list[str], tmp_path: Path) -> None:
+def test_verify_re_executes_verdicts_and_notices_a_wrong_one(
+    search: list[str], tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     run_json(*search, "--run", str(run_dir))
     result = run_json("search-cluster", "verify", str(run_dir), "--sample", "30")
@@ -489,7 +607,10 @@ def test_what_fails_everywhere_is_said_with_its_cause(search: list[str], tmp_pat
     assert json.loads(out.splitlines()[-1])["failures"] == 2
     assert "paths without a verdict: 2; the first: example " in err
     assert err.count("path 0-5: TemplateError: only one turn") == 1
-    assert "TemplateError: only one turn" in run_json("search-cluster", "status", run_dir)["first_failure"]
+    assert (
+        "TemplateError: only one turn"
+        in run_json("search-cluster", "status", run_dir)["first_failure"]
+    )
     out, _ = run("search-cluster", "report", run_dir)
     assert "note: paths without a verdict: 2" in out
     assert "TemplateError: only one turn" in (tmp_path / "run" / "report.html").read_text()
@@ -498,21 +619,33 @@ def test_what_fails_everywhere_is_said_with_its_cause(search: list[str], tmp_pat
 
 
 def test_a_users_task_is_named_by_its_file_afterwards(search: list[str], tmp_path: Path) -> None:
-    rows = [{"question": f"{n} + {n}?", "choices": [f"{n}", f"{2 * n}"], "answer": 1} for n in range(2, 40)]
+    rows = [
+        {"question": f"{n} + {n}?", "choices": [f"{n}", f"{2 * n}"], "answer": 1}
+        for n in range(2, 40)
+    ]
     (tmp_path / "sums.py").write_text(
         "from search_cluster.tasks.simple import choice_task\n"
         "from search_cluster.tasks.user_rows import rows_source\n"
-        f"TASK = choice_task(name='sums', description='d', chat='{{question}}', source=rows_source({rows!r}))\n"
+        "TASK = choice_task(name='sums', description='d', chat='{question}', "
+        f"source=rows_source({rows!r}))\n"
     )
     task, run_dir = str(tmp_path / "sums.py"), str(tmp_path / "run")
     run_json(*search, "--task", task, "--run", run_dir)
-    for command in (["verify", run_dir], ["crossexec", run_dir, "--menu", "2", "--ray", "none", "--redis-url", "none"]):
+    for command in (
+        ["verify", run_dir],
+        ["crossexec", run_dir, "--menu", "2", "--ray", "none", "--redis-url", "none"],
+    ):
         _, err = run("search-cluster", *command, expect=2)
-        assert "task 'sums', which is not built in; pass the .py or .toml file that the search was given: --task" in err
+        assert (
+            "task 'sums', which is not built in; pass the .py or .toml file that the search was "
+            "given: --task" in err
+        )
         run("search-cluster", *command, "--task", task)
 
 
-def test_a_terminal_without_unicode_gets_names_spelled_out(search: list[str], tmp_path: Path) -> None:
+def test_a_terminal_without_unicode_gets_names_spelled_out(
+    search: list[str], tmp_path: Path
+) -> None:
     command = [*search, "--limit", "1", "--run", str(tmp_path / "ünï")]
     assert run_json(*command, PYTHONIOENCODING="ascii")["run"] == command[-1]
     out, _ = run(*command, PYTHONIOENCODING="ascii")
@@ -523,7 +656,10 @@ def test_a_terminal_without_unicode_gets_names_spelled_out(search: list[str], tm
 def test_a_report_names_the_file_that_is_no_evaluation(search: list[str], tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     run_json(*search, "--limit", "1", "--run", str(run_dir))
-    for folder, words in (("benches", "task of a search bench: Field required"), ("evaluations", "Field required")):
+    for folder, words in (
+        ("benches", "task of a search bench: Field required"),
+        ("evaluations", "Field required"),
+    ):
         (run_dir / folder).mkdir()
         (run_dir / folder / "mine.json").write_text("{}")
         _, err = run("search-cluster", "report", str(run_dir), expect=2)
@@ -531,7 +667,9 @@ def test_a_report_names_the_file_that_is_no_evaluation(search: list[str], tmp_pa
         assert words in err
 
 
-def test_a_damaged_session_file_is_one_warning_and_all_else_is_shown(search: list[str], tmp_path: Path) -> None:
+def test_a_damaged_session_file_is_one_warning_and_all_else_is_shown(
+    search: list[str], tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     result = run_json(*search, "--limit", "2", "--run", str(run_dir))
     damaged = run_dir / "sessions" / "20000101T000000.json"
@@ -554,12 +692,13 @@ def test_a_damaged_session_file_is_one_warning_and_all_else_is_shown(search: lis
 
 def test_bench_engine_reports_what_it_promises(model_dir: str) -> None:
     result = run_json(
-        "search-cluster", "bench", "engine", "--model", model_dir, "--task", "arithmetic", "--num-examples", "3",
-        "--num-paths", "8", "--num-verdicts", "20", "--sample", "4",
+        "search-cluster", "bench", "engine", "--model", model_dir, "--task", "arithmetic",
+        "--num-examples", "3", "--num-paths", "8", "--num-verdicts", "20", "--sample", "4",
     )  # fmt: skip
     assert result.keys() >= {
-        "one_by_one", "same_path_batched", "engine", "ratio_one_by_one", "ratio_same_path", "layer_runs_per_prefix",
-        "tokens", "verdicts", "verdict_flips", "tie_rechecks", "gemm_efficiency", "peak_state_bytes",
+        "one_by_one", "same_path_batched", "engine", "ratio_one_by_one", "ratio_same_path",
+        "layer_runs_per_prefix", "tokens", "verdicts", "verdict_flips", "tie_rechecks",
+        "gemm_efficiency", "peak_state_bytes",
     }  # fmt: skip
     assert result["verdict_flips"] == 0
     assert result["verdicts"] == 20

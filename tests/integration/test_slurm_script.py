@@ -1,4 +1,4 @@
-"""The batch script, run by stand-ins for Slurm's commands on one node of its own, with the real `ray symmetric-run`."""
+"""The batch script, run by stand-ins for Slurm's commands, with the real `ray symmetric-run`."""
 
 import json
 import os
@@ -51,12 +51,14 @@ def test_a_batch_job_searches_with_a_cache_of_its_own(tmp_path: Path) -> None:
     }
     with Namespace() as space:
         done = space.run(
-            "bash", "deploy/slurm/search.sbatch", "--model", str(tmp_path / "model"), "--task", "capitals",
-            "--limit", "4", "--budget", "4", "--workers", "1", "--run", str(run),
+            "bash", "deploy/slurm/search.sbatch", "--model", str(tmp_path / "model"), "--task",
+            "capitals", "--limit", "4", "--budget", "4", "--workers", "1", "--run", str(run),
             environment=environment, cwd=REPOSITORY, timeout_s=250,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
+    result = json.loads(
+        next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{"))
+    )
     assert read_corpus(run).manifest.corpus_digest == result["corpus_digest"]
     assert result["cache_errors"] == 0
     assert not (run / "cache").exists(), "the embedded server was used"

@@ -1,4 +1,4 @@
-"""Two jobs on one cache, each in its own process: nothing is computed by both, and a killed one holds nobody up."""
+"""Two jobs on one cache: nothing is computed by both, and a killed one holds nobody up."""
 
 import json
 import os
@@ -45,7 +45,9 @@ def claims(url: str) -> int:
 
 def test_no_verdict_is_computed_by_both(slow: SlowSearch, tmp_path: Path, url: str) -> None:
     command = [*slow.command, "--ray", "none", "--json"]
-    jobs = [start(*command, "--run", str(tmp_path / name), LPS_REDIS_URL=url) for name in ("a", "b")]
+    jobs = [
+        start(*command, "--run", str(tmp_path / name), LPS_REDIS_URL=url) for name in ("a", "b")
+    ]
     first, second = (result_of(job) for job in jobs)
     undisturbed = slow.undisturbed(tmp_path / "undisturbed")
     assert first["corpus_digest"] == second["corpus_digest"] == undisturbed["corpus_digest"]
@@ -60,8 +62,19 @@ def test_no_verdict_is_computed_by_both(slow: SlowSearch, tmp_path: Path, url: s
 def test_no_verdict_is_computed_by_both_on_ray_with_several_coordinators_each(
     slow: SlowSearch, tmp_path: Path, url: str, ray_address: str
 ) -> None:
-    command = [*slow.command, "--ray", ray_address, "--workers", "2", "--coordinators", "2", "--json"]
-    jobs = [start(*command, "--run", str(tmp_path / name), LPS_REDIS_URL=url) for name in ("a", "b")]
+    command = [
+        *slow.command,
+        "--ray",
+        ray_address,
+        "--workers",
+        "2",
+        "--coordinators",
+        "2",
+        "--json",
+    ]
+    jobs = [
+        start(*command, "--run", str(tmp_path / name), LPS_REDIS_URL=url) for name in ("a", "b")
+    ]
     results = [result_of(job) for job in jobs]
     undisturbed = slow.undisturbed(tmp_path / "undisturbed")
     assert {result["corpus_digest"] for result in results} == {undisturbed["corpus_digest"]}

@@ -1,4 +1,4 @@
-"""A Ray of two nodes, each in a network of its own: one is drained, or cut off, in the middle of a search."""
+"""A Ray of two nodes, each in its own network: one is drained, or cut off, in mid-search."""
 
 import json
 import os
@@ -56,14 +56,20 @@ class Nodes:
         flags = ("--ray", ADDRESS, "--workers", "2", "--json", "--run", str(run_dir))
         environment = self.environment | {"LPS_REDIS_URL": f"redis://{HEAD_IP}:{REDIS_PORT}/0"}
         return self.head.start(
-            *command, *flags, environment=environment, cwd=self.folder, log=self.folder / "search.log"
+            *command,
+            *flags,
+            environment=environment,
+            cwd=self.folder,
+            log=self.folder / "search.log",
         )
 
     def result_of(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         code = process.wait(timeout=300)
         text = (self.folder / "search.log").read_text()
         assert code == 0, text
-        values: dict[str, Any] = json.loads(next(row for row in text.splitlines() if row.startswith("{")))
+        values: dict[str, Any] = json.loads(
+            next(row for row in text.splitlines() if row.startswith("{"))
+        )
         return values
 
     def num_cached(self) -> int:
@@ -88,23 +94,28 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
     with (
         Namespace() as head,
         Namespace() as other,
-        tempfile.TemporaryDirectory(prefix="two-", ignore_cleanup_errors=True) as ray_dir,  # short, for its sockets
+        tempfile.TemporaryDirectory(
+            prefix="two-", ignore_cleanup_errors=True
+        ) as ray_dir,  # short, for its sockets
     ):
         head.connect(other, f"{HEAD_IP}/24", f"{OTHER_IP}/24")
         common = ("--num-cpus=1", f"--object-store-memory={80 * 2**20}")
         for space, flags in (
             (
                 head,
-                ("--head", f"--port={RAY_PORT}", f"--node-ip-address={HEAD_IP}", "--include-dashboard=false",
+                ("--head", f"--port={RAY_PORT}", f"--node-ip-address={HEAD_IP}",
+                 "--include-dashboard=false",
                  f"--temp-dir={ray_dir}"),
             ),
             (other, (f"--address={ADDRESS}", f"--node-ip-address={OTHER_IP}")),
         ):  # fmt: skip
-            started = space.run(*RAY, "start", *flags, *common, environment=environment, cwd=tmp_path)
+            started = space.run(
+                *RAY, "start", *flags, *common, environment=environment, cwd=tmp_path
+            )
             assert started.returncode == 0, started.stdout + started.stderr
         head.start(
-            redis_server, "--port", str(REDIS_PORT), "--bind", HEAD_IP, "--protected-mode", "no", "--save", "",
-            environment=environment, cwd=tmp_path, log=tmp_path / "redis.log",
+            redis_server, "--port", str(REDIS_PORT), "--bind", HEAD_IP, "--protected-mode", "no",
+            "--save", "", environment=environment, cwd=tmp_path, log=tmp_path / "redis.log",
         )  # fmt: skip
         yield Nodes(head, other, tmp_path, environment)
 
@@ -121,8 +132,9 @@ def test_a_node_that_is_drained_and_stopped(nodes: Nodes, slow: SlowSearch, tmp_
     wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=300)
     node_id = nodes.on_head(sys.executable, "-c", NODE_ID).splitlines()[-1]
     nodes.on_head(
-        *RAY, "drain-node", f"--address={ADDRESS}", f"--node-id={node_id}", "--reason=DRAIN_NODE_REASON_PREEMPTION",
-        "--reason-message=test", "--deadline-remaining-seconds=3",
+        *RAY, "drain-node", f"--address={ADDRESS}", f"--node-id={node_id}",
+        "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=test",
+        "--deadline-remaining-seconds=3",
     )  # fmt: skip
     time.sleep(3)
     nodes.other.run(*RAY, "stop", "--force", environment=nodes.environment, cwd=tmp_path)
@@ -137,7 +149,9 @@ def test_a_node_that_is_cut_off_the_network(nodes: Nodes, slow: SlowSearch, tmp_
     require_undisturbed(nodes, process, slow, tmp_path)
 
 
-def require_undisturbed(nodes: Nodes, process: subprocess.Popen[bytes], slow: SlowSearch, tmp_path: Path) -> None:
+def require_undisturbed(
+    nodes: Nodes, process: subprocess.Popen[bytes], slow: SlowSearch, tmp_path: Path
+) -> None:
     result = nodes.result_of(process)
     num_cached = nodes.num_cached()
     slow.hurry()
@@ -147,5 +161,7 @@ def require_undisturbed(nodes: Nodes, process: subprocess.Popen[bytes], slow: Sl
     assert num_cached == undisturbed["paths_evaluated"]
     if result["coordinator_restarts"] == 0:
         assert result["paths_evaluated"] == num_cached
-    else:  # what the lost one had not reported is not counted, what it had in flight may be computed twice
+    else:
+        # What the lost one had not reported is not counted, and what it had in flight may be
+        # computed twice.
         assert result["paths_evaluated"] <= num_cached + MAX_IN_FLIGHT

@@ -13,7 +13,9 @@ def server_is_alive(run_dir: Path) -> bool:
     """Whether an embedded server still holds the run's cache folder."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").readlink() == run_dir / "cache" and b"server" in (process / "comm").read_bytes():
+            if (process / "cwd").readlink() == run_dir / "cache" and b"server" in (
+                process / "comm"
+            ).read_bytes():
                 return True
         except OSError:
             continue
@@ -23,13 +25,15 @@ def server_is_alive(run_dir: Path) -> bool:
 def count_verdicts(url: str) -> int:
     client = redis.Redis.from_url(url)
     try:
-        return sum(client.hlen(key) for key in client.scan_iter("lps:v:*") if not key.endswith(b":out"))
+        return sum(
+            client.hlen(key) for key in client.scan_iter("lps:v:*") if not key.endswith(b":out")
+        )
     finally:
         client.close()
 
 
 class Outage:
-    """Takes an embedded server away, for good or for a while; a context manager that gives it back in the end."""
+    """Takes an embedded server away; a context manager that gives it back in the end."""
 
     def __init__(self, server: EmbeddedServer) -> None:
         assert server._guard is not None

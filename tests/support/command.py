@@ -1,5 +1,6 @@
-"""Running the console scripts: in this process, which saves the seconds of importing, or in one of their own.
+"""Running the console scripts.
 
+They run in this process, which saves the seconds of importing, or in one of their own.
 Warnings are errors in both.
 """
 
@@ -34,7 +35,9 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def run_apart(*arguments: str, expect: int = 0, timeout_s: float = 200, **environment: str) -> tuple[str, str]:
+def run_apart(
+    *arguments: str, expect: int = 0, timeout_s: float = 200, **environment: str
+) -> tuple[str, str]:
     """Run a console script in its own process to its end; its standard output and error."""
     process = start(*arguments, **environment)
     try:
@@ -47,7 +50,10 @@ def run_apart(*arguments: str, expect: int = 0, timeout_s: float = 200, **enviro
 
 
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a console script in this process to its end. Not for ``--ray local``, which would end the tests' own Ray."""
+    """Run a console script in this process to its end.
+
+    This is not for ``--ray local``, which would end the tests' own Ray.
+    """
     script, *rest = arguments
     main = importlib.import_module(MODULES[script]).main
     encoding = environment.get("PYTHONIOENCODING", "utf-8")

@@ -46,13 +46,17 @@ class Dashboard:
         with contextlib.closing(link):
             link.request(method, path, headers=headers)
             response = link.getresponse()
-            return Answer(status=response.status, headers=dict(response.getheaders()), body=response.read())
+            return Answer(
+                status=response.status, headers=dict(response.getheaders()), body=response.read()
+            )
 
 
 @contextlib.contextmanager
 def running_dashboard(*arguments: str | Path, **environment: str) -> Iterator[Dashboard]:
-    """``search-cluster dashboard`` with these arguments on a free port; Ctrl-C ends it without an error."""
-    process = start("search-cluster", "dashboard", *map(str, arguments), "--port", "0", **environment)
+    """``search-cluster dashboard`` on a free port; Ctrl-C ends it without an error."""
+    process = start(
+        "search-cluster", "dashboard", *map(str, arguments), "--port", "0", **environment
+    )
     try:
         assert process.stdout is not None
         greeting = process.stdout.readline()

@@ -1,7 +1,8 @@
-"""The fields of KubeRay's ``ray.io/v1`` that manifests may use, after its API reference of v1.6; others are refused.
+"""The fields of KubeRay's ``ray.io/v1`` that manifests may use; others are refused.
 
-The operator's own schemas are in no registry that a test can install from, so this is written by hand; names are spelt
-as Kubernetes does. Pod templates are checked against Kubernetes' own schema by the caller.
+The fields are those of its API reference of v1.6. The operator's own schemas are in no registry
+that a test can install from, so this is written by hand; names are spelt as Kubernetes does. Pod
+templates are checked against Kubernetes' own schema by the caller.
 """
 
 from typing import Any, Literal
@@ -71,7 +72,9 @@ class RayClusterSpec(Strict):
 
 class RayJobSpec(Strict):
     entrypoint: str
-    submissionMode: Literal["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"] | None = None
+    submissionMode: Literal["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"] | None = (
+        None
+    )
     activeDeadlineSeconds: PositiveInt | None = None
     backoffLimit: NonNegativeInt | None = None
     shutdownAfterJobFinishes: bool | None = None

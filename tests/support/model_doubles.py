@@ -37,7 +37,9 @@ class ChoiceTask:
         return LoadedExamples(examples=())
 
     def prompt(self, example: Example) -> Prompt:
-        return Prompt(chat=example.question, plain=f"Q: {example.question}\nA:", choices=example.choices)
+        return Prompt(
+            chat=example.question, plain=f"Q: {example.question}\nA:", choices=example.choices
+        )
 
     def grade(self, example: Example, output: str) -> float:
         return float(output == example.gold)
@@ -52,7 +54,9 @@ class GenerateTask(ChoiceTask):
     max_new_tokens: int = 12
 
 
-def loaded_tiny(model: PreTrainedModel | None = None, *, chat: bool = False, family: str = "llama") -> LoadedModel:
+def loaded_tiny(
+    model: PreTrainedModel | None = None, *, chat: bool = False, family: str = "llama"
+) -> LoadedModel:
     model = tiny.tiny_model(family) if model is None else model
     return LoadedModel(
         model=model,

@@ -1,7 +1,8 @@
-"""A network of its own for servers that bind to all interfaces: they reach nothing but their own loopback.
+"""A network of its own for servers that bind to all interfaces.
 
-Ray listens on every interface whatever address it is given. In a namespace of its own that is its loopback alone, ports
-never collide, and closing the namespace ends every process in it.
+They reach nothing but their own loopback. Ray listens on every interface whatever address it is
+given. In a namespace of its own that is its loopback alone, ports never collide, and closing the
+namespace ends every process in it.
 """
 
 import os
@@ -16,7 +17,7 @@ import pytest
 TOOLS = ("unshare", "nsenter", "ip")
 LINK = "lps0"
 HOLDER = "ip link set lo up && echo ready && exec cat"
-"""Ends, and all in its process namespace with it, when the test process closes the pipe, however that ends."""
+"""This ends, with all in its process namespace, when the test process closes the pipe or dies."""
 
 
 class Namespace:
@@ -27,7 +28,17 @@ class Namespace:
         if missing or os.geteuid() != 0:
             pytest.skip(f"no network namespace: {', '.join(missing) or 'root'} is missing")
         self._unshare = subprocess.Popen(
-            ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", HOLDER],
+            [
+                "unshare",
+                "--net",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sh",
+                "-c",
+                HOLDER,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -49,11 +60,17 @@ class Namespace:
         for process in self._started:
             process.wait()
 
-    def start(self, *command: str, environment: Mapping[str, str], cwd: Path, log: Path) -> subprocess.Popen[bytes]:
+    def start(
+        self, *command: str, environment: Mapping[str, str], cwd: Path, log: Path
+    ) -> subprocess.Popen[bytes]:
         """Start a command in the namespace; its output goes to a file."""
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                self._enter(cwd, command), env=dict(environment), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL
+                self._enter(cwd, command),
+                env=dict(environment),
+                stdout=stream,
+                stderr=stream,
+                stdin=subprocess.DEVNULL,
             )
         self._started.append(process)
         return process
@@ -73,8 +90,20 @@ class Namespace:
         )
 
     def connect(self, other: "Namespace", mine: str, theirs: str) -> None:
-        """Join the networks by one link, with an address (such as ``10.77.0.1/24``) at either end."""
-        self._ip("link", "add", "name", LINK, "type", "veth", "peer", "name", LINK, "netns", str(other._pid))
+        """Join the networks by a link, with an address (such as ``10.77.0.1/24``) at either end."""
+        self._ip(
+            "link",
+            "add",
+            "name",
+            LINK,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            LINK,
+            "netns",
+            str(other._pid),
+        )
         for space, address in ((self, mine), (other, theirs)):
             space._ip("address", "add", address, "dev", LINK)
             space._ip("link", "set", LINK, "up")
@@ -87,4 +116,13 @@ class Namespace:
         subprocess.run(["nsenter", f"--target={self._pid}", "--net", "ip", *arguments], check=True)
 
     def _enter(self, cwd: Path, command: tuple[str, ...]) -> list[str]:
-        return ["nsenter", f"--target={self._pid}", "--net", "--pid", "--mount", f"--wdns={cwd}", "--", *command]
+        return [
+            "nsenter",
+            f"--target={self._pid}",
+            "--net",
+            "--pid",
+            "--mount",
+            f"--wdns={cwd}",
+            "--",
+            *command,
+        ]

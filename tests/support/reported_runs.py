@@ -31,7 +31,9 @@ def _record(
     """An example with the reward of identity (``None``: it failed) and a right best path."""
     evaluated = [] if identity is None else [_tried((0, 1, 2, 3), identity, output)]
     found = [] if best is None else [_tried(best, 1.0, "yes")]
-    failure = PathFailure(path=LayerPath.identity(NUM_LAYERS), kind="NonFiniteLogitsError", message="NaN")
+    failure = PathFailure(
+        path=LayerPath.identity(NUM_LAYERS), kind="NonFiniteLogitsError", message="NaN"
+    )
     return ExampleRecord(
         example=Example(task="t", question=question, gold="yes", split="train", source="s"),
         identity=None if identity is None else evaluated[0].verdict,
@@ -80,7 +82,12 @@ def corpus_of() -> Callable[[list[ExampleRecord]], Corpus]:
             created_at="2026-01-01T00:00:00+00:00",
         )
         manifest = Manifest(
-            provenance=provenance, num_examples=len(records), num_paths=0, corpus_digest="d" * 64, shards=(), summary={}
+            provenance=provenance,
+            num_examples=len(records),
+            num_paths=0,
+            corpus_digest="d" * 64,
+            shards=(),
+            summary={},
         )
         return Corpus(manifest=manifest, records=tuple(records))
 

@@ -20,6 +20,37 @@ from search_cluster.tasks.task import LoadedExamples, Task
 from search_cluster.tasks.verdict import Verdict
 
 FRUIT = ("apple", "pear", "plum", "fig")
+TASK_FILE = """
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.simple import choice_task
+from search_cluster.tasks.task import LoadedExamples
+
+FRUIT = ("apple", "pear", "plum", "fig")
+
+
+def questions(name, split, data_dir):
+    first = ("train", "validation", "test").index(split) * 1000
+    return LoadedExamples(
+        examples=tuple(
+            Example(
+                task=name,
+                question=f"Which fruit has number {number}?",
+                choices=FRUIT,
+                gold=FRUIT[number % 4],
+                gold_index=number % 4,
+                split=split,
+                source="by hand",
+            )
+            for number in range(first, first + 40)
+        )
+    )
+
+
+TASK = choice_task(
+    name="fruit_file", description="fruit by number", source=questions, chat="{question}"
+)
+"""
+"""A user's task in a file of its own: each split holds forty questions about four fruits."""
 
 
 def tiny_loaded(chat: bool = False, seed: int = 0, fingerprint: str = "f" * 32) -> LoadedModel:
@@ -51,7 +82,7 @@ def fruit_example(number: int, split: str = "train") -> Example:
 
 
 def fruit_task(num_examples: int = 12) -> SimpleTask:
-    """A multiple-choice task; its test split holds other questions than `fruit_example` gives for training."""
+    """A multiple-choice task; its test split holds no question of `fruit_example`."""
     return choice_task(
         name="fruit",
         description="fruit by number",
@@ -80,7 +111,9 @@ def record(example: Example, *best: Sequence[int], correct: bool = True) -> Exam
 
 def verdict(correct: bool) -> Verdict:
     """A right or a wrong answer."""
-    return Verdict(reward=float(correct), margin=0.5 if correct else -0.5, output="fig", num_layer_tokens=60)
+    return Verdict(
+        reward=float(correct), margin=0.5 if correct else -0.5, output="fig", num_layer_tokens=60
+    )
 
 
 def write_corpus(
@@ -119,7 +152,10 @@ def write_corpus(
 
 
 def write_table(
-    folder: Path, paths: Sequence[LayerPath], right_NK: NDArray[np.bool_], corpus_digest: str | None = None
+    folder: Path,
+    paths: Sequence[LayerPath],
+    right_NK: NDArray[np.bool_],
+    corpus_digest: str | None = None,
 ) -> Path:
     """The full table of a corpus' first questions (by id), beside it."""
     corpus = read_corpus(folder)
@@ -133,7 +169,9 @@ def write_table(
         versions={},
     )
     rows = tuple(
-        PathTableRow(example_id=item.example.example_id, path_index=place, verdict=verdict(bool(right)))
+        PathTableRow(
+            example_id=item.example.example_id, path_index=place, verdict=verdict(bool(right))
+        )
         for item, row in zip(corpus.records, right_NK, strict=False)
         for place, right in enumerate(row)
     )

@@ -52,12 +52,16 @@ def example(number: int, question: str = "") -> Example:
 
 def verdict(path: LayerPath, reward: float, output: str = "") -> Verdict:
     answer = output or ("yes" if reward >= 1 else "no")
-    return Verdict(reward=reward, margin=reward - 0.5, output=answer, num_layer_tokens=10 * len(path))
+    return Verdict(
+        reward=reward, margin=reward - 0.5, output=answer, num_layer_tokens=10 * len(path)
+    )
 
 
 def solved_by(*skips: int, output: str = "") -> Outcomes:
     """Right exactly on paths that skip one of these layers."""
-    return lambda path: verdict(path, float(any(path.counts()[layer] == 0 for layer in skips)), output)
+    return lambda path: verdict(
+        path, float(any(path.counts()[layer] == 0 for layer in skips)), output
+    )
 
 
 def right(path: LayerPath) -> Verdict:
@@ -82,13 +86,19 @@ def broken(path: LayerPath) -> Failure:
     return Failure(kind="PromptTooLongError", message="5,000 tokens")
 
 
-def searched(item: Example, outcomes: Outcomes, provenance: Provenance = PROVENANCE) -> ExampleRecord:
+def searched(
+    item: Example, outcomes: Outcomes, provenance: Provenance = PROVENANCE
+) -> ExampleRecord:
     """The record of a search whose evaluator answers as told."""
     preset = with_score(
-        get_preset(provenance.preset), visit_total=provenance.visit_total, exploration=provenance.exploration
+        get_preset(provenance.preset),
+        visit_total=provenance.visit_total,
+        exploration=provenance.exploration,
     )
     preset = replace(preset, budget=provenance.budget, leaves_per_round=provenance.leaves_per_round)
-    search = ExampleSearch(item, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed)
+    search = ExampleSearch(
+        item, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed
+    )
     while paths := search.propose():
         search.observe([outcomes(path) for path in paths])
     return search.result()
@@ -100,7 +110,9 @@ def all_kinds() -> list[ExampleRecord]:
     return [searched(example(number), outcomes) for number, outcomes in enumerate(kinds)]
 
 
-def write_run(folder: Path, records: Sequence[ExampleRecord], *, finish: bool = True, per_shard: int = 2) -> Path:
+def write_run(
+    folder: Path, records: Sequence[ExampleRecord], *, finish: bool = True, per_shard: int = 2
+) -> Path:
     """A corpus of these records, or the shards of an unfinished one."""
     with CorpusWriter(folder, PROVENANCE, examples_per_shard=per_shard) as writer:
         for record in records:
@@ -110,7 +122,9 @@ def write_run(folder: Path, records: Sequence[ExampleRecord], *, finish: bool = 
     return folder
 
 
-def write_session(folder: Path, counters: dict[str, Any], *, name: str = "20260101T000000", age_s: float = 0) -> None:
+def write_session(
+    folder: Path, counters: dict[str, Any], *, name: str = "20260101T000000", age_s: float = 0
+) -> None:
     """A session file that was last written ``age_s`` seconds ago."""
     path = folder / "sessions" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +133,9 @@ def write_session(folder: Path, counters: dict[str, Any], *, name: str = "202601
     os.utime(path, (written_s, written_s))
 
 
-def write_samples(folder: Path, samples: Sequence[dict[str, Any]], *, name: str = "20260101T000000") -> None:
+def write_samples(
+    folder: Path, samples: Sequence[dict[str, Any]], *, name: str = "20260101T000000"
+) -> None:
     """The samples of a session."""
     path = folder / "sessions" / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +143,13 @@ def write_samples(folder: Path, samples: Sequence[dict[str, Any]], *, name: str 
 
 
 def counters(
-    second: float, *, done: int, total: int = 10, paths: int | None = None, workers: int = 2, hits: int = 0
+    second: float,
+    *,
+    done: int,
+    total: int = 10,
+    paths: int | None = None,
+    workers: int = 2,
+    hits: int = 0,
 ) -> dict[str, Any]:
     """What a session file holds after so many seconds."""
     searched_paths = 10 * done if paths is None else paths

@@ -1,11 +1,18 @@
-"""Tiny random models of every supported family, with a small real tokenizer; built offline, for tests only."""
+"""Tiny random models of every supported family, with a small real tokenizer; built offline."""
 
 from pathlib import Path
 
 import torch
+from support.placement import scatter
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 PAD, EOS, BOS, IM_START = "<pad>", "<eos>", "<bos>", "<start>"
 PAD_ID, EOS_ID, BOS_ID, IM_START_ID = 0, 1, 2, 3
@@ -13,12 +20,23 @@ SPECIAL_TOKENS = (PAD, EOS, BOS, IM_START)
 NUM_LAYERS = 6
 SLIDING_WINDOW = 5
 """Shorter than every prompt of the tests, so that a wrong mask shows."""
-ALIGNMENT_BYTES = 64
-"""What torch's own allocations on a CPU are aligned to."""
 MAX_POSITIONS = 2048
-WORDS = ("the", "answer", "what", "capital", "city", "number", "question", "Ġis", "Ġof", "Ġthe", "Ġans")
+WORDS = (
+    "the",
+    "answer",
+    "what",
+    "capital",
+    "city",
+    "number",
+    "question",
+    "Ġis",
+    "Ġof",
+    "Ġthe",
+    "Ġans",
+)
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}<start>{{ message['role'] }}\n{{ message['content'] }}<eos>\n"
+    "{{ bos_token }}{% for message in messages %}"
+    "<start>{{ message['role'] }}\n{{ message['content'] }}<eos>\n"
     "{% endfor %}{% if add_generation_prompt %}<start>assistant\n{% endif %}"
 )
 
@@ -45,14 +63,20 @@ _FAMILY_SETTINGS: dict[str, dict[str, object]] = {
         "shared_expert_intermediate_size": 32,
         "mlp_only_layers": [2],
     },
-    "qwen3_moe": {**_SLIDING, **_EXPERTS, "head_dim": 8, "moe_intermediate_size": 16, "mlp_only_layers": [2]},
+    "qwen3_moe": {
+        **_SLIDING,
+        **_EXPERTS,
+        "head_dim": 8,
+        "moe_intermediate_size": 16,
+        "mlp_only_layers": [2],
+    },
     "olmoe": _EXPERTS,
 }
 FAMILIES = tuple(_FAMILY_SETTINGS)
 
 
 def tiny_tokenizer(chat: bool = False) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over all bytes and a few English words; adds one <bos> in front of plain text."""
+    """Byte-level BPE over all bytes and a few words; adds one <bos> in front of plain text."""
     tokens = list(SPECIAL_TOKENS) + sorted(pre_tokenizers.ByteLevel.alphabet())
     merges: list[tuple[str, str]] = []
     for word in WORDS:
@@ -60,12 +84,20 @@ def tiny_tokenizer(chat: bool = False) -> PreTrainedTokenizerFast:
             if word[:end] not in tokens:
                 merges.append((word[: end - 1], word[end - 1]))
                 tokens.append(word[:end])
-    backend = Tokenizer(BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
+    backend = Tokenizer(
+        BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges)
+    )
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    backend.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, BOS_ID)])
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, BOS_ID)]
+    )
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token=PAD, eos_token=EOS, bos_token=BOS, extra_special_tokens=[IM_START]
+        tokenizer_object=backend,
+        pad_token=PAD,
+        eos_token=EOS,
+        bos_token=BOS,
+        extra_special_tokens=[IM_START],
     )
     if chat:
         tokenizer.chat_template = CHAT_TEMPLATE
@@ -76,7 +108,7 @@ VOCAB_SIZE = len(tiny_tokenizer())
 
 
 def tiny_config(model_type: str = "llama", **overrides: object) -> PreTrainedConfig:
-    """A config of 6 layers, width 32, with sliding windows of 5 tokens where the family has them."""
+    """A config of 6 layers, width 32, with sliding windows of 5 tokens if the family has them."""
     settings: dict[str, object] = {
         "vocab_size": VOCAB_SIZE,
         "hidden_size": 32,
@@ -89,7 +121,9 @@ def tiny_config(model_type: str = "llama", **overrides: object) -> PreTrainedCon
         "eos_token_id": EOS_ID,
         "bos_token_id": BOS_ID,
     }
-    return AutoConfig.for_model(model_type, **{**settings, **_FAMILY_SETTINGS[model_type], **overrides})
+    return AutoConfig.for_model(
+        model_type, **{**settings, **_FAMILY_SETTINGS[model_type], **overrides}
+    )
 
 
 def tiny_model(model_type: str = "llama", seed: int = 0, **overrides: object) -> PreTrainedModel:
@@ -99,25 +133,17 @@ def tiny_model(model_type: str = "llama", seed: int = 0, **overrides: object) ->
         model = AutoModelForCausalLM.from_config(tiny_config(model_type, **overrides))
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape))
+    scatter(model)
     return model.eval().requires_grad_(False)
 
 
-def place_weights(model: PreTrainedModel, offset_bytes: int = 0) -> None:
-    """Move each weight so many bytes behind a boundary of 64 bytes; its values stay, and tied weights stay tied.
-
-    A product of few rows may have other bits where its weights lie at another alignment, and a checkpoint that is read
-    back lies wherever its file has it. Models whose bits are compared are placed alike first.
-    """
-    for weight in [*model.parameters(), *model.buffers()]:
-        num_bytes = weight.numel() * weight.element_size()
-        memory = torch.empty(num_bytes + 2 * ALIGNMENT_BYTES, dtype=torch.uint8)
-        start = -memory.data_ptr() % ALIGNMENT_BYTES + offset_bytes
-        weight.data = memory[start : start + num_bytes].view(weight.dtype).view(weight.shape).copy_(weight.data)
-
-
 def longrope_model(*, stable_tokens: int, max_positions: int = MAX_POSITIONS) -> PreTrainedModel:
-    """A random Phi 3 whose rotary frequencies change once a sequence is longer than ``stable_tokens``."""
-    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": stable_tokens}
+    """A random Phi 3 whose rotary frequencies change beyond ``stable_tokens`` tokens."""
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "original_max_position_embeddings": stable_tokens,
+    }
     return tiny_model(
         "phi3",
         max_position_embeddings=max_positions,
@@ -126,8 +152,10 @@ def longrope_model(*, stable_tokens: int, max_positions: int = MAX_POSITIONS) ->
     )
 
 
-def save_tiny_model(folder: Path, model_type: str = "llama", chat: bool = False, seed: int = 0) -> Path:
-    """Write a complete model folder (safetensors, tokenizer, generation config) that loads without a hub."""
+def save_tiny_model(
+    folder: Path, model_type: str = "llama", chat: bool = False, seed: int = 0
+) -> Path:
+    """Write a model folder (safetensors, tokenizer, generation config) that needs no hub."""
     tiny_model(model_type, seed).save_pretrained(folder)
     tiny_tokenizer(chat).save_pretrained(folder)
     return folder

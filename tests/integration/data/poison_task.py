@@ -1,4 +1,6 @@
-"""A task with a question that kills the process that grades it, as an example that crashes a worker would.
+"""A task with a question that kills the process that grades it.
+
+An example that crashes a worker does the same.
 
 The deadly question is "poison", or what a file ``poison`` beside a copy of this file holds.
 """

@@ -1,7 +1,7 @@
-"""A task that takes its time to grade where a test says so, so that it can disturb what it slows down.
+"""A task that takes its time to grade where a test says so, which can then disturb it.
 
-The pause in seconds is in the environment (``GRADE_PAUSE_S``), or in a file ``pause_s`` beside a copy of this file,
-which workers of a running cluster see, too.
+The pause in seconds is in the environment (``GRADE_PAUSE_S``), or in a file ``pause_s`` beside a
+copy of this file, which workers of a running cluster see, too.
 """
 
 import os
@@ -22,7 +22,9 @@ class SlowTask:
 
     def __init__(self) -> None:
         self._inner = get_task("capitals")
-        text = PAUSE_FILE.read_text() if PAUSE_FILE.exists() else os.environ.get("GRADE_PAUSE_S", "0")
+        text = (
+            PAUSE_FILE.read_text() if PAUSE_FILE.exists() else os.environ.get("GRADE_PAUSE_S", "0")
+        )
         self._pause_s = float(text)
 
     def __getattr__(self, name: str) -> Any:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import tiny
+from support.placement import place_weights
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from search_cluster.errors import InvalidPathError, ModelError
@@ -30,7 +31,7 @@ def test_what_is_saved_loads_with_transformers_alone_and_generates_the_same(
     assert type(loaded) is type(model)
     assert loaded.config.num_hidden_layers == len(loaded.model.layers) == len(layers)
     for own in (model, loaded):
-        tiny.place_weights(own)
+        place_weights(own)
     ids = torch.arange(20, 34)[None]
     view = materialise(model, path)
     assert torch.equal(loaded(ids).logits, view(ids).logits)
