@@ -12,7 +12,7 @@ from router_train.commands.cli.generate import generate
 from router_train.commands.cli.lm_eval import lm_eval
 from router_train.study.cli import study
 from search_cluster.console import run_app
-from search_cluster.options import new_app
+from search_cluster.options.commands import new_app
 
 app = new_app(
     "Train routers on a corpus of layer paths, and run and judge the routed model.",

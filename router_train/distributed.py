@@ -1,7 +1,8 @@
 """Several processes that train one router together; a process alone is a group of one.
 
-Every process holds the whole training set and the same weights. Work is shared out where it costs: features, and the
-rows of a batch, whose gradients are added up. Knows nothing about who started the processes.
+Every process holds the whole training set and the same weights. Work is shared out where it costs:
+features, and the rows of a batch, whose gradients are added up. This module knows nothing about who
+started the processes.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ class ProcessGroup:
         return number % self.size == self.rank
 
     def add_up_gradients(self, module: nn.Module) -> None:
-        """Replaces the gradients by their sums over all processes; one that is missing counts as 0."""
+        """Replace gradients by their sums over all processes; a missing one counts as 0."""
         if self.size == 1:
             return
         for parameter in module.parameters():
@@ -58,7 +59,12 @@ class ProcessGroup:
             found: list[Sequence[tuple[int, Item]] | None] = [None] * self.size
             distributed.all_gather_object(found, items)
             parts = [part for part in found if part is not None]
-        return [item for _, item in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])]
+        return [
+            item
+            for _, item in sorted(
+                (pair for part in parts for pair in part), key=lambda pair: pair[0]
+            )
+        ]
 
     def wait_for_all(self) -> None:
         """Returns when every process has come here."""

@@ -14,7 +14,7 @@ from search_cluster.commands.cli.submit import submit
 from search_cluster.commands.cli.verify import verify
 from search_cluster.console import run_app
 from search_cluster.dashboard.cli import dashboard, top
-from search_cluster.options import new_app
+from search_cluster.options.commands import new_app
 
 app = new_app(
     "Search the layer paths of a frozen LLM: skip or repeat layers per question, find shorter "

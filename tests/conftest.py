@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The integration ring is slow as a whole; processes share the tests by file, long ones first."""
+    """Mark the integration ring as slow; processes share the tests by file, long ones first."""
     for item in items:
         if INTEGRATION in item.path.parents and item.get_closest_marker("main_job") is None:
             item.add_marker("slow")

@@ -31,7 +31,9 @@ def run_export(
     meta = read_meta(router_folder)
     if push_to_hub is not None:
         require_token()
-    found = _card_evaluations(router_folder, evaluations, kind=meta.kind, threshold=options.threshold)
+    found = _card_evaluations(
+        router_folder, evaluations, kind=meta.kind, threshold=options.threshold
+    )
     loaded = model.load(meta.model_spec, meta.model_dtype)
     base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
     if push_to_hub is not None and base.is_local and not options.plain:
@@ -40,7 +42,10 @@ def run_export(
             f"{push_to_hub}; add --with-base, or name the model's hub id with --model"
         )
     export_router(router_folder, out, loaded, replace(options, evaluations=found))
-    show(f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}", json_output=json_output)
+    show(
+        f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}",
+        json_output=json_output,
+    )
     address = None
     if push_to_hub is not None:
         address = push(out, push_to_hub)
@@ -71,7 +76,7 @@ def _kind(options: ExportOptions, kind: str) -> str:
 def _card_evaluations(
     router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float
 ) -> tuple[CardEvaluation, ...]:
-    """The evaluations asked for; the run's own, if it does not fit this export, is left out and said."""
+    """The evaluations asked for; the run's own is left out, and that is said, if it is unfit."""
     if files:
         return read_evaluations(files, kind=kind, threshold=threshold)
     try:

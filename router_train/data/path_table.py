@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_train.data.labels import can_teach, question_hash
-from search_cluster.corpus.path_table import PATH_TABLE_NAME, PathTable, PathTableRow, read_path_table
+from search_cluster.corpus.path_table import (
+    PATH_TABLE_NAME,
+    PathTable,
+    PathTableRow,
+    read_path_table,
+)
 from search_cluster.corpus.reader import Corpus
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import LayerPath

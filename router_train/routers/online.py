@@ -50,7 +50,9 @@ def begin_online_routing(
     return keep_choice(router.route(loaded, context_ids, threshold=threshold))
 
 
-def route_online(loaded: LoadedModel, context_ids: Sequence[int], routing: OnlineRouting) -> RoutedPath:
+def route_online(
+    loaded: LoadedModel, context_ids: Sequence[int], routing: OnlineRouting
+) -> RoutedPath:
     """The choice alone, after a pass over the prompt whose layers are counted as its cost."""
     return route_batch_online(loaded, context_ids, [routing])[0]
 
@@ -75,9 +77,7 @@ def route_batch_online(
             for place, before in list(ran.items()):
                 try:
                     layers = (
-                        routings[place].send(states[before][0])
-                        if asked
-                        else next(routings[place])
+                        routings[place].send(states[before][0]) if asked else next(routings[place])
                     )
                 except StopIteration as end:
                     routed, cost = cast(RoutedPath, end.value), len(before) * len(context_ids)

@@ -7,7 +7,8 @@ import typer
 
 from router_train.study.files import StudyFiles
 from search_cluster.console import TRAINING_RESUMES
-from search_cluster.options import JsonOption, Options, command, new_app
+from search_cluster.options.commands import command, new_app
+from search_cluster.options.groups import JsonOption, Options
 from search_cluster.tasks.data_dir import resolve_data_dir
 
 if TYPE_CHECKING:

@@ -14,13 +14,14 @@ from router_train.config import (
     LOSS_VERDICT,
     FitConfig,
 )
-from search_cluster.options import flag_of
+from search_cluster.options.fields import flag_of
 
 SIZES = (250, 500, 1000)
 """The numbers of training questions that are tried beside all of the corpus."""
 ALL = "all"
 """The size's name where all questions of the corpus may teach."""
 LABEL_WORDS = {LABELS_BEST: "verified", LABELS_UNGUARDED: "unverified"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:

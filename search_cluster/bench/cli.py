@@ -11,7 +11,8 @@ from search_cluster.console import (
     print_values,
     say,
 )
-from search_cluster.options import JsonOption, command, new_app
+from search_cluster.options.commands import command, new_app
+from search_cluster.options.groups import JsonOption
 
 
 @command(

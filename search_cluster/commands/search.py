@@ -79,9 +79,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             run_dir=config.run,
         )
         probes = questions.probes(preset.study.max_probes) if preset.study is not None else ()
-        driver = stack.enter_context(
-            open_driver(config, job, pool, asked.examples, probes, known)
-        )
+        driver = stack.enter_context(open_driver(config, job, pool, asked.examples, probes, known))
         sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"))
         metrics = RunMetrics(open_exporter(config), run=str(config.run))
 
@@ -105,7 +103,9 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         found = summarise(read_shards(config.run))
         for note in search_notes(found, provenance):
             logger.warning("%s", note)
-        summary = found_figures(found) | counters().to_json() | {"malformed_rows": len(asked.malformed)}
+        summary = (
+            found_figures(found) | counters().to_json() | {"malformed_rows": len(asked.malformed)}
+        )
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return search_result(
         config, task, manifest, summary | {"verdicts_waiting": num_waiting(config.run, context)}

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from search_cluster.console import print_json
-from search_cluster.options import RunArgument, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import RunArgument
 
 
 @command(epilog="Example: search-cluster dashboard runs/demo")

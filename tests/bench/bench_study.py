@@ -1,4 +1,4 @@
-"""What the study of `credible` finds in made-up models whose answers are known, so that changes of it can be compared.
+"""What the study of `credible` finds in made-up models whose answers are known.
 
 With it, changes of the study can be compared.
 
@@ -88,7 +88,10 @@ def study(margins: Callable[[LayerPath], Floats], budget: int) -> MenuStudy:
     """Run the study on the first questions."""
     assert CREDIBLE.study is not None
     assert CREDIBLE.evidence is not None
-    probes = [Example(task="made-up", question=str(i), gold="g", split="train", source="") for i in range(NUM_PROBES)]
+    probes = [
+        Example(task="made-up", question=str(i), gold="g", split="train", source="")
+        for i in range(NUM_PROBES)
+    ]
     found = MenuStudy(
         probes,
         num_layers=NUM_LAYERS,

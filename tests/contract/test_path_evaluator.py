@@ -57,15 +57,19 @@ def worker_spec(folder: Path) -> WorkerSpec:
 )
 def evaluator(request: pytest.FixtureRequest, spec: WorkerSpec) -> Iterator[PathEvaluator]:
     kind, _, count = request.param.partition("-")
-    built = group_of(request.getfixturevalue("ray_workers")[: int(count)]) if kind == "group" else None
+    built = (
+        group_of(request.getfixturevalue("ray_workers")[: int(count)]) if kind == "group" else None
+    )
     with closing(built or build(request.param, spec)) as chosen:
         yield chosen
 
 
 @pytest.fixture(scope="module")
 def ray_workers(ray_cluster: None, spec: WorkerSpec) -> Iterator[list[Any]]:
-    """Two workers on Ray that all groups of these tests use in turn: each takes seconds to start."""
-    from search_cluster.cluster.ray_pool import ask_for_workers  # after Ray's environment was prepared
+    """Two workers on Ray that all groups of these tests use in turn; a start takes seconds."""
+    from search_cluster.cluster.ray_pool import (
+        ask_for_workers,
+    )  # after Ray's environment was prepared
 
     with closing(ask_for_workers(spec, num_workers=2)) as fleet:
         fleet.wait()

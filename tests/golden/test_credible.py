@@ -1,4 +1,4 @@
-"""A whole search with the preset `credible` on disk: its study, its menu, what it examined and what it found.
+"""A whole search with the preset `credible` on disk: study, menu, examinations, results.
 
 To accept an intended change: ``python tests/golden/test_credible.py`` rewrites the file; look
 at the diff.

@@ -28,7 +28,10 @@ REWARDS = {
 TREES = [name for name, preset in PRESETS.items() if isinstance(preset.strategy, GraphSearch)]
 # Baselines do not look at rewards, so one file each says all.
 CASES = [
-    (name, reward) for name in PRESETS if name != "credible" for reward in (REWARDS if name in TREES else ["never"])
+    (name, reward)
+    for name in PRESETS
+    if name != "credible"
+    for reward in (REWARDS if name in TREES else ["never"])
 ]
 
 

@@ -1,4 +1,4 @@
-"""The preset `credible` and the benchmark of searches as a user runs them, on a tiny random model."""
+"""The preset `credible` and the benchmark of searches, as a user runs them on a tiny model."""
 
 from pathlib import Path
 
@@ -13,7 +13,18 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import derive_seed, select_examples
 
-LOCAL = ["--task", "capitals", "--ray", "none", "--preset", "credible", "--limit", "80", "--budget", "20"]
+LOCAL = [
+    "--task",
+    "capitals",
+    "--ray",
+    "none",
+    "--preset",
+    "credible",
+    "--limit",
+    "80",
+    "--budget",
+    "20",
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +58,10 @@ def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(
 
 def test_bench_search_reports_what_it_promises(model_dir: str) -> None:
     result = run_json(
-        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals", "--num-examples", "12",
-        "--budgets", "10,20", "--presets", "random,credible", "--num-fresh", "4", "--num-probes", "30",
+        "search-cluster", "bench", "search", "--model", model_dir, "--task", "capitals",
+        "--num-examples", "12",
+        "--budgets", "10,20", "--presets", "random,credible", "--num-fresh", "4",
+        "--num-probes", "30",
         "--workers", "1",
     )  # fmt: skip
     assert set(result["results"]) == {"random", "credible"}
@@ -95,8 +108,9 @@ def test_a_budget_that_is_no_number_is_said_so(part: str) -> None:
 
 def test_too_few_questions_for_a_study_are_said_so(model_dir: str, tmp_path: Path) -> None:
     _, err = run(
-        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--ray", "none", "--redis-url", "none",
-        "--preset", "credible", "--limit", "3", "--budget", "10", "--run", str(tmp_path / "run"),
+        "search-cluster", "search", "--model", model_dir, "--task", "capitals",
+        "--ray", "none", "--redis-url", "none", "--preset", "credible", "--limit", "3", "--budget", "10",
+        "--run", str(tmp_path / "run"),
     )  # fmt: skip
     assert "the study of other questions found no path to try" in err
     out, _ = run("search-cluster", "report", str(tmp_path / "run"))
@@ -110,17 +124,41 @@ SEARCH = ["--task", "capitals", "--ray", "none", "--redis-url", "none"]
 
 
 def test_credible_is_what_runs_when_no_preset_is_named(model_dir: str, tmp_path: Path) -> None:
-    command = ["search-cluster", "search", "--model", model_dir, *SEARCH, "--limit", "40", "--budget", "10"]
+    command = [
+        "search-cluster",
+        "search",
+        "--model",
+        model_dir,
+        *SEARCH,
+        "--limit",
+        "40",
+        "--budget",
+        "10",
+    ]
     found = run_json(*command, "--run", str(tmp_path / "unnamed"))
     (tmp_path / "old.toml").write_text('preset = "default"\n')
-    named = run_json(*command, "--config", str(tmp_path / "old.toml"), "--run", str(tmp_path / "named"))
+    named = run_json(
+        *command, "--config", str(tmp_path / "old.toml"), "--run", str(tmp_path / "named")
+    )
     assert (found["preset"], named["preset"]) == ("credible", "credible")
     assert found["corpus_digest"] == named["corpus_digest"]
     assert read_corpus(tmp_path / "unnamed").manifest.provenance.preset == "credible"
 
 
-def test_where_credible_cannot_study_drllm_searches_and_both_say_so(model_dir: str, tmp_path: Path) -> None:
-    command = ["search-cluster", "search", "--model", model_dir, *SEARCH, "--budget", "10", "--run", str(tmp_path)]
+def test_where_credible_cannot_study_drllm_searches_and_both_say_so(
+    model_dir: str, tmp_path: Path
+) -> None:
+    command = [
+        "search-cluster",
+        "search",
+        "--model",
+        model_dir,
+        *SEARCH,
+        "--budget",
+        "10",
+        "--run",
+        str(tmp_path),
+    ]
     _, err = run(*command, "--limit", "3")
     (line,) = [line for line in err.splitlines() if "no preset is named" in line]
     assert "3 questions" in line

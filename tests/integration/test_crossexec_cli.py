@@ -156,7 +156,9 @@ def test_only_credible_paths_of_a_guarded_corpus_get_on_the_menu(
         item.path for item in pick_menu(corpus.records, num_layers=6, size=99)
     ]
     assert luckiest != credible
-    provenance = replace(corpus.manifest.provenance, preset="credible", evidence="guide=1;verify=1;max_probe_drop=0")
+    provenance = replace(
+        corpus.manifest.provenance, preset="credible", evidence="guide=1;verify=1;max_probe_drop=0"
+    )
     run_dir = tmp_path / "run"
     with CorpusWriter(run_dir, provenance) as writer:
         for record in corpus.records:
@@ -268,7 +270,9 @@ def test_a_cluster_gives_the_same_table(
     shutil.copytree(searched, tmp_path / "alone")
     alone = cross_execute(replace(QUIET, run=tmp_path / "alone"), menu_size=4)
     assert on_ray["menu"] == alone["menu"]
-    assert without_margins(read_path_table(run_dir)) == without_margins(read_path_table(tmp_path / "alone"))
+    assert without_margins(read_path_table(run_dir)) == without_margins(
+        read_path_table(tmp_path / "alone")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -308,11 +312,15 @@ def undisturbed(
 ) -> tuple[dict[str, Any], PathTable]:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     shutil.copytree(large, folder)
-    return cross_execute(replace(QUIET, run=folder), menu_size=12, task=SLOW_TASK), read_path_table(folder)
+    return cross_execute(replace(QUIET, run=folder), menu_size=12, task=SLOW_TASK), read_path_table(
+        folder
+    )
 
 
-def require_resumed(command: list[str], run_dir: Path, undisturbed: tuple[dict[str, Any], PathTable]) -> None:
-    """Run again: most of what was computed before is not computed again, and the table is that of a quiet run."""
+def require_resumed(
+    command: list[str], run_dir: Path, undisturbed: tuple[dict[str, Any], PathTable]
+) -> None:
+    """Run again: most of it is not computed again, and the table is that of a quiet run."""
     assert not (run_dir / PATH_TABLE_NAME).exists()
     resumed, (quiet, menu) = run_json(*command), undisturbed
     assert resumed["cache_hits"] > quiet["cache_hits"] + 50

@@ -51,7 +51,11 @@ def examples() -> tuple[Example, ...]:
 
 
 def open_pool(
-    spec: WorkerSpec, *, num_workers: int, requests_per_batch: int | None = None, placement_timeout_s: float = 100.0
+    spec: WorkerSpec,
+    *,
+    num_workers: int,
+    requests_per_batch: int | None = None,
+    placement_timeout_s: float = 100.0,
 ) -> "RayPool":
     from search_cluster.cluster.ray_pool import (
         RayPool,

@@ -244,10 +244,22 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.Mo
         ),
         (("export", static, *out, "--evaluation", tmp_path / "no"), "is no evaluation of a router"),
         (("bench", tmp_path), "holds neither router.json nor routers/*/router.json"),
-        (("bench", static, "--batch-sizes", "1;8"), "--batch-sizes has the part '1;8'; its parts are whole"),
-        (("bench", static, "--batch-sizes", "0"), "--batch-sizes has the part '0'; its parts are whole numbers from 1"),
-        (("bench", static), "the router was trained with task 'fruit_file', which is not built in; pass the .py"),
-        (("bench", static, "--batch-sizes", "99", "--task", run.parent / "fruit.py"), "40 prompts do not fill a batch"),
+        (
+            ("bench", static, "--batch-sizes", "1;8"),
+            "--batch-sizes has the part '1;8'; its parts are whole",
+        ),
+        (
+            ("bench", static, "--batch-sizes", "0"),
+            "--batch-sizes has the part '0'; its parts are whole numbers from 1",
+        ),
+        (
+            ("bench", static),
+            "the router was trained with task 'fruit_file', which is not built in; pass the .py",
+        ),
+        (
+            ("bench", static, "--batch-sizes", "99", "--task", run.parent / "fruit.py"),
+            "40 prompts do not fill a batch",
+        ),
     ):
         done = router_train_cli(*arguments, code=2)
         assert message in done.stderr

@@ -440,7 +440,9 @@ def test_a_resume_never_takes_verdicts_of_another_scoring(
         run_search(config)
 
 
-@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"credible"}))  # three questions are too few for a study
+@pytest.mark.parametrize(
+    "preset", sorted(set(PRESETS) - {"credible"})
+)  # three questions are too few for a study
 def test_every_preset_searches_a_model(model_dir: str, tmp_path: Path, preset: str) -> None:
     config = SearchConfig(
         model=model_dir,

@@ -82,7 +82,9 @@ def test_no_verdict_is_computed_by_both_on_ray_with_several_coordinators_each(
     assert [result["failures"] for result in results] == [0, 0]
     computed = [result["paths_evaluated"] for result in results]
     assert sum(computed) == count_verdicts(url) == undisturbed["paths_evaluated"]
-    assert min(computed) > 0.1 * sum(computed)  # though one may have started seconds after the other
+    assert min(computed) > 0.1 * sum(
+        computed
+    )  # though one may have started seconds after the other
     assert claims(url) == 0
 
 

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 from support import tiny
 
 from search_cluster.corpus.manifest import Provenance
-from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow, write_path_table
+from search_cluster.corpus.path_table import (
+    PathTable,
+    PathTableProvenance,
+    PathTableRow,
+    write_path_table,
+)
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.corpus.writer import CorpusWriter

@@ -9,7 +9,8 @@ from router_train.commands.cli.router import ThresholdOption
 from router_train.data.question_choice import QuestionChoice
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.console import TRAINING_RESUMES
-from search_cluster.options import JsonOption, Options, command, positive_numbers
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption, Options, positive_numbers
 
 PROMPTS = Options(
     without=("limit",),

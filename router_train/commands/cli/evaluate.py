@@ -8,7 +8,8 @@ from router_train.commands.cli.router import OutOption, RouterFolder, ThresholdO
 from router_train.data.question_choice import QuestionChoice
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.console import TRAINING_RESUMES
-from search_cluster.options import JsonOption, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption
 
 
 @command(

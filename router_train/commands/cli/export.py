@@ -8,7 +8,8 @@ import typer
 from router_train.commands.cli.router import ThresholdOption
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.console import TRAINING_RESUMES
-from search_cluster.options import JsonOption, Options, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption, Options
 
 
 @command(

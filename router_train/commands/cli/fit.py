@@ -11,7 +11,8 @@ from router_train.inference.model_choice import ModelChoice
 from search_cluster.cluster.environment import prepare_ray_environment
 from search_cluster.config import RAY_NONE
 from search_cluster.console import TRAINING_RESUMES
-from search_cluster.options import JsonOption, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption
 
 
 @command(

@@ -7,7 +7,8 @@ from router_train.commands.harness_options import HarnessOptions
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.console import TRAINING_RESUMES
 from search_cluster.errors import ConfigError
-from search_cluster.options import JsonOption, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption
 
 
 @command(

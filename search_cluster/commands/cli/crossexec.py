@@ -7,14 +7,8 @@ import typer
 from search_cluster.commands.cli.again import ModelOption, TaskOption
 from search_cluster.config import SearchConfig, read_settings
 from search_cluster.console import print_json
-from search_cluster.options import (
-    ConfigOption,
-    Flags,
-    JsonOption,
-    Overrides,
-    RunArgument,
-    command,
-)
+from search_cluster.options.commands import command
+from search_cluster.options.groups import ConfigOption, Flags, JsonOption, Overrides, RunArgument
 
 OPTIONS = Overrides(
     of=SearchConfig,

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from search_cluster.console import print_json
-from search_cluster.options import JsonOption, RunArgument, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption, RunArgument
 
 
 class ExportFormat(StrEnum):

@@ -1,7 +1,8 @@
 """``search-cluster tasks`` and ``search-cluster doctor``: what there is, and what works here."""
 
 from search_cluster.console import print_json
-from search_cluster.options import JsonOption, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption
 
 
 @command(epilog="Example: search-cluster tasks --json")

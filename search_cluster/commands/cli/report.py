@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from search_cluster.console import print_json, print_values
-from search_cluster.options import JsonOption, RunArgument, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption, RunArgument
 
 
 @command(epilog="Example: search-cluster status runs/demo --json")

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from search_cluster.config import SearchConfig, read_config
 from search_cluster.console import print_json
-from search_cluster.options import ConfigOption, Flags, JsonOption, Overrides, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import ConfigOption, Flags, JsonOption, Overrides
 
 
 @command(

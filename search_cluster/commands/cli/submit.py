@@ -9,7 +9,8 @@ import typer
 from search_cluster.commands.cli.search import search
 from search_cluster.config import SearchConfig
 from search_cluster.console import print_json
-from search_cluster.options import ConfigOption, JsonOption, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import ConfigOption, JsonOption
 
 
 @command(

@@ -7,7 +7,8 @@ import typer
 from search_cluster.commands.cli.again import ModelOption, TaskOption
 from search_cluster.config import SearchConfig
 from search_cluster.console import EXIT_DIFFERENCE, print_values
-from search_cluster.options import Flags, JsonOption, Overrides, RunArgument, command
+from search_cluster.options.commands import command
+from search_cluster.options.groups import Flags, JsonOption, Overrides, RunArgument
 
 
 @command(epilog="Example: search-cluster verify runs/demo --sample 200 --json")

@@ -1,6 +1,7 @@
-"""The project's own preset: paths that hold on many questions are tried on each, and only credible ones count.
+"""The project's own preset: only paths that are credible count.
 
-Measured against the published presets in ``search-cluster bench search``.
+Paths that hold on many questions are tried on each. ``search-cluster bench search`` measures it
+against the published presets.
 """
 
 from search_cluster.tree.evidence import EvidenceRule, StudyPlan

@@ -12,7 +12,17 @@ from search_cluster.tree.settings import SearchPreset
 
 PRESETS = {
     preset.name: preset
-    for preset in (CREDIBLE, DRLLM, COLA, COLA_REORDER, POLAR, SKIP_ONLY, REPEAT_ONLY, CHAIN, RANDOM)
+    for preset in (
+        CREDIBLE,
+        DRLLM,
+        COLA,
+        COLA_REORDER,
+        POLAR,
+        SKIP_ONLY,
+        REPEAT_ONLY,
+        CHAIN,
+        RANDOM,
+    )
 }
 
 

@@ -1,4 +1,4 @@
-"""What `bench search` counts as verified: how much rarer than identity a path may be right on fresh evidence."""
+"""What `bench search` counts as verified: how much rarer than identity a path may be right."""
 
 from collections import Counter
 
@@ -31,7 +31,7 @@ class TenOthers:
 
 
 class Script:
-    """Identity is right on 8 fresh perturbations and 100 probes, the short path on as many as it is told."""
+    """Identity is right on 8 fresh perturbations and 100 probes, the short path on what is told."""
 
     def __init__(self, *, fresh: int, probes: int) -> None:
         self._limits = {("fresh", SHORT): fresh, ("probe", SHORT): probes, ("fresh", IDENTITY): 8}
@@ -54,7 +54,14 @@ class Script:
 
 @pytest.mark.parametrize(
     ("fresh", "probes", "holds"),
-    [(8, 100, True), (7, 90, True), (10, 200, True), (6, 100, False), (8, 89, False), (0, 0, False)],
+    [
+        (8, 100, True),
+        (7, 90, True),
+        (10, 200, True),
+        (6, 100, False),
+        (8, 89, False),
+        (0, 0, False),
+    ],
 )
 def test_a_path_holds_within_ten_points_on_perturbations_and_five_on_other_questions(
     fresh: int, probes: int, holds: bool
@@ -67,18 +74,25 @@ def test_a_path_holds_within_ten_points_on_perturbations_and_five_on_other_quest
 def test_other_questions_are_asked_only_of_paths_that_pass_the_perturbations_and_once() -> None:
     failing = Script(fresh=6, probes=200)
     failing.judge.holds([(question("q"), SHORT)])
-    assert failing.asked == {("fresh", SHORT): 10, ("fresh", IDENTITY): 10, ("probe", IDENTITY): 200}
+    assert failing.asked == {
+        ("fresh", SHORT): 10,
+        ("fresh", IDENTITY): 10,
+        ("probe", IDENTITY): 200,
+    }
     passing = Script(fresh=8, probes=200)
     assert passing.judge.holds([(question("q"), SHORT), (question("r"), SHORT)]) == [True, True]
     passing.judge.holds([(question("q"), SHORT)])
     assert passing.asked == {
-        ("fresh", SHORT): 20, ("fresh", IDENTITY): 20, ("probe", IDENTITY): 200, ("probe", SHORT): 200,
+        ("fresh", SHORT): 20, ("fresh", IDENTITY): 20, ("probe", IDENTITY): 200,
+        ("probe", SHORT): 200,
     }  # fmt: skip
 
 
 def record(text: str, *, identity_right: bool, best: LayerPath | None) -> ExampleRecord:
     def verdict(right: bool) -> Verdict:
-        return Verdict(reward=float(right), margin=None, output="g" if right else "x", num_layer_tokens=1)
+        return Verdict(
+            reward=float(right), margin=None, output="g" if right else "x", num_layer_tokens=1
+        )
 
     found = () if best is None else (PathVerdict(path=best, verdict=verdict(True)),)
     return ExampleRecord(
@@ -93,7 +107,9 @@ def record(text: str, *, identity_right: bool, best: LayerPath | None) -> Exampl
 
 
 @pytest.mark.parametrize(("probes", "held"), [(100, True), (80, False)])
-def test_layers_and_fixes_count_as_verified_only_if_their_path_holds(probes: int, held: bool) -> None:
+def test_layers_and_fixes_count_as_verified_only_if_their_path_holds(
+    probes: int, held: bool
+) -> None:
     records = [
         record("shortened", identity_right=True, best=SHORT),
         record("left alone", identity_right=True, best=IDENTITY),
@@ -102,5 +118,9 @@ def test_layers_and_fixes_count_as_verified_only_if_their_path_holds(probes: int
     ]
     cell = figures_of(records, Script(fresh=8, probes=probes).judge, 6)
     assert (cell["saved_layers"], cell["fixed"], cell["num_changed"]) == (0.5, 0.5, 2)
-    assert (cell["verified_saved_layers"], cell["verified_fixed"], cell["holds"]) == (0.5 * held, 0.5 * held, held)
+    assert (cell["verified_saved_layers"], cell["verified_fixed"], cell["holds"]) == (
+        0.5 * held,
+        0.5 * held,
+        held,
+    )
     assert (cell["num_identity_right"], cell["num_identity_wrong"]) == (2, 2)

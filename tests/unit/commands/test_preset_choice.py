@@ -13,9 +13,14 @@ from search_cluster.tree.presets.credible import CREDIBLE
 from search_cluster.tree.presets.registry import PRESETS, get_preset
 
 
-def chosen(num_examples: int, num_questions: int = 1000, begun: str | None = None, **settings: Any) -> tuple[str, str]:
+def chosen(
+    num_examples: int, num_questions: int = 1000, begun: str | None = None, **settings: Any
+) -> tuple[str, str]:
     preset, note = choose_preset(
-        SearchConfig(**settings), num_examples=num_examples, num_questions=num_questions, begun_with=begun
+        SearchConfig(**settings),
+        num_examples=num_examples,
+        num_questions=num_questions,
+        begun_with=begun,
     )
     return preset.name, note or ""
 
@@ -41,33 +46,44 @@ def test_too_few_are_searched_with_drllm_and_that_is_said(
     name, note = chosen(num_examples, num_questions, budget=budget)
     assert name == "drllm"
     assert "\n" not in note
-    assert f"{num_examples} questions (of {num_questions}) with a budget of {budget} leave {evaluations} ev" in note
+    assert (
+        f"{num_examples} questions (of {num_questions}) with a budget of {budget} "
+        f"leave {evaluations} evaluations" in note
+    )
     assert "searching with preset drllm instead" in note
 
 
 def test_a_run_goes_on_with_the_preset_that_it_was_begun_with() -> None:
     assert chosen(1000, begun="drllm") == ("drllm", "")
     assert chosen(3, begun="credible") == ("credible", "")
-    assert chosen(3, begun="credible", preset="polar") == ("polar", ""), "what is named is taken, and refused later"
+    assert chosen(3, begun="credible", preset="polar") == ("polar", ""), (
+        "what is named is taken, and refused later"
+    )
 
 
 def test_a_setting_of_tree_searches_asks_for_one() -> None:
     assert chosen(1000, exploration=1.0)[0] == "drllm"
-    assert "exploration is a setting of searches that walk a tree" in chosen(1000, exploration=1.0)[1]
+    assert (
+        "exploration is a setting of searches that walk a tree" in chosen(1000, exploration=1.0)[1]
+    )
     with pytest.raises(ConfigError, match="preset 'credible' has no score that counts visits"):
         chosen(1000, exploration=1.0, preset="credible")
 
 
 @pytest.mark.parametrize("num_probes", [11, 12, 384, 1000])
 @pytest.mark.parametrize("max_evaluations", [0, 191, 192, 528, 100_000])
-def test_the_rule_is_the_one_by_which_studies_are_made(num_probes: int, max_evaluations: int) -> None:
+def test_the_rule_is_the_one_by_which_studies_are_made(
+    num_probes: int, max_evaluations: int
+) -> None:
     plan = CREDIBLE.study
     assert plan is not None
     probes = [
         Example(task="t", question=f"q{number}", gold="g", split="train", source="made up")
         for number in range(num_probes)
     ]
-    study = MenuStudy(probes, num_layers=6, max_evaluations=max_evaluations, plan=plan, max_drop=0.05)
+    study = MenuStudy(
+        probes, num_layers=6, max_evaluations=max_evaluations, plan=plan, max_drop=0.05
+    )
     assert (num_probes_studied(num_probes, max_evaluations, plan) > 0) == bool(study.next_round())
 
 

@@ -22,9 +22,11 @@ def work(tmp_path: Path) -> Path:
 
 
 def refused(work: Path, *flags: str, **environment: str) -> str:
-    """The error of a submission to an address where nothing listens; no connection is tried before it."""
+    """The error of a submission to where nothing listens; no connection is tried before it."""
     done = CliRunner().invoke(
-        app, ["submit", "--address", "http://127.0.0.1:9", "--working-dir", str(work), *flags], env=environment
+        app,
+        ["submit", "--address", "http://127.0.0.1:9", "--working-dir", str(work), *flags],
+        env=environment,
     )
     assert done.exit_code == 2, done.output
     return " ".join(done.stderr.split())
@@ -32,17 +34,22 @@ def refused(work: Path, *flags: str, **environment: str) -> str:
 
 def test_the_command_has_all_flags_and_the_clusters_ray(work: Path) -> None:
     planned = plan_search(
-        work / "settings/a.toml", ["--limit", "5", "--task", "my task.py"], {"limit": 5}, working_dir=work
+        work / "settings/a.toml",
+        ["--limit", "5", "--task", "my task.py"],
+        {"limit": 5},
+        working_dir=work,
     )
     assert shlex.split(planned.entrypoint) == [
-        "python", "-m", "search_cluster.cli", "search", "--config", "settings/a.toml", "--limit", "5",
-        "--task", "my task.py", "--ray", "auto", "--json",
+        "python", "-m", "search_cluster.cli", "search", "--config", "settings/a.toml",
+        "--limit", "5", "--task", "my task.py", "--ray", "auto", "--json",
     ]  # fmt: skip
     assert planned.working_dir == work
 
 
 def test_a_run_folder_in_the_jobs_own_copy_is_refused(work: Path) -> None:
-    assert "run is 'runs/x'; a job runs in a copy of the working directory" in refused(work, "--run", "runs/x")
+    assert "run is 'runs/x'; a job runs in a copy of the working directory" in refused(
+        work, "--run", "runs/x"
+    )
     assert "run is 'runs/search'" in refused(work)
 
 
@@ -79,9 +86,14 @@ def test_a_config_that_the_cluster_would_not_see_is_refused(
 def test_an_address_that_is_none_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    done = CliRunner().invoke(app, ["submit", "--address", "nonsense", "--working-dir", str(work), *RUN])
+    done = CliRunner().invoke(
+        app, ["submit", "--address", "nonsense", "--working-dir", str(work), *RUN]
+    )
     assert done.exit_code == 2, done.exception
-    assert "address is 'nonsense': Invalid address format: nonsense; give the dashboard's" in done.stderr
+    assert (
+        "address is 'nonsense': Invalid address format: nonsense; give the dashboard's"
+        in done.stderr
+    )
 
 
 def test_an_unknown_flag_or_a_wrong_value_is_refused(work: Path) -> None:
@@ -100,7 +112,11 @@ def test_an_unknown_flag_or_a_wrong_value_is_refused(work: Path) -> None:
     ],
 )
 def test_a_token_is_sent_if_there_is_one(
-    environment: dict[str, str], token_file: bool, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str],
+    token_file: bool,
+    mode: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Options that are made from the fields of settings: flags, defaults, help, and what the command gets."""
+"""Options made from the fields of settings: flags, defaults, help, what the command gets."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
-from search_cluster.options import Command, Flags, Options, Overrides, command, field_texts, new_app
+from search_cluster.options.commands import Command, command, new_app
+from search_cluster.options.fields import field_texts
+from search_cluster.options.groups import Flags, Options, Overrides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +68,14 @@ def test_a_command_gets_its_settings_with_the_fields_defaults() -> None:
 def test_every_field_has_a_flag_unless_it_says_otherwise() -> None:
     asked: list[Settings] = []
     done = invoke(
-        whole(asked), "--name", "n", "--rows", "4", "--limit", "5", "--sizes", "2, 3", "--words", "c,,d",
-        "--no-real", "--folder", "there", OPTIONS_TEST_URL="redis://a",
+        whole(asked), "--name", "n", "--rows", "4", "--limit", "5", "--sizes", "2, 3",
+        "--words", "c,,d", "--no-real", "--folder", "there", OPTIONS_TEST_URL="redis://a",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert asked == [
         Settings(
-            name="n", num_rows=4, limit=5, sizes=(2, 3), words=("c", "d"), real=False, folder=Path("there"),
-            url="redis://a",
+            name="n", num_rows=4, limit=5, sizes=(2, 3), words=("c", "d"), real=False,
+            folder=Path("there"), url="redis://a",
         )
     ]  # fmt: skip
     assert "No such option" in invoke(whole(asked), "--name", "n", "--secret", "1").stderr
@@ -104,7 +106,10 @@ def test_a_command_may_say_some_of_it_in_another_way() -> None:
     ("arguments", "error"),
     [
         (("--name", "bad"), "error: name is 'bad'; it is another"),
-        (("--sizes", "1;8"), "error: --sizes has the part '1;8'; its parts are whole numbers from 1"),
+        (
+            ("--sizes", "1;8"),
+            "error: --sizes has the part '1;8'; its parts are whole numbers from 1",
+        ),
         (("--sizes", "0"), "error: --sizes has the part '0'"),
         (("--words", " ,"), "error: --words is ' ,'; it is at least one name"),
         (("--rows", "0"), "Invalid value for '--rows'"),
@@ -120,7 +125,9 @@ def test_overrides_are_what_was_written_and_show_the_defaults() -> None:
     asked: list[Flags] = []
 
     @command("other", epilog="Example: other")
-    def overrides(flags: Annotated[Flags, Overrides(of=SearchConfig, only=("limit", "device", "redis_url"))]) -> None:
+    def overrides(
+        flags: Annotated[Flags, Overrides(of=SearchConfig, only=("limit", "device", "redis_url"))],
+    ) -> None:
         """Take what is written."""
         asked.append(flags)
 
@@ -133,7 +140,9 @@ def test_overrides_are_what_was_written_and_show_the_defaults() -> None:
     assert "--seed" not in text
 
 
-def test_what_was_written_is_told_from_defaults_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_written_is_told_from_defaults_and_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OPTIONS_TEST_URL", "redis://a")
     assert whole([]).written(["--name", "n", "--rows", "3"]) == {"name": "n", "num_rows": 3}
 
@@ -142,7 +151,7 @@ def test_without_a_source_there_is_no_help(monkeypatch: pytest.MonkeyPatch) -> N
     def gone(_: object) -> str:
         raise OSError("no source")
 
-    monkeypatch.setattr("search_cluster.options.inspect.getsource", gone)
+    monkeypatch.setattr("search_cluster.options.fields.inspect.getsource", gone)
     field_texts.cache_clear()
     assert field_texts(Settings) == {}
     field_texts.cache_clear()
@@ -152,7 +161,10 @@ def test_a_parameter_that_is_no_dataclass_stays_an_option() -> None:
     seen: list[tuple[str, bool]] = []
 
     @command(epilog="Example: plain")
-    def plain(place: Annotated[str, typer.Argument()], force: Annotated[bool, typer.Option("--force")] = False) -> None:
+    def plain(
+        place: Annotated[str, typer.Argument()],
+        force: Annotated[bool, typer.Option("--force")] = False,
+    ) -> None:
         """Take what typer takes."""
         seen.append((place, force))
 
