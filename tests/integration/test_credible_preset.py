@@ -109,8 +109,8 @@ def test_a_budget_that_is_no_number_is_said_so(part: str) -> None:
 def test_too_few_questions_for_a_study_are_said_so(model_dir: str, tmp_path: Path) -> None:
     _, err = run(
         "search-cluster", "search", "--model", model_dir, "--task", "capitals",
-        "--ray", "none", "--redis-url", "none", "--preset", "credible", "--limit", "3", "--budget", "10",
-        "--run", str(tmp_path / "run"),
+        "--ray", "none", "--redis-url", "none", "--preset", "credible",
+        "--limit", "3", "--budget", "10", "--run", str(tmp_path / "run"),
     )  # fmt: skip
     assert "the study of other questions found no path to try" in err
     out, _ = run("search-cluster", "report", str(tmp_path / "run"))
