@@ -221,7 +221,7 @@ def test_coordinators_that_hang_from_the_start_end_the_run(
         setup = awkward.HangingSetup(job=make_job(tmp_path))
         group = start_group(setup, fleet, make_examples(2), silence_s=1.0, timeout_s=3.0)
         with pytest.raises(
-            EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"
+            EvaluatorError, match=r"coordinators died 2 times .*it has not reported for [345] s"
         ):
             run_group(group)
     assert group.num_ended == 0
