@@ -9,7 +9,7 @@ RUN ?= runs/demo
 # Processes that run tests side by side; each wants a core and about 2 GiB.
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
-SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo study study-check test test-all soak lint format bench clean

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,20 +44,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if INTEGRATION in item.path.parents and item.get_closest_marker("main_job") is None:
             item.add_marker("slow")
-    if not config.getoption("numprocesses", None):
-        return
-    for item in items:
-        # A file's tests share its fixtures, and all that start no Ray of their own share one Ray.
-        uses_ray = "ray_cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else str(item.path)))
-    items.sort(key=_when)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_when)
 
 
 def _when(item: pytest.Item) -> int:
-    """What takes long begins first, so that at the end no process waits long for another."""
+    """What takes long comes first, so that at the end no process waits long for another."""
     if item.get_closest_marker("main_job") is not None:
         return 0
-    return 1 if INTEGRATION in item.path.parents or "ray_cluster" in item.fixturenames else 2
+    return 2 if "unit" in item.path.parts else 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    from support.command import none_left_running
+
+    with none_left_running():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Cluster:
 
     space: Namespace
     folder: Path
+    ray_dir: Path
+    """Short, for Ray's sockets."""
     environment: dict[str, str]
 
     @property
@@ -100,12 +103,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "GRADE_PAUSE_S": "0.02",  # so that the search of the tests can be watched on any machine
     }
     environment.pop("RAY_ADDRESS", None)
-    with Namespace() as space:
-        cluster = Cluster(space, folder, environment)
+    with (
+        Namespace() as space,
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_dir,
+    ):
+        cluster = Cluster(space, folder, Path(ray_dir), environment)
         started = cluster.run(
             sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={RAY_PORT}",
             f"--dashboard-port={JOBS_PORT}", f"--metrics-export-port={METRICS_PORT}",
-            "--num-cpus=2", f"--object-store-memory={100 * 2**20}", f"--temp-dir={folder / 'ray'}",
+            "--num-cpus=2", f"--object-store-memory={100 * 2**20}", f"--temp-dir={ray_dir}",
         )  # fmt: skip
         assert started.returncode == 0, started.stdout + started.stderr
         start_prometheus(cluster)
@@ -118,7 +124,7 @@ def start_prometheus(cluster: Cluster) -> None:
     config = (shipped / "prometheus.yml").read_text()
     for old, new in (
         ("10s", "1s"),
-        ("/tmp/ray/", f"{cluster.folder}/ray/"),
+        ("/tmp/ray/", f"{cluster.ray_dir}/"),
         ("interval: 30s", "interval: 2s"),
     ):
         assert old in config

@@ -222,7 +222,7 @@ def test_coordinators_that_hang_from_the_start_end_the_run(
             setup, fleet, make_examples(2), coordinator_timeout_s=1.0, placement_timeout_s=3.0
         )
         with pytest.raises(
-            EvaluatorError, match=r"coordinators died 2 times .*it has not reported for 3 s"
+            EvaluatorError, match=r"coordinators died 2 times .*it has not reported for [345] s"
         ):
             run_group(group)
     assert group.num_ended == 0

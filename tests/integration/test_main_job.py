@@ -9,7 +9,7 @@ from importlib import util
 from pathlib import Path
 
 import pytest
-from support.command import num_examples_done, run, run_json, run_json_apart, start, wait_for
+from support.command import num_paths_searched, run, run_json, run_json_apart, start, wait_for
 
 from search_cluster.corpus.reader import read_corpus
 
@@ -23,7 +23,7 @@ pytestmark = [
     ),
 ]
 
-NUM_EXAMPLES = 12
+NUM_EXAMPLES = 24
 BUDGET = 6
 NUM_HELD_OUT = 16
 
@@ -41,7 +41,7 @@ def test_search_resume_report_fit_and_evaluate(tmp_path: Path) -> None:
     ]  # fmt: skip
 
     process = start(*search)
-    wait_for(lambda: num_examples_done(run_dir) >= 1, timeout_s=200)
+    wait_for(lambda: num_paths_searched(run_dir) >= 1, timeout_s=200)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=100)
     assert process.returncode == 130, f"{out}\n{err}"

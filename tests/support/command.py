@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+_started: list[subprocess.Popen[str]] = []
+
 MODULES = {"search-cluster": "search_cluster.cli", "router-train": "router_train.cli"}
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start a console script; standard output and error are captured as text."""
     script, *rest = arguments
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", MODULES[script], *rest],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -33,6 +35,22 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         env={**os.environ, **environment},
         start_new_session=True,
     )
+    _started.append(process)
+    return process
+
+
+@contextlib.contextmanager
+def none_left_running() -> Iterator[None]:
+    """Kill what was started within and runs yet, as after a failure: it would disturb others."""
+    num_before = len(_started)
+    try:
+        yield
+    finally:
+        for process in _started[num_before:]:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+        del _started[num_before:]
 
 
 def run_apart(
