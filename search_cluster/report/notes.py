@@ -9,7 +9,7 @@ from search_cluster.corpus.summary import CorpusSummary
 WORTH_A_STUDY = (
     "40 questions or more (100 are better), budgets from 20 and a task that the model can do"
 )
-"""What a preset that studies other questions needs, as the README says."""
+"""What a preset that studies other questions needs, as `search_cluster/tree/README.md` says."""
 
 
 def search_notes(summary: CorpusSummary, provenance: Provenance) -> tuple[str, ...]:

@@ -133,8 +133,9 @@ def _nothing_usable(
         return (
             f"task {task}: not one good row among {len(malformed)}; the first, "
             f"{malformed[0].source}: {malformed[0].reason}; compare the file with the layout in "
-            "the README"
+            "search_cluster/tasks/README.md"
         )
     return (
-        f"task {task}: {place} holds no row at all; compare the file with the layout in the README"
+        f"task {task}: {place} holds no row at all; compare the file with the layout in "
+        "search_cluster/tasks/README.md"
     )

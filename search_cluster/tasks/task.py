@@ -109,7 +109,7 @@ class Task(Protocol):
 
         Args:
             split: one of `SPLITS`.
-            data_dir: the folder of local files in the layouts of the README, or ``None`` for the
+            data_dir: the folder of local files (`search_cluster/tasks/README.md`), or ``None`` for the
                 hub (or built-in data).
 
         Raises:

@@ -1,6 +1,6 @@
 """How often the demo model is right on each task as it is (identity path).
 
-These are the numbers of the README's task table.
+These are the numbers of the tasks guide's table.
 
 One thread, test questions drawn with seed 0, greedy. Prints one JSON object a task as it ends, and
 all of them as the last line. Benchmark tasks are measured if LPS_DATA_DIR names their files; the

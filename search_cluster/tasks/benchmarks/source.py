@@ -1,6 +1,6 @@
 """Sources of published benchmarks: the hub through ``datasets``, or local files.
 
-Local files have the layouts of the README.
+Local files have the layouts of `search_cluster/tasks/README.md`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
