@@ -109,8 +109,8 @@ class Task(Protocol):
 
         Args:
             split: one of `SPLITS`.
-            data_dir: the folder of local files, laid out as `search_cluster/tasks/README.md` says, or
-                ``None`` for the hub (or built-in data).
+            data_dir: the folder of local files, laid out as `search_cluster/tasks/README.md` says;
+                ``None`` stands for the hub (or built-in data).
 
         Raises:
             TaskError: there is no such split, or not one good row.
