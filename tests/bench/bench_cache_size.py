@@ -7,6 +7,7 @@ writes verdicts through `RedisStore` as a search does, and asks the server what 
 line per kind of verdict.
 """
 
+import argparse
 import json
 import random
 import shutil
@@ -74,7 +75,9 @@ CASES: tuple[tuple[str, Callable[..., LayerPath], Callable[..., str], int], ...]
 
 def main() -> None:
     """Measure every case, the first at full size, the others at a tenth."""
-    num_verdicts = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("num_verdicts", nargs="?", type=int, default=1_000_000)
+    num_verdicts = parser.parse_args().num_verdicts
     binary = shutil.which("redis-server") or shutil.which("valkey-server")
     if binary is None:
         sys.exit("no redis-server on the PATH: apt-get install redis-server")

@@ -9,8 +9,8 @@ others are skipped, by name.
 Usage: python tests/bench/bench_tasks.py [TASK ...]
 """
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,13 @@ def measure(loaded: LoadedModel, task: Task) -> dict[str, Any]:
 
 def main() -> None:
     """Measure the named tasks, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", help="names, .py or .toml files; default: all")
+    specs = parser.parse_args().tasks
     limit_threads(1)
     loaded = load_model("demo", device="cpu")
     rows = []
-    for task in [get_task(spec) for spec in sys.argv[1:]] or list_tasks():
+    for task in [get_task(spec) for spec in specs] or list_tasks():
         try:
             rows.append(measure(loaded, task))
         except TaskError as error:
