@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Set before anything imports ray, transformers or datasets: no test talks to a hub or phones home.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -33,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A deadline would measure how busy the machine is.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
     # A shell lets what it starts in the background ignore Ctrl-C, and the commands that tests
     # interrupt would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
