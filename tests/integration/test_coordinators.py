@@ -361,8 +361,8 @@ def test_workers_without_a_place_are_named_and_not_waited_for(
 
 
 def kill_an_actor(name: str) -> int:
-    """Kill -9 of an actor of this class; its process number."""
-    for process in psutil.process_iter():
+    """Kill -9 of an actor of this class in this process' own Ray; its process number."""
+    for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if any(f"ray::{name}" in part for part in process.cmdline()):
                 process.kill()

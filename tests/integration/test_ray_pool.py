@@ -1,5 +1,6 @@
 """The Ray pool under fire: killed workers, deadly requests, clusters that are too small."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -67,9 +68,11 @@ def open_pool(
 
 
 def worker_processes() -> Iterator[psutil.Process]:
-    for process in psutil.process_iter(["cmdline"]):
-        if any("ray::PathWorkerActor" in part for part in process.info["cmdline"] or ()):
-            yield process
+    """Those of this process' own Ray; others may run on this machine."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("ray::PathWorkerActor" in part for part in process.cmdline()):
+                yield process
 
 
 def test_requests_of_a_killed_worker_are_sent_again(
