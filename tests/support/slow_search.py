@@ -27,10 +27,11 @@ class SlowSearch:
         self._pause = folder / "pause_s"
         self._pause.write_text(str(pause_s))
         task = str(shutil.copy(SLOW_TASK, folder / "slow_task.py"))
-        self.config = SearchConfig(model=model_dir, task=task, **SETTINGS)  # type: ignore[arg-type]
+        self.config = SearchConfig(model=model_dir, task=task, preset="drllm", **SETTINGS)  # type: ignore[arg-type]
         self.settings = folder / "slow.toml"
         numbers = "".join(f"{name} = {value}\n" for name, value in SETTINGS.items())
-        self.settings.write_text(f'model = "{model_dir}"\ntask = "{task}"\n{numbers}')
+        words = f'model = "{model_dir}"\ntask = "{task}"\npreset = "drllm"\n'
+        self.settings.write_text(words + numbers)
         self.command = ["search-cluster", "search", "--config", str(self.settings)]
 
     def hurry(self) -> None:
