@@ -33,7 +33,10 @@ class Command:
         """What arguments set on the command line itself: no default, no environment variable."""
         app = new_app("")
         self.add_to(app)
-        context = typer.main.get_command(app).make_context(self.name, arguments)
+        context = typer.main.get_command(app).make_context(
+            self.name,
+            list(arguments),  # Click takes out what it parses
+        )
         sources = {name: context.get_parameter_source(name) for name in context.params}
         return {
             name: context.params[name]

@@ -163,7 +163,8 @@ class Job:
 def job(cluster: Cluster) -> Job:
     run = cluster.folder / "runs" / "first"
     (cluster.work / "settings.toml").write_text(
-        f'model = "{cluster.folder / "model"}"\ntask = "{SLOW_TASK}"\npreset = "drllm"\nbudget = 16\nworkers = 2\n'
+        f'model = "{cluster.folder / "model"}"\ntask = "{SLOW_TASK}"\npreset = "drllm"\n'
+        "budget = 16\nworkers = 2\n"
     )
     started_s = time.time()
     done = cluster.submit(

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from search_cluster.commands.cli.search import search
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
 from search_cluster.options.commands import Command, command, new_app
@@ -170,3 +171,9 @@ def test_a_parameter_that_is_no_dataclass_stays_an_option() -> None:
 
     assert invoke(plain, "a", "--force").exit_code == 0
     assert seen == [("a", True)]
+
+
+def test_what_is_asked_what_was_written_keeps_its_arguments() -> None:
+    arguments = ["--limit", "5", "--task", "elements"]
+    assert search.written(arguments) == {"limit": 5, "task": "elements"}
+    assert arguments == ["--limit", "5", "--task", "elements"], "a job is submitted with them"
