@@ -371,6 +371,21 @@ def kill_an_actor(name: str) -> int:
 
 
 def test_workers_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path: Path) -> None:
+    # Ray once told of a second loss, of the worker that nobody killed, on a machine that was busy
+    # with other tests. Whatever it tells must not show in what is found, so that is asked of each
+    # try; that one kill is one restart is asked of one of them.
+    outcomes = [_with_a_killed_worker(tmp_path / "first")]
+    if outcomes[0].stats.num_worker_restarts != 1:
+        outcomes.append(_with_a_killed_worker(tmp_path / "second"))
+    for outcome in outcomes:
+        assert outcome.digest == undisturbed.digest
+        assert outcome.num_restarts == 0
+        assert outcome.counts.num_failures == 0
+    assert outcomes[-1].stats.num_worker_restarts == 1
+
+
+def _with_a_killed_worker(folder: Path) -> Outcome:
+    """A search by two workers, of which one is killed once."""
     killed: list[int] = []
 
     def kill_devices(group: Any) -> None:
@@ -378,15 +393,10 @@ def test_workers_that_die_leave_and_come_back(undisturbed: Outcome, tmp_path: Pa
             killed.append(kill_an_actor("ScriptedDevices"))
 
     with devices(2, path_s=0.004, slots_per_process=1) as fleet:
-        group = start_group(
-            PartitionSetup(job=make_job(tmp_path)), fleet, make_examples(NUM_EXAMPLES)
-        )
-        outcome = run_group(group, kill_devices)
+        factory = PartitionSetup(job=make_job(folder))
+        outcome = run_group(start_group(factory, fleet, make_examples(NUM_EXAMPLES)), kill_devices)
     assert killed
-    assert outcome.digest == undisturbed.digest
-    assert outcome.stats.num_worker_restarts == 1
-    assert outcome.num_restarts == 0
-    assert outcome.counts.num_failures == 0
+    return outcome
 
 
 def test_a_coordinator_that_has_lost_its_workers_for_good_gives_its_examples_to_the_others(
