@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 from search_cluster.config import CREDIBLE_PRESET, FALLBACK_PRESET, SearchConfig
-from search_cluster.corpus.reader import read_provenance
+from search_cluster.corpus.reader import provenance_so_far
 from search_cluster.search.study.study import num_probes_studied
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import SearchPreset, with_score
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 def preset_of_run(config: SearchConfig, num_examples: int, num_questions: int) -> SearchPreset:
     """The preset of this run; a choice that the user may not expect is said in one line."""
-    begun = read_provenance(config.run) if config.run.is_dir() else None
+    begun = provenance_so_far(config.run) if config.preset is None else None
     preset, note = choose_preset(
         config,
         num_examples=num_examples,

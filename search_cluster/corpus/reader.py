@@ -74,7 +74,7 @@ def read_shards(folder: Path) -> tuple[ExampleRecord, ...]:
     return _by_id([record for path in shard_paths(folder) for record in read_shard(path)[1]])
 
 
-def read_provenance(folder: Path) -> Provenance | None:
+def provenance_so_far(folder: Path) -> Provenance | None:
     """The provenance that a corpus was begun with; ``None``: nothing of it is on disk yet.
 
     Raises:
