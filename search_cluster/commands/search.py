@@ -22,7 +22,7 @@ from search_cluster.driver.job import SearchJob
 from search_cluster.driver.open import open_driver, open_exporter
 from search_cluster.driver.pools import open_pool, verdict_context
 from search_cluster.lock import lock_run_folder
-from search_cluster.report.notes import search_notes
+from search_cluster.report.notes import nothing_to_verify, search_notes
 from search_cluster.search.questions import Questions
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
@@ -57,6 +57,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         lock = lock_run_folder(config.run)
         stack.callback(os.close, lock)
         preset = preset_of_run(config, len(asked.examples), len(asked.split))
+        if preset.evidence is not None and not questions.can_verify(asked.examples):
+            logger.warning("%s", nothing_to_verify(preset.name, task.name))
         pool = stack.enter_context(open_pool(config))
         context = verdict_context(task, pool.info)
         provenance = provenance_of(config, task, preset, pool.info, context, started)

@@ -10,6 +10,7 @@ from itertools import takewhile
 from search_cluster.errors import ModelError, PromptTooLongError
 from search_cluster.model.load.loading import LoadedModel
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.frames import asked_prompt
 from search_cluster.tasks.task import AnswerKind, Task
 
 PROMPTING_VERSION = "1"
@@ -49,7 +50,7 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
             the context window.
         ModelError: a choice has no token.
     """
-    prompt = task.prompt(example)
+    prompt = asked_prompt(task, example)
     text = _chat_text(loaded, prompt.chat) if loaded.chat else prompt.plain
     context_ids = _encode_context(loaded, text)
     choice_ids: tuple[tuple[int, ...], ...] = ()
