@@ -125,7 +125,7 @@ def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[s
             _interval(summary.found_low, summary.found_high),
         ),
         (
-            f"layers of the best path, mean of {summary.num_best_right:,} right ones",
+            f"layers of the best path, mean of {summary.num_best_right:,} right",
             f"{summary.mean_best_length:.1f} of {summary.num_layers}"
             if summary.best_lengths
             else "none is right",
@@ -136,7 +136,7 @@ def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[s
     for key, what in (
         ("paths_evaluated", "paths evaluated on a device"),
         ("cache_hits", "answered by the cache"),
-        ("cut_answers", "of the evaluated answers cut by max_new_tokens"),
+        ("cut_answers", "answers cut by max_new_tokens"),
         ("paths_per_device_hour", "paths per device-hour"),
     ):
         if isinstance(run.get(key), int | float):

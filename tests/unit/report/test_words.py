@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from search_cluster.corpus.record import PathEvidence
 from search_cluster.corpus.summary import num_searched, summarise
 from search_cluster.errors import InvalidValueError
-from search_cluster.report.notes import search_notes
+from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.router_evaluations import (
     parse_evaluations,
     router_effect,
@@ -17,6 +18,7 @@ from search_cluster.report.router_evaluations import (
 )
 from search_cluster.report.terminal import next_commands, print_summary
 from search_cluster.stats import Effect
+from search_cluster.telemetry.sessions import total_of
 
 SURE = {"num_fixed": 30, "num_broken": 10}
 """Answers of 100 questions that speak for the router."""
@@ -182,6 +184,83 @@ def test_evidence_that_no_path_gave_is_noted_with_the_way_out(record, searched, 
     assert "2 questions, a budget of 20, and a model that is right on 100% of them" in note
     assert "or take --preset drllm" in note
     assert search_notes(summarise([plain, tried]), searched) == ()
+
+
+def with_choices(record, *, reward, number):
+    item = record(f"q{number}", identity=reward, best=None)
+    example = replace(item.example, choices=("yes", "no"), gold_index=0)
+    return replace(item, example=example)
+
+
+@pytest.mark.parametrize(
+    ("num_right", "num_asked", "noted"),
+    [(50, 100, True), (30, 100, True), (65, 100, False), (3, 3, True), (5, 5, False)],
+)
+def test_claims_a_plain_model_that_may_be_guessing_is_noted(
+    record, searched, num_right, num_asked, noted
+):
+    records = [
+        with_choices(record, reward=float(number < num_right), number=number)
+        for number in range(num_asked)
+    ]
+    summary = summarise(records)
+    assert (summary.chance, summary.plain_is_guessing) == (0.5, noted)
+    notes = search_notes(summary, searched)
+    assert ["can't be told from guessing (50.0%)" in note for note in notes] == [True] * noted
+
+
+def test_claims_a_corpus_of_before_whose_best_paths_were_not_checked_says_so(record, searched):
+    fixed = record("fixed", identity=0.0, best=(0, 1, 3))
+
+    def with_evidence(**counts):
+        item = PathEvidence(
+            path=fixed.best[0].path, guide_right=0, guide_identity_right=None, verify_right=0,
+            verify_identity_right=None, probe_right=5, probe_identity_right=5, num_probes=9,
+            credible=True, **counts,
+        )  # fmt: skip
+        return replace(fixed, evidence=(item,))
+
+    guarded = replace(searched, preset="credible", evidence="guide=3")
+    unchecked = summarise([with_evidence(num_guide=0, num_verify=0)])
+    (note,) = search_notes(unchecked, guarded)
+    assert note.startswith("1 best paths count as credible without a single check")
+    assert search_notes(summarise([with_evidence(num_guide=1, num_verify=0)]), guarded) == ()
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ({"cut_answers": 3, "paths_evaluated": 1200}, "3 of 1,200 answers that were computed"),
+        ({"cut_answers": 3}, "3 answers that were computed"),
+        ({"cut_answers": 0, "paths_evaluated": 9}, None),
+        ({"cut_answers": None, "paths_evaluated": 9}, None),
+        ({"paths_evaluated": 9}, None),
+        ({}, None),
+    ],
+)
+def test_claims_cut_answers_are_noted_where_they_are_known(run, words):
+    notes = cut_notes(run)
+    assert [words in note for note in notes] == ([] if words is None else [True])
+
+
+def test_claims_sessions_that_did_not_count_leave_the_sum_unknown():
+    old, new = {"paths_evaluated": 5}, {"paths_evaluated": 5, "cut_answers": 2}
+    assert total_of([new, new])["cut_answers"] == 4
+    assert total_of([old, new])["cut_answers"] is None
+
+
+def test_claims_the_terminal_says_how_many_a_mean_is_of_and_what_guesses_reach(record):
+    records = [with_choices(record, reward=1.0, number=number) for number in range(5)]
+    out = io.StringIO()
+    print_summary(Console(file=out, width=110), {"cut_answers": 2}, summarise(records))
+    text = out.getvalue()
+    assert "uniform guesses (chance)" in text
+    assert "mean of 0 right" in text
+    assert "answers cut by max_new_tokens" in text
+    out = io.StringIO()
+    print_summary(Console(file=out, width=110), {}, summarise([]))
+    assert "none asked" in out.getvalue()
+    assert " 0.0%" not in out.getvalue().replace("0.0% to 100.0%", "")
 
 
 def test_paths_searched_for_evidence_count(record):
