@@ -6,6 +6,7 @@ from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.training.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say
+from search_cluster.model.decoding import eos_ids
 
 
 def run_generate(
@@ -24,6 +25,10 @@ def run_generate(
     answer = RoutedModel(loaded, router, threshold=threshold).answer(
         [prompt], max_new_tokens=max_new_tokens
     )[0]
+    ends = eos_ids(loaded.model.generation_config, loaded.tokenizer)
+    is_cut = len(answer.token_ids) >= max_new_tokens and answer.token_ids[-1] not in ends
+    if is_cut:
+        say(f"the answer is cut after {max_new_tokens} tokens; raise --max-new-tokens for the rest")
     path = answer.routed.path
     say(
         f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence "
@@ -40,5 +45,6 @@ def run_generate(
             "confidence": answer.routed.confidence,
             "num_fallbacks": answer.routed.num_fallbacks,
             "new_tokens": len(answer.token_ids),
+            "is_cut": is_cut,
         }
     )

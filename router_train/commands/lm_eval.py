@@ -24,6 +24,9 @@ from search_cluster.paths.layer_path import LayerPath
 BOOTSTRAP_ITERATIONS = 1000
 """The number of resamples behind the harness' standard errors."""
 
+NORMAL_95 = 1.96
+"""Half of a 95 % interval of a normal distribution, in standard errors."""
+
 
 def run_harness(
     router_folder: Path,
@@ -124,7 +127,19 @@ def _metrics_text(routed: Mapping[str, Any], plain: Mapping[str, Any] | None) ->
         for name, value in routed.items()
         if "stderr" not in name and name != "sample_len" and value is not None
     ]
-    return ", ".join(
-        f"{name} {routed[name]:.4g}" + ("" if plain is None else f" (plain {plain[name]:.4g})")
+    shown = ", ".join(
+        f"{name} {_metric(name, routed)}"
+        + ("" if plain is None else f" (plain {_metric(name, plain)})")
         for name in names
     )
+    num = routed.get("sample_len")
+    spread = "± spans 95 %" if "±" in shown else "no spread"
+    return shown if num is None else f"{shown}; {num} questions, {spread}"
+
+
+def _metric(name: str, metrics: Mapping[str, Any]) -> str:
+    """A metric with half of its 95 % interval, where the harness gives a standard error."""
+    metric, comma, filtered = name.partition(",")
+    error = metrics.get(f"{metric}_stderr{comma}{filtered}")
+    spread = "" if error is None else f" ± {NORMAL_95 * error:.2g}"
+    return f"{metrics[name]:.4g}{spread}"

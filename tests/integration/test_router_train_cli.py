@@ -156,7 +156,16 @@ def test_evaluate_reports_both_models(place: Path) -> None:
     assert result["layers_routed"] == pytest.approx(sum(lengths) / 12)
     assert [sum(row) for row in result["routed_decisions"]] == [12] * 6  # type: ignore[attr-defined]
     assert result["accuracy_plain_low"] <= result["accuracy_plain"] <= result["accuracy_plain_high"]  # type: ignore[operator]
-    assert ("does NOT help" in done.stderr) is not result["helps"]
+    said = {
+        "helps": "the router helps here",
+        "hurts": "the router HURTS here",
+        "can't tell": "can't tell whether the router helps here",
+    }
+    assert said[str(result["effect"])] in done.stderr
+    assert result["helps"] is (result["effect"] == "helps")
+    assert result["chance"] == 0.25
+    assert "chance 0.250 (uniform guesses)" in done.stderr
+    assert result["may_have_taught"] is False
     assert json.loads((place / "evaluation.json").read_text()) == result
     assert last_line(evaluate(place)) == result
     people = router_train(

@@ -43,6 +43,7 @@ REPORTED = {
     "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy",
     "found_accuracy", "mean_layers_saved", "device_seconds", "paths_per_device_hour", "failures",
     "corpus_digest", "layer_runs", "tie_rechecks", "evictions",
+    "cut_answers", "chance", "plain_is_guessing",
 }  # fmt: skip
 
 
@@ -699,6 +700,7 @@ def test_bench_engine_reports_what_it_promises(model_dir: str) -> None:
     )  # fmt: skip
     assert result.keys() >= {
         "one_by_one", "same_path_batched", "engine", "ratio_one_by_one", "ratio_same_path",
+        "ratio_one_by_one_min", "ratio_one_by_one_max", "one_by_one_rounds",
         "layer_runs_per_prefix", "tokens", "verdicts", "verdict_flips", "tie_rechecks",
         "gemm_efficiency", "peak_state_bytes",
     }  # fmt: skip
