@@ -14,7 +14,6 @@ from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.path_table import PathTableProvenance
 from search_cluster.corpus.reader import Corpus
 from search_cluster.errors import ConfigError
-from search_cluster.tasks.perturbation.frames import FRAMES_VERSION, takes_frames
 from search_cluster.tasks.task import Task
 from search_cluster.tree.settings import SearchPreset
 
@@ -48,23 +47,12 @@ def provenance_of(
         leaves_per_round=preset.leaves_per_round,
         visit_total=config.visit_total,
         exploration=config.exploration,
-        evidence=_evidence(preset, task),
+        evidence="" if preset.evidence is None else preset.evidence.describe(),
         limit=config.limit,
         verdict_context=context.namespace,
         versions=installed_versions(),
         created_at=started.isoformat(),
     )
-
-
-def _evidence(preset: SearchPreset, task: Task) -> str:
-    """What best paths have to prove, and on what: generic frames change evidence, so they count.
-
-    Tasks with enough wordings of their own never need frames, and are described as ever.
-    """
-    if preset.evidence is None:
-        return ""
-    frames = f";frames={FRAMES_VERSION}" if takes_frames(task) else ""
-    return preset.evidence.describe() + frames
 
 
 def path_table_provenance(

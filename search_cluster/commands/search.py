@@ -10,7 +10,11 @@ from typing import Any
 
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.examples import load_examples, require_same_examples, write_malformed
-from search_cluster.commands.preset_choice import preset_of_run, preset_with_settings
+from search_cluster.commands.preset_choice import (
+    preset_for_task,
+    preset_of_run,
+    preset_with_settings,
+)
 from search_cluster.commands.provenance import provenance_of
 from search_cluster.commands.result import found_figures, search_result
 from search_cluster.config import SearchConfig
@@ -56,7 +60,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         # Before the model is loaded, which takes a while: a run folder has one writer.
         lock = lock_run_folder(config.run)
         stack.callback(os.close, lock)
-        preset = preset_of_run(config, len(asked.examples), len(asked.split))
+        preset = preset_for_task(preset_of_run(config, len(asked.examples), len(asked.split)), task)
         if preset.evidence is not None and not questions.can_verify(asked.examples):
             logger.warning("%s", nothing_to_verify(preset.name, task.name))
         pool = stack.enter_context(open_pool(config))

@@ -152,7 +152,11 @@ class GuardedSearch(SteppedRounds[str]):
 
     def _transfers(self, path: LayerPath) -> bool:
         known = self._menu.get(path)
-        return known is not None and known.keeps_accuracy(self._rule.max_probe_drop)
+        return (
+            known is not None
+            and known.keeps_accuracy(self._rule.max_probe_drop)
+            and self._rule.enough_probes_right(known.num_right, known.num_probes)
+        )
 
     def _examine(self, path: LayerPath) -> Generator[list[Trial], Sequence[Outcome], bool]:
         """Try a right path on the perturbations; whether it is credible.

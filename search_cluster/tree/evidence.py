@@ -28,6 +28,12 @@ class EvidenceRule:
 
     Where it and identity are wrong on all, it is right as often as identity, and nothing speaks for
     it. Where a question has no perturbation, nothing does either, and no path is credible."""
+    min_probe_share: float = 0.0
+    """The smallest share of probe questions that a path must be right on; if it is not 0, at least
+    one. Where identity is right on none, to be right as often proves nothing."""
+    frames: str = ""
+    """The version of the generic frames that perturbations may be; empty if they are the task's
+    own."""
 
     def __post_init__(self) -> None:
         for name in ("num_guide", "num_verify", "min_right"):
@@ -38,11 +44,18 @@ class EvidenceRule:
                 )
 
     def describe(self) -> str:
-        """The rule in words, for provenance."""
-        return (
+        """The rule in words, for provenance; what is not asked for is not in them."""
+        rule = (
             f"guide={self.num_guide};verify={self.num_verify};max_probe_drop={self.max_probe_drop:g};"
             f"min_right={self.min_right}"
         )
+        if self.min_probe_share:
+            rule += f";min_probe_share={self.min_probe_share:g}"
+        return f"{rule};frames={self.frames}" if self.frames else rule
+
+    def enough_probes_right(self, num_right: int, num_probes: int) -> bool:
+        """Whether a path that is right on so many probes may be credible."""
+        return num_right >= max(self.min_probe_share * num_probes, self.min_probe_share > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

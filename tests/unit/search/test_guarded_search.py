@@ -538,6 +538,55 @@ def test_claims_of_a_question_that_cannot_be_put_differently_no_path_is_credible
     assert (evidence.num_probes, evidence.num_screened, evidence.probe_chance) == (20, 30, 0.25)
 
 
+@pytest.mark.parametrize(
+    ("share", "num_right", "num_probes", "enough"),
+    [
+        (0.0, 0, 31, True),
+        (0.05, 0, 31, False),
+        (0.05, 1, 31, False),
+        (0.05, 2, 31, True),
+        (0.05, 1, 8, True),
+        (0.05, 0, 0, False),
+    ],
+)
+def test_claims_to_be_as_good_as_a_model_that_is_always_wrong_proves_nothing(
+    share: float, num_right: int, num_probes: int, enough: bool
+) -> None:
+    rule = EvidenceRule(num_guide=1, num_verify=1, max_probe_drop=0.05, min_probe_share=share)
+    assert rule.enough_probes_right(num_right, num_probes) is enough
+
+
+def test_claims_a_path_right_on_no_other_question_is_not_examined_if_the_rule_asks_for_some() -> (
+    None
+):
+    path = without(2)
+    (item,) = menu = (
+        MenuPath(path=path, num_right=0, num_identity_right=0, num_probes=31, num_screened=31),
+    )
+    assert item.keeps_accuracy(0.05)
+    assert CREDIBLE.evidence is not None
+    for share, best in ((0.0, path), (0.05, IDENTITY)):
+        preset = dataclasses.replace(
+            CREDIBLE,
+            strategy=MenuSearch(menu=menu),
+            evidence=dataclasses.replace(CREDIBLE.evidence, min_probe_share=share),
+        )
+        example = question("q")
+        search = GuardedSearch(
+            example,
+            guide=perturb(example, EvidenceRole.GUIDE, 2),
+            verify=perturb(example, EvidenceRole.VERIFY, 2),
+            menu=menu,
+            num_layers=NUM_LAYERS,
+            preset=preset,
+            budget=20,
+            seed=0,
+        )
+        while trials := search.next_round():
+            search.observe([verdict(True) for _ in trials])
+        assert search.result().best[0].path == best
+
+
 @pytest.mark.parametrize("name", ["num_guide", "num_verify", "min_right"])
 def test_claims_a_rule_without_a_check_is_refused(name: str) -> None:
     rule = EvidenceRule(num_guide=2, num_verify=2, max_probe_drop=0.02)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.model_doubles import SUM, GenerateTask, loaded_tiny
 
-from search_cluster.commands.provenance import _evidence
+from search_cluster.commands.preset_choice import preset_for_task
 from search_cluster.model.prompting import encode_example
 from search_cluster.search.questions import Questions
 from search_cluster.tasks.example import Example
@@ -186,9 +186,13 @@ def test_a_frame_is_its_number() -> None:
 
 def test_searches_whose_evidence_may_rest_on_frames_say_so_and_others_are_as_ever() -> None:
     usual = "guide=3;verify=3;max_probe_drop=0.05;min_right=1"
-    assert _evidence(CREDIBLE, word_problems(QUESTION_WORDINGS)) == usual
-    assert _evidence(CREDIBLE, word_problems()) == f"{usual};frames=1"
-    assert _evidence(DRLLM, word_problems()) == ""
+    assert CREDIBLE.evidence is not None
+    assert CREDIBLE.evidence.describe() == usual
+    assert preset_for_task(CREDIBLE, word_problems(QUESTION_WORDINGS)) == CREDIBLE
+    framed_rule = preset_for_task(CREDIBLE, word_problems()).evidence
+    assert framed_rule is not None
+    assert framed_rule.describe() == f"{usual};min_probe_share=0.05;frames=1"
+    assert preset_for_task(DRLLM, word_problems()) == DRLLM
     kept = {"capitals", "elements", "arithmetic", "arc_easy", "arc_challenge", "mmlu", "gsm8k"}
     assert not {name for name in kept if takes_frames(get_task(name))}, "corpora are kept of these"
     assert {task.name for task in list_tasks() if takes_frames(task)} == {
