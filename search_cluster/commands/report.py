@@ -46,9 +46,10 @@ def describe_status(run: Path) -> dict[str, Any]:
         "sessions": len(sessions),
         "examples": summary.examples,
         "examples_total": total.get("examples_total"),
-        "identity_accuracy": summary.identity_accuracy,
-        "found_accuracy": summary.found_accuracy,
-        "mean_layers_saved": summary.mean_layers_saved,
+        # Of no example there is no share, and without a right best path nothing is saved or not.
+        "identity_accuracy": summary.identity_accuracy if summary.examples else None,
+        "found_accuracy": summary.found_accuracy if summary.examples else None,
+        "mean_layers_saved": summary.mean_layers_saved if summary.num_best_right else None,
         "chance": summary.chance,
         "plain_is_guessing": summary.plain_is_guessing,
         "paths_searched": total.get("paths_searched", 0),

@@ -115,8 +115,7 @@ def _findings(
         f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions "
         f"rightly. For {summary.found_accuracy:.1%} the search knows a path that does, the plain "
         f"one included; for {summary.improved} questions the best path is another than the plain "
-        f"one. Right best paths save {summary.mean_layers_saved:.1f} of {summary.num_layers} "
-        "layers on average. The search picks them knowing the right answer."
+        f"one. {_saved(summary)} The search picks them knowing the right answer."
     )
     if not summary.examples:
         found = "No question was searched yet, so nothing is known."
@@ -139,6 +138,15 @@ def _findings(
             }
         )
     return findings
+
+
+def _saved(summary: CorpusSummary) -> str:
+    if not summary.num_best_right:
+        return "No best path is right, so nothing is saved."
+    return (
+        f"The {summary.num_best_right:,} right best paths save {summary.mean_layers_saved:.1f} of "
+        f"{summary.num_layers} layers on average."
+    )
 
 
 def _was_searched(evaluation: RouterEvaluation, searched: Provenance) -> bool:

@@ -44,8 +44,10 @@ def headline_cards(
             _share(summary.found_accuracy, num_asked),
         ),
         (
-            "layers saved by right best paths",
-            f"{summary.mean_layers_saved:.1f} of {summary.num_layers}",
+            f"layers saved by {summary.num_best_right:,} right best paths",
+            f"{summary.mean_layers_saved:.1f} of {summary.num_layers}"
+            if summary.num_best_right
+            else "none is right",
         ),
         ("paths searched", f"{num_searched(run, summary):,}"),
     ]

@@ -383,3 +383,10 @@ def test_a_long_question_is_cut(written, record):
     page = written(records=[record("x" * 5000, identity=1.0, best=None)])
     assert "x" * 600 + " ..." in page.words
     assert "x" * 601 not in page.words
+
+
+def test_claims_layers_are_saved_by_right_paths_and_so_many_only(written, record, records):
+    assert "The 3 right best paths save 0.3 of 4 layers on average." in written().words
+    page = written(records=[record("never", identity=0.0, best=None)])
+    assert "No best path is right, so nothing is saved." in page.words
+    assert "0.0 of 4" not in page.words
