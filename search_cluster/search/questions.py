@@ -1,6 +1,7 @@
 """Where evidence comes from: other questions of the task, and perturbations of a question."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.frames import framed
@@ -58,8 +59,13 @@ class Questions:
 
     def can_verify(self, examples: Sequence[Example]) -> bool:
         """Whether any of these questions has a perturbation; without, no path can be credible."""
-        return any(
-            self.perturb(example, role, 1)
-            for example in examples
-            for role in (EvidenceRole.GUIDE, EvidenceRole.VERIFY)
-        )
+        return any(map(self._has_perturbation, examples))
+
+    def _has_perturbation(self, example: Example) -> bool:
+        # A task's own code makes prompts and perturbations. Where it fails on an example, the
+        # search of that example says so.
+        with suppress(Exception):
+            return any(
+                self.perturb(example, role, 1) for role in (EvidenceRole.GUIDE, EvidenceRole.VERIFY)
+            )
+        return False

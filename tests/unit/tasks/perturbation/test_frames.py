@@ -106,6 +106,18 @@ def test_claims_a_task_that_knows_nothing_of_wordings_is_framed_too() -> None:
     assert task.grade(first, "7") == 1.0
 
 
+def test_claims_a_prompt_that_fails_is_that_examples_own_fault() -> None:
+    class Failing(ForeignTask):
+        def prompt(self, example: Example) -> Prompt:
+            if example == APPLES:
+                raise KeyError("broken")
+            return super().prompt(example)
+
+    questions = Questions(Failing(), [], [], seed=0)
+    assert not questions.can_verify([APPLES])
+    assert questions.can_verify([APPLES, replace(APPLES, question="What is 2 + 2?")])
+
+
 def test_claims_a_yes_no_task_whose_choices_cannot_be_exchanged_is_framed() -> None:
     task = choice_task(name="yn", description="d", source=rows_source([]), chat="{question}")
     example = Example(
