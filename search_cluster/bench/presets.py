@@ -27,6 +27,7 @@ from search_cluster.cache.open import EMBEDDED, NONE, open_store
 from search_cluster.driver.pools import verdict_context
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.questions import Questions
+from search_cluster.search.search_plan import preset_for_task
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.selection import derive_seed, select_examples
@@ -96,7 +97,9 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
             results[preset.name] = {}
             for budget in config.budgets:
                 started_s = time.perf_counter()
-                searching = replace(preset, budget=budget, stop_rule=StopRule.BUDGET)
+                searching = replace(
+                    preset_for_task(preset, task), budget=budget, stop_rule=StopRule.BUDGET
+                )
                 coordinator = Coordinator(
                     evaluator,
                     examples,

@@ -6,14 +6,8 @@ from dataclasses import replace
 from search_cluster.config import CREDIBLE_PRESET, FALLBACK_PRESET, SearchConfig
 from search_cluster.corpus.reader import provenance_so_far
 from search_cluster.search.study.study import num_probes_studied
-from search_cluster.tasks.perturbation.frames import FRAMES_VERSION, takes_frames
-from search_cluster.tasks.task import Task
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import SearchPreset, with_score
-
-FRAMED_PROBE_SHARE = 0.05
-"""The share of probe questions that a path must be right on where frames may be its evidence: on
-more than a model that can't do the task is right by luck."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,19 +60,6 @@ def choose_preset(
         f"{CREDIBLE_PRESET}, too few: searching with preset {FALLBACK_PRESET} instead, whose best "
         "paths prove nothing"
     )
-
-
-def preset_for_task(preset: SearchPreset, task: Task) -> SearchPreset:
-    """The preset as it searches a task's questions.
-
-    Where evidence may rest on generic frames, which tell luck from skill less well than a task's
-    own wordings, a path must also be right on some other questions: of a model that can't do the
-    task, every path is as good as identity there.
-    """
-    if preset.evidence is None or not takes_frames(task):
-        return preset
-    rule = replace(preset.evidence, min_probe_share=FRAMED_PROBE_SHARE, frames=FRAMES_VERSION)
-    return replace(preset, evidence=rule)
 
 
 def preset_with_settings(name: str, config: SearchConfig) -> SearchPreset:

@@ -11,7 +11,6 @@ from typing import Any
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.examples import load_examples, require_same_examples, write_malformed
 from search_cluster.commands.preset_choice import (
-    preset_for_task,
     preset_of_run,
     preset_with_settings,
 )
@@ -28,6 +27,7 @@ from search_cluster.driver.pools import open_pool, verdict_context
 from search_cluster.lock import lock_run_folder
 from search_cluster.report.notes import cut_notes, nothing_to_verify, search_notes
 from search_cluster.search.questions import Questions
+from search_cluster.search.search_plan import preset_for_task
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter

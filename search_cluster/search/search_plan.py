@@ -7,10 +7,15 @@ from search_cluster.search.example_search import ExampleSearch
 from search_cluster.search.guarded_search import GuardedSearch
 from search_cluster.search.study.study import MenuStudy
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.frames import FRAMES_VERSION, takes_frames
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole
+from search_cluster.tasks.task import Task
 from search_cluster.tree.menu import MenuPath, MenuSearch
 from search_cluster.tree.settings import SearchPreset
 
+FRAMED_PROBE_SHARE = 0.05
+"""The share of probe questions that a path must be right on where frames may be its evidence: on
+more than a model that can't do the task is right by luck."""
 Perturb = Callable[[Example, EvidenceRole, int], Sequence[Example]]
 """(example, role, count) -> at most ``count`` perturbations of the example."""
 
@@ -18,6 +23,19 @@ Perturb = Callable[[Example, EvidenceRole, int], Sequence[Example]]
 def no_perturbations(example: Example, role: EvidenceRole, count: int) -> Sequence[Example]:
     """Stands in for `Perturb` where a task has no perturbations."""
     return ()
+
+
+def preset_for_task(preset: SearchPreset, task: Task) -> SearchPreset:
+    """The preset as it searches a task's questions.
+
+    Where evidence may rest on generic frames, which tell luck from skill less well than a task's
+    own wordings, a path must also be right on some other questions: of a model that can't do the
+    task, every path is as good as identity there.
+    """
+    if preset.evidence is None or not takes_frames(task):
+        return preset
+    rule = replace(preset.evidence, min_probe_share=FRAMED_PROBE_SHARE, frames=FRAMES_VERSION)
+    return replace(preset, evidence=rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

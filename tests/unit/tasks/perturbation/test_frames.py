@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.model_doubles import SUM, GenerateTask, loaded_tiny
 
-from search_cluster.commands.preset_choice import preset_for_task
 from search_cluster.model.prompting import encode_example
 from search_cluster.search.questions import Questions
+from search_cluster.search.search_plan import preset_for_task
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.graders import grade_number
 from search_cluster.tasks.perturbation.frames import (
