@@ -41,7 +41,7 @@ def run_evaluate(
         )
     examples = select_examples(found.examples, questions.limit, questions.seed)
     meta = read_meta(router_folder)
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     key = {
         "model": loaded.fingerprint,

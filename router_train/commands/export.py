@@ -34,7 +34,7 @@ def run_export(
     found = _card_evaluations(
         router_folder, evaluations, kind=meta.kind, threshold=options.threshold
     )
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
     if push_to_hub is not None and base.is_local and not options.plain:
         raise ConfigError(

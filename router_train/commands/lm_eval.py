@@ -18,7 +18,7 @@ from router_train.training.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, show
 from search_cluster.errors import ConfigError
 from search_cluster.files import write_text_whole
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
 BOOTSTRAP_ITERATIONS = 1000
@@ -48,7 +48,7 @@ def run_harness(
             "task files by --include-path"
         )
     meta = read_meta(router_folder)
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     identity = FixedRouter(LayerPath.identity(loaded.num_layers))
     routed, layers = _judge(loaded, router, options, manager, threshold=options.threshold)

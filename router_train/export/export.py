@@ -17,15 +17,11 @@ from router_train.routers.fixed import FixedRouter
 from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, RouterMeta, load_router
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.load.demo import DEMO_PACKAGE, DEMO_SPEC
-from search_cluster.model.load.fingerprint import (
-    CONFIG_FILES,
-    TOKENIZER_FILES,
-    WEIGHTS_INDEX,
-    fingerprint_folder,
-    fingerprint_gguf,
-    weight_files,
-)
-from search_cluster.model.load.loading import LoadedModel, place_of
+from search_cluster.model.load.fingerprint import REMOTE_MODULES
+from search_cluster.model.load.hub import TEMPLATES_FOLDER, WANTED
+from search_cluster.model.load.loading import load_model, place_of
+from search_cluster.model.load.weight_files import weight_files
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.path_checkpoint import path_checkpoint
 
 CARD_NAME = "README.md"
@@ -207,14 +203,26 @@ def _copy_base(folder: Path, loaded: LoadedModel, revision: str | None) -> None:
     place = place_of(loaded.spec, revision)
     folder.mkdir()
     if place.is_file():
-        copied = shutil.copyfile(place, folder / place.name)
-        fingerprint = fingerprint_gguf(Path(copied), loaded.dtype)
+        copied = Path(shutil.copyfile(place, folder / place.name))
     else:
-        code = [path.name for path in place.glob("*.py")]
-        weights = [path.name for path in weight_files(place)]
-        for file in (*weights, WEIGHTS_INDEX, *CONFIG_FILES, *TOKENIZER_FILES, *code):
-            if (place / file).is_file():
-                shutil.copyfile(place / file, folder / file)
-        fingerprint = fingerprint_folder(folder, loaded.dtype)
-    if fingerprint != loaded.fingerprint:
-        raise ModelError(f"the files of {place} changed while they were copied; export again")
+        # What transformers may read of a folder: all of its files but other sets of weights.
+        weights = weight_files(place)
+        for path in place.iterdir():
+            is_left = path.suffix == ".safetensors" and path not in weights
+            if path.is_file() and any(map(path.match, WANTED)) and not is_left:
+                shutil.copyfile(path, folder / path.name)
+        if (place / TEMPLATES_FOLDER).is_dir():
+            shutil.copytree(place / TEMPLATES_FOLDER, folder / TEMPLATES_FOLDER)
+        copied = folder
+    copy = load_model(
+        str(copied),
+        dtype=loaded.dtype,
+        trust_remote_code=type(loaded.model).__module__.startswith(REMOTE_MODULES),
+        chat="always" if loaded.chat else "never",
+        self_test=False,
+    )
+    if copy.fingerprint != loaded.fingerprint:
+        raise ModelError(
+            f"the copy of {place} is another model"
+            f"{loaded.identity.differences(copy.parts)}; did its files change? Export again"
+        )

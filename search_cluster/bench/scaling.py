@@ -86,6 +86,7 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
         device="cpu",
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task="capitals",
         num_threads=1,
     )

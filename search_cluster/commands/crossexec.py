@@ -14,7 +14,11 @@ from typing import Any
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import open_store, require_usable_url
-from search_cluster.commands.provenance import path_table_provenance, require_same_context
+from search_cluster.commands.provenance import (
+    context_of_run,
+    path_table_provenance,
+    require_same_context,
+)
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import MenuChoice, pick_menu
 from search_cluster.corpus.manifest import require_same_model
@@ -26,7 +30,7 @@ from search_cluster.corpus.unfinished_table import (
     keep_unfinished,
     known_verdicts,
 )
-from search_cluster.driver.pools import open_pool, verdict_context
+from search_cluster.driver.pools import open_pool
 from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
@@ -79,6 +83,7 @@ def cross_execute(
             "model": model or searched_with.model_spec,
             "task": task or searched_with.task,
             "dtype": searched_with.dtype,
+            "chat": searched_with.chat or None,
         }
     )
     asked = task_of_corpus(searched_with, task)
@@ -101,8 +106,8 @@ def cross_execute(
         stack.callback(os.close, lock_run_folder(config.run))
         known = list(known_verdicts(config.run, searched_with.verdict_context))
         pool = stack.enter_context(open_pool(config))
-        require_same_model(searched_with, config.model, pool.info.model_fingerprint)
-        context = verdict_context(asked, pool.info)
+        require_same_model(searched_with, config.model, pool.info.model)
+        context = context_of_run(asked, pool.info, searched_with, examples)
         require_same_context(searched_with, context.namespace, config.run)
         store = stack.enter_context(
             open_store(config.redis_url, context=context, run_dir=config.run)

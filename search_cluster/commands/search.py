@@ -11,16 +11,16 @@ from typing import Any
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.examples import load_examples, require_same_examples, write_malformed
 from search_cluster.commands.preset_choice import preset_of_run, preset_with_settings
-from search_cluster.commands.provenance import provenance_of
+from search_cluster.commands.provenance import context_of_run, provenance_of
 from search_cluster.commands.result import found_figures, search_result
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.reader import read_shards
+from search_cluster.corpus.reader import provenance_so_far, read_shards
 from search_cluster.corpus.summary import summarise
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.open import open_driver, open_exporter
-from search_cluster.driver.pools import open_pool, verdict_context
+from search_cluster.driver.pools import open_pool
 from search_cluster.lock import lock_run_folder
 from search_cluster.report.notes import search_notes
 from search_cluster.search.questions import Questions
@@ -56,9 +56,12 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         # Before the model is loaded, which takes a while: a run folder has one writer.
         lock = lock_run_folder(config.run)
         stack.callback(os.close, lock)
+        begun = provenance_so_far(config.run)
+        if begun is not None and begun.chat and config.chat == "auto":
+            config = config.overridden({"chat": begun.chat})
         preset = preset_of_run(config, len(asked.examples), len(asked.split))
         pool = stack.enter_context(open_pool(config))
-        context = verdict_context(task, pool.info)
+        context = context_of_run(task, pool.info, begun, asked.examples)
         provenance = provenance_of(config, task, preset, pool.info, context, started)
         writer = stack.enter_context(
             CorpusWriter(

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.protocols.counters import EngineWork
@@ -45,6 +46,7 @@ class PathWorker:
             device=spec.device,
             revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
+            chat=spec.chat,
         )
         self._executor = self._build_executor(spec)
         self._reported = EngineWork()
@@ -71,12 +73,14 @@ class PathWorker:
         """Facts about the loaded model."""
         loaded = self.loaded
         return WorkerInfo(
-            model_fingerprint=loaded.fingerprint,
+            model=loaded.identity,
+            chat=loaded.chat,
             num_layers=loaded.num_layers,
             dtype=loaded.dtype,
             device=loaded.device,
             tie_threshold=TIE_THRESHOLDS[loaded.dtype],
             node=platform.node(),
+            warnings=loaded.warnings,
         )
 
     def evaluate(self, requests: Sequence[EvaluationRequest]) -> BatchReport:

@@ -18,6 +18,7 @@ GROUND_FLOOR = {
         "console",
         "errors",
         "files",
+        "identity",
         "lock",
         "stats",
     },

@@ -15,6 +15,7 @@ from support import tiny
 from support.command import wait_for
 
 from search_cluster.errors import EvaluatorError, ModelError
+from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
@@ -171,15 +172,18 @@ def test_the_error_of_building_a_worker_keeps_its_type(spec: WorkerSpec) -> None
 
 def test_workers_with_different_models_are_refused() -> None:
     one = WorkerInfo(
-        model_fingerprint="a",
+        model=ModelIdentity(fingerprint="a", parts={"weights": "1", "tokenizer": "2"}),
+        chat=False,
         num_layers=6,
         dtype="float32",
         device="cpu",
         tie_threshold=0.0,
         node="n",
     )
-    with pytest.raises(EvaluatorError, match="fingerprints a, b; all must hold the same one"):
-        require_same_model([one, replace(one, model_fingerprint="b")])
+    other = ModelIdentity(fingerprint="b", parts={"weights": "1", "tokenizer": "3"})
+    text = r"fingerprints a and b \(what differs: tokenizer\); all must hold the same one"
+    with pytest.raises(EvaluatorError, match=text):
+        require_same_model([one, replace(one, model=other)])
 
 
 def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:

@@ -22,7 +22,7 @@ from router_train.inference.routed_model import RoutedModel  # noqa: E402
 from router_train.routers.base import RoutedPath  # noqa: E402
 from router_train.routers.fixed import FixedRouter  # noqa: E402
 from search_cluster.errors import ConfigError  # noqa: E402
-from search_cluster.model.load.loading import LoadedModel  # noqa: E402
+from search_cluster.model.loaded import LoadedModel  # noqa: E402
 from search_cluster.model.materialise import materialise  # noqa: E402
 from search_cluster.paths.layer_path import LayerPath  # noqa: E402
 

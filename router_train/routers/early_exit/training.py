@@ -27,7 +27,7 @@ from router_train.routers.early_exit.router import (
 )
 from search_cluster.errors import CorpusError, NonFiniteLogitsError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.model.scoring import SCORING_VERSION

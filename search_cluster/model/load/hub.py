@@ -15,7 +15,9 @@ from huggingface_hub.errors import (
 from search_cluster.errors import ModelError
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.py"]
-UNWANTED = ["*/*", "consolidated*"]
+TEMPLATES_FOLDER = "additional_chat_templates"
+"""The folder of named chat templates, which transformers reads, too."""
+UNWANTED = ["*/*.safetensors", "*/*.json", "*/*.txt", "*/*.model", "*/*.py", "consolidated*"]
 """The files that are not downloaded: sub-folders with other formats, and a second copy of the
 weights that some repositories carry."""
 
