@@ -295,7 +295,6 @@ class StudyRunner:
         return select_examples(found, terms.limit, terms.seed)
 
     def _load(self, spec: str, dtype: str, chat: str) -> LoadedModel:
-        key = (spec, dtype, chat or "auto")
-        if key not in self._models:
+        if (key := (spec, dtype, chat or "auto")) not in self._models:
             self._models[key] = load_model(spec, dtype=dtype, chat=key[2])
         return self._models[key]

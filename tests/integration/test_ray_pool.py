@@ -42,6 +42,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
         device="cpu",
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task="capitals",
         num_threads=1,
     )

@@ -44,9 +44,9 @@ def train(
     *,
     force: bool = False,
 ) -> FitOutcome:
-    def load(spec: str, dtype: str) -> LoadedModel:
+    def load(spec: str, dtype: str, chat: str) -> LoadedModel:
         assert loaded is not None, "this run must not load a model"
-        assert (spec, dtype) == ("tiny", "float32")
+        assert (spec, dtype, chat) == ("tiny", "float32", "auto")
         return loaded
 
     return fit(corpus, out, config, load, task_spec=None, force=force)
