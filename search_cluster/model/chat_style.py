@@ -21,6 +21,7 @@ TEMPLATE_DATE = datetime(2024, 7, 26)
 change overnight."""
 PROBE = "What is 17 plus 25?"
 PROBE_ANSWER = "It is 42."
+_LIST = re.compile(r"[\"']type[\"']: *[\"']text[\"']")
 _TAG = re.compile(r"(<\|?|\[|◁)(?P<name>[A-Za-z][\w:-]*)(\|?>|\]|▷)")
 _REASONING = re.compile(r"think|thought|reason|analy|scratch|reflect|deliberat|plan|(^|_)cot($|_)")
 _ANSWER_SECTIONS = re.compile(r"assistant|answer|response|reply|output|model|bot|final|inst|turn")
@@ -143,7 +144,8 @@ def _look_at(tokenizer: PreTrainedTokenizerBase, template: str) -> ChatStyle:
         except Exception as error:  # a template is a program, and fails as it likes
             first = first or error
             continue
-        if PROBE in text:
+        # A template that writes the list itself shows its brackets and keys to the model.
+        if PROBE in text and not (as_parts and _LIST.search(text)):
             return ChatStyle(
                 template=fixed,
                 as_parts=as_parts,

@@ -95,6 +95,8 @@ def _load_error(folder: Path, part: str, error: Exception) -> ModelError:
     if isinstance(error, ModelError):
         return error
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, LookupError | AttributeError | TypeError):  # their text is half a sentence
+        reason = f"{type(error).__name__}: {reason}"
     if "trust_remote_code" in str(error):
         return ModelError(
             f"the {part} of {folder} needs Python code from the model's authors; read it, then "
