@@ -14,7 +14,8 @@ Every error message gives the value, the rule and the next step.
     │   └── NonFiniteLogitsError              NaN or infinite logits: a failure, never a reward
     ├── CacheError                            the cache server can't be started or reached
     ├── CorpusError                           a corpus that is missing, unfinished or damaged
-    └── EvaluatorError                        no worker could be placed, or all of them died
+    ├── EvaluatorError                        no worker could be placed, or all of them died
+    └── OneFaultError                         examples fail one after another, for one reason
 """
 
 
@@ -68,6 +69,10 @@ class CorpusError(SearchClusterError):
 
 class EvaluatorError(SearchClusterError):
     """No evaluator could be placed, or none is left alive."""
+
+
+class OneFaultError(SearchClusterError):
+    """Examples fail one after another for one reason, which is not theirs."""
 
 
 def error_line(error: SearchClusterError | OSError) -> str:

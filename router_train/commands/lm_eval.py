@@ -9,6 +9,11 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from router_train.commands.harness_options import HarnessOptions
+from router_train.evaluation.harness_tasks import (
+    harness_errors,
+    require_chat_template,
+    require_tasks,
+)
 from router_train.evaluation.lm_eval import RoutedLM
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
@@ -36,19 +41,14 @@ def run_harness(
     """``router-train lm-eval``.
 
     Raises:
-        ConfigError: the harness does not know a task.
+        ConfigError: the harness does not know a task or can't run it, or the model can't be asked
+            as it is told to.
     """
-    manager = TaskManager(
-        include_path=None if options.include_path is None else str(options.include_path)
-    )
-    unknown = [name for name in options.tasks if not manager.match_tasks([name])]
-    if unknown:
-        raise ConfigError(
-            f"the harness knows no task {', '.join(unknown)}; name its tasks, or a folder with "
-            "task files by --include-path"
-        )
+    manager = require_tasks(options.tasks, options.include_path, num_fewshot=options.num_fewshot)
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
+    if options.apply_chat_template:
+        require_chat_template(loaded)
     router, meta = load_router(router_folder, loaded)
     identity = FixedRouter(LayerPath.identity(loaded.num_layers))
     routed, layers = _judge(loaded, router, options, manager, threshold=options.threshold)
@@ -90,17 +90,18 @@ def _judge(
     lm = RoutedLM(
         loaded, RoutedModel(loaded, router, threshold=threshold), batch_size=options.batch_size
     )
-    found = simple_evaluate(
-        model=lm,
-        tasks=list(options.tasks),
-        task_manager=manager,
-        limit=options.limit,
-        num_fewshot=options.num_fewshot,
-        apply_chat_template=options.apply_chat_template,
-        batch_size=options.batch_size,
-        bootstrap_iters=BOOTSTRAP_ITERATIONS,
-        log_samples=False,
-    )
+    with harness_errors(f"run {', '.join(options.tasks)}"):
+        found = simple_evaluate(
+            model=lm,
+            tasks=list(options.tasks),
+            task_manager=manager,
+            limit=options.limit,
+            num_fewshot=options.num_fewshot,
+            apply_chat_template=options.apply_chat_template,
+            batch_size=options.batch_size,
+            bootstrap_iters=BOOTSTRAP_ITERATIONS,
+            log_samples=False,
+        )
     if found is None or not lm.path_lengths:
         raise ConfigError(
             f"the harness asked nothing for {', '.join(options.tasks)}; see its output above"

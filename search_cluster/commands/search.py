@@ -24,6 +24,7 @@ from search_cluster.driver.pools import open_pool
 from search_cluster.lock import lock_run_folder
 from search_cluster.report.notes import search_notes
 from search_cluster.search.questions import Questions
+from search_cluster.search.record_gate import RecordGate
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
@@ -100,7 +101,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             metrics.update(values, driver.stats())
 
         try:
-            _step_through(config, driver, writer, metrics, report)
+            _step_through(config, driver, RecordGate(asked.examples), writer, metrics, report)
         finally:
             report(force=True)
         found = summarise(read_shards(config.run))
@@ -118,6 +119,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
 def _step_through(
     config: SearchConfig,
     driver: Driver,
+    gate: RecordGate,
     writer: CorpusWriter,
     metrics: RunMetrics,
     report: Callable[[], None],
@@ -128,7 +130,8 @@ def _step_through(
         try:
             while driver.busy:
                 for record in driver.step():
-                    writer.add(record)
+                    for kept in gate.take(record):
+                        writer.add(kept)
                     metrics.add_record(record)
                 progress = driver.progress()
                 reporter.update(
