@@ -4,6 +4,7 @@ Skipped layers are gone, and repeated ones are copied. Unlike `materialise` it o
 it can be saved, trained and loaded by whatever loads the family.
 """
 
+import copy
 from typing import cast
 
 import torch
@@ -41,7 +42,7 @@ def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
         own.load_state_dict(_own_weights(model, path))
     except RuntimeError as error:
         raise _inexpressible(model, path, str(error).splitlines()[0]) from error
-    own.generation_config = model.generation_config
+    own.generation_config = copy.deepcopy(model.generation_config)
     cast(nn.Module, own).eval().requires_grad_(False)
     gap = _relative_gap(own, view)
     if not gap <= RELATIVE_TOLERANCE[model.dtype]:
