@@ -112,10 +112,11 @@ def _quoted(location: str) -> str:
 
 def _versions(right: Sequence[str]) -> str:
     """Which versions open it: those that were tested, and what happens with the others."""
-    wrong = [version for version in TESTED if version not in right]
     text = f"Tested with transformers {_listed(right)}: equal logits, equal tokens."
+    wrong = [version for version in TESTED if version not in right]
     if not any(version in right for version in SPELLED_AS_VERSION_4):
-        return f"It needs transformers 5; version 4 has no words for its settings. {text}"
+        text = f"It needs transformers 5; version 4 has no words for its settings. {text}"
+        wrong = [version for version in wrong if version not in SPELLED_AS_VERSION_4]
     if wrong:
         text += f" Not with {_listed(wrong)}, where it fails or computes something else."
     return text

@@ -5,6 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from huggingface_hub import ModelCard
+from yaml import YAMLError
 
 from search_cluster.model.load.demo import DEMO_PACKAGE, DEMO_SPEC
 
@@ -44,7 +45,7 @@ def licence_of(spec: str, place: Path) -> Licence:
         return Licence(files=files)
     try:
         data = ModelCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data
-    except (ValueError, UnicodeError):
+    except (ValueError, YAMLError):
         return Licence(files=files)
     return Licence(
         identifier=_text(data.get("license")),

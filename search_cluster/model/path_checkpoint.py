@@ -34,7 +34,7 @@ def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
         ModelError: the family's configuration can't express the path.
     """
     view = materialise(model, path)
-    config = _own_config(model.config, path)
+    config = own_config(model.config, path)
     own: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
         config, dtype=model.dtype, attn_implementation=anatomy_of(config).attention_kernel
     )
@@ -50,8 +50,11 @@ def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     return own
 
 
-def _own_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
-    """What a path's configuration says of each layer, by the position that the layer gets."""
+def own_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
+    """The configuration of a path as a model of its own.
+
+    What it says of a layer stands where the layer gets to.
+    """
     own = path_config(config, path)
     rope = getattr(config, "no_rope_layers", None)
     if rope is not None:

@@ -17,7 +17,7 @@ from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import layer_type_of
 from search_cluster.model.portable.settings import SLIDING, portable_settings
 from search_cluster.model.portable.tokenizer import save_tokenizer
-from search_cluster.model.portable.versions import SPELLED_AS_VERSION_4
+from search_cluster.model.portable.versions import TESTED
 
 CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
 _OF_THE_ORIGINAL = ("_name_or_path", "_model_name_or_path", "auto_map", "quantization_config")
@@ -54,14 +54,10 @@ def write_checkpoint(
     portable = portable_settings(model.config, model.dtype)
     _merge(folder / CONFIG_FILE, portable.settings)
     _check_config(folder, model)
-    any_version = save_tokenizer(tokenizer, folder)
+    portable_tokenizer = save_tokenizer(tokenizer, folder)
     _check_tokens(folder, tokenizer, model.config)
     return WrittenCheckpoint(
-        versions=tuple(
-            version
-            for version in portable.versions
-            if any_version or version not in SPELLED_AS_VERSION_4
-        ),
+        versions=portable.versions if portable_tokenizer else TESTED[-1:],
         dtype=str(model.dtype).removeprefix("torch."),
     )
 

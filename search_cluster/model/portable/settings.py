@@ -157,7 +157,7 @@ def _rotary_fits(reading: Reading, needs: _Needs) -> bool:
     if needs.scaling is None or reading.rope_fields is None:
         return True
     grows: bool = needs.scaling.get("factor", 2.0) > 1.0
-    return needs.scaling.keys() == reading.rope_fields and grows
+    return grows and set(needs.scaling) == reading.rope_fields
 
 
 def _local_rotary_fits(allowed: LocalRotary, needs: _Needs) -> bool:

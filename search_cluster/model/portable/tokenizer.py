@@ -20,13 +20,14 @@ _NAMED_TOKENS = tuple(
     f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 )
 _FACTS = (
-    "clean_up_tokenization_spaces",
     "model_input_names",
     "model_max_length",
     "padding_side",
     "split_special_tokens",
     "truncation_side",
 )
+_CLEAN_UP = "clean_up_tokenization_spaces"
+_CLEAN_UP_ANYWAY = f"{_CLEAN_UP}_for_bpe_even_though_it_will_corrupt_output"
 _OF_VERSION_5 = ("chat_control_tokens", "response_template")
 
 
@@ -34,8 +35,8 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bool:
     """Write a tokenizer into a folder that exists.
 
     Returns:
-        Whether version 4 reads it as well. It can't if the tokenizer is not one of the library
-        ``tokenizers``; then it is saved as transformers does it.
+        Whether other versions read it as well. That is not known of a tokenizer which is not one
+        of the library ``tokenizers``; it is saved as transformers does it.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -69,6 +70,12 @@ def _settings(tokenizer: PreTrainedTokenizerBase, described: dict[str, Any]) -> 
         for name in _OF_VERSION_5
         if (value := getattr(tokenizer, name, None)) is not None
     }
+    # Version 4 and the first of version 5 do it for BPE, too; a later one only if it is forced to.
+    anyway = getattr(tokenizer, _CLEAN_UP_ANYWAY, False)
+    if anyway:
+        settings[_CLEAN_UP_ANYWAY] = True
+    is_bpe = described["model"].get("type") == "BPE"
+    settings[_CLEAN_UP] = tokenizer.clean_up_tokenization_spaces and (anyway or not is_bpe)
     # Version 4 goes by this and not by the file.
     pre_tokenizer = described.get("pre_tokenizer") or {}
     if "add_prefix_space" in pre_tokenizer:
