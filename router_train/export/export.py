@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from router_train.auto import BASE_FOLDER, RoutedConfig, RoutedForCausalLM
@@ -208,8 +208,9 @@ def _write_plain(
     options: ExportOptions,
 ) -> None:
     written = write_checkpoint(path_checkpoint(loaded.model, router.path), loaded.tokenizer, folder)
-    shutil.copyfile(router_folder / META_NAME, folder / PROVENANCE_NAME)
     of_base = _card_base(loaded, options.revision)
+    provenance = asdict(replace(meta, model_spec=of_base.hub_id or of_base.title))
+    (folder / PROVENANCE_NAME).write_text(f"{json.dumps(provenance, indent=2)}\n", encoding="utf-8")
     _copy_licence(folder, of_base)
     card = plain_card(
         meta,

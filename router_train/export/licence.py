@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from huggingface_hub import ModelCard
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from search_cluster.model.load.demo import DEMO_PACKAGE, DEMO_SPEC
 

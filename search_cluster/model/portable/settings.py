@@ -156,8 +156,7 @@ def _rotary_fits(reading: Reading, needs: _Needs) -> bool:
         return False
     if needs.scaling is None or reading.rope_fields is None:
         return True
-    grows: bool = needs.scaling.get("factor", 2.0) > 1.0
-    return grows and set(needs.scaling) == reading.rope_fields
+    return set(needs.scaling) == reading.rope_fields and float(needs.scaling.get("factor", 2)) > 1
 
 
 def _local_rotary_fits(allowed: LocalRotary, needs: _Needs) -> bool:
@@ -165,12 +164,13 @@ def _local_rotary_fits(allowed: LocalRotary, needs: _Needs) -> bool:
     if not any(needs.sliding) or not needs.by_layer_type:
         return True
     unscaled = local["rope_type"] == _UNSCALED
-    return {
+    fits: dict[LocalRotary, bool] = {
         LocalRotary.SAME: local == needs.rotary,
         LocalRotary.UNSCALED: unscaled and local["rope_theta"] == needs.rotary["rope_theta"],
         LocalRotary.OWN_BASE: unscaled,
         LocalRotary.ANY: True,
-    }[allowed]
+    }
+    return fits[allowed]
 
 
 def _rotary_settings(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support import tiny, version4
-from support.exports import ExportCase, export_cases
+from support.exports import MEASURED_FAMILIES, ExportCase, export_cases
 from transformers import PreTrainedConfig
 
 from search_cluster.model.anatomy import ANATOMIES
@@ -52,7 +52,7 @@ def version4_agrees(settings: dict[str, Any], config: PreTrainedConfig) -> bool:
 
 @st.composite
 def any_settings(draw: st.DrawFn) -> tuple[str, dict[str, Any], tuple[int, ...]]:
-    family = draw(st.sampled_from(tiny.FAMILIES))
+    family = draw(st.sampled_from(MEASURED_FAMILIES))
     kinds = ["default", "longrope"]
     if family != "phi3":
         kinds += ["linear", "dynamic", "yarn", "llama3"]
@@ -117,7 +117,7 @@ def test_leaving_without_these_settings_version_4_reads_another_model() -> None:
             continue
         if read != version4.truth(config):
             wrong.add(case.family)
-    assert wrong == set(tiny.FAMILIES)
+    assert wrong == set(MEASURED_FAMILIES)
 
 
 def test_leaving_half_precision_is_not_promised_to_versions_that_do_not_know_dtype() -> None:
