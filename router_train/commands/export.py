@@ -41,7 +41,9 @@ def run_export(
             f"the base model {base.spec} is on this machine only, so nobody could load "
             f"{push_to_hub}; add --with-base, or name the model's hub id with --model"
         )
-    export_router(router_folder, out, loaded, replace(options, evaluations=found))
+    export_router(
+        router_folder, out, loaded, replace(options, evaluations=found, repository=push_to_hub)
+    )
     show(
         f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}",
         json_output=json_output,
