@@ -72,6 +72,8 @@ class Answerer:
             num_fallbacks=choice.num_fallbacks,
             failure=plain_failure or routed_failure,
             others={str(path): answers[path][0].reward for path in self._beside},
+            plain_cut=plain.is_cut,
+            routed_cut=routed.is_cut,
         )
 
 

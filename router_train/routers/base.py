@@ -84,6 +84,9 @@ class Fitted:
 
     router: Router
     metrics: Mapping[str, float]
+    judged_on: str = ""
+    """The questions that the metrics come from, and what these had taught or chosen, after "on";
+    whoever shows metrics says so. Empty without metrics."""
 
 
 class RouterKind(Protocol):

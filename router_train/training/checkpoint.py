@@ -78,6 +78,9 @@ class RouterMeta:
     settings: dict[str, int | float | str]
     """What the kind of router needs to restore it."""
     metrics: dict[str, float]
+    judged_on: str = ""
+    """Where the metrics come from, as `router_train.routers.base.Fitted` says it; empty in
+    checkpoints that were written before it was recorded."""
     versions: dict[str, str]
     weights_sha256: str
     """The SHA-256 of ``router.safetensors``."""

@@ -132,6 +132,7 @@ def fit(
         left_out=_left_out(labels),
         settings=fitted.router.settings(),
         metrics=dict(fitted.metrics),
+        judged_on=fitted.judged_on,
         versions=installed_versions(),
         weights_sha256=save_weights(out, fitted.router),
         menu=() if table is None else tuple(map(str, table.paths)),

@@ -16,7 +16,7 @@ and 8.2 ms for a batch, which is what remains of the first token's latency (16 m
 import math
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,13 +111,27 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
                 say(f"{num_workers} real: {found[-1]:.1f} paths/s, busy {busy:.3f}")
     finally:
         disconnect_ray()
+    return real_figures(rates)
+
+
+def real_figures(rates: Mapping[int, Sequence[float]]) -> dict[str, Any]:
+    """Medians over rounds, the speed-up that these medians give, and how far rounds differ.
+
+    Args:
+        rates: paths per second of one and of two workers, a figure for each round.
+    """
+    one, two = rates.values()
+    quotients = [faster / slower for slower, faster in zip(one, two, strict=True)]
     return {
         "real_paths_per_s": {
             str(count): round(statistics.median(found), 2) for count, found in rates.items()
         },
-        "two_workers_speedup": round(
-            statistics.median(two / one for one, two in zip(*rates.values(), strict=True)), 3
-        ),
+        "real_paths_per_s_rounds": {
+            str(count): [round(rate, 2) for rate in found] for count, found in rates.items()
+        },
+        "two_workers_speedup": round(statistics.median(two) / statistics.median(one), 3),
+        "two_workers_speedup_min": round(min(quotients), 3),
+        "two_workers_speedup_max": round(max(quotients), 3),
     }
 
 

@@ -17,6 +17,7 @@ from search_cluster.corpus.reader import Corpus
 from search_cluster.driver.pools import former_contexts, verdict_context
 from search_cluster.errors import ConfigError
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.frames import FRAMES_VERSION, takes_frames
 from search_cluster.tasks.task import Task
 from search_cluster.tree.settings import SearchPreset
 
@@ -54,7 +55,7 @@ def provenance_of(
         leaves_per_round=preset.leaves_per_round,
         visit_total=config.visit_total,
         exploration=config.exploration,
-        evidence="" if preset.evidence is None else preset.evidence.describe(),
+        evidence=_evidence(preset, task),
         limit=config.limit,
         verdict_context=context.namespace,
         versions=installed_versions(),
@@ -95,6 +96,17 @@ def _require_asked_alike(examples: Sequence[Example], begun: Provenance) -> None
                 "took text from data for control tokens where it looks like them, as in "
                 f"{example.question[:60]!r}; search again in a new folder"
             )
+
+
+def _evidence(preset: SearchPreset, task: Task) -> str:
+    """What best paths have to prove, and on what: generic frames change evidence, so they count.
+
+    Tasks with enough wordings of their own never need frames, and are described as ever.
+    """
+    if preset.evidence is None:
+        return ""
+    frames = f";frames={FRAMES_VERSION}" if takes_frames(task) else ""
+    return preset.evidence.describe() + frames
 
 
 def path_table_provenance(

@@ -22,7 +22,7 @@ from search_cluster.driver.job import SearchJob
 from search_cluster.driver.open import open_driver, open_exporter
 from search_cluster.driver.pools import open_pool
 from search_cluster.lock import lock_run_folder
-from search_cluster.report.notes import search_notes
+from search_cluster.report.notes import cut_notes, nothing_to_verify, search_notes
 from search_cluster.search.questions import Questions
 from search_cluster.search.record_gate import RecordGate
 from search_cluster.tasks.registry import absolute_spec, get_task
@@ -61,6 +61,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         if begun is not None and begun.chat and config.chat == "auto":
             config = config.overridden({"chat": begun.chat})
         preset = preset_of_run(config, len(asked.examples), len(asked.split))
+        if preset.evidence is not None and not questions.can_verify(asked.examples):
+            logger.warning("%s", nothing_to_verify(preset.name, task.name))
         pool = stack.enter_context(open_pool(config))
         context = context_of_run(task, pool.info, begun, asked.examples)
         provenance = provenance_of(config, task, preset, pool.info, context, started)
@@ -105,14 +107,20 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         finally:
             report(force=True)
         found = summarise(read_shards(config.run))
-        for note in search_notes(found, provenance):
+        ended = counters().to_json()
+        for note in (*search_notes(found, provenance), *cut_notes(ended)):
             logger.warning("%s", note)
-        summary = (
-            found_figures(found) | counters().to_json() | {"malformed_rows": len(asked.malformed)}
-        )
+        summary = found_figures(found) | ended | {"malformed_rows": len(asked.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return search_result(
-        config, task, manifest, summary | {"verdicts_waiting": num_waiting(config.run, context)}
+        config,
+        task,
+        manifest,
+        summary
+        | {
+            "plain_is_guessing": found.plain_is_guessing,
+            "verdicts_waiting": num_waiting(config.run, context),
+        },
     )
 
 

@@ -68,6 +68,18 @@ def decode_greedily(
     return tuple(generated)
 
 
+def has_ended(
+    causal_lm: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    generated: Sequence[int],
+    stop_strings: Sequence[str],
+) -> bool:
+    """Whether generated ids, at least one, end by themselves: with an EOS or a stop string."""
+    return generated[-1] in end_ids(causal_lm, tokenizer) or has_stop(
+        answer_text(tokenizer, generated), stop_strings
+    )
+
+
 def answer_text(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], stop_strings: Sequence[str] = ()
 ) -> str:

@@ -15,6 +15,7 @@ from search_cluster.model.chat_style import chat_style, render_message, require_
 from search_cluster.model.data_text import encode_marked, mark_data, mark_inside, without_marks
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.frames import asked_prompt
 from search_cluster.tasks.task import AnswerKind, Task
 
 PROMPTING_VERSION = "2"
@@ -59,7 +60,7 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
             same tokens, or a text from data can't be told from a control token.
         ModelError: the chat template can't be used.
     """
-    prompt = task.prompt(example)
+    prompt = asked_prompt(task, example)
     if loaded.chat:
         text = _chat_text(loaded, prompt.chat)
         if task.kind is AnswerKind.CHOICE:

@@ -4,6 +4,7 @@ import logging
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
 from search_cluster.faults import FailureLog
@@ -105,10 +106,12 @@ class PathWorker:
             )
             for request, outcome in zip(requests, outcomes, strict=True)
         )
-        return BatchReport(results=results, work=self._new_work())
+        num_cut = sum(isinstance(item, Verdict) and item.is_cut is True for item in outcomes)
+        work = replace(self._new_work(), num_cut_answers=num_cut)
+        return BatchReport(results=results, work=work)
 
     def _new_work(self) -> EngineWork:
-        """What the engine did since the last call."""
+        """What the engine did since the last call, answers apart."""
         if self._executor is None:
             return EngineWork()
         done = EngineWork(

@@ -127,7 +127,11 @@ class DrLLMKind:
         held_out = validation_examples(inputs)
         point = tune_threshold(router, _model(inputs), inputs.task, held_out, config)
         metrics = {**asdict(result.best), **point.metrics(), "threshold": point.threshold}
-        return Fitted(router=replace(router, threshold=point.threshold), metrics=metrics)
+        return Fitted(
+            router=replace(router, threshold=point.threshold),
+            metrics=metrics,
+            judged_on="the validation questions, which chose the epoch and the threshold",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> DrLLMRouter:
         """The router of these weights."""

@@ -78,7 +78,11 @@ class EarlyExitKind:
         )
         groups_N = np.array([question_hash(example) for example in examples], dtype=np.uint64)
         router, point = train_early_exit(readings_NL2, right_NL, groups_N, inputs.config)
-        return Fitted(router=router, metrics=point.metrics())
+        return Fitted(
+            router=router,
+            metrics=point.metrics(),
+            judged_on="the questions that chose the threshold (probabilities are out of fold)",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> EarlyExitRouter:
         """The router of these settings and weights."""

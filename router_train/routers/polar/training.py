@@ -96,7 +96,11 @@ class PolarKind:
         held_out = validation_examples(inputs)
         point = tune_threshold(router, loaded, inputs.task, held_out, config)
         metrics = {**asdict(best), **point.metrics(), "threshold": point.threshold}
-        return Fitted(router=replace(router, threshold=point.threshold), metrics=metrics)
+        return Fitted(
+            router=replace(router, threshold=point.threshold),
+            metrics=metrics,
+            judged_on="the validation questions, which chose the epoch and the threshold",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> PolarRouter:
         """The router of these settings and weights."""

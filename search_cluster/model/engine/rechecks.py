@@ -62,6 +62,7 @@ class TieRechecks:
             margin=answered.margin,
             output=answered.output,
             num_layer_tokens=len(job.path) * num_tokens,
+            is_cut=answered.is_cut,
         )
 
     def _is_confirmed(self, job: Job, answered: Answered) -> bool:

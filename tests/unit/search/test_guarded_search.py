@@ -519,7 +519,10 @@ def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -
     }
 
 
-def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions() -> None:
+@pytest.mark.parametrize("plain", [True, False])
+def test_claims_of_a_question_that_cannot_be_put_differently_no_path_is_credible(
+    plain: bool,
+) -> None:
     menu = (
         MenuPath(
             path=without(2),
@@ -542,10 +545,20 @@ def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions(
         seed=0,
     )
     while trials := search.next_round():
-        search.observe([verdict(True) for _ in trials])
-    (evidence,) = search.result().evidence
-    assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (True, 0, 0)
+        search.observe([verdict(plain or path != IDENTITY) for _, path in trials])
+    record = search.result()
+    (evidence,) = record.evidence
+    assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (False, 0, 0)
+    assert [item.path for item in record.best] == ([IDENTITY] if plain else [])
+    assert [item.path for item in record.unguarded] == [without(2)]
     assert (evidence.num_probes, evidence.num_screened, evidence.probe_chance) == (20, 30, 0.25)
+
+
+@pytest.mark.parametrize("name", ["num_guide", "num_verify", "min_right"])
+def test_claims_a_rule_without_a_check_is_refused(name: str) -> None:
+    rule = EvidenceRule(num_guide=2, num_verify=2, max_probe_drop=0.02)
+    with pytest.raises(InvalidValueError, match=rf"{name} of an evidence rule is 0; a path that"):
+        dataclasses.replace(rule, **{name: 0})
 
 
 def test_a_path_that_is_bad_for_other_questions_is_not_even_examined() -> None:
