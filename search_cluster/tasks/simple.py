@@ -22,7 +22,8 @@ name is expected::
     )
 
 ``choice_task`` is the same without grader and token limit: its choices are scored. Whoever changes
-what a grader does changes ``grader_version``; templates enter the version by themselves.
+what a grader does changes ``grader_version``; templates, and graders of this package, enter the
+version by themselves.
 
 ``wordings`` declare other templates that ask the same; together with other orders of listed choices
 and other distractors for scored ones they make the task's perturbations
@@ -32,14 +33,16 @@ and other distractors for scored ones they make the task's perturbations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.grading.gold import gold_check_of
 from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
-from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
+from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, MalformedRow, Prompt
 from search_cluster.tasks.template import names_choices, render
+from search_cluster.tasks.twins import keep_apart
 
 Source = Callable[[str, str, Path | None], LoadedExamples]
 """Gives the examples of a split; called with the name of the task, the split and the data
@@ -99,6 +102,10 @@ class SimpleTask:
     def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
         """All examples of a split, in a fixed order.
 
+        Equal questions of several splits are kept apart, unless the source has done so (its
+        ``keeps_apart`` is true). Examples whose gold answer the grader can't read are listed with
+        the malformed rows.
+
         Raises:
             TaskError: there is no such split, or not one good row.
         """
@@ -106,7 +113,41 @@ class SimpleTask:
             raise TaskError(
                 f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
             )
-        return self.source(self.name, split, data_dir)
+        loaded = self.source(self.name, split, data_dir)
+        if loaded.examples and not getattr(self.source, "keeps_apart", False):
+            loaded = keep_apart(self._all_splits(split, loaded, data_dir), split, self.name)
+        return self._with_readable_gold(loaded)
+
+    def _all_splits(
+        self, split: str, loaded: LoadedExamples, data_dir: Path | None
+    ) -> dict[str, LoadedExamples]:
+        found = {split: loaded}
+        for name in SPLITS:
+            try:
+                found.setdefault(name, self.source(self.name, name, data_dir))
+            except TaskError:
+                continue  # there is no such split; whoever asks for it is told
+        return found
+
+    def _with_readable_gold(self, loaded: LoadedExamples) -> LoadedExamples:
+        gold_check = gold_check_of(self.grader)
+        if gold_check is None:
+            return loaded
+        problems = {
+            example.example_id: MalformedRow(source=example.source, reason=problem)
+            for example in loaded.examples
+            if (problem := gold_check.problem(example)) is not None
+        }
+        if not problems:
+            return loaded
+        kept = tuple(item for item in loaded.examples if item.example_id not in problems)
+        if not kept:
+            first = next(iter(problems.values()))
+            raise TaskError(
+                f"task {self.name}: not one of {len(problems)} gold answers can be read; the "
+                f"first, {first.source}: {first.reason}"
+            )
+        return replace(loaded, examples=kept, malformed=(*loaded.malformed, *problems.values()))
 
     def prompt(self, example: Example) -> Prompt:
         """Both templates of the example's wording filled; choices are scored as they are.
@@ -224,6 +265,9 @@ def generate_task(
             to answer with.
     """
     plain = _checked_plain(chat, plain, wordings)
+    gold_check = gold_check_of(grader)
+    if gold_check is not None and grader_version != gold_check.version:
+        grader_version = f"{grader_version} {gold_check.version}"  # ours may change, too
     if max_new_tokens < 1:
         raise TaskError(
             f"max_new_tokens of task {name} is {max_new_tokens}; an answer takes at least 1"

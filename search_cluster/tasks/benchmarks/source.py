@@ -6,6 +6,7 @@ Local files have the layouts of `search_cluster/tasks/README.md`.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
@@ -45,6 +46,8 @@ class BenchmarkSource:
     some publishers repeat questions.
     """
 
+    keeps_apart: ClassVar[bool] = True
+    """Equal questions are taken out here."""
     parts: Mapping[str, Part]
     """The part that each split is taken from; a split that is not here does not exist."""
     convert: Converter

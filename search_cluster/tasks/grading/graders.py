@@ -1,13 +1,8 @@
-"""Graders of generated answers: the letter of a choice, a number, an exact text.
-
-A grader can't do without a gold answer that it can read: `gold_problem` says what is wrong with
-one.
-"""
+"""Graders of generated answers: the letter of a choice, a number, an exact text."""
 
 import unicodedata
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.fields import shown
 from search_cluster.tasks.grading.boxed import last_boxed
 from search_cluster.tasks.grading.letters import extract_letter
 from search_cluster.tasks.grading.numbers import FoundNumber, last_number, only_number
@@ -30,11 +25,11 @@ def grade_letter(example: Example, output: str) -> float:
     letter = extract_letter(output)
     if letter is None or letter != example.gold or letter not in LETTERS[: len(example.choices)]:
         return 0.0
-    said = {_levelled(output), normalize_text(letter)}
+    said = {levelled_answer(output), normalize_text(letter)}
     others = (
         text for text, label in zip(example.choices, LETTERS, strict=False) if label != letter
     )
-    return float(all(_levelled(text) not in said for text in others))
+    return float(all(levelled_answer(text) not in said for text in others))
 
 
 def grade_number(example: Example, output: str) -> float:
@@ -48,7 +43,7 @@ def grade_exact(example: Example, output: str) -> float:
 
     Composed and decomposed characters are the same.
     """
-    return float(_levelled(output) == _levelled(example.gold))
+    return float(levelled_answer(output) == levelled_answer(example.gold))
 
 
 def gold_number(text: str) -> FoundNumber | None:
@@ -62,34 +57,6 @@ def gold_number(text: str) -> FoundNumber | None:
     return only_number(final if mark else text if boxed is None else boxed)
 
 
-def number_gold_problem(example: Example) -> str | None:
-    """Why the gold answer is no number that can be compared; ``None`` if it is one."""
-    if gold_number(example.gold) is not None:
-        return None
-    return (
-        f"the answer is {shown(example.gold)}; the grader needs one number that can be read in one "
-        "way only, such as 1234.5"
-    )
-
-
-def letter_gold_problem(example: Example) -> str | None:
-    """Why the gold answer is not the letter of a choice; ``None`` if it is."""
-    labels = LETTERS[: len(example.choices)]
-    index = labels.find(example.gold) if len(example.gold) == 1 else -1
-    if index >= 0 and example.gold_index in (None, index):
-        return None
-    return (
-        f"the answer is {shown(example.gold)}; the grader needs the letter of the right one of "
-        f"{len(example.choices)} choices: read the rows with convert_letter_row"
-    )
-
-
-def exact_gold_problem(example: Example) -> str | None:
-    """Why no answer should equal the gold answer; ``None`` if one may."""
-    if _levelled(example.gold):
-        return None
-    return f"the answer is {shown(example.gold)}, which an empty answer would equal"
-
-
-def _levelled(text: str) -> str:
+def levelled_answer(text: str) -> str:
+    """The text without case, doubled white space and a final full stop."""
     return normalize_text(unicodedata.normalize("NFC", text)).removesuffix(".")

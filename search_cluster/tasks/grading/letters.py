@@ -35,7 +35,7 @@ _WORD_BEFORE = (
     r"either|best|but)"
 )
 _LEAD_IN = re.compile(
-    rf"(?:(?<![\w']){_WORD_BEFORE}(?![\w'])|[\s:=,\"(\[→⇒]|->|=>|-(?=\s))*$", re.IGNORECASE
+    rf"(?:(?<![\w']){_WORD_BEFORE}(?![\w'])|[\s:=,\"(\[→⇒]|->|=>|-(?=\s))*\Z", re.IGNORECASE
 )
 """The words that may stand between ``answer`` and its letter."""
 _DECLARES = re.compile(
@@ -53,7 +53,7 @@ _DECLARED_AFTER = re.compile(
     r"(?:right|correct|answer|best|only|true|final|most)\b",
     re.IGNORECASE,
 )
-_END_OF_LETTER = re.compile(r"\s*(?:$|[.,;:!?)\]}\"\n—–(=]|-\s)")
+_END_OF_LETTER = re.compile(r"\s*(?:\Z|[.,;:!?)\]}\"\n—–(=]|-\s)")
 _VERB_AFTER = re.compile(
     r"\s+(?:is|was|are|because|since|as|it|that|which|due|for|and|or|but|not|seems|looks|would|"
     r"must|should|can|cannot|can't|isn't|so|therefore|nor|instead|rather|here|with|by)\b",
@@ -170,7 +170,7 @@ def _mentions(text: str) -> Iterator[_Mention]:
         if letter.islower() and not is_marked:
             if not (leads or is_declared or is_led_to) or not ends:
                 continue
-            if letter == "a" and not after and not re.search(r"[:=\"(]\s*$", lead_in):
+            if letter == "a" and not after and not re.search(r"[:=\"(]\s*\Z", lead_in):
                 continue  # perhaps an article whose noun was cut off
         if numbered and start and re.match(r"\. \S", after) and before.endswith((" ", "\n")):
             is_marked = True

@@ -81,31 +81,31 @@ _REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 """LaTeX and Markdown as the plain text that they mean. Commands without such a meaning become
 ``√``, beside which nothing is a number."""
 
-_GLUED_BEFORE = re.compile(r"(?:[^\W\d_]|[^\W\d_][-+*×/^.]|[^\W\d]_)[({]?$")
+_GLUED_BEFORE = re.compile(r"(?:[^\W\d_]|[^\W\d_][-+*×/^.]|[^\W\d]_)[({]?\Z")
 """The number belongs to a name or to an exponent: ``CO2``, ``COVID-19``, ``m^2``, ``No.5``."""
-_UNREADABLE_BEFORE = re.compile(r"(?:(?:[\d√^}±≠/]|√\{|(?<![-=])[<>≤≥]|_\{?)[({]?\s?|\d[.,:])$")
+_UNREADABLE_BEFORE = re.compile(r"(?:(?:[\d√^}±≠/]|√\{|(?<![-=])[<>≤≥]|_\{?)[({]?\s?|\d[.,:])\Z")
 _UNREADABLE_AFTER = re.compile(
     r"\d|[.,:]\d|\s?[\^±‰π√]|\s?/\s?\d|_|[-–—]\d|\s?[×÷*]\s?\w|[({]|\}\{"
     r"|\s?[exyznik](?![^\W\d_])|(?:[KMBkb]|\s?(?:bn|mn|mln|mio))(?![^\W\d_])"
 )
 _OPERATOR_BEFORE = re.compile(
     r"(?:[\d)]\s*(?:[-+×÷*/^±–—]|\s:|\b(?:plus|minus|times|divided by|multiplied by)\b)"
-    r"|[^\W\d_]\s*[+×÷*/^])\s*$",
+    r"|[^\W\d_]\s*[+×÷*/^])\s*\Z",
     re.IGNORECASE,
 )
-_SIGN = re.compile(rf"([-–+]|\bminus\b|\bnegative\b)(\s*)[{_CURRENCY}]?\s?$", re.IGNORECASE)
+_SIGN = re.compile(rf"([-–+]|\bminus\b|\bnegative\b)(\s*)[{_CURRENCY}]?\s?\Z", re.IGNORECASE)
 _SIGN_AFTER_WORD = re.compile(
-    r"(?:^|[=:(\[{|>,;]|\n|\b(?:is|are|was|be|equals|equal to|becomes|get|gets|gives|yields))\s*$",
+    r"(?:^|[=:(\[{|>,;]|\n|\b(?:is|are|was|be|equals|equal to|becomes|get|gets|gives|yields))\s*\Z",
     re.IGNORECASE,
 )
 _NOT = re.compile(
     r"(?:\bnot|n['’]t|\bnever|\bno longer|\brather than|\binstead of|\bunlike)\s+"
-    rf"(?:(?!but\b)[a-z]+\s+){{0,2}}[-{_CURRENCY}]?\s*$",
+    rf"(?:(?!but\b)[a-z]+\s+){{0,2}}[-{_CURRENCY}]?\s*\Z",
     re.IGNORECASE,
 )
 _BOUND = re.compile(
     r"\b(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|other|exceeds?) (?:than )?"
-    rf"[-{_CURRENCY}]?\s*$",
+    rf"[-{_CURRENCY}]?\s*\Z",
     re.IGNORECASE,
 )
 _JOINED = re.compile(
@@ -246,14 +246,15 @@ def _value(match: re.Match[str]) -> Fraction | None:
     else:
         value = Fraction(match["plain"])
     if match["scale"] is not None:
-        return value * 10 ** _SCALES[match["scale"]]
+        return value * Fraction(10 ** _SCALES[match["scale"]])
     base = value if match["power"] is not None else Fraction(10)
     exponent = int(match["exponent"] or match["ten"] or match["power"] or 0)
     if abs(exponent) * (len(match[0]) if match["power"] else 1) > MAX_DIGITS:
         return None
     if exponent < 0 and not base:
         return None
-    return base**exponent if match["power"] is not None else value * base**exponent
+    power = Fraction(base**exponent)
+    return power if match["power"] is not None else value * power
 
 
 def _signed(value: Fraction | None, before: str) -> Fraction | None:
