@@ -32,6 +32,7 @@ and other distractors for scored ones they make the task's perturbations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ folder."""
 Grader = Callable[[Example, str], float]
 """Gives the reward in [0, 1]; called with the example and the answer."""
 
+_logger = logging.getLogger(__name__)
 DEFAULT_PLAIN = "Question: {question}\nAnswer:"
 """How a base model is asked unless a task says otherwise."""
 DEFAULT_PLAIN_WITH_CHOICES = "Question: {question}\n{choices}\nAnswer:"
@@ -127,6 +129,12 @@ class SimpleTask:
                 found.setdefault(name, self.source(self.name, name, data_dir))
             except TaskError:
                 continue  # there is no such split; whoever asks for it is told
+            except Exception as error:  # a source may be anybody's code
+                _logger.warning(
+                    "task %s: split %s can't be read (%s: %s), so nobody knows whether it repeats "
+                    "questions of %s",
+                    *(self.name, name, type(error).__name__, error, split),
+                )
         return found
 
     def _with_readable_gold(self, loaded: LoadedExamples) -> LoadedExamples:

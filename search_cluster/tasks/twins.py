@@ -7,8 +7,9 @@ typed.
 
 import logging
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
@@ -18,18 +19,28 @@ from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
 
 _logger = logging.getLogger(__name__)
-_KEPT = ("<super>", "<sub>", "<fraction>")
+_OWN_MEANING = ("<super>", "<sub>", "<fraction>")
 """Unicode's compatible forms that mean something else: ``2²`` is not 22."""
+_TYPED_OTHERWISE = str.maketrans(
+    {**dict.fromkeys("‘’‛′", "'"), **dict.fromkeys("“”„″", '"'), **dict.fromkeys("‐‑‒–—−", "-")}
+)
+_Copy = tuple[str, Example]
+"""A question and the split in which it stands."""
 
 
 def question_key(text: str) -> str:
-    """A text that is the same however a question is typed: in width, accents, case, white space."""
+    """A text that is the same however a question is typed.
+
+    Levelled are case, white space, width, quotation marks, dashes, composed and invisible
+    characters.
+    """
     if not text.isascii():
         text = "".join(
             character
-            if unicodedata.decomposition(character).startswith(_KEPT)
+            if unicodedata.decomposition(character).startswith(_OWN_MEANING)
             else unicodedata.normalize("NFKC", character)
-            for character in unicodedata.normalize("NFC", text)
+            for character in unicodedata.normalize("NFC", text).translate(_TYPED_OTHERWISE)
+            if unicodedata.category(character) != "Cf"
         )
         text = unicodedata.normalize("NFC", text)
     return normalize_text(text)
@@ -51,26 +62,28 @@ def keep_apart(loaded: Mapping[str, LoadedExamples], split: str, task: str) -> L
     Raises:
         TaskError: nothing is left in the split.
     """
-    groups: dict[object, list[Example]] = {}
+    groups: dict[object, list[_Copy]] = {}
     for name in SPLITS:
         for example in loaded[name].examples if name in loaded else ():
-            groups.setdefault(_identity(example), []).append(example)
-    repeated = [group for group in groups.values() if len(group) > 1]
-    contradictory = [group for group in repeated if not _agree(group)]
-    crossing = [
-        group for group in repeated if _agree(group) and len({item.split for item in group}) > 1
-    ]
+            groups.setdefault(_identity(example), []).append((name, example))
+    contradictory, crossing = [], []
+    for copies in groups.values():
+        if not _agree(copies):
+            contradictory.append(copies)
+        elif copies[0][0] != copies[-1][0]:
+            crossing.append(copies)
     left_out = {
         id(example): MalformedRow(source=example.source, reason=reason)
-        for reasons in (map(_contradiction, contradictory), map(_crossing, crossing))
-        for pairs in reasons
-        for example, reason in pairs
+        for example, reason in (
+            *chain.from_iterable(map(_contradiction, contradictory)),
+            *chain.from_iterable(map(_crossing, crossing)),
+        )
     }
     _warn(task, contradictory, crossing)
     found = loaded[split]
     kept = tuple(example for example in found.examples if id(example) not in left_out)
     if not kept:
-        first = next(left_out[id(example)] for example in found.examples)
+        first = left_out[id(found.examples[0])]
         raise TaskError(
             f"split {split!r} of task {task} is empty: all of its {len(found.examples)} questions "
             f"were left out, the first, {first.source}: {first.reason}"
@@ -86,22 +99,21 @@ def _answer(example: Example) -> str:
     return example.gold if example.gold_index is None else example.choices[example.gold_index]
 
 
-def _agree(group: Sequence[Example]) -> bool:
+def _agree(copies: Sequence[_Copy]) -> bool:
     """Whether all copies have one answer; ``0.5`` and ``1/2`` are one."""
-    answers = {question_key(_answer(example)) for example in group}
+    answers = {question_key(_answer(example)) for _, example in copies}
     if len(answers) == 1:
         return True
     numbers = [only_number(answer) for answer in answers]
     return None not in numbers and len({number.value for number in numbers if number}) == 1
 
 
-def _contradiction(group: Sequence[Example]) -> Iterable[tuple[Example, str]]:
-    first = group[0]
-    other = next(
-        item for item in group if question_key(_answer(item)) != question_key(_answer(first))
-    )
-    for example in group:
-        beside = other if example is first else first
+def _contradiction(copies: Sequence[_Copy]) -> Iterator[tuple[Example, str]]:
+    first = copies[0][1]
+    key = question_key(_answer(first))
+    other = next(example for _, example in copies if question_key(_answer(example)) != key)
+    for _, example in copies:
+        beside = first if question_key(_answer(example)) != key else other
         yield (
             example,
             f"the question has more than one answer: {shown(_answer(example))} here, "
@@ -109,19 +121,18 @@ def _contradiction(group: Sequence[Example]) -> Iterable[tuple[Example, str]]:
         )
 
 
-def _crossing(group: Sequence[Example]) -> Iterable[tuple[Example, str]]:
-    last = max(group, key=lambda example: SPLITS.index(example.split))
-    for example in group:
-        if example.split != last.split:
+def _crossing(copies: Sequence[_Copy]) -> Iterator[tuple[Example, str]]:
+    kept_in, kept = copies[-1]
+    for name, example in copies:
+        if name != kept_in:
             yield (
                 example,
-                f"split {last.split!r} asks the same question ({last.source}), so it can't be in "
-                f"{example.split!r}",
+                f"split {kept_in!r} asks the same question ({kept.source}), so {name!r} may not",
             )
 
 
 def _warn(
-    task: str, contradictory: Sequence[Sequence[Example]], crossing: Sequence[Sequence[Example]]
+    task: str, contradictory: Sequence[Sequence[_Copy]], crossing: Sequence[Sequence[_Copy]]
 ) -> None:
     if crossing:
         _logger.warning(
@@ -130,12 +141,12 @@ def _warn(
             task,
             len(crossing),
             ", ".join(SPLITS),
-            max(crossing[0], key=lambda example: SPLITS.index(example.split)).source,
+            crossing[0][-1][1].source,
         )
     if contradictory:
         _logger.warning(
             "task %s: %d questions have more than one answer and are left out, such as %s",
             task,
             len(contradictory),
-            " and ".join(example.source for example in contradictory[0][:3]),
+            " and ".join(example.source for _, example in contradictory[0][:3]),
         )

@@ -58,8 +58,10 @@ def convert_user_row(value: object, reading: AnswerReading = UNKNOWN) -> RawExam
     row = as_mapping(value)
     _refuse_misspelled(row)
     question = get_text(row, "question")
-    split = row.get("split", "")
-    if split and split not in SPLITS:
+    split = row.get("split")
+    if split is None:
+        split = ""
+    if split != "" and split not in SPLITS:
         raise RowError(f"'split' is {shown(split)}; the splits are {', '.join(SPLITS)}")
     difficulty = as_text_or_number(row["difficulty"], "'difficulty'") if "difficulty" in row else ""
     choices = as_choices(as_sequence(row["choices"], "'choices'")) if "choices" in row else ()
