@@ -32,26 +32,17 @@ and other distractors for scored ones they make the task's perturbations
 
 import hashlib
 import json
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.gold import gold_check_of
+from search_cluster.tasks.loading import Grader, Source, load_checked
 from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
-from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, MalformedRow, Prompt
+from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
 from search_cluster.tasks.template import names_choices, render
-from search_cluster.tasks.twins import keep_apart
 
-Source = Callable[[str, str, Path | None], LoadedExamples]
-"""Gives the examples of a split; called with the name of the task, the split and the data
-folder."""
-Grader = Callable[[Example, str], float]
-"""Gives the reward in [0, 1]; called with the example and the answer."""
-
-_logger = logging.getLogger(__name__)
 DEFAULT_PLAIN = "Question: {question}\nAnswer:"
 """How a base model is asked unless a task says otherwise."""
 DEFAULT_PLAIN_WITH_CHOICES = "Question: {question}\n{choices}\nAnswer:"
@@ -115,47 +106,7 @@ class SimpleTask:
             raise TaskError(
                 f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
             )
-        loaded = self.source(self.name, split, data_dir)
-        if loaded.examples and not getattr(self.source, "keeps_apart", False):
-            loaded = keep_apart(self._all_splits(split, loaded, data_dir), split, self.name)
-        return self._with_readable_gold(loaded)
-
-    def _all_splits(
-        self, split: str, loaded: LoadedExamples, data_dir: Path | None
-    ) -> dict[str, LoadedExamples]:
-        found = {split: loaded}
-        for name in SPLITS:
-            try:
-                found.setdefault(name, self.source(self.name, name, data_dir))
-            except TaskError:
-                continue  # there is no such split; whoever asks for it is told
-            except Exception as error:  # a source may be anybody's code
-                _logger.warning(
-                    "task %s: split %s can't be read (%s: %s), so nobody knows whether it repeats "
-                    "questions of %s",
-                    *(self.name, name, type(error).__name__, error, split),
-                )
-        return found
-
-    def _with_readable_gold(self, loaded: LoadedExamples) -> LoadedExamples:
-        gold_check = gold_check_of(self.grader)
-        if gold_check is None:
-            return loaded
-        problems = {
-            example.example_id: MalformedRow(source=example.source, reason=problem)
-            for example in loaded.examples
-            if (problem := gold_check.problem(example)) is not None
-        }
-        if not problems:
-            return loaded
-        kept = tuple(item for item in loaded.examples if item.example_id not in problems)
-        if not kept:
-            first = next(iter(problems.values()))
-            raise TaskError(
-                f"task {self.name}: not one of {len(problems)} gold answers can be read; the "
-                f"first, {first.source}: {first.reason}"
-            )
-        return replace(loaded, examples=kept, malformed=(*loaded.malformed, *problems.values()))
+        return load_checked(self.source, self.name, self.grader, split, data_dir)
 
     def prompt(self, example: Example) -> Prompt:
         """Both templates of the example's wording filled; choices are scored as they are.

@@ -43,8 +43,9 @@ from search_cluster.tasks.grading.graders import (
     grade_number,
 )
 from search_cluster.tasks.grading.math_answers import MATH_GRADER_VERSION, grade_math
+from search_cluster.tasks.loading import Grader
 from search_cluster.tasks.perturbation.wordings import Wording
-from search_cluster.tasks.simple import Grader, SimpleTask, choice_task, generate_task
+from search_cluster.tasks.simple import SimpleTask, choice_task, generate_task
 from search_cluster.tasks.user_rows import (
     convert_choice_row,
     convert_letter_row,

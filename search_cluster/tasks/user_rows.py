@@ -26,6 +26,7 @@ from search_cluster.tasks.fields import (
     shown,
 )
 from search_cluster.tasks.files import RawRows, read_rows
+from search_cluster.tasks.loading import Source
 from search_cluster.tasks.raw_examples import (
     Converter,
     RawExample,
@@ -34,7 +35,6 @@ from search_cluster.tasks.raw_examples import (
     as_raw_example,
     collect_examples,
 )
-from search_cluster.tasks.simple import Source
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
 from search_cluster.tasks.template import LETTERS

@@ -8,9 +8,10 @@ import pytest
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.graders import grade_exact, grade_letter, grade_number
+from search_cluster.tasks.loading import Grader
 from search_cluster.tasks.raw_examples import RowError
 from search_cluster.tasks.registry import get_task
-from search_cluster.tasks.simple import Grader, choice_task, generate_task
+from search_cluster.tasks.simple import choice_task, generate_task
 from search_cluster.tasks.task import LoadedExamples
 from search_cluster.tasks.user_rows import convert_letter_row, convert_user_row, rows_source
 

@@ -12,8 +12,9 @@ from search_cluster.config import SearchConfig
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.graders import grade_exact, grade_number
+from search_cluster.tasks.loading import Source
 from search_cluster.tasks.registry import get_task
-from search_cluster.tasks.simple import Source, choice_task, generate_task
+from search_cluster.tasks.simple import choice_task, generate_task
 from search_cluster.tasks.task import SPLITS, LoadedExamples
 from search_cluster.tasks.twins import question_key
 from search_cluster.tasks.user_rows import rows_source
