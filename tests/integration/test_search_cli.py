@@ -640,7 +640,7 @@ def test_a_users_task_is_named_by_its_file_afterwards(search: list[str], tmp_pat
         "from search_cluster.tasks.simple import choice_task\n"
         "from search_cluster.tasks.user_rows import rows_source\n"
         "TASK = choice_task(name='sums', description='d', chat='{question}', "
-        f"source=rows_source({rows!r}))\n"
+        f"source=rows_source({rows!r}, answer_base=0))\n"
     )
     task, run_dir = str(tmp_path / "sums.py"), str(tmp_path / "run")
     run_json(*search, "--task", task, "--run", run_dir)
