@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import Router
 from router_train.routers.fixed import FixedRouter
 from router_train.training.checkpoint import load_router, read_meta
-from search_cluster.console import print_json, show
+from search_cluster.console import print_json, say, show
 from search_cluster.errors import ConfigError
 from search_cluster.files import write_text_whole
 from search_cluster.model.loaded import LoadedModel
@@ -47,8 +48,14 @@ def run_harness(
     manager = require_tasks(options.tasks, options.include_path, num_fewshot=options.num_fewshot)
     meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
+    options = replace(options, apply_chat_template=options.asks_in_template(meta.chat))
     if options.apply_chat_template:
         require_chat_template(loaded)
+    if meta.chat and options.apply_chat_template != (meta.chat == "always"):
+        say(
+            f"the router was trained on questions asked {_style(meta.chat == 'always')}, and is "
+            f"asked {_style(options.apply_chat_template)}"
+        )
     router, meta = load_router(router_folder, loaded)
     identity = FixedRouter(LayerPath.identity(loaded.num_layers))
     routed, layers = _judge(loaded, router, options, manager, threshold=options.threshold)
@@ -60,6 +67,7 @@ def run_harness(
         "model": loaded.spec,
         "limit": options.limit,
         "num_fewshot": options.num_fewshot,
+        "apply_chat_template": options.apply_chat_template,
         "layers_plain": loaded.num_layers,
         "layers_routed": layers,
         "layers_saved_share": 1 - layers / loaded.num_layers,
@@ -76,6 +84,10 @@ def run_harness(
         write_text_whole(out, json.dumps(result, indent=2) + "\n")
     if json_output:
         print_json(result)
+
+
+def _style(in_template: bool) -> str:
+    return "in the chat template" if in_template else "in plain text"
 
 
 def _judge(

@@ -86,6 +86,29 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
     )
 
 
+def require_askable(loaded: LoadedModel, task: Task) -> list[str]:
+    """Look at the way in which a task is asked, before any question is.
+
+    Returns:
+        What a user should know of it, a line each.
+
+    Raises:
+        ModelError: choices would be scored inside a section that the chat template opens.
+    """
+    if not loaded.chat:
+        return []
+    style = chat_style(loaded.tokenizer)
+    if task.kind is AnswerKind.CHOICE:
+        require_no_open_section(style)
+    elif style.open_section:
+        return [
+            f"the chat template begins every answer with {style.open_section}: of the "
+            f"{task.max_new_tokens} tokens of an answer, that section takes its part; ask in plain "
+            "text with --chat never, or give the task more max_new_tokens"
+        ]
+    return []
+
+
 def encode_prompt_text(
     loaded: LoadedModel, text: str, *, max_new_tokens: int = 0
 ) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.prompting import require_askable
 from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.protocols.counters import EngineWork
@@ -56,6 +57,11 @@ class PathWorker:
             trust_remote_code=spec.trust_remote_code,
             chat=spec.chat,
         )
+        about_prompts = require_askable(self.loaded, self._task)
+        if loaded is None:  # as `load_model` does; whoever shares a model has been told
+            for line in about_prompts:
+                logger.warning("%s", line)
+        self._warnings = (*self.loaded.warnings, *about_prompts)
         self._executor = self._build_executor(spec)
         self._reported = EngineWork()
         self.failure_log = failure_log or FailureLog(logger)
@@ -89,7 +95,7 @@ class PathWorker:
             device=loaded.device,
             tie_threshold=TIE_THRESHOLDS[loaded.dtype],
             node=platform.node(),
-            warnings=loaded.warnings,
+            warnings=self._warnings,
         )
 
     def evaluate(self, requests: Sequence[EvaluationRequest]) -> BatchReport:
