@@ -64,6 +64,7 @@ def run_evaluate(
     )
     result = {
         "router": meta.kind,
+        "router_digest": meta.digest,
         "task": task.name,
         "split": questions.split,
         "trained_on": meta.inputs.task,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from huggingface_hub import ModelCardData
 
+from router_train.data.labels import HELD_OUT_SPLIT
 from router_train.export.evaluations import CardEvaluation
 from router_train.export.licence import Licence
 from router_train.training.checkpoint import RouterMeta, installed_versions
@@ -148,7 +149,7 @@ def _card(
     sections = [
         f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{what}",
         f"## Use\n\n{use}",
-        f"## Measured\n\n{_table(evaluations)}\n\n{_prompts(base)}",
+        f"## Measured\n\n{_table(evaluations, meta)}\n\n{_prompts(base)}",
         f"## Provenance\n\n{_provenance(meta, base)}",
     ]
     return "\n\n".join(sections) + "\n"
@@ -163,11 +164,19 @@ def _prompts(base: CardBase) -> str:
     return text
 
 
-def _table(evaluations: Sequence[CardEvaluation]) -> str:
+def _table(evaluations: Sequence[CardEvaluation], meta: RouterMeta) -> str:
     if not evaluations:
         return "Nothing yet: this router was exported without an evaluation."
+    taught = {
+        row.split
+        for row in evaluations
+        if row.task == meta.inputs.task and row.split != HELD_OUT_SPLIT
+    }
     rows = [
-        "One answer per question (top-1), on questions that did not teach the router.",
+        "One answer per question (top-1), on questions that did not teach the router."
+        if not taught
+        else "One answer per question (top-1). Questions of "
+        f"{', '.join(f'`{split}`' for split in sorted(taught))} may have taught the router.",
         "",
         "| task | split | questions | accuracy plain | accuracy routed | McNemar p | layers plain "
         "| layers routed |",

@@ -49,6 +49,8 @@ def read(settings: dict[str, Any]) -> tuple[tuple[LayerReading, ...], bool]:
         RefusedError: it would not load.
     """
     family, depth = settings["model_type"], settings["num_hidden_layers"]
+    if family == "qwen3_moe" and settings.get("num_experts", 128) != settings["num_local_experts"]:
+        raise RefusedError("experts of other shapes in the weights")
     rotary, local = _rotaries(settings)
     windows = _windows(settings)
     if len(windows) != depth:

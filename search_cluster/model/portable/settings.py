@@ -189,7 +189,7 @@ def _rotary_settings(
 
 
 def _layer_settings(config: PreTrainedConfig, needs: _Needs) -> dict[str, Any]:
-    settings: dict[str, Any] = {"tie_word_embeddings": bool(config.tie_word_embeddings)}
+    settings: dict[str, Any] = {}
     if getattr(config, "head_dim", 0) is None:
         settings["head_dim"] = config.hidden_size // config.num_attention_heads
     if hasattr(config, "num_local_experts"):

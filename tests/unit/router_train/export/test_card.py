@@ -1,5 +1,7 @@
 """What a model card claims, against what was written and what is known."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,10 @@ from huggingface_hub import ModelCard
 
 from router_train.config import FitConfig
 from router_train.export.card import CardBase, plain_card, routed_card
+from router_train.export.evaluations import CardEvaluation, read_evaluations
 from router_train.export.licence import Licence, licence_of
 from router_train.training.checkpoint import RouterInputs, RouterMeta
+from search_cluster.errors import ConfigError
 from search_cluster.model.portable.checkpoint import WrittenCheckpoint
 from search_cluster.model.portable.versions import TESTED
 
@@ -158,3 +162,51 @@ def test_leaving_cards_state_the_licence_of_the_base_model(tmp_path: Path) -> No
 def test_leaving_licences_that_are_not_stated_are_not_invented(text: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_bytes(text.encode("latin-1"))
     assert licence_of(str(tmp_path), tmp_path) == Licence()
+
+
+def evaluation(**changes: object) -> CardEvaluation:
+    values: dict[str, object] = {
+        "router": "static", "task": "fruit", "split": "test", "threshold": 0.0, "n": 40,
+        "accuracy_plain": 0.25, "accuracy_routed": 0.275, "p_value": 0.5, "layers_plain": 6.0,
+        "layers_routed": 5.0, **changes,
+    }  # fmt: skip
+    return CardEvaluation(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ((evaluation(),), "on questions that did not teach the router.\n"),
+        (
+            (evaluation(), evaluation(split="train")),
+            "(top-1). Questions of `train` may have taught the router.\n",
+        ),
+        (
+            (evaluation(split="validation"),),
+            "(top-1). Questions of `validation` may have taught the router.\n",
+        ),
+        (
+            (evaluation(task="other", split="train"),),
+            "on questions that did not teach the router.\n",
+        ),
+    ],
+)
+def test_leaving_cards_say_of_which_questions_they_tell(
+    rows: tuple[CardEvaluation, ...], sentence: str
+) -> None:
+    text = routed_card(
+        META, rows, name="x", location="x", where="It is inside.", base=BASE, threshold=0.0
+    )
+    assert sentence in text
+
+
+def test_leaving_evaluations_are_those_of_this_router(tmp_path: Path) -> None:
+    file = tmp_path / "evaluation.json"
+    for digest, fits in (("", True), (META.digest, True), ("0" * 16, False)):
+        file.write_text(json.dumps(asdict(evaluation(router_digest=digest))))
+        options = {"kind": "static", "digest": META.digest, "threshold": 0.0}
+        if fits:
+            assert read_evaluations([file], **options)  # type: ignore[arg-type]
+        else:
+            with pytest.raises(ConfigError, match=r"evaluates router 0+; this export is router"):
+                read_evaluations([file], **options)  # type: ignore[arg-type]
