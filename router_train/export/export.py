@@ -255,7 +255,8 @@ def _copy_base(folder: Path, loaded: LoadedModel, revision: str | None) -> None:
     if place.is_file():
         copied = Path(shutil.copyfile(place, folder / place.name))
     else:
-        # What transformers may read of a folder: all of its files but other sets of weights.
+        # What transformers may read of a folder: all of its files but other sets of weights. They
+        # stay as they are, or a router of a former version would not know its model in the copy.
         weights = weight_files(place)
         for path in place.iterdir():
             is_left = path.suffix == ".safetensors" and path not in weights

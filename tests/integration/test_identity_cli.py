@@ -154,7 +154,7 @@ def test_identity_chat_is_recorded_and_followed(model_dir: Path, tmp_path: Path)
     )  # fmt: skip
     assert json.loads((router / "router.json").read_text())["chat"] == "never"
     run("router-train", "evaluate", "--router", str(router), "--task", "capitals", "--limit", "2")
-    run("router-train", "generate", "--router", str(router), "hello", "--max-new-tokens", "2")
+    run("router-train", "generate", "--router", str(router), "--prompt", "hello")
 
 
 def test_prompt_a_section_before_the_answer_ends_a_search_in_one_line(tmp_path: Path) -> None:
