@@ -16,7 +16,7 @@ from router_train.training.checkpoint import META_NAME, load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.corpus.task import task_file_needed
 from search_cluster.errors import ConfigError, PromptTooLongError, TaskError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.registry import get_task
@@ -51,7 +51,7 @@ def run_bench(
     """
     folders = [folder for place in places for folder in router_folders(place)]
     first = read_meta(folders[0])
-    loaded = model.load(first.model_spec, first.model_dtype)
+    loaded = model.load(first.model_spec, first.model_dtype, first.chat)
     prompts = _prompts(loaded, questions, first.inputs.task, max(batch_sizes) * num_rounds)
     if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
         raise ConfigError(

@@ -43,7 +43,7 @@ def run_evaluate(
         )
     examples = select_examples(found.examples, questions.limit, questions.seed)
     meta = read_meta(router_folder)
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     key = {
         "model": loaded.fingerprint,
@@ -64,6 +64,7 @@ def run_evaluate(
     )
     result = {
         "router": meta.kind,
+        "router_digest": meta.digest,
         "task": task.name,
         "split": questions.split,
         "trained_on": meta.inputs.task,

@@ -6,7 +6,7 @@ from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.training.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say
-from search_cluster.model.decoding import eos_ids
+from search_cluster.model.decoding import end_ids
 
 
 def run_generate(
@@ -20,12 +20,12 @@ def run_generate(
 ) -> None:
     """``router-train generate``: the answer goes to standard output."""
     meta = read_meta(router_folder)
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     answer = RoutedModel(loaded, router, threshold=threshold).answer(
         [prompt], max_new_tokens=max_new_tokens
     )[0]
-    ends = eos_ids(loaded.model.generation_config, loaded.tokenizer)
+    ends = end_ids(loaded.model, loaded.tokenizer)
     is_cut = len(answer.token_ids) >= max_new_tokens and answer.token_ids[-1] not in ends
     if is_cut:
         say(f"the answer is cut after {max_new_tokens} tokens; raise --max-new-tokens for the rest")

@@ -6,7 +6,7 @@ ruined path is right one time in four), which is why routers are judged on held-
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from router_train.config import KEEP_ALL, KEEP_CHANGED, LABELS_UNGUARDED, FitConfig
@@ -16,6 +16,7 @@ from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import EXECUTE, REPEAT, LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
+from search_cluster.tasks.twins import question_key
 
 NUM_DECISIONS = 3
 """The decisions are skip, execute and repeat."""
@@ -70,7 +71,7 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
     """The labels that ``config`` keeps of a corpus, split by a hash of the question's text.
 
     The split depends on nothing but the questions, so it is the same in every run, and a question
-    that comes twice with other distractors stays on one side.
+    that comes twice, with other distractors or typed otherwise, stays on one side.
 
     Raises:
         CorpusError: fewer than two labels are left.
@@ -82,13 +83,14 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
         label = _label(record, num_layers, config, left_out)
         if label is not None:
             labels.append(label)
-    if len({question_hash(label.example) for label in labels}) < 2:
+    hashes = question_hashes(record.example for record in corpus.records if can_teach(record))
+    if len({hashes[label.example.example_id] for label in labels}) < 2:
         raise CorpusError(
             f"the corpus has {len(corpus.records)} examples, of which {len(labels)} can teach a "
             f"router ({_reasons(left_out)}); at least 2 different questions are needed: search "
             "more examples (--limit)"
         )
-    train, validation = _split(labels, config.validation_share)
+    train, validation = _split(labels, hashes, config.validation_share)
     return LabelSet(
         train=_limited(train, config),
         validation=validation,
@@ -146,26 +148,38 @@ def _label(
 
 
 def _split(
-    labels: Sequence[PathLabel], validation_share: float
+    labels: Sequence[PathLabel], hashes: Mapping[str, int], validation_share: float
 ) -> tuple[tuple[PathLabel, ...], tuple[PathLabel, ...]]:
     """Train and validation labels, parted by question hash.
 
     Labels whose hash lies below the share are validation. Neither side is left empty.
     """
-    hashes = sorted({question_hash(label.example) for label in labels})
-    held_out = {value for value in hashes if value < validation_share * 2**64} or {hashes[0]}
-    if len(held_out) == len(hashes):
-        held_out.remove(hashes[-1])
-    train = tuple(label for label in labels if question_hash(label.example) not in held_out)
-    validation = tuple(label for label in labels if question_hash(label.example) in held_out)
-    return train, validation
+    ranked = sorted({hashes[label.example.example_id] for label in labels})
+    held_out = {value for value in ranked if value < validation_share * 2**64} or {ranked[0]}
+    if len(held_out) == len(ranked):
+        held_out.remove(ranked[-1])
+    parts: tuple[list[PathLabel], list[PathLabel]] = ([], [])
+    for label in labels:
+        parts[hashes[label.example.example_id] in held_out].append(label)
+    return tuple(parts[0]), tuple(parts[1])
 
 
-def question_hash(example: Example) -> int:
-    """A hash of 64 bits that depends on nothing but the question's text.
+def question_hashes(examples: Iterable[Example]) -> dict[str, int]:
+    """A hash of 64 bits for the id of each example, which depends on the questions' texts alone.
 
-    What is split by it keeps equal questions on one side.
+    What is split by it keeps equal questions on one side, also if they are typed otherwise
+    (`search_cluster.tasks.twins`): such ones share the lowest of their hashes, so that a question
+    that nobody types otherwise has the hash of its own text.
     """
+    examples = list(examples)
+    lowest: dict[str, int] = {}
+    for example in examples:
+        key = question_key(example.question)
+        lowest[key] = min(_question_hash(example), lowest.get(key, 2**64))
+    return {example.example_id: lowest[question_key(example.question)] for example in examples}
+
+
+def _question_hash(example: Example) -> int:
     digest = hashlib.sha256(
         f"router validation:{example.task}:{example.question}".encode("utf-8", "surrogatepass")
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_train.data.labels import can_teach, question_hash
+from router_train.data.labels import can_teach, question_hashes
 from search_cluster.corpus.path_table import (
     PATH_TABLE_NAME,
     PathTable,
@@ -54,7 +54,8 @@ class VerdictTable:
 
         Equal ones must not be parted between folds.
         """
-        return np.array([question_hash(example) for example in self.examples], dtype=np.uint64)
+        hashes = question_hashes(self.examples)
+        return np.array([hashes[example.example_id] for example in self.examples], dtype=np.uint64)
 
     @property
     def digest(self) -> str:
@@ -117,7 +118,7 @@ def _table(table: PathTable, corpus: Corpus, folder: Path) -> VerdictTable:
         if example_id in examples
     }
     teaching = tuple(examples[example_id] for example_id in rows)
-    if len({question_hash(example) for example in teaching}) < MIN_QUESTIONS:
+    if len(set(question_hashes(teaching).values())) < MIN_QUESTIONS:
         raise CorpusError(
             f"{folder / PATH_TABLE_NAME} has {len(teaching)} questions that may teach; at least "
             f"{MIN_QUESTIONS} different ones are needed: search and cross-execute more examples "

@@ -17,7 +17,7 @@ from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
 from search_cluster.errors import TaskError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 from search_cluster.stats import Effect, is_guessing, judge_effect, mean_chance

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from router_train.inference.routed_model import RoutedModel, pad_left
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.cache import OnlineCache
 
 MIN_GAIN = 0.01

@@ -9,7 +9,7 @@ from router_train.data.labels import most_common_path
 from router_train.data.static_path import choose_static
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 

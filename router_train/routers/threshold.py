@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from router_train.config import FitConfig
-from router_train.data.labels import question_hash
+from router_train.data.labels import question_hashes
 from router_train.data.operating_point import OperatingPoint, choose_point
 from router_train.data.progress import track
 from router_train.distributed import current_process_group
@@ -18,7 +18,7 @@ from router_train.routers.base import FitInputs, Router
 from router_train.routers.online import begin_online_routing, route_batch_online
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import LayerPath
@@ -111,12 +111,14 @@ def validation_examples(inputs: FitInputs) -> list[Example]:
 
     None of them is of a question that teaches.
     """
-    taught = {question_hash(label.example) for label in inputs.labels.train}
+    teaching = [label.example for label in inputs.labels.train]
+    hashes = question_hashes([*inputs.examples, *teaching])
+    taught = {hashes[example.example_id] for example in teaching}
     limit = inputs.config.validation_share * 2**64
     held_out = [
         example
         for example in inputs.examples
-        if question_hash(example) < limit and question_hash(example) not in taught
+        if hashes[example.example_id] < limit and hashes[example.example_id] not in taught
     ]
     return held_out or [label.example for label in inputs.labels.validation]
 

@@ -41,7 +41,7 @@ from search_cluster.tasks.task import Task
 
 RECORDS_NAME = "records.parquet"
 """The file in the folder of a kept corpus. Beside it lies the path table, if there is one."""
-KEPT_KEY = b"router_train.study.textless"
+KEPT_KEY = b"router_train.study.kept"
 """The key, in the metadata of the schema, of what the file says of the whole corpus."""
 KEPT_SCHEMA = 1
 TEXT_COLUMNS = (

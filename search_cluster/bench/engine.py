@@ -23,7 +23,8 @@ from search_cluster.bench.flops import (
     product_flops_per_s,
 )
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import keep_freed_memory
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath

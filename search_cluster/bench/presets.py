@@ -66,6 +66,7 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
         device=config.device,
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task=absolute_spec(config.task),
         num_threads=1,
         state_bytes=config.state_bytes,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from search_cluster.bench.config import ScalingBenchConfig
 from search_cluster.bench.window import MAX_WARM_UP_S, Window, measure_window
 from search_cluster.cluster.coordinators.settings import WORKERS_PER_COORDINATOR
+from search_cluster.machine import usable_cpus
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -68,7 +69,7 @@ def bench_scaling(config: ScalingBenchConfig, say: Callable[[str], None]) -> dic
     prepare_ray_environment("local")
     result: dict[str, Any] = {
         "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0)),
+        "usable_cores": usable_cpus(),
         "two_workers_speedup": None,
     }
     if config.real:
@@ -86,6 +87,7 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
         device="cpu",
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task="capitals",
         num_threads=1,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search_cluster.corpus.causes import failure_causes
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
@@ -33,6 +34,8 @@ class CorpusSummary:
     """The number of paths without a verdict."""
     first_failure: str
     """The example and the path of the first of them, and its cause; empty if there is none."""
+    failure_causes: tuple[tuple[str, int], ...]
+    """Why paths have no verdict, and how many for that reason, the most frequent first."""
     identity_accuracy: float
     """The share of examples that the plain model answers rightly. An example without a verdict
     counts as wrong."""
@@ -104,6 +107,7 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
         paths_searched=sum(len(record.evaluated) for record in records),
         failures=sum(len(record.failures) for record in records),
         first_failure=next(iter(_failures(records)), ""),
+        failure_causes=failure_causes(records),
         identity_accuracy=_share(identity_right, examples),
         identity_low=identity_low,
         identity_high=identity_high,

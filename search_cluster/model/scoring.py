@@ -11,7 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.model.decoding import answer_text, decode_greedily, has_ended, require_finite
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.paths.layer_path import LayerPath

@@ -14,6 +14,9 @@ WORTH_A_STUDY = (
 )
 """What a preset that studies other questions needs, as `search_cluster/tree/README.md` says."""
 
+MAX_CAUSES = 5
+"""Causes of failures that a note names; the rest is counted."""
+
 
 def search_notes(summary: CorpusSummary, provenance: Provenance) -> tuple[str, ...]:
     """The notes; there are none if all went as it should.
@@ -23,8 +26,12 @@ def search_notes(summary: CorpusSummary, provenance: Provenance) -> tuple[str, .
     """
     notes = []
     if summary.failures:
+        causes = [f"{count:,} x {cause}" for cause, count in summary.failure_causes[:MAX_CAUSES]]
+        if (num_more := len(summary.failure_causes) - len(causes)) > 0:
+            causes.append(f"{num_more} more causes")
         notes.append(
-            f"paths without a verdict: {summary.failures:,}; the first: {summary.first_failure}"
+            f"paths without a verdict: {summary.failures:,} ({'; '.join(causes)}); the first: "
+            f"{summary.first_failure}"
         )
     if summary.plain_is_guessing and summary.examples:
         notes.append(

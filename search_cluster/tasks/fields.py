@@ -47,13 +47,17 @@ def as_text(value: object, what: str) -> str:
 
 
 def as_text_or_number(value: object, what: str) -> str:
-    """The value as `as_text` gives it; a number (neither NaN nor huge) as JSON writes it."""
+    """The value as `as_text` gives it; a number (neither NaN nor huge) as JSON writes it.
+
+    A whole number is written without a point: tables with gaps turn 5 into 5.0.
+    """
     if (
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and abs(value) <= _LARGEST_NUMBER
     ):
-        return json.dumps(value)
+        is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        return json.dumps(int(value) if is_whole else value)
     return as_text(value, what)
 
 

@@ -44,6 +44,19 @@ def read_rows(path: Path) -> RawRows:
     return readers[path.suffix](path.name, data)
 
 
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object whose keys differ: of a key that stands twice, nobody knows which value holds."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def _malformed(name: str, line: int, error: Exception) -> MalformedRow:
     return MalformedRow(source=f"{name}:{line}", reason=f"{type(error).__name__}: {error}")
 
@@ -53,7 +66,7 @@ def _read_jsonl(name: str, data: bytes) -> RawRows:
         if not content.strip():
             continue
         try:
-            yield Row(source=f"{name}:{line}", value=json.loads(content.decode()))
+            yield Row(source=f"{name}:{line}", value=_DECODER.decode(content.decode()))
         except (ValueError, RecursionError) as error:
             yield _malformed(name, line, error)
 
@@ -64,7 +77,6 @@ def _read_json_array(name: str, data: bytes) -> RawRows:
     What follows a broken element can't be told apart and is lost.
     """
     text = data.decode(errors="surrogateescape")
-    decoder = json.JSONDecoder()
     position = _skip(text, 0, " \t\r\n")
     if text[position : position + 1] != "[":
         yield MalformedRow(
@@ -77,7 +89,7 @@ def _read_json_array(name: str, data: bytes) -> RawRows:
     while text[position : position + 1] not in ("", "]"):
         line, counted = line + text.count("\n", counted, position), position
         try:
-            value, position = decoder.raw_decode(text, position)
+            value, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
             yield _malformed(name, line, error)
             return

@@ -3,12 +3,8 @@
 They are written in `search_cluster.tasks.grading.graders`.
 """
 
-from search_cluster.tasks.grading.graders import (
-    extract_letter,
-    grade_exact,
-    grade_letter,
-    grade_number,
-    last_number,
-)
+from search_cluster.tasks.grading.graders import grade_exact, grade_letter, grade_number
+from search_cluster.tasks.grading.letters import extract_letter
+from search_cluster.tasks.grading.numbers import last_number
 
 __all__ = ["extract_letter", "grade_exact", "grade_letter", "grade_number", "last_number"]

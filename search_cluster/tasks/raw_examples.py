@@ -56,6 +56,12 @@ Converter = Callable[[object], RawExample]
 """Turns a row's value into a raw example, or raises `RowError`."""
 
 
+def as_raw_example(value: object) -> RawExample:
+    """The value itself, for rows that are converted already."""
+    assert isinstance(value, RawExample)
+    return value
+
+
 def collect_examples(
     rows: Iterable[Row | MalformedRow],
     convert: Converter,

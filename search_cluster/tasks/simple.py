@@ -22,7 +22,8 @@ name is expected::
     )
 
 ``choice_task`` is the same without grader and token limit: its choices are scored. Whoever changes
-what a grader does changes ``grader_version``; templates enter the version by themselves.
+what a grader does changes ``grader_version``; templates, and graders of this package, enter the
+version by themselves.
 
 ``wordings`` declare other templates that ask the same; together with other orders of listed choices
 and other distractors for scored ones they make the task's perturbations
@@ -31,21 +32,16 @@ and other distractors for scored ones they make the task's perturbations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.grading.gold import gold_check_of
+from search_cluster.tasks.loading import Grader, Source, load_checked
 from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
 from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
 from search_cluster.tasks.template import names_choices, render
-
-Source = Callable[[str, str, Path | None], LoadedExamples]
-"""Gives the examples of a split; called with the name of the task, the split and the data
-folder."""
-Grader = Callable[[Example, str], float]
-"""Gives the reward in [0, 1]; called with the example and the answer."""
 
 DEFAULT_PLAIN = "Question: {question}\nAnswer:"
 """How a base model is asked unless a task says otherwise."""
@@ -99,6 +95,10 @@ class SimpleTask:
     def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
         """All examples of a split, in a fixed order.
 
+        Equal questions of several splits are kept apart, unless the source has done so (its
+        ``keeps_apart`` is true). Examples whose gold answer the grader can't read are listed with
+        the malformed rows.
+
         Raises:
             TaskError: there is no such split, or not one good row.
         """
@@ -106,7 +106,7 @@ class SimpleTask:
             raise TaskError(
                 f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
             )
-        return self.source(self.name, split, data_dir)
+        return load_checked(self.source, self.name, self.grader, split, data_dir)
 
     def prompt(self, example: Example) -> Prompt:
         """Both templates of the example's wording filled; choices are scored as they are.
@@ -224,6 +224,9 @@ def generate_task(
             to answer with.
     """
     plain = _checked_plain(chat, plain, wordings)
+    gold_check = gold_check_of(grader)
+    if gold_check is not None and grader_version != gold_check.version:
+        grader_version = f"{grader_version} {gold_check.version}"  # ours may change, too
     if max_new_tokens < 1:
         raise TaskError(
             f"max_new_tokens of task {name} is {max_new_tokens}; an answer takes at least 1"

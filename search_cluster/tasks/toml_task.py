@@ -6,6 +6,7 @@ r"""A user's task as a pair of files: TOML that describes it, JSONL that holds i
     description = "the longest rivers of countries"
     kind = "choice"                # "choice": texts are scored; "generate": the answer is decoded
     data = "rivers.jsonl"          # beside this file
+    answer_base = 0                # the index of the first choice: 0 or 1; may be left out
 
     [prompt]
     chat = "{question}"            # for instruct models; {choices} lists them as "A. text" lines
@@ -25,6 +26,8 @@ digest of the templates, the grader and its settings, so an edit never meets old
 """
 
 import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,8 +43,9 @@ from search_cluster.tasks.grading.graders import (
     grade_number,
 )
 from search_cluster.tasks.grading.math_answers import MATH_GRADER_VERSION, grade_math
+from search_cluster.tasks.loading import Grader
 from search_cluster.tasks.perturbation.wordings import Wording
-from search_cluster.tasks.simple import Grader, SimpleTask, choice_task, generate_task
+from search_cluster.tasks.simple import SimpleTask, choice_task, generate_task
 from search_cluster.tasks.user_rows import (
     convert_choice_row,
     convert_letter_row,
@@ -86,6 +90,7 @@ class _Description(_Strict):
     description: Annotated[str, Field(min_length=1)]
     kind: Literal["choice", "generate"]
     data: Annotated[str, Field(min_length=1)]
+    answer_base: Annotated[int, Field(ge=0, le=1)] | None = None
     prompt: _Prompt
     answer: _Answer | None = None
 
@@ -119,11 +124,65 @@ def _read(path: Path) -> _Description:
         raise TaskError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            _unknown_field(item["loc"])
+            if item["type"] == "extra_forbidden"
+            else f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+            for item in error.errors()
         )
         raise TaskError(
             f"{path} does not describe a task: {problems}; see search_cluster.tasks.toml_task"
         ) from error
+
+
+_TABLES: dict[tuple[str, ...], type[_Strict]] = {
+    (): _Description,
+    ("prompt",): _Prompt,
+    ("prompt", "wordings"): _OtherWording,
+    ("answer",): _Answer,
+}
+_OTHER_NAMES = {
+    "task": "name",
+    "output_type": "kind",
+    "dataset_path": "data",
+    "dataset_name": "data",
+    "dataset_kwargs": "data",
+    "doc_to_text": "prompt.chat",
+    "template": "prompt.chat",
+    "doc_to_target": "the key 'answer' of a row",
+    "doc_to_choice": "the key 'choices' of a row",
+    "training_split": "the key 'split' of a row",
+    "validation_split": "the key 'split' of a row",
+    "test_split": "the key 'split' of a row",
+    "generation_kwargs": "answer.max_new_tokens and answer.stop_strings",
+    "until": "answer.stop_strings",
+    "max_gen_toks": "answer.max_new_tokens",
+    "metric_list": "answer.grader",
+}
+"""What other harnesses call the fields."""
+
+
+def _unknown_field(place: Sequence[int | str]) -> str:
+    """What a message says of a field that no table has: its name and the nearest known ones.
+
+    Args:
+        place: the names of the tables and of the field, with numbers of elements between them.
+    """
+    *tables, name = (str(part) for part in place if isinstance(part, str))
+    own = list(_TABLES[tuple(tables)].model_fields)
+    every = {
+        ".".join((*table, field)): field
+        for table, model in _TABLES.items()
+        for field in model.model_fields
+    }
+    here = [".".join((*tables, field)) for field in get_close_matches(name, own, n=2, cutoff=0.6)]
+    near = [
+        *here,
+        *(path for path, field in every.items() if field == name),
+        *([_OTHER_NAMES[name]] if name in _OTHER_NAMES else []),
+    ] or [path for path, field in every.items() if field in get_close_matches(name, every.values())]
+    meant = f" (did you mean {' or '.join(near[:2])}?)" if near else ""
+    table = f"[{'.'.join(tables)}]" if tables else "the task"
+    return f"{'.'.join((*tables, name))} is no field{meant}; {table} has {', '.join(own)}"
 
 
 def _choice(described: _Description, data: Path) -> SimpleTask:
@@ -137,7 +196,7 @@ def _choice(described: _Description, data: Path) -> SimpleTask:
         chat=described.prompt.chat,
         plain=described.prompt.plain,
         wordings=described.prompt.others(),
-        source=file_source(data, convert_choice_row),
+        source=file_source(data, convert_choice_row, answer_base=described.answer_base),
     )
 
 
@@ -155,7 +214,9 @@ def _generate(described: _Description, data: Path) -> SimpleTask:
         plain=described.prompt.plain,
         wordings=described.prompt.others(),
         source=file_source(
-            data, convert_letter_row if answer.grader == "letter" else convert_user_row
+            data,
+            convert_letter_row if answer.grader == "letter" else convert_user_row,
+            answer_base=described.answer_base,
         ),
         grader=grader,
         grader_version=grader_version,

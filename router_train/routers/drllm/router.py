@@ -21,7 +21,7 @@ from router_train.routers.drllm.training import train_routers
 from router_train.routers.online import route_online
 from router_train.routers.threshold import tune_threshold, validation_examples
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.chooser import OnlineRouting
 from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.paths.layer_path import EXECUTE, LayerPath

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from router_train.config import FitConfig
 from router_train.data.feature_store import stored_rows
-from router_train.data.labels import question_hash
+from router_train.data.labels import question_hashes
 from router_train.data.operating_point import OperatingPoint, choose_point
 from router_train.data.progress import track
 from router_train.routers.base import FitInputs, Fitted, Settings
@@ -27,7 +27,7 @@ from router_train.routers.early_exit.router import (
 )
 from search_cluster.errors import CorpusError, NonFiniteLogitsError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.model.scoring import SCORING_VERSION
@@ -59,7 +59,8 @@ class EarlyExitKind:
             CorpusError: there is no question to learn from.
         """
         examples = select_examples(inputs.examples, inputs.config.train_limit, inputs.config.seed)
-        if len({question_hash(example) for example in examples}) < 2:
+        hashes = question_hashes(examples)
+        if len(set(hashes.values())) < 2:
             raise CorpusError(
                 f"{len(examples)} examples can teach; an early exit needs at least 2 different "
                 "questions"
@@ -76,7 +77,7 @@ class EarlyExitKind:
             stored["readings_NL2"].double().numpy(),
             stored["right_NL"].numpy() > 0,
         )
-        groups_N = np.array([question_hash(example) for example in examples], dtype=np.uint64)
+        groups_N = np.array([hashes[example.example_id] for example in examples], dtype=np.uint64)
         router, point = train_early_exit(readings_NL2, right_NL, groups_N, inputs.config)
         return Fitted(
             router=router,

@@ -26,7 +26,7 @@ from router_train.routers.polar.network import NUM_HEADS, PolarNetwork
 from router_train.routers.polar.router import PolarRouter, restore_polar
 from router_train.routers.threshold import tune_threshold, validation_examples
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.paths.layer_path import EXECUTE
 

@@ -8,14 +8,18 @@ source has no validation part: 15 % of its training part, by hash of the questio
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get_text, shown
-from search_cluster.tasks.grading.graders import NUMBER_GRADER_VERSION, grade_number, last_number
+from search_cluster.tasks.grading.graders import (
+    GOLD_MARK,
+    NUMBER_GRADER_VERSION,
+    grade_number,
+)
+from search_cluster.tasks.grading.numbers import number_text, only_number
 from search_cluster.tasks.perturbation.wordings import Wording
 from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import generate_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION
 
 MAX_NUMBER_TOKENS = 24
-_MARK = "####"
 _WORDINGS = (
     Wording(chat="{question}\nGive only the number that answers this.", plain="Q: {question}\nA:"),
     Wording(
@@ -62,11 +66,11 @@ def convert_gsm8k(value: object) -> RawExample:
     """
     row = as_mapping(value)
     answer = get_text(row, "answer")
-    _, mark, final = answer.rpartition(_MARK)
-    number = last_number(final)
-    if not mark or number is None:
+    _, mark, final = answer.rpartition(GOLD_MARK)
+    number = only_number(final)
+    if not mark or number is None or number.value is None:
         raise RowError(f"'answer' is {shown(answer)}; it has to end in '#### ' and a number")
-    return RawExample(question=get_text(row, "question"), gold=f"{number:f}")
+    return RawExample(question=get_text(row, "question"), gold=number_text(number.value))
 
 
 _TRAIN = Part(

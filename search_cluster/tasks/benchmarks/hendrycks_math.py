@@ -13,7 +13,8 @@ import re
 
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.fields import as_mapping, get, get_text, shown
-from search_cluster.tasks.grading.math_answers import MATH_GRADER_VERSION, grade_math, last_boxed
+from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.math_answers import MATH_GRADER_VERSION, grade_math
 from search_cluster.tasks.perturbation.wordings import Wording
 from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.simple import generate_task

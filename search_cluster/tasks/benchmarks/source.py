@@ -6,13 +6,15 @@ Local files have the layouts of `search_cluster/tasks/README.md`.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
 from search_cluster.tasks.files import RawRows, read_rows
 from search_cluster.tasks.raw_examples import Converter, RawExample, Row, RowError, collect_examples
-from search_cluster.tasks.splits import normalize_text, split_of
+from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
+from search_cluster.tasks.twins import question_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +41,14 @@ class Part:
 class BenchmarkSource:
     """A `Source` over parts that never puts one question into two splits.
 
-    Two questions are one if their levelled texts are.
+    Two questions are one if their texts are, however they are typed.
 
     What test asks is dropped from validation, and what either asks is dropped from train, since
     some publishers repeat questions.
     """
 
+    keeps_apart: ClassVar[bool] = True
+    """Equal questions are taken out here."""
     parts: Mapping[str, Part]
     """The part that each split is taken from; a split that is not here does not exist."""
     convert: Converter
@@ -71,7 +75,7 @@ class BenchmarkSource:
 
         def belongs(raw: RawExample) -> bool:
             in_share = part.shares is None or split_of(raw.split_key, part.shares) == split
-            return in_share and normalize_text(raw.question) not in held_out
+            return in_share and question_key(raw.question) not in held_out
 
         rows = self._rows(task, part, data_dir)
         return collect_examples(
@@ -101,7 +105,7 @@ class BenchmarkSource:
             if isinstance(row, MalformedRow):
                 continue
             try:
-                yield normalize_text(self.convert(row.value).question)
+                yield question_key(self.convert(row.value).question)
             except RowError:
                 continue  # counted and reported when its own split is loaded
 

@@ -26,7 +26,7 @@ from search_cluster.tasks.task import MalformedRow
 
 UNANSWERABLE = "unanswerable"
 """The right answer where the passage has none."""
-SQUAD_GRADER_VERSION = "squad-1"
+SQUAD_GRADER_VERSION = "squad-2"
 MAX_ANSWER_TOKENS = 24
 _SEPARATOR = "\n"
 """Stands between the answers that count as right."""
@@ -94,8 +94,12 @@ def convert_squad(value: object) -> RawExample:
 
 
 def grade_squad(example: Example, output: str) -> float:
-    """1 if the answer matches one of the right ones, else 0."""
-    return float(_plain(output) in {_plain(answer) for answer in example.gold.split(_SEPARATOR)})
+    """1 if the answer matches one of the right ones, else 0.
+
+    Of a right answer without a word ("."), nothing is left to match.
+    """
+    right = {_plain(answer) for answer in example.gold.split(_SEPARATOR)}
+    return float(_plain(output) in right - {""})
 
 
 def _plain(text: str) -> str:

@@ -6,7 +6,7 @@ The number is generated.
 from collections.abc import Iterator
 from itertools import product
 
-from search_cluster.tasks.builtin.quiz import generated_source
+from search_cluster.tasks.builtin.quiz import GeneratedSource
 from search_cluster.tasks.grading.graders import NUMBER_GRADER_VERSION, grade_number
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
 from search_cluster.tasks.raw_examples import RawExample
@@ -67,7 +67,7 @@ ARITHMETIC = generate_task(
     description="sums, differences and products of small numbers (built in, generated)",
     chat="{question}",
     wordings=QUESTION_WORDINGS,
-    source=generated_source(_raw_examples),
+    source=GeneratedSource(_raw_examples),
     grader=grade_number,
     grader_version=NUMBER_GRADER_VERSION,
     max_new_tokens=MAX_NUMBER_TOKENS,

@@ -6,7 +6,7 @@ Symbols are asked in both directions.
 from collections.abc import Iterator
 
 from search_cluster.tasks.builtin.periodic_table import ELEMENTS, Element
-from search_cluster.tasks.builtin.quiz import Fact, generated_source, quiz_examples
+from search_cluster.tasks.builtin.quiz import Fact, GeneratedSource, quiz_examples
 from search_cluster.tasks.perturbation.wordings import QUESTION_WORDINGS
 from search_cluster.tasks.raw_examples import RawExample
 from search_cluster.tasks.simple import choice_task
@@ -78,5 +78,5 @@ ELEMENTS_TASK = choice_task(
     ),
     chat="{question}",
     wordings=QUESTION_WORDINGS,
-    source=generated_source(_raw_examples),
+    source=GeneratedSource(_raw_examples),
 )

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
-from search_cluster.tasks.raw_examples import RawExample, Row, collect_examples
-from search_cluster.tasks.simple import Source
+from search_cluster.tasks.raw_examples import RawExample, Row, as_raw_example, collect_examples
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import LoadedExamples
 
@@ -62,29 +62,31 @@ def quiz_examples(facts: Iterable[Fact]) -> Iterator[RawExample]:
                 )
 
 
-def _as_raw_example(value: object) -> RawExample:
-    assert isinstance(value, RawExample)
-    return value
-
-
-def generated_source(make_raw_examples: Callable[[], Iterable[RawExample]]) -> Source:
-    """A source of generated examples, split 70/15/15 by their facts.
+@dataclass(frozen=True, slots=True)
+class GeneratedSource:
+    """A `Source` of generated examples, split 70/15/15 by their facts.
 
     Data folders play no part in it.
     """
 
-    @cache
-    def load(task: str, split: str) -> LoadedExamples:
-        rows = (Row(source=BUILT_IN, value=raw) for raw in make_raw_examples())
-        return collect_examples(
-            rows,
-            _as_raw_example,
-            task=task,
-            split=split,
-            belongs=lambda raw: split_of(raw.split_key) == split,
-        )
+    keeps_apart: ClassVar[bool] = True
+    """Equal questions have equal facts, so they are in one split."""
+    make_raw_examples: Callable[[], Iterable[RawExample]]
+    """Makes all examples; what it made is kept for the life of the process."""
 
-    def source(task: str, split: str, data_dir: Path | None) -> LoadedExamples:
-        return load(task, split)
+    def __call__(self, task: str, split: str, data_dir: Path | None) -> LoadedExamples:
+        """The examples of one split."""
+        return _generated(self.make_raw_examples, task, split)
 
-    return source
+
+@cache
+def _generated(
+    make_raw_examples: Callable[[], Iterable[RawExample]], task: str, split: str
+) -> LoadedExamples:
+    return collect_examples(
+        (Row(source=BUILT_IN, value=raw) for raw in make_raw_examples()),
+        as_raw_example,
+        task=task,
+        split=split,
+        belongs=lambda raw: split_of(raw.split_key) == split,
+    )

@@ -1,61 +1,62 @@
 """Graders of generated answers: the letter of a choice, a number, an exact text."""
 
-import re
-from decimal import Decimal
+import unicodedata
 
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.letters import extract_letter
+from search_cluster.tasks.grading.numbers import FoundNumber, last_number, only_number
 from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.template import LETTERS
 
-LETTER_GRADER_VERSION = "letter-1"
-NUMBER_GRADER_VERSION = "number-1"
-EXACT_GRADER_VERSION = "exact-1"
-
-_BOXED_LETTER = re.compile(r"\\boxed\{\s*(?:\\text\{)?\(?([A-Z])\)?\}")
-_NAMED_LETTER = re.compile(r"(?i:answer|choice|option)\s*(?i:is|:)?\s*:?\s*\**\(?([A-Z])\b")
-_LONE_LETTER = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9'])(?! [a-z])")
-"""A capital that is no part of a word and, unlike the article in ``A leaf``, is not followed by
-one."""
-
-_NUMBER = re.compile(
-    r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)", re.ASCII
-)
-
-
-def extract_letter(text: str) -> str | None:
-    """The letter that an answer names.
-
-    It is the boxed one, else the one after "answer", else the first that stands alone.
-    """
-    for pattern in (_BOXED_LETTER, _NAMED_LETTER, _LONE_LETTER):
-        match = pattern.search(text)
-        if match:
-            return match.group(1)
-    return None
+LETTER_GRADER_VERSION = "letter-2"
+NUMBER_GRADER_VERSION = "number-2"
+EXACT_GRADER_VERSION = "exact-2"
+GOLD_MARK = "####"
+"""Stands before the answer in solutions that are written out, as in GSM8K."""
 
 
 def grade_letter(example: Example, output: str) -> float:
-    """1 if the answer names the gold letter, else 0; letters that label no choice are wrong."""
+    """1 if the answer names the gold letter and no other, else 0.
+
+    Letters that label no choice are wrong. So is what may be the text of another choice: ``A``,
+    where that is the text of choice B.
+    """
     letter = extract_letter(output)
-    return float(
-        letter is not None and letter in LETTERS[: len(example.choices)] and letter == example.gold
+    if letter is None or letter != example.gold or letter not in LETTERS[: len(example.choices)]:
+        return 0.0
+    said = {levelled_answer(output), normalize_text(letter)}
+    others = (
+        text for text, label in zip(example.choices, LETTERS, strict=False) if label != letter
     )
-
-
-def last_number(text: str) -> Decimal | None:
-    """The last number of a text, exact; ``1,234.50`` and a leading minus are understood."""
-    matches = _NUMBER.findall(text.replace("\N{MINUS SIGN}", "-"))
-    return Decimal(matches[-1].replace(",", "")) if matches else None
+    return float(all(levelled_answer(text) not in said for text in others))
 
 
 def grade_number(example: Example, output: str) -> float:
     """1 if the last number of the answer equals the gold number (``18.00`` is ``18``), else 0."""
-    answer = last_number(output)
-    return float(answer is not None and answer == last_number(example.gold))
+    answer, gold = last_number(output), gold_number(example.gold)
+    return float(gold is not None and answer is not None and answer == gold.value)
 
 
 def grade_exact(example: Example, output: str) -> float:
-    """1 if the answer is the gold text up to case, white space and a final full stop, else 0."""
-    return float(
-        normalize_text(output).removesuffix(".") == normalize_text(example.gold).removesuffix(".")
-    )
+    """1 if the answer is the gold text up to case, white space and a final full stop, else 0.
+
+    Composed and decomposed characters are the same.
+    """
+    return float(levelled_answer(output) == levelled_answer(example.gold))
+
+
+def gold_number(text: str) -> FoundNumber | None:
+    r"""The one number of a gold answer, ``None`` if it holds none, several or an unclear one.
+
+    Of a solution that is written out it is the number behind the last ``####`` or in the last
+    ``\boxed{}``.
+    """
+    _, mark, final = text.rpartition(GOLD_MARK)
+    boxed = last_boxed(text)
+    return only_number(final if mark else text if boxed is None else boxed)
+
+
+def levelled_answer(text: str) -> str:
+    """The text without case, doubled white space and a final full stop."""
+    return normalize_text(unicodedata.normalize("NFC", text)).removesuffix(".")

@@ -10,6 +10,7 @@ import atexit
 import json
 import logging
 import os
+import re
 import select
 import subprocess
 import sys
@@ -20,14 +21,20 @@ from pathlib import Path
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.math_forms import settle, settle_prose
 
-MATH_GRADER_VERSION = "math-verify-1"
+MATH_GRADER_VERSION = "math-verify-2"
 WALL_LIMIT_S = 60.0
 """Seconds that a reply may take: a backstop behind the worker's own limit of processor time, wide
 because machines may be busy."""
 START_LIMIT_S = 120.0
 """Seconds that the worker may take to start."""
 _MAX_ANSWER_CHARACTERS = 4000
+_BOXES_OFFERED = re.compile(
+    r"\}[\s$]*\bor\b[\s$]*\\(?:boxed|fbox)\s*\{[^{}]*\}(?:(?!\\(?:boxed|fbox)).)*$", re.DOTALL
+)
+"""The last two boxes are offered together: ``\\boxed{3} or \\boxed{5}``."""
 _WORKER = Path(__file__).with_name("math_worker.py")
 _logger = logging.getLogger(__name__)
 
@@ -138,31 +145,20 @@ def answers_equal(gold: str, answer: str) -> bool:
     return _VERIFIER.equal(gold, answer)
 
 
-def last_boxed(text: str) -> str | None:
-    r"""The content of the last ``\boxed{...}``, or ``None`` without a complete one.
-
-    ``\fbox{...}`` and ``\boxed 7`` are read, too.
-    """
-    start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
-    if start < 0:
-        return None
-    body = text[start:].removeprefix("\\boxed").removeprefix("\\fbox").lstrip()
-    if not body.startswith("{"):
-        return body.split("$")[0].split()[0] if body.split("$")[0].split() else None
-    depth = 0
-    for position, character in enumerate(body):
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return body[1:position].strip() or None
-    return None
-
-
 def grade_math(example: Example, output: str) -> float:
     r"""1 if the last ``\boxed{}`` of the answer equals the gold answer, else 0.
 
-    Without a box the whole answer is compared.
+    Without a box the whole answer is compared. Values are equal exactly or not at all: ``0.333333``
+    is not ``\frac{1}{3}``, and ``10`` is not ``10\%``.
     """
     answer = last_boxed(output)
-    if answer is not None and answer == example.gold:
-        return 1.0
-    return float(answers_equal(example.gold, output if answer is None else f"\\boxed{{{answer}}}"))
+    if answer is None:
+        settled = settle_prose(example.gold, output)
+    elif _BOXES_OFFERED.search(output):
+        return 0.0
+    else:
+        settled = answer == example.gold or settle(example.gold, answer)
+    if isinstance(settled, bool):
+        return float(settled)
+    said = settled.answer if settled.is_prose else f"\\boxed{{{settled.answer}}}"
+    return float(answers_equal(settled.gold, said))

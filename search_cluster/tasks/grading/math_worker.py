@@ -17,6 +17,7 @@ import resource
 import select
 import signal
 import sys
+from typing import Any
 
 CPU_LIMIT_S = 3.0
 """Processor time that a request may use."""
@@ -25,13 +26,60 @@ PARENT_CHECK_S = 5.0
 """How often an idle process looks whether its parent is still there."""
 
 
+FLOAT_ROUNDING = 30
+"""Decimal places in which floats are compared: the library's 6 take 0.0000001 for 0.0000003."""
+NUMERIC_PRECISION = 100
+"""Digits in which other numbers are compared: the library's 15 take 2^-99 for 2^-98."""
+RELATIVE_GAP = 1e-12
+"""Numbers further apart than this share of their size are unequal, however small they are."""
+
+
 def _answers_equal(gold: str, answer: str) -> bool:
     """Whether math-verify finds the two answers equal; whatever it can't read is not equal."""
-    from math_verify import parse, verify  # loaded before the first request, by `main`
+    from math_verify import parse  # loaded before the first request, by `main`
 
     parsed_gold = parse(f"\\boxed{{{gold}}}", parsing_timeout=0)
     parsed_answer = parse(answer, parsing_timeout=0)
-    return bool(verify(parsed_gold, parsed_answer, timeout_seconds=0))
+    return any(_equal(one, other) for one in parsed_gold for other in parsed_answer)
+
+
+def _equal(gold: Any, answer: Any) -> bool:
+    """Whether two parsed answers are equal."""
+    from math_verify import verify
+
+    return (
+        verify(
+            gold,
+            answer,
+            float_rounding=FLOAT_ROUNDING,
+            numeric_precision=NUMERIC_PRECISION,
+            timeout_seconds=0,
+        )
+        and not (_says_nothing(gold) and _says_nothing(answer) and str(gold) != str(answer))
+        and not _apart(gold, answer)
+    )
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether an equation holds for all numbers or for none, as ``1 = 2`` and ``3 = 4`` do."""
+    from sympy import Equality, simplify
+    from sympy.logic.boolalg import BooleanAtom
+
+    return isinstance(value, BooleanAtom) or (
+        isinstance(value, Equality) and not simplify(value.lhs - value.rhs).free_symbols
+    )
+
+
+def _apart(gold: Any, answer: Any) -> bool:
+    """Whether two numbers are far apart for their size, which an absolute precision can't see."""
+    from sympy import Expr
+
+    if not (isinstance(gold, Expr) and isinstance(answer, Expr)):
+        return False
+    if gold.free_symbols or answer.free_symbols:
+        return False
+    size, gap = abs(gold.doit().evalf(20)), abs((gold.doit() - answer.doit()).evalf(20))
+    return bool(size.is_Float and gap.is_Float and size > 0 and gap > RELATIVE_GAP * size)
 
 
 def _answer(request: str) -> bool:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.errors import InvalidValueError
+from search_cluster.errors import InvalidValueError, OneFaultError
+from search_cluster.faults import FIRST
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import EvaluationRequest, Failure
 from search_cluster.protocols.scripted import RewardFunction, ScriptedEvaluator
@@ -311,11 +312,26 @@ def test_probes_without_an_answer_of_identity_are_not_run_on() -> None:
     assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._answers.probes)
     assert without(2, 4, 5) in {item.path for item in found.menu}
 
+    kinds = ("PromptTooLongError", "NonFiniteLogitsError")
     unanswered = study(
-        lambda example, path: Failure(kind="PromptTooLongError", message="scripted"),
+        lambda example, path: Failure(
+            kind=kinds[int(example.question.split()[-1]) % 2], message="scripted"
+        ),
         max_evaluations=1_400,
     )
     assert (unanswered.num_spent, unanswered.menu) == (48, ())
+
+
+def test_one_fault_ends_a_study_at_its_first_probes() -> None:
+    asked: list[Example] = []
+
+    def fails(example: Example, path: LayerPath) -> Failure:
+        asked.append(example)
+        return Failure(kind="TemplateError", message=f"{example.question!r} has no system turn")
+
+    with pytest.raises(OneFaultError, match="TemplateError: 'probe 0' has no system turn"):
+        study(fails, max_evaluations=1_400)
+    assert len(asked) == FIRST
 
 
 def test_a_menu_tells_what_a_guess_is_worth_where_all_probes_have_choices() -> None:

@@ -87,7 +87,7 @@ def test_a_generate_task_from_toml_and_jsonl() -> None:
         (
             "[prompt]",
             "[prompts]",
-            "prompt: Field required; prompts: Extra inputs are not permitted",
+            r"prompt: Field required; prompts is no field \(did you mean prompt\?\); the task has",
         ),
         ('"{question}"', '"{query}"', r"has the field \{query\}"),
         ('"{question}"', '"{question.__class__}"', "has the field"),

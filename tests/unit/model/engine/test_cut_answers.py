@@ -61,7 +61,7 @@ def test_claims_a_worker_counts_cut_answers_and_the_count_travels(
     monkeypatch.setattr("search_cluster.workers.path_worker.get_task", lambda spec: task)
     spec = WorkerSpec(
         model="tiny", dtype="float32", device="cpu", revision=None, trust_remote_code=False,
-        task="sums", num_threads=1, executor=executor,
+        chat="auto", task="sums", num_threads=1, executor=executor,
     )  # fmt: skip
     worker = PathWorker(spec, loaded_tiny())
     requests = [

@@ -1,15 +1,17 @@
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import pytest
 from support.router_corpus import fruit_example, fruit_task, record, write_corpus
 
 from router_train.config import FitConfig
-from router_train.data.labels import most_common_path, read_labels
+from router_train.data.labels import most_common_path, question_hashes, read_labels
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict, failed_record
 from search_cluster.errors import ConfigError, CorpusError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.twins import question_key
 
 IDENTITY = (1, 1, 1, 1, 1, 1)
 SHORTER = (1, 0, 1, 1, 0, 1)
@@ -100,6 +102,30 @@ def test_the_split_is_fixed_and_keeps_questions_together(tmp_path: Path) -> None
         {label.example.question for label in side} for side in (first.train, first.validation)
     ]
     assert questions[0].isdisjoint(questions[1])
+
+
+def test_gold_questions_typed_otherwise_teach_or_judge_but_not_both(tmp_path: Path) -> None:
+    plain = [fruit_example(n) for n in range(80)]
+    twins = [
+        dataclasses.replace(example, question=f" {example.question.upper()}\N{NO-BREAK SPACE}")
+        for example in plain
+    ]
+    alone = question_hashes(plain)
+    hashes = question_hashes([*plain, *twins])
+    for example, twin in zip(plain, twins, strict=True):
+        assert hashes[example.example_id] == hashes[twin.example_id] <= alone[example.example_id]
+    text = f"router validation:{plain[0].task}:{plain[0].question}"
+    own = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    assert alone[plain[0].example_id] == own  # as ever: kept corpora are split as before
+    records = [record(example, SHORTER) for example in (*plain, *twins)]
+    labels = read_labels(corpus_of(tmp_path, *records), FitConfig(validation_share=0.3))
+    sides = [
+        {question_key(label.example.question) for label in side}
+        for side in (labels.train, labels.validation)
+    ]
+    assert sides[0].isdisjoint(sides[1])
+    assert len(sides[0]) + len(sides[1]) == 80
+    assert len(labels.train) + len(labels.validation) == 160
 
 
 def test_unverified_labels_are_those_without_evidence(tmp_path: Path) -> None:

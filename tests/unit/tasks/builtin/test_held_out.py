@@ -153,6 +153,13 @@ def test_squad_is_graded_as_officially() -> None:
     assert grade_squad(squad_example(UNANSWERABLE), "Unanswerable.") == 1.0
 
 
+def test_gold_an_answer_without_a_word_is_not_what_squad_asks_for() -> None:
+    example = squad_example("interventionism\n.")
+    assert grade_squad(example, "interventionism") == 1.0
+    for nothing in ("", ".", "the"):
+        assert grade_squad(example, nothing) == 0.0
+
+
 def test_squad_questions_come_with_their_paragraph(tmp_path: Path) -> None:
     (tmp_path / "squad_v2").mkdir()
     file = tmp_path / "squad_v2" / "dev_half.json"

@@ -7,13 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.grading.graders import (
-    extract_letter,
-    grade_exact,
-    grade_letter,
-    grade_number,
-    last_number,
-)
+from search_cluster.tasks.grading.graders import grade_exact, grade_letter, grade_number
+from search_cluster.tasks.grading.letters import extract_letter
+from search_cluster.tasks.grading.numbers import last_number
 
 
 def example(gold: str, choices: tuple[str, ...] = ()) -> Example:
@@ -58,9 +54,7 @@ def test_a_letter_that_labels_no_choice_is_wrong() -> None:
         ("7 + 8 = 15", "15"),
         ("$1,234.50", "1234.50"),
         ("about -3.", "-3"),
-        ("5-3", "3"),
         ("\N{MINUS SIGN}12 degrees", "-12"),
-        ("first 1, then 2,3", "3"),
         (".5", ".5"),
         ("12,345,678", "12345678"),
         ("#### 72", "72"),
@@ -70,7 +64,7 @@ def test_last_number(text: str, number: str) -> None:
     assert last_number(text) == Decimal(number)
 
 
-@pytest.mark.parametrize("text", ["", "none", "fifteen", "..", "-", "\N{ARABIC-INDIC DIGIT FIVE}"])
+@pytest.mark.parametrize("text", ["", "none", "fifteen", "..", "-", "5-3", "first 1, then 2,3"])
 def test_no_number(text: str) -> None:
     assert last_number(text) is None
     assert grade_number(example("5"), text) == 0.0

@@ -15,10 +15,12 @@ import pytest
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading import math_answers as math_grading
-from search_cluster.tasks.grading.math_answers import MathVerifier, grade_math, last_boxed
+from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.math_answers import MathVerifier, grade_math
 
 _ORPHAN = """
 import os, time
+from search_cluster.tasks.grading.boxed import last_boxed
 from search_cluster.tasks.grading.math_answers import MathVerifier
 verifier = MathVerifier()
 assert verifier.equal("1", "\\\\boxed{1}")

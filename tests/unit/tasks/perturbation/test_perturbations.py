@@ -83,7 +83,8 @@ def examples(draw: st.DrawFn, task: SimpleTask) -> Example:
             split="train",
             source="x",
         )
-    texts = st.text(min_size=1, max_size=12).filter(str.strip)
+    # A choice that is a letter makes an answer that is one unclear.
+    texts = st.text(min_size=1, max_size=12).filter(lambda text: len(text.strip(" .")) > 1)
     choices = tuple(draw(st.lists(texts, min_size=2, max_size=7, unique=True)))
     index = draw(st.integers(0, len(choices) - 1))
     gold = LETTERS[index] if task is LETTER else choices[index]
