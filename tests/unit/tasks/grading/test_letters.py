@@ -48,6 +48,10 @@ from search_cluster.tasks.grading.letters import extract_letter
         ("The answer is D (all of the above)", "D"),
         ("C is correct", "C"),
         ("Antwort: B", "B"),
+        ("Let me think. B.", "B"),
+        ("B is incorrect, C is correct", "C"),
+        ("not A, B or D; it's C", "C"),
+        ("A is not right, B is right", "B"),
         ("C\n\nExplanation: A is wrong because of X", "C"),
     ],
 )
@@ -67,7 +71,7 @@ def test_gold_letters_as_models_write_them(text: str, letter: str) -> None:
         *("A leaf", "a leaf", "The answer is a leaf", "Answer: A leaf", "I pick a", "a car"),
         *("The answer is a", "vitamin C", "Plan B", "The answer is vitamin C", "B cells"),
         *("U.S.", "N/A", "C++", "C-14", "25 \N{DEGREE SIGN}C", "I'm not sure", "I think so"),
-        *("None of the above", "Answer: None", "", "DNA and RNA", "The answer is 5"),
+        *("None of the above", "Answer: None", "A-", "", "DNA and RNA", "The answer is 5"),
     ],
 )
 def test_gold_no_letter_where_it_is_not_clear(text: str) -> None:

@@ -60,6 +60,8 @@ from search_cluster.tasks.grading.numbers import last_number, number_text, only_
         ("...5", 5),
         ("=> 5", 5),
         ("Answer 1: 5", 5),
+        ("Rs.500", 500),
+        ("\N{CJK UNIFIED IDEOGRAPH-7D04}10\N{CJK UNIFIED IDEOGRAPH-5186}", 10),
     ],
 )
 def test_gold_numbers_by_value(text: str, value: int | str) -> None:
