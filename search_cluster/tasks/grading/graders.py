@@ -1,5 +1,6 @@
 """Graders of generated answers: the letter of a choice, a number, an exact text."""
 
+import re
 import unicodedata
 
 from search_cluster.tasks.example import Example
@@ -19,17 +20,29 @@ GOLD_MARK = "####"
 def grade_letter(example: Example, output: str) -> float:
     """1 if the answer names the gold letter and no other, else 0.
 
-    Letters that label no choice are wrong. So is what may be the text of another choice: ``A``,
-    where that is the text of choice B.
+    Letters that label no choice are wrong. So is what may mean another choice: ``A``, where that is
+    the text of choice B, or ``B) iron``, where iron is choice C.
     """
-    letter = extract_letter(output)
-    if letter is None or letter != example.gold or letter not in LETTERS[: len(example.choices)]:
+    labels = LETTERS[: len(example.choices)]
+    texts = [levelled_answer(text) for text in example.choices]
+    letter = extract_letter(output) or _label_before_its_text(output, labels, texts)
+    if letter is None or letter != example.gold or letter not in labels:
         return 0.0
-    said = {levelled_answer(output), normalize_text(letter)}
-    others = (
-        text for text, label in zip(example.choices, LETTERS, strict=False) if label != letter
-    )
-    return float(all(levelled_answer(text) not in said for text in others))
+    said = levelled_answer(output)
+    behind = re.search(rf"(?<!\w){letter.lower()}\b\W+(.*)", said)
+    meant = {said, letter.lower(), behind[1] if behind else ""}
+    others = (text for text, label in zip(texts, labels, strict=True) if label != letter)
+    return float((meant - {""}).isdisjoint(others))
+
+
+def _label_before_its_text(output: str, labels: str, texts: list[str]) -> str | None:
+    """The letter in ``B iron``, where iron is choice B: else it may be a part of a name."""
+    said = re.sub(r"^.*\b(?:answer|option|choice)\b(?: is)?\W*", "", levelled_answer(output))
+    label, _, text = said.partition(" ")
+    for letter, own in zip(labels, texts, strict=True):
+        if label == letter.lower() and text.strip() == own:
+            return letter
+    return None
 
 
 def grade_number(example: Example, output: str) -> float:

@@ -98,6 +98,23 @@ def test_gold_a_letter_that_is_another_choices_text_is_unclear() -> None:
     assert grade_letter(lettered("E", "E. coli", "yeast", "algae", "moss", "fern"), "E. coli") == 0
 
 
+@pytest.mark.parametrize(
+    ("output", "reward"),
+    [
+        ("B iron", 1.0),
+        ("The answer is B iron.", 1.0),
+        ("B) iron", 1.0),
+        ("Answer: b. Iron", 1.0),
+        ("B copper", 0.0),
+        ("B) copper", 0.0),
+        ("The answer is B: copper", 0.0),
+        ("iron", 0.0),
+    ],
+)
+def test_gold_a_letter_beside_another_choices_text_is_unclear(output: str, reward: float) -> None:
+    assert grade_letter(lettered("B", "copper", "iron", "tin"), output) == reward
+
+
 def test_gold_letters_of_no_choice_are_wrong() -> None:
     assert grade_letter(lettered("C", "x", "y", "z"), "c") == 1.0
     assert grade_letter(lettered("C", "x", "y", "z"), "(D)") == 0.0
