@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.boxed import last_boxed
@@ -24,25 +25,30 @@ def grade_letter(example: Example, output: str) -> float:
     the text of choice B, or ``B) iron``, where iron is choice C.
     """
     labels = LETTERS[: len(example.choices)]
-    texts = [levelled_answer(text) for text in example.choices]
-    letter = extract_letter(output) or _label_before_its_text(output, labels, texts)
+    output = _without_labelled_texts(output, labels, example.choices)
+    letter = extract_letter(output)
     if letter is None or letter != example.gold or letter not in labels:
         return 0.0
     said = levelled_answer(output)
     behind = re.search(rf"(?<!\w){letter.lower()}\b\W+(.*)", said)
-    meant = {said, letter.lower(), behind[1] if behind else ""}
-    others = (text for text, label in zip(texts, labels, strict=True) if label != letter)
-    return float((meant - {""}).isdisjoint(others))
+    meant = {said, letter.lower(), behind[1] if behind else ""} - {""}
+    others = zip(example.choices, labels, strict=True)
+    return float(
+        all(levelled_answer(text) not in meant for text, label in others if label != letter)
+    )
 
 
-def _label_before_its_text(output: str, labels: str, texts: list[str]) -> str | None:
-    """The letter in ``B iron``, where iron is choice B: else it may be a part of a name."""
-    said = re.sub(r"^.*\b(?:answer|option|choice)\b(?: is)?\W*", "", levelled_answer(output))
-    label, _, text = said.partition(" ")
-    for letter, own in zip(labels, texts, strict=True):
-        if label == letter.lower() and text.strip() == own:
-            return letter
-    return None
+def _without_labelled_texts(output: str, labels: str, choices: Sequence[str]) -> str:
+    """The answer with ``B`` for ``B) iron``, where iron is choice B.
+
+    What stands in the text of a choice (``carbon [C]``, ``not enough iron``) then says nothing of
+    other letters.
+    """
+    for label, text in zip(labels, choices, strict=True):
+        if text in output:
+            labelled = rf"(?<!\w)(?i:{label})[\s.):\]\"*-]+{re.escape(text)}(?!\w)"
+            output = re.sub(labelled, label, output)
+    return output
 
 
 def grade_number(example: Example, output: str) -> float:

@@ -109,6 +109,8 @@ class _Mention:
     """Whether the words before it lead to a letter: ``it is B``."""
     is_denied: bool
     """Whether the text says that it is not this one."""
+    may_be_cut: bool
+    """Whether it may be the beginning of a word at which the answer was cut off."""
 
 
 def extract_letter(text: str) -> str | None:
@@ -124,6 +126,8 @@ def extract_letter(text: str) -> str | None:
         return whole[1].upper()
     mentions = list(_mentions(text))
     affirmed = [mention for mention in mentions if not mention.is_denied]
+    if len(affirmed) > 1:
+        affirmed = [mention for mention in affirmed if not mention.may_be_cut]
     reason = _REASON.search(text)
     reason_start = reason.start() if reason else len(text)
     first = {mention.letter for mention in affirmed if mention.leads and mention.start == 0}
@@ -187,6 +191,7 @@ def _mentions(text: str) -> Iterator[_Mention]:
             is_declared=is_declared or _DECLARED_AFTER.match(after) is not None,
             is_led_to=is_led_to,
             is_denied=_is_denied(before, after),
+            may_be_cut=letter.islower() and not (is_marked or is_declared or leads or after),
         )
 
 

@@ -49,6 +49,8 @@ from search_cluster.tasks.grading.letters import extract_letter
         ("C is correct", "C"),
         ("Antwort: B", "B"),
         ("Let me think. B.", "B"),
+        ("D. Its temperature is b", "D"),
+        ("I think it is b", "B"),
         ("B is incorrect, C is correct", "C"),
         ("not A, B or D; it's C", "C"),
         ("A is not right, B is right", "B"),
@@ -105,6 +107,7 @@ def test_gold_a_letter_that_is_another_choices_text_is_unclear() -> None:
         ("The answer is B iron.", 1.0),
         ("B) iron", 1.0),
         ("Answer: b. Iron", 1.0),
+        ("Answer: b. iron", 1.0),
         ("B copper", 0.0),
         ("B) copper", 0.0),
         ("The answer is B: copper", 0.0),
@@ -113,6 +116,14 @@ def test_gold_a_letter_that_is_another_choices_text_is_unclear() -> None:
 )
 def test_gold_a_letter_beside_another_choices_text_is_unclear(output: str, reward: float) -> None:
     assert grade_letter(lettered("B", "copper", "iron", "tin"), output) == reward
+
+
+def test_gold_letters_and_denials_within_a_choices_text_say_nothing() -> None:
+    elements = lettered("D", "sodium [Na]", "sulfur [S]", "is not [A]", "carbon [C]")
+    assert grade_letter(elements, "D) carbon [C]") == 1.0
+    assert grade_letter(elements, "carbon [C]") == 0.0
+    proteins = lettered("B", "infertility", "incorrect protein synthesis", "not needed")
+    assert grade_letter(proteins, "The answer is (B) incorrect protein synthesis.") == 1.0
 
 
 def test_gold_letters_of_no_choice_are_wrong() -> None:
