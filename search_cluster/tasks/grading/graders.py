@@ -25,13 +25,15 @@ def grade_letter(example: Example, output: str) -> float:
     the text of choice B, or ``B) iron``, where iron is choice C.
     """
     labels = LETTERS[: len(example.choices)]
-    output = _without_labelled_texts(output, labels, example.choices)
-    letter = extract_letter(output)
+    plain = _without_labelled_texts(output, labels, example.choices)
+    letter = extract_letter(plain)
     if letter is None or letter != example.gold or letter not in labels:
         return 0.0
-    said = levelled_answer(output)
+    said = levelled_answer(plain)
     behind = re.search(rf"(?<!\w){letter.lower()}\b\W+(.*)", said)
-    meant = {said, letter.lower(), behind[1] if behind else ""} - {""}
+    meant = {behind[1]} if behind and behind[1] else set()
+    if plain == output:  # no text beside the letter says what it means
+        meant |= {said, letter.lower()}
     others = zip(example.choices, labels, strict=True)
     return float(
         all(levelled_answer(text) not in meant for text, label in others if label != letter)

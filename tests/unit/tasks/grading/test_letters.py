@@ -95,6 +95,7 @@ def lettered(gold: str, *choices: str) -> Example:
 def test_gold_a_letter_that_is_another_choices_text_is_unclear() -> None:
     blood = lettered("A", "O", "A", "B", "AB")
     assert grade_letter(blood, "A") == 0.0  # label A, or blood type A?
+    assert grade_letter(blood, "A) O") == 1.0
     assert grade_letter(lettered("D", "O", "A", "B", "AB"), "D") == 1.0
     assert grade_letter(lettered("A", "A", "B", "AB", "O"), "A") == 1.0
     assert grade_letter(lettered("E", "E. coli", "yeast", "algae", "moss", "fern"), "E. coli") == 0
