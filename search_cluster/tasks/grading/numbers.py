@@ -191,7 +191,8 @@ def find_numbers(text: str) -> list[FoundNumber]:
             continue
         value = _signed(_value(match), before)
         after = text[match.end() :]
-        if _UNREADABLE_BEFORE.search(before) or _UNREADABLE_AFTER.match(after):
+        unsigned = _SIGN.sub("", before)
+        if _UNREADABLE_BEFORE.search(unsigned) or _UNREADABLE_AFTER.match(after):
             value = None
         if _BOUND.search(before) or _OPERATOR_BEFORE.search(before):
             value = None
