@@ -158,6 +158,10 @@ def last_number(text: str) -> Fraction | None:
 
 def only_number(text: str) -> FoundNumber | None:
     """The one number of a text that holds one and no more; ``None`` otherwise."""
+    if re.fullmatch(r"\s?-?\d{1,15}(?:\.\d{1,15})?", text, re.ASCII):  # most of them
+        return FoundNumber(
+            value=Fraction(text), is_percent=False, is_denied=False, before="", after=""
+        )
     found = find_numbers(text)
     if len(found) != 1 or found[0].value is None or found[0].is_denied:
         return None
