@@ -125,7 +125,9 @@ def _identity(example: Example) -> object:
 
 
 def _answer(example: Example) -> str:
-    return example.gold if example.gold_index is None else example.choices[example.gold_index]
+    index = example.gold_index
+    is_choice = index is not None and 0 <= index < len(example.choices)
+    return example.choices[index] if is_choice and index is not None else example.gold
 
 
 def _agree(copies: Sequence[_Copy]) -> bool:

@@ -1,4 +1,4 @@
-"""Graders of generated answers: the letter of a choice, a number, an exact text."""
+"""Graders of answers: a choice's text, its letter, a number, an exact text."""
 
 import re
 import unicodedata
@@ -11,11 +11,17 @@ from search_cluster.tasks.grading.numbers import FoundNumber, last_number, only_
 from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.template import LETTERS
 
+CHOICE_GRADER_VERSION = "choice-text-1"
 LETTER_GRADER_VERSION = "letter-2"
 NUMBER_GRADER_VERSION = "number-2"
 EXACT_GRADER_VERSION = "exact-2"
 GOLD_MARK = "####"
 """Stands before the answer in solutions that are written out, as in GSM8K."""
+
+
+def grade_choice(example: Example, output: str) -> float:
+    """1 if the chosen text is that of the right choice, else 0."""
+    return float(output == example.gold)
 
 
 def grade_letter(example: Example, output: str) -> float:
