@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from router_train.inference.routed_model import RoutedModel
-from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, load_router
+from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, load_router, read_meta
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.load.loading import load_model
 
@@ -103,6 +103,7 @@ class RoutedForCausalLM(PreTrainedModel):  # type: ignore[no-untyped-call]
             device=_device(kwargs.get("device_map")),
             revision=config.base_revision,
             trust_remote_code=bool(kwargs.get("trust_remote_code")),
+            chat=read_meta(folder).chat or "auto",
         )
         router, _ = load_router(folder, loaded)
         return RoutedModel(loaded, router, threshold=config.threshold).causal_lm

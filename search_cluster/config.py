@@ -27,6 +27,8 @@ AT_LEAST_ONE = (
     "requests_per_batch", "state_bytes",
 )  # fmt: skip
 ABOVE_ZERO = ("examples_per_shard", "placement_timeout_s", "coordinator_timeout_s")
+CHAT_MODES = ("auto", "always", "never")
+"""When prompts are asked in the chat template: if there is one, always, never."""
 EXECUTORS = ("engine", "materialised")
 IN_A_FILE_ONLY = {"flag": None}
 """Marks a field that no flag sets."""
@@ -52,6 +54,9 @@ class SearchConfig:
     """``cpu``, ``cuda``, or ``auto``: a GPU if the worker has one."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
+    chat: str = "auto"
+    """Ask in the tokenizer's chat template: ``auto`` (if it has one), ``always``, or ``never`` (in
+    plain text)."""
     task: str = "capitals"
     """A task's name (``search-cluster tasks`` lists them), or a task file (``.py``, ``.toml``)."""
     split: str = "train"
@@ -120,6 +125,8 @@ class SearchConfig:
             raise ConfigError(
                 f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder"
             )
+        if self.chat not in CHAT_MODES:
+            raise ConfigError(f"chat is {self.chat!r}; it is one of {', '.join(CHAT_MODES)}")
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
         for name in ABOVE_ZERO:

@@ -16,6 +16,7 @@ from typing import Any
 import typer
 
 from search_cluster.errors import SearchClusterError, error_line
+from search_cluster.machine import limit_arithmetic_threads
 
 EXIT_DIFFERENCE = 1
 """``verify`` found a verdict that differs."""
@@ -30,6 +31,7 @@ VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
 
 def run_app(app: typer.Typer) -> None:
     """Run a program's command line; what its library logs goes to standard error."""
+    limit_arithmetic_threads()
     # Only our logger: those of other libraries have handlers and would say everything twice.
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))

@@ -9,11 +9,13 @@ Every error message gives the value, the rule and the next step.
     │   └── ConfigError                       a setting, a flag, a run folder started otherwise
     ├── ModelError                            a model that can't be loaded or can't be re-ordered
     │   ├── UnsupportedFamilyError            an architecture without an anatomy entry
-    │   ├── PromptTooLongError                a prompt longer than the model's context
+    │   ├── PromptError                       a prompt that does not ask what it should
+    │   │   └── PromptTooLongError            a prompt longer than the model's context
     │   └── NonFiniteLogitsError              NaN or infinite logits: a failure, never a reward
     ├── CacheError                            the cache server can't be started or reached
     ├── CorpusError                           a corpus that is missing, unfinished or damaged
-    └── EvaluatorError                        no worker could be placed, or all of them died
+    ├── EvaluatorError                        no worker could be placed, or all of them died
+    └── OneFaultError                         examples fail one after another, for one reason
 """
 
 
@@ -45,7 +47,11 @@ class UnsupportedFamilyError(ModelError):
     """An architecture that has no anatomy entry."""
 
 
-class PromptTooLongError(ModelError):
+class PromptError(ModelError):
+    """A prompt that does not ask its question, or choices that the tokenizer can't tell apart."""
+
+
+class PromptTooLongError(PromptError):
     """A prompt that does not fit into the model's context window."""
 
 
@@ -63,6 +69,10 @@ class CorpusError(SearchClusterError):
 
 class EvaluatorError(SearchClusterError):
     """No evaluator could be placed, or none is left alive."""
+
+
+class OneFaultError(SearchClusterError):
+    """Examples fail one after another for one reason, which is not theirs."""
 
 
 def error_line(error: SearchClusterError | OSError) -> str:

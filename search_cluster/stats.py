@@ -1,11 +1,15 @@
-"""Shares and differences of shares, with their 95 % intervals.
+"""Shares and differences of shares, with their 95 % intervals, and what may be said of them.
 
 All functions here are pure.
 """
 
+import math
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
@@ -13,6 +17,29 @@ CONFIDENCE = 0.95
 NUM_RESAMPLES = 10_000
 """The number of resamples of the bootstrap; its seed is fixed, so that equal answers give equal
 intervals."""
+SIGNIFICANCE = 0.05
+"""Below this p-value a difference counts as more than luck."""
+TOLERATED_LOSS = 0.01
+"""The loss of accuracy that must be ruled out, as a share of all questions, where fewer layers are
+the gain."""
+
+
+class Effect(StrEnum):
+    """What a second model does to the answers of a first one, as far as the questions show it."""
+
+    HELPS = "helps"
+    HURTS = "hurts"
+    CANT_TELL = "can't tell"
+
+
+EFFECT_RULE = (
+    "helps: a higher accuracy, or fewer layers where the plain model is not guessing and a loss of "
+    f"more than {100 * TOLERATED_LOSS:g} point is ruled out; hurts: a lower accuracy, or more "
+    f"layers where a gain of more than {100 * TOLERATED_LOSS:g} point is ruled out; a difference "
+    "counts if its 95 % interval excludes 0 and the exact McNemar p is below "
+    f"{SIGNIFICANCE:g}; can't tell: neither is shown"
+)
+"""The rule of `judge_effect` in words."""
 
 
 def wilson_interval(num_right: int, num_questions: int) -> tuple[float, float]:
@@ -32,6 +59,78 @@ def share_of(part: int, whole: int) -> dict[str, Any] | None:
         return None
     low, high = wilson_interval(part, whole)
     return {"share": part / whole, "low": low, "high": high}
+
+
+def mean_chance(num_choices: Iterable[int]) -> float | None:
+    """The accuracy of uniform guesses at questions with so many choices each.
+
+    It is ``None`` without questions, or if one of them has no choices to guess from.
+    """
+    counts = list(num_choices)
+    return sum(1 / count for count in counts) / len(counts) if counts and all(counts) else None
+
+
+def is_guessing(low: float, chance: float | None) -> bool | None:
+    """Whether an accuracy whose interval begins at ``low`` can't be told from guesses, or is worse.
+
+    It is ``None`` where chance is unknown. The interval's other end takes no part in it: who is
+    surely worse than guesses can't do the task either.
+    """
+    return None if chance is None else low <= chance
+
+
+def mcnemar_p(num_fixed: int, num_broken: int) -> float:
+    """The p-value of McNemar's exact two-sided test; 1 where the two models never differ."""
+    if not num_fixed + num_broken:
+        return 1.0
+    return float(mcnemar([[0, num_fixed], [num_broken, 0]], exact=True).pvalue)
+
+
+def adjusted_difference(num_fixed: int, num_broken: int, num_questions: int) -> tuple[float, float]:
+    """The 95 % interval of Bonett and Price (2012) for a paired difference of shares.
+
+    Unlike the bootstrap's it has a width where no answer changed: few questions rule out little.
+    """
+    n = num_questions + 2
+    fixed, broken = (num_fixed + 1) / n, (num_broken + 1) / n
+    half = 1.96 * math.sqrt((fixed + broken - (fixed - broken) ** 2) / n)
+    return fixed - broken - half, fixed - broken + half
+
+
+def judge_effect(
+    num_fixed: int,
+    num_broken: int,
+    num_questions: int,
+    *,
+    layers_plain: float,
+    layers_routed: float,
+    plain_is_guessing: bool,
+) -> Effect:
+    """What the second model does, by `EFFECT_RULE`.
+
+    Args:
+        num_fixed: questions that the second model alone answers right.
+        num_broken: questions that the first model alone answers right.
+        num_questions: the number of all questions; at least one.
+        layers_plain: what the first model runs per question.
+        layers_routed: what the second one runs.
+        plain_is_guessing: whether the first model can't do the task, so that there is no accuracy
+            to keep.
+    """
+    low, high = bootstrap_difference(num_fixed, num_broken, num_questions)
+    is_significant = mcnemar_p(num_fixed, num_broken) < SIGNIFICANCE
+    if is_significant and low > 0:
+        return Effect.HELPS
+    if is_significant and high < 0:
+        return Effect.HURTS
+    adjusted_low, adjusted_high = adjusted_difference(num_fixed, num_broken, num_questions)
+    keeps = min(low, adjusted_low) >= -TOLERATED_LOSS
+    gains_nothing = max(high, adjusted_high) <= TOLERATED_LOSS
+    if layers_routed < layers_plain and keeps and not plain_is_guessing:
+        return Effect.HELPS
+    if layers_routed > layers_plain and gains_nothing:
+        return Effect.HURTS
+    return Effect.CANT_TELL
 
 
 def bootstrap_difference(

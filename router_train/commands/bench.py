@@ -16,11 +16,13 @@ from router_train.training.checkpoint import META_NAME, load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.corpus.task import task_file_needed
 from search_cluster.errors import ConfigError, PromptTooLongError, TaskError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
+
+UNDECIDED = ", and rounds disagree on which is faster"
 
 
 def run_bench(
@@ -49,7 +51,7 @@ def run_bench(
     """
     folders = [folder for place in places for folder in router_folders(place)]
     first = read_meta(folders[0])
-    loaded = model.load(first.model_spec, first.model_dtype)
+    loaded = model.load(first.model_spec, first.model_dtype, first.chat)
     prompts = _prompts(loaded, questions, first.inputs.task, max(batch_sizes) * num_rounds)
     if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
         raise ConfigError(
@@ -135,20 +137,34 @@ def _prompts(
 def _speed_text(name: str, batch_size: int, speed: BatchSpeed) -> str:
     share = (
         ""
-        if speed.share_of_allowed is None
+        if speed.share_of_allowed is None or speed.speed_up <= 1
         else f", {speed.share_of_allowed:.0%} of the allowed gain"
     )
+    one = speed.num_rounds == 1
+    rounds = "one round" if one else f"{speed.speed_up_min:.3f} to {speed.speed_up_max:.3f} within"
+    undecided = "" if one or not speed.speed_up_min < 1 < speed.speed_up_max else UNDECIDED
+    plain = (speed.plain_tokens_per_s, speed.plain_tokens_per_s_min, speed.plain_tokens_per_s_max)
+    routed = (
+        speed.routed_tokens_per_s,
+        speed.routed_tokens_per_s_min,
+        speed.routed_tokens_per_s_max,
+    )
     return (
-        f"{name}, batch {batch_size}: {speed.plain_tokens_per_s:.1f} -> "
-        f"{speed.routed_tokens_per_s:.1f} tokens/s, {speed.speed_up:.3f} times as fast; "
-        f"{speed.layer_share:.1%} of the layer applications allow "
+        f"{name}, batch {batch_size}: {_rate_text(plain, one)} -> {_rate_text(routed, one)} "
+        f"tokens/s, {speed.speed_up:.3f} times as fast ({rounds}{'' if one else ' rounds'})"
+        f"{undecided}; {speed.layer_share:.1%} of the layer applications allow "
         f"{speed.allowed_speed_up:.3f}{share}"
     )
 
 
+def _rate_text(median_and_ends: tuple[float, float, float], one: bool) -> str:
+    median, low, high = median_and_ends
+    return f"{median:.1f}" if one else f"{median:.1f} ({low:.1f} to {high:.1f})"
+
+
 def _conditions_text(result: Mapping[str, Any]) -> str:
     return (
-        f"medians; {result['device']}, {result['dtype']}, {result['threads']} threads; load "
-        f"average at the start {result['load_average']:.1f} (above 1, other work has slowed single "
-        "rounds)"
+        f"medians over rounds (slowest to fastest round); {result['device']}, {result['dtype']}, "
+        f"{result['threads']} threads; load average at the start {result['load_average']:.1f} "
+        "(above 1, other work has slowed single rounds)"
     )

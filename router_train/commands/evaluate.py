@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from router_train.data.labels import HELD_OUT_SPLIT
 from router_train.data.question_choice import QuestionChoice
-from router_train.evaluation.evaluate import HELPS_RULE, EvaluationReport, evaluate
+from router_train.evaluation.evaluate import EvaluationReport, evaluate
 from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
@@ -15,6 +16,7 @@ from router_train.training.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.files import write_text_whole
 from search_cluster.paths.codec import parse_path
+from search_cluster.stats import EFFECT_RULE, Effect
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -41,7 +43,7 @@ def run_evaluate(
         )
     examples = select_examples(found.examples, questions.limit, questions.seed)
     meta = read_meta(router_folder)
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     key = {
         "model": loaded.fingerprint,
@@ -62,9 +64,11 @@ def run_evaluate(
     )
     result = {
         "router": meta.kind,
+        "router_digest": meta.digest,
         "task": task.name,
         "split": questions.split,
         "trained_on": meta.inputs.task,
+        "may_have_taught": task.name == meta.inputs.task and questions.split != HELD_OUT_SPLIT,
         "threshold": threshold,
         "model": loaded.spec,
         **report_json(report),
@@ -79,11 +83,17 @@ def run_evaluate(
 def report_json(report: EvaluationReport) -> dict[str, Any]:
     """The report as one flat JSON object."""
     values = asdict(report)
-    return {**values.pop("comparison"), **values, "helps_rule": HELPS_RULE}
+    return {**values.pop("comparison"), **values, "helps_rule": EFFECT_RULE}
+
+
+_EFFECT_TEXT = {
+    Effect.HELPS: "the router helps here",
+    Effect.HURTS: "the router HURTS here",
+    Effect.CANT_TELL: "can't tell whether the router helps here",
+}
 
 
 def _evaluation_text(result: Mapping[str, Any]) -> str:
-    verdict = "the router helps" if result["helps"] else "the router does NOT help"
     return "\n".join(
         [
             f"{result['router']} on {result['n']} questions of {result['task']} "
@@ -95,16 +105,33 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
                 for name in ("plain", "routed")
             ),
             f"difference {result['diff']:+.3f} [{result['diff_low']:+.3f}, "
-            f"{result['diff_high']:+.3f}]; {result['layers_saved_share']:.1%} of the layer "
-            "applications saved",
-            f"fixed {result['num_fixed']}, broken {result['num_broken']}, exact McNemar p = "
-            f"{result['p_value']:.3g}; {result['layer_token_share']:.1%} of the plain model's "
-            "layer-token work",
+            f"{result['diff_high']:+.3f}]; {_saved_text(result['layers_saved_share'])}",
+            f"right only routed {result['num_fixed']}, only plain {result['num_broken']}, exact "
+            f"McNemar p = {result['p_value']:.3g}; {result['layer_token_share']:.1%} of the plain "
+            "model's layer-token work",
+            *_chance_lines(result),
             *_beside_lines(result),
             *_left_out_lines(result),
-            f"{verdict} here (helps = {result['helps_rule']})",
+            f"{_EFFECT_TEXT[result['effect']]} ({result['helps_rule']})",
         ]
     )
+
+
+def _saved_text(share: float) -> str:
+    if share < 0:
+        return f"{-share:.1%} more layer applications"
+    return f"{share:.1%} of the layer applications saved"
+
+
+def _chance_lines(result: Mapping[str, Any]) -> list[str]:
+    if result["chance"] is None:
+        return []
+    told = (
+        "the plain model can't be told from guessing"
+        if result["plain_is_guessing"]
+        else "the plain model is better than guessing"
+    )
+    return [f"chance {result['chance']:.3f} (uniform guesses): {told}"]
 
 
 def _left_out_lines(result: Mapping[str, Any]) -> list[str]:
@@ -119,6 +146,17 @@ def _left_out_lines(result: Mapping[str, Any]) -> list[str]:
             f"{result['num_failures']} questions had no answer of one of the models and count as "
             "wrong there"
         )
+    for name in ("plain", "routed"):
+        if num_cut := result[f"num_cut_{name}"]:
+            lines.append(
+                f"{num_cut} of {result['n']} {name} answers were cut by the task's max_new_tokens "
+                "before they ended"
+            )
+    if result["may_have_taught"]:
+        lines.append(
+            f"split {result['split']} may have taught the router: this is no test on unseen "
+            f"questions; take --split {HELD_OUT_SPLIT}"
+        )
     return lines
 
 
@@ -128,7 +166,7 @@ def _beside_lines(result: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"beside it: one path for all, {static['path']} ({static['layers']} layers), accuracy "
             f"{static['accuracy']:.3f}, difference {static['diff']:+.3f} "
-            f"[{static['diff_low']:+.3f}, {static['diff_high']:+.3f}]"
+            f"[{static['diff_low']:+.3f}, {static['diff_high']:+.3f}] ({static['effect']})"
         )
     if (oracle := result["oracle"]) is not None:
         lines.append(

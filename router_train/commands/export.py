@@ -32,16 +32,22 @@ def run_export(
     if push_to_hub is not None:
         require_token()
     found = _card_evaluations(
-        router_folder, evaluations, kind=meta.kind, threshold=options.threshold
+        router_folder,
+        evaluations,
+        kind=meta.kind,
+        digest=meta.digest,
+        threshold=options.threshold,
     )
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
     if push_to_hub is not None and base.is_local and not options.plain:
         raise ConfigError(
             f"the base model {base.spec} is on this machine only, so nobody could load "
             f"{push_to_hub}; add --with-base, or name the model's hub id with --model"
         )
-    export_router(router_folder, out, loaded, replace(options, evaluations=found))
+    export_router(
+        router_folder, out, loaded, replace(options, evaluations=found, repository=push_to_hub)
+    )
     show(
         f"{out} holds {_kind(options, meta.kind)}; how to load it: {out / 'README.md'}",
         json_output=json_output,
@@ -74,13 +80,14 @@ def _kind(options: ExportOptions, kind: str) -> str:
 
 
 def _card_evaluations(
-    router_folder: Path, files: Sequence[Path], *, kind: str, threshold: float
+    router_folder: Path, files: Sequence[Path], *, kind: str, digest: str, threshold: float
 ) -> tuple[CardEvaluation, ...]:
     """The evaluations asked for; the run's own is left out, and that is said, if it is unfit."""
     if files:
-        return read_evaluations(files, kind=kind, threshold=threshold)
+        return read_evaluations(files, kind=kind, digest=digest, threshold=threshold)
     try:
-        return read_evaluations(evaluations_of(router_folder), kind=kind, threshold=threshold)
+        kept = evaluations_of(router_folder)
+        return read_evaluations(kept, kind=kind, digest=digest, threshold=threshold)
     except ConfigError as error:
         say(f"not on the card: {error}")
         return ()

@@ -10,6 +10,9 @@ from router_train.training.checkpoint import RouterMeta
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.console import print_json, say, show
 
+_POINT = ("num_questions", "accuracy_routed", "accuracy_plain", "standard_error", "mean_layers")
+"""The figures of an operating point, as `OperatingPoint.metrics` names them."""
+
 
 class Train(Protocol):
     """Another way to train than `router_train.training.fit.fit` in this process."""
@@ -64,6 +67,8 @@ def run_fit(
                 "class_counts": meta.class_counts,
                 "left_out": meta.left_out,
                 "metrics": meta.metrics,
+                "metrics_in_sample": _is_in_sample(meta),
+                "metrics_judged_on": meta.judged_on,
             }
         )
 
@@ -74,11 +79,44 @@ def _fit_text(meta: RouterMeta, out: Path, task_spec: str) -> str:
         f"{meta.kind} router saved in {out}",
         f"labels: {meta.num_train} train, {meta.num_validation} validation; {skips} skips, "
         f"{executes} executes, {repeats} repeats",
-        *(f"{name}: {value:.4g}" for name, value in meta.metrics.items()),
+        *_metric_lines(meta),
         f"next: router-train evaluate --router {quote(str(out))} --task {quote(task_spec)} --split "
         f"test --limit 200{_reported(out)}",
     ]
     return "\n".join(lines)
+
+
+def _metric_lines(meta: RouterMeta) -> list[str]:
+    """What training saw of the router, and that it is no promise for other questions."""
+    metrics, point = dict(meta.metrics), {}
+    for name in _POINT:
+        if (value := metrics.pop(f"validation_{name}", None)) is not None:
+            point[name] = value
+    lines = []
+    if len(point) >= len(_POINT) - 1:  # older checkpoints lack the number of questions
+        gain = point["accuracy_routed"] - point["accuracy_plain"]
+        of_all = f"{point['num_questions']:.0f} questions: " if "num_questions" in point else ""
+        lines.append(
+            f"in-sample, {of_all}accuracy {point['accuracy_routed']:.3f} routed, "
+            f"{point['accuracy_plain']:.3f} plain, difference {gain:+.3f} (standard error "
+            f"{point['standard_error']:.3f}), {point['mean_layers']:.2f} layers"
+        )
+    if metrics:
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        lines.append(f"training: {shown}")
+    if _is_in_sample(meta):
+        judged_on = f"on {meta.judged_on}" if meta.judged_on else "on questions that chose it"
+        lines.append(
+            f"in-sample: {judged_on}; expect less on other questions, evaluate says how much"
+        )
+    elif lines and meta.judged_on:
+        lines.append(f"these are figures on {meta.judged_on}")
+    return lines
+
+
+def _is_in_sample(meta: RouterMeta) -> bool:
+    """Whether the metrics hold accuracies, which always come from questions that chose."""
+    return "validation_accuracy_routed" in meta.metrics
 
 
 def _reported(out: Path) -> str:

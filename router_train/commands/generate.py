@@ -19,7 +19,7 @@ def run_generate(
 ) -> None:
     """``router-train generate``: the answer goes to standard output."""
     meta = read_meta(router_folder)
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     answer = RoutedModel(loaded, router, threshold=threshold).answer(
         [prompt], max_new_tokens=max_new_tokens

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,21 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from router_train.commands.harness_options import HarnessOptions
+from router_train.evaluation.harness_tasks import (
+    harness_errors,
+    require_chat_template,
+    require_tasks,
+)
 from router_train.evaluation.lm_eval import RoutedLM
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import Router
 from router_train.routers.fixed import FixedRouter
 from router_train.training.checkpoint import load_router, read_meta
-from search_cluster.console import print_json, show
+from search_cluster.console import print_json, say, show
 from search_cluster.errors import ConfigError
 from search_cluster.files import write_text_whole
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
 BOOTSTRAP_ITERATIONS = 1000
@@ -36,19 +42,20 @@ def run_harness(
     """``router-train lm-eval``.
 
     Raises:
-        ConfigError: the harness does not know a task.
+        ConfigError: the harness does not know a task or can't run it, or the model can't be asked
+            as it is told to.
     """
-    manager = TaskManager(
-        include_path=None if options.include_path is None else str(options.include_path)
-    )
-    unknown = [name for name in options.tasks if not manager.match_tasks([name])]
-    if unknown:
-        raise ConfigError(
-            f"the harness knows no task {', '.join(unknown)}; name its tasks, or a folder with "
-            "task files by --include-path"
-        )
+    manager = require_tasks(options.tasks, options.include_path, num_fewshot=options.num_fewshot)
     meta = read_meta(router_folder)
-    loaded = model.load(meta.model_spec, meta.model_dtype)
+    loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
+    options = replace(options, apply_chat_template=options.asks_in_template(meta.chat))
+    if options.apply_chat_template:
+        require_chat_template(loaded)
+    if meta.chat and options.apply_chat_template != (meta.chat == "always"):
+        say(
+            f"the router was trained on questions asked {_style(meta.chat == 'always')}, and is "
+            f"asked {_style(options.apply_chat_template)}"
+        )
     router, meta = load_router(router_folder, loaded)
     identity = FixedRouter(LayerPath.identity(loaded.num_layers))
     routed, layers = _judge(loaded, router, options, manager, threshold=options.threshold)
@@ -60,6 +67,7 @@ def run_harness(
         "model": loaded.spec,
         "limit": options.limit,
         "num_fewshot": options.num_fewshot,
+        "apply_chat_template": options.apply_chat_template,
         "layers_plain": loaded.num_layers,
         "layers_routed": layers,
         "layers_saved_share": 1 - layers / loaded.num_layers,
@@ -78,6 +86,10 @@ def run_harness(
         print_json(result)
 
 
+def _style(in_template: bool) -> str:
+    return "in the chat template" if in_template else "in plain text"
+
+
 def _judge(
     loaded: LoadedModel,
     router: Router,
@@ -90,17 +102,18 @@ def _judge(
     lm = RoutedLM(
         loaded, RoutedModel(loaded, router, threshold=threshold), batch_size=options.batch_size
     )
-    found = simple_evaluate(
-        model=lm,
-        tasks=list(options.tasks),
-        task_manager=manager,
-        limit=options.limit,
-        num_fewshot=options.num_fewshot,
-        apply_chat_template=options.apply_chat_template,
-        batch_size=options.batch_size,
-        bootstrap_iters=BOOTSTRAP_ITERATIONS,
-        log_samples=False,
-    )
+    with harness_errors(f"run {', '.join(options.tasks)}"):
+        found = simple_evaluate(
+            model=lm,
+            tasks=list(options.tasks),
+            task_manager=manager,
+            limit=options.limit,
+            num_fewshot=options.num_fewshot,
+            apply_chat_template=options.apply_chat_template,
+            batch_size=options.batch_size,
+            bootstrap_iters=BOOTSTRAP_ITERATIONS,
+            log_samples=False,
+        )
     if found is None or not lm.path_lengths:
         raise ConfigError(
             f"the harness asked nothing for {', '.join(options.tasks)}; see its output above"

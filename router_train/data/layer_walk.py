@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from search_cluster.model.layerwise import LayerwisePass
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 
 
 def pool_windows(hidden_TD: Tensor, num_windows: int) -> Tensor:

@@ -24,6 +24,8 @@ class OperatingPoint:
     standard_error: float
     """The standard error of the difference between the two accuracies."""
     mean_layers: float
+    num_questions: int = 0
+    """The number of questions behind the other figures."""
 
     @classmethod
     def of(
@@ -41,15 +43,21 @@ class OperatingPoint:
             accuracy_plain=float(plain_right_N.mean()),
             standard_error=float(difference_N.std() / len(difference_N) ** 0.5),
             mean_layers=float(lengths_N.mean()),
+            num_questions=len(difference_N),
         )
 
     def metrics(self, prefix: str = "validation") -> dict[str, float]:
-        """The numbers as a checkpoint keeps them."""
+        """The numbers as a checkpoint keeps them.
+
+        They come from the questions on which the point was chosen, so they flatter it: whoever
+        shows them calls them in-sample (`router_train.routers.base.Fitted.judged_on`).
+        """
         return {
             f"{prefix}_accuracy_routed": self.accuracy,
             f"{prefix}_accuracy_plain": self.accuracy_plain,
             f"{prefix}_standard_error": self.standard_error,
             f"{prefix}_mean_layers": self.mean_layers,
+            f"{prefix}_num_questions": float(self.num_questions),
         }
 
 

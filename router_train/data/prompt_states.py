@@ -14,7 +14,7 @@ from router_train.data.layer_walk import pool_windows
 from router_train.data.progress import track
 from search_cluster.errors import ConfigError
 from search_cluster.model.layerwise import LayerwisePass
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task

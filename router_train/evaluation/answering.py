@@ -9,7 +9,7 @@ from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
 from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError
 from search_cluster.model.engine.executor import Outcome
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -72,6 +72,8 @@ class Answerer:
             num_fallbacks=choice.num_fallbacks,
             failure=plain_failure or routed_failure,
             others={str(path): answers[path][0].reward for path in self._beside},
+            plain_cut=plain.is_cut,
+            routed_cut=routed.is_cut,
         )
 
 

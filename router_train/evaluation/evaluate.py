@@ -11,25 +11,21 @@ from dataclasses import dataclass
 
 from router_train.data.progress import track
 from router_train.evaluation.answering import Answerer
-from router_train.evaluation.paired import SIGNIFICANCE, PairedComparison, compare
+from router_train.evaluation.paired import PairedComparison, compare
 from router_train.evaluation.predictions import Prediction, PredictionLog
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
 from search_cluster.errors import TaskError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import REPEAT, LayerPath
+from search_cluster.stats import Effect, is_guessing, judge_effect, mean_chance
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 
 BATCH_SIZE = 16
 """The number of questions that are answered together."""
-HELPS_RULE = (
-    "at least the plain accuracy, if that is above zero, with fewer layers, or a higher accuracy "
-    f"at any length with an exact McNemar p below {SIGNIFICANCE:g}"
-)
-"""The rule by which a router counts as a help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +42,8 @@ class StaticFigures:
     diff_high: float
     p_value: float
     """The p-value of the exact McNemar test against the plain model."""
+    effect: Effect
+    """What it does, as in `EvaluationReport.effect`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,19 @@ class EvaluationReport:
     """The number of questions that do not fit into the model's context; they are in no other
     number."""
     helps: bool
-    """Whether `HELPS_RULE` holds."""
+    """Whether ``effect`` is that it helps; if not, it may hurt, or nobody can tell."""
+    effect: Effect
+    """What the router does by `search_cluster.stats.EFFECT_RULE`."""
+    chance: float | None
+    """The accuracy of uniform guesses among the choices; ``None`` where there are none."""
+    plain_is_guessing: bool | None
+    """Whether the plain model can't be told from such guesses, or is worse; ``None`` without
+    chance."""
+    num_cut_plain: int | None
+    """The number of plain answers that ended for want of tokens; ``None`` if it is not known of
+    each, as of choices."""
+    num_cut_routed: int | None
+    """The same of the routed answers."""
     static: StaticFigures | None = None
     """The figures of the one path for all questions, beside the router."""
     oracle: OracleFigures | None = None
@@ -150,8 +160,15 @@ def evaluate(
             f"none of {len(examples)} examples of {task.name} fits into the model's context; try "
             "another task"
         )
-    answered = [known[example.example_id] for example in examples if example.example_id in known]
-    return _report(answered, loaded.num_layers, num_too_long, static_path, menu)
+    answered = [example for example in examples if example.example_id in known]
+    return _report(
+        [known[example.example_id] for example in answered],
+        loaded.num_layers,
+        num_too_long,
+        static_path,
+        menu,
+        mean_chance(len(example.choices) for example in answered),
+    )
 
 
 def open_engine(loaded: LoadedModel, task: Task) -> PathExecutor:
@@ -165,6 +182,7 @@ def _report(
     num_too_long: int,
     static_path: LayerPath | None,
     menu: Sequence[LayerPath],
+    chance: float | None,
 ) -> EvaluationReport:
     comparison = compare(
         [row.plain_reward >= 1 for row in predictions],
@@ -176,6 +194,9 @@ def _report(
     routed_tokens = sum(row.routed_layer_tokens for row in predictions)
     routing_tokens = sum(row.routing_layer_tokens for row in predictions)
     identity = tuple(range(num_layers))
+    plain_is_guessing = is_guessing(comparison.accuracy_plain_low, chance)
+    plain_cannot = bool(plain_is_guessing) or comparison.accuracy_plain == 0
+    effect = _effect(comparison, num_layers, layers_routed, plain_cannot)
     return EvaluationReport(
         comparison=comparison,
         layers_plain=float(num_layers),
@@ -189,13 +210,35 @@ def _report(
         mean_confidence=sum(row.confidence for row in predictions) / len(predictions),
         num_failures=sum(bool(row.failure) for row in predictions),
         num_too_long=num_too_long,
-        helps=helps(comparison, float(num_layers), layers_routed),
-        static=None if static_path is None else _static(predictions, static_path),
+        helps=effect is Effect.HELPS,
+        effect=effect,
+        chance=chance,
+        plain_is_guessing=plain_is_guessing,
+        num_cut_plain=_num_cut([row.plain_cut for row in predictions if not row.failure]),
+        num_cut_routed=_num_cut([row.routed_cut for row in predictions if not row.failure]),
+        static=None
+        if static_path is None
+        else _static(predictions, static_path, num_layers, plain_cannot),
         oracle=_oracle(predictions, menu, num_layers) if menu else None,
     )
 
 
-def _static(predictions: Sequence[Prediction], path: LayerPath) -> StaticFigures:
+def _effect(
+    comparison: PairedComparison, num_layers: int, layers_routed: float, plain_cannot: bool
+) -> Effect:
+    return judge_effect(
+        comparison.num_fixed,
+        comparison.num_broken,
+        comparison.n,
+        layers_plain=num_layers,
+        layers_routed=layers_routed,
+        plain_is_guessing=plain_cannot,
+    )
+
+
+def _static(
+    predictions: Sequence[Prediction], path: LayerPath, num_layers: int, plain_cannot: bool
+) -> StaticFigures:
     comparison = compare(
         [row.plain_reward >= 1 for row in predictions],
         [row.others[str(path)] >= 1 for row in predictions],
@@ -208,6 +251,7 @@ def _static(predictions: Sequence[Prediction], path: LayerPath) -> StaticFigures
         diff_low=comparison.diff_low,
         diff_high=comparison.diff_high,
         p_value=comparison.p_value,
+        effect=_effect(comparison, num_layers, len(path), plain_cannot),
     )
 
 
@@ -237,8 +281,6 @@ def decision_counts(
     return tuple((count[0], count[1], count[2]) for count in counts)
 
 
-def helps(comparison: PairedComparison, layers_plain: float, layers_routed: float) -> bool:
-    """Whether the router is a help by `HELPS_RULE`."""
-    gain = comparison.accuracy_routed - comparison.accuracy_plain
-    saves = comparison.accuracy_plain > 0 and gain >= 0 and layers_routed < layers_plain
-    return saves or (gain > 0 and comparison.p_value < SIGNIFICANCE)
+def _num_cut(cuts: Sequence[bool | None]) -> int | None:
+    """How many answers were cut; ``None`` if that is not known of each, or there are none."""
+    return None if not cuts or None in cuts else sum(map(bool, cuts))

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from router_train.data.progress import track
 from router_train.inference.routed_model import RoutedModel, routed_paths
 from search_cluster.model.decoding import require_finite
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.online.cache import OnlineCache
 from search_cluster.paths.layer_path import LayerPath

@@ -47,6 +47,11 @@ class Prediction:
     given."""
     others: dict[str, float]
     """The rewards of paths that were run beside, by the path's text."""
+    plain_cut: bool | None = None
+    """Whether the plain answer ended for want of tokens; ``None`` if that is not known: of choices,
+    and in logs that did not keep it."""
+    routed_cut: bool | None = None
+    """The same of the routed answer."""
 
 
 _PREDICTION = TypeAdapter(Prediction)

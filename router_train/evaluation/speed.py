@@ -17,12 +17,13 @@ from transformers import PreTrainedModel
 
 from router_train.inference.routed_model import RoutedModel, pad_left
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.cache import OnlineCache
 
 MIN_GAIN = 0.01
 """Allowed gains below this are too small for a share of them to mean anything."""
 ALLOWED_FORMULA = (
+    "speed_up = plain_s / routed_s, both medians over the rounds; "
     "allowed_speed_up = 1 / (1 - layer_time_share * (1 - layer_share)); layer_share: layer "
     "applications of the routed rows over those of the plain ones; layer_time_share: measured "
     "share of plain generation inside its layers; share_of_allowed = (speed_up - 1) / "
@@ -50,24 +51,32 @@ class RoundTimes:
         """The plain wall-clock time over the routed one."""
         return self.plain_s / self.routed_s
 
-    @property
-    def allowed_speed_up(self) -> float:
-        """The speed-up if the layers' time shrinks with their applications (Amdahl's law)."""
-        return 1.0 / (1.0 - self.layer_time_share * (1.0 - self.layer_share))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSpeed:
-    """The medians over the rounds of one batch size."""
+    """The rounds of one batch size: medians, what follows from them, and how far rounds differ."""
 
     num_rounds: int
     plain_s: float
+    """The median; the next field is the routed one."""
     routed_s: float
     plain_tokens_per_s: float
-    """The generated tokens of the whole batch per second, reading the prompts included."""
+    """The generated tokens of the whole batch per second of `plain_s`, reading the prompts
+    included; the next two fields are the slowest and the fastest round."""
+    plain_tokens_per_s_min: float
+    plain_tokens_per_s_max: float
     routed_tokens_per_s: float
+    """The same of `routed_s`."""
+    routed_tokens_per_s_min: float
+    routed_tokens_per_s_max: float
     speed_up: float
+    """`plain_s` over `routed_s`, so that it is the quotient of the two rates; the next two fields
+    are the smallest and the largest quotient within a round."""
+    speed_up_min: float
+    speed_up_max: float
     allowed_speed_up: float
+    """The speed-up if the layers' time shrinks with their applications (Amdahl's law), from the
+    median shares."""
     share_of_allowed: float | None
     """The gain over the allowed gain; ``None`` where next to nothing is allowed. See
     `ALLOWED_FORMULA`."""
@@ -126,32 +135,41 @@ def measure_speed(
 
 
 def summarise(rounds: Sequence[RoundTimes], *, batch_size: int, new_tokens: int) -> BatchSpeed:
-    """The medians of some rounds.
+    """The medians of some rounds, and factors of these medians.
 
-    Ratios are taken within a round first, so that a machine that slows down does not bend them.
+    A factor that were a median of its own could contradict the rates beside it. A machine that
+    slows down bends no factor much, since both models run in each round; how far it did is in the
+    smallest and largest quotients of the rounds, which the factor always lies between.
     """
 
     def median(value: Callable[[RoundTimes], float]) -> float:
         return statistics.median(map(value, rounds))
 
-    speed_up, allowed = (
-        median(lambda times: times.speed_up),
-        median(lambda times: times.allowed_speed_up),
-    )
+    num_tokens = batch_size * new_tokens
     plain_s, routed_s = median(lambda times: times.plain_s), median(lambda times: times.routed_s)
+    layer_share = median(lambda times: times.layer_share)
+    layer_time_share = median(lambda times: times.layer_time_share)
+    speed_up = plain_s / routed_s
+    allowed = 1.0 / (1.0 - layer_time_share * (1.0 - layer_share))
     return BatchSpeed(
         num_rounds=len(rounds),
         plain_s=plain_s,
         routed_s=routed_s,
-        plain_tokens_per_s=batch_size * new_tokens / plain_s,
-        routed_tokens_per_s=batch_size * new_tokens / routed_s,
+        plain_tokens_per_s=num_tokens / plain_s,
+        plain_tokens_per_s_min=num_tokens / max(times.plain_s for times in rounds),
+        plain_tokens_per_s_max=num_tokens / min(times.plain_s for times in rounds),
+        routed_tokens_per_s=num_tokens / routed_s,
+        routed_tokens_per_s_min=num_tokens / max(times.routed_s for times in rounds),
+        routed_tokens_per_s_max=num_tokens / min(times.routed_s for times in rounds),
         speed_up=speed_up,
+        speed_up_min=min(times.speed_up for times in rounds),
+        speed_up_max=max(times.speed_up for times in rounds),
         allowed_speed_up=allowed,
         share_of_allowed=(speed_up - 1) / (allowed - 1) if allowed - 1 >= MIN_GAIN else None,
         speed_up_over_allowed=speed_up / allowed,
-        layer_share=median(lambda times: times.layer_share),
+        layer_share=layer_share,
         layer_call_share=median(lambda times: times.layer_call_share),
-        layer_time_share=median(lambda times: times.layer_time_share),
+        layer_time_share=layer_time_share,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 
 from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.model.scoring import SCORING_VERSION
 from search_cluster.paths.layer_path import LayerPath

@@ -31,18 +31,20 @@ class CardEvaluation:
     p_value: float
     layers_plain: float
     layers_routed: float
+    router_digest: str = ""
+    """Which router it was; older files do not say."""
 
 
 _ADAPTER = TypeAdapter(CardEvaluation)
 
 
 def read_evaluations(
-    files: Sequence[Path], *, kind: str, threshold: float
+    files: Sequence[Path], *, kind: str, digest: str, threshold: float
 ) -> tuple[CardEvaluation, ...]:
     """The evaluations in files, in their order.
 
     Raises:
-        ConfigError: a file is no evaluation, or one of another kind of router or another threshold.
+        ConfigError: a file is no evaluation, or one of another router or another threshold.
     """
     evaluations = []
     for file in files:
@@ -58,6 +60,11 @@ def read_evaluations(
             raise ConfigError(
                 f"{file} evaluates a {found.router} router at threshold {found.threshold:g}; this "
                 f"export is a {kind} router at {threshold:g}: evaluate it, or leave the file out"
+            )
+        if found.router_digest not in ("", digest):
+            raise ConfigError(
+                f"{file} evaluates router {found.router_digest}; this export is router {digest} of "
+                "the same kind: evaluate it, or leave the file out"
             )
         evaluations.append(found)
     return tuple(evaluations)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search_cluster.model.load.loading import LoadedModel
+    from search_cluster.model.loaded import LoadedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,15 @@ class ModelChoice:
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
 
-    def load(self, spec: str, dtype: str) -> "LoadedModel":
-        """The chosen model; ``spec`` and ``dtype`` where nothing was chosen."""
+    def load(self, spec: str, dtype: str, chat: str) -> "LoadedModel":
+        """The chosen model, asked as in the search.
+
+        Args:
+            spec: the model of the search, where none was chosen.
+            dtype: its dtype, where none was chosen.
+            chat: when it was asked in its chat template (`search_cluster.config.CHAT_MODES`); empty
+                for ``auto``.
+        """
         from search_cluster.model.load.loading import load_model  # torch and transformers: seconds
 
         return load_model(
@@ -35,4 +42,5 @@ class ModelChoice:
             device=self.device,
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,
+            chat=chat or "auto",
         )

@@ -17,8 +17,8 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from router_train.routers.base import RoutedPath, Router
 from router_train.routers.online import begin_online_routing
 from search_cluster.errors import ConfigError
-from search_cluster.model.decoding import answer_text, eos_ids, require_finite
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.decoding import answer_text, end_ids, require_finite
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.causal_lm import with_online_routing
@@ -65,7 +65,7 @@ class RoutedModel:
         self._router = router
         self._threshold = threshold
         self._causal_lm = with_online_routing(loaded.model, self._begin_routing)
-        self._ends = sorted(eos_ids(loaded.model.generation_config, loaded.tokenizer))
+        self._ends = sorted(end_ids(loaded.model, loaded.tokenizer))
         self._pad_id = self._ends[0] if self._ends else 0
         self._answering = shallow_copy(self._causal_lm)
         self._answering.generation_config = GenerationConfig(

@@ -10,7 +10,7 @@ from torch import Tensor
 from router_train.config import FitConfig
 from router_train.data.labels import LabelSet
 from router_train.data.path_table import VerdictTable
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -84,6 +84,9 @@ class Fitted:
 
     router: Router
     metrics: Mapping[str, float]
+    judged_on: str = ""
+    """The questions that the metrics come from, and what these had taught or chosen, after "on";
+    whoever shows metrics says so. Empty without metrics."""
 
 
 class RouterKind(Protocol):

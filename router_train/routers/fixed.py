@@ -9,7 +9,7 @@ from router_train.data.labels import most_common_path
 from router_train.data.static_path import choose_static
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 
@@ -71,7 +71,11 @@ class StaticKind:
             path, point = choose_static(
                 inputs.table.limited(inputs.config.train_limit, inputs.config.seed), inputs.config
             )
-            return Fitted(router=FixedRouter(path), metrics=point.metrics())
+            return Fitted(
+                router=FixedRouter(path),
+                metrics=point.metrics(),
+                judged_on="the questions that chose this path and whose corpus made the menu",
+            )
         path = most_common_path(inputs.labels.train, inputs.labels.num_layers)
         decisions = path.decisions()
         metrics = {
@@ -82,7 +86,12 @@ class StaticKind:
                 ("validation", inputs.labels.validation),
             )
         }
-        return Fitted(router=FixedRouter(path), metrics=metrics)
+        return Fitted(
+            router=FixedRouter(path),
+            metrics=metrics,
+            judged_on="labels, not answers: the share whose best path is this one, of the training "
+            "labels that chose it and of the validation labels that did not",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> FixedRouter:
         """The router of the saved path."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from router_train.routers.base import RoutedPath, Router
 from search_cluster.model.layerwise import LayerwisePass
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.chooser import OnlineRouting, keep_choice
 
 

@@ -18,7 +18,7 @@ from router_train.routers.base import FitInputs, Router
 from router_train.routers.online import begin_online_routing, route_batch_online
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import LayerPath

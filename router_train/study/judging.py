@@ -9,7 +9,7 @@ from router_train.evaluation.verdict_db import VerdictDb
 from router_train.inference.routed_model import RoutedModel
 from router_train.study.result import Figures
 from router_train.training.checkpoint import RouterMeta, load_router
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task

@@ -25,7 +25,8 @@ from router_train.training.fit import fit
 from search_cluster.corpus.manifest import Manifest
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.benchmarks.source import BenchmarkSource
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
 from search_cluster.tasks.example import Example
@@ -93,7 +94,7 @@ class StudyRunner:
         self, folder: Path, *, kept: Path = KEPT_FOLDER, data_dir: Path | None = None
     ) -> None:
         self._folder, self._kept, self._data_dir = folder, kept, data_dir
-        self._models: dict[tuple[str, str], LoadedModel] = {}
+        self._models: dict[tuple[str, str, str], LoadedModel] = {}
 
     @property
     def kept(self) -> Path:
@@ -215,7 +216,7 @@ class StudyRunner:
         meta = self._train(corpus_folder, router_folder, experiment)
         figures = {
             name: judge(
-                self._load(meta.model_spec, meta.model_dtype),
+                self._load(meta.model_spec, meta.model_dtype, meta.chat),
                 task,
                 self._examples(task, splits, terms),
                 router_folder,
@@ -293,7 +294,7 @@ class StudyRunner:
         ]
         return select_examples(found, terms.limit, terms.seed)
 
-    def _load(self, spec: str, dtype: str) -> LoadedModel:
-        if (spec, dtype) not in self._models:
-            self._models[spec, dtype] = load_model(spec, dtype=dtype)
-        return self._models[spec, dtype]
+    def _load(self, spec: str, dtype: str, chat: str) -> LoadedModel:
+        if (key := (spec, dtype, chat or "auto")) not in self._models:
+            self._models[key] = load_model(spec, dtype=dtype, chat=key[2])
+        return self._models[key]

@@ -10,7 +10,7 @@ named.
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -23,7 +23,7 @@ from router_train.config import FitConfig
 from router_train.routers.base import Router
 from router_train.routers.registry import get_kind
 from search_cluster.errors import ConfigError, ModelError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 
 CHECKPOINT_SCHEMA = 1
 """The version of ``router.json``."""
@@ -59,6 +59,12 @@ class RouterMeta:
     """The spec by which the model was loaded when the router was trained. `router-train evaluate`
     looks for it there."""
     model_dtype: str
+    chat: str = ""
+    """Whether the model is asked in its chat template: ``always`` or ``never``; empty in routers of
+    former versions, which used the template that there was (``auto``)."""
+    model_parts: dict[str, str] = field(default_factory=dict)
+    """A short hash of each part that the model's fingerprint covers, so that a difference has a
+    name."""
     num_layers: int
     preset: str
     """The preset of the search that wrote the corpus."""
@@ -72,6 +78,9 @@ class RouterMeta:
     settings: dict[str, int | float | str]
     """What the kind of router needs to restore it."""
     metrics: dict[str, float]
+    judged_on: str = ""
+    """Where the metrics come from, as `router_train.routers.base.Fitted` says it; empty in
+    checkpoints that were written before it was recorded."""
     versions: dict[str, str]
     weights_sha256: str
     """The SHA-256 of ``router.safetensors``."""
@@ -158,12 +167,13 @@ def load_router(folder: Path, loaded: LoadedModel) -> tuple[Router, RouterMeta]:
         ModelError: it was trained for a model with another fingerprint.
     """
     meta = read_meta(folder)
-    if meta.inputs.model_fingerprint != loaded.fingerprint:
+    if not loaded.identity.is_known_as(meta.inputs.model_fingerprint):
+        differing = loaded.identity.differences(meta.model_parts)
         raise ModelError(
             f"router {folder} was trained for model {meta.model_spec!r} ({meta.model_dtype}, "
             f"fingerprint {meta.inputs.model_fingerprint}); the loaded model {loaded.spec!r} "
-            f"({loaded.dtype}) has fingerprint {loaded.fingerprint}: load the router's own model "
-            "and dtype, or fit a router for this one"
+            f"({loaded.dtype}) has fingerprint {loaded.fingerprint}{differing}: load the router's "
+            "own model and dtype, or fit a router for this one"
         )
     weights = require_weights(folder, meta)
     try:

@@ -26,10 +26,11 @@ from router_train.training.checkpoint import (
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import ConfigError, ModelError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 
-LoadModel = Callable[[str, str], LoadedModel]
-"""A function that loads a model given its spec and its dtype, as the corpus names them."""
+LoadModel = Callable[[str, str, str], LoadedModel]
+"""A function that loads a model given its spec, its dtype and its chat mode, as the corpus names
+them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,8 @@ def fit(
         inputs=inputs,
         model_spec=provenance.model_spec if loaded is None else loaded.spec,
         model_dtype=provenance.dtype,
+        chat=provenance.chat,
+        model_parts=dict(provenance.model_parts if loaded is None else loaded.parts),
         num_layers=provenance.num_layers,
         preset=provenance.preset,
         search_seed=provenance.seed,
@@ -129,6 +132,7 @@ def fit(
         left_out=_left_out(labels),
         settings=fitted.router.settings(),
         metrics=dict(fitted.metrics),
+        judged_on=fitted.judged_on,
         versions=installed_versions(),
         weights_sha256=save_weights(out, fitted.router),
         menu=() if table is None else tuple(map(str, table.paths)),
@@ -141,13 +145,14 @@ def fit(
 
 def _corpus_model(corpus: Corpus, load_model: LoadModel) -> LoadedModel:
     provenance = corpus.manifest.provenance
-    loaded = load_model(provenance.model_spec, provenance.dtype)
-    if loaded.fingerprint != provenance.model_fingerprint:
+    loaded = load_model(provenance.model_spec, provenance.dtype, provenance.chat or "auto")
+    if not loaded.identity.is_known_as(provenance.model_fingerprint):
+        differing = loaded.identity.differences(provenance.model_parts)
         raise ModelError(
             f"the corpus was searched with model {provenance.model_spec!r} ({provenance.dtype}, "
             f"fingerprint {provenance.model_fingerprint}); the loaded model {loaded.spec!r} "
-            f"({loaded.dtype}) has fingerprint {loaded.fingerprint}: load that model and dtype, or "
-            "search with this one"
+            f"({loaded.dtype}) has fingerprint {loaded.fingerprint}{differing}: load that model "
+            "and dtype, or search with this one"
         )
     return loaded
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from search_cluster.model.decoding import answer_text
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.model.scoring import mean_log_probability

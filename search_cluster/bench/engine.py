@@ -23,7 +23,8 @@ from search_cluster.bench.flops import (
     product_flops_per_s,
 )
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import keep_freed_memory
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
@@ -69,10 +70,10 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     product = product_flops_per_s(loaded.model)
     sample = rng.sample(pairs, min(config.sample, len(pairs)))
     say(f"one by one: {len(sample)} pairs")
-    one_by_one = _rate(len(sample), lambda: [answer_one(loaded, task, *pair) for pair in sample])
+    one_rates = _rates(len(sample), lambda: [answer_one(loaded, task, *pair) for pair in sample])
     whole_paths = rng.sample(paths, max(1, min(len(paths), round(config.sample / len(examples)))))
     say(f"same path batched: {len(whole_paths)} paths")
-    same_path = _rate(
+    same_path_rates = _rates(
         len(whole_paths) * len(examples),
         lambda: [answer_together(loaded, task, examples, p) for p in whole_paths],
     )
@@ -84,6 +85,8 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     flops += counters.visible_rows * flops_per_visible_row(loaded.model)
     flops += counters.head_rows * flops_per_head_row(loaded.model)
     engine_rate = len(pairs) / engine_s
+    one_by_one, same_path = statistics.median(one_rates), statistics.median(same_path_rates)
+    engine_rates = [len(pairs) / seconds for _, seconds in engines]
     return {
         "model": config.model,
         "task": task.name,
@@ -93,9 +96,11 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
         "one_by_one": one_by_one,
         "same_path_batched": same_path,
         "engine": engine_rate,
-        "engine_rounds": [len(pairs) / seconds for _, seconds in engines],
-        "ratio_one_by_one": engine_rate / one_by_one,
-        "ratio_same_path": engine_rate / same_path,
+        "engine_rounds": engine_rates,
+        "one_by_one_rounds": one_rates,
+        "same_path_rounds": same_path_rates,
+        **_ratio("ratio_one_by_one", engine_rates, one_rates),
+        **_ratio("ratio_same_path", engine_rates, same_path_rates),
         "layer_runs": counters.layer_runs,
         "layer_runs_per_prefix": counters.layer_runs / _num_prefixes(pairs),
         "shared_layer_runs": counters.shared_layer_runs,
@@ -150,14 +155,23 @@ def _timed_engine(
     return executor, time.perf_counter() - started_s
 
 
-def _rate(count: int, action: Callable[[], object]) -> float:
-    """Pairs per second, the median of three rounds if one takes under 20 s."""
+def _ratio(name: str, rates: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """The quotient of two medians, and what it is at least and at most over all rounds."""
+    return {
+        name: statistics.median(rates) / statistics.median(others),
+        f"{name}_min": min(rates) / max(others),
+        f"{name}_max": max(rates) / min(others),
+    }
+
+
+def _rates(count: int, action: Callable[[], object]) -> list[float]:
+    """Pairs per second of each of three rounds, or of one if it takes 20 s."""
     seconds: list[float] = []
     while not seconds or (len(seconds) < ROUNDS and seconds[0] < 20):
         started_s = time.perf_counter()
         action()
         seconds.append(time.perf_counter() - started_s)
-    return count / statistics.median(seconds)
+    return [count / took_s for took_s in seconds]
 
 
 def _flips(

@@ -1,12 +1,14 @@
 """Whether a path holds for a question, on evidence that no search has seen.
 
 A best path *holds* if it is right on fresh perturbations of the question as often as identity
-(within `PERTURBATION_SLACK`) and on fresh other questions as well (within `PROBE_SLACK`).
+(within `PERTURBATION_SLACK`) and on fresh other questions as well (within `PROBE_SLACK`). Of a
+question without fresh perturbations no path holds: nothing was seen of it.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 
+from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest
@@ -24,7 +26,11 @@ PROBE_SLACK = 0.05
 
 
 class FreshJudge:
-    """Says whether a path holds for a question, on evidence that no search has seen."""
+    """Says whether a path holds for a question, on evidence that no search has seen.
+
+    Raises:
+        InvalidValueError: there is no probe.
+    """
 
     def __init__(
         self,
@@ -35,6 +41,10 @@ class FreshJudge:
         num_layers: int,
         num_fresh: int,
     ) -> None:
+        if not probes:
+            raise InvalidValueError(
+                "no fresh other question to judge paths on; the task needs a test split"
+            )
         self._evaluator, self._questions, self._probes = evaluator, questions, probes
         self._num_fresh = num_fresh
         self.identity = LayerPath.identity(num_layers)
@@ -65,7 +75,8 @@ class FreshJudge:
             ]
         )
         stable = [
-            self._num_right(fresh[example.example_id], path)
+            bool(fresh[example.example_id])
+            and self._num_right(fresh[example.example_id], path)
             >= self._num_right(fresh[example.example_id], self.identity)
             - PERTURBATION_SLACK * len(fresh[example.example_id])
             for example, path in items
@@ -81,7 +92,7 @@ class FreshJudge:
         ]
 
     def probe_accuracy(self, path: LayerPath) -> float:
-        """Share of the fresh other questions on which an evaluated path is right."""
+        """Share of the fresh other questions on which an evaluated path is right; at least one."""
         return self._num_right(self._probes, path) / len(self._probes)
 
     def _num_right(self, examples: Sequence[Example], path: LayerPath) -> int:

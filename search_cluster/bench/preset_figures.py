@@ -8,6 +8,7 @@ from scipy.stats import bootstrap
 
 from search_cluster.bench.fresh_judge import FreshJudge
 from search_cluster.corpus.record import ExampleRecord
+from search_cluster.stats import wilson_interval
 
 
 def figures_of(
@@ -39,9 +40,9 @@ def figures_of(
             verified_fixed.append(int(held))
     return {
         **_mean("verified_saved_layers", verified_saved),
-        **_mean("verified_fixed", verified_fixed),
+        **_proportion("verified_fixed", verified_fixed),
         **_mean("saved_layers", saved),
-        **_mean("fixed", fixed),
+        **_proportion("fixed", fixed),
         "holds": sum(holds.values()) / len(holds) if holds else None,
         "num_changed": len(changed),
         "num_identity_right": len(saved),
@@ -49,10 +50,21 @@ def figures_of(
     }
 
 
-def _mean(name: str, values: Sequence[float]) -> dict[str, float]:
-    """The mean and its 95 % bootstrap interval over questions (percentile, 2,000 resamples)."""
+def _proportion(name: str, values: Sequence[int]) -> dict[str, float | None]:
+    """The share of ones and its 95 % Wilson interval, which also 3 of 3 have; else as `_mean`."""
     if not values:
-        return {name: 0.0, f"{name}_low": 0.0, f"{name}_high": 0.0}
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    low, high = wilson_interval(sum(values), len(values))
+    return {name: sum(values) / len(values), f"{name}_low": low, f"{name}_high": high}
+
+
+def _mean(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    """The mean and its 95 % bootstrap interval over questions (percentile, 2,000 resamples).
+
+    Of no question it is ``None``.
+    """
+    if not values:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
     mean = float(np.mean(values))
     if len(set(values)) == 1:
         return {name: mean, f"{name}_low": mean, f"{name}_high": mean}

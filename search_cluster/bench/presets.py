@@ -65,6 +65,7 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
         device=config.device,
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task=absolute_spec(config.task),
         num_threads=1,
         state_bytes=config.state_bytes,
@@ -121,9 +122,11 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
                 results[preset.name][str(budget)] = cell
                 found_none = preset.study is not None and not coordinator.menu
                 say(
-                    f"{preset.name} {budget}: verified saved {cell['verified_saved_layers']:.2f} "
-                    f"of {cell['saved_layers']:.2f}, verified fixed {cell['verified_fixed']:.3f} "
-                    f"of {cell['fixed']:.3f}, holds {cell['holds']}, "
+                    f"{preset.name} {budget}: verified saved "
+                    f"{_shown(cell['verified_saved_layers'], 2)} of "
+                    f"{_shown(cell['saved_layers'], 2)}, verified fixed "
+                    f"{_shown(cell['verified_fixed'], 3)} of {_shown(cell['fixed'], 3)}, holds "
+                    f"{_shown(cell['holds'], 3)} of {cell['num_changed']} paths, "
                     f"{time.perf_counter() - started_s:.0f} s{FOUND_NONE if found_none else ''}"
                 )
         identity_right = sum(judge.is_right(example, judge.identity) for example in examples)
@@ -143,6 +146,11 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
             "paths_evaluated": evaluator.stats().num_evaluated,
             "results": results,
         }
+
+
+def _shown(value: float | None, digits: int) -> str:
+    """A figure; of no question there is none."""
+    return "none" if value is None else f"{value:.{digits}f}"
 
 
 def _cores(cells: Mapping[str, Mapping[str, Any]]) -> Iterable[float]:

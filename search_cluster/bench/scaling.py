@@ -16,13 +16,14 @@ and 8.2 ms for a batch, which is what remains of the first token's latency (16 m
 import math
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from search_cluster.bench.config import ScalingBenchConfig
 from search_cluster.bench.window import MAX_WARM_UP_S, Window, measure_window
 from search_cluster.cluster.coordinators.settings import WORKERS_PER_COORDINATOR
+from search_cluster.machine import usable_cpus
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -68,7 +69,7 @@ def bench_scaling(config: ScalingBenchConfig, say: Callable[[str], None]) -> dic
     prepare_ray_environment("local")
     result: dict[str, Any] = {
         "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0)),
+        "usable_cores": usable_cpus(),
         "two_workers_speedup": None,
     }
     if config.real:
@@ -86,6 +87,7 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
         device="cpu",
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task="capitals",
         num_threads=1,
     )
@@ -109,13 +111,27 @@ def _real_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> dict[s
                 say(f"{num_workers} real: {found[-1]:.1f} paths/s, busy {busy:.3f}")
     finally:
         disconnect_ray()
+    return real_figures(rates)
+
+
+def real_figures(rates: Mapping[int, Sequence[float]]) -> dict[str, Any]:
+    """Medians over rounds, the speed-up that these medians give, and how far rounds differ.
+
+    Args:
+        rates: paths per second of one and of two workers, a figure for each round.
+    """
+    one, two = rates.values()
+    quotients = [faster / slower for slower, faster in zip(one, two, strict=True)]
     return {
         "real_paths_per_s": {
             str(count): round(statistics.median(found), 2) for count, found in rates.items()
         },
-        "two_workers_speedup": round(
-            statistics.median(two / one for one, two in zip(*rates.values(), strict=True)), 3
-        ),
+        "real_paths_per_s_rounds": {
+            str(count): [round(rate, 2) for rate in found] for count, found in rates.items()
+        },
+        "two_workers_speedup": round(statistics.median(two) / statistics.median(one), 3),
+        "two_workers_speedup_min": round(min(quotients), 3),
+        "two_workers_speedup_max": round(max(quotients), 3),
     }
 
 

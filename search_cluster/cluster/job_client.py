@@ -16,6 +16,8 @@ import requests
 from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
+from search_cluster.cluster.address import require_job_server_at
+from search_cluster.cluster.session import with_advice
 from search_cluster.errors import EvaluatorError
 
 POLL_INTERVAL_S = 2.0
@@ -40,13 +42,13 @@ class RayJobs:
     """
 
     def __init__(self, address: str) -> None:
+        require_job_server_at(address)
         try:
             self._client = JobSubmissionClient(address)
         except (*OUTAGES, RayError) as error:
             raise EvaluatorError(
-                f"no Ray job server lets us in at {address} ({_first_line(error)}); give the "
-                "dashboard's address, such as http://HEAD:8265, and the cluster's token by "
-                "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+                f"no Ray job server lets us in at {address}: "
+                + with_advice(error, "give the dashboard's address, such as http://HEAD:8265")
             ) from error
 
     def submit(self, entrypoint: str, *, working_dir: Path, excludes: Sequence[str]) -> str:

@@ -36,19 +36,26 @@ def ask_for_workers(
         num_gpus_per_worker: 1 on GPUs, 0 on CPUs.
         placement_timeout_s: how long to wait for the first one to be placed and to load its model.
     """
-    actor_class = ray.remote(PathWorkerActor).options(
-        num_cpus=spec.num_threads,
-        num_gpus=num_gpus_per_worker,
-        max_restarts=UNLIMITED_RESTARTS,
-        enable_task_events=False,
-    )
+    place = {
+        "num_cpus": spec.num_threads,
+        "num_gpus": num_gpus_per_worker,
+        "enable_task_events": False,
+    }
+    actor_class = ray.remote(PathWorkerActor)
+    lasting = actor_class.options(max_restarts=UNLIMITED_RESTARTS, **place)
+    mortal = actor_class.options(max_restarts=0, **place)
     workers = [
-        WorkerHandle(number=number, actor=actor_class.remote(spec)) for number in range(num_workers)
+        WorkerHandle(number=number, actor=lasting.remote(spec)) for number in range(num_workers)
     ]
     needs = f"{spec.num_threads} CPU" + (
         f", {num_gpus_per_worker:g} GPU" if num_gpus_per_worker else ""
     )
-    return WorkerFleet(workers, needs=needs, placement_timeout_s=placement_timeout_s)
+    return WorkerFleet(
+        workers,
+        needs=needs,
+        placement_timeout_s=placement_timeout_s,
+        mortal=lambda: mortal.remote(spec),
+    )
 
 
 class RayPool:

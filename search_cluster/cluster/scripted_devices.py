@@ -15,6 +15,7 @@ import ray
 
 from search_cluster.cluster.worker_fleet import JOIN_GRACE_S, WorkerFleet
 from search_cluster.cluster.worker_handle import WorkerHandle
+from search_cluster.identity import ModelIdentity
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.tasks.verdict import Verdict
@@ -69,7 +70,8 @@ class ScriptedDevices:
     async def info(self, slot: int) -> tuple[WorkerInfo, float]:
         """What a real worker says of itself, and for how long its device has been held."""
         info = WorkerInfo(
-            model_fingerprint=self._fingerprint,
+            model=ModelIdentity(fingerprint=self._fingerprint),
+            chat=False,
             num_layers=self._num_layers,
             dtype="float32",
             device="scripted",

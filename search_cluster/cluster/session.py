@@ -4,14 +4,31 @@
 module.
 """
 
-import os
-import socket
+from typing import Any
 
 import ray
 
+from search_cluster.cluster.address import named_address, require_cluster_at
+from search_cluster.config import RAY_LOCAL
 from search_cluster.errors import ConfigError, EvaluatorError
+from search_cluster.machine import usable_cpus
 
-CONNECT_TIMEOUT_S = 5.0
+ADVICE = (
+    (("version mismatch",), "run the versions of Ray and Python that the cluster runs"),
+    (
+        ("authentic", "token"),
+        "set RAY_AUTH_MODE=token and the cluster's token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
+    ),
+    (
+        ("could not find any running ray", "no ray instance"),
+        "start a cluster (ray start --head), or use --ray local, which needs none",
+    ),
+    (
+        ("failed to connect to ray cluster",),
+        "give the address that `ray start --head` printed; another part of Ray answers here",
+    ),
+)
+"""What to do about what Ray says, by words of it in lower case; the first that fits counts."""
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """The object store of a private cluster; requests and results are small and never go through it."""
 
@@ -27,46 +44,51 @@ def connect_ray(mode: str, *, min_cpus: int, min_gpus: int = 0) -> None:
         min_gpus: GPUs that a private cluster offers at least; 0 leaves the count to Ray.
 
     Raises:
-        EvaluatorError: no cluster answers at that address, or a private one did not start.
+        EvaluatorError: no cluster answers at that address, or a private one did not start; the
+            message is the whole cause with one advice.
     """
     if ray.is_initialized():
         return
+    if mode == RAY_LOCAL:
+        _init(
+            "a private Ray did not start",
+            "use --ray none, which needs no Ray, if the machine is overloaded or out of memory",
+            address="local",
+            num_cpus=max(min_cpus, usable_cpus()),
+            num_gpus=min_gpus or None,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+        )
+        return
+    address = named_address(mode)
+    if address is not None:
+        require_cluster_at(address)
+    _init(
+        "no Ray cluster was found" if address is None else f"{address}, and it can't be joined",
+        "look at the logs of the cluster's head (/tmp/ray/session_latest/logs) for the cause",
+        address=mode if address is None else address.text.strip(),
+    )
+
+
+def _init(what: str, advice: str, **settings: Any) -> None:
+    """Let Ray start or join a cluster, and say all that it says if it can't."""
     try:
-        _require_listening(mode)
-        if mode == "local":
-            ray.init(
-                address="local",
-                num_cpus=max(min_cpus, os.cpu_count() or 1),
-                num_gpus=min_gpus or None,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="warning",
-            )
-        else:
-            ray.init(address=mode, log_to_driver=False, logging_level="warning")
-    except (
-        Exception
-    ) as error:  # Ray raises bare ones, too, such as for a node that does not come up in time
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        if mode == "local":
-            raise EvaluatorError(
-                f"a private Ray did not start ({why}); the machine may be overloaded or out of "
-                "memory: try again, join a running cluster with --ray ADDRESS, or use --ray none "
-                "(no Ray)"
-            ) from error
-        raise EvaluatorError(
-            f"no Ray cluster at {mode!r} ({why}); start one with `ray start --head`, check "
-            "RAY_AUTH_MODE and the token, or use --ray local (private cluster) or --ray none (no "
-            "Ray)"
-        ) from error
+        ray.init(log_to_driver=False, logging_level="warning", **settings)
+    # Ray raises bare ones, too, such as for a node that does not come up in time.
+    except Exception as error:
+        raise EvaluatorError(f"{what}: {with_advice(error, advice)}") from error
 
 
-def _require_listening(mode: str) -> None:
-    """Fail at once where nothing listens; Ray itself goes on trying for minutes."""
-    host, colon, port = mode.rpartition(":")
-    if colon and "/" not in host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+def with_advice(error: BaseException, otherwise: str) -> str:
+    """All that Ray says, and what to do about it: one thing.
+
+    Args:
+        error: raised by Ray.
+        otherwise: what to do if the words of the error tell nothing better.
+    """
+    why = " ".join(str(error).split()) or type(error).__name__
+    known = (text for words, text in ADVICE if any(word in why.lower() for word in words))
+    return f"{why.rstrip('.')}; {next(known, otherwise)}"
 
 
 def disconnect_ray() -> None:

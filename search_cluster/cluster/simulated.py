@@ -1,7 +1,6 @@
 """A Ray cluster of several nodes on this machine, for measuring and testing."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from ray.cluster_utils import Cluster
 
 from search_cluster.cluster.scripted_devices import DEVICE
 from search_cluster.cluster.session import OBJECT_STORE_BYTES
+from search_cluster.machine import usable_cpus
 
 
 class SimulatedCluster:
@@ -24,7 +24,7 @@ class SimulatedCluster:
     def add_node(self, num_devices: int) -> Any:
         """Start a node with so many scripted devices; takes seconds."""
         node = self._cluster.add_node(
-            num_cpus=os.cpu_count() or 1,
+            num_cpus=usable_cpus(),
             resources={DEVICE: num_devices},
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
@@ -50,7 +50,7 @@ def simulated_cluster(devices: Sequence[int]) -> Iterator[SimulatedCluster]:
     cluster = Cluster(
         initialize_head=True,
         head_node_args={
-            "num_cpus": os.cpu_count() or 1,
+            "num_cpus": usable_cpus(),
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
         },

@@ -7,14 +7,13 @@ gives it work says when it was lost.
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from search_cluster.cluster.session import describe_resources
-from search_cluster.cluster.worker_group import first_line
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError, SearchClusterError
 from search_cluster.workers.messages import WorkerInfo, require_same_model
@@ -24,7 +23,11 @@ logger = logging.getLogger(__name__)
 JOIN_GRACE_S = 10.0
 """How long the first worker waits for the others; who comes later joins the running search."""
 MAX_BUILD_FAILURES = 3
-"""How often a worker may fail to come back before it is given up."""
+"""How often a worker may fail to come back, or die on the way, before it is given up."""
+RESTARTS_LOOK_S = 3.0
+"""Seconds between two looks for workers that die on the way again and again."""
+MAX_LOOKED_AT = 16
+"""Workers that are looked at then; each costs a call."""
 
 
 class WorkerFleet:
@@ -36,6 +39,9 @@ class WorkerFleet:
         placement_timeout_s: how long to wait for the first one at the start, and later for one to
             come back when all are lost.
         grace_s: how long the first one waits for the others.
+        mortal: makes another actor of the same kind that Ray does not restart. It takes the place
+            of one that dies on the way again and again, because its death comes with the cause;
+            ``None``: no such worker is noticed.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class WorkerFleet:
         needs: str,
         placement_timeout_s: float,
         grace_s: float = JOIN_GRACE_S,
+        mortal: Callable[[], Any] | None = None,
     ) -> None:
         self._workers = {worker.number: worker for worker in workers}
         self._needs = needs
@@ -54,6 +61,10 @@ class WorkerFleet:
         self._placing = [worker.placed() for worker in workers]
         self._building: dict[Any, WorkerHandle] = {}
         """Workers that are awaited, by the reference of what they will say of themselves."""
+        self._mortal = mortal
+        self._restarts_before: dict[int, int] = {}
+        """Restarts of workers when they were first looked at after they were lost."""
+        self._restarts_look_s = self._started_s
         self._counted: set[int] = set()
         """Workers whose first seconds on their device were handed on."""
         self._failures: Counter[int] = Counter()
@@ -62,6 +73,7 @@ class WorkerFleet:
         self._warned = False
         for worker in workers:
             self.watch(worker)
+        self._restarts_before = dict.fromkeys(self._workers, 0)
 
     def wait(self) -> WorkerInfo:
         """Wait for the first worker and, for a short time, for the others.
@@ -75,7 +87,7 @@ class WorkerFleet:
         """
         give_up_s = self._started_s + self._placement_timeout_s
         while self._building and (left_s := give_up_s - time.monotonic()) > 0:
-            ray.wait(list(self._building), num_returns=1, timeout=left_s)
+            ray.wait(list(self._building), num_returns=1, timeout=min(left_s, RESTARTS_LOOK_S))
             is_first = not self._at_start
             self._at_start += self._take_ready(raising=True)
             if self._at_start and is_first:
@@ -92,15 +104,15 @@ class WorkerFleet:
         num_wanted = len(self._workers)
         num_ready = num_wanted - len(self._building)
         waited_s = time.monotonic() - self._started_s
-        where = (
-            f"{num_placed} had a place"
-            if num_placed > num_ready
-            else "no place was found for the others"
-        )
+        ready = f"{num_ready} of {num_wanted} workers were ready after {waited_s:.0f} s"
+        if num_placed > num_ready:
+            return (
+                f"{ready} ({num_placed} had a place and were loading the model); raise "
+                "placement_timeout_s in the file of --config if that takes longer"
+            )
         return (
-            f"{num_ready} of {num_wanted} workers were ready after {waited_s:.0f} s ({where}); "
-            f"each asks for {self._needs}, and the cluster has {describe_resources()}: add nodes, "
-            "or ask for fewer --workers"
+            f"{ready} (no place was found for the others); each asks for {self._needs}, and the "
+            f"cluster has {describe_resources()}: add nodes, or ask for fewer --workers"
         )
 
     def ready(self) -> list[ReadyWorker]:
@@ -147,6 +159,24 @@ class WorkerFleet:
     def watch(self, worker: WorkerHandle) -> None:
         """Wait for a worker that died to be back; Ray restarts it, if need be elsewhere."""
         self._building[worker.info()] = worker
+        self._restarts_before.pop(worker.number, None)
+
+    def _replace_dying(self) -> None:
+        """Let a mortal actor take the place of a worker that dies on the way again and again."""
+        now_s = time.monotonic()
+        if self._mortal is None or now_s - self._restarts_look_s < RESTARTS_LOOK_S:
+            return
+        self._restarts_look_s = now_s
+        for ref, worker in list(self._building.items())[:MAX_LOOKED_AT]:
+            num_restarts = worker.num_restarts()
+            before = self._restarts_before.setdefault(worker.number, num_restarts)
+            if num_restarts - before >= MAX_BUILD_FAILURES:
+                del self._building[ref]
+                ray.kill(worker.actor)  # first: it holds the place
+                last = WorkerHandle(number=worker.number, actor=self._mortal())
+                self._workers[last.number] = last
+                self._building[last.info_once()] = last
+                self._failures[last.number] = MAX_BUILD_FAILURES
 
     def close(self) -> None:
         """Kill the actors, which frees their devices. Idempotent."""
@@ -156,18 +186,21 @@ class WorkerFleet:
         self._building.clear()
 
     def _take_ready(self, *, raising: bool) -> list[ReadyWorker]:
+        self._replace_dying()
         if not self._building:
             return []
         done, _ = ray.wait(list(self._building), num_returns=len(self._building), timeout=0)
-        found = []
+        found: list[ReadyWorker] = []
         for ref in done:
             worker = self._building.pop(ref)
             try:
                 info, held_s = ray.get(ref)
-            except (RayTaskError, RayActorError) as error:
-                # At the start an error is a setting's and ends the run; later it is one node's.
-                if raising:
-                    raise _cause(error) from error
+            except RayError as error:
+                # At the start an error is a setting's and ends the run; later it is one node's, as
+                # is a death where others live.
+                is_death = not isinstance(error, RayTaskError)
+                if raising and not (is_death and (found or self._at_start)):
+                    raise self._cause(error) from error
                 self._retry(worker, error)
                 continue
             # They count from when the actor was placed. Of a worker that somebody has had before,
@@ -182,7 +215,7 @@ class WorkerFleet:
         if self._failures[worker.number] < MAX_BUILD_FAILURES:
             self.watch(worker)
         else:
-            self._give_up(worker, str(_cause(error)))
+            self._give_up(worker, str(self._cause(error)))
 
     def _give_up(self, worker: WorkerHandle, reason: str) -> None:
         logger.error("worker %d is left out: %s", worker.number, reason)
@@ -191,12 +224,23 @@ class WorkerFleet:
         if all(other.actor != worker.actor for other in self._workers.values()):
             ray.kill(worker.actor)
 
+    def _cause(self, error: Exception) -> Exception:
+        """Our own error that a worker raised, or an `EvaluatorError` that names it."""
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        if isinstance(cause, SearchClusterError):
+            return type(cause)(str(cause))
+        if isinstance(cause, OutOfMemoryError):
+            used, _, _ = str(cause).partition("\nObject store")  # then come pages about the store
+            return EvaluatorError(
+                "Ray's memory monitor killed a worker while it loaded the model: "
+                f"{' '.join(used.split())}; {self._memory_advice()}"
+            )
+        why = " ".join(str(cause).split()) or type(cause).__name__
+        if isinstance(cause, RayError):
+            return EvaluatorError(f"a worker died while it was built: {why}")
+        return EvaluatorError(f"a worker can't be built: {type(cause).__name__}: {why}")
 
-def _cause(error: Exception) -> Exception:
-    """Our own error that a worker raised, or an `EvaluatorError` that names it."""
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    if isinstance(cause, SearchClusterError):
-        return type(cause)(str(cause))
-    if isinstance(cause, RayActorError):
-        return EvaluatorError(f"a worker died while it was built: {first_line(cause)}")
-    return EvaluatorError(f"a worker can't be built: {type(cause).__name__}: {first_line(cause)}")
+    def _memory_advice(self) -> str:
+        if len(self._workers) > 1:
+            return "ask for fewer --workers: each of them holds the model"
+        return "take a node with more memory, or a smaller model"

@@ -29,6 +29,19 @@ class WorkerHandle:
         """
         return self.actor.info.options(max_task_retries=-1).remote(self.slot)
 
+    def info_once(self) -> Any:
+        """As `info`, but the death of the actor ends the call with its cause."""
+        return self.actor.info.options(max_task_retries=0).remote(self.slot)
+
+    def num_restarts(self) -> int:
+        """How often Ray has restarted the actor; 0 where this version of Ray does not tell."""
+        try:
+            from ray._private.state import actors  # none of Ray's public interfaces tells it
+
+            return int(actors(self.actor._actor_id.hex())["NumRestarts"])
+        except (ImportError, AttributeError, KeyError, TypeError, ValueError):
+            return 0
+
     def evaluate(self, batch: PackedBatch) -> Any:
         """Reference of a call that returns a batch's `search_cluster.workers.wire.PackedReport`."""
         return self.actor.evaluate.remote(self.slot, batch)

@@ -14,8 +14,13 @@ from typing import Any
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import open_store, require_usable_url
-from search_cluster.commands.provenance import path_table_provenance, require_same_context
+from search_cluster.commands.provenance import (
+    context_of_run,
+    path_table_provenance,
+    require_same_context,
+)
 from search_cluster.config import SearchConfig
+from search_cluster.corpus.causes import cause_of
 from search_cluster.corpus.coverage import MenuChoice, pick_menu
 from search_cluster.corpus.manifest import require_same_model
 from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow
@@ -26,7 +31,8 @@ from search_cluster.corpus.unfinished_table import (
     keep_unfinished,
     known_verdicts,
 )
-from search_cluster.driver.pools import open_pool, verdict_context
+from search_cluster.driver.pools import open_pool
+from search_cluster.faults import FaultWatch
 from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
@@ -79,6 +85,7 @@ def cross_execute(
             "model": model or searched_with.model_spec,
             "task": task or searched_with.task,
             "dtype": searched_with.dtype,
+            "chat": searched_with.chat or None,
         }
     )
     asked = task_of_corpus(searched_with, task)
@@ -101,8 +108,8 @@ def cross_execute(
         stack.callback(os.close, lock_run_folder(config.run))
         known = list(known_verdicts(config.run, searched_with.verdict_context))
         pool = stack.enter_context(open_pool(config))
-        require_same_model(searched_with, config.model, pool.info.model_fingerprint)
-        context = verdict_context(asked, pool.info)
+        require_same_model(searched_with, config.model, pool.info.model)
+        context = context_of_run(asked, pool.info, searched_with, examples)
         require_same_context(searched_with, context.namespace, config.run)
         store = stack.enter_context(
             open_store(config.redis_url, context=context, run_dir=config.run)
@@ -204,20 +211,33 @@ class _Table:
         self._num_cached = 0
 
     def fill(self, evaluator: PathEvaluator, description: str) -> None:
-        """Evaluate every pair; all paths of an example together, because they share prefixes."""
+        """Evaluate every pair; all paths of an example together, because they share prefixes.
+
+        Raises:
+            OneFaultError: the examples fail for one reason.
+        """
         num_missing = [len(self._paths)] * len(self._examples)
         num_done = 0
+        looked_at: set[str] = set()
+        watch = FaultWatch([str(number) for number in range(len(self._examples))])
         with ProgressReporter(len(self._examples), description) as reporter:
             for result in _answers(evaluator, self._requests()):
                 place, index = divmod(result.request_id, len(self._paths))
-                self._rows[result.request_id] = _row(
-                    self._examples[place].example_id, index, result
-                )
+                example = self._examples[place]
+                if example.example_id not in looked_at and not result.from_cache:
+                    # The first path that is computed here stands for the example. What the model
+                    # says of a path, such as NaN, is no fault.
+                    cause = cause_of(example, result.outcome)
+                    if cause is None or not cause.is_ours:
+                        watch.take(str(len(looked_at)), cause)
+                        looked_at.add(example.example_id)
+                self._rows[result.request_id] = _row(example.example_id, index, result)
                 self._num_failures += isinstance(result.outcome, Failure)
                 self._num_cached += result.from_cache
                 num_missing[place] -= 1
                 num_done += not num_missing[place]
                 reporter.update(num_done, len(self._rows), self._num_cached, self._num_failures)
+        watch.end()
 
     def _requests(self) -> Iterator[EvaluationRequest]:
         for place, example in enumerate(self._examples):

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +75,7 @@ def _describe_devices() -> str:
         describe_devices,
     )  # torch: seconds, and it may be broken
 
-    return f"{describe_devices()}; {os.cpu_count()} CPU cores"
+    return describe_devices()
 
 
 def _try_server() -> str:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING
 from search_cluster.cache.keys import VerdictContext
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.coverage import PICKED_BY, MenuChoice
-from search_cluster.corpus.manifest import Provenance
+from search_cluster.corpus.manifest import OWN_PACKAGE, Provenance
 from search_cluster.corpus.path_table import PathTableProvenance
 from search_cluster.corpus.reader import Corpus
+from search_cluster.driver.pools import former_contexts, verdict_context
 from search_cluster.errors import ConfigError
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.frames import FRAMES_VERSION, takes_frames
 from search_cluster.tasks.task import Task
 from search_cluster.tree.settings import SearchPreset
 
@@ -32,10 +36,14 @@ def provenance_of(
     context: VerdictContext,
     started: datetime,
 ) -> Provenance:
-    """What a search that starts now records of itself."""
+    """What a search that starts now, or goes on in a context of a former version, records."""
+    is_former = context.model_fingerprint != info.model_fingerprint
+    chat = "" if is_former else "always" if info.chat else "never"
     return Provenance(
         model_spec=config.model,
-        model_fingerprint=info.model_fingerprint,
+        chat=chat,
+        model_fingerprint=context.model_fingerprint,
+        model_parts=dict(info.model.parts),
         num_layers=info.num_layers,
         dtype=info.dtype,
         task=task.name,
@@ -47,12 +55,58 @@ def provenance_of(
         leaves_per_round=preset.leaves_per_round,
         visit_total=config.visit_total,
         exploration=config.exploration,
-        evidence="" if preset.evidence is None else preset.evidence.describe(),
+        evidence=_evidence(preset, task),
         limit=config.limit,
         verdict_context=context.namespace,
         versions=installed_versions(),
         created_at=started.isoformat(),
     )
+
+
+def context_of_run(
+    task: Task, info: "WorkerInfo", begun: Provenance | None, examples: Sequence[Example]
+) -> VerdictContext:
+    """What verdicts depend on: of today, or of the former version that began the run.
+
+    A run that a former version began goes on in that version's context, so that its records and its
+    cache stay of use, if that version asked its questions as this one does.
+
+    Raises:
+        ConfigError: it did not.
+    """
+    today = verdict_context(task, info)
+    if begun is None or begun.verdict_context in ("", today.namespace):
+        return today
+    for former in former_contexts(task, info):
+        if former.namespace == begun.verdict_context:
+            _require_asked_alike(examples, begun)
+            return former
+    return today
+
+
+_MARKUP = re.compile(r"<\S+>|\[/?[A-Z_]+\]|[◁▷｜]")
+"""What a control token may look like. The tokenizer knows better, but it is not at hand here."""
+
+
+def _require_asked_alike(examples: Sequence[Example], begun: Provenance) -> None:
+    for example in examples:
+        if _MARKUP.search("\n".join((example.question, *example.choices))):
+            raise ConfigError(
+                f"the run was begun by search-cluster {begun.versions.get(OWN_PACKAGE)}, which "
+                "took text from data for control tokens where it looks like them, as in "
+                f"{example.question[:60]!r}; search again in a new folder"
+            )
+
+
+def _evidence(preset: SearchPreset, task: Task) -> str:
+    """What best paths have to prove, and on what: generic frames change evidence, so they count.
+
+    Tasks with enough wordings of their own never need frames, and are described as ever.
+    """
+    if preset.evidence is None:
+        return ""
+    frames = f";frames={FRAMES_VERSION}" if takes_frames(task) else ""
+    return preset.evidence.describe() + frames
 
 
 def path_table_provenance(

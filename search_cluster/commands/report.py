@@ -13,7 +13,7 @@ from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.errors import CorpusError, InvalidValueError
 from search_cluster.report.html import write_report
-from search_cluster.report.notes import search_notes
+from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.preset_benches import parse_search_bench
 from search_cluster.report.router_evaluations import parse_evaluations
 from search_cluster.report.terminal import next_commands, print_summary
@@ -49,10 +49,13 @@ def describe_status(run: Path) -> dict[str, Any]:
         "identity_accuracy": summary.identity_accuracy,
         "found_accuracy": summary.found_accuracy,
         "mean_layers_saved": summary.mean_layers_saved,
+        "chance": summary.chance,
+        "plain_is_guessing": summary.plain_is_guessing,
         "paths_searched": total.get("paths_searched", 0),
         "paths_evaluated": total["paths_evaluated"],
         "cache_hits": total["cache_hits"],
         "failures": summary.failures,
+        "cut_answers": total["cut_answers"],
         "first_failure": summary.first_failure or None,
         "device_seconds": total["device_seconds"],
         "paths_per_device_hour": total["paths_per_device_hour"],
@@ -109,13 +112,16 @@ def print_run(run: Path, *, with_notes: bool) -> None:
     sessions, problems = read_sessions(run)
     if not with_notes:
         _warn_of(problems)
+    total = total_of(sessions.values())
     print_summary(
         Console(),
-        total_of(sessions.values()),
+        total,
         summary,
         read_evaluations(run),
         commands,
-        search_notes(summary, corpus.manifest.provenance) if with_notes else (),
+        (*search_notes(summary, corpus.manifest.provenance), *cut_notes(total))
+        if with_notes
+        else (),
     )
 
 
@@ -153,7 +159,7 @@ def _read_objects(
             check(value)
         except InvalidValueError as error:
             raise CorpusError(f"{path}: {error}; or delete it and {remedy}") from error
-        objects.append(value)
+        objects.append({"name": path.stem, **value})
     return objects
 
 

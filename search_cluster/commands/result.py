@@ -17,6 +17,7 @@ def found_figures(summary: CorpusSummary) -> dict[str, Any]:
         "mean_layers_saved": summary.mean_layers_saved,
         "mean_best_length": summary.mean_best_length,
         "improved_examples": summary.improved,
+        "chance": summary.chance,
     }
 
 

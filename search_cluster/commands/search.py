@@ -11,19 +11,20 @@ from typing import Any
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.examples import load_examples, require_same_examples, write_malformed
 from search_cluster.commands.preset_choice import preset_of_run, preset_with_settings
-from search_cluster.commands.provenance import provenance_of
+from search_cluster.commands.provenance import context_of_run, provenance_of
 from search_cluster.commands.result import found_figures, search_result
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.reader import read_shards
+from search_cluster.corpus.reader import provenance_so_far, read_shards
 from search_cluster.corpus.summary import summarise
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.open import open_driver, open_exporter
-from search_cluster.driver.pools import open_pool, verdict_context
+from search_cluster.driver.pools import open_pool
 from search_cluster.lock import lock_run_folder
-from search_cluster.report.notes import search_notes
+from search_cluster.report.notes import cut_notes, nothing_to_verify, search_notes
 from search_cluster.search.questions import Questions
+from search_cluster.search.record_gate import RecordGate
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
@@ -56,9 +57,14 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         # Before the model is loaded, which takes a while: a run folder has one writer.
         lock = lock_run_folder(config.run)
         stack.callback(os.close, lock)
+        begun = provenance_so_far(config.run)
+        if begun is not None and begun.chat and config.chat == "auto":
+            config = config.overridden({"chat": begun.chat})
         preset = preset_of_run(config, len(asked.examples), len(asked.split))
+        if preset.evidence is not None and not questions.can_verify(asked.examples):
+            logger.warning("%s", nothing_to_verify(preset.name, task.name))
         pool = stack.enter_context(open_pool(config))
-        context = verdict_context(task, pool.info)
+        context = context_of_run(task, pool.info, begun, asked.examples)
         provenance = provenance_of(config, task, preset, pool.info, context, started)
         writer = stack.enter_context(
             CorpusWriter(
@@ -97,24 +103,31 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             metrics.update(values, driver.stats())
 
         try:
-            _step_through(config, driver, writer, metrics, report)
+            _step_through(config, driver, RecordGate(asked.examples), writer, metrics, report)
         finally:
             report(force=True)
         found = summarise(read_shards(config.run))
-        for note in search_notes(found, provenance):
+        ended = counters().to_json()
+        for note in (*search_notes(found, provenance), *cut_notes(ended)):
             logger.warning("%s", note)
-        summary = (
-            found_figures(found) | counters().to_json() | {"malformed_rows": len(asked.malformed)}
-        )
+        summary = found_figures(found) | ended | {"malformed_rows": len(asked.malformed)}
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return search_result(
-        config, task, manifest, summary | {"verdicts_waiting": num_waiting(config.run, context)}
+        config,
+        task,
+        manifest,
+        summary
+        | {
+            "plain_is_guessing": found.plain_is_guessing,
+            "verdicts_waiting": num_waiting(config.run, context),
+        },
     )
 
 
 def _step_through(
     config: SearchConfig,
     driver: Driver,
+    gate: RecordGate,
     writer: CorpusWriter,
     metrics: RunMetrics,
     report: Callable[[], None],
@@ -125,7 +138,8 @@ def _step_through(
         try:
             while driver.busy:
                 for record in driver.step():
-                    writer.add(record)
+                    for kept in gate.take(record):
+                        writer.add(kept)
                     metrics.add_record(record)
                 progress = driver.progress()
                 reporter.update(

@@ -65,8 +65,9 @@ def verify_corpus(
         device=device,
         revision=revision,
         trust_remote_code=trust_remote_code,
+        chat=provenance.chat or "auto",
     )
-    require_same_model(provenance, loaded.spec, loaded.fingerprint)
+    require_same_model(provenance, loaded.spec, loaded.identity)
     flips: list[dict[str, Any]] = []
     worst = 0.0
     for example, item in track(pairs, "verifying", console=Console(stderr=True)):

@@ -1,7 +1,9 @@
 """The dataset card: README.md of a corpus folder, for people and for `datasets.load_dataset`."""
 
 import json
+import re
 from dataclasses import fields
+from pathlib import Path
 
 from search_cluster.corpus.manifest import Manifest, Provenance
 
@@ -65,10 +67,19 @@ GUARDED_BEST = (
 )
 
 
-def render_card(manifest: Manifest) -> str:
+NO_PLAIN_PATH = re.compile(r"[*?\[\]{}!$\n]|::")
+"""What `datasets` takes for a pattern, a variable or a chain of file systems in the path of a
+folder: it then finds nothing, or other folders' files."""
+
+
+def render_card(manifest: Manifest, folder: Path) -> str:
     """The Markdown text of the card.
 
     Its front matter makes `datasets` read the shards and nothing else.
+
+    Args:
+        manifest: the finished corpus.
+        folder: where the card lies, which decides how the corpus can be read.
     """
     provenance = manifest.provenance
     best = GUARDED_BEST if provenance.evidence else UNGUARDED_BEST
@@ -89,10 +100,7 @@ def render_card(manifest: Manifest) -> str:
         "layer path says which layers of the frozen model run, in which order; the plain model "
         f"runs 0 to {provenance.num_layers - 1}.",
         "",
-        "```python",
-        "import datasets",
-        f'corpus = datasets.load_dataset("path/to/this/folder", split="{provenance.split}")',
-        "```",
+        *_how_to_read(provenance, folder),
         "",
         "## Columns",
         "",
@@ -124,6 +132,26 @@ def render_card(manifest: Manifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _how_to_read(provenance: Provenance, folder: Path) -> list[str]:
+    if not NO_PLAIN_PATH.search(str(folder.absolute())):
+        return [
+            "```python",
+            "import datasets",
+            f'corpus = datasets.load_dataset("path/to/this/folder", split="{provenance.split}")',
+            "```",
+        ]
+    return [
+        "The path of this folder has characters that `datasets` takes for a pattern: its loader "
+        "would find nothing here, or the files of other folders. This reads the folder itself:",
+        "",
+        "```python",
+        "import datasets",
+        "import pyarrow.parquet",
+        'corpus = datasets.Dataset(pyarrow.parquet.read_table("path/to/this/folder/data"))',
+        "```",
+    ]
 
 
 def _columns(provenance: Provenance) -> dict[str, str]:

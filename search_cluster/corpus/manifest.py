@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from search_cluster.config import PRESET_ALIASES
 from search_cluster.errors import ConfigError, CorpusError, InvalidValueError
+from search_cluster.identity import ModelIdentity
 
 CORPUS_SCHEMA = 1
 """The version of the Parquet columns and of the manifest."""
@@ -30,8 +31,14 @@ class Provenance:
 
     model_spec: str
     """How the model was named: ``demo``, a hub id, or a folder."""
+    chat: str = ""
+    """Whether questions were asked in the tokenizer's chat template: ``always`` or ``never``; empty
+    in corpora of former versions, which used the template that there was (``auto``)."""
     model_fingerprint: str
     """The fingerprint of the model's content (`search_cluster.model.load.fingerprint`)."""
+    model_parts: dict[str, str] = field(default_factory=dict, compare=False)
+    """A short hash of each part that the fingerprint covers, so that a difference has a name; empty
+    in corpora that were written before it was recorded."""
     num_layers: int
     """The depth of the model."""
     dtype: str
@@ -181,8 +188,16 @@ def require_same_provenance(found: Provenance, wanted: Provenance, folder: str) 
         ):
             before = before | {OWN_PACKAGE: now[OWN_PACKAGE]}
         if item.compare and before != now:
+            differing = (
+                ModelIdentity(fingerprint="", parts=wanted.model_parts).differences(
+                    found.model_parts
+                )
+                if item.name == "model_fingerprint"
+                else ""
+            )
             raise ConfigError(
-                f"{folder} was started with {item.name} {before!r}, and this run has {now!r}; a "
+                f"{folder} was started with {item.name} {before!r}, and this run has {now!r}"
+                f"{differing}; a "
                 f"corpus has one provenance: go on with {item.name} {before!r}, or choose another "
                 "run folder"
             )
@@ -203,16 +218,17 @@ def require_same_task(provenance: Provenance, name: str, version: str) -> None:
         )
 
 
-def require_same_model(provenance: Provenance, spec: str, fingerprint: str) -> None:
-    """Raise unless the model has the content that the corpus was searched with.
+def require_same_model(provenance: Provenance, spec: str, model: ModelIdentity) -> None:
+    """Raise unless the model is the one that the corpus was searched with.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it is not; the message names the parts that differ.
     """
-    if fingerprint != provenance.model_fingerprint:
+    if not model.is_known_as(provenance.model_fingerprint):
         raise ConfigError(
-            f"model {spec} has the fingerprint {fingerprint}, the corpus was searched with "
-            f"{provenance.model_fingerprint}; pass --model with the same weights and tokenizer"
+            f"model {spec} has the fingerprint {model.fingerprint}, the corpus was searched with "
+            f"{provenance.model_fingerprint}{model.differences(provenance.model_parts)}; pass "
+            "--model with the same weights and tokenizer"
         )
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search_cluster.corpus.causes import failure_causes
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.stats import wilson_interval
+from search_cluster.stats import is_guessing, mean_chance, wilson_interval
 
 CountPairs = tuple[tuple[int, int], ...]
 """Pairs of a value and how many examples have it, with ascending values."""
@@ -33,6 +34,8 @@ class CorpusSummary:
     """The number of paths without a verdict."""
     first_failure: str
     """The example and the path of the first of them, and its cause; empty if there is none."""
+    failure_causes: tuple[tuple[str, int], ...]
+    """Why paths have no verdict, and how many for that reason, the most frequent first."""
     identity_accuracy: float
     """The share of examples that the plain model answers rightly. An example without a verdict
     counts as wrong."""
@@ -63,6 +66,18 @@ class CorpusSummary:
     """How many verdicts an example took."""
     stop_reasons: tuple[tuple[str, int], ...]
     """Why searches ended, most frequent first."""
+    chance: float | None
+    """The accuracy of uniform guesses among the choices; ``None`` unless all examples have some."""
+    plain_is_guessing: bool | None
+    """Whether the plain model can't be told from such guesses; ``None`` without chance."""
+    num_unchecked: int
+    """The number of examples whose best path counts as credible without a single check, as older
+    versions wrote them."""
+
+    @property
+    def num_best_right(self) -> int:
+        """The number of examples whose best path is right."""
+        return sum(count for _, count in self.best_lengths)
 
 
 def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
@@ -85,12 +100,14 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
     found_low, found_high = wilson_interval(found_right, examples)
     mean_best_length = _share(sum(len(path) for path in best), len(best))
     stop_reasons = Counter(record.stop_reason for record in records)
+    chance = mean_chance(len(record.example.choices) for record in records)
     return CorpusSummary(
         examples=examples,
         num_layers=num_layers,
         paths_searched=sum(len(record.evaluated) for record in records),
         failures=sum(len(record.failures) for record in records),
         first_failure=next(iter(_failures(records)), ""),
+        failure_causes=failure_causes(records),
         identity_accuracy=_share(identity_right, examples),
         identity_low=identity_low,
         identity_high=identity_high,
@@ -104,6 +121,9 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
         layer_shares=_layer_shares(best, num_layers),
         evaluations=_counted(len(record.evaluated) for record in records),
         stop_reasons=tuple(sorted(stop_reasons.items(), key=lambda item: (-item[1], item[0]))),
+        chance=chance,
+        plain_is_guessing=is_guessing(identity_low, chance),
+        num_unchecked=sum(map(_best_is_unchecked, records)),
     )
 
 
@@ -130,6 +150,14 @@ def _failures(records: Sequence[ExampleRecord]) -> Iterator[str]:
 
 def _best_is_right(record: ExampleRecord) -> bool:
     return bool(record.best) and record.best[0].verdict.is_correct
+
+
+def _best_is_unchecked(record: ExampleRecord) -> bool:
+    """Whether the best path is credible, and there was nothing that it could fail."""
+    return bool(record.best) and any(
+        item.credible and item.path == record.best[0].path and not item.num_guide + item.num_verify
+        for item in record.evidence
+    )
 
 
 def _depth(records: Sequence[ExampleRecord]) -> int:

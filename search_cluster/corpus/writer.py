@@ -157,7 +157,7 @@ class CorpusWriter:
             shards=tuple(self._shards),
             summary=dict(summary),
         )
-        write_text_whole(self._folder / CARD_NAME, render_card(manifest))
+        write_text_whole(self._folder / CARD_NAME, render_card(manifest, self._folder))
         write_text_whole(self._folder / MANIFEST_NAME, manifest.to_json())
         self.release()
         return manifest

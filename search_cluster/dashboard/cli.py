@@ -27,6 +27,14 @@ def dashboard(
         str, typer.Option(help="Address to listen on. Whoever reaches it can read all.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8797,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A further name by which browsers reach it, such as that of a proxy; may be given "
+            "again.",
+        ),
+    ] = None,
     open_: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
@@ -41,6 +49,7 @@ def dashboard(
         redis_url,
         host=host,
         port=port,
+        allow_host=allow_host or (),
         open_browser=open_,
         announce=lambda url: print(
             f"dashboard of {' and '.join(shown)}: {url} (Ctrl-C ends it)", flush=True

@@ -6,7 +6,11 @@ only known names are answered.
 """
 
 import ipaddress
+import re
 import socket
+from collections.abc import Collection
+
+from search_cluster.errors import ConfigError
 
 HEADERS = {
     # plotly sets styles from scripts, which this allows, but writes no style attribute and
@@ -23,9 +27,11 @@ HEADERS = {
     "Server": "search-cluster",
 }
 """The headers of every response."""
+_HOST = re.compile(r"[a-z0-9_.:%-]{1,253}")
+"""The characters of names and addresses."""
 
 
-def host_is_known(header: str | None, bound_to: str) -> bool:
+def host_is_known(header: str | None, bound_to: str, allowed: Collection[str] = ()) -> bool:
     """Whether the Host header of a request names this server.
 
     A server that is bound to loopback is named by ``localhost`` and loopback addresses, with any
@@ -35,10 +41,13 @@ def host_is_known(header: str | None, bound_to: str) -> bool:
     Args:
         header: the header as received; ``None`` if there was none.
         bound_to: the address or name that the server listens on.
+        allowed: further names, as `allowed_name` gives them.
     """
-    name = _name_of(header)
+    name = name_of(header)
     if name is None:
         return False
+    if name in allowed:
+        return True
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
@@ -55,10 +64,36 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _name_of(header: str | None) -> str | None:
+def allowed_name(text: str) -> str:
+    """A further name of the server, as the Host check compares it.
+
+    Raises:
+        ConfigError: the text is no name of a host.
+    """
+    name = name_of(text)
+    if name is None:
+        raise ConfigError(
+            f"--allow-host is {text!r}; it is the name of a host alone, such as hub.example.org, "
+            "as it stands in the browser's address between // and the next : or /"
+        )
+    return name
+
+
+def refusal(header: str | None) -> str:
+    """What is said to whoever asks by a name that is not known, in one line."""
+    name = name_of(header)
+    if name is None:
+        return "the Host header names no server; open the dashboard by the address that it printed"
+    return (
+        f"the Host header names another server, {name!r}; open the dashboard by the address that "
+        f"it printed, or, if this name is right, start it with --allow-host {name}"
+    )
+
+
+def name_of(header: str | None) -> str | None:
     """The host in ``host``, ``host:port`` or ``[v6]:port``, in lower case.
 
-    ``None`` stands for a text that is none of these.
+    ``None`` stands for a text that is none of these. A full stop at the end is left out.
     """
     name = (header or "").strip().lower()
     if name.startswith("["):
@@ -66,4 +101,6 @@ def _name_of(header: str | None) -> str | None:
         port = port.removeprefix(":") if bracket else "?"
     else:
         name, _, port = name.partition(":")
-    return name if name and (port == "" or (port.isascii() and port.isdigit())) else None
+    name = name.removesuffix(".")
+    is_port = port == "" or (port.isascii() and port.isdigit())
+    return name if is_port and _HOST.fullmatch(name) else None

@@ -1,19 +1,22 @@
 """Runs the dashboard's server until it is told to stop."""
 
 import asyncio
+import ipaddress
 import logging
 import signal
+import socket
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from search_cluster.cache.open import EMBEDDED, NONE
 from search_cluster.cache.redis.client import LinkLostError
 from search_cluster.dashboard.cache_watch import CacheWatch
-from search_cluster.dashboard.protection import is_loopback
+from search_cluster.dashboard.protection import allowed_name, is_loopback
 from search_cluster.dashboard.run_folder import RunFolder
 from search_cluster.dashboard.web import build_app
 from search_cluster.errors import CacheError, ConfigError
@@ -30,6 +33,7 @@ def serve_dashboard(
     *,
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
+    allow_host: Sequence[str] = (),
     open_browser: bool = False,
     announce: Callable[[str], None] = print,
 ) -> None:
@@ -41,11 +45,13 @@ def serve_dashboard(
             servers to look at.
         host: the address to listen on.
         port: the port to listen on; 0 takes any free one.
+        allow_host: further names by which browsers reach it.
         open_browser: whether to open the page.
         announce: is told the address once the page can be opened.
 
     Raises:
-        ConfigError: neither a folder nor a server is named, or the address can't be listened on.
+        ConfigError: neither a folder nor a server is named, the address can't be listened on, or a
+            further name is none.
         CorpusError: the folder is no run folder.
         CacheError: the server does not answer.
     """
@@ -55,9 +61,11 @@ def serve_dashboard(
         raise ConfigError(
             "there is nothing to show: name a run folder, or a cache server by --redis-url"
         )
+    allowed = {allowed_name(text) for text in allow_host}
     with ExitStack() as stack:
         cache = None if redis_url is None else stack.enter_context(closing(_watch(redis_url)))
-        app = build_app(bound_to=host, run=None if run is None else RunFolder(run), cache=cache)
+        folder = None if run is None else RunFolder(run)
+        app = build_app(bound_to=host, allowed=allowed, run=folder, cache=cache)
         asyncio.run(_serve(app, host, port, open_browser, announce))
 
 
@@ -87,7 +95,7 @@ async def _serve(
                 f"can't listen on {host} port {port}: {error}; choose another --port (0 takes any "
                 "free one), or another --host"
             ) from error
-        url = _url(host, runner.addresses[0][1])
+        url = _url(host, runner.addresses[0])
         if not is_loopback(host):
             logger.warning(
                 "there is no password: whoever reaches %s can read everything that it shows", url
@@ -100,5 +108,9 @@ async def _serve(
         await runner.cleanup()
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, bound_to: Sequence[Any]) -> str:
+    """The address to open, for a server that listens on a host; ``bound_to``: what that became."""
+    port = bound_to[1]
+    if ipaddress.ip_address(bound_to[0].partition("%")[0]).is_unspecified:
+        host = socket.gethostname()  # all addresses of this machine are no address to go to
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -6,7 +6,7 @@ Everything is read, and nothing is written.
 import asyncio
 import gzip
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from aiohttp import web
@@ -16,23 +16,30 @@ from search_cluster.dashboard.cache_watch import CacheWatch
 from search_cluster.dashboard.example_detail import describe_example
 from search_cluster.dashboard.example_table import TableQuery, table_page
 from search_cluster.dashboard.overview import describe_run
-from search_cluster.dashboard.protection import HEADERS, host_is_known
+from search_cluster.dashboard.protection import HEADERS, host_is_known, refusal
 from search_cluster.dashboard.run_folder import RunFolder
 from search_cluster.errors import InvalidValueError, SearchClusterError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def build_app(*, bound_to: str, run: RunFolder | None, cache: CacheWatch | None) -> web.Application:
+def build_app(
+    *,
+    bound_to: str,
+    allowed: Collection[str] = (),
+    run: RunFolder | None,
+    cache: CacheWatch | None,
+) -> web.Application:
     """The application.
 
     Args:
         bound_to: the host that the server listens on, which decides what Host headers are answered.
+        allowed: further names of the server, which a proxy in front of it has.
         run: the run folder to show, if any.
         cache: the cache server to show, if any.
     """
     assets = read_assets()
-    app = web.Application(middlewares=[_answers(bound_to)])
+    app = web.Application(middlewares=[_answers(bound_to, allowed)])
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/", _asset_handler(assets, INDEX))
     app.router.add_get("/assets/{name}", _asset_handler(assets))
@@ -96,18 +103,14 @@ def _asset_handler(assets: dict[str, Asset], fixed: str | None = None) -> Handle
     return handle
 
 
-def _answers(bound_to: str) -> Any:
+def _answers(bound_to: str, allowed: Collection[str]) -> Any:
     """Refuse unknown hosts, and turn known errors into JSON that says what is wrong."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not host_is_known(request.headers.get("Host"), bound_to):
-            raise web.HTTPForbidden(
-                text=(
-                    "the Host header names another server; open the dashboard by the address "
-                    "that it printed"
-                )
-            )
+        host = request.headers.get("Host")
+        if not host_is_known(host, bound_to, allowed):
+            raise web.HTTPForbidden(text=refusal(host))
         try:
             return await handler(request)
         except SearchClusterError as error:

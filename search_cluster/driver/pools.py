@@ -4,6 +4,7 @@ The rooms of torch and Ray are imported when workers are opened, so that the com
 fast and a search without Ray needs no Ray.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from search_cluster.workers.local_pool import LocalPool
     from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
@@ -30,6 +33,7 @@ def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
         device=config.device,
         revision=config.revision,
         trust_remote_code=config.trust_remote_code,
+        chat=config.chat,
         task=absolute_spec(config.task),
         num_threads=config.threads_per_worker,
         executor=config.executor,
@@ -87,6 +91,8 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
             placement_timeout_s=config.placement_timeout_s,
         )
         with closing(pool):
+            for line in pool.info.warnings:  # a worker's own log reaches nobody
+                logger.warning("%s", line)
             yield pool
     finally:
         disconnect_ray()
@@ -95,15 +101,31 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
 def verdict_context(task: Task, info: "WorkerInfo") -> VerdictContext:
     """What the verdicts of such workers on such a task depend on, beside example and path."""
     from search_cluster.model.prompting import PROMPTING_VERSION
+
+    return _context(task, info, info.model_fingerprint, PROMPTING_VERSION)
+
+
+def former_contexts(task: Task, info: "WorkerInfo") -> list[VerdictContext]:
+    """What former versions recorded as `verdict_context` of such workers on such a task."""
+    from search_cluster.model.prompting import FORMER_PROMPTING_VERSIONS
+
+    return [
+        _context(task, info, fingerprint, prompting)
+        for fingerprint in info.model.former_fingerprints
+        for prompting in FORMER_PROMPTING_VERSIONS
+    ]
+
+
+def _context(task: Task, info: "WorkerInfo", fingerprint: str, prompting: str) -> VerdictContext:
     from search_cluster.model.scoring import SCORING_VERSION
 
     return VerdictContext(
         schema=CONTEXT_SCHEMA,
-        model_fingerprint=info.model_fingerprint,
+        model_fingerprint=fingerprint,
         task=task.name,
         task_version=task.version,
         decoding=(
-            f"{task.kind.value};prompting={PROMPTING_VERSION};scoring={SCORING_VERSION};greedy;"
+            f"{task.kind.value};prompting={prompting};scoring={SCORING_VERSION};greedy;"
             f"max_new_tokens={task.max_new_tokens};stop={task.stop_strings!r}"
         ),
         tie_threshold=info.tie_threshold,

@@ -8,19 +8,31 @@ the weights and the prompt alone.
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from search_cluster.errors import NonFiniteLogitsError
+from search_cluster.model.chat_style import turn_end_ids
+
+_END_TOKENS = ("eos_token", "eot_token", "eom_token", "end_of_turn_token")
+"""The names under which tokenizers have tokens that end an answer."""
 
 
-def eos_ids(config: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end an answer: the generation config's, or else the tokenizer's."""
-    ids = config.eos_token_id if config is not None else None
-    if ids is None:
-        ids = tokenizer.eos_token_id
-    if ids is None:
-        return frozenset()
-    return frozenset([ids] if isinstance(ids, int) else ids)
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """All tokens that end an answer.
+
+    They are the end tokens that the generation config, the model's config and the tokenizer name,
+    and the token that the chat template writes behind an answer: files often name one of them only,
+    and a model that ends its answer with the other would go on talking to itself.
+    """
+    named: set[int] = set()
+    for source in (model.generation_config, model.config):
+        ids = getattr(source, "eos_token_id", None)
+        named.update([] if ids is None else [ids] if isinstance(ids, int) else ids)
+    for name in _END_TOKENS:
+        token = tokenizer.special_tokens_map.get(name)
+        if isinstance(token, str):
+            named.add(int(tokenizer.convert_tokens_to_ids(token)))  # type: ignore[arg-type]
+    return frozenset(named | turn_end_ids(tokenizer))
 
 
 @torch.inference_mode()
@@ -39,7 +51,7 @@ def decode_greedily(
     Raises:
         NonFiniteLogitsError: a logit is NaN or infinite.
     """
-    ends = eos_ids(causal_lm.generation_config, tokenizer)
+    ends = end_ids(causal_lm, tokenizer)
     cache = DynamicCache(config=causal_lm.config)
     generated: list[int] = []
     input_ids_BT = torch.tensor([list(context_ids)], device=causal_lm.device)
@@ -54,6 +66,18 @@ def decode_greedily(
             break
         input_ids_BT = torch.tensor([[token]], device=causal_lm.device)
     return tuple(generated)
+
+
+def has_ended(
+    causal_lm: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    generated: Sequence[int],
+    stop_strings: Sequence[str],
+) -> bool:
+    """Whether generated ids, at least one, end by themselves: with an EOS or a stop string."""
+    return generated[-1] in end_ids(causal_lm, tokenizer) or has_stop(
+        answer_text(tokenizer, generated), stop_strings
+    )
 
 
 def answer_text(

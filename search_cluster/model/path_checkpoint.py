@@ -4,6 +4,7 @@ Skipped layers are gone, and repeated ones are copied. Unlike `materialise` it o
 it can be saved, trained and loaded by whatever loads the family.
 """
 
+import copy
 from typing import cast
 
 import torch
@@ -33,7 +34,7 @@ def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
         ModelError: the family's configuration can't express the path.
     """
     view = materialise(model, path)
-    config = _own_config(model.config, path)
+    config = own_config(model.config, path)
     own: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
         config, dtype=model.dtype, attn_implementation=anatomy_of(config).attention_kernel
     )
@@ -41,7 +42,7 @@ def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
         own.load_state_dict(_own_weights(model, path))
     except RuntimeError as error:
         raise _inexpressible(model, path, str(error).splitlines()[0]) from error
-    own.generation_config = model.generation_config
+    own.generation_config = copy.deepcopy(model.generation_config)
     cast(nn.Module, own).eval().requires_grad_(False)
     gap = _relative_gap(own, view)
     if not gap <= RELATIVE_TOLERANCE[model.dtype]:
@@ -49,8 +50,11 @@ def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     return own
 
 
-def _own_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
-    """What a path's configuration says of each layer, by the position that the layer gets."""
+def own_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:
+    """The configuration of a path as a model of its own.
+
+    What it says of a layer stands where the layer gets to.
+    """
     own = path_config(config, path)
     rope = getattr(config, "no_rope_layers", None)
     if rope is not None:

@@ -1,23 +1,32 @@
 """From a task's prompt to tokens: chat template or plain text.
 
-A prompt has one BOS at most, and never reaches past the context window.
+A prompt has one BOS at most, never reaches past the context window, and is looked at before it is
+used: the question is in it, its control tokens are the template's own, and choices differ as
+tokens.
 """
 
+import re
+import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import takewhile
+from itertools import combinations, takewhile
 
-from search_cluster.errors import ModelError, PromptTooLongError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.errors import PromptError, PromptTooLongError
+from search_cluster.model.chat_style import chat_style, render_message, require_no_open_section
+from search_cluster.model.data_text import encode_marked, mark_data, mark_inside, without_marks
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.frames import asked_prompt
 from search_cluster.tasks.task import AnswerKind, Task
 
-PROMPTING_VERSION = "1"
+PROMPTING_VERSION = "2"
 """The version of prompting, part of what a verdict depends on; it changes whenever the same text
-would give other tokens."""
-TEMPLATE_DATE = datetime(2024, 7, 26)
-"""The date that chat templates which print today's date get instead, so that a prompt does not
-change overnight."""
+would give other tokens, or none."""
+FORMER_PROMPTING_VERSIONS = ("1",)
+"""Versions that gave the same tokens, but for text that holds a control token, and that took
+choices which are equal as tokens."""
+MIN_QUESTION_WORDS = 0.5
+"""The share of a question's words that its prompt must hold if it words the question anew."""
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +56,27 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
     Raises:
         PromptTooLongError: context plus the longest choice, or plus ``task.max_new_tokens``, exceed
             the context window.
-        ModelError: a choice has no token.
+        PromptError: the question is not in the prompt, a choice has no token, two choices have the
+            same tokens, or a text from data can't be told from a control token.
+        ModelError: the chat template can't be used.
     """
-    prompt = task.prompt(example)
-    text = _chat_text(loaded, prompt.chat) if loaded.chat else prompt.plain
+    prompt = asked_prompt(task, example)
+    if loaded.chat:
+        text = _chat_text(loaded, prompt.chat)
+        if task.kind is AnswerKind.CHOICE:
+            require_no_open_section(chat_style(loaded.tokenizer))
+    else:
+        text = mark_inside(loaded.tokenizer, prompt.plain, (example.question, *prompt.choices))
+    _require_question(without_marks(text), example.question)
     context_ids = _encode_context(loaded, text)
     choice_ids: tuple[tuple[int, ...], ...] = ()
     if task.kind is AnswerKind.CHOICE:
         joint = "" if loaded.chat else " "
         choice_ids = tuple(
-            _encode_continuation(loaded, text, joint + choice) for choice in prompt.choices
+            _encode_continuation(loaded, text, joint + mark_data(loaded.tokenizer, choice))
+            for choice in prompt.choices
         )
+        _require_different(prompt.choices, choice_ids)
     num_answer_tokens = max(map(len, choice_ids)) if choice_ids else task.max_new_tokens
     _check_length(loaded, len(context_ids), num_answer_tokens)
     return EncodedExample(
@@ -65,6 +84,29 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
         choice_ids=choice_ids,
         num_template_ids=_num_template_ids(loaded, text, example.question, context_ids),
     )
+
+
+def require_askable(loaded: LoadedModel, task: Task) -> list[str]:
+    """Look at the way in which a task is asked, before any question is.
+
+    Returns:
+        What a user should know of it, a line each.
+
+    Raises:
+        ModelError: choices would be scored inside a section that the chat template opens.
+    """
+    if not loaded.chat:
+        return []
+    style = chat_style(loaded.tokenizer)
+    if task.kind is AnswerKind.CHOICE:
+        require_no_open_section(style)
+    elif style.open_section:
+        return [
+            f"the chat template begins every answer with {style.open_section}: of the "
+            f"{task.max_new_tokens} tokens of an answer, that section takes its part; ask in plain "
+            "text with --chat never, or give the task more max_new_tokens"
+        ]
+    return []
 
 
 def encode_prompt_text(
@@ -83,30 +125,53 @@ def encode_prompt_text(
 def _chat_text(loaded: LoadedModel, message: str) -> str:
     """One user message in the model's template, up to where its answer begins.
 
-    It has no reasoning section.
+    It has no reasoning section. Control tokens in the message are marked.
+
+    Raises:
+        PromptError: the template leaves the message out, or changes it.
     """
-    template = loaded.tokenizer.get_chat_template()
-    return str(
-        loaded.tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}],
-            chat_template=(_fixed_date_macro() if "strftime_now" in template else "") + template,
-            add_generation_prompt=True,
-            tokenize=False,
-            enable_thinking=False,
+    style = chat_style(loaded.tokenizer)
+    text = render_message(loaded.tokenizer, style, mark_data(loaded.tokenizer, message))
+    if "".join(message.split()) not in "".join(without_marks(text).split()):
+        raise PromptError(
+            "the chat template leaves the message out, or changes it; correct the template, or ask "
+            f"in plain text with --chat never: {message[:80]!r}"
         )
-    )
+    return text
 
 
-def _fixed_date_macro() -> str:
-    """A template macro that formats `TEMPLATE_DATE`.
+def _require_question(text: str, question: str) -> None:
+    """Pass if the prompt holds the question, or most of its words in a wording of the task."""
+    seen, asked = _folded(text), _folded(question)
+    if asked in seen:
+        return
+    words, held = set(_WORD.findall(asked)), set(_WORD.findall(seen))
+    if len(words & held) < MIN_QUESTION_WORDS * len(words):
+        raise PromptError(
+            f"the question is not in its own prompt: {question[:80]!r}; the task's prompt must "
+            "show it"
+        )
 
-    It stands in the place of the clock that templates are given.
-    """
-    directives = [f"%{code}" for code in "aAbBdHIjmMpSyY"]
-    replacements = [(directive, TEMPLATE_DATE.strftime(directive)) for directive in directives]
-    replacements += [("%-d", str(TEMPLATE_DATE.day)), ("%-m", str(TEMPLATE_DATE.month))]
-    filters = "".join(f"|replace({directive!r}, {text!r})" for directive, text in replacements)
-    return "{%- macro strftime_now(format) -%}{{- format" + filters + " -}}{%- endmacro -%}"
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _require_different(choices: tuple[str, ...], choice_ids: tuple[tuple[int, ...], ...]) -> None:
+    """Pass if no two choices are the same to the model, or to a reader."""
+    shown = [unicodedata.normalize("NFC", choice).strip() for choice in choices]
+    for one, other in combinations(range(len(choices)), 2):
+        if choice_ids[one] == choice_ids[other]:
+            raise PromptError(
+                f"choices {choices[one]!r} and {choices[other]!r} are the same tokens to this "
+                "model's tokenizer, so none can win; leave the question out, or take a model that "
+                "knows their letters"
+            )
+        if shown[one] == shown[other]:
+            raise PromptError(
+                f"choices {choices[one]!r} and {choices[other]!r} are the same text; leave the "
+                "question out"
+            )
 
 
 def _encode_context(loaded: LoadedModel, text: str) -> tuple[int, ...]:
@@ -120,7 +185,7 @@ def _encode_context(loaded: LoadedModel, text: str) -> tuple[int, ...]:
     if adds_bos and not loaded.chat and ids[:1] != (bos_id,):
         ids = (bos_id, *ids)
     if not ids:
-        raise ModelError(
+        raise PromptError(
             "the prompt is empty and the tokenizer adds no BOS token; a prompt has at least one "
             "token"
         )
@@ -157,14 +222,15 @@ def _encode_continuation(loaded: LoadedModel, text: str, continuation: str) -> t
         else _encode(loaded, continuation)
     )
     if not ids:
-        raise ModelError(
-            f"choice {continuation!r} has no token; every choice needs at least one to be scored"
+        raise PromptError(
+            f"choice {without_marks(continuation)!r} has no token; every choice needs at least one "
+            "to be scored"
         )
     return ids
 
 
 def _encode(loaded: LoadedModel, text: str) -> tuple[int, ...]:
-    return tuple(loaded.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+    return encode_marked(loaded.tokenizer, text)
 
 
 def _check_length(loaded: LoadedModel, num_context: int, num_answer: int) -> None:

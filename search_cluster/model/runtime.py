@@ -1,16 +1,17 @@
 """The process's arithmetic and memory settings, and what it runs on."""
 
 import ctypes
-import os
 
 import torch
+
+from search_cluster.machine import describe_cpus, usable_memory_bytes
 
 GPU_STATE_SHARE = 0.5
 """The share of the free device memory for states of path prefixes; the rest is for one call's
 activations."""
 CPU_STATE_BYTES = 2**30
-"""The bytes for states that each worker has, or a tenth of the machine's memory where that is
-less."""
+"""The bytes for states that each worker has, or a tenth of the memory that this process may have,
+where that is less."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """The numbers of two parameters of glibc's ``mallopt``."""
 
@@ -37,8 +38,9 @@ def describe_devices() -> str:
     """The devices that torch sees, in one line."""
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        return f"{len(names)} GPU: {', '.join(sorted(set(names)))}"
-    return f"CPU, {torch.get_num_threads()} threads"
+        return f"{len(names)} GPU: {', '.join(sorted(set(names)))}; {describe_cpus()}"
+    num_threads = torch.get_num_threads()
+    return f"no GPU; {describe_cpus()}, {num_threads} thread{'s' if num_threads != 1 else ''}"
 
 
 def default_state_bytes(device: str) -> int:
@@ -46,4 +48,4 @@ def default_state_bytes(device: str) -> int:
     if device.startswith("cuda"):
         free_bytes, _ = torch.cuda.mem_get_info(torch.device(device))
         return int(free_bytes * GPU_STATE_SHARE)
-    return min(CPU_STATE_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10)
+    return min(CPU_STATE_BYTES, usable_memory_bytes() // 10)

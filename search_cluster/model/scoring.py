@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from search_cluster.errors import InvalidValueError
-from search_cluster.model.decoding import answer_text, decode_greedily, require_finite
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.decoding import answer_text, decode_greedily, has_ended, require_finite
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.paths.layer_path import LayerPath
@@ -69,6 +69,7 @@ def evaluate_with(
     """
     encoded = encode_example(loaded, task, example)
     margin: float | None
+    is_cut: bool | None = None
     if task.kind is AnswerKind.CHOICE:
         scores = score_choices(causal_lm, encoded)
         output = example.choices[scores.index(max(scores))]
@@ -85,11 +86,15 @@ def evaluate_with(
         output = answer_text(loaded.tokenizer, generated, task.stop_strings)
         margin = None
         num_tokens = encoded.num_tokens + len(generated)
+        is_cut = len(generated) == task.max_new_tokens and not has_ended(
+            causal_lm, loaded.tokenizer, generated, task.stop_strings
+        )
     return Verdict(
         reward=task.grade(example, output),
         margin=margin,
         output=output,
         num_layer_tokens=num_layers_run * num_tokens,
+        is_cut=is_cut,
     )
 
 

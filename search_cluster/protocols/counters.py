@@ -15,6 +15,8 @@ class EngineWork:
     materialised model."""
     num_evictions: int = 0
     """States of path prefixes that were thrown away for want of memory."""
+    num_cut_answers: int = 0
+    """Generated answers that ended because no token was left (``max_new_tokens``)."""
 
     def plus(self, other: "EngineWork") -> "EngineWork":
         """The sum of both."""
@@ -22,6 +24,7 @@ class EngineWork:
             num_layer_runs=self.num_layer_runs + other.num_layer_runs,
             num_tie_rechecks=self.num_tie_rechecks + other.num_tie_rechecks,
             num_evictions=self.num_evictions + other.num_evictions,
+            num_cut_answers=self.num_cut_answers + other.num_cut_answers,
         )
 
     def minus(self, earlier: "EngineWork") -> "EngineWork":
@@ -30,6 +33,7 @@ class EngineWork:
             num_layer_runs=self.num_layer_runs - earlier.num_layer_runs,
             num_tie_rechecks=self.num_tie_rechecks - earlier.num_tie_rechecks,
             num_evictions=self.num_evictions - earlier.num_evictions,
+            num_cut_answers=self.num_cut_answers - earlier.num_cut_answers,
         )
 
 

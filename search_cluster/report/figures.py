@@ -34,7 +34,7 @@ def report_figures(
         figures.append(_decisions("Best paths per depth", _BEST_CAPTION, summary.layer_shares))
     figures += [
         _decisions(
-            f"Router {item.router} per depth{_of_task(item, evaluations)}",
+            f"Router {item.label} per depth{_of_task(item, evaluations)}",
             _ROUTED_CAPTION,
             _shares(item.routed_decisions),
         )
@@ -60,8 +60,23 @@ def _of_task(item: RouterEvaluation, evaluations: Sequence[RouterEvaluation]) ->
     return f" of {escape(item.task)}" if len({other.task for other in evaluations}) > 1 else ""
 
 
+_Bar = tuple[str, float, float, float]
+"""A name, an accuracy and the ends of its interval."""
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, of which equal ones are numbered."""
+    counts = Counter(names)
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(f"{name} ({seen[name]})" if counts[name] > 1 else name)
+    return unique
+
+
 def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
-    bars = [
+    bars: list[_Bar] = [
         (
             "plain model,<br>searched questions",
             summary.identity_accuracy,
@@ -76,42 +91,57 @@ def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -
         ),
     ]
     colours = [PLAIN, FOUND]
+
+    def add(bar: _Bar, colour: str, *, beside: str = "") -> None:
+        """Add a bar, unless it is there; what has a name but not its figures is named further."""
+        if bar in bars:
+            return
+        names = {name for name, *_ in bars}
+        bar = (f"{bar[0]},<br>beside {beside}" if beside and bar[0] in names else bar[0], *bar[1:])
+        if bar in bars:
+            return
+        bars.append(bar)
+        colours.append(colour)
+
     for item in evaluations:
+        label = escape(item.label)
         where = f"<br>{escape(item.split)} questions{_of_task(item, evaluations)}"
-        plain = (
-            f"plain model,{where}",
-            item.accuracy_plain,
-            item.accuracy_plain_low,
-            item.accuracy_plain_high,
+        add(
+            (
+                f"plain model,{where}",
+                item.accuracy_plain,
+                item.accuracy_plain_low,
+                item.accuracy_plain_high,
+            ),
+            PLAIN,
+            beside=label,
         )
-        if plain not in bars:
-            bars.append(plain)
-            colours.append(PLAIN)
-        name = f"router {escape(item.router)},{where}"
-        bars.append(
-            (name, item.accuracy_routed, item.accuracy_routed_low, item.accuracy_routed_high)
+        name = f"router {label},{where}"
+        add(
+            (name, item.accuracy_routed, item.accuracy_routed_low, item.accuracy_routed_high),
+            ROUTED,
         )
-        colours.append(ROUTED)
         if item.static is not None:
             # Its interval is that of its difference to the plain model, around its own accuracy.
             low, high = (
                 item.accuracy_plain + item.static.diff_low,
                 item.accuracy_plain + item.static.diff_high,
             )
-            bars.append((f"one path for all,{where}", item.static.accuracy, low, high))
-            colours.append(REPEAT_COLOUR)
+            bar = (f"one path for all,{where}", item.static.accuracy, low, high)
+            add(bar, REPEAT_COLOUR, beside=label)
         if item.oracle is not None:
             name = (
                 f"best of {item.oracle.num_paths} paths, gold "
                 f"answer<br>known,{where.replace('<br>', ' ')}"
             )
-            bars.append((name, item.oracle.accuracy, item.oracle.accuracy, item.oracle.accuracy))
-            colours.append(FOUND)
+            bar = (name, item.oracle.accuracy, item.oracle.accuracy, item.oracle.accuracy)
+            add(bar, FOUND, beside=label)
     bars.reverse()  # plotly draws the first bar at the bottom
     values = [100 * value for _, value, _, _ in bars]
     figure = go.Figure(
         go.Bar(
-            y=[name for name, _, _, _ in bars],
+            # Bars of equal names would be added up.
+            y=_unique([name for name, _, _, _ in bars]),
             x=values,
             orientation="h",
             marker_color=colours[::-1],
@@ -129,9 +159,10 @@ def _accuracy(summary: CorpusSummary, evaluations: Sequence[RouterEvaluation]) -
     return ReportFigure(
         title="Accuracy",
         caption=(
-            "With 95 % intervals. The search knows the gold answer and may pick a lucky path, so "
-            "its bar is a bound, not something a router can promise; a router chooses without "
-            "the gold answer."
+            "With 95 % intervals; that of one path for all is of its difference to the plain "
+            "model, and the bound of a menu has none. The search knows the gold answer and may "
+            "pick a lucky path, so its bar is a bound, not something a router can promise; a "
+            "router chooses without the gold answer."
         ),
         figure=figure,
     )
@@ -144,7 +175,7 @@ def _routed_lengths(evaluations: Sequence[RouterEvaluation]) -> ReportFigure:
         figure.add_bar(
             x=[length for length, _ in counts],
             y=[100 * count / item.n for _, count in counts],
-            name=f"router {escape(item.router)}{_of_task(item, evaluations)}",
+            name=f"router {escape(item.label)}{_of_task(item, evaluations)}",
             marker_color=ROUTER_COLOURS[number % len(ROUTER_COLOURS)],
             hovertemplate="%{x} layers: %{y:.1f} % of questions<extra></extra>",
         )

@@ -14,13 +14,13 @@ from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.files import storable_text, write_text_whole
 from search_cluster.report.chart import ReportFigure
 from search_cluster.report.figures import report_figures
-from search_cluster.report.notes import search_notes
+from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.page import PAGE
 from search_cluster.report.preset_benches import parse_search_bench, search_bench_figure
 from search_cluster.report.router_evaluations import (
     RouterEvaluation,
     parse_evaluations,
-    router_helps,
+    router_effect,
     router_sentence,
 )
 from search_cluster.report.style import STYLE
@@ -33,7 +33,10 @@ from search_cluster.report.tables import (
     router_rows,
     search_rows,
 )
+from search_cluster.stats import Effect
 
+EFFECT_KINDS = {Effect.HELPS: "helps", Effect.HURTS: "fails", Effect.CANT_TELL: ""}
+"""The style of what is said of a router."""
 LIMITS = (
     "Luck. A verdict says that a path was right once. On a question with four choices a ruined "
     "model is right one time in four, so among many tried paths some are right by luck, and the "
@@ -83,9 +86,12 @@ def write_report(
         style=Markup(STYLE),
         plotly=Markup(get_plotlyjs()),
         cards=headline_cards(summary, routers, run),
-        findings=_findings(summary, routers, provenance),
+        findings=_findings(summary, routers, provenance, run),
         headline=headline_rows(summary, routers),
         routers=router_rows(routers),
+        routers_title="Routers against the plain model"
+        if any(_was_searched(item, provenance) for item in routers)
+        else "Routers on unseen questions",
         plots=[_plot(figure) for figure in (*report_figures(summary, routers), *bench_figures)],
         search_rows=search_rows(summary, run),
         examples=example_rows(corpus.records),
@@ -100,7 +106,10 @@ def write_report(
 
 
 def _findings(
-    summary: CorpusSummary, routers: Sequence[RouterEvaluation], searched: Provenance
+    summary: CorpusSummary,
+    routers: Sequence[RouterEvaluation],
+    searched: Provenance,
+    run: Mapping[str, Any],
 ) -> list[dict[str, str]]:
     found = (
         f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions "
@@ -109,13 +118,14 @@ def _findings(
         f"one. Right best paths save {summary.mean_layers_saved:.1f} of {summary.num_layers} "
         "layers on average. The search picks them knowing the right answer."
     )
+    if not summary.examples:
+        found = "No question was searched yet, so nothing is known."
     findings = [{"text": found, "kind": ""}]
-    findings += [{"text": note, "kind": "fails"} for note in search_notes(summary, searched)]
+    notes = [*search_notes(summary, searched), *cut_notes(run)]
+    findings += [{"text": note, "kind": "fails"} for note in notes]
     for item in routers:
-        findings.append(
-            {"text": router_sentence(item), "kind": "helps" if router_helps(item) else "fails"}
-        )
-        if (item.task, item.split) == (searched.task, searched.split):
+        findings.append({"text": router_sentence(item), "kind": EFFECT_KINDS[router_effect(item)]})
+        if _was_searched(item, searched):
             seen = (
                 f"The {item.split} split of {item.task} was searched: this is no test on unseen "
                 "questions."
@@ -129,6 +139,11 @@ def _findings(
             }
         )
     return findings
+
+
+def _was_searched(evaluation: RouterEvaluation, searched: Provenance) -> bool:
+    """Whether the search may have seen the questions of an evaluation."""
+    return (evaluation.task, evaluation.split) == (searched.task, searched.split)
 
 
 def _plot(figure: ReportFigure) -> dict[str, Any]:

@@ -42,19 +42,20 @@ PAGE = """<!doctype html>
 </section>
 
 {% if routers %}<section id="routers">
-<h2>Routers on unseen questions</h2>
+<h2>{{ routers_title }}</h2>
 <p class="quiet">One answer a question. Differences to the plain model in percentage points,
-questions paired, with 95 % intervals; fixed and broken: questions that only the routed or only the
-plain model answers rightly, and McNemar's exact test on them.</p>
+questions paired, with 95 % intervals; only right: questions that only the routed or only the plain
+model answers rightly, and McNemar's exact test on them. Shown: what the questions show, by the
+interval and the test; where neither is clear, that nobody can tell.</p>
 <div class="scroll"><table class="headline">
 <thead><tr><th>what</th><th class="number">right</th><th class="number">difference</th>
-<th class="number">fixed / broken</th><th class="number">p</th>
-<th class="number">layers saved</th></tr></thead>
+<th class="number">only right: routed / plain</th><th class="number">p</th>
+<th class="number">layers saved</th><th>shown</th></tr></thead>
 <tbody>{% for row in routers %}
 <tr><td>{{ row.what }}<br><span class="quiet">{{ row.where }}</span></td>
 <td class="number">{{ row.right }}</td><td class="number">{{ row.difference }}</td>
 <td class="number">{{ row.fixed }}</td><td class="number">{{ row.p }}</td>
-<td class="number">{{ row.saved }}</td></tr>{% endfor %}
+<td class="number">{{ row.saved }}</td><td>{{ row.effect }}</td></tr>{% endfor %}
 </tbody></table></div>
 </section>
 

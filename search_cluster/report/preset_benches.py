@@ -21,20 +21,21 @@ LINE_COLOURS = (FOUND, *ROUTER_COLOURS, PLAIN)
 class BenchCell:
     """One preset with one budget.
 
-    The numbers are means over the questions that the plain model answers rightly.
+    The numbers are means over the questions that the plain model answers rightly; ``None`` if
+    there are none.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     evaluations_per_example: float
     """The number of paths evaluated for a question, study and perturbations included."""
-    saved_layers: float
+    saved_layers: float | None
     """The layers that the best path saves."""
-    verified_saved_layers: float
+    verified_saved_layers: float | None
     """The same, counted only where the path held on fresh questions."""
-    verified_saved_layers_low: float
+    verified_saved_layers_low: float | None
     """The lower end of the 95 % interval of `verified_saved_layers`."""
-    verified_saved_layers_high: float
+    verified_saved_layers_high: float | None
     """The upper end of the same."""
 
 
@@ -109,13 +110,16 @@ def search_bench_figure(bench: SearchBench) -> ReportFigure:
 
 
 def _errors(cells: Sequence[BenchCell]) -> dict[str, Any]:
+    def reach(ends: Sequence[float | None], others: Sequence[float | None]) -> list[float | None]:
+        return [
+            None if end is None or other is None else max(0.0, end - other)
+            for end, other in zip(ends, others, strict=True)
+        ]
+
+    means = [cell.verified_saved_layers for cell in cells]
     return {
         "type": "data",
         "symmetric": False,
-        "array": [
-            max(0.0, cell.verified_saved_layers_high - cell.verified_saved_layers) for cell in cells
-        ],
-        "arrayminus": [
-            max(0.0, cell.verified_saved_layers - cell.verified_saved_layers_low) for cell in cells
-        ],
+        "array": reach([cell.verified_saved_layers_high for cell in cells], means),
+        "arrayminus": reach(means, [cell.verified_saved_layers_low for cell in cells]),
     }

@@ -7,7 +7,7 @@ from typing import Any
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.summary import CorpusSummary, num_searched
-from search_cluster.report.router_evaluations import RouterEvaluation
+from search_cluster.report.router_evaluations import RouterEvaluation, router_effect
 
 MAX_EXAMPLES = 50
 """The number of questions that the table of examples shows."""
@@ -21,6 +21,7 @@ RUN_LABELS = {
     "device_seconds": "device seconds held",
     "paths_per_device_hour": "paths per device-hour",
     "failures": "paths without a verdict",
+    "cut_answers": "answers cut by max_new_tokens, of those evaluated on a device",
 }
 """The keys of the search's JSON summary that are throughput, with their labels, in the order of the
 report."""
@@ -30,9 +31,18 @@ def headline_cards(
     summary: CorpusSummary, routers: Sequence[RouterEvaluation], run: Mapping[str, Any]
 ) -> list[dict[str, str]]:
     """A few numbers in large print."""
+    num_asked = summary.examples
+    plain = found = ""
+    if num_asked:
+        plain_interval = _interval(summary.identity_low, summary.identity_high)
+        plain = f" ({plain_interval} on {num_asked:,} questions)"
+        found = f" ({_interval(summary.found_low, summary.found_high)})"
     cards = [
-        ("plain model is right", f"{summary.identity_accuracy:.1%}"),
-        ("right with a found path, gold answer known", f"{summary.found_accuracy:.1%}"),
+        (f"plain model is right{plain}", _share(summary.identity_accuracy, num_asked)),
+        (
+            f"right with a found path, gold answer known{found}",
+            _share(summary.found_accuracy, num_asked),
+        ),
         (
             "layers saved by right best paths",
             f"{summary.mean_layers_saved:.1f} of {summary.num_layers}",
@@ -41,7 +51,8 @@ def headline_cards(
     ]
     cards += [
         (
-            f"router {item.router}, {item.split} (plain {item.accuracy_plain:.1%})",
+            f"router {item.label}, {item.split} (plain {item.accuracy_plain:.1%}): "
+            f"{router_effect(item)} on {item.n:,} questions",
             f"{item.accuracy_routed:.1%}",
         )
         for item in routers
@@ -68,6 +79,10 @@ def headline_rows(
         ),
         _accuracy_row("found by search, gold answer known", summary.examples, found, found_layers),
     ]
+    if summary.chance is not None:
+        rows.append(
+            _chance_row("uniform guesses, searched questions", summary.examples, summary.chance)
+        )
     for item in routers:
         where = f"{item.split} questions of {item.task}"
         plain = (item.accuracy_plain, item.accuracy_plain_low, item.accuracy_plain_high)
@@ -75,9 +90,11 @@ def headline_rows(
         plain_row = _accuracy_row(f"plain model, {where}", item.n, plain, f"{item.layers_plain:g}")
         if plain_row not in rows:  # routers are usually compared on the same questions
             rows.append(plain_row)
+            if item.chance is not None:
+                rows.append(_chance_row(f"uniform guesses, {where}", item.n, item.chance))
         rows.append(
             _accuracy_row(
-                f"router {item.router}, {where}", item.n, routed, f"{item.layers_routed:.1f}"
+                f"router {item.label}, {where}", item.n, routed, f"{item.layers_routed:.1f}"
             )
         )
     return rows
@@ -98,7 +115,7 @@ def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
         )
         rows.append(
             {
-                "what": f"router {item.router}",
+                "what": f"router {item.label}",
                 "where": where,
                 "right": f"{item.accuracy_routed:.1%}",
                 "difference": _difference(
@@ -107,6 +124,7 @@ def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
                 "fixed": fixed,
                 "p": "" if item.p_value is None else f"{item.p_value:.2g}",
                 "saved": _saved(item.layers_routed, item.layers_plain),
+                "effect": router_effect(item),
             }
         )
         if (static := item.static) is not None:
@@ -119,6 +137,7 @@ def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
                     "fixed": "",
                     "p": f"{static.p_value:.2g}",
                     "saved": _saved(static.layers, item.layers_plain),
+                    "effect": static.effect or "",
                 }
             )
         if (oracle := item.oracle) is not None:
@@ -131,6 +150,7 @@ def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
                     "fixed": "",
                     "p": "",
                     "saved": _saved(oracle.layers, item.layers_plain),
+                    "effect": "",
                 }
             )
     return rows
@@ -194,10 +214,23 @@ def _accuracy_row(
     return {
         "what": what,
         "n": f"{n:,}",
-        "accuracy": f"{value:.1%}",
-        "interval": f"{100 * low:.1f} to {high:.1%}",
+        "accuracy": _share(value, n),
+        "interval": _interval(low, high) if n else "",
         "layers": layers,
     }
+
+
+def _chance_row(what: str, n: int, chance: float) -> dict[str, str]:
+    return {"what": what, "n": f"{n:,}", "accuracy": f"{chance:.1%}", "interval": "", "layers": ""}
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {high:.1%}"
+
+
+def _share(value: float, n: int) -> str:
+    """A share of so many questions; there is none of no question."""
+    return f"{value:.1%}" if n else "none asked"
 
 
 def _interest(record: ExampleRecord) -> int:

@@ -10,7 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from search_cluster.corpus.summary import CorpusSummary, num_searched
-from search_cluster.report.router_evaluations import parse_evaluations, router_sentence
+from search_cluster.report.router_evaluations import (
+    parse_evaluations,
+    router_effect,
+    router_sentence,
+)
 
 
 def summary_table(
@@ -39,8 +43,16 @@ def summary_table(
         routed = _interval(item.accuracy_routed_low, item.accuracy_routed_high)
         table.add_row(f"plain model, {where}", f"{item.accuracy_plain:.1%}", plain)
         table.add_row(
-            f"router {escape(item.router)}, {where}", f"{item.accuracy_routed:.1%}", routed
+            f"router {escape(item.label)}, {where}", f"{item.accuracy_routed:.1%}", routed
         )
+        low, high = item.diff_low, item.diff_high
+        table.add_row(
+            f"difference in points: {router_effect(item)}",
+            f"{100 * (item.accuracy_routed - item.accuracy_plain):+.1f}",
+            "" if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}",
+        )
+        if item.chance is not None:
+            table.add_row("uniform guesses (chance)", f"{item.chance:.1%}", "")
         table.add_row(
             "layers a question, plain -> routed",
             f"{item.layers_plain:.1f} -> {item.layers_routed:.1f}",
@@ -99,16 +111,21 @@ def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[s
         ("examples searched", f"{summary.examples:,}", ""),
         (
             "plain model is right on",
-            f"{summary.identity_accuracy:.1%}",
+            f"{summary.identity_accuracy:.1%}" if summary.examples else "none asked",
             _interval(summary.identity_low, summary.identity_high),
+        ),
+        *(
+            []
+            if summary.chance is None
+            else [("uniform guesses (chance)", f"{summary.chance:.1%}", "")]
         ),
         (
             "some path found is right on (gold answer known)",
-            f"{summary.found_accuracy:.1%}",
+            f"{summary.found_accuracy:.1%}" if summary.examples else "none asked",
             _interval(summary.found_low, summary.found_high),
         ),
         (
-            "layers of the best path, mean",
+            f"layers of the best path, mean of {summary.num_best_right:,} right",
             f"{summary.mean_best_length:.1f} of {summary.num_layers}"
             if summary.best_lengths
             else "none is right",
@@ -119,6 +136,7 @@ def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[s
     for key, what in (
         ("paths_evaluated", "paths evaluated on a device"),
         ("cache_hits", "answered by the cache"),
+        ("cut_answers", "answers cut by max_new_tokens"),
         ("paths_per_device_hour", "paths per device-hour"),
     ):
         if isinstance(run.get(key), int | float):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from search_cluster.corpus.record import ExampleRecord, failed_record
+from search_cluster.faults import FailureLog
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, SearchProgress
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest
@@ -58,6 +59,7 @@ class Coordinator:
         self._waiting = deque(examples)
         self._ready = deque[Asker[Any]]()
         self._in_flight = RoundsInFlight()
+        self._failure_log = FailureLog(logger)
         self._ended: list[ExampleRecord] = []
         """Records that the next step hands out."""
         self._num_examples = len(examples)
@@ -190,7 +192,8 @@ class Coordinator:
                 search = self._plan.search(example, self.studied)
             except Exception as error:
                 # A task's own code makes perturbations, and one bad example never stops a run.
-                logger.exception("the search of example %s can't be started", example.example_id)
+                what = f"the search of example {example.example_id} can't be started"
+                self._failure_log.add(what, error)
                 kind, message = type(error).__name__, str(error)
                 self._ended.append(
                     failed_record(example, self._plan.num_layers, kind=kind, message=message)

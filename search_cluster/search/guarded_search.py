@@ -1,7 +1,8 @@
 """The search of one example whose best paths must be credible.
 
 Credible: right here, right when the question is put differently as often as identity and at least
-once (of tasks that can put it differently), and no worse than identity on other questions.
+once, and no worse than identity on other questions. Of a question that can't be put differently no
+path is credible: nothing speaks for it.
 
 Written as one generator: each ``yield`` is a round of evaluations, and what comes back are their
 outcomes. Every evaluation counts against the budget.
@@ -167,7 +168,7 @@ class GuardedSearch(SteppedRounds[str]):
             if guide.is_credible:
                 verify = yield from self._compare(path, self._verify[:num_each], reserved=0)
             passed = guide.is_credible and verify.is_credible
-            seen = guide.num_right + verify.num_right >= self._rule.min_right or not most
+            seen = guide.num_right + verify.num_right >= self._rule.min_right
             if not passed or seen or self._left < MORE_PERTURBATIONS:
                 break
         self._evidence.append(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.perturbation.frames import framed
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole, perturbations
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.task import Task
@@ -38,8 +39,27 @@ class Questions:
         return others + (select_examples(self._searched, num_missing, seed) if num_missing else ())
 
     def perturb(self, example: Example, role: EvidenceRole, count: int) -> tuple[Example, ...]:
-        """Up to ``count`` perturbations of a question; none if the task declares none."""
+        """Up to ``count`` perturbations of a question: the task's own, then generic frames.
+
+        There are none where nothing surely keeps the answer, and then nothing can be verified.
+        """
         found = perturbations(
             self._task, example, self._pool, role=role, count=count, seed=self._seed
         )
-        return tuple(item.example for item in found)
+        roles = list(EvidenceRole)
+        return tuple(item.example for item in found) + framed(
+            self._task,
+            example,
+            part=roles.index(role),
+            num_parts=len(roles),
+            count=count - len(found),
+            seed=self._seed,
+        )
+
+    def can_verify(self, examples: Sequence[Example]) -> bool:
+        """Whether any of these questions has a perturbation; without, no path can be credible."""
+        return any(
+            self.perturb(example, role, 1)
+            for example in examples
+            for role in (EvidenceRole.GUIDE, EvidenceRole.VERIFY)
+        )

@@ -5,7 +5,7 @@ model room and the corpus, which may not import each other, all speak of it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from search_cluster.errors import InvalidValueError
 
@@ -31,6 +31,10 @@ class Verdict:
     num_layer_tokens: int
     """The number of (layer, token) applications that a plain evaluation needs: path length x tokens
     of the prompt and the answers."""
+    is_cut: bool | None = field(default=None, compare=False)
+    """Whether the answer ended because no token was left, not by itself. It is for counting where
+    answers are made, and stored nowhere: ``None`` in verdicts out of caches and corpora, and of
+    choices."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.reward <= 1.0:

@@ -28,6 +28,7 @@ JSON_KEYS = {
     "num_cache_errors": "cache_errors",
     "elapsed_s": "elapsed_seconds",
     "started_at": "started_at",
+    "num_cut_answers": "cut_answers",
 }
 """Keys of the JSON form by our names, in their order there. Users and older session files have
 them."""
@@ -64,6 +65,9 @@ class RunCounters:
     """Seconds since the invocation began."""
     started_at: str | None = None
     """When the invocation began (ISO 8601)."""
+    num_cut_answers: int = 0
+    """Generated answers that ended for want of tokens (``max_new_tokens``), of those that a device
+    gave; what a cached answer ended by is not known."""
 
     @classmethod
     def of(
@@ -97,6 +101,7 @@ class RunCounters:
             num_cache_errors=stats.num_cache_errors,
             elapsed_s=elapsed_s,
             started_at=started_at,
+            num_cut_answers=stats.work.num_cut_answers,
         )
 
     @property

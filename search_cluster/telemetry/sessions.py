@@ -31,6 +31,8 @@ SUMMED = tuple(
     )
 )
 """Keys of the counters that add up over sessions. The others begin with what was there before."""
+CUT_ANSWERS = JSON_KEYS["num_cut_answers"]
+"""Adds up, too, but older sessions did not count it, and what is not known is not 0."""
 
 
 class SessionLog:
@@ -90,11 +92,16 @@ def read_sessions(run_dir: Path) -> tuple[dict[Path, dict[str, Any]], tuple[str,
 
 
 def total_of(sessions: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The sums of `SUMMED` counters over sessions, and the last session's other values."""
+    """The sums of `SUMMED` counters over sessions, and the last session's other values.
+
+    `CUT_ANSWERS` is ``None`` if a session did not count them.
+    """
     sessions = list(sessions)
     total: dict[str, Any] = dict(sessions[-1]) if sessions else {}
     for name in SUMMED:
         total[name] = sum(session.get(name, 0) for session in sessions)
+    counted = [session.get(CUT_ANSWERS) for session in sessions]
+    total[CUT_ANSWERS] = None if None in counted else sum(filter(None, counted))
     held_s = total["device_seconds"]
     total["paths_per_device_hour"] = paths_per_device_hour(total.get("paths_searched", 0), held_s)
     return total

@@ -6,6 +6,8 @@ one time in four.
 
 from dataclasses import dataclass
 
+from search_cluster.errors import InvalidValueError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRule:
@@ -22,10 +24,18 @@ class EvidenceRule:
 
     The path runs on those that identity is least sure of and is taken to change no other answer."""
     min_right: int = 1
-    """The smallest number of perturbations that a path must be right on, of tasks that have some.
+    """The smallest number of perturbations that a path must be right on; at least 1.
 
     Where it and identity are wrong on all, it is right as often as identity, and nothing speaks for
-    it."""
+    it. Where a question has no perturbation, nothing does either, and no path is credible."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_guide", "num_verify", "min_right"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(
+                    f"{name} of an evidence rule is {getattr(self, name)}; a path that passed no "
+                    "check has proved nothing: ask for at least 1"
+                )
 
     def describe(self) -> str:
         """The rule in words, for provenance."""

@@ -27,7 +27,11 @@ class LocalPool:
         self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int = 16
     ) -> None:
         first = PathWorker(spec)
-        workers = [first, *(PathWorker(spec, loaded=first.loaded) for _ in range(num_workers - 1))]
+        others = [
+            PathWorker(spec, loaded=first.loaded, failure_log=first.failure_log)
+            for _ in range(num_workers - 1)
+        ]
+        workers = [first, *others]
         self.info: WorkerInfo = first.info
         self._requests_per_batch = requests_per_batch
         self._dispatcher = Dispatcher[EvaluationRequest](lambda request: request.example.example_id)

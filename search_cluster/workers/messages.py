@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search_cluster.errors import EvaluatorError
+from search_cluster.identity import ModelIdentity
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationResult
 
@@ -22,6 +23,8 @@ class WorkerSpec:
     device: str
     revision: str | None
     trust_remote_code: bool
+    chat: str
+    """When prompts are asked in the chat template (`search_cluster.config.CHAT_MODES`)."""
     task: str
     """Task name, or the path of a task file, as `search_cluster.tasks.registry.get_task` takes
     it."""
@@ -37,7 +40,9 @@ class WorkerSpec:
 class WorkerInfo:
     """What a built worker says of itself."""
 
-    model_fingerprint: str
+    model: ModelIdentity
+    chat: bool
+    """Whether it asks in the tokenizer's chat template."""
     num_layers: int
     dtype: str
     device: str
@@ -45,6 +50,13 @@ class WorkerInfo:
     """Deciding gaps below it are recomputed by the materialised model."""
     node: str
     """Name of the machine, on Kubernetes of the pod."""
+    warnings: tuple[str, ...] = ()
+    """What a user should know of how it loaded its model, a line each."""
+
+    @property
+    def model_fingerprint(self) -> str:
+        """The fingerprint of its model."""
+        return self.model.fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +75,13 @@ def require_same_model(infos: Sequence[WorkerInfo]) -> WorkerInfo:
     Raises:
         EvaluatorError: two workers hold different models (their verdicts must not be mixed).
     """
-    fingerprints = sorted({info.model_fingerprint for info in infos})
-    if len(fingerprints) != 1:
-        raise EvaluatorError(
-            f"workers hold models with the fingerprints {', '.join(fingerprints)}; all must hold "
-            "the same one: check that every node reads the same model files and revision"
-        )
-    return infos[0]
+    one = infos[0]
+    for other in infos:
+        if other.model_fingerprint != one.model_fingerprint:
+            differing = one.model.differences(other.model.parts)
+            raise EvaluatorError(
+                f"workers on {one.node} and {other.node} hold models with the fingerprints "
+                f"{one.model_fingerprint} and {other.model_fingerprint}{differing}; all must hold "
+                "the same one: check that every node reads the same model files and revision"
+            )
+    return one

@@ -4,11 +4,15 @@ import logging
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
+from search_cluster.faults import FailureLog
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.prompting import require_askable
 from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.protocols.counters import EngineWork
@@ -28,13 +32,19 @@ class PathWorker:
     Args:
         spec: what to build.
         loaded: a model that is loaded already, to share it.
+        failure_log: where failures are told that are no example's own; ``None``: a new one.
 
     Raises:
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
 
-    def __init__(self, spec: WorkerSpec, loaded: LoadedModel | None = None) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        loaded: LoadedModel | None = None,
+        failure_log: FailureLog | None = None,
+    ) -> None:
         limit_threads(spec.num_threads)
         keep_freed_memory()
         self._num_threads = spec.num_threads
@@ -45,9 +55,16 @@ class PathWorker:
             device=spec.device,
             revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
+            chat=spec.chat,
         )
+        about_prompts = require_askable(self.loaded, self._task)
+        if loaded is None:  # as `load_model` does; whoever shares a model has been told
+            for line in about_prompts:
+                logger.warning("%s", line)
+        self._warnings = (*self.loaded.warnings, *about_prompts)
         self._executor = self._build_executor(spec)
         self._reported = EngineWork()
+        self.failure_log = failure_log or FailureLog(logger)
 
     def _build_executor(self, spec: WorkerSpec) -> PathExecutor | None:
         if spec.executor == MATERIALISED:
@@ -71,12 +88,14 @@ class PathWorker:
         """Facts about the loaded model."""
         loaded = self.loaded
         return WorkerInfo(
-            model_fingerprint=loaded.fingerprint,
+            model=loaded.identity,
+            chat=loaded.chat,
             num_layers=loaded.num_layers,
             dtype=loaded.dtype,
             device=loaded.device,
             tie_threshold=TIE_THRESHOLDS[loaded.dtype],
             node=platform.node(),
+            warnings=self._warnings,
         )
 
     def evaluate(self, requests: Sequence[EvaluationRequest]) -> BatchReport:
@@ -88,15 +107,17 @@ class PathWorker:
         results = tuple(
             EvaluationResult(
                 request_id=request.request_id,
-                outcome=_as_message(request, outcome),
+                outcome=self._as_message(request, outcome),
                 device_busy_s=share_s,
             )
             for request, outcome in zip(requests, outcomes, strict=True)
         )
-        return BatchReport(results=results, work=self._new_work())
+        num_cut = sum(isinstance(item, Verdict) and item.is_cut is True for item in outcomes)
+        work = replace(self._new_work(), num_cut_answers=num_cut)
+        return BatchReport(results=results, work=work)
 
     def _new_work(self) -> EngineWork:
-        """What the engine did since the last call."""
+        """What the engine did since the last call, answers apart."""
         if self._executor is None:
             return EngineWork()
         done = EngineWork(
@@ -113,10 +134,9 @@ class PathWorker:
                 return self._executor.evaluate(
                     [(request.example, request.path) for request in requests]
                 )
-            except Exception:  # the batch as such failed: each request gets a chance of its own
-                logger.exception(
-                    "a batch of %d requests failed; they are evaluated one at a time", len(requests)
-                )
+            except Exception as error:  # the batch as such: each request gets a chance of its own
+                what = f"a batch of {len(requests)} requests failed, which are now evaluated alone"
+                self.failure_log.add(what, error)
         return [self._evaluate_alone(request) for request in requests]
 
     def _evaluate_alone(self, request: EvaluationRequest) -> Outcome:
@@ -127,12 +147,10 @@ class PathWorker:
         ) as error:  # one bad example never stops a run; the cause is reported with the example
             return error
 
-
-def _as_message(request: EvaluationRequest, outcome: Outcome) -> Verdict | Failure:
-    if isinstance(outcome, Verdict):
-        return outcome
-    if not isinstance(outcome, SearchClusterError):
-        logger.error(
-            "example %s, path %s failed", request.example.example_id, request.path, exc_info=outcome
-        )
-    return Failure(kind=type(outcome).__name__, message=str(outcome))
+    def _as_message(self, request: EvaluationRequest, outcome: Outcome) -> Verdict | Failure:
+        if isinstance(outcome, Verdict):
+            return outcome
+        if not isinstance(outcome, SearchClusterError):
+            what = f"example {request.example.example_id}, path {request.path} failed"
+            self.failure_log.add(what, outcome)
+        return Failure(kind=type(outcome).__name__, message=str(outcome))

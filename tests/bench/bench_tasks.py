@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.errors import TaskError
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath

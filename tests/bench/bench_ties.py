@@ -23,7 +23,8 @@ from search_cluster.bench.config import EngineBenchConfig
 from search_cluster.bench.engine import searched_paths
 from search_cluster.model.engine.answers import Answered
 from search_cluster.model.engine.executor import Outcome, PathExecutor
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.scoring import evaluate_with
 from search_cluster.paths.layer_path import LayerPath

@@ -40,6 +40,7 @@ def worker_spec(folder: Path) -> WorkerSpec:
         device="cpu",
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task="capitals",
         num_threads=1,
     )

@@ -1,5 +1,6 @@
 """The preset `credible` and the benchmark of searches, as a user runs them on a tiny model."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,49 @@ def test_where_credible_cannot_study_drllm_searches_and_both_say_so(
     assert read_corpus(tmp_path).manifest.provenance.preset == "drllm"
     _, again = run(*command, "--limit", "3")
     assert "no preset is named" not in again, "the run goes on with what it was begun with"
+
+
+TASK = """
+name = "copying"
+description = "prompts that speak of themselves"
+kind = "generate"
+data = "copying.jsonl"
+
+[prompt]
+chat = "{question}"
+
+[answer]
+grader = "exact"
+max_new_tokens = 2
+"""
+
+
+def test_claims_where_nothing_can_be_verified_one_line_says_so_and_no_path_is_credible(
+    model_dir: str, tmp_path: Path
+) -> None:
+    rows = [
+        json.dumps({"question": f"What is the first word of this message? {n}", "answer": "What"})
+        for n in range(60)
+    ]
+    (tmp_path / "copying.jsonl").write_text("\n".join(rows) + "\n")
+    (tmp_path / "copying.toml").write_text(TASK)
+    command = (
+        "search-cluster", "search", "--model", model_dir, "--task", str(tmp_path / "copying.toml"),
+        "--ray", "none", "--redis-url", "none", "--limit", "40", "--budget", "10",
+        "--run", str(tmp_path / "run"),
+    )  # fmt: skip
+    out, err = run(*command)
+    (line,) = [line for line in err.splitlines() if "nothing can be verified here" in line]
+    assert "no question of task copying can be put differently" in line
+    assert "take --preset drllm, whose best paths prove nothing" in line
+    # A random model hardly ever ends by itself within two tokens.
+    assert "were cut by the task's max_new_tokens before they ended" in " ".join(err.split())
+    assert "answers cut by max_new_tokens" in " ".join(out.split())
+    corpus = read_corpus(tmp_path / "run")
+    assert corpus.manifest.provenance.evidence.endswith(";frames=1")
+    for record in corpus.records:
+        assert not any(item.credible for item in record.evidence)
+        assert all(item.path.is_identity for item in record.best)
+    status = run_json("search-cluster", "status", str(tmp_path / "run"))
+    assert 0 < status["cut_answers"] <= status["paths_evaluated"]
+    assert status["chance"] is None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.dashboard_process import Dashboard, running_dashboard
+from support.prefix_proxy import behind_prefix
 from support.run_folders import (
     PROVENANCE,
     all_kinds,
@@ -163,6 +164,25 @@ def test_what_the_overview_says(dashboard: Dashboard, open_page: OpenPage) -> No
         page,
         "document.querySelector('#plot-layers').data[0].customdata[0].some((count) => count > 40)",
     )
+
+
+def test_machine_behind_a_proxy_with_a_path_of_its_own(
+    dashboard: Dashboard, open_page: OpenPage
+) -> None:
+    with behind_prefix(dashboard) as proxied:
+        page = open_page(proxied)  # which asks nothing outside of the proxy's path
+        assert page.inner_text("#progress-count") == "35 of 35 examples"
+        page.wait_for_selector("#plot-lengths .barlayer .point", state="attached")
+        page.click("#page-next")
+        _eventually(
+            page, "document.querySelector('#examples-count').textContent === '21–35 of 35 examples'"
+        )
+        page.click("#examples-rows tr[data-id] a >> nth=0")
+        page.wait_for_selector("#question")
+        page.wait_for_selector("#tree .scatterlayer .point", state="attached")
+        page.click("a.back")
+        page.wait_for_selector("#overview:not([hidden])")
+        page.context.close()
 
 
 def test_the_table_is_filtered_sorted_and_paged(dashboard: Dashboard, open_page: OpenPage) -> None:

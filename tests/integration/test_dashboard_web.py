@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import http.client
 import json
 import re
 import signal
@@ -9,12 +10,15 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 import redis
 from support import tiny
 from support.command import run, run_json, start
 from support.dashboard_process import Dashboard, running_dashboard
+from support.prefix_proxy import PREFIX, behind_prefix
 from support.run_folders import all_kinds, counters, write_run, write_session
 
 from search_cluster.cache.keys import PROBE_KEY, VerdictContext, example_key
@@ -63,7 +67,8 @@ def test_every_file_of_the_page_is_served_by_this_server(dashboard: Dashboard) -
     wanted = set(re.findall(r'(?:src|href)="([^"#]+)"', page))
     assert len(wanted) >= 5
     for name in wanted:
-        assert name.startswith("/assets/"), f"{name} is not this server's"
+        assert name.startswith("assets/"), f"{name} is not this server's, below whatever path"
+        name = f"/{name}"
         answer = dashboard.ask(name)
         assert (answer.status, "Content-Encoding" in answer.headers) == (200, False), name
         text = answer.body.decode()
@@ -102,7 +107,9 @@ def test_a_name_that_is_not_this_servers_is_refused(
 ) -> None:
     answer = dashboard.ask(path, Host=host)
     assert answer.status == 403
-    assert b"Host header names another server" in answer.body
+    assert b"the Host header names " in answer.body
+    assert (b"start it with --allow-host" in answer.body) is bool(host)
+    assert b"\n" not in answer.body
     assert b"Riddle" not in answer.body
 
 
@@ -168,15 +175,81 @@ def test_mistakes_of_the_command_line(run_dir: Path) -> None:
     assert "choose another --port" in err
 
 
-def test_a_server_for_others_says_that_it_has_no_password(run_dir: Path) -> None:
-    process = start("search-cluster", "dashboard", str(run_dir), "--port", "0", "--host", "0.0.0.0")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0"])
+def test_machine_a_server_for_others_names_itself_and_has_no_password(
+    run_dir: Path, host: str
+) -> None:
+    process = start("search-cluster", "dashboard", str(run_dir), "--port", "0", "--host", host)
     assert process.stdout is not None
-    assert "http://0.0.0.0:" in process.stdout.readline()
+    greeting = process.stdout.readline()
+    found = re.search(rf"http://{re.escape(socket.gethostname())}:(\d+)/", greeting)
+    assert found is not None, greeting
+    here = "::1" if ":" in host else "127.0.0.1"
+    with contextlib.closing(http.client.HTTPConnection(here, int(found[1]))) as link:
+        link.request("GET", "/api/sources", headers={"Host": socket.gethostname()})
+        assert link.getresponse().status == 200
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert err.startswith("WARNING: there is no password: whoever reaches http://0.0.0.0:")
+    assert err.startswith(f"WARNING: there is no password: whoever reaches {found[0]} can read")
     assert err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def behind_a_hub(run_dir: Path) -> Iterator[Dashboard]:
+    names = ("hub.example.org", "Node7.Cluster.example:8797", "10.1.2.3")
+    flags = [flag for name in names for flag in ("--allow-host", name)]
+    with running_dashboard(run_dir, *flags) as running, behind_prefix(running) as proxied:
+        yield proxied
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("hub.example.org", 200),
+        ("HUB.example.org:8000", 200),
+        ("hub.example.org.", 200),
+        ("node7.cluster.example", 200),
+        ("10.1.2.3:80", 200),
+        ("localhost", 200),
+        ("10.1.2.4", 403),
+        ("example.org", 403),
+        ("evil.hub.example.org", 403),
+        ("hub.example.org.evil.example", 403),
+    ],
+)
+def test_machine_a_proxys_name_is_answered_if_it_was_allowed(
+    behind_a_hub: Dashboard, host: str, status: int
+) -> None:
+    port = urlsplit(behind_a_hub.url).port
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as link:
+        link.request("GET", PREFIX + "api/sources", headers={"Host": host})
+        response = link.getresponse()
+        said = response.read().decode()
+    assert response.status == status
+    if status == 403:
+        assert said.endswith(f"start it with --allow-host {host}")
+
+
+@pytest.mark.parametrize("path", ["", "assets/main.js", "assets/dom.js", "api/run", "api/examples"])
+def test_machine_below_a_proxys_path_everything_is_found(
+    behind_a_hub: Dashboard, path: str
+) -> None:
+    with urlopen(behind_a_hub.url + path) as response:
+        assert response.status == 200
+        text = response.read().decode()
+    absolute = re.findall(r"""(?:src=|href=|fetch\(|ask\()["'`]/[^"'`]*""", text)
+    assert absolute == []
+
+
+@pytest.mark.parametrize(
+    "name", ["http://hub.example.org", "hub.example.org/user/x", "*", "", "hub:port", "two names"]
+)
+def test_machine_a_name_that_is_none_is_refused(run_dir: Path, name: str) -> None:
+    command = ["search-cluster", "dashboard", str(run_dir), "--port", "0", "--allow-host", name]
+    out, err = run(*command, expect=2)
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"error: --allow-host is {name!r}; it is the name of a host alone")
 
 
 def test_a_real_search_is_followed_and_each_of_its_trees_rebuilt(tmp_path: Path) -> None:

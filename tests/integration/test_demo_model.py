@@ -14,7 +14,8 @@ from transformers import DynamicCache
 
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.load.demo import demo_model_dir, find_demo_gguf
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_prompt_text
 from search_cluster.model.scoring import evaluate_path

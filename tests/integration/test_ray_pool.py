@@ -15,6 +15,7 @@ from support import tiny
 from support.command import wait_for
 
 from search_cluster.errors import EvaluatorError, ModelError
+from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
@@ -41,6 +42,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> WorkerSpec:
         device="cpu",
         revision=None,
         trust_remote_code=False,
+        chat="auto",
         task="capitals",
         num_threads=1,
     )
@@ -171,15 +173,18 @@ def test_the_error_of_building_a_worker_keeps_its_type(spec: WorkerSpec) -> None
 
 def test_workers_with_different_models_are_refused() -> None:
     one = WorkerInfo(
-        model_fingerprint="a",
+        model=ModelIdentity(fingerprint="a", parts={"weights": "1", "tokenizer": "2"}),
+        chat=False,
         num_layers=6,
         dtype="float32",
         device="cpu",
         tie_threshold=0.0,
         node="n",
     )
-    with pytest.raises(EvaluatorError, match="fingerprints a, b; all must hold the same one"):
-        require_same_model([one, replace(one, model_fingerprint="b")])
+    other = ModelIdentity(fingerprint="b", parts={"weights": "1", "tokenizer": "3"})
+    text = r"fingerprints a and b \(what differs: tokenizer\); all must hold the same one"
+    with pytest.raises(EvaluatorError, match=text):
+        require_same_model([one, replace(one, model=other)])
 
 
 def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:
@@ -187,23 +192,54 @@ def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:
 
     disconnect_ray()
     try:
-        with pytest.raises(EvaluatorError, match=r"no Ray cluster at '127\.0\.0\.1:9'"):
+        with pytest.raises(EvaluatorError, match=r"^--ray is '127\.0\.0\.1:9', and nothing"):
             connect_ray("127.0.0.1:9", min_cpus=1)
     finally:
         connect_ray("local", min_cpus=4)
 
 
-def test_a_private_cluster_that_does_not_start_is_an_error_with_a_next_step(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("mode", "why", "said"),
+    [
+        (
+            "local",
+            "The current node timed out during startup.\nMore.",
+            "a private Ray did not start: The current node timed out during startup. More; use "
+            "--ray none, which needs no Ray, if the machine is overloaded or out of memory",
+        ),
+        (
+            "auto",
+            "Could not find any running Ray instance. Please specify the one.",
+            "no Ray cluster was found: Could not find any running Ray instance. Please specify the "
+            "one; start a cluster (ray start --head), or use --ray local, which needs none",
+        ),
+        (
+            "auto",
+            "Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n    Python: 3.12.1",
+            "no Ray cluster was found: Version mismatch: The cluster was started with: Ray: 2.50.0 "
+            "Python: 3.12.1; run the versions of Ray and Python that the cluster runs",
+        ),
+        (
+            "auto",
+            "Unauthenticated: InvalidAuthToken: Token is missing\n",
+            "no Ray cluster was found: Unauthenticated: InvalidAuthToken: Token is missing; set "
+            "RAY_AUTH_MODE=token and the cluster's token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
+        ),
+        ("auto", "", "no Ray cluster was found: Exception; look at the logs of the cluster's head "
+            "(/tmp/ray/session_latest/logs) for the cause"),
+    ],
+)  # fmt: skip
+def test_machine_what_ray_says_is_told_whole_with_one_advice(
+    monkeypatch: pytest.MonkeyPatch, mode: str, why: str, said: str
 ) -> None:
     from search_cluster.cluster import session as ray_session
 
     def fail(**settings: object) -> None:
-        raise Exception("The current node timed out during startup.\nMore.")
+        raise Exception(why)
 
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray_session.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray_session.ray, "init", fail)
-    with pytest.raises(
-        EvaluatorError, match=r"private Ray did not start \(The current .* startup\.\); the machine"
-    ):
-        ray_session.connect_ray("local", min_cpus=1)
+    with pytest.raises(EvaluatorError) as error:
+        ray_session.connect_ray(mode, min_cpus=1)
+    assert str(error.value) == said

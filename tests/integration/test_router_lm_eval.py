@@ -1,7 +1,8 @@
 """EleutherAI's harness on a routed model: a tiny random model, tasks in local files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from router_train.inference.routed_model import RoutedModel  # noqa: E402
 from router_train.routers.base import RoutedPath  # noqa: E402
 from router_train.routers.fixed import FixedRouter  # noqa: E402
 from search_cluster.errors import ConfigError  # noqa: E402
-from search_cluster.model.load.loading import LoadedModel  # noqa: E402
+from search_cluster.model.loaded import LoadedModel  # noqa: E402
 from search_cluster.model.materialise import materialise  # noqa: E402
 from search_cluster.paths.layer_path import LayerPath  # noqa: E402
 
@@ -171,14 +172,17 @@ def test_a_context_that_does_not_fit_is_cut_as_the_harness_does(loaded: LoadedMo
     assert [value for value, _ in ours] == pytest.approx([value for value, _ in theirs], abs=1e-4)
 
 
-def test_the_command_judges_both_models(
-    loaded: LoadedModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def harness_on(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, folder: Path, **more: Any
+) -> Callable[[HarnessOptions], None]:
+    """The command with a model and a router that need no files."""
     from router_train.commands import lm_eval as harness_command
+    from router_train.evaluation import harness_tasks
     from router_train.inference.model_choice import ModelChoice
+
+    # Reading the harness' own thousands of files takes long.
+    own_only = partial(TaskManager, include_defaults=False)
+    monkeypatch.setattr(harness_tasks, "TaskManager", own_only)
 
     class Meta:
         model_spec, model_dtype, kind = "tiny", "float32", "static"
@@ -189,12 +193,23 @@ def test_the_command_judges_both_models(
         harness_command, "load_router", lambda folder, model: (FixedRouter(SHORT), Meta)
     )
     monkeypatch.setattr(ModelChoice, "load", lambda self, spec, dtype: loaded)
+    choice = ModelChoice(spec=None, device="cpu", dtype=None, trust_remote_code=False)
+    settings = {"out": None, "json_output": True, **more}
+    return lambda options: run_harness(folder, options, choice, **settings)
+
+
+def test_the_command_judges_both_models(
+    loaded: LoadedModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = harness_on(loaded, monkeypatch, tmp_path, out=tmp_path / "out" / "harness.json")
     options = HarnessOptions(
         tasks=("tiny_choice", "tiny_generate"), include_path=task_folder(tmp_path), limit=4,
         num_fewshot=None, apply_chat_template=False, batch_size=2, threshold=0.0, plain=True,
     )  # fmt: skip
-    choice = ModelChoice(spec=None, device="cpu", dtype=None, trust_remote_code=False)
-    run_harness(tmp_path, options, choice, out=tmp_path / "out" / "harness.json", json_output=True)
+    command(options)
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert json.loads((tmp_path / "out" / "harness.json").read_text()) == result
     assert result["layers_saved_share"] == pytest.approx(1 / 3)
@@ -202,9 +217,72 @@ def test_the_command_judges_both_models(
         assert set(result[side]) == {"tiny_choice", "tiny_generate"}
         assert 0 <= result[side]["tiny_choice"]["acc"] <= 1
         assert 0 <= result[side]["tiny_generate"]["exact_match"] <= 1
-    unknown = HarnessOptions(
-        tasks=("no_such_task",), include_path=None, limit=4, num_fewshot=None,
-        apply_chat_template=False, batch_size=2, threshold=0.0, plain=True,
-    )  # fmt: skip
-    with pytest.raises(ConfigError, match="the harness knows no task no_such_task"):
-        run_harness(tmp_path, unknown, choice, out=None, json_output=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        (None, {"tasks": ("no_such_task",)}, "the harness knows no task no_such_task; name its"),
+        (
+            "number_fewshot: 3\nmetric_list:",
+            {},
+            "the harness can't load the task tiny_choice: TypeError: .*number_fewshot.*; correct",
+        ),
+        ("output_type: guess\nmetric_list:", {}, "the harness can't load the task tiny_choice: "),
+        (
+            "metric_list: [{metric: accuracies}] #",
+            {},
+            "the harness can't load the task tiny_choice: Key",
+        ),
+        (None, {"num_fewshot": 50}, "num_fewshot is 50; the task tiny_choice has 7 examples to"),
+        (
+            "fewshot_split: test\nmetric_list:",
+            {"num_fewshot": 7},
+            "num_fewshot is 7; the task tiny_choice has 6 examples to show: ask for no more",
+        ),
+        ("num_fewshot: 8\nmetric_list:", {}, "num_fewshot is 8; the task tiny_choice has 7 ex"),
+        (
+            "doc_to_text: '{{no_field.text}}'\nmetric_list:",
+            {},
+            "the harness can't load the task tiny_choice: UndefinedError: .*no_field.*; correct",
+        ),
+        (None, {"include_path": Path("/no/such/folder")}, "--include-path /no/such/folder is no "),
+        (
+            None,
+            {"apply_chat_template": True},
+            "--apply-chat-template asks in the chat template of model 'tiny.*', which has none",
+        ),
+    ],
+)
+def test_machine_what_the_harness_cannot_do_is_one_line(
+    loaded: LoadedModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str | None,
+    options: dict[str, Any],
+    said: str,
+) -> None:
+    command = harness_on(loaded, monkeypatch, tmp_path)
+    folder = task_folder(tmp_path)
+    if change is not None:
+        text = (folder / "choice.yaml").read_text()
+        if change.startswith(("output_type", "doc_to_text")):
+            field = change.partition(":")[0]
+            text = "\n".join(line for line in text.splitlines() if not line.startswith(field))
+        (folder / "choice.yaml").write_text(text.replace("metric_list:", change))
+    asked = {"tasks": ("tiny_choice",), "include_path": folder, "limit": 2, "plain": False}
+    with pytest.raises(ConfigError, match=f"^{said}") as error:
+        command(HarnessOptions(**{**asked, **options}))
+    assert "\n" not in str(error.value)
+
+
+def test_machine_as_many_examples_as_there_are_may_be_shown(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = harness_on(loaded, monkeypatch, tmp_path)
+    folder = task_folder(tmp_path)
+    command(
+        HarnessOptions(
+            tasks=("tiny_choice",), include_path=folder, limit=1, num_fewshot=7, plain=False
+        )
+    )

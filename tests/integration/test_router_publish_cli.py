@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import tiny
+from support.other_transformers import environment, other_versions
 from support.router_corpus import TASK_FILE, record, write_corpus
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner, Result
@@ -23,6 +24,7 @@ from search_cluster.model.materialise import materialise
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 
+REPOSITORY = Path(__file__).parents[2]
 STATIC = (1, 0, 2, 1, 1, 0)
 OTHER = (1, 1, 1, 0, 1, 1)
 EVALUATION = {
@@ -220,6 +222,79 @@ def test_a_plain_export_needs_nothing_of_ours(run: Path, tmp_path: Path) -> None
     )
 
 
+def code_of(folder: Path) -> str:
+    """The code block of a model card."""
+    return (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+
+
+GREEDY = """
+import json, torch
+ids = torch.tensor([tokenizer("what is the capital city of the number").input_ids])
+options = dict(attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)
+print(json.dumps([str(model.dtype), ids.tolist(), model.generate(ids, **options).tolist()]))
+"""
+
+
+def run_card(folder: Path, other: Path | None = None) -> object:
+    """What the code of a card gives where the folder lies, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code_of(folder) + GREEDY],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder.parent,
+        env=environment(other),
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def expected_of(run: Path, dtype: str = "float32") -> object:
+    loaded = load_model(str(run.parent / "model"), dtype=dtype)
+    view = materialise(loaded.model, LayerPath.from_decisions(STATIC))
+    ids = prompt_ids(run)
+    options = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 8, "do_sample": False}
+    made = view.generate(ids, **options)  # type: ignore[operator]
+    return [f"torch.{dtype}", ids.tolist(), made.tolist()]
+
+
+@pytest.mark.parametrize("version", ["installed", *other_versions()])
+def test_leaving_the_code_of_a_plain_card_runs_in_every_version_that_it_names(
+    run: Path, tmp_path: Path, version: str
+) -> None:
+    out = tmp_path / "my static path"
+    json_of("export", run / "routers" / "static", "--out", out, "--plain")
+    assert (
+        "Tested with transformers 4.51.3, 4.57.6, 5.0.0 and 5.23.0"
+        in (out / "README.md").read_text()
+    )
+    assert run_card(out, other_versions().get(version)) == expected_of(run)
+
+
+def test_leaving_the_code_of_a_routed_card_runs(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "routed"
+    json_of("export", run / "routers" / "static", "--out", out, "--with-base")
+    done = run_card(out, REPOSITORY)
+    assert done == expected_of(run)
+
+
+def test_leaving_an_export_holds_nothing_of_this_machine(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+    for offline in ("0", "1"):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline == "1")
+        out = tmp_path / offline / "plain"
+        json_of("export", run / "routers" / "static", "--out", out, "--plain")
+        folders.append(out)
+    for file in folders[0].iterdir():
+        content = file.read_bytes()
+        assert content == (folders[1] / file.name).read_bytes()
+        assert str(run.parent).encode() not in content
+        for trace in (b"local_files_only", b"is_local", b"_name_or_path"):
+            assert trace not in content
+
+
 def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "none"))
     monkeypatch.setattr("router_train.export.publish.get_token", lambda: None)
@@ -306,6 +381,9 @@ def test_pushing_uploads_what_others_can_load(
     assert {"README.md", "base", "config.json", "router.json", "router.safetensors"} <= set(
         calls[1][2]
     )  # type: ignore[call-overload]
+    assert code_of(tmp_path / "a").count('from_pretrained("me/path"') == 2
+    json_of("export", static, "--out", tmp_path / "b", "--push-to-hub", "me/plain", "--plain")
+    assert code_of(tmp_path / "b").count('from_pretrained("me/plain"') == 2
 
 
 def test_loading_says_what_it_can_not_do(run: Path, tmp_path: Path) -> None:

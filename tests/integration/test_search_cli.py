@@ -601,23 +601,34 @@ def test_verify_re_executes_verdicts_and_notices_a_wrong_one(
     assert json.loads(out.splitlines()[-1])["verdict_flips"] == 6
 
 
-def test_what_fails_everywhere_is_said_with_its_cause(search: list[str], tmp_path: Path) -> None:
-    model = tiny.save_tiny_model(tmp_path / "model", chat=True)
-    (model / "chat_template.jinja").write_text("{{ raise_exception('only one turn') }}")
-    run_dir = str(tmp_path / "run")
-    out, err = run(*search, "--model", str(model), "--limit", "2", "--run", run_dir, "--json")
-    assert json.loads(out.splitlines()[-1])["failures"] == 2
-    assert "paths without a verdict: 2; the first: example " in err
-    assert err.count("path 0-5: TemplateError: only one turn") == 1
-    assert (
-        "TemplateError: only one turn"
-        in run_json("search-cluster", "status", run_dir)["first_failure"]
+def test_one_fault_of_some_examples_is_told_once_with_its_count(
+    search: list[str], tmp_path: Path
+) -> None:
+    task = tmp_path / "graded.py"
+    task.write_text(
+        "from search_cluster.tasks.simple import generate_task\n"
+        "from search_cluster.tasks.user_rows import rows_source\n"
+        "def grade(example, output):\n"
+        "    number = int(example.gold)\n"
+        "    if number % 3 == 0:\n"
+        "        raise LookupError(f'no grade for {number}')\n"
+        "    return float(output.strip() == example.gold)\n"
+        "ROWS = [{'question': f'{n} + 0?', 'answer': str(n)} for n in range(2, 40)]\n"
+        "TASK = generate_task(name='graded', description='d', chat='{question}', max_new_tokens=2, "
+        "grader=grade, grader_version='1', source=rows_source(ROWS))\n"
     )
+    run_dir = str(tmp_path / "run")
+    command = [*search, "--task", str(task), "--limit", "12", "--budget", "4", "--run", run_dir]
+    out, err = run(*command, "--json")
+    num = json.loads(out.splitlines()[-1])["failures"]
+    assert 1 < num < 12
+    assert f"paths without a verdict: {num} ({num} x LookupError: no grade for " in err
+    assert err.count("Traceback") == 1
+    first = run_json("search-cluster", "status", run_dir)["first_failure"]
+    assert "path 0-5: LookupError: no grade for " in first
     out, _ = run("search-cluster", "report", run_dir)
-    assert "note: paths without a verdict: 2" in out
-    assert "TemplateError: only one turn" in (tmp_path / "run" / "report.html").read_text()
-    _, err = run("search-cluster", "verify", run_dir, "--model", str(model), expect=2)
-    assert "holds no verdict to verify" in err
+    assert f"note: paths without a verdict: {num} ({num} x LookupError: no grade for " in out
+    assert "LookupError: no grade for " in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_users_task_is_named_by_its_file_afterwards(search: list[str], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from support import tiny
 from transformers import PreTrainedModel
 
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, LoadedExamples, Prompt
 

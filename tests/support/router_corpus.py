@@ -17,7 +17,7 @@ from search_cluster.corpus.path_table import (
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
 from search_cluster.corpus.writer import CorpusWriter
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.simple import SimpleTask, choice_task

@@ -21,7 +21,7 @@ from router_train.routers.drllm.training import train_routers
 from router_train.routers.online import route_online
 from router_train.routers.threshold import tune_threshold, validation_examples
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.chooser import OnlineRouting
 from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.paths.layer_path import EXECUTE, LayerPath
@@ -127,7 +127,11 @@ class DrLLMKind:
         held_out = validation_examples(inputs)
         point = tune_threshold(router, _model(inputs), inputs.task, held_out, config)
         metrics = {**asdict(result.best), **point.metrics(), "threshold": point.threshold}
-        return Fitted(router=replace(router, threshold=point.threshold), metrics=metrics)
+        return Fitted(
+            router=replace(router, threshold=point.threshold),
+            metrics=metrics,
+            judged_on="the validation questions, which chose the epoch and the threshold",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> DrLLMRouter:
         """The router of these weights."""

@@ -21,7 +21,7 @@ from router_train.routers.base import RoutedPath, Settings
 from router_train.routers.online import route_online
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.layerwise import LayerwisePass
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
 TENSOR_NAMES = ("weight_2", "bias_L")

@@ -27,7 +27,7 @@ from router_train.routers.early_exit.router import (
 )
 from search_cluster.errors import CorpusError, NonFiniteLogitsError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.model.runtime import default_state_bytes
 from search_cluster.model.scoring import SCORING_VERSION
@@ -79,7 +79,11 @@ class EarlyExitKind:
         )
         groups_N = np.array([hashes[example.example_id] for example in examples], dtype=np.uint64)
         router, point = train_early_exit(readings_NL2, right_NL, groups_N, inputs.config)
-        return Fitted(router=router, metrics=point.metrics())
+        return Fitted(
+            router=router,
+            metrics=point.metrics(),
+            judged_on="the questions that chose the threshold (probabilities are out of fold)",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> EarlyExitRouter:
         """The router of these settings and weights."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from router_train.data.prompt_states import pool_states, prompt_features
 from router_train.routers.base import RoutedPath, Settings
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 

@@ -90,7 +90,12 @@ class MenuKind:
         router = MenuRouter(
             table.paths, model, num_layers_read, config.num_windows, point.threshold
         )
-        return Fitted(router=router, metrics=point.metrics())
+        return Fitted(
+            router=router,
+            metrics=point.metrics(),
+            judged_on="the questions that chose the threshold and whose corpus made the menu "
+            "(predictions are out of fold)",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> MenuRouter:
         """The router of these settings and weights."""

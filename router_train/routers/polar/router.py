@@ -21,7 +21,7 @@ from router_train.data.prompt_states import prompt_states
 from router_train.routers.base import RoutedPath, Settings
 from router_train.routers.polar.network import PolarNetwork
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import EXECUTE, LayerPath
 
 SIZES = ("num_layers", "num_layers_read", "width", "hidden", "beam")

@@ -26,7 +26,7 @@ from router_train.routers.polar.network import NUM_HEADS, PolarNetwork
 from router_train.routers.polar.router import PolarRouter, restore_polar
 from router_train.routers.threshold import tune_threshold, validation_examples
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.paths.layer_path import EXECUTE
 
@@ -96,7 +96,11 @@ class PolarKind:
         held_out = validation_examples(inputs)
         point = tune_threshold(router, loaded, inputs.task, held_out, config)
         metrics = {**asdict(best), **point.metrics(), "threshold": point.threshold}
-        return Fitted(router=replace(router, threshold=point.threshold), metrics=metrics)
+        return Fitted(
+            router=replace(router, threshold=point.threshold),
+            metrics=metrics,
+            judged_on="the validation questions, which chose the epoch and the threshold",
+        )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> PolarRouter:
         """The router of these settings and weights."""

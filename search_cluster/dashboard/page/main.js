@@ -1,4 +1,5 @@
 // Asks the server every other second and shows what it says; the part of the address after # chooses the view.
+// All addresses are relative: a proxy may serve the page below a path of its own.
 
 import { showCache } from "./cache.js";
 import { byId, forget, show } from "./dom.js";
@@ -26,12 +27,12 @@ async function refresh() {
   asked += 1;
   const mine = asked;
   try {
-    sources ??= await ask("/api/sources");
+    sources ??= await ask("api/sources");
     const id = sources.run ? exampleId() : null;
     if (id !== null) {
       if (isShown(id)) return showOnly("example"); // a record never changes
       let [example, run] = [null, null];
-      try { [example, run] = await Promise.all([ask(`/api/examples/${encodeURIComponent(id)}`), ask("/api/run")]); } catch (error) {
+      try { [example, run] = await Promise.all([ask(`api/examples/${encodeURIComponent(id)}`), ask("api/run")]); } catch (error) {
         if (!error.answered) throw error;
         if (mine === asked) { showOnly("example"); showExampleProblem(error.message); }
         return;
@@ -42,7 +43,7 @@ async function refresh() {
       showExample(example);
     } else {
       const [run, table, cache] = await Promise.all([
-        sources.run ? ask("/api/run") : null, sources.run ? ask(tableUrl()) : null, sources.cache ? ask("/api/cache") : null,
+        sources.run ? ask("api/run") : null, sources.run ? ask(tableUrl()) : null, sources.cache ? ask("api/cache") : null,
       ]);
       if (mine !== asked) return;
       showOnly(sources.run ? "overview" : "cache");

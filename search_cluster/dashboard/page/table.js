@@ -14,7 +14,7 @@ export function tableUrl() {
   const query = new URLSearchParams({
     text: byId("filter-text").value, outcome: byId("filter-outcome").value, order: byId("filter-order").value, page: String(page),
   });
-  return `/api/examples?${query}`;
+  return `api/examples?${query}`;
 }
 
 export function showTable(table) {

@@ -51,6 +51,8 @@ class Answered:
     """The smallest gap that decided something: nats between choices, logits between tokens."""
     generated: tuple[tuple[int, float], ...] = ()
     """The generated tokens with their gaps."""
+    is_cut: bool | None = None
+    """Whether a generated answer ended for want of tokens; ``None`` of choices."""
 
 
 class Answer(Protocol):
@@ -182,23 +184,21 @@ class GeneratedAnswer:
             token = reading.best_token
             self._generated.append(token)
             text = answer_text(self._tokenizer, self._generated)
-            if (
-                token in self._ends
-                or len(self._generated) >= self._task.max_new_tokens
-                or has_stop(text, self._task.stop_strings)
-            ):
-                return self._answered()
+            ended = token in self._ends or has_stop(text, self._task.stop_strings)
+            if ended or len(self._generated) >= self._task.max_new_tokens:
+                return self._answered(is_cut=not ended)
             self._row = self._tree.add(self._row, token)
             self._tree.visits[self._row] += 1
         return None
 
-    def _answered(self) -> Answered:
+    def _answered(self, *, is_cut: bool) -> Answered:
         return Answered(
             output=answer_text(self._tokenizer, self._generated, self._task.stop_strings),
             margin=None,
             num_tokens=len(self._generated),
             gap=min(self._gaps),
             generated=tuple(zip(self._generated, self._gaps, strict=True)),
+            is_cut=is_cut,
         )
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from search_cluster.errors import ModelError, NonFiniteLogitsError, SearchClusterError
-from search_cluster.model.decoding import eos_ids
+from search_cluster.model.decoding import end_ids
 from search_cluster.model.engine.answers import (
     Answer,
     Answered,
@@ -33,7 +33,7 @@ from search_cluster.model.engine.prefix_trie import PrefixTrie, StateStore, Trie
 from search_cluster.model.engine.rechecks import TieRechecks
 from search_cluster.model.engine.scheduler import Scheduler, WorkCounters
 from search_cluster.model.engine.token_tree import TokenTree
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
@@ -85,7 +85,7 @@ class PathExecutor:
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
         self._keep_keys = task.kind is AnswerKind.GENERATE
-        self._ends = eos_ids(loaded.model.generation_config, loaded.tokenizer)
+        self._ends = end_ids(loaded.model, loaded.tokenizer)
 
     @property
     def counters(self) -> WorkCounters:

@@ -8,7 +8,7 @@ tie threshold, the answer is computed once more, as the materialised model compu
 from search_cluster.model.decoding import decode_greedily
 from search_cluster.model.engine.answers import Answered
 from search_cluster.model.engine.jobs import Job
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.task import Task
@@ -62,6 +62,7 @@ class TieRechecks:
             margin=answered.margin,
             output=answered.output,
             num_layer_tokens=len(job.path) * num_tokens,
+            is_cut=answered.is_cut,
         )
 
     def _is_confirmed(self, job: Job, answered: Answered) -> bool:

@@ -72,7 +72,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         file=sys.stderr,
         flush=True,
     )
-    model, tokenizer = load_gguf(gguf, torch.float32)
+    model, tokenizer, _ = load_gguf(gguf, torch.float32)
     # The GGUF names its pre-tokenizer ("smollm": digits split off one by one) but the reader falls
     # back to GPT-2's.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -1,147 +1,172 @@
-"""The fingerprint of a model: equal content, equal fingerprint, wherever the files lie."""
+"""The fingerprint of a loaded model: it changes exactly when verdicts could.
+
+It is taken from what was loaded, not from files: tensors in the dtype in which they compute,
+settings that the model's class reads, the tokenizer's whole pipeline, the chat template that is
+used, and the tokens that end an answer. Names of files, the order of keys, who saved a folder and
+whether the hub could be reached play no part in it.
+"""
 
 import hashlib
 import json
-import logging
-import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from search_cluster.errors import ModelError
-from search_cluster.model.load.user_cache import user_cache_dir
+import torch
+import transformers
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-logger = logging.getLogger(__name__)
+from search_cluster.model.load.digests import file_digest, remembered_digest
 
 FINGERPRINT_HEX_DIGITS = 32
-FINGERPRINT_VERSION = "1"
-"""Changes whenever the same files would give another fingerprint."""
-SINGLE_WEIGHTS = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
-CONFIG_FILES = ("config.json", "generation_config.json")
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
+FINGERPRINT_VERSION = "2"
+"""Changes whenever the same model would get another fingerprint."""
+PART_HEX_DIGITS = 16
+REMOTE_MODULES = "transformers_modules"
+"""The package under which transformers imports code that a model brings along."""
+NOT_COMPUTED_WITH = frozenset(
+    {
+        "use_cache",
+        "initializer_range",
+        "pretraining_tp",
+        "attention_dropout",
+        "resid_pdrop",
+        "embd_pdrop",
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+        "output_router_logits",
+        "router_aux_loss_coef",
+        "tie_word_embeddings",
+        "vocab_size",
+    }
 )
-REMEMBERED_FROM_BYTES = 1 << 20
-"""The size from which on a file's digest is remembered; digests of smaller files are computed each
-time."""
-_AGAIN = "download or save the model again"
-_VOLATILE_SETTINGS = ("transformers_version", "_name_or_path", "_attn_implementation")
-"""Settings of config files that say who wrote them, not what the model computes."""
+"""Settings of model classes that do not change the logits of a frozen model. Which tokens end an
+answer, and which tensors are tied, is hashed as what it is."""
 
 
-def fingerprint_folder(folder: Path, dtype: str) -> str:
-    """The fingerprint of a model folder loaded with a dtype, as 32 hexadecimal digits.
+def fingerprint_of(parts: Mapping[str, str]) -> str:
+    """The fingerprint, as 32 hexadecimal digits, of a model that is made of these parts."""
+    content = json.dumps([FINGERPRINT_VERSION, sorted(parts.items())])
+    return hashlib.sha256(content.encode()).hexdigest()[:FINGERPRINT_HEX_DIGITS]
 
-    It depends on weights, configs, tokenizer and code.
 
-    Raises:
-        ModelError: the folder holds no safetensors weights.
+def parts_of(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    dtype: str,
+    template: str,
+    ends: frozenset[int],
+    source: Path,
+) -> dict[str, str]:
+    """A short hash of each part of a model that is on the CPU.
+
+    Args:
+        model: the model as it was loaded.
+        tokenizer: its tokenizer.
+        dtype: the name of the dtype.
+        template: the chat template that prompts are asked in; empty if they are plain text.
+        ends: the tokens that end an answer.
+        source: the folder or the file that it was loaded from, under which the digest of its
+            tensors is remembered.
     """
-    parts = [(path.name, file_digest(path)) for path in weight_files(folder)]
-    for name in CONFIG_FILES:
-        if (folder / name).is_file():
-            parts.append((name, _settings_digest(folder / name)))
-    code = sorted(path.name for path in folder.glob("*.py"))
-    parts += [
-        (name, file_digest(folder / name))
-        for name in (*TOKENIZER_FILES, *code)
-        if (folder / name).is_file()
+    weights = remembered_digest(
+        source,
+        ["weights", FINGERPRINT_VERSION, dtype, transformers.__version__, type(model).__name__],
+        lambda: _weights_digest(model),
+    )
+    return {
+        "dtype": dtype,
+        "weights": weights[:PART_HEX_DIGITS],
+        "config": _short(json.dumps(_computed_with(model.config), sort_keys=True)),
+        "tokenizer": _short(_tokenizer_text(tokenizer)),
+        "chat template": _short(template),
+        "end tokens": _short(json.dumps(sorted(ends))),
+        "code": _short(json.dumps(_remote_code(model, tokenizer))),
+    }
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:PART_HEX_DIGITS]
+
+
+def _weights_digest(model: PreTrainedModel) -> str:
+    """The sha256 over names, shapes, dtypes and bytes of all parameters and persistent buffers."""
+    tensors = model.state_dict()
+    # Tied weights are one tensor under two names: it is hashed once.
+    places = {name: (tensor.data_ptr(), tuple(tensor.shape)) for name, tensor in tensors.items()}
+    distinct = {place: tensors[name] for name, place in places.items()}
+    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as threads:
+        digests = dict(zip(distinct, threads.map(_tensor_digest, distinct.values()), strict=True))
+    lines = [
+        [name, str(tensor.dtype), list(tensor.shape), digests[places[name]]]
+        for name, tensor in sorted(tensors.items())
     ]
-    return _combine(parts, dtype)
+    return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
-def fingerprint_gguf(file: Path, dtype: str) -> str:
-    """The fingerprint of a GGUF file loaded with a dtype.
+def _tensor_digest(tensor: Tensor) -> str:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
-    The file holds weights, config and tokenizer.
+
+def _computed_with(config: PreTrainedConfig) -> dict[str, Any]:
+    """The settings that the class of a configuration declares and computes with.
+
+    What else a file says (who saved it, notes, labels) is not read by any model of transformers;
+    a configuration class that came with the model may read anything, so all of it counts.
     """
-    return _combine([("gguf", file_digest(file))], dtype)
+    settings = config.to_dict()
+    general = set(PreTrainedConfig().to_dict())
+    if not type(config).__module__.startswith(REMOTE_MODULES):
+        declared = set(type(config)().to_dict())
+        settings = {name: value for name, value in settings.items() if name in declared}
+    return {
+        "model_type": config.model_type,
+        **{
+            name: value
+            for name, value in settings.items()
+            if name not in general and name not in NOT_COMPUTED_WITH
+        },
+    }
 
 
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files that make up the model, sorted by name.
-
-    Raises:
-        ModelError: there are none (weights in pickle files are not loaded), or the index is damaged
-            or names others.
-    """
-    if (folder / WEIGHTS_INDEX).is_file():
-        index = _read_json(folder / WEIGHTS_INDEX).get("weight_map")
-        if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
-            raise ModelError(
-                f"{folder / WEIGHTS_INDEX} has no weight_map that names files; {_AGAIN}"
-            )
-        files = tuple(folder / name for name in sorted(set(index.values())))
-        missing = [file.name for file in files if not file.is_file()]
-        if missing:
-            raise ModelError(
-                f"{folder} lacks {len(missing)} of its weight files, {missing[0]} first; {_AGAIN}"
-            )
-        return files
-    if (folder / SINGLE_WEIGHTS).is_file():
-        return (folder / SINGLE_WEIGHTS,)
-    raise ModelError(
-        f"{folder} holds neither {SINGLE_WEIGHTS} nor {WEIGHTS_INDEX}; weights must be "
-        "safetensors: save the model once more with save_pretrained of a current transformers"
+def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
+    """All that decides which ids a text gets, and which ids an answer's text leaves out."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    pipeline = (
+        json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
+        if backend is None
+        else backend.to_str()
+    )
+    added = {
+        index: [token.content, token.special, token.lstrip, token.rstrip, token.normalized]
+        for index, token in tokenizer.added_tokens_decoder.items()
+    }
+    return json.dumps(
+        [
+            pipeline,
+            sorted(added.items()),
+            tokenizer.bos_token_id,
+            sorted(tokenizer.all_special_ids),
+            bool(getattr(tokenizer, "split_special_tokens", False)),
+        ]
     )
 
 
-def file_digest(path: Path) -> str:
-    """The sha256 of a file; the digest of a large one is remembered in the user's cache.
-
-    It is found again under real path, size and time of change. Where there is no cache folder to
-    write to, a large file is read each time, and a warning says so.
-    """
-    real = path.resolve(strict=True)
-    stat = real.stat()
-    if stat.st_size < REMEMBERED_FROM_BYTES:
-        return _digest(real)
-    key = hashlib.sha256(f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
-    try:
-        memo = user_cache_dir() / "digests" / key
-    except ModelError as error:
-        logger.warning("the digest of %s is not remembered: %s", real, error)
-        return _digest(real)
-    if memo.is_file():
-        return memo.read_text(encoding="ascii")
-    digest = _digest(real)
-    memo.parent.mkdir(exist_ok=True)
-    unfinished = memo.with_name(f"{key}.{os.getpid()}")
-    unfinished.write_text(digest, encoding="ascii")
-    unfinished.replace(memo)
-    return digest
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _settings_digest(path: Path) -> str:
-    settings = _read_json(path)
-    kept = {name: value for name, value in settings.items() if name not in _VOLATILE_SETTINGS}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not JSON ({error}); {_AGAIN}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} holds no JSON object; {_AGAIN}")
-    return values
-
-
-def _combine(parts: Sequence[tuple[str, str]], dtype: str) -> str:
-    content = json.dumps([FINGERPRINT_VERSION, dtype, sorted(parts)])
-    return hashlib.sha256(content.encode()).hexdigest()[:FINGERPRINT_HEX_DIGITS]
+def _remote_code(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
+    """The digests of the Python files that the model brought along and that were run."""
+    modules = {type(part).__module__ for part in (model, model.config, tokenizer)}
+    files = [
+        getattr(sys.modules.get(name), "__file__", None)
+        for name in modules
+        if name.startswith(REMOTE_MODULES)
+    ]
+    folders = {Path(file).parent for file in files if file}
+    return sorted(
+        [path.name, file_digest(path)] for folder in folders for path in folder.glob("*.py")
+    )

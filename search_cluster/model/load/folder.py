@@ -4,9 +4,9 @@ Whatever is wrong with the folder comes out as one clear error.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -18,21 +18,37 @@ from transformers import (
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.load.loading_report import require_whole
+from search_cluster.model.load.weight_files import notes_on_weights, read_settings, weight_files
+from search_cluster.model.load.wrappers import TEXT_WEIGHTS, text_config_of
 
 
 def load_folder(
     folder: Path, dtype: torch.dtype, *, trust_remote_code: bool
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model of a folder, on the CPU, and its tokenizer.
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
+    """The model of a folder, on the CPU, its tokenizer, and what a user should know of both.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
-        ModelError: a part is missing, damaged, or needs code that was not allowed.
+        ModelError: a part is missing, damaged, left over, or needs code that was not allowed.
     """
+    weight_files(folder)
+    notes = notes_on_weights(folder)
+    if (folder / "config.json").is_file():
+        read_settings(folder / "config.json")
     config = _load_config(folder, trust_remote_code)
-    return _load_weights(folder, config, dtype, trust_remote_code), _load_tokenizer(
-        folder, trust_remote_code
-    )
+    text_config = text_config_of(config, str(folder))
+    if text_config is not config:
+        notes.append(
+            f"{folder} is a {config.model_type} model: its text model ({text_config.model_type}) "
+            "is searched, without its other inputs"
+        )
+    anatomy_of(text_config)
+    model, info = _load_weights(folder, text_config, dtype, trust_remote_code)
+    left_out = require_whole(info, str(folder))
+    if text_config is config:
+        notes += left_out
+    return model, _load_tokenizer(folder, trust_remote_code), notes
 
 
 def _load_config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
@@ -40,18 +56,17 @@ def _load_config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             folder, trust_remote_code=trust_remote_code
         )
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a damaged or hostile file fails anywhere in transformers
         raise _load_error(folder, "config", error) from error
-    anatomy_of(config)
     return config
 
 
 def _load_weights(
     folder: Path, config: PreTrainedConfig, dtype: torch.dtype, trust_remote_code: bool
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, dict[str, Any]]:
     try:
         model: PreTrainedModel
-        info: dict[str, set[str]]
+        info: dict[str, Any]
         model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             folder,
             config=config,
@@ -60,27 +75,28 @@ def _load_weights(
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            # Not to be ignored: it is read out of the loading info, where the names are.
+            ignore_mismatched_sizes=True,
+            key_mapping=TEXT_WEIGHTS,
         )
-    except (ValueError, OSError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:
         raise _load_error(folder, "weights", error) from error
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
-        raise ModelError(
-            f"{folder} lacks {len(missing)} weights, {missing[0]} first; they would be random: "
-            "download the model again"
-        )
-    return model
+    return model, info
 
 
 def _load_tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except Exception as error:
         raise _load_error(folder, "tokenizer", error) from error
 
 
 def _load_error(folder: Path, part: str, error: Exception) -> ModelError:
+    if isinstance(error, ModelError):
+        return error
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, LookupError | AttributeError | TypeError):  # their text is half a sentence
+        reason = f"{type(error).__name__}: {reason}"
     if "trust_remote_code" in str(error):
         return ModelError(
             f"the {part} of {folder} needs Python code from the model's authors; read it, then "

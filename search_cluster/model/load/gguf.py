@@ -1,6 +1,7 @@
 """GGUF files as ordinary float32 models: loading, and converting once to a safetensors folder."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -11,12 +12,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from search_cluster.errors import ModelError
+from search_cluster.errors import ModelError, UnsupportedFamilyError
 from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.load.loading_report import require_whole
 
 
-def load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The dequantised model and the tokenizer of a GGUF file, on the CPU.
+def load_gguf(
+    file: Path, dtype: torch.dtype
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
+    """The dequantised model of a GGUF file, on the CPU, its tokenizer, and notes for the user.
 
     The tokenizer is what transformers reads out of the file: it keeps the vocabulary, but for some
     families not the exact rule that splits text into words. A safetensors folder is the better
@@ -28,11 +32,15 @@ def load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrain
     """
     try:
         config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel
+        info: dict[str, Any]
+        model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             file.parent,
             gguf_file=file.name,
             dtype=dtype,
             attn_implementation=anatomy_of(config).attention_kernel,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # not ignored, but read below
         )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     except ImportError as error:
@@ -40,12 +48,15 @@ def load_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrain
             f"{file} is a GGUF file, which needs the packages gguf and accelerate: pip install "
             "'search-cluster[demo]'"
         ) from error
-    except (ValueError, KeyError, OSError, NotImplementedError) as error:
+    except UnsupportedFamilyError:
+        raise
+    except Exception as error:  # a damaged or hostile file fails anywhere in its readers
         raise ModelError(
             f"{file} can't be read as a GGUF model ({error}); convert it to safetensors first"
         ) from error
+    notes = require_whole(info, str(file))
     _detach_quantizer(model)
-    return model, tokenizer
+    return model, tokenizer, notes
 
 
 def _detach_quantizer(model: PreTrainedModel) -> None:

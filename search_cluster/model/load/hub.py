@@ -15,7 +15,11 @@ from huggingface_hub.errors import (
 from search_cluster.errors import ModelError
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.py"]
-UNWANTED = ["*/*", "consolidated*"]
+TEMPLATES_FOLDER = "additional_chat_templates"
+"""The folder of named chat templates, which transformers reads, too."""
+LICENCES = ["README.md", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
+"""What has to be handed on with a model that is exported."""
+UNWANTED = [f"*/{name}" for name in (*WANTED, *LICENCES) if name != "*.jinja"] + ["consolidated*"]
 """The files that are not downloaded: sub-folders with other formats, and a second copy of the
 weights that some repositories carry."""
 
@@ -32,7 +36,10 @@ def download(hub_id: str, revision: str | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                hub_id, revision=revision, allow_patterns=WANTED, ignore_patterns=UNWANTED
+                hub_id,
+                revision=revision,
+                allow_patterns=[*WANTED, *LICENCES],
+                ignore_patterns=UNWANTED,
             )
         )
     except HFValidationError as error:

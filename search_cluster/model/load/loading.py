@@ -1,45 +1,28 @@
 """Loading a frozen model: the demo, a local folder, a GGUF file or a hub id."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import logging
 from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel
 
 from search_cluster.errors import ModelError
+from search_cluster.model.chat_style import chat_style, uses_chat
+from search_cluster.model.decoding import end_ids
 from search_cluster.model.load.demo import DEMO_SPEC, demo_model_dir
-from search_cluster.model.load.fingerprint import fingerprint_folder, fingerprint_gguf
+from search_cluster.model.load.fingerprint import fingerprint_of, parts_of
 from search_cluster.model.load.folder import load_folder
+from search_cluster.model.load.former_fingerprint import former_fingerprints
 from search_cluster.model.load.gguf import load_gguf
 from search_cluster.model.load.hub import download
+from search_cluster.model.load.loading_report import transformers_warnings
 from search_cluster.model.load.selftest import check_model
+from search_cluster.model.loaded import LoadedModel
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedModel:
-    """A frozen causal LM in eval mode, its tokenizer, and what identifies them.
-
-    Share it, and don't change it.
-    """
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    spec: str
-    """The name that it was asked for by; two names can stand for the same model."""
-    fingerprint: str
-    """The hash of the content and the dtype, 32 hexadecimal digits, equal wherever the model was
-    loaded from."""
-    num_layers: int
-    chat: bool
-    """Whether the tokenizer has a chat template, so that prompts are asked as chat messages."""
-    device: str
-    dtype: str
 
 
 def load_model(
@@ -49,6 +32,7 @@ def load_model(
     device: str = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    chat: str = "auto",
     self_test: bool = True,
 ) -> LoadedModel:
     """Load a model, frozen, in eval mode, on one device.
@@ -60,7 +44,10 @@ def load_model(
         device: a torch device; ``auto`` means ``cuda`` if there is one, else ``cpu``.
         revision: the branch, tag or commit of a hub id.
         trust_remote_code: whether to run Python code that the model brings along.
-        self_test: whether to check that the model's layers can be re-ordered (a few short passes).
+        chat: whether prompts are asked in the tokenizer's chat template: ``auto`` (if there is
+            one), ``always`` or ``never``.
+        self_test: whether to check that the model's layers can be re-ordered, and that the engine
+            computes what the model does (a few short passes).
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -71,25 +58,39 @@ def load_model(
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it is auto or one of {', '.join(DTYPES)}")
     place = place_of(spec, revision)
-    with _quiet_progress_bars():
+    with transformers_warnings() as said:
         if place.suffix == ".gguf":
-            fingerprint = fingerprint_gguf(place, dtype)
-            model, tokenizer = load_gguf(place, DTYPES[dtype])
+            model, tokenizer, notes = load_gguf(place, DTYPES[dtype])
         else:
-            fingerprint = fingerprint_folder(place, dtype)
-            model, tokenizer = load_folder(
+            model, tokenizer, notes = load_folder(
                 place, DTYPES[dtype], trust_remote_code=trust_remote_code
             )
+    in_chat = uses_chat(tokenizer, chat)
+    parts = parts_of(
+        model,
+        tokenizer,
+        dtype=dtype,
+        template=chat_style(tokenizer).template if in_chat else "",
+        ends=end_ids(model, tokenizer),
+        source=place,
+    )
+    # Former versions always used the template that there was.
+    former = former_fingerprints(place, dtype) if in_chat == bool(tokenizer.chat_template) else ()
     model = _on_device(model, device)
     if self_test:
         check_model(model)
+    for line in (*notes, *said):
+        logger.warning("%s", line)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         spec=spec,
-        fingerprint=fingerprint,
+        fingerprint=fingerprint_of(parts),
+        former_fingerprints=former,
+        parts=parts,
+        warnings=(*notes, *said),
         num_layers=len(model.model.layers),
-        chat=bool(tokenizer.chat_template),
+        chat=in_chat,
         device=device,
         dtype=dtype,
     )
@@ -134,18 +135,3 @@ def _on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
             f"device {device!r} can't take the model ({error}); use auto, cpu, cuda or cuda:N"
         ) from error
     return model
-
-
-@contextmanager
-def _quiet_progress_bars() -> Iterator[None]:
-    """Switch transformers' progress bars off while weights load.
-
-    They would tear the program's own progress display.
-    """
-    was_on = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if was_on:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

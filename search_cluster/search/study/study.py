@@ -20,7 +20,9 @@ afterwards.
 import math
 from collections.abc import Generator, Sequence
 
+from search_cluster.faults import FIRST
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.search.record_gate import require_sound
 from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.search.study.answers import ProbeAnswers
 from search_cluster.search.study.constants import STUDY
@@ -96,6 +98,8 @@ class MenuStudy(SteppedRounds[None]):
         return self.menu
 
     def _take(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+        if not self.num_spent:
+            require_sound(trials, outcomes)
         self.num_spent += len(outcomes)
 
     @property
@@ -105,6 +109,7 @@ class MenuStudy(SteppedRounds[None]):
     def _study(self) -> Steps:
         if not self._answers.probes:
             return
+        yield from self._run([self._identity], FIRST)  # if all of these fail, so does the rest
         yield from self._run([self._identity], len(self._answers.probes))
         self._answers.keep_close_probes()
         if not self._answers.probes:

@@ -7,6 +7,7 @@ import pytest
 from search_cluster.bench.fresh_judge import FreshJudge
 from search_cluster.bench.preset_figures import figures_of
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.scripted import ScriptedEvaluator
 from search_cluster.tasks.example import Example
@@ -124,3 +125,34 @@ def test_layers_and_fixes_count_as_verified_only_if_their_path_holds(
         held,
     )
     assert (cell["num_identity_right"], cell["num_identity_wrong"]) == (2, 2)
+
+
+def test_claims_a_path_without_fresh_evidence_does_not_hold() -> None:
+    script = Script(fresh=10, probes=200)
+    script.judge._num_fresh = 0
+    assert script.judge.holds([(question("q"), SHORT)]) == [False]
+    assert not script.asked[("fresh", SHORT)]
+
+
+def test_claims_there_is_no_judge_without_other_questions() -> None:
+    with pytest.raises(InvalidValueError, match="no fresh other question to judge paths on"):
+        FreshJudge(
+            ScriptedEvaluator(lambda example, path: 1.0),
+            TenOthers(),  # type: ignore[arg-type]
+            [],
+            num_layers=6,
+            num_fresh=3,
+        )
+
+
+def test_claims_figures_of_no_question_are_none_and_few_have_a_wide_interval() -> None:
+    judge = Script(fresh=8, probes=100).judge
+    wrong = [record(f"fixed {number}", identity_right=False, best=SHORT) for number in range(3)]
+    cell = figures_of(wrong, judge, 6)
+    assert (cell["saved_layers"], cell["verified_saved_layers_high"]) == (None, None)
+    assert cell["fixed"] == 1.0
+    assert (cell["fixed_low"], cell["fixed_high"]) == (pytest.approx(0.4385, abs=1e-4), 1.0)
+    right = [record("left alone", identity_right=True, best=IDENTITY)]
+    cell = figures_of(right, judge, 6)
+    assert (cell["fixed"], cell["verified_fixed_low"], cell["holds"]) == (None, None, None)
+    assert cell["saved_layers"] == 0.0

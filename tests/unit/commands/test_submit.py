@@ -66,7 +66,7 @@ def test_a_password_on_the_command_line_is_refused_and_not_shown(work: Path) -> 
 
 def test_a_password_in_the_own_environment_stays_there(work: Path) -> None:
     error = refused(work, *RUN, LPS_REDIS_URL="redis://search:geheim@cache:6380/0")
-    assert error.startswith("error: no Ray job server")
+    assert error.startswith("error: --address is 'http://127.0.0.1:9', and nothing answers there (")
     assert "geheim" not in error
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_the_card_explains_the_columns_that_are_there_and_no_others(provenance, 
         provenance=replace(provenance, evidence=evidence), num_examples=1, num_paths=1,
         corpus_digest="0", shards=(), summary={},
     )  # fmt: skip
-    card = render_card(manifest)
+    card = render_card(manifest, Path("runs/plain"))
     table = card.partition("| column | meaning |")[2].partition("## ")[0]
     explained = [
         name

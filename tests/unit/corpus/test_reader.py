@@ -1,8 +1,10 @@
 """Reading what was written, and refusing what was damaged."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -149,6 +151,41 @@ def test_datasets_reads_the_folder(finished, tmp_path, record):
     assert row["evaluated_rewards"] == [0.0, 1.0, 0.0]
     assert row["best"][0]["path"] == [0, 1, 3, 4, 5]
     assert row["identity"]["output"] == "Rome"
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("plain", None),
+        ("two words, lr=0.1", None),
+        ("run[1]", "run1"),
+        ("run*", "runs"),
+        ("run?", "runs"),
+        ("run{a,b}", "runa"),
+        ("run[!a]", "runb"),
+        ("$HOME", None),
+        ("arc::easy", None),
+    ],
+)
+def test_machine_the_card_says_what_reads_a_folder_of_whatever_name(
+    tmp_path, provenance, record, monkeypatch, name, other
+):
+    for place, numbers in ((name, (0, 1)), (other, (2, 3, 4))):
+        if place is not None:
+            with CorpusWriter(tmp_path / place, provenance) as writer:
+                for number in numbers:
+                    writer.add(record(number))
+                writer.close({})
+    folder = tmp_path / name
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    known: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(folder)), known)
+    rows = {row["example_id"]: row for row in known["corpus"]}
+    assert rows.keys() == {record(number).example.example_id for number in (0, 1)}
+    row = rows[record(1).example.example_id]
+    assert row["evaluated_paths"] == [[0, 1, 2, 3, 4, 5], [0, 1, 3, 4, 5], [0, 1, 2, 2, 3, 4, 5]]
+    assert read_corpus(folder).manifest.num_examples == 2
 
 
 def test_the_card_explains_every_column(finished):

@@ -47,7 +47,7 @@ def test_a_configuration_that_is_not_carried_over_is_noticed(
 ) -> None:
     model = tiny.tiny_model("smollm3")
     monkeypatch.setattr(
-        "search_cluster.model.path_checkpoint._own_config",
+        "search_cluster.model.path_checkpoint.own_config",
         lambda config, path: _without_rope(model),
     )
     with pytest.raises(
@@ -57,7 +57,7 @@ def test_a_configuration_that_is_not_carried_over_is_noticed(
         path_checkpoint(model, LayerPath((0, 1, 2, 4), 6))
     model = tiny.tiny_model("qwen3_moe")
     monkeypatch.setattr(
-        "search_cluster.model.path_checkpoint._own_config", lambda config, path: model.config
+        "search_cluster.model.path_checkpoint.own_config", lambda config, path: model.config
     )
     with pytest.raises(
         ModelError, match=r"can't be a plain qwen3_moe checkpoint \(Error\(s\) in loading"

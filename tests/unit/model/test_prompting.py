@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 from support import tiny
 from support.model_doubles import CAPITAL, SUM, ChoiceTask, GenerateTask, loaded_tiny
-from tokenizers import pre_tokenizers
+from tokenizers import pre_tokenizers, processors
 
-from search_cluster.errors import ModelError, PromptTooLongError
+from search_cluster.errors import PromptError, PromptTooLongError
 from search_cluster.model.prompting import EncodedExample, encode_example, encode_prompt_text
 
 CHAT_PREFIX = "<bos><start>user\n"
@@ -69,7 +69,9 @@ def test_a_choice_that_merges_with_the_context_is_encoded_alone() -> None:
 
     loaded = loaded_tiny(chat=True)
     loaded.tokenizer.chat_template = "{{ messages[0]['content'] }}"
-    example = dataclasses.replace(CAPITAL, choices=("he", "x"), gold="he", gold_index=0)
+    example = dataclasses.replace(
+        CAPITAL, question="t", choices=("he", "x"), gold="he", gold_index=0
+    )
     encoded = encode_example(loaded, Merging(), example)
     merged = loaded.tokenizer("the", add_special_tokens=False).input_ids
     assert len(merged) == 1
@@ -109,14 +111,14 @@ def test_a_long_choice_or_a_long_generation_is_too_long_as_well() -> None:
 
 
 def test_an_empty_choice_and_an_empty_prompt_are_refused() -> None:
-    with pytest.raises(ModelError, match="choice '' has no token"):
+    with pytest.raises(PromptError, match="choice '' has no token"):
         encode_example(
             loaded_tiny(chat=True), ChoiceTask(), dataclasses.replace(CAPITAL, choices=("", "y"))
         )
-    loaded = loaded_tiny(chat=True)
-    loaded.tokenizer.chat_template = "{{ '' }}"
-    with pytest.raises(ModelError, match="the prompt is empty"):
-        encode_prompt_text(loaded, "hello")
+    loaded = loaded_tiny()
+    loaded.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    with pytest.raises(PromptError, match="the prompt is empty"):
+        encode_prompt_text(loaded, "")
 
 
 def test_encoded_examples_compare_by_content() -> None:

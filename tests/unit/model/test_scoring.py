@@ -7,8 +7,13 @@ from support import tiny
 from support.model_doubles import CAPITAL, SUM, ChoiceTask, GenerateTask, loaded_tiny
 from transformers import PreTrainedModel
 
-from search_cluster.errors import InvalidPathError, InvalidValueError, NonFiniteLogitsError
-from search_cluster.model.decoding import answer_text, decode_greedily, eos_ids
+from search_cluster.errors import (
+    InvalidPathError,
+    InvalidValueError,
+    NonFiniteLogitsError,
+    PromptError,
+)
+from search_cluster.model.decoding import answer_text, decode_greedily, end_ids
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_example
@@ -59,18 +64,10 @@ def test_choices_are_scored_by_mean_log_probability_one_by_one(
     assert verdict.num_layer_tokens == len(path) * encoded.num_tokens
 
 
-def test_equal_choices_go_to_the_lowest_index_and_have_margin_zero() -> None:
-    # Choices of one token are read from one row, so they are equal to the bit on every machine.
+def test_prompt_choices_that_are_the_same_tokens_have_no_verdict() -> None:
     example = dataclasses.replace(CAPITAL, choices=("is", "is"), gold="is", gold_index=1)
-    loaded = loaded_tiny()
-    assert [len(ids) for ids in encode_example(loaded, ChoiceTask(), example).choice_ids] == [1, 1]
-    verdict = evaluate_path(loaded, ChoiceTask(), example, IDENTITY)
-    assert (verdict.output, verdict.margin) == ("is", 0.0)
-    # Longer ones are rows of a small batch, whose products may be rounded in another way.
-    example = dataclasses.replace(CAPITAL, choices=("same", "same"), gold="same", gold_index=1)
-    verdict = evaluate_path(loaded, ChoiceTask(), example, IDENTITY)
-    assert verdict.output == "same"
-    assert verdict.margin == pytest.approx(0.0, abs=1e-5)
+    with pytest.raises(PromptError, match="choices 'is' and 'is' are the same tokens"):
+        evaluate_path(loaded_tiny(), ChoiceTask(), example, IDENTITY)
     assert choice_margin([-1.0, -1.0], example) == 0.0
 
 
@@ -160,14 +157,20 @@ def test_generation_ends_at_the_limit() -> None:
     assert evaluate_path(loaded, GenerateTask(max_new_tokens=5), SUM, IDENTITY).output == "11111"
 
 
-def test_eos_comes_from_the_generation_config_or_else_from_the_tokenizer() -> None:
+def test_prompt_an_answer_ends_at_every_end_token_that_the_model_or_the_tokenizer_knows() -> None:
     loaded = loaded_tiny()
-    config = loaded.model.generation_config
-    config.eos_token_id = [7, 9]
-    assert eos_ids(config, loaded.tokenizer) == {7, 9}
-    config.eos_token_id = None
-    assert eos_ids(config, loaded.tokenizer) == {tiny.EOS_ID}
-    assert eos_ids(None, loaded.tokenizer) == {tiny.EOS_ID}
+    loaded.model.generation_config.eos_token_id = [7, 9]
+    loaded.model.config.eos_token_id = 11
+    assert end_ids(loaded.model, loaded.tokenizer) == {7, 9, 11, tiny.EOS_ID}
+    loaded.model.generation_config.eos_token_id = loaded.model.config.eos_token_id = None
+    assert end_ids(loaded.model, loaded.tokenizer) == {tiny.EOS_ID}
+    # What a chat template writes behind an answer ends it, whatever the files name.
+    loaded.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<start>\n{% endfor %}"
+    )
+    assert end_ids(loaded.model, loaded.tokenizer) == {tiny.EOS_ID, tiny.IM_START_ID}
+    loaded.tokenizer.chat_template = "{{ raise_exception('no') }}"
+    assert end_ids(loaded.model, loaded.tokenizer) == {tiny.EOS_ID}
 
 
 def test_penalties_of_a_models_own_generation_config_do_not_apply() -> None:

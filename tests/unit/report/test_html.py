@@ -88,8 +88,8 @@ def test_everything_is_in_the_page(written, evaluation):
     routed = evaluation(
         routed_decisions=[[0, 100, 0], [50, 50, 0], [75, 25, 0], [0, 90, 10]],
         layers_per_question=[3] * 75 + [4] * 25,
-        num_fixed=4,
-        num_broken=2,
+        num_fixed=30,
+        num_broken=10,
     )
     run = {
         "paths_evaluated": 1234,
@@ -102,7 +102,7 @@ def test_everything_is_in_the_page(written, evaluation):
         "Layer paths of tiny on t",
         "Run my run: 5 questions of the train split",
         "The router drllm helps: on 100 test questions of t",
-        "It fixes 4 answers and breaks 2.",
+        "Only the routed model is right on 30 of them, only the plain one on 10.",
         "paths evaluated on a device 1,234",
         "answered by the cache 56",
         "paths per device-hour 98,765.4",
@@ -178,11 +178,98 @@ def test_evaluations_on_several_tasks_are_told_apart(written, evaluation):
     assert "Router drllm per depth of other" in page.words
 
 
-def test_a_router_that_does_not_help_is_called_that(written, evaluation):
-    page = written(evaluations=[evaluation(accuracy_routed=0.5)])
-    assert "The router drllm does not help" in page.words
-    assert ("class", "fails") in page.attributes
-    assert ("class", "helps") not in page.attributes
+@pytest.mark.parametrize(
+    ("counts", "words", "kind"),
+    [
+        ((30, 10), "The router drllm helps:", "helps"),
+        ((10, 30), "The router drllm hurts:", "fails"),
+        ((3, 2), "The router drllm: can't tell whether it helps;", None),
+    ],
+)
+def test_claims_the_page_says_helps_hurts_or_cannot_tell(written, evaluation, counts, words, kind):
+    page = written(evaluations=[evaluation(num_fixed=counts[0], num_broken=counts[1])])
+    assert words in page.words
+    for other in ("helps", "fails"):
+        # The corpus has a path without a verdict, which is a finding of its own.
+        noted = other == "fails"
+        assert (("class", other) in page.attributes) is (noted or kind == other)
+
+
+ACCURACIES = (0.467, 0.233, 0.233)
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("", "", ""), ("a", "a", "a")])
+def test_claims_bars_of_one_kind_of_router_are_not_added_up(written, evaluation, names):
+    counts = {"layers_per_question": [3] * 100, "routed_decisions": [[0, 100, 0]] * 4}
+    page = written(
+        evaluations=[
+            evaluation(
+                router="menu", name=name, accuracy_routed=accuracy, static=STATIC, oracle=ORACLE,
+                accuracy_plain=0.4 + accuracy / 10, **counts,
+            )
+            for name, accuracy in zip(names, ACCURACIES, strict=True)
+        ]
+    )  # fmt: skip
+    bars = _plots(page)[0]["data"][0]
+    assert len(set(bars["y"])) == len(bars["y"]), "plotly adds up bars of one name"
+    routed = [
+        value for name, value in zip(bars["y"], bars["x"], strict=True) if name.startswith("router")
+    ]
+    assert sorted(routed) == [pytest.approx(23.3), pytest.approx(23.3), pytest.approx(46.7)]
+    plain = {value for name, value in zip(bars["y"], bars["x"], strict=True) if "plain" in name}
+    assert {round(value, 2) for value in plain} >= {44.67, 42.33}
+    lines = [trace["name"] for trace in _plots(page)[1]["data"]]
+    assert len(set(lines)) == 3
+    titles = {line for line in page.words.split("  ") if "per depth" in line}
+    assert all(f"Router {line.removeprefix('router ')} per depth" in page.words for line in lines)
+    assert titles
+
+
+def test_claims_equal_bars_are_drawn_once(written, evaluation):
+    page = written(
+        evaluations=[evaluation(router=kind, static=STATIC) for kind in ("drllm", "polar")]
+    )
+    names = _plots(page)[0]["data"][0]["y"]
+    assert sum("plain model,<br>test" in name for name in names) == 1
+    assert sum("one path for all" in name for name in names) == 1
+
+
+def test_claims_chance_and_cut_answers_are_in_the_page(written, evaluation):
+    page = written(
+        evaluations=[
+            evaluation(
+                chance=0.25,
+                plain_is_guessing=True,
+                num_cut_plain=2,
+                num_cut_routed=0,
+                effect="hurts",
+            )
+        ],
+        run={"paths_evaluated": 40, "cut_answers": 7},
+    )
+    for expected in (
+        "Uniform guesses are right on 25.0%: the plain model can't be told from guessing.",
+        "uniform guesses, test questions of t 100 questions 25.0%",
+        "max_new_tokens cut 2 plain and 0 routed answers",
+        "7 of 40 answers that were computed were cut by the task's max_new_tokens",
+        "answers cut by max_new_tokens, of those evaluated on a device 7",
+    ):
+        assert expected in page.words, expected
+
+
+def test_claims_nothing_is_a_percentage_of_no_question(written):
+    page = written(records=[])
+    assert "none asked" in page.words
+    assert "No question was searched yet, so nothing is known." in page.words
+    assert " 0.0%" not in page.words
+    assert "0.0 to 100.0%" not in page.words
+
+
+def test_claims_searched_questions_are_not_called_unseen(written, evaluation):
+    assert "Routers on unseen questions" in written(evaluations=[evaluation()]).words
+    page = written(evaluations=[evaluation(), evaluation(split="train")])
+    assert "Routers on unseen questions" not in page.words
+    assert "Routers against the plain model" in page.words
 
 
 def test_a_router_scored_on_searched_questions_is_called_that(written, evaluation):

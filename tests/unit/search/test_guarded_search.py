@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from search_cluster.corpus.digest import corpus_digest
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.errors import InvalidValueError
+from search_cluster.errors import InvalidValueError, OneFaultError
+from search_cluster.faults import FIRST
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import EvaluationRequest, Failure
 from search_cluster.protocols.scripted import RewardFunction, ScriptedEvaluator
@@ -311,11 +312,26 @@ def test_probes_without_an_answer_of_identity_are_not_run_on() -> None:
     assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._answers.probes)
     assert without(2, 4, 5) in {item.path for item in found.menu}
 
+    kinds = ("PromptTooLongError", "NonFiniteLogitsError")
     unanswered = study(
-        lambda example, path: Failure(kind="PromptTooLongError", message="scripted"),
+        lambda example, path: Failure(
+            kind=kinds[int(example.question.split()[-1]) % 2], message="scripted"
+        ),
         max_evaluations=1_400,
     )
     assert (unanswered.num_spent, unanswered.menu) == (48, ())
+
+
+def test_one_fault_ends_a_study_at_its_first_probes() -> None:
+    asked: list[Example] = []
+
+    def fails(example: Example, path: LayerPath) -> Failure:
+        asked.append(example)
+        return Failure(kind="TemplateError", message=f"{example.question!r} has no system turn")
+
+    with pytest.raises(OneFaultError, match="TemplateError: 'probe 0' has no system turn"):
+        study(fails, max_evaluations=1_400)
+    assert len(asked) == FIRST
 
 
 def test_a_menu_tells_what_a_guess_is_worth_where_all_probes_have_choices() -> None:
@@ -503,7 +519,10 @@ def test_failures_on_perturbations_speak_for_no_path_and_say_where_they_were() -
     }
 
 
-def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions() -> None:
+@pytest.mark.parametrize("plain", [True, False])
+def test_claims_of_a_question_that_cannot_be_put_differently_no_path_is_credible(
+    plain: bool,
+) -> None:
     menu = (
         MenuPath(
             path=without(2),
@@ -526,10 +545,20 @@ def test_a_question_that_cannot_be_put_differently_is_judged_by_other_questions(
         seed=0,
     )
     while trials := search.next_round():
-        search.observe([verdict(True) for _ in trials])
-    (evidence,) = search.result().evidence
-    assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (True, 0, 0)
+        search.observe([verdict(plain or path != IDENTITY) for _, path in trials])
+    record = search.result()
+    (evidence,) = record.evidence
+    assert (evidence.credible, evidence.num_guide, evidence.num_verify) == (False, 0, 0)
+    assert [item.path for item in record.best] == ([IDENTITY] if plain else [])
+    assert [item.path for item in record.unguarded] == [without(2)]
     assert (evidence.num_probes, evidence.num_screened, evidence.probe_chance) == (20, 30, 0.25)
+
+
+@pytest.mark.parametrize("name", ["num_guide", "num_verify", "min_right"])
+def test_claims_a_rule_without_a_check_is_refused(name: str) -> None:
+    rule = EvidenceRule(num_guide=2, num_verify=2, max_probe_drop=0.02)
+    with pytest.raises(InvalidValueError, match=rf"{name} of an evidence rule is 0; a path that"):
+        dataclasses.replace(rule, **{name: 0})
 
 
 def test_a_path_that_is_bad_for_other_questions_is_not_even_examined() -> None:

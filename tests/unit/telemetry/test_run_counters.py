@@ -29,6 +29,7 @@ KEYS = [
     "cache_errors",
     "elapsed_seconds",
     "started_at",
+    "cut_answers",
 ]
 """As they always were, in this order."""
 
@@ -52,7 +53,9 @@ COUNTERS = RunCounters.of(
         num_layer_tokens=7,
         num_worker_restarts=6,
         num_cache_errors=8,
-        work=EngineWork(num_layer_runs=9, num_tie_rechecks=10, num_evictions=11),
+        work=EngineWork(
+            num_layer_runs=9, num_tie_rechecks=10, num_evictions=11, num_cut_answers=12
+        ),
     ),
     elapsed_s=30.0,
     started_at="2026-01-01T00:00:00+00:00",
@@ -85,6 +88,7 @@ def test_the_json_form_has_the_keys_that_it_always_had() -> None:
         8,
         30.0,
         "2026-01-01T00:00:00+00:00",
+        12,
     ]
 
 

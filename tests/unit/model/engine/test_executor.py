@@ -20,7 +20,8 @@ from search_cluster.model.engine import executor as executor_module
 from search_cluster.model.engine.answers import RowReading
 from search_cluster.model.engine.executor import Outcome, PathExecutor, read_logits
 from search_cluster.model.engine.prefix_trie import TrieNode
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example

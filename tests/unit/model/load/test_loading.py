@@ -11,8 +11,9 @@ from support.model_doubles import CAPITAL, ChoiceTask, GenerateTask
 
 from search_cluster.errors import ModelError, UnsupportedFamilyError
 from search_cluster.model.load.fingerprint import file_digest
-from search_cluster.model.load.loading import LoadedModel, load_model
+from search_cluster.model.load.loading import load_model
 from search_cluster.model.load.selftest import check_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 
@@ -179,6 +180,7 @@ def test_a_config_that_is_no_json_object_is_refused(folder: Path, text: str) -> 
     ],
 )
 def test_a_damaged_index_of_weights_is_refused(folder: Path, text: str, message: str) -> None:
+    (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(text)
     with pytest.raises(ModelError, match=message):
         load_model(str(folder))
@@ -211,7 +213,7 @@ def test_a_folder_that_lacks_a_weight_is_refused(folder: Path) -> None:
     del weights["model.layers.2.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        ModelError, match=r"lacks 1 weights, model.layers.2.mlp.up_proj.weight first"
+        ModelError, match=r"lacks 1 weight, model.layers.2.mlp.up_proj.weight first"
     ):
         load_model(str(folder))
 

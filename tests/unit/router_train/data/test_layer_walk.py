@@ -10,7 +10,7 @@ from router_train.data.layer_walk import pool_windows, walk_layers
 from router_train.routers.base import RoutedPath
 from router_train.routers.online import route_batch_online, route_online
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.online.chooser import OnlineRouting
 from search_cluster.paths.layer_path import LayerPath

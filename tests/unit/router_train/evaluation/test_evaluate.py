@@ -8,14 +8,14 @@ import pytest
 from scipy.stats import binomtest
 from support.router_corpus import FRUIT, fruit_task, tiny_loaded
 
-from router_train.evaluation.evaluate import EvaluationReport, evaluate, helps
+from router_train.evaluation.evaluate import EvaluationReport, evaluate
 from router_train.evaluation.paired import compare
 from router_train.evaluation.predictions import PredictionLog
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
 from router_train.routers.fixed import FixedRouter
 from search_cluster.errors import TaskError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.stats import bootstrap_difference, wilson_interval
@@ -227,23 +227,3 @@ def test_wilson_interval_by_hand() -> None:
     low, high = wilson_interval(5, 10)
     assert (low, high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
     assert wilson_interval(0, 10)[0] == pytest.approx(0.0, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("num_fixed", "num_broken", "layers_routed", "expected"),
-    [
-        (3, 3, 5.0, True),
-        (3, 3, 6.0, False),
-        (2, 3, 5.0, False),
-        (3, 2, 7.0, False),
-        (12, 1, 7.0, True),
-    ],
-)
-def test_helps(num_fixed: int, num_broken: int, layers_routed: float, expected: bool) -> None:
-    plain = [False] * num_fixed + [True] * num_broken + [True] * 10
-    routed = [True] * num_fixed + [False] * num_broken + [True] * 10
-    assert helps(compare(plain, routed), 6.0, layers_routed) is expected
-
-
-def test_a_shorter_way_to_be_always_wrong_is_no_help() -> None:
-    assert not helps(compare([False] * 3, [False] * 3), 6.0, 4.0)

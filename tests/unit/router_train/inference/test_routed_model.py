@@ -16,7 +16,7 @@ from router_train.routers.drllm.router import DrLLMKind, DrLLMRouter
 from router_train.routers.fixed import FixedRouter
 from router_train.routers.registry import get_kind
 from search_cluster.errors import ConfigError, NonFiniteLogitsError, PromptTooLongError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.prompting import encode_example, encode_prompt_text

@@ -15,7 +15,7 @@ from router_train.training.checkpoint import load_router
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
 IDS = [5, 9, 12, 30, 7]

@@ -11,7 +11,7 @@ from router_train.data.labels import read_labels
 from router_train.routers.base import FitInputs, RoutedPath
 from router_train.routers.threshold import THRESHOLDS, tune_threshold, validation_examples
 from search_cluster.corpus.reader import read_corpus
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 

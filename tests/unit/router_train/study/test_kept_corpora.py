@@ -20,6 +20,8 @@ def test_identity_a_carried_corpus_is_of_todays_task(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["capitals", "elements"])
-def test_identity_a_carried_corpus_of_built_in_questions_is_restored(name: str, tmp_path: Path) -> None:
+def test_identity_a_carried_corpus_of_built_in_questions_is_restored(
+    name: str, tmp_path: Path
+) -> None:
     restored = read_corpus(restore_corpus(CORPORA / name, tmp_path, get_task(name), None))
     assert restored.manifest.num_examples == 1000

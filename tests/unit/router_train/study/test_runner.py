@@ -20,7 +20,7 @@ from router_train.study.textless import keep_corpus
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.simple import SimpleTask, choice_task

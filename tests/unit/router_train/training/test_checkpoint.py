@@ -14,7 +14,7 @@ from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, load_route
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError, ModelError
-from search_cluster.model.load.loading import LoadedModel
+from search_cluster.model.loaded import LoadedModel
 
 CONFIG = FitConfig(epochs=3, bottleneck=8, num_windows=4)
 DECISIONS = ((1, 0, 1, 1, 1, 1), (1, 1, 2, 1, 0, 1), (1, 1, 1, 1, 1, 1))
@@ -44,9 +44,9 @@ def train(
     *,
     force: bool = False,
 ) -> FitOutcome:
-    def load(spec: str, dtype: str) -> LoadedModel:
+    def load(spec: str, dtype: str, chat: str) -> LoadedModel:
         assert loaded is not None, "this run must not load a model"
-        assert (spec, dtype) == ("tiny", "float32")
+        assert (spec, dtype, chat) == ("tiny", "float32", "auto")
         return loaded
 
     return fit(corpus, out, config, load, task_spec=None, force=force)

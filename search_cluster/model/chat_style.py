@@ -1,0 +1,233 @@
+"""How a tokenizer's chat template asks: looked at once, before any question is asked in it.
+
+A template is a program of the model's authors. Whether it can be called at all, whether it shows
+the message that it is given, and whether it begins the answer with a section of its own is found
+out by rendering a short message.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from transformers import PreTrainedTokenizerBase
+
+from search_cluster.config import CHAT_MODES
+from search_cluster.errors import ModelError, PromptError
+
+TEMPLATE_DATE = datetime(2024, 7, 26)
+"""The date that chat templates which print today's date get instead, so that a prompt does not
+change overnight."""
+PROBE = "What is 17 plus 25?"
+PROBE_ANSWER = "It is 42."
+_LIST = re.compile(r"[\"']type[\"']: *[\"']text[\"']")
+_TAG = re.compile(r"(<\|?|\[|◁)(?P<name>[A-Za-z][\w:-]*)(\|?>|\]|▷)")
+_REASONING = re.compile(r"think|thought|reason|analy|scratch|reflect|deliberat|plan|(^|_)cot($|_)")
+_ANSWER_SECTIONS = re.compile(r"assistant|answer|response|reply|output|model|bot|final|inst|turn")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatStyle:
+    """What is known of a chat template that can be used."""
+
+    template: str
+    """The template as it is rendered: the default one, with a fixed date."""
+    as_parts: bool
+    """Whether a message's content is a list of parts; else it is a string."""
+    open_section: str
+    """The tag of a section, such as ``<think>``, that is open where the answer begins, or empty."""
+    turn_end: str
+    """What follows an answer, without white space around it."""
+
+
+_STYLES: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[str, ChatStyle]]" = WeakKeyDictionary()
+
+
+def uses_chat(tokenizer: PreTrainedTokenizerBase, mode: str) -> bool:
+    """Whether prompts are asked in the chat template.
+
+    Args:
+        tokenizer: the model's.
+        mode: one of `CHAT_MODES`.
+
+    Raises:
+        ModelError: the mode is unknown, or there is no template to be used always.
+    """
+    if mode not in CHAT_MODES:
+        raise ModelError(f"chat is {mode!r}; it is one of {', '.join(CHAT_MODES)}")
+    has_template = bool(tokenizer.chat_template)
+    if mode == "always" and not has_template:
+        raise ModelError(
+            "chat is 'always', and the model's tokenizer has no chat template; take auto or never "
+            "to ask in plain text, or put a chat_template.jinja into the model's folder"
+        )
+    return has_template and mode != "never"
+
+
+def chat_style(tokenizer: PreTrainedTokenizerBase) -> ChatStyle:
+    """The style of a tokenizer's default chat template.
+
+    Raises:
+        ModelError: the template can't be used; the message says why and what to do.
+    """
+    template = _default_template(tokenizer)
+    known = _STYLES.get(tokenizer)
+    if known is None or known[0] != template:
+        known = (template, _look_at(tokenizer, template))
+        _STYLES[tokenizer] = known
+    return known[1]
+
+
+def render_message(tokenizer: PreTrainedTokenizerBase, style: ChatStyle, message: str) -> str:
+    """One user message in the template, up to where its answer begins.
+
+    It has no reasoning section if the template leaves the choice.
+
+    Raises:
+        PromptError: the template fails on this message.
+    """
+    try:
+        return _render(tokenizer, style.template, [_said("user", message, style.as_parts)])
+    except Exception as error:  # a template is a program, and fails as it likes
+        raise PromptError(
+            f"the chat template fails on this prompt ({_reason(error)}); correct the template, or "
+            "ask in plain text with --chat never"
+        ) from error
+
+
+def turn_end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The token with which the chat template ends an answer; empty if there is none."""
+    if not tokenizer.chat_template:
+        return frozenset()
+    try:
+        after = chat_style(tokenizer).turn_end
+    except ModelError:  # a template that can't be used ends no answer
+        return frozenset()
+    added = tokenizer.added_tokens_encoder
+    ends = [token for token in added if token.strip() and after.startswith(token)]
+    return frozenset({added[max(ends, key=len)]} if ends else ())
+
+
+def require_no_open_section(style: ChatStyle) -> None:
+    """Pass if choices that are scored right after the prompt are scored as the answer.
+
+    Raises:
+        ModelError: the template opens a section first.
+    """
+    if style.open_section:
+        raise ModelError(
+            f"the chat template begins every answer with {style.open_section}, and choices would "
+            "be scored inside that section, where the model never answers: ask in plain text with "
+            f"--chat never, or take a template that closes {style.open_section} before the answer"
+        )
+
+
+def _default_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    try:
+        return str(tokenizer.get_chat_template())
+    except ValueError as error:
+        names = sorted(tokenizer.chat_template) if tokenizer.chat_template else []
+        raise ModelError(
+            f"the tokenizer has chat templates named {', '.join(names)} and none named default; "
+            "put the one to use into the model's folder as chat_template.jinja, or ask in plain "
+            "text with --chat never"
+        ) from error
+
+
+def _look_at(tokenizer: PreTrainedTokenizerBase, template: str) -> ChatStyle:
+    fixed = (_fixed_date_macro() if "strftime_now" in template else "") + template
+    first: Exception | None = None
+    for as_parts in (False, True):
+        try:
+            text = _render(tokenizer, fixed, [_said("user", PROBE, as_parts)])
+        except Exception as error:  # a template is a program, and fails as it likes
+            first = first or error
+            continue
+        # A template that writes the list itself shows its brackets and keys to the model.
+        if PROBE in text and not (as_parts and _LIST.search(text)):
+            return ChatStyle(
+                template=fixed,
+                as_parts=as_parts,
+                open_section=_open_section(text.rpartition(PROBE)[2], template, tokenizer),
+                turn_end=_turn_end(tokenizer, fixed, as_parts),
+            )
+    if first is not None:
+        raise ModelError(
+            f"the chat template can't be used ({_reason(first)}): it fails on a single user "
+            "message; correct it, or ask in plain text with --chat never"
+        )
+    raise ModelError(
+        "the chat template leaves the question out: a user message does not appear in what it "
+        "writes, be its content a text or a list of parts; correct it, or ask in plain text with "
+        "--chat never"
+    )
+
+
+def _said(role: str, text: str, as_parts: bool) -> dict[str, Any]:
+    return {"role": role, "content": [{"type": "text", "text": text}] if as_parts else text}
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    messages: list[dict[str, Any]],
+    *,
+    asks: bool = True,
+) -> str:
+    return str(
+        tokenizer.apply_chat_template(
+            messages,
+            chat_template=template,
+            add_generation_prompt=asks,
+            tokenize=False,
+            enable_thinking=False,
+        )
+    )
+
+
+def _open_section(beginning: str, template: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The last tag before the answer that opens a section which is no answer, if it stays open.
+
+    Such a section is known by its name, or by the tag that closes it, which the template or the
+    vocabulary has, too.
+    """
+    known = template + "\0".join(tokenizer.added_tokens_encoder)
+    found = ""
+    for tag in _TAG.finditer(beginning):
+        name = tag["name"].lower()
+        closing = f"{tag[1]}/{tag['name']}{tag[3]}"
+        is_section = _REASONING.search(name) or (
+            closing in known and not _ANSWER_SECTIONS.search(name)
+        )
+        is_opening = not name.startswith(("end", "/")) and closing not in beginning[tag.end() :]
+        if is_section and is_opening:
+            found = tag[0]
+    return found
+
+
+def _turn_end(tokenizer: PreTrainedTokenizerBase, template: str, as_parts: bool) -> str:
+    """What the template writes behind an answer; empty if it can't be asked for one."""
+    turns = [_said("user", PROBE, as_parts), _said("assistant", PROBE_ANSWER, as_parts)]
+    try:
+        text = _render(tokenizer, template, turns, asks=False)
+    except Exception:  # a template of one turn is enough for asking
+        return ""
+    return text.rpartition(PROBE_ANSWER)[2].strip() if PROBE_ANSWER in text else ""
+
+
+def _fixed_date_macro() -> str:
+    """A template macro that formats `TEMPLATE_DATE`.
+
+    It stands in the place of the clock that templates are given.
+    """
+    directives = [f"%{code}" for code in "aAbBdHIjmMpSyY"]
+    replacements = [(directive, TEMPLATE_DATE.strftime(directive)) for directive in directives]
+    replacements += [("%-d", str(TEMPLATE_DATE.day)), ("%-m", str(TEMPLATE_DATE.month))]
+    filters = "".join(f"|replace({directive!r}, {text!r})" for directive, text in replacements)
+    return "{%- macro strftime_now(format) -%}{{- format" + filters + " -}}{%- endmacro -%}"
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

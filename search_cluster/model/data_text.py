@@ -1,0 +1,118 @@
+"""Text from data stays text: control tokens in a prompt are those of its template alone.
+
+A question may hold the very characters with which a tokenizer writes a control token ("what does
+<|im_end|> mark?"). Tokenized as it stands, it would end its own turn. So control tokens in text
+from data are marked, and a marked text is tokenized with the characters of these as ordinary text.
+A text without them is tokenized as ever, token for token.
+"""
+
+import re
+from weakref import WeakKeyDictionary
+
+from transformers import PreTrainedTokenizerBase
+
+from search_cluster.errors import PromptError
+
+MARK_BEGIN, MARK_END = "\U000f5c01", "\U000f5c02"
+"""Characters for private use that stand around a control token in text from data."""
+_MARKS = re.compile(f"[{MARK_BEGIN}{MARK_END}]")
+_MARKED = re.compile(f"{MARK_BEGIN}([^{MARK_END}]*){MARK_END}")
+_LOOKS_LIKE_CONTROL = re.compile(r"^([<\[◁{].*[>\]▷}]|\S*\|\S*)$", re.DOTALL)
+"""Added tokens that are not declared special, and yet are control tokens: ``<think>``,
+``<tool_call>``. Other added tokens are text (runs of spaces, words)."""
+_PATTERNS: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, re.Pattern[str]]]" = (
+    WeakKeyDictionary()
+)
+
+
+def mark_data(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """The text with marks around what the tokenizer would take for control tokens."""
+    return _control_tokens(tokenizer).sub(
+        lambda found: f"{MARK_BEGIN}{found[0]}{MARK_END}", without_marks(text)
+    )
+
+
+def mark_inside(tokenizer: PreTrainedTokenizerBase, text: str, pieces: tuple[str, ...]) -> str:
+    """A text in which pieces from data are marked wherever they stand in it.
+
+    The rest, which is the task's own wording, keeps its control tokens.
+    """
+    text = without_marks(text)
+    for piece in sorted({piece for piece in pieces if piece}, key=len, reverse=True):
+        marked = mark_data(tokenizer, piece)
+        if marked != piece:
+            text = text.replace(piece, marked)
+    return text
+
+
+def without_marks(text: str) -> str:
+    """The text as a reader sees it."""
+    return _MARKS.sub("", text)
+
+
+def encode_marked(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """The ids of a text, without any that the tokenizer puts around it.
+
+    Raises:
+        PromptError: the tokenizer can't take a marked control token for text.
+    """
+    plain, spans = _unmarked(text)
+    if not spans:
+        return tuple(tokenizer(plain, add_special_tokens=False, verbose=False).input_ids)
+    if not tokenizer.is_fast:
+        raise PromptError(
+            f"the text holds {plain[slice(*spans[0])]!r}, a control token of this model, and its "
+            "tokenizer, written in Python, can't take it for text; leave the question out"
+        )
+    encoded = tokenizer(plain, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
+    added = tokenizer.added_tokens_decoder
+    ids: list[int] = []
+    for token, (begin, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
+        inside = any(begin < stop and start < end for start, stop in spans)
+        ids += (
+            _as_text(tokenizer, plain[begin:end], token) if inside and token in added else [token]
+        )
+    return tuple(ids)
+
+
+def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+    """A pattern that matches each of the tokenizer's control tokens, the longest first."""
+    known = _PATTERNS.get(tokenizer)
+    if known is None or known[0] != len(tokenizer):
+        tokens = [
+            added.content
+            for added in tokenizer.added_tokens_decoder.values()
+            if added.content.strip() and (added.special or _LOOKS_LIKE_CONTROL.match(added.content))
+        ]
+        longest_first = sorted(tokens, key=len, reverse=True)
+        pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        known = _PATTERNS[tokenizer] = (len(tokenizer), pattern)
+    return known[1]
+
+
+def _unmarked(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without marks, and where in it the marked control tokens stand."""
+    plain, spans, last = "", [], 0
+    for found in _MARKED.finditer(text):
+        plain += without_marks(text[last : found.start()])
+        spans.append((len(plain), len(plain) + len(found[1])))
+        plain += found[1]
+        last = found.end()
+    return plain + without_marks(text[last:]), spans
+
+
+def _as_text(tokenizer: PreTrainedTokenizerBase, text: str, control: int) -> list[int]:
+    """The ids of a control token's characters, by the tokenizer's pipeline without added tokens."""
+    backend = tokenizer.backend_tokenizer
+    if backend.normalizer is not None:
+        text = backend.normalizer.normalize_str(text)
+    pieces = [text]
+    if backend.pre_tokenizer is not None:
+        pieces = [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+    ids = [token.id for piece in pieces for token in backend.model.tokenize(piece)]
+    if control in ids or not ids:
+        raise PromptError(
+            f"the text holds {text!r}, a control token of this model that its tokenizer can't take "
+            "for text; leave the question out"
+        )
+    return ids

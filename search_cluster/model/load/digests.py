@@ -1,0 +1,75 @@
+"""Digests of large files and tensors, remembered in the user's cache."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from search_cluster.errors import ModelError
+from search_cluster.model.load.user_cache import user_cache_dir
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_FROM_BYTES = 1 << 20
+"""The size from which on a digest is remembered; smaller ones are computed each time."""
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file; the digest of a large one is remembered in the user's cache.
+
+    It is found again under real path, size and time of change. Where there is no cache folder to
+    write to, a large file is read each time, and a warning says so.
+    """
+    real = path.resolve(strict=True)
+    stat = real.stat()
+    if stat.st_size < REMEMBERED_FROM_BYTES:
+        return _digest(real)
+    key = hashlib.sha256(f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
+    return _remembered(key, str(real), lambda: _digest(real))
+
+
+def remembered_digest(source: Path, about: list[str], compute: Callable[[], str]) -> str:
+    """A digest of what is read out of a file, or out of the files of a folder.
+
+    It is found again as long as no file of the folder changes: a file's place on the disk and the
+    time when its entry changed can't be set by a program, as its time of modification can.
+
+    Args:
+        source: a file, or a folder whose files, not those of folders in it, are read.
+        about: whatever else the digest depends on.
+        compute: how it is computed.
+    """
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    stats = [
+        (str(file.resolve()), stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns)
+        for file in files
+        if file.is_file()
+        for stat in [file.stat()]
+    ]
+    if sum(size for *_, size, _ in stats) < REMEMBERED_FROM_BYTES:
+        return compute()
+    content = json.dumps([str(source.resolve()), stats, about])
+    return _remembered(hashlib.sha256(content.encode()).hexdigest(), str(source), compute)
+
+
+def _remembered(key: str, name: str, compute: Callable[[], str]) -> str:
+    try:
+        memo = user_cache_dir() / "digests" / key
+    except ModelError as error:
+        logger.warning("the digest of %s is not remembered: %s", name, error)
+        return compute()
+    if memo.is_file():
+        return memo.read_text(encoding="ascii")
+    digest = compute()
+    memo.parent.mkdir(exist_ok=True)
+    unfinished = memo.with_name(f"{key}.{os.getpid()}")
+    unfinished.write_text(digest, encoding="ascii")
+    unfinished.replace(memo)
+    return digest
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,50 @@
+"""Which records of a run may be kept: all but those of examples that may have failed by one fault.
+
+Whatever drives the searches, their records come by here, so the rule is the same in one process and
+on a cluster.
+"""
+
+from collections.abc import Sequence
+
+from search_cluster.corpus.causes import cause_of
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.faults import FaultWatch
+from search_cluster.search.rounds import Outcome, Trial
+from search_cluster.tasks.example import Example
+
+
+class RecordGate:
+    """Lets records through, and holds failed ones back until they are known to be single.
+
+    Args:
+        examples: those of the run, in the order in which they are started.
+    """
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._watch = FaultWatch([example.example_id for example in examples])
+        self._held: dict[str, ExampleRecord] = {}
+
+    def take(self, record: ExampleRecord) -> list[ExampleRecord]:
+        """The records that may be kept now that this one is there, itself among them or not.
+
+        Raises:
+            OneFaultError: the examples fail for one reason.
+        """
+        key = record.example.example_id
+        has_failed = record.identity is None and bool(record.failures)
+        cause = cause_of(record.example, record.failures[0]) if has_failed else None
+        if cause is not None:
+            self._held[key] = record
+        released = [self._held.pop(other) for other in self._watch.take(key, cause)]
+        return released if cause is not None else [record, *released]
+
+
+def require_sound(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+    """Pass unless the first trials, or all, failed for one reason. Each has an example of its own.
+
+    Raises:
+        OneFaultError: they did.
+    """
+    watch = FaultWatch([example.example_id for example, _ in trials])
+    for (example, _), outcome in zip(trials, outcomes, strict=True):
+        watch.take(example.example_id, cause_of(example, outcome))
