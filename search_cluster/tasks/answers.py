@@ -78,7 +78,14 @@ def gold_index(answer: object, choices: tuple[str, ...], reading: AnswerReading)
     if text not in choices:
         if text.isascii() and text.isdigit() and reading.is_stated and not reading.has_texts:
             return _from_number(int(text), choices, reading)
-        raise RowError(f"'answer' is {shown(text)}, which is none of the choices {shown(choices)}")
+        advice = (
+            "; write the text of the choice, or its index as a number"
+            if _named_indices(text, len(choices))
+            else ""
+        )
+        raise RowError(
+            f"'answer' is {shown(text)}, which is none of the choices {shown(choices)}{advice}"
+        )
     index = choices.index(text)
     others = _named_indices(text, len(choices), reading.base if reading.is_stated else None)
     if others <= {index} or reading.has_texts:

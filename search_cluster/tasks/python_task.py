@@ -7,10 +7,15 @@ The file is run: it is the user's own code, with the user's rights.
 
 import hashlib
 import importlib.util
+import inspect
+import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from search_cluster.errors import TaskError
+from search_cluster.tasks.simple import choice_task, generate_task
 from search_cluster.tasks.task import AnswerKind, Task
+from search_cluster.tasks.user_rows import rows_source
 
 
 def load_python_task(path: Path) -> Task:
@@ -29,7 +34,8 @@ def load_python_task(path: Path) -> Task:
     except (Exception, SystemExit) as error:
         # The user's code may raise anything, and must not end the program.
         raise TaskError(
-            f"{path} does not run: {type(error).__name__}: {error}; try `python {path}`"
+            f"{path} does not run: {type(error).__name__}: {error}{_meant(error)}; try `python "
+            f"{path}`"
         ) from error
     if not hasattr(module, "TASK"):
         raise TaskError(
@@ -44,6 +50,22 @@ def load_python_task(path: Path) -> Task:
         )
     _check_values(task, path)
     return task
+
+
+def _meant(error: BaseException) -> str:
+    """The known arguments that are nearest to one that a task file makes up."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if not isinstance(error, TypeError) or unknown is None:
+        return ""
+    known = {
+        name
+        for function in (choice_task, generate_task, rows_source)
+        for name in inspect.signature(function).parameters
+    }
+    near = get_close_matches(unknown[1], sorted(known), n=2)
+    return (
+        f" (did you mean {' or '.join(near)}?)" if near else f" (known: {', '.join(sorted(known))})"
+    )
 
 
 _MEMBERS = (

@@ -38,6 +38,7 @@ from pathlib import Path
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.gold import gold_check_of
+from search_cluster.tasks.grading.graders import CHOICE_GRADER_VERSION, grade_choice
 from search_cluster.tasks.loading import Grader, Source, load_checked
 from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
 from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
@@ -47,8 +48,6 @@ DEFAULT_PLAIN = "Question: {question}\nAnswer:"
 """How a base model is asked unless a task says otherwise."""
 DEFAULT_PLAIN_WITH_CHOICES = "Question: {question}\n{choices}\nAnswer:"
 """The same for a task whose chat template lists the choices."""
-CHOICE_GRADER_VERSION = "choice-text-1"
-"""Changes whenever `_grade_choice` does."""
 _VERSION_HEX_DIGITS = 12
 
 
@@ -133,10 +132,6 @@ class SimpleTask:
         return self.grader(example, output)
 
 
-def _grade_choice(example: Example, output: str) -> float:
-    return float(output == example.gold)
-
-
 def _version(
     kind: AnswerKind, grader_version: str, wordings: tuple[Wording, ...], *settings: object
 ) -> str:
@@ -187,7 +182,7 @@ def choice_task(
         chat=chat,
         plain=plain,
         source=source,
-        grader=_grade_choice,
+        grader=grade_choice,
         wordings=wordings,
     )
 

@@ -6,9 +6,11 @@ typed.
 """
 
 import logging
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 
 from search_cluster.errors import TaskError
@@ -24,6 +26,7 @@ _OWN_MEANING = ("<super>", "<sub>", "<fraction>")
 _TYPED_OTHERWISE = str.maketrans(
     {**dict.fromkeys("‘’‛′", "'"), **dict.fromkeys("“”„″", '"'), **dict.fromkeys("‐‑‒–—−", "-")}
 )
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _Copy = tuple[str, Example]
 """A question and the split in which it stands."""
 
@@ -35,15 +38,22 @@ def question_key(text: str) -> str:
     characters.
     """
     if not text.isascii():
-        text = "".join(
-            character
-            if unicodedata.decomposition(character).startswith(_OWN_MEANING)
-            else unicodedata.normalize("NFKC", character)
-            for character in unicodedata.normalize("NFC", text).translate(_TYPED_OTHERWISE)
-            if unicodedata.category(character) != "Cf"
-        )
+        text = _NOT_ASCII.sub(_plain_character, unicodedata.normalize("NFC", text))
         text = unicodedata.normalize("NFC", text)
     return normalize_text(text)
+
+
+def _plain_character(match: re.Match[str]) -> str:
+    return _plain(match[0])
+
+
+@lru_cache(maxsize=4096)
+def _plain(character: str) -> str:
+    if unicodedata.category(character) == "Cf":
+        return ""
+    if unicodedata.decomposition(character).startswith(_OWN_MEANING):
+        return character
+    return unicodedata.normalize("NFKC", character.translate(_TYPED_OTHERWISE))
 
 
 def keep_apart(loaded: Mapping[str, LoadedExamples], split: str, task: str) -> LoadedExamples:
@@ -91,12 +101,33 @@ def keep_apart(loaded: Mapping[str, LoadedExamples], split: str, task: str) -> L
     return replace(found, examples=kept, malformed=(*found.malformed, *left_out.values()))
 
 
+def warn_of_contradictions(examples: Sequence[Example], task: str) -> None:
+    """Say how many questions have several answers, where all of them are used.
+
+    Published data are used as they are, so that results can be compared.
+    """
+    groups: dict[object, list[_Copy]] = {}
+    for example in examples:
+        groups.setdefault(_identity(example), []).append((example.split, example))
+    contradictory = [copies for copies in groups.values() if not _agree(copies)]
+    if contradictory:
+        _logger.warning(
+            "task %s: %d questions have more than one answer, such as %s; they are used as they "
+            "were published",
+            task,
+            len(contradictory),
+            " and ".join(example.source for _, example in contradictory[0][:3]),
+        )
+
+
 def _identity(example: Example) -> object:
     return question_key(example.question), frozenset(map(question_key, example.choices))
 
 
 def _answer(example: Example) -> str:
-    return example.gold if example.gold_index is None else example.choices[example.gold_index]
+    index = example.gold_index
+    is_choice = index is not None and 0 <= index < len(example.choices)
+    return example.choices[index] if is_choice and index is not None else example.gold
 
 
 def _agree(copies: Sequence[_Copy]) -> bool:

@@ -14,7 +14,7 @@ from search_cluster.tasks.files import RawRows, read_rows
 from search_cluster.tasks.raw_examples import Converter, RawExample, Row, RowError, collect_examples
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
-from search_cluster.tasks.twins import question_key
+from search_cluster.tasks.twins import question_key, warn_of_contradictions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class BenchmarkSource:
             return in_share and question_key(raw.question) not in held_out
 
         rows = self._rows(task, part, data_dir)
-        return collect_examples(
+        loaded = collect_examples(
             rows,
             self.convert,
             task=task,
@@ -87,6 +87,8 @@ class BenchmarkSource:
             place=part.repository if data_dir is None else str(data_dir / part.files),
             unique_questions=self.unique_questions,
         )
+        warn_of_contradictions(loaded.examples, task)
+        return loaded
 
     def _held_out_questions(self, task: str, split: str, data_dir: Path | None) -> set[str]:
         """What later splits ask; a later part without files holds nothing out."""

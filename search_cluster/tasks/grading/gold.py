@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.fields import shown
 from search_cluster.tasks.grading.graders import (
+    CHOICE_GRADER_VERSION,
     EXACT_GRADER_VERSION,
     LETTER_GRADER_VERSION,
     NUMBER_GRADER_VERSION,
     gold_number,
+    grade_choice,
     grade_exact,
     grade_letter,
     grade_number,
@@ -48,6 +50,17 @@ def _number_gold_problem(example: Example) -> str | None:
     )
 
 
+def _choice_gold_problem(example: Example) -> str | None:
+    """Why the gold answer is not the text of the choice that is said to be right."""
+    index = example.gold_index
+    if index is not None and example.choices[index : index + 1] == (example.gold,) and index >= 0:
+        return None
+    return (
+        f"the answer is {shown(example.gold)} and its index {index}; the choices are "
+        f"{shown(example.choices)}, numbered from 0: give the text of one and its index"
+    )
+
+
 def _letter_gold_problem(example: Example) -> str | None:
     """Why the gold answer is not the letter of a choice; ``None`` if it is."""
     labels = LETTERS[: len(example.choices)]
@@ -68,6 +81,7 @@ def _exact_gold_problem(example: Example) -> str | None:
 
 
 _CHECKS: dict[Callable[[Example, str], float], GoldCheck] = {
+    grade_choice: GoldCheck(version=CHOICE_GRADER_VERSION, problem=_choice_gold_problem),
     grade_exact: GoldCheck(version=EXACT_GRADER_VERSION, problem=_exact_gold_problem),
     grade_letter: GoldCheck(version=LETTER_GRADER_VERSION, problem=_letter_gold_problem),
     grade_math: GoldCheck(version=MATH_GRADER_VERSION, problem=lambda example: None),

@@ -1,6 +1,8 @@
-"""Graders of generated answers: the letter of a choice, a number, an exact text."""
+"""Graders of answers: a choice's text, its letter, a number, an exact text."""
 
+import re
 import unicodedata
+from collections.abc import Sequence
 
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.boxed import last_boxed
@@ -9,6 +11,7 @@ from search_cluster.tasks.grading.numbers import FoundNumber, last_number, only_
 from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.template import LETTERS
 
+CHOICE_GRADER_VERSION = "choice-text-1"
 LETTER_GRADER_VERSION = "letter-2"
 NUMBER_GRADER_VERSION = "number-2"
 EXACT_GRADER_VERSION = "exact-2"
@@ -16,20 +19,44 @@ GOLD_MARK = "####"
 """Stands before the answer in solutions that are written out, as in GSM8K."""
 
 
+def grade_choice(example: Example, output: str) -> float:
+    """1 if the chosen text is that of the right choice, else 0."""
+    return float(output == example.gold)
+
+
 def grade_letter(example: Example, output: str) -> float:
     """1 if the answer names the gold letter and no other, else 0.
 
-    Letters that label no choice are wrong. So is what may be the text of another choice: ``A``,
-    where that is the text of choice B.
+    Letters that label no choice are wrong. So is what may mean another choice: ``A``, where that is
+    the text of choice B, or ``B) iron``, where iron is choice C.
     """
-    letter = extract_letter(output)
-    if letter is None or letter != example.gold or letter not in LETTERS[: len(example.choices)]:
+    labels = LETTERS[: len(example.choices)]
+    plain = _without_labelled_texts(output, labels, example.choices)
+    letter = extract_letter(plain)
+    if letter is None or letter != example.gold or letter not in labels:
         return 0.0
-    said = {levelled_answer(output), normalize_text(letter)}
-    others = (
-        text for text, label in zip(example.choices, LETTERS, strict=False) if label != letter
+    said = levelled_answer(plain)
+    behind = re.search(rf"(?<!\w){letter.lower()}\b\W+(.*)", said)
+    meant = {behind[1]} if behind and behind[1] else set()
+    if plain == output:  # no text beside the letter says what it means
+        meant |= {said, letter.lower()}
+    others = zip(example.choices, labels, strict=True)
+    return float(
+        all(levelled_answer(text) not in meant for text, label in others if label != letter)
     )
-    return float(all(levelled_answer(text) not in said for text in others))
+
+
+def _without_labelled_texts(output: str, labels: str, choices: Sequence[str]) -> str:
+    """The answer with ``B`` for ``B) iron``, where iron is choice B.
+
+    What stands in the text of a choice (``carbon [C]``, ``not enough iron``) then says nothing of
+    other letters.
+    """
+    for label, text in zip(labels, choices, strict=True):
+        if text in output:
+            labelled = rf"(?<!\w)(?i:{label})[\s.):\]\"*-]+{re.escape(text)}(?!\w)"
+            output = re.sub(labelled, label, output)
+    return output
 
 
 def grade_number(example: Example, output: str) -> float:

@@ -32,7 +32,7 @@ _WORD_BEFORE = (
     r"has|have|to|that|this|it|it's|its|that's|i|i'd|i'm|i'll|we|you|think|believe|guess|say|suppose|"
     r"expect|go|going|with|for|of|question|only|most|likely|probably|definitely|clearly|obviously|"
     r"perhaps|maybe|possibly|surely|certainly|therefore|thus|hence|so|here|one|my|our|am|indeed|"
-    r"either|best|but)"
+    r"either|best|but|ok|okay|sure|yes|no|well)"
 )
 _LEAD_IN = re.compile(
     rf"(?:(?<![\w']){_WORD_BEFORE}(?![\w'])|[\s:=,\"(\[→⇒]|->|=>|-(?=\s))*\Z", re.IGNORECASE
@@ -44,7 +44,7 @@ _DECLARES = re.compile(
     re.IGNORECASE,
 )
 _LEADS_TO = re.compile(
-    r"\b(?:is|be|it's|that's|but|so|therefore|thus|hence|think|guess|say|believe|probably|maybe|perhaps"
+    r"\b(?:is|be|it's|that's|but|ok|okay|sure|yes|no|well|so|therefore|thus|hence|think|guess|say|believe|probably|maybe|perhaps"
     r"|definitely|option|choice|letter|label)\b|[:=→⇒]|->|=>",
     re.IGNORECASE,
 )
@@ -62,12 +62,14 @@ _VERB_AFTER = re.compile(
 """What follows a letter, but neither the article nor a name such as ``B cells``."""
 _DENIAL = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot|except|excludes?|excluding|eliminate[sd]?|rules? out"
-    r"|ruled out|than|all but|anything but|instead of|unlike|wrong|incorrect)\b|n't\b)",
+    r"|ruled out|than|all but|anything but|instead of|unlike)\b"
+    r"|(?<!is )(?<!are )\b(?:wrong|incorrect)\b|n't\b)",
     re.IGNORECASE,
 )
 _NO_DENIAL = re.compile(r"\bnot only\b", re.IGNORECASE)
 _DENIED = re.compile(
-    rf"(?:(?<![\w']){_WORD_BEFORE}(?![\w'])|\b(?:and|or|nor)\b|\b[A-Za-z]\b|[\s:,/\"()\[\]])*",
+    rf"(?:(?<![\w']){_WORD_BEFORE}(?![\w'])|[\s:/\"()\[\]])*"
+    r"(?:\b[A-Za-z]\b[\s,/\"()\[\]]*(?:(?:and|or|nor)\b)?[\s\"()\[\]]*)*",
     re.IGNORECASE,
 )
 """What may stand between a denial and the letter that it denies."""
@@ -107,6 +109,8 @@ class _Mention:
     """Whether the words before it lead to a letter: ``it is B``."""
     is_denied: bool
     """Whether the text says that it is not this one."""
+    may_be_cut: bool
+    """Whether it may be the beginning of a word at which the answer was cut off."""
 
 
 def extract_letter(text: str) -> str | None:
@@ -117,11 +121,13 @@ def extract_letter(text: str) -> str | None:
     """
     boxed = last_boxed(text)
     text = _plain(text if boxed is None else boxed)
-    whole = re.fullmatch(r"[^\w°]*([A-Za-z])[^\w+#]*", text)
+    whole = re.fullmatch(r"[^\w°]*([A-Za-z])(?![-+#])[^\w+#]*", text)
     if whole:
         return whole[1].upper()
     mentions = list(_mentions(text))
     affirmed = [mention for mention in mentions if not mention.is_denied]
+    if len(affirmed) > 1:
+        affirmed = [mention for mention in affirmed if not mention.may_be_cut]
     reason = _REASON.search(text)
     reason_start = reason.start() if reason else len(text)
     first = {mention.letter for mention in affirmed if mention.leads and mention.start == 0}
@@ -165,7 +171,9 @@ def _mentions(text: str) -> Iterator[_Mention]:
             continue  # the article, the pronoun, or a part of a name
         lead_in = _lead_in(before)
         is_declared = _DECLARES.search(lead_in) is not None
-        is_led_to = _LEADS_TO.search(lead_in) is not None
+        is_led_to = _LEADS_TO.search(lead_in) is not None or (
+            re.search(r"[.;!?] \Z", before) is not None and re.match(r"\W*\Z", after) is not None
+        )
         leads = not before or before.endswith("\n")
         if letter.islower() and not is_marked:
             if not (leads or is_declared or is_led_to) or not ends:
@@ -183,6 +191,7 @@ def _mentions(text: str) -> Iterator[_Mention]:
             is_declared=is_declared or _DECLARED_AFTER.match(after) is not None,
             is_led_to=is_led_to,
             is_denied=_is_denied(before, after),
+            may_be_cut=letter.islower() and not (is_marked or is_declared or leads or after),
         )
 
 

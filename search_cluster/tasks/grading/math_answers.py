@@ -151,13 +151,13 @@ def grade_math(example: Example, output: str) -> float:
     Without a box the whole answer is compared. Values are equal exactly or not at all: ``0.333333``
     is not ``\frac{1}{3}``, and ``10`` is not ``10\%``.
     """
-    answer = last_boxed(output)
+    gold, answer = last_boxed(example.gold) or example.gold, last_boxed(output)
     if answer is None:
-        settled = settle_prose(example.gold, output)
+        settled = settle_prose(gold, output)
     elif _BOXES_OFFERED.search(output):
         return 0.0
     else:
-        settled = answer == example.gold or settle(example.gold, answer)
+        settled = answer == gold or settle(gold, answer)
     if isinstance(settled, bool):
         return float(settled)
     said = settled.answer if settled.is_prose else f"\\boxed{{{settled.answer}}}"

@@ -74,6 +74,7 @@ _REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:approx|sim)(?![A-Za-z])", "≈"),
         (r"\^\s*\{?\s*\\circ\s*\}?|\\degree(?![A-Za-z])", "°"),
         (r"\\[A-Za-z]+", "√"),
+        (r"\b(?:Rs\.?|INR|USD|EUR|GBP)\s?(?=\d)", "$"),
         (r"(?<=\d)\*\*(?=\d)", "^"),
         (r"\*\*+|__+|`", ""),
     )
@@ -81,7 +82,11 @@ _REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 """LaTeX and Markdown as the plain text that they mean. Commands without such a meaning become
 ``√``, beside which nothing is a number."""
 
-_GLUED_BEFORE = re.compile(r"(?:[^\W\d_]|[^\W\d_][-+*×/^.]|[^\W\d]_)[({]?\Z")
+_ALPHABETIC = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ"
+"""Letters of scripts that part words by spaces; in others, a number may follow any word."""
+_GLUED_BEFORE = re.compile(
+    rf"(?:[{_ALPHABETIC}]|[{_ALPHABETIC}][-+*×/^.]|[{_ALPHABETIC}0-9]_)[({{]?\Z"
+)
 """The number belongs to a name or to an exponent: ``CO2``, ``COVID-19``, ``m^2``, ``No.5``."""
 _UNREADABLE_BEFORE = re.compile(r"(?:(?:[\d√^}±≠/]|√\{|(?<![-=])[<>≤≥]|_\{?)[({]?\s?|\d[.,:])\Z")
 _UNREADABLE_AFTER = re.compile(
@@ -153,6 +158,10 @@ def last_number(text: str) -> Fraction | None:
 
 def only_number(text: str) -> FoundNumber | None:
     """The one number of a text that holds one and no more; ``None`` otherwise."""
+    if re.fullmatch(r"\s?-?\d{1,15}(?:\.\d{1,15})?", text, re.ASCII):  # most of them
+        return FoundNumber(
+            value=Fraction(text), is_percent=False, is_denied=False, before="", after=""
+        )
     found = find_numbers(text)
     if len(found) != 1 or found[0].value is None or found[0].is_denied:
         return None
@@ -186,7 +195,8 @@ def find_numbers(text: str) -> list[FoundNumber]:
             continue
         value = _signed(_value(match), before)
         after = text[match.end() :]
-        if _UNREADABLE_BEFORE.search(before) or _UNREADABLE_AFTER.match(after):
+        unsigned = _SIGN.sub("", before)
+        if _UNREADABLE_BEFORE.search(unsigned) or _UNREADABLE_AFTER.match(after):
             value = None
         if _BOUND.search(before) or _OPERATOR_BEFORE.search(before):
             value = None
@@ -267,6 +277,8 @@ def _signed(value: Fraction | None, before: str) -> Fraction | None:
         return -value
     if sign[2] and sign[1] == "–" and context.strip():
         return value  # an en dash between words
-    if context[-1:].isalnum() or (sign[2] and not _SIGN_AFTER_WORD.search(context)):
+    if re.search(rf"[{_ALPHABETIC}0-9]\Z", context) or (
+        sign[2] and not _SIGN_AFTER_WORD.search(context)
+    ):
         return None
     return value if sign[1] == "+" else -value

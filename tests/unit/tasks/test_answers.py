@@ -9,7 +9,7 @@ import pytest
 from search_cluster.errors import TaskError
 from search_cluster.tasks.graders import grade_exact, grade_letter, grade_number
 from search_cluster.tasks.loading import Grader
-from search_cluster.tasks.raw_examples import RowError
+from search_cluster.tasks.raw_examples import RawExample, RowError
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.simple import choice_task, generate_task
 from search_cluster.tasks.task import LoadedExamples
@@ -151,6 +151,30 @@ def generated(grader: Grader, rows: list[dict[str, Any]]) -> LoadedExamples:
         max_new_tokens=4, source=rows_source([{"split": "test", **item} for item in rows]),
     )  # fmt: skip
     return task.load("test", None)
+
+
+@pytest.mark.parametrize(
+    ("gold", "index"), [("red", 1), ("red", None), ("red", -4), ("red", 4), ("gold", 0)]
+)
+def test_gold_text_and_index_of_a_converter_of_ones_own_belong_together(
+    gold: str, index: int | None
+) -> None:
+    def convert(value: object) -> RawExample:
+        is_good = value == "good"
+        return RawExample(
+            question=str(value),
+            choices=tuple(COLOURS),
+            gold="red" if is_good else gold,
+            gold_index=0 if is_good else index,
+            split="test",
+        )
+
+    task = choice_task(
+        name="own", description="d", chat="{question}", source=rows_source(["good", "bad"], convert)
+    )
+    loaded = task.load("test", None)
+    assert golds(loaded) == ["red"]
+    assert f"and its index {index}; the choices are" in loaded.malformed[0].reason
 
 
 def test_gold_numbers_that_cannot_be_read_are_named() -> None:

@@ -1,5 +1,6 @@
 """Equal questions in several splits, or with several answers."""
 
+import json
 import logging
 import unicodedata
 from pathlib import Path
@@ -193,3 +194,19 @@ def test_gold_python_and_toml_tasks_warn_and_list_what_they_leave_out(
         assert "1 questions stand in more than one split" in caplog.text
         write_malformed(config, found)
         assert "asks the same question" in (config.run / "malformed.jsonl").read_text()
+
+
+def test_gold_published_questions_with_two_answers_are_counted_and_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "arc").mkdir()
+    rows = [
+        {"question": question, "choices": {"text": texts, "label": ["A", "B"]}, "answerKey": "A"}
+        for question, texts in (("Why?", ["this", "that"]), ("why?", ["that", "this"]))
+    ]
+    (tmp_path / "arc" / "ARC-Easy-Test.jsonl").write_text(
+        "".join(json.dumps(item) + "\n" for item in rows)
+    )
+    with caplog.at_level(logging.WARNING, "search_cluster"):
+        assert len(get_task("arc_easy").load("test", tmp_path).examples) == 2
+    assert "task arc_easy: 1 questions have more than one answer, such as ARC-Easy" in caplog.text

@@ -151,6 +151,10 @@ def test_a_python_task() -> None:
         ("def broken(", "does not run: SyntaxError"),
         ("import no_such_module", "does not run: ModuleNotFoundError"),
         ("raise SystemExit(0)", "does not run: SystemExit: 0"),
+        (
+            "from search_cluster.tasks.simple import choice_task\nchoice_task(wording=1)",
+            r"unexpected keyword argument 'wording' \(did you mean wordings\?\); try",
+        ),
     ],
 )
 def test_a_wrong_python_file_says_what_is_wrong(tmp_path: Path, code: str, message: str) -> None:

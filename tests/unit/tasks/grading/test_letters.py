@@ -48,6 +48,12 @@ from search_cluster.tasks.grading.letters import extract_letter
         ("The answer is D (all of the above)", "D"),
         ("C is correct", "C"),
         ("Antwort: B", "B"),
+        ("Let me think. B.", "B"),
+        ("D. Its temperature is b", "D"),
+        ("I think it is b", "B"),
+        ("B is incorrect, C is correct", "C"),
+        ("not A, B or D; it's C", "C"),
+        ("A is not right, B is right", "B"),
         ("C\n\nExplanation: A is wrong because of X", "C"),
     ],
 )
@@ -67,7 +73,7 @@ def test_gold_letters_as_models_write_them(text: str, letter: str) -> None:
         *("A leaf", "a leaf", "The answer is a leaf", "Answer: A leaf", "I pick a", "a car"),
         *("The answer is a", "vitamin C", "Plan B", "The answer is vitamin C", "B cells"),
         *("U.S.", "N/A", "C++", "C-14", "25 \N{DEGREE SIGN}C", "I'm not sure", "I think so"),
-        *("None of the above", "Answer: None", "", "DNA and RNA", "The answer is 5"),
+        *("None of the above", "Answer: None", "A-", "", "DNA and RNA", "The answer is 5"),
     ],
 )
 def test_gold_no_letter_where_it_is_not_clear(text: str) -> None:
@@ -89,9 +95,36 @@ def lettered(gold: str, *choices: str) -> Example:
 def test_gold_a_letter_that_is_another_choices_text_is_unclear() -> None:
     blood = lettered("A", "O", "A", "B", "AB")
     assert grade_letter(blood, "A") == 0.0  # label A, or blood type A?
+    assert grade_letter(blood, "A) O") == 1.0
     assert grade_letter(lettered("D", "O", "A", "B", "AB"), "D") == 1.0
     assert grade_letter(lettered("A", "A", "B", "AB", "O"), "A") == 1.0
     assert grade_letter(lettered("E", "E. coli", "yeast", "algae", "moss", "fern"), "E. coli") == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "reward"),
+    [
+        ("B iron", 1.0),
+        ("The answer is B iron.", 1.0),
+        ("B) iron", 1.0),
+        ("Answer: b. Iron", 1.0),
+        ("Answer: b. iron", 1.0),
+        ("B copper", 0.0),
+        ("B) copper", 0.0),
+        ("The answer is B: copper", 0.0),
+        ("iron", 0.0),
+    ],
+)
+def test_gold_a_letter_beside_another_choices_text_is_unclear(output: str, reward: float) -> None:
+    assert grade_letter(lettered("B", "copper", "iron", "tin"), output) == reward
+
+
+def test_gold_letters_and_denials_within_a_choices_text_say_nothing() -> None:
+    elements = lettered("D", "sodium [Na]", "sulfur [S]", "is not [A]", "carbon [C]")
+    assert grade_letter(elements, "D) carbon [C]") == 1.0
+    assert grade_letter(elements, "carbon [C]") == 0.0
+    proteins = lettered("B", "infertility", "incorrect protein synthesis", "not needed")
+    assert grade_letter(proteins, "The answer is (B) incorrect protein synthesis.") == 1.0
 
 
 def test_gold_letters_of_no_choice_are_wrong() -> None:

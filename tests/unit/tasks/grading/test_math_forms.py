@@ -78,6 +78,9 @@ def test_gold_unequal_mathematics_is_wrong(gold: str, answer: str) -> None:
         ("(-\\infty,1)\\cup(2,\\infty)", "(2,\\infty)\\cup(-\\infty,1)"),
         ("\\pm 5", "5,-5"),
         ("\\text{(C)}", "C"),
+        ("\\boxed{5}", "5"),
+        ("$\\frac12$", "0.5"),
+        ("So it is $\\boxed{\\frac12}$.", "\\frac{1}{2}"),
     ],
 )
 def test_gold_equal_mathematics_is_right(gold: str, answer: str) -> None:

@@ -18,6 +18,7 @@ from search_cluster.tasks.grading.graders import (
     LETTER_GRADER_VERSION,
     grade_exact,
     grade_letter,
+    levelled_answer,
 )
 from search_cluster.tasks.perturbation.distractors import depends_on_neighbours, levelled
 from search_cluster.tasks.perturbation.perturbations import (
@@ -84,7 +85,9 @@ def examples(draw: st.DrawFn, task: SimpleTask) -> Example:
             source="x",
         )
     # A choice that is a letter makes an answer that is one unclear.
-    texts = st.text(min_size=1, max_size=12).filter(lambda text: len(text.strip(" .")) > 1)
+    texts = st.text(min_size=1, max_size=12).filter(
+        lambda text: text.strip() != "" and len(levelled_answer(text)) != 1
+    )
     choices = tuple(draw(st.lists(texts, min_size=2, max_size=7, unique=True)))
     index = draw(st.integers(0, len(choices) - 1))
     gold = LETTERS[index] if task is LETTER else choices[index]
