@@ -190,7 +190,7 @@ class WorkerFleet:
         if not self._building:
             return []
         done, _ = ray.wait(list(self._building), num_returns=len(self._building), timeout=0)
-        found = []
+        found: list[ReadyWorker] = []
         for ref in done:
             worker = self._building.pop(ref)
             try:

@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,10 +41,13 @@ def as_nobody(folder: Path, *arguments: str, expect: int, **environment: str) ->
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("nobody")
-    tiny.save_tiny_model(folder / "model", chat=True)
-    return folder
+def place() -> Iterator[Path]:
+    """A folder that everybody may write to, which no folder of pytest's is."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        tiny.save_tiny_model(folder / "model", chat=True)
+        yield folder
 
 
 def search_of(place: Path, model: str, run: str, *more: str) -> list[str]:
@@ -93,7 +98,7 @@ def test_machine_training_on_ray_without_a_home_is_one_line(place: Path) -> None
     as_nobody(place, *search_of(place, str(place / "model"), "ray", "--ray", "none"), expect=0)
     fit = ["router-train", "fit", "--corpus", str(place / "ray"), "--router", "static"]
     out, err = as_nobody(place, *fit, "--out", str(place / "x"), "--ray", "local", expect=2)
-    assert (out, err.splitlines()[-1][:26]) == ("", f"error: user id {USER_ID} has no")
+    assert (out, err.splitlines()[-1][:27]) == ("", f"error: user id {USER_ID} has no")
 
 
 @pytest.mark.ray
