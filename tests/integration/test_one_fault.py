@@ -189,7 +189,8 @@ def test_one_fault_of_a_grader_is_one_line_of_verify_and_evaluate(
         assert "Traceback" not in err
         line = err.splitlines()[-1]
         assert line.startswith("error: example ")
-        assert " can't be evaluated along path 0-5: ValueError: no answer in " in line
+        assert " can't be evaluated along path 0-" in line
+        assert ": ValueError: no answer in " in line
 
 
 def test_one_fault_of_a_crossexec_ends_it(model_dir: Path, tmp_path: Path) -> None:
