@@ -45,7 +45,7 @@ class Cause:
         """Equal for causes that differ in numbers, in quoted texts and in the example's own."""
         text = self.message
         for own in sorted(self.texts, key=len, reverse=True):
-            if len(own) >= MIN_OWN_TEXT:
+            if len(own) >= MIN_OWN_TEXT and own in text:
                 text = re.sub(rf"(?<!\w){re.escape(own)}(?!\w)", "*", text)
         text = _NUMBERS.sub("#", _QUOTED.sub("*", text))
         return self.kind, " ".join(text.split())
