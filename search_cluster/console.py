@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from search_cluster.errors import SearchClusterError, error_line
-from search_cluster.machine import limit_arithmetic_threads
+from search_cluster.machine import homeless_line, is_homeless, limit_arithmetic_threads, name_user
 
 EXIT_DIFFERENCE = 1
 """``verify`` found a verdict that differs."""
@@ -32,6 +32,7 @@ VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
 def run_app(app: typer.Typer) -> None:
     """Run a program's command line; what its library logs goes to standard error."""
     limit_arithmetic_threads()
+    name_user()
     # Only our logger: those of other libraries have handlers and would say everything twice.
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -67,6 +68,11 @@ def one_line_errors(interrupted: str = RESUMABLE) -> Iterator[None]:
             f"'search-cluster[search]'; {advice}",
             file=sys.stderr,
         )
+        raise typer.Exit(EXIT_ERROR) from error
+    except (RuntimeError, KeyError) as error:
+        if not is_homeless(error):
+            raise
+        print(f"error: {homeless_line()}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from error
     except KeyboardInterrupt as error:
         print(f"interrupted; {interrupted}", file=sys.stderr)

@@ -75,6 +75,11 @@ class OneFaultError(SearchClusterError):
     """Examples fail one after another for one reason, which is not theirs."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """All that an error says, in one line; its name if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def error_line(error: SearchClusterError | OSError) -> str:
     """What a command says of an error that ends it, in one line.
 

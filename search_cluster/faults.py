@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from search_cluster import errors
-from search_cluster.errors import OneFaultError
+from search_cluster.errors import EvaluatorError, OneFaultError
 
 FIRST = 16
 """How many examples, from the first one on, fail for one reason if a run has one fault; all, if
@@ -45,7 +45,7 @@ class Cause:
         """Equal for causes that differ in numbers, in quoted texts and in the example's own."""
         text = self.message
         for own in sorted(self.texts, key=len, reverse=True):
-            if len(own) >= MIN_OWN_TEXT:
+            if len(own) >= MIN_OWN_TEXT and own in text:
                 text = re.sub(rf"(?<!\w){re.escape(own)}(?!\w)", "*", text)
         text = _NUMBERS.sub("#", _QUOTED.sub("*", text))
         return self.kind, " ".join(text.split())
@@ -153,6 +153,15 @@ class FaultWatch:
         released = [at for at in run if at in self._held]
         self._held.difference_update(released)
         return [self._keys[at] for at in released]
+
+
+def failed_evaluation(example_id: str, path: str, error: Exception) -> EvaluatorError:
+    """What to raise where an evaluation fails by code that is not ours, and nothing can go on."""
+    cause = Cause(kind=type(error).__name__, message=str(error))
+    return EvaluatorError(
+        f"example {example_id} can't be evaluated along path {path}: {cause}; if the task's code "
+        "raises that, mend it, then run the same command again"
+    )
 
 
 def counted(causes: Iterable[Cause]) -> list[tuple[Cause, int]]:

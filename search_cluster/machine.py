@@ -1,9 +1,10 @@
-"""What of this machine is this process' to use: CPUs and memory.
+"""What of this machine is this process' to use: CPUs and memory, and who its user is.
 
 A machine's own numbers are too high wherever somebody has set limits: ``taskset``, Slurm, Docker
 and Kubernetes do. All parts of the project ask here.
 """
 
+import getpass
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,33 @@ def limit_arithmetic_threads() -> None:
     """
     if (num_cpus := usable_cpus()) < _affine_cpus():
         os.environ.setdefault("OMP_NUM_THREADS", str(num_cpus))
+
+
+def name_user() -> None:
+    """Give a user without a name one, for this process and those that it starts.
+
+    Containers often run under a user id that no file knows. Many libraries ask for its name, to put
+    it into the name of a folder.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
+
+
+def is_homeless(error: BaseException) -> bool:
+    """Whether an error says that this user has no home folder; libraries have no class for it."""
+    return isinstance(error, RuntimeError | KeyError) and any(
+        words in str(error).lower() for words in ("home directory", "uid not found")
+    )
+
+
+def homeless_line() -> str:
+    """What to do without a home folder."""
+    return (
+        f"user id {os.getuid()} has no home folder, where caches lie: set HOME to a folder of your "
+        "own"
+    )
 
 
 def describe_cpus() -> str:

@@ -7,7 +7,8 @@ from router_train.evaluation.predictions import Prediction
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
-from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError
+from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError, SearchClusterError
+from search_cluster.faults import failed_evaluation
 from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
@@ -32,7 +33,11 @@ class Answerer:
         self._engine = engine
 
     def answer(self, examples: Sequence[Example]) -> list[Prediction]:
-        """One prediction per example that fits into the model's context."""
+        """One prediction per example that fits into the model's context.
+
+        Raises:
+            EvaluatorError: code that is not ours failed, such as the task's grader.
+        """
         routed: list[tuple[Example, RoutedPath]] = []
         for example in examples:
             with suppress(PromptTooLongError):
@@ -47,7 +52,7 @@ class Answerer:
             example.example_id: {} for example, _ in routed
         }
         for (example, path), outcome in zip(requests, outcomes, strict=True):
-            answers[example.example_id][path] = _as_answer(path, outcome)
+            answers[example.example_id][path] = _as_answer(example, path, outcome)
         return [
             self._prediction(example, choice, answers[example.example_id])
             for example, choice in routed
@@ -81,11 +86,13 @@ _Answer = tuple[Verdict, str]
 """A path's verdict, and the error if it could not say anything."""
 
 
-def _as_answer(path: LayerPath, outcome: Outcome) -> _Answer:
+def _as_answer(example: Example, path: LayerPath, outcome: Outcome) -> _Answer:
     if isinstance(outcome, NonFiniteLogitsError):
         return Verdict(
             reward=0.0, margin=None, output="", num_layer_tokens=0
         ), f"path {path}: {outcome}"
-    if isinstance(outcome, Exception):
+    if isinstance(outcome, SearchClusterError):
         raise outcome
+    if isinstance(outcome, Exception):
+        raise failed_evaluation(example.example_id, str(path), outcome) from outcome
     return outcome, ""

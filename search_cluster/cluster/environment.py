@@ -34,7 +34,8 @@ def prepare_job_environment() -> bool:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    has_token = bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - the other one raises where there is none
+    has_token = bool(named) or (home / ".ray" / "auth_token").is_file()
     return os.environ.setdefault("RAY_AUTH_MODE", "token" if has_token else "disabled") == "token"
 
 

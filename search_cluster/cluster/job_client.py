@@ -18,7 +18,7 @@ from ray.job_submission import JobSubmissionClient
 
 from search_cluster.cluster.address import require_job_server_at
 from search_cluster.cluster.session import with_advice
-from search_cluster.errors import EvaluatorError
+from search_cluster.errors import EvaluatorError, in_one_line
 
 POLL_INTERVAL_S = 2.0
 MAX_SILENCE_S = 300.0
@@ -64,7 +64,7 @@ class RayJobs:
             )
         except (*OUTAGES, ValueError) as error:
             raise EvaluatorError(
-                f"the job can't be submitted from {working_dir}: {_first_line(error)}; a working "
+                f"the job can't be submitted from {working_dir}: {in_one_line(error)}; a working "
                 "directory is 512 MiB at most: name what stays here in .rayignore"
             ) from error
         return job_id
@@ -89,7 +89,7 @@ class RayJobs:
                 if time.monotonic() - last_answer_s > MAX_SILENCE_S:
                     raise EvaluatorError(
                         f"the job server has not answered for {MAX_SILENCE_S:g} s "
-                        f"({_first_line(error)}); job {job_id} may go on: follow it again when the "
+                        f"({in_one_line(error)}); job {job_id} may go on: follow it again when the "
                         "server is back"
                     ) from error
             time.sleep(POLL_INTERVAL_S)
@@ -104,9 +104,3 @@ class RayJobs:
                 write(new)
                 num_seen = position
         return num_seen
-
-
-def _first_line(error: BaseException) -> str:
-    return next(
-        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-    )

@@ -10,7 +10,7 @@ import ray
 
 from search_cluster.cluster.address import named_address, require_cluster_at
 from search_cluster.config import RAY_LOCAL
-from search_cluster.errors import ConfigError, EvaluatorError
+from search_cluster.errors import ConfigError, EvaluatorError, in_one_line
 from search_cluster.machine import usable_cpus
 
 ADVICE = (
@@ -86,7 +86,7 @@ def with_advice(error: BaseException, otherwise: str) -> str:
         error: raised by Ray.
         otherwise: what to do if the words of the error tell nothing better.
     """
-    why = " ".join(str(error).split()) or type(error).__name__
+    why = in_one_line(error)
     known = (text for words, text in ADVICE if any(word in why.lower() for word in words))
     return f"{why.rstrip('.')}; {next(known, otherwise)}"
 

@@ -15,7 +15,7 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from search_cluster.cluster.session import describe_resources
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
-from search_cluster.errors import EvaluatorError, SearchClusterError
+from search_cluster.errors import EvaluatorError, SearchClusterError, in_one_line
 from search_cluster.workers.messages import WorkerInfo, require_same_model
 
 logger = logging.getLogger(__name__)
@@ -235,7 +235,7 @@ class WorkerFleet:
                 "Ray's memory monitor killed a worker while it loaded the model: "
                 f"{' '.join(used.split())}; {self._memory_advice()}"
             )
-        why = " ".join(str(cause).split()) or type(cause).__name__
+        why = in_one_line(cause)
         if isinstance(cause, RayError):
             return EvaluatorError(f"a worker died while it was built: {why}")
         return EvaluatorError(f"a worker can't be built: {type(cause).__name__}: {why}")

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
-from search_cluster.errors import EvaluatorError
+from search_cluster.errors import EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.workers.batch_size import BatchSize
@@ -186,7 +186,7 @@ class WorkerGroup:
             if isinstance(error.cause, LinkBrokenError):  # it was restarted while it was idle
                 return self._lose(worker, error, num_guilty=0)
             raise EvaluatorError(
-                f"a worker on {worker.info.node} refused a batch: {first_line(error.cause)}; "
+                f"a worker on {worker.info.node} refused a batch: {in_one_line(error.cause)}; "
                 "nothing found is lost: look at Ray's logs for the cause, then run the same "
                 "command again"
             ) from error
@@ -221,7 +221,7 @@ class WorkerGroup:
         if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW + len(self._workers):
             raise EvaluatorError(
                 f"workers died {self._losses_in_a_row} times without one result in between "
-                f"({first_line(error)}); nothing found is lost: look at Ray's logs for the cause, "
+                f"({in_one_line(error)}); nothing found is lost: look at Ray's logs for the cause, "
                 "then run the same command again"
             ) from error
         batches = list(worker.batches.values())
@@ -236,7 +236,7 @@ class WorkerGroup:
         behind_items = [item for batch in batches[num_guilty:] for item in batch]
         self._suspects.extend(item for item in behind_items if item.num_attempts)
         self._dispatcher.add_first(item for item in behind_items if not item.num_attempts)
-        message = f"{MAX_ATTEMPTS} workers died of it: {first_line(error)}"
+        message = f"{MAX_ATTEMPTS} workers died of it: {in_one_line(error)}"
         given_up = [
             EvaluationResult(
                 request_id=item.request.request_id,
@@ -264,8 +264,3 @@ class WorkerGroup:
         self._workers.clear()
         self._waiting.clear()
         self._tally.stop()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its name."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.errors import SearchClusterError
+from search_cluster.machine import homeless_line, is_homeless
 from search_cluster.tasks.data_dir import resolve_data_dir
 
 Check = dict[str, Any]
@@ -64,6 +65,10 @@ def _attempt(name: str, action: Callable[[], str], advice: str) -> Check:
         return _check(name, True, action(), "")
     except (SearchClusterError, ImportError, OSError) as error:
         return _check(name, False, " ".join(str(error).split()), advice)
+    except (RuntimeError, KeyError) as error:
+        if not is_homeless(error):
+            raise
+        return _check(name, False, homeless_line(), advice)
 
 
 def _check(name: str, ok: bool, detail: str, advice: str) -> Check:

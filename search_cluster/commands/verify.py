@@ -13,6 +13,7 @@ from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import CorpusError, SearchClusterError
+from search_cluster.faults import failed_evaluation
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.example import Example
@@ -49,6 +50,7 @@ def verify_corpus(
     Raises:
         ConfigError: the model or the task is not the one that the corpus was searched with.
         CorpusError: the search is unfinished, its folder is damaged, or it holds no verdict.
+        EvaluatorError: code that is not ours failed, such as the task's grader.
     """
     corpus = read_corpus(run)
     provenance = corpus.manifest.provenance
@@ -75,6 +77,8 @@ def verify_corpus(
             reference: Verdict | None = evaluate_path(loaded, grader, example, item.path)
         except SearchClusterError:
             reference = None
+        except Exception as error:  # a grader's, for example, of a task of the user's
+            raise failed_evaluation(example.example_id, str(item.path), error) from error
         if reference is None or replace(reference, margin=None) != replace(
             item.verdict, margin=None
         ):

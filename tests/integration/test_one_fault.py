@@ -1,6 +1,7 @@
 """Searches in which every example fails for one reason: they end early, with that reason."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,12 +163,36 @@ def test_one_fault_ends_a_search_with_several_coordinators(
     command = command_of(model_dir, task, run_dir, *flags)
     out, err = run_apart(*command, expect=2)
     assert out == ""
-    assert f"error: the first {FIRST} examples failed for one reason: ValueError: no " in err
+    line = err.splitlines()[-1]
+    assert re.match(r"error: (the first|\d+) .* failed for one reason: ValueError: no ", line), err
     assert "Traceback" not in err
     assert read_shards(run_dir) == ()
     write_task(tmp_path, "return float(output == example.gold)")
     run_apart(*command)
     assert len(read_shards(run_dir)) > FIRST
+
+
+def test_one_fault_of_a_grader_is_one_line_of_verify_and_evaluate(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    task, run_dir = write_task(tmp_path, "return 1.0"), tmp_path / "run"
+    run(*command_of(model_dir, task, run_dir, "--ray", "none"))
+    router = str(run_dir / "routers" / "identity")
+    task_flag = ["--task", str(task)]
+    fit = ["router-train", "fit", "--corpus", str(run_dir), "--router", "identity"]
+    run(*fit, *task_flag, "--out", router)
+    write_task(tmp_path, "raise ValueError(f'no answer in {output!r}')")
+    for command in (
+        ["search-cluster", "verify", str(run_dir), *task_flag],
+        ["router-train", "evaluate", "--router", router, *task_flag, "--split", "test"],
+    ):
+        out, err = run(*command, expect=2)
+        assert out == ""
+        assert "Traceback" not in err
+        line = err.splitlines()[-1]
+        assert line.startswith("error: example ")
+        assert " can't be evaluated along path 0-" in line
+        assert ": ValueError: no answer in " in line
 
 
 def test_one_fault_of_a_crossexec_ends_it(model_dir: Path, tmp_path: Path) -> None:

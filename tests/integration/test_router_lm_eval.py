@@ -185,14 +185,14 @@ def harness_on(
     monkeypatch.setattr(harness_tasks, "TaskManager", own_only)
 
     class Meta:
-        model_spec, model_dtype, kind = "tiny", "float32", "static"
+        model_spec, model_dtype, kind, chat = "tiny", "float32", "static", ""
         inputs = type("Inputs", (), {"task": "capitals"})
 
     monkeypatch.setattr(harness_command, "read_meta", lambda folder: Meta)
     monkeypatch.setattr(
         harness_command, "load_router", lambda folder, model: (FixedRouter(SHORT), Meta)
     )
-    monkeypatch.setattr(ModelChoice, "load", lambda self, spec, dtype: loaded)
+    monkeypatch.setattr(ModelChoice, "load", lambda self, spec, dtype, chat: loaded)
     choice = ModelChoice(spec=None, device="cpu", dtype=None, trust_remote_code=False)
     settings = {"out": None, "json_output": True, **more}
     return lambda options: run_harness(folder, options, choice, **settings)

@@ -28,10 +28,9 @@ from search_cluster.cluster.coordinators.working import (
     WorkingCoordinators,
 )
 from search_cluster.cluster.worker_fleet import WorkerFleet
-from search_cluster.cluster.worker_group import first_line
 from search_cluster.cluster.worker_handle import ReadyWorker
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
-from search_cluster.errors import EvaluatorError, SearchClusterError
+from search_cluster.errors import EvaluatorError, SearchClusterError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, sum_of_stats
 from search_cluster.tasks.example import Example
 
@@ -160,7 +159,7 @@ class CoordinatorGroup:
             if isinstance(cause, SearchClusterError) and never_started:
                 self._start_again(coordinator, cause)
                 return ()
-            return self._lose(coordinator, type(cause).__name__, first_line(cause))
+            return self._lose(coordinator, type(cause).__name__, in_one_line(cause))
         except RayError as error:
             return self._lose(coordinator, "CoordinatorDied", _cause_of_death(error))
         self._working.say(report.messages)

@@ -1,6 +1,7 @@
 """Loading a frozen model: the demo, a local folder, a GGUF file or a hub id."""
 
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -106,7 +107,7 @@ def place_of(spec: str, revision: str | None) -> Path:
         return demo_model_dir()
     if not spec:
         raise ModelError("model is ''; give a folder, a .gguf file, a hub id or 'demo'")
-    path = Path(spec).expanduser()
+    path = Path(os.path.expanduser(spec))  # noqa: PTH111 - the other one raises for no such user
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelError(f"model {spec!r}: there is no such GGUF file; check the path")

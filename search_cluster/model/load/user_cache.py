@@ -18,9 +18,9 @@ def user_cache_dir() -> Path:
     It is ``$SEARCH_CLUSTER_CACHE``, or else the platform's place for caches.
 
     Raises:
-        ModelError: it can't be created or written to.
+        ModelError: it can't be created or written to, or this user has no home folder.
     """
-    folder = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("search-cluster"))
+    folder = Path(os.environ.get(CACHE_VARIABLE) or _platforms_place())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -30,3 +30,13 @@ def user_cache_dir() -> Path:
     if not os.access(folder, os.W_OK):
         raise ModelError(f"cache folder {folder} can't be written to; {NEXT_STEP}")
     return folder
+
+
+def _platforms_place() -> str:
+    try:
+        place = platformdirs.user_cache_dir("search-cluster")
+    except RuntimeError:
+        place = ""
+    if not Path(place).is_absolute():  # as older versions say it: below a folder that is named ~
+        raise ModelError(f"there is no home folder to keep a cache in; {NEXT_STEP}")
+    return place

@@ -1,8 +1,10 @@
 """Numbers, checked against values worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
-from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.corpus.record import ExampleRecord, PathFailure, PathVerdict
 from search_cluster.corpus.summary import summarise
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
@@ -28,6 +30,32 @@ def test_known_numbers(reported_records):
     assert tuple(summary.layer_shares[1]) == (third, third, third)
     assert tuple(summary.layer_shares[2]) == (third, pytest.approx(2 / 3), 0)
     assert summary.layer_shares[3] == (0, 1, 0)
+
+
+def test_one_fault_is_one_cause_with_its_count(reported_record):
+    records = [reported_record(f"q{number}", identity=1.0, best=None) for number in range(6)]
+    path = LayerPath.identity(4)
+    failed = [
+        replace(item, failures=(PathFailure(path=path, kind=kind, message=message),))
+        for item, (kind, message) in zip(
+            records,
+            [
+                ("ValueError", "no grade for q0"),
+                ("NonFiniteLogitsError", "NaN in layer 2"),
+                ("ValueError", "no grade for q2"),
+                ("NonFiniteLogitsError", "NaN in layer 3"),
+                ("NonFiniteLogitsError", "NaN in layer 3"),
+                ("ValueError", "no such unit"),
+            ],
+            strict=True,
+        )
+    ]
+    assert summarise(failed).failure_causes == (
+        ("NonFiniteLogitsError: NaN in layer 2", 3),
+        ("ValueError: no grade for q0", 2),
+        ("ValueError: no such unit", 1),
+    )
+    assert summarise(records).failure_causes == ()
 
 
 def test_wilson_interval_of_a_textbook():

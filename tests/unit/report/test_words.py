@@ -161,7 +161,7 @@ def test_a_search_without_trouble_has_no_note(record, searched):
     assert search_notes(summarise([]), replace(searched, evidence="guide=3")) == ()
 
 
-def test_failures_are_noted_with_the_first_cause(records, searched):
+def test_one_fault_is_noted_with_its_count_and_first_place(records, searched):
     (note,) = search_notes(summarise(records), searched)
     assert note.startswith(
         "paths without a verdict: 1 (1 x NonFiniteLogitsError: NaN); the first: example "
