@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from search_cluster.errors import NonFiniteLogitsError
+from search_cluster.errors import ModelError, NonFiniteLogitsError
 from search_cluster.model.chat_style import turn_end_ids
 
 _END_TOKENS = ("eos_token", "eot_token", "eom_token", "end_of_turn_token")
@@ -23,11 +23,20 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
     They are the end tokens that the generation config, the model's config and the tokenizer name,
     and the token that the chat template writes behind an answer: files often name one of them only,
     and a model that ends its answer with the other would go on talking to itself.
+
+    Raises:
+        ModelError: a config names something that is no token.
     """
     named: set[int] = set()
     for source in (model.generation_config, model.config):
         ids = getattr(source, "eos_token_id", None)
-        named.update([] if ids is None else [ids] if isinstance(ids, int) else ids)
+        listed = [] if ids is None else ids if isinstance(ids, list | tuple) else [ids]
+        if not all(type(token) is int for token in listed):
+            raise ModelError(
+                f"eos_token_id is {ids!r}; it is the number of a token, or a list of such numbers: "
+                "correct it in generation_config.json or config.json"
+            )
+        named.update(listed)
     for name in _END_TOKENS:
         token = tokenizer.special_tokens_map.get(name)
         if isinstance(token, str):
