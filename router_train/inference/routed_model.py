@@ -23,7 +23,7 @@ from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.causal_lm import with_online_routing
 from search_cluster.model.online.chooser import OnlineRouting
-from search_cluster.model.prompting import encode_example, encode_prompt_text
+from search_cluster.model.prompting import encode_example, encode_prompt_text, require_known_tokens
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -118,6 +118,7 @@ class RoutedModel:
 
         Raises:
             PromptTooLongError: a prompt does not fit into the model's context.
+            PromptError: a prompt holds a token that the model has no embedding for.
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
         if not prompts:
@@ -126,6 +127,7 @@ class RoutedModel:
             encode_prompt_text(self._loaded, prompt, max_new_tokens=max_new_tokens)
             for prompt in prompts
         ]
+        require_known_tokens(self._loaded, *rows)
         ids_BT, mask_BT = pad_left(rows, self._pad_id, self._loaded.model.device)
         cache = OnlineCache()
         sequences_BT = cast(Any, self._answering.generate)(

@@ -8,10 +8,12 @@ plain pass, with and without KV cache.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
-from transformers import PreTrainedConfig
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from search_cluster.errors import UnsupportedFamilyError
+from search_cluster.errors import ModelError, UnsupportedFamilyError
 
 
 class MaskRule(StrEnum):
@@ -83,6 +85,7 @@ def anatomy_of(config: PreTrainedConfig) -> Anatomy:
 
     Raises:
         UnsupportedFamilyError: the family is refused for a stated reason, or has no entry yet.
+        ModelError: a sliding window has no token.
     """
     family = str(config.model_type)
     if family in REFUSED:
@@ -99,7 +102,18 @@ def anatomy_of(config: PreTrainedConfig) -> Anatomy:
         raise UnsupportedFamilyError(
             f"this {family} model sets use_bidirectional_attention; layer paths need a causal model"
         )
+    window = getattr(config, "sliding_window", None)
+    if window is not None and window < 1:
+        raise ModelError(
+            f"sliding_window is {window} in the model's config.json; it is at least 1, or null for "
+            "a model whose layers look at all tokens"
+        )
     return ANATOMIES[family]
+
+
+def num_embeddings(model: PreTrainedModel) -> int:
+    """The number of tokens that a model knows; ids of a tokenizer may reach beyond it."""
+    return cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
 
 
 def _supported() -> str:

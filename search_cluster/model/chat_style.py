@@ -15,16 +15,15 @@ from transformers import PreTrainedTokenizerBase
 
 from search_cluster.config import CHAT_MODES
 from search_cluster.errors import ModelError, PromptError
+from search_cluster.model.answer_start import is_answer, missing_header, open_section, prelude_of
 
 TEMPLATE_DATE = datetime(2024, 7, 26)
 """The date that chat templates which print today's date get instead, so that a prompt does not
 change overnight."""
 PROBE = "What is 17 plus 25?"
 PROBE_ANSWER = "It is 42."
+_DIRECTIVE = re.compile(r"%-?[A-Za-z]")
 _LIST = re.compile(r"[\"']type[\"']: *[\"']text[\"']")
-_TAG = re.compile(r"(<\|?|\[|◁)(?P<name>[A-Za-z][\w:-]*)(\|?>|\]|▷)")
-_REASONING = re.compile(r"think|thought|reason|analy|scratch|reflect|deliberat|plan|(^|_)cot($|_)")
-_ANSWER_SECTIONS = re.compile(r"assistant|answer|response|reply|output|model|bot|final|inst|turn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,8 @@ class ChatStyle:
     """The tag of a section, such as ``<think>``, that is open where the answer begins, or empty."""
     turn_end: str
     """What follows an answer, without white space around it."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of where the answer begins, a line each."""
 
 
 _STYLES: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[str, ChatStyle]]" = WeakKeyDictionary()
@@ -115,11 +116,13 @@ def require_no_open_section(style: ChatStyle) -> None:
     Raises:
         ModelError: the template opens a section first.
     """
-    if style.open_section:
+    section = style.open_section
+    if section:
+        section = section if section.startswith(("<", "[", "◁")) else repr(section)
         raise ModelError(
-            f"the chat template begins every answer with {style.open_section}, and choices would "
-            "be scored inside that section, where the model never answers: ask in plain text with "
-            f"--chat never, or take a template that closes {style.open_section} before the answer"
+            f"the chat template begins every answer with {section}, and choices would be scored "
+            "inside that section, where the model never answers: ask in plain text with --chat "
+            f"never, or take a template that closes {section} before the answer"
         )
 
 
@@ -136,7 +139,7 @@ def _default_template(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _look_at(tokenizer: PreTrainedTokenizerBase, template: str) -> ChatStyle:
-    fixed = (_fixed_date_macro() if "strftime_now" in template else "") + template
+    fixed = (_fixed_date_macro(template) if "strftime_now" in template else "") + template
     first: Exception | None = None
     for as_parts in (False, True):
         try:
@@ -146,11 +149,16 @@ def _look_at(tokenizer: PreTrainedTokenizerBase, template: str) -> ChatStyle:
             continue
         # A template that writes the list itself shows its brackets and keys to the model.
         if PROBE in text and not (as_parts and _LIST.search(text)):
+            beginning = text.rpartition(PROBE)[2]
+            usual, turn_end = _conversation(tokenizer, fixed, as_parts)
+            known = template + "\0".join(tokenizer.added_tokens_encoder)
+            section = open_section(beginning, usual, known)
             return ChatStyle(
                 template=fixed,
                 as_parts=as_parts,
-                open_section=_open_section(text.rpartition(PROBE)[2], template, tokenizer),
-                turn_end=_turn_end(tokenizer, fixed, as_parts),
+                open_section=section,
+                turn_end=turn_end,
+                notes=_notes(beginning, usual, section),
             )
     if first is not None:
         raise ModelError(
@@ -186,37 +194,42 @@ def _render(
     )
 
 
-def _open_section(beginning: str, template: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The last tag before the answer that opens a section which is no answer, if it stays open.
+def _conversation(
+    tokenizer: PreTrainedTokenizerBase, template: str, as_parts: bool
+) -> tuple[str | None, str]:
+    """What the template writes in front of an answer that is given, and behind it.
 
-    Such a section is known by its name, or by the tag that closes it, which the template or the
-    vocabulary has, too.
+    Nothing is known of the first, and the second is empty, if it can't be asked for one.
     """
-    known = template + "\0".join(tokenizer.added_tokens_encoder)
-    found = ""
-    for tag in _TAG.finditer(beginning):
-        name = tag["name"].lower()
-        closing = f"{tag[1]}/{tag['name']}{tag[3]}"
-        is_section = _REASONING.search(name) or (
-            closing in known and not _ANSWER_SECTIONS.search(name)
-        )
-        is_opening = not name.startswith(("end", "/")) and closing not in beginning[tag.end() :]
-        if is_section and is_opening:
-            found = tag[0]
-    return found
-
-
-def _turn_end(tokenizer: PreTrainedTokenizerBase, template: str, as_parts: bool) -> str:
-    """What the template writes behind an answer; empty if it can't be asked for one."""
     turns = [_said("user", PROBE, as_parts), _said("assistant", PROBE_ANSWER, as_parts)]
     try:
         text = _render(tokenizer, template, turns, asks=False)
     except Exception:  # a template of one turn is enough for asking
-        return ""
-    return text.rpartition(PROBE_ANSWER)[2].strip() if PROBE_ANSWER in text else ""
+        return None, ""
+    _, question, rest = text.rpartition(PROBE)
+    between, answer, _ = rest.partition(PROBE_ANSWER)
+    turn_end = text.rpartition(PROBE_ANSWER)[2].strip() if PROBE_ANSWER in text else ""
+    return (between if question and answer else None), turn_end
 
 
-def _fixed_date_macro() -> str:
+def _notes(beginning: str, usual: str | None, open_section: str) -> tuple[str, ...]:
+    """What is unusual where the answer begins, and is not a section left open."""
+    prelude, header = prelude_of(beginning, usual), missing_header(beginning, usual)
+    if prelude and not open_section and not is_answer(prelude):
+        return (
+            f"the chat template begins every answer with {prelude!r}, and the answer is what "
+            "follows; ask in plain text with --chat never if that is not meant",
+        )
+    if header:
+        return (
+            f"the chat template does not open the turn of the answer: {header!r}, which it writes "
+            "in front of a given answer, is not in the prompt; correct its add_generation_prompt, "
+            "or ask in plain text with --chat never",
+        )
+    return ()
+
+
+def _fixed_date_macro(template: str) -> str:
     """A template macro that formats `TEMPLATE_DATE`.
 
     It stands in the place of the clock that templates are given.
@@ -224,6 +237,9 @@ def _fixed_date_macro() -> str:
     directives = [f"%{code}" for code in "aAbBdHIjmMpSyY"]
     replacements = [(directive, TEMPLATE_DATE.strftime(directive)) for directive in directives]
     replacements += [("%-d", str(TEMPLATE_DATE.day)), ("%-m", str(TEMPLATE_DATE.month))]
+    known = dict(replacements)
+    rarer = sorted(set(_DIRECTIVE.findall(template)) - set(known))
+    replacements += [(directive, TEMPLATE_DATE.strftime(directive)) for directive in rarer]
     filters = "".join(f"|replace({directive!r}, {text!r})" for directive, text in replacements)
     return "{%- macro strftime_now(format) -%}{{- format" + filters + " -}}{%- endmacro -%}"
 

@@ -7,8 +7,10 @@ A text without them is tokenized as ever, token for token.
 """
 
 import re
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
 from search_cluster.errors import PromptError
@@ -20,16 +22,42 @@ _MARKED = re.compile(f"{MARK_BEGIN}([^{MARK_END}]*){MARK_END}")
 _LOOKS_LIKE_CONTROL = re.compile(r"^([<\[◁{].*[>\]▷}]|\S*\|\S*)$", re.DOTALL)
 """Added tokens that are not declared special, and yet are control tokens: ``<think>``,
 ``<tool_call>``. Other added tokens are text (runs of spaces, words)."""
-_PATTERNS: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, re.Pattern[str]]]" = (
+
+
+@dataclass(frozen=True, slots=True)
+class _ControlTokens:
+    literal: re.Pattern[str]
+    """Matches each of the tokenizer's control tokens, the longest first."""
+    any_normalized: bool
+    """Whether other text can become one, because it is normalized before they are looked for."""
+
+
+_PATTERNS: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, _ControlTokens]]" = (
     WeakKeyDictionary()
 )
 
 
 def mark_data(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """The text with marks around what the tokenizer would take for control tokens."""
-    return _control_tokens(tokenizer).sub(
-        lambda found: f"{MARK_BEGIN}{found[0]}{MARK_END}", without_marks(text)
-    )
+    """The text with marks around what the tokenizer would take for control tokens.
+
+    Raises:
+        PromptError: the text holds the marks themselves.
+    """
+    if _MARKS.search(text):
+        raise PromptError(
+            "the text holds U+F5C01 or U+F5C02, characters for private use with which control "
+            "tokens are marked here; leave the question out"
+        )
+    control = _control_tokens(tokenizer)
+    spans = [found.span() for found in control.literal.finditer(text)]
+    if control.any_normalized:
+        spans += _spans_after_normalizing(tokenizer, text)
+    marked, last = "", 0
+    for begin, end in sorted(spans):
+        if begin >= last:
+            marked += f"{text[last:begin]}{MARK_BEGIN}{text[begin:end]}{MARK_END}"
+            last = end
+    return marked + text[last:]
 
 
 def mark_inside(tokenizer: PreTrainedTokenizerBase, text: str, pieces: tuple[str, ...]) -> str:
@@ -37,12 +65,14 @@ def mark_inside(tokenizer: PreTrainedTokenizerBase, text: str, pieces: tuple[str
 
     The rest, which is the task's own wording, keeps its control tokens.
     """
-    text = without_marks(text)
-    for piece in sorted({piece for piece in pieces if piece}, key=len, reverse=True):
-        marked = mark_data(tokenizer, piece)
-        if marked != piece:
-            text = text.replace(piece, marked)
-    return text
+    # A prompt may show a piece without the white space around it, or around each of its lines.
+    shown = {part for piece in pieces for part in (piece, piece.strip(), *_lines(piece)) if part}
+    marked = {part: mark_data(tokenizer, part) for part in shown}
+    changed = sorted((part for part in shown if marked[part] != part), key=len, reverse=True)
+    if not changed:
+        return without_marks(text)
+    anywhere = re.compile("|".join(map(re.escape, changed)))
+    return anywhere.sub(lambda found: marked[found[0]], without_marks(text))
 
 
 def without_marks(text: str) -> str:
@@ -75,19 +105,43 @@ def encode_marked(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, .
     return tuple(ids)
 
 
-def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
-    """A pattern that matches each of the tokenizer's control tokens, the longest first."""
+def _lines(text: str) -> list[str]:
+    """The lines of several words; one word alone may stand in the task's own wording, too."""
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if " " in line] if len(lines) > 1 else []
+
+
+def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> _ControlTokens:
     known = _PATTERNS.get(tokenizer)
     if known is None or known[0] != len(tokenizer):
-        tokens = [
-            added.content
-            for added in tokenizer.added_tokens_decoder.values()
-            if added.content.strip() and (added.special or _LOOKS_LIKE_CONTROL.match(added.content))
-        ]
-        longest_first = sorted(tokens, key=len, reverse=True)
-        pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-        known = _PATTERNS[tokenizer] = (len(tokenizer), pattern)
+        tokens = [token for token in tokenizer.added_tokens_decoder.values() if _is_control(token)]
+        longest_first = sorted((token.content for token in tokens), key=len, reverse=True)
+        control = _ControlTokens(
+            literal=re.compile("|".join(map(re.escape, longest_first)) or "(?!)"),
+            any_normalized=tokenizer.is_fast
+            and tokenizer.backend_tokenizer.normalizer is not None
+            and any(token.normalized for token in tokens),
+        )
+        known = _PATTERNS[tokenizer] = (len(tokenizer), control)
     return known[1]
+
+
+def _is_control(token: AddedToken) -> bool:
+    content = token.content
+    return bool(content.strip() and (token.special or _LOOKS_LIKE_CONTROL.match(content)))
+
+
+def _spans_after_normalizing(
+    tokenizer: PreTrainedTokenizerBase, text: str
+) -> list[tuple[int, int]]:
+    """Where text becomes a control token by the tokenizer's normalizer, such as lower-casing."""
+    encoded = tokenizer(text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
+    added = tokenizer.added_tokens_decoder
+    return [
+        (begin, end)
+        for token, (begin, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True)
+        if token in added and _is_control(added[token])
+    ]
 
 
 def _unmarked(text: str) -> tuple[str, list[tuple[int, int]]]:

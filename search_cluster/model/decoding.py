@@ -11,6 +11,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from search_cluster.errors import ModelError, NonFiniteLogitsError
+from search_cluster.model.anatomy import num_embeddings
 from search_cluster.model.chat_style import turn_end_ids
 
 _END_TOKENS = ("eos_token", "eot_token", "eom_token", "end_of_turn_token")
@@ -30,18 +31,31 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
     named: set[int] = set()
     for source in (model.generation_config, model.config):
         ids = getattr(source, "eos_token_id", None)
-        listed = [] if ids is None else ids if isinstance(ids, list | tuple) else [ids]
-        if not all(type(token) is int for token in listed):
-            raise ModelError(
-                f"eos_token_id is {ids!r}; it is the number of a token, or a list of such numbers: "
-                "correct it in generation_config.json or config.json"
-            )
-        named.update(listed)
+        named.update(_token_ids([] if ids is None else ids if isinstance(ids, list) else [ids]))
     for name in _END_TOKENS:
         token = tokenizer.special_tokens_map.get(name)
         if isinstance(token, str):
             named.add(int(tokenizer.convert_tokens_to_ids(token)))  # type: ignore[arg-type]
-    return frozenset(named | turn_end_ids(tokenizer))
+    num_tokens = num_embeddings(model)
+    # Files write -1, or the id of another vocabulary, for a token that never comes.
+    return frozenset(id_ for id_ in named | turn_end_ids(tokenizer) if 0 <= id_ < num_tokens)
+
+
+def _token_ids(values: Sequence[object]) -> list[int]:
+    """The ids out of a model's files; what is no whole number names no token.
+
+    Raises:
+        ModelError: one is neither a number nor missing.
+    """
+    wrong = [value for value in values if isinstance(value, bool | str | list | dict)]
+    if wrong:
+        raise ModelError(
+            f"eos_token_id is {wrong[0]!r} in the model's config.json or generation_config.json; "
+            "it is a token's number, or a list of numbers: correct it there"
+        )
+    return [
+        int(value) for value in values if isinstance(value, int | float) and value == value // 1
+    ]
 
 
 @torch.inference_mode()

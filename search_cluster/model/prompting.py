@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, takewhile
 
 from search_cluster.errors import PromptError, PromptTooLongError
+from search_cluster.model.anatomy import num_embeddings
 from search_cluster.model.chat_style import chat_style, render_message, require_no_open_section
 from search_cluster.model.data_text import encode_marked, mark_data, mark_inside, without_marks
 from search_cluster.model.loaded import LoadedModel
@@ -56,8 +57,9 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
     Raises:
         PromptTooLongError: context plus the longest choice, or plus ``task.max_new_tokens``, exceed
             the context window.
-        PromptError: the question is not in the prompt, a choice has no token, two choices have the
-            same tokens, or a text from data can't be told from a control token.
+        PromptError: the question is empty or not in the prompt, a choice has no token, two choices
+            have the same tokens, the model has no embedding for a token, or a text from data can't
+            be told from a control token.
         ModelError: the chat template can't be used.
     """
     prompt = asked_prompt(task, example)
@@ -77,6 +79,7 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
             for choice in prompt.choices
         )
         _require_different(prompt.choices, choice_ids)
+    require_known_tokens(loaded, context_ids, *choice_ids)
     num_answer_tokens = max(map(len, choice_ids)) if choice_ids else task.max_new_tokens
     _check_length(loaded, len(context_ids), num_answer_tokens)
     return EncodedExample(
@@ -106,7 +109,7 @@ def require_askable(loaded: LoadedModel, task: Task) -> list[str]:
             f"{task.max_new_tokens} tokens of an answer, that section takes its part; ask in plain "
             "text with --chat never, or give the task more max_new_tokens"
         ]
-    return []
+    return list(style.notes)
 
 
 def encode_prompt_text(
@@ -120,6 +123,22 @@ def encode_prompt_text(
     context_ids = _encode_context(loaded, _chat_text(loaded, text) if loaded.chat else text)
     _check_length(loaded, len(context_ids), max_new_tokens)
     return context_ids
+
+
+def require_known_tokens(loaded: LoadedModel, *ids: tuple[int, ...]) -> None:
+    """Pass if the model has an embedding for each token.
+
+    Raises:
+        PromptError: it lacks one, as with a tokenizer of another model.
+    """
+    num_known = num_embeddings(loaded.model)
+    largest = max(map(max, ids))
+    if largest >= num_known:
+        raise PromptError(
+            f"the prompt or a choice holds {loaded.tokenizer.convert_ids_to_tokens(largest)!r}, "
+            f"token {largest} of the tokenizer, and the model has {num_known}: take the tokenizer "
+            "that the model was trained with"
+        )
 
 
 def _chat_text(loaded: LoadedModel, message: str) -> str:
@@ -143,6 +162,8 @@ def _chat_text(loaded: LoadedModel, message: str) -> str:
 def _require_question(text: str, question: str) -> None:
     """Pass if the prompt holds the question, or most of its words in a wording of the task."""
     seen, asked = _folded(text), _folded(question)
+    if not asked:
+        raise PromptError(f"the question is empty ({question[:80]!r}); leave it out")
     if asked in seen:
         return
     words, held = set(_WORD.findall(asked)), set(_WORD.findall(seen))

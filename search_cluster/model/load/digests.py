@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from search_cluster.errors import ModelError
@@ -30,7 +30,9 @@ def file_digest(path: Path) -> str:
     return _remembered(key, str(real), lambda: _digest(real))
 
 
-def remembered_digest(source: Path, about: list[str], compute: Callable[[], str]) -> str:
+def remembered_digest(
+    source: Path, others: Iterable[Path], about: list[str], compute: Callable[[], str]
+) -> str:
     """A digest of what is read out of a file, or out of the files of a folder.
 
     It is found again as long as no file of the folder changes: a file's place on the disk and the
@@ -38,10 +40,11 @@ def remembered_digest(source: Path, about: list[str], compute: Callable[[], str]
 
     Args:
         source: a file, or a folder whose files, not those of folders in it, are read.
+        others: the files that are read besides, wherever they lie.
         about: whatever else the digest depends on.
         compute: how it is computed.
     """
-    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    files = sorted({*(source.iterdir() if source.is_dir() else [source]), *others})
     stats = [
         (str(file.resolve()), stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns)
         for file in files

@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
+from tokenizers import Tokenizer
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from search_cluster.model.load.digests import file_digest, remembered_digest
+from search_cluster.model.load.weight_files import weight_files
 
 FINGERPRINT_HEX_DIGITS = 32
 FINGERPRINT_VERSION = "2"
@@ -76,6 +77,7 @@ def parts_of(
     """
     weights = remembered_digest(
         source,
+        weight_files(source) if source.is_dir() else (),
         ["weights", FINGERPRINT_VERSION, dtype, transformers.__version__, type(model).__name__],
         lambda: _weights_digest(model),
     )
@@ -109,7 +111,7 @@ def _weights_digest(model: PreTrainedModel) -> str:
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
-def _tensor_digest(tensor: Tensor) -> str:
+def _tensor_digest(tensor: torch.Tensor) -> str:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
@@ -138,11 +140,13 @@ def _computed_with(config: PreTrainedConfig) -> dict[str, Any]:
 def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
     """All that decides which ids a text gets, and which ids an answer's text leaves out."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    pipeline = (
-        json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
-        if backend is None
-        else backend.to_str()
-    )
+    special = set(tokenizer.all_special_ids)
+    if backend is None:
+        pipeline = json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
+    else:
+        pipeline = _pipeline_text(backend)
+        # A batch is never padded with it, and the pipeline says which ids have no text.
+        special -= {tokenizer.pad_token_id} - _named_otherwise(tokenizer)
     added = {
         index: [token.content, token.special, token.lstrip, token.rstrip, token.normalized]
         for index, token in tokenizer.added_tokens_decoder.items()
@@ -152,10 +156,29 @@ def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
             pipeline,
             sorted(added.items()),
             tokenizer.bos_token_id,
-            sorted(tokenizer.all_special_ids),
+            sorted(special),
             bool(getattr(tokenizer, "split_special_tokens", False)),
         ]
     )
+
+
+def _pipeline_text(backend: Tokenizer) -> str:
+    """A tokenizer's pipeline, without how it was last told to cut and to pad; nothing here does."""
+    if backend.truncation is not None or backend.padding is not None:
+        backend = Tokenizer.from_str(backend.to_str())
+        backend.no_truncation()
+        backend.no_padding()
+    return str(backend.to_str())
+
+
+def _named_otherwise(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The ids of special tokens that have another use than to pad."""
+    named = [
+        token for name, token in tokenizer.special_tokens_map.items() if name != "pad_token"
+    ] + list(tokenizer.extra_special_tokens)
+    return {
+        index for index, token in tokenizer.added_tokens_decoder.items() if token.content in named
+    }
 
 
 def _remote_code(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:

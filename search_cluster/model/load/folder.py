@@ -18,8 +18,13 @@ from transformers import (
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
-from search_cluster.model.load.loading_report import require_whole
-from search_cluster.model.load.weight_files import notes_on_weights, read_settings, weight_files
+from search_cluster.model.load.loading_report import TEXT_PREFIXES, one_line, require_whole
+from search_cluster.model.load.weight_files import (
+    notes_on_weights,
+    read_settings,
+    require_floating_point,
+    weight_files,
+)
 from search_cluster.model.load.wrappers import TEXT_WEIGHTS, text_config_of
 
 
@@ -32,7 +37,7 @@ def load_folder(
         UnsupportedFamilyError: the model's family has no anatomy entry.
         ModelError: a part is missing, damaged, left over, or needs code that was not allowed.
     """
-    weight_files(folder)
+    files = weight_files(folder)
     notes = notes_on_weights(folder)
     if (folder / "config.json").is_file():
         read_settings(folder / "config.json")
@@ -45,9 +50,12 @@ def load_folder(
         )
     anatomy_of(text_config)
     model, info = _load_weights(folder, text_config, dtype, trust_remote_code)
-    left_out = require_whole(info, str(folder))
     if text_config is config:
-        notes += left_out
+        notes += require_whole(info, str(folder))
+    else:  # what else it holds belongs to its other parts, and the note above says so
+        require_whole(info, str(folder), TEXT_PREFIXES)
+    if getattr(model, "hf_quantizer", None) is None:
+        require_floating_point(files)
     return model, _load_tokenizer(folder, trust_remote_code), notes
 
 
@@ -94,7 +102,7 @@ def _load_tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenize
 def _load_error(folder: Path, part: str, error: Exception) -> ModelError:
     if isinstance(error, ModelError):
         return error
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = one_line(str(error)) or type(error).__name__
     if isinstance(error, LookupError | AttributeError | TypeError):  # their text is half a sentence
         reason = f"{type(error).__name__}: {reason}"
     if "trust_remote_code" in str(error):

@@ -19,6 +19,7 @@ from search_cluster.model.load.gguf import load_gguf
 from search_cluster.model.load.hub import download
 from search_cluster.model.load.loading_report import transformers_warnings
 from search_cluster.model.load.selftest import check_model
+from search_cluster.model.load.vocabulary import require_vocabulary
 from search_cluster.model.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def load_model(
             model, tokenizer, notes = load_folder(
                 place, DTYPES[dtype], trust_remote_code=trust_remote_code
             )
+    notes += require_vocabulary(model, tokenizer, str(place))
     in_chat = uses_chat(tokenizer, chat)
     parts = parts_of(
         model,

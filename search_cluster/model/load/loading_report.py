@@ -17,17 +17,23 @@ from search_cluster.errors import ModelError
 INNER_PREFIXES = ("model.", "lm_head.")
 """The beginnings of the names of all weights of a causal language model. A weight of such a name
 that the model has no place for was made for another config."""
+TEXT_PREFIXES = ("model.layers.", "model.embed_tokens.", "model.norm.", "lm_head.")
+"""The same for the text model out of a wrapper, whose other parts stand under ``model.``, too."""
 MAX_TEXT = 300
+"""The most characters that are handed on of one saying of transformers."""
 _TABLE = "LOAD REPORT"
 """Stands in the table that `require_whole` reads in its place."""
 
 
-def require_whole(info: Mapping[str, Any], source: str) -> list[str]:
+def require_whole(
+    info: Mapping[str, Any], source: str, inner_prefixes: tuple[str, ...] = INNER_PREFIXES
+) -> list[str]:
     """Pass if every weight of the model came from its files, and every one of its files' is used.
 
     Args:
         info: what ``from_pretrained(output_loading_info=True)`` says.
         source: the folder or file, for messages.
+        inner_prefixes: the beginnings of the names of the weights that must all be used.
 
     Returns:
         A line for the user if parts of the files are not used that belong to no language model.
@@ -55,7 +61,7 @@ def require_whole(info: Mapping[str, Any], source: str) -> list[str]:
             f"{source} holds the weights of a LoRA adapter, {adapters[0]} first, which were never "
             "merged; merge them into the model with peft's merge_and_unload() and save it again"
         )
-    inner = [name for name in left_over if name.startswith(INNER_PREFIXES)]
+    inner = [name for name in left_over if name.startswith(inner_prefixes)]
     if inner:
         raise ModelError(
             f"{source} holds {_count(inner)} that its config has no place for, {inner[0]} first; "
@@ -101,7 +107,7 @@ def transformers_warnings() -> Iterator[list[str]]:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     for item in caught:
         if issubclass(item.category, UserWarning):
-            found[_one_line(str(item.message))] = None
+            found[one_line(str(item.message))] = None
     lines += [line for line in found if _TABLE not in line]
 
 
@@ -111,9 +117,10 @@ class _Collector(logging.Handler):
         self._found = found
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._found[_one_line(record.getMessage())] = None
+        self._found[one_line(record.getMessage())] = None
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text of transformers in one line, cut if it is long."""
     line = " ".join(text.split())
     return line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]} ..."

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from search_cluster.errors import ModelError
 
 SINGLE_WEIGHTS = "model.safetensors"
@@ -11,6 +13,8 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _AGAIN = "download or save the model again"
+_LFS_POINTER = b"version https://git-lfs"
+"""How the text begins that Git leaves in the place of a large file it did not fetch."""
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -24,7 +28,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     """
     _refuse_adapters(folder)
     if (folder / SINGLE_WEIGHTS).is_file():
-        return (folder / SINGLE_WEIGHTS,)
+        return _downloaded(folder / SINGLE_WEIGHTS)
     if (folder / WEIGHTS_INDEX).is_file():
         index = read_settings(folder / WEIGHTS_INDEX).get("weight_map")
         if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
@@ -37,11 +41,67 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
             raise ModelError(
                 f"{folder} lacks {len(missing)} of its weight files, {missing[0]} first; {_AGAIN}"
             )
-        return files
+        return _downloaded(*files)
     raise ModelError(
-        f"{folder} holds neither {SINGLE_WEIGHTS} nor {WEIGHTS_INDEX}; weights must be "
-        "safetensors: save the model once more with save_pretrained of a current transformers"
+        f"{folder} holds neither {SINGLE_WEIGHTS} nor {WEIGHTS_INDEX}; {_what_is_there(folder)}"
     )
+
+
+def _downloaded(*files: Path) -> tuple[Path, ...]:
+    """The files themselves, unless one is a note of Git LFS about a file that is elsewhere."""
+    for file in files:
+        with file.open("rb") as stream:
+            if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                raise ModelError(
+                    f"{file} is a Git LFS pointer and not the weights themselves; run git lfs pull "
+                    "in its folder, or download the model again (hf download)"
+                )
+    return files
+
+
+def _what_is_there(folder: Path) -> str:
+    """What a folder without weights holds in their place, and what to do."""
+    places = [
+        path.parent
+        for name in (SINGLE_WEIGHTS, WEIGHTS_INDEX)
+        for pattern in (f"*/{name}", f"snapshots/*/{name}")
+        for path in folder.glob(pattern)
+    ]
+    if places:
+        newest = max(places, key=lambda place: (place.stat().st_mtime, str(place)))
+        return f"a model lies in a folder below it: give {newest}"
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    if others:
+        return (
+            f"{others[0]} is there, and no index that names its parts: download the model again, "
+            f"or save it with save_pretrained (a single file is named {SINGLE_WEIGHTS})"
+        )
+    return (
+        "weights must be safetensors: save the model once more with save_pretrained of a current "
+        "transformers"
+    )
+
+
+def require_floating_point(files: tuple[Path, ...]) -> None:
+    """Pass if no weight of these files is a whole number.
+
+    Whole numbers are quantised weights; without the scales and the settings that belong to them
+    transformers takes them as they are.
+
+    Raises:
+        ModelError: one is.
+    """
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - it is no mapping
+                if name.endswith((".weight", ".bias")):
+                    dtype = str(tensors.get_slice(name).get_dtype())
+                    if dtype.startswith(("I", "U", "BOOL")):
+                        raise ModelError(
+                            f"{file} holds quantised weights ({name} is {dtype}), and the config "
+                            "does not say how to read them; take the model as it was before it "
+                            "was quantised, or save it dequantised"
+                        )
 
 
 def _refuse_adapters(folder: Path) -> None:

@@ -14,7 +14,7 @@ from search_cluster.model.anatomy import ANATOMIES, REFUSED
 WRAPPERS = ("gemma3", "llava", "mistral3")
 """The wrappers of which the text model is known to say what the wrapper says."""
 TEXT_WEIGHTS = {
-    r"^language_model\.lm_head\.": "lm_head.",
+    r"^(model\.)?language_model\.lm_head\.": "lm_head.",
     r"^(model\.)?language_model\.(model\.)?": "model.",
 }
 """How wrappers name the weights of their text model, and how it names them itself."""

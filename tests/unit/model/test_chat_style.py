@@ -205,9 +205,8 @@ def test_prompt_control_tokens_of_a_tasks_own_plain_wording_stay() -> None:
 
 def test_prompt_text_without_control_tokens_is_encoded_as_ever() -> None:
     loaded = loaded_tiny(chat=True)
-    for text in ("a < b > c", "<eo s>", "eos", "<|im_end|>", "x\U000f5c01y", ""):
-        plain = text.replace("\U000f5c01", "")
-        ids = tuple(loaded.tokenizer(plain, add_special_tokens=False).input_ids)
+    for text in ("a < b > c", "<eo s>", "eos", "<|im_end|>", "x\U000f5c03y", ""):
+        ids = tuple(loaded.tokenizer(text, add_special_tokens=False).input_ids)
         assert encode_marked(loaded.tokenizer, mark_data(loaded.tokenizer, text)) == ids
 
 
