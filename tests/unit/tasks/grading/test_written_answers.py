@@ -19,6 +19,8 @@ def example(gold: str) -> Example:
         ("It is A. Actually, it's B.", "B"),
         ("C. Wait, let me check. Yes, C.", "C"),
         ("B. Actually, A is wrong because it melts", "B"),
+        ("The answer is B.\n\nWait, A is also possible.", None),
+        ("Let's see.\nQuestion: which metal?\nAnswer: C", "C"),
         ("B\n\nQuestion: What is next?\nA. x\nB. y\nAnswer: C", "B"),
         ("C<|im_end|>", "C"),
         ("Mr. B", None),
