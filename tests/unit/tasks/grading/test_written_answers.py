@@ -93,6 +93,8 @@ def test_gold_number_of_an_answer_that_says_more(text: str, number: float | None
         (r"12\text{ cm}", "The area is 12 cm^2.", False),
         (r"12\text{ cm}", "The area is 12 square cm.", False),
         (r"7\text{ cm}", r"7\text{ cm}^2", False),
+        ("5 apples", "The answer is 5 pears.", False),
+        ("5 apples", "The answer is 5 in total.", True),
         ("12", r"\boxed{12", False),
         ("12", "12 is not the answer", False),
         ("3", "7\n\nQuestion: What is 2 + 1?\nAnswer: 3", False),
