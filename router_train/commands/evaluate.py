@@ -96,16 +96,15 @@ _EFFECT_TEXT = {
 def _evaluation_text(result: Mapping[str, Any]) -> str:
     return "\n".join(
         [
-            f"{result['router']} on {result['n']} questions of {result['task']} "
-            f"({result['split']}), one answer each",
+            f"{result['router']} on {result['n']} question{'s' * (result['n'] != 1)} of "
+            f"{result['task']} ({result['split']}), one answer each",
             *(
                 f"{name:<7} accuracy {result[f'accuracy_{name}']:.3f} "
                 f"[{result[f'accuracy_{name}_low']:.3f}, {result[f'accuracy_{name}_high']:.3f}], "
                 f"{result[f'layers_{name}']:.2f} layers"
                 for name in ("plain", "routed")
             ),
-            f"difference {result['diff']:+.3f} [{result['diff_low']:+.3f}, "
-            f"{result['diff_high']:+.3f}]; {_saved_text(result['layers_saved_share'])}",
+            f"difference {_difference_text(result)}; {_saved_text(result['layers_saved_share'])}",
             f"right only routed {result['num_fixed']}, only plain {result['num_broken']}, exact "
             f"McNemar p = {result['p_value']:.3g}; {result['layer_token_share']:.1%} of the plain "
             "model's layer-token work",
@@ -115,6 +114,14 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
             f"{_EFFECT_TEXT[result['effect']]} ({result['helps_rule']})",
         ]
     )
+
+
+def _difference_text(compared: Mapping[str, Any]) -> str:
+    """A difference with its interval; one without width is a lack of questions."""
+    low, high = compared["diff_low"], compared["diff_high"]
+    if low == high:
+        return f"{compared['diff']:+.3f} (the same on every question, which gives no interval)"
+    return f"{compared['diff']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _saved_text(share: float) -> str:
@@ -165,8 +172,7 @@ def _beside_lines(result: Mapping[str, Any]) -> list[str]:
     if (static := result["static"]) is not None:
         lines.append(
             f"beside it: one path for all, {static['path']} ({static['layers']} layers), accuracy "
-            f"{static['accuracy']:.3f}, difference {static['diff']:+.3f} "
-            f"[{static['diff_low']:+.3f}, {static['diff_high']:+.3f}] ({static['effect']})"
+            f"{static['accuracy']:.3f}, difference {_difference_text(static)} ({static['effect']})"
         )
     if (oracle := result["oracle"]) is not None:
         lines.append(

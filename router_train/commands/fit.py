@@ -95,11 +95,14 @@ def _metric_lines(meta: RouterMeta) -> list[str]:
     lines = []
     if len(point) >= len(_POINT) - 1:  # older checkpoints lack the number of questions
         gain = point["accuracy_routed"] - point["accuracy_plain"]
-        of_all = f"{point['num_questions']:.0f} questions: " if "num_questions" in point else ""
+        num = point.get("num_questions")
+        of_all = f"{num:.0f} question{'s' * (num != 1)}: " if num is not None else ""
+        error = point["standard_error"]
+        spread = f"standard error {error:.3f}" if error else "the same on every question"
         lines.append(
             f"in-sample, {of_all}accuracy {point['accuracy_routed']:.3f} routed, "
-            f"{point['accuracy_plain']:.3f} plain, difference {gain:+.3f} (standard error "
-            f"{point['standard_error']:.3f}), {point['mean_layers']:.2f} layers"
+            f"{point['accuracy_plain']:.3f} plain, difference {gain:+.3f} "
+            f"({spread}), {point['mean_layers']:.2f} layers"
         )
     if metrics:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())

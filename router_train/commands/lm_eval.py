@@ -151,8 +151,11 @@ def _metrics_text(routed: Mapping[str, Any], plain: Mapping[str, Any] | None) ->
 
 
 def _metric(name: str, metrics: Mapping[str, Any]) -> str:
-    """A metric with half of its 95 % interval, where the harness gives a standard error."""
+    """A metric with half of its 95 % interval, where the harness gives a standard error.
+
+    It gives 0 where all questions were answered alike, however few they were: that is no interval.
+    """
     metric, comma, filtered = name.partition(",")
     error = metrics.get(f"{metric}_stderr{comma}{filtered}")
-    spread = "" if error is None else f" ± {NORMAL_95 * error:.2g}"
+    spread = "" if not error else f" ± {NORMAL_95 * error:.2g}"
     return f"{metrics[name]:.4g}{spread}"

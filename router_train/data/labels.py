@@ -16,7 +16,7 @@ from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import EXECUTE, REPEAT, LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
-from search_cluster.tasks.twins import question_key
+from search_cluster.tasks.twins import asked_key
 
 NUM_DECISIONS = 3
 """The decisions are skip, execute and repeat."""
@@ -174,9 +174,9 @@ def question_hashes(examples: Iterable[Example]) -> dict[str, int]:
     examples = list(examples)
     lowest: dict[str, int] = {}
     for example in examples:
-        key = question_key(example.question)
+        key = asked_key(example.question)
         lowest[key] = min(_question_hash(example), lowest.get(key, 2**64))
-    return {example.example_id: lowest[question_key(example.question)] for example in examples}
+    return {example.example_id: lowest[asked_key(example.question)] for example in examples}
 
 
 def _question_hash(example: Example) -> int:

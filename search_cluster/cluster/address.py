@@ -21,8 +21,8 @@ CLIENT_PORT = 10001
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 """What every gRPC connection begins with: the preface of HTTP/2, then empty settings."""
 HTTP_PORTS = {"http": 80, "https": 443}
-HTTP_ANSWER = b"HTTP/"
-"""What a web server's answer to this begins with."""
+HTTP_ANSWERS = (b"HTTP/", b"<")
+"""What a web server's answer to this begins with: a status, or a page of HTML."""
 SETTINGS_FRAME = 4
 """The type of the first frame of the answer, which is its fourth byte."""
 
@@ -60,14 +60,14 @@ def require_cluster_at(address: RayAddress) -> None:
     """
     host, port = _parts(address)
     answer = _ask(address, host, port)
-    if answer.startswith(HTTP_ANSWER):
+    if answer.startswith(HTTP_ANSWERS):
         raise EvaluatorError(_dashboard(address, f"http://{_joined(host, port)}"))
     if _is_encrypted() or answer[3:4] == bytes([SETTINGS_FRAME]):
         return
     what = "a Redis server" if answer.startswith((b"-", b"+")) else "something else"
     raise EvaluatorError(
-        f"{address}, where {what if answer else 'nobody'} answers, and not a Ray cluster; give the "
-        "address that `ray start --head` printed, HEAD:PORT"
+        f"{address}, where {what if answer else 'nobody'} answers, and not a Ray cluster; "
+        f"{_right_addresses(host)}"
     )
 
 
@@ -86,7 +86,7 @@ def require_job_server_at(text: str) -> None:
         _ask(address, parts.hostname or "", parts.port or HTTP_PORTS[scheme])
     elif ":" in text:
         host, port = _parts(address)
-        if _ask(address, host, port).startswith(HTTP_ANSWER):
+        if _ask(address, host, port).startswith(HTTP_ANSWERS):
             raise EvaluatorError(f"{address}, which lacks its scheme; give http://{text}")
         require_cluster_at(address)
 
@@ -99,7 +99,7 @@ def _ask(address: RayAddress, host: str, port: int) -> bytes:
     except (OSError, UnicodeError) as error:
         raise EvaluatorError(
             f"{address}, and nothing answers there ({error}); start the cluster (ray start --head) "
-            "or correct the address"
+            f"or correct the address: {_right_addresses(host)}"
         ) from error
 
 
@@ -126,6 +126,14 @@ def _no_address(address: RayAddress) -> EvaluatorError:
     return EvaluatorError(
         f"{address}, which is no address of a Ray cluster; it is HEAD:PORT as `ray start --head` "
         "printed it, such as head:6379"
+    )
+
+
+def _right_addresses(host: str) -> str:
+    return (
+        "--ray takes the address that `ray start --head` printed, HEAD:PORT, such as "
+        f"{_joined(host or 'head', 6379)}, and `search-cluster submit --address` that of the job "
+        f"server, such as http://{_joined(host or 'head', 8265)}"
     )
 
 

@@ -219,7 +219,9 @@ def router_sentence(evaluation: RouterEvaluation) -> str:
 def _tested(evaluation: RouterEvaluation) -> str:
     """The interval of the difference and the p-value, as far as they are known."""
     parts = []
-    if evaluation.diff_low is not None and evaluation.diff_high is not None:
+    if evaluation.diff_low is not None and evaluation.diff_low == evaluation.diff_high:
+        parts.append("the same on every question, which gives no interval")
+    elif evaluation.diff_low is not None and evaluation.diff_high is not None:
         parts.append(
             f"difference {100 * evaluation.diff_low:+.1f} to {100 * evaluation.diff_high:+.1f} "
             "points"

@@ -159,7 +159,9 @@ def router_rows(routers: Sequence[RouterEvaluation]) -> list[dict[str, str]]:
 
 
 def _difference(value: float, low: float | None, high: float | None) -> str:
-    interval = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
+    if low is None or high is None or low == high:  # no width, but too few questions
+        return f"{100 * value:+.1f}"
+    interval = f" ({100 * low:+.1f} to {100 * high:+.1f})"
     return f"{100 * value:+.1f}{interval}"
 
 

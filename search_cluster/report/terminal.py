@@ -46,10 +46,13 @@ def summary_table(
             f"router {escape(item.label)}, {where}", f"{item.accuracy_routed:.1%}", routed
         )
         low, high = item.diff_low, item.diff_high
+        interval = ""
+        if low is not None and high is not None and low < high:  # no width: too few questions
+            interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
         table.add_row(
             f"difference in points: {router_effect(item)}",
             f"{100 * (item.accuracy_routed - item.accuracy_plain):+.1f}",
-            "" if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}",
+            interval,
         )
         if item.chance is not None:
             table.add_row("uniform guesses (chance)", f"{item.chance:.1%}", "")

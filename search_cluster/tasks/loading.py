@@ -1,11 +1,12 @@
 """What a source gives, looked at before it is used: equal questions, and gold answers."""
 
 import logging
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import SearchClusterError, TaskError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.gold import gold_check_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
@@ -28,14 +29,34 @@ def load_checked(
     (`search_cluster.tasks.twins`), and gold answers that the grader can't read.
 
     Raises:
-        TaskError: there is no such split, or nothing is left of it.
+        TaskError: there is no such split, or nothing is left of it, or the source fails.
     """
-    loaded = source(task, split, data_dir)
+    loaded = _asked(source, task, split, data_dir)
     if loaded.examples and not getattr(source, "keeps_apart", False):
         loaded = keep_apart(
             {split: loaded, **_other_splits(source, task, split, data_dir)}, split, task
         )
     return _with_readable_gold(loaded, task, grader)
+
+
+def _asked(source: Source, task: str, split: str, data_dir: Path | None) -> LoadedExamples:
+    """What the source gives; a source may be anybody's code."""
+    try:
+        loaded = source(task, split, data_dir)
+    except (SearchClusterError, OSError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise TaskError(
+            f"task {task}: its source fails on split {split!r}: {type(error).__name__}: "
+            f"{' '.join(str(error).split())} ({place.filename}:{place.lineno})"
+        ) from error
+    if not isinstance(loaded, LoadedExamples):
+        raise TaskError(
+            f"task {task}: its source gives {type(loaded).__name__}; a source gives "
+            "LoadedExamples, as rows_source(ROWS) and file_source(PATH) do"
+        )
+    return loaded
 
 
 def _other_splits(

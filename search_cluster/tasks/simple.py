@@ -34,11 +34,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsFloat
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import InvalidValueError, TaskError
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.gold import gold_check_of
-from search_cluster.tasks.grading.graders import CHOICE_GRADER_VERSION, grade_choice
+from search_cluster.tasks.grading.graders import CHOICE_GRADER_VERSION, grade_choice, grade_letter
 from search_cluster.tasks.loading import Grader, Source, load_checked
 from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
 from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
@@ -99,13 +100,27 @@ class SimpleTask:
         the malformed rows.
 
         Raises:
-            TaskError: there is no such split, or not one good row.
+            TaskError: there is no such split, or not one good row, or letters are asked for and the
+                choices not shown.
         """
         if split not in SPLITS:
             raise TaskError(
                 f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
             )
-        return load_checked(self.source, self.name, self.grader, split, data_dir)
+        loaded = load_checked(self.source, self.name, self.grader, split, data_dir)
+        if self.grader is grade_letter and not self.lists_choices:
+            self._require_choices(loaded)
+        return loaded
+
+    def _require_choices(self, loaded: LoadedExamples) -> None:
+        """Refuse a question for a letter of choices that nobody shows."""
+        for example in loaded.examples:
+            if not all(choice in example.question for choice in example.choices):
+                raise TaskError(
+                    f"task {self.name} asks for a choice's letter, but the prompt of "
+                    f"{example.source} does not show the choices; write {{choices}} into its "
+                    "templates, chat and plain"
+                )
 
     def prompt(self, example: Example) -> Prompt:
         """Both templates of the example's wording filled; choices are scored as they are.
@@ -128,8 +143,17 @@ class SimpleTask:
         )
 
     def grade(self, example: Example, output: str) -> float:
-        """The grader's reward in [0, 1]."""
-        return self.grader(example, output)
+        """The grader's reward in [0, 1].
+
+        Raises:
+            InvalidValueError: the grader gave no number.
+        """
+        reward: object = self.grader(example, output)
+        if not isinstance(reward, SupportsFloat):
+            raise InvalidValueError(
+                f"the grader of task {self.name} gave {reward!r}; a reward is a number from 0 to 1"
+            )
+        return float(reward)
 
 
 def _version(

@@ -34,6 +34,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search_cluster.errors import TaskError
+from search_cluster.tasks.fields import shown
 from search_cluster.tasks.grading.graders import (
     EXACT_GRADER_VERSION,
     LETTER_GRADER_VERSION,
@@ -126,12 +127,17 @@ def _read(path: Path) -> _Description:
         problems = "; ".join(
             _unknown_field(item["loc"])
             if item["type"] == "extra_forbidden"
-            else f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+            else f"{'.'.join(map(str, item['loc']))}: {item['msg']}{_given(item['input'])}"
             for item in error.errors()
         )
         raise TaskError(
             f"{path} does not describe a task: {problems}; see search_cluster.tasks.toml_task"
         ) from error
+
+
+def _given(value: object) -> str:
+    """The value that a table holds where another is needed; nothing for a missing key."""
+    return "" if isinstance(value, dict) else f", not {shown(value)}"
 
 
 _TABLES: dict[tuple[str, ...], type[_Strict]] = {

@@ -43,6 +43,11 @@ def question_key(text: str) -> str:
     return normalize_text(text)
 
 
+def asked_key(question: str) -> str:
+    """As `question_key`, without the mark in which a question ends or that is missing there."""
+    return question_key(question).rstrip(" ?.。")
+
+
 def _plain_character(match: re.Match[str]) -> str:
     return _plain(match[0])
 
@@ -59,7 +64,8 @@ def _plain(character: str) -> str:
 def keep_apart(loaded: Mapping[str, LoadedExamples], split: str, task: str) -> LoadedExamples:
     """One of the splits, without questions that others ask again or that have several answers.
 
-    Two questions are one if their texts are, and the texts of their choices in any order. Of a
+    Two questions are one if their texts are, up to a final question mark or full stop, and the
+    texts of their choices in any order. Of a
     question in several splits the copies in test stay, else those in validation. Of one with
     several answers no copy stays. What is left out is listed with the malformed rows, and a warning
     counts it.
@@ -121,7 +127,7 @@ def warn_of_contradictions(examples: Sequence[Example], task: str) -> None:
 
 
 def _identity(example: Example) -> object:
-    return question_key(example.question), frozenset(map(question_key, example.choices))
+    return asked_key(example.question), frozenset(map(question_key, example.choices))
 
 
 def _answer(example: Example) -> str:

@@ -2,7 +2,7 @@ r"""What of a text is the answer: what ``\boxed{}`` holds, what comes before ano
 
 import re
 
-_NEXT_QUESTION = re.compile(r"(?<=\S)\s*\n\s*(?:\*\*)?(?:Question|Problem|Q)(?: ?\d+)?(?:\*\*)?:")
+_NEXT_QUESTION = re.compile(r"\n[ \t]*(?:\*\*)?(?:Question|Problem|Q)(?: ?\d+)?(?:\*\*)?:")
 """The heading with which base models go on to a question of their own."""
 
 
@@ -32,7 +32,8 @@ def is_box_cut(text: str) -> bool:
 
 def own_answer(text: str) -> str:
     """The text up to where it asks and answers another question, as base models do."""
-    found = _NEXT_QUESTION.search(text)
+    begin = len(text) - len(text.lstrip())
+    found = _NEXT_QUESTION.search(text, begin)
     return text[: found.start()] if found else text
 
 

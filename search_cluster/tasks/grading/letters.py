@@ -103,6 +103,10 @@ _CORRECTS = re.compile(
     re.IGNORECASE,
 )
 """What takes back what stands before it."""
+_UNSURE = re.compile(
+    r"\b(?:also|too|as well|possible|possibly|might|could|maybe|perhaps)\b|\?", re.I
+)
+"""What takes nothing back: ``wait, A is also possible``."""
 _REASON = re.compile(r"\b(?:because|since|whereas|unlike|as opposed to)\b", re.IGNORECASE)
 
 
@@ -179,12 +183,16 @@ def _plain(text: str) -> str:
 
 def _after_correction(text: str) -> str:
     """What follows the last correction, if letters are named both before and behind it."""
-    for match in reversed(list(_CORRECTS.finditer(text))):
-        behind = text[match.end() :]
-        if any(not item.is_denied for item in _mentions(text[: match.start()])) and any(
-            not item.is_denied for item in _mentions(behind)
-        ):
-            return behind
+    corrections = list(_CORRECTS.finditer(text))
+    if not corrections:
+        return text
+    named = [item for item in _mentions(text) if not item.is_denied]
+    for match in reversed(corrections):
+        before = {item.letter for item in named if item.end <= match.start()}
+        after = {item.letter for item in named if item.start >= match.end()}
+        if before and after:
+            behind = text[match.end() :]
+            return "" if after - before and _UNSURE.search(behind) else behind
     return text
 
 

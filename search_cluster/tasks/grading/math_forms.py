@@ -127,7 +127,9 @@ def settle_prose(gold: str, text: str) -> bool | Undecided:
         if not found or found[-1].value is None:
             return False
         unit = _UNIT_SAID.match(found[-1].after)
-        known = _unit("".join(unit.groups(""))) if unit and unit[2].lower() in _UNITS else ""
+        is_unit = unit is not None and unit[2].lower() in _UNITS.keys() - {"in"}  # ``5 in total``
+        counts = unit and (is_unit or unit[2] == found[-1].after.strip(" .)*"))
+        known = _unit("".join(unit.groups(""))) if unit and counts else ""
         value = found[-1].value / (100 if found[-1].is_percent else 1)
         return value == number.value and not _differ(number.unit, known)
     if _HEDGE.search(text) and not _HEDGE.search(gold):

@@ -68,6 +68,13 @@ def test_machine_a_cluster_is_known_by_its_greeting() -> None:
         require_job_server_at("auto")
 
 
+def test_machine_a_page_of_html_is_a_dashboards() -> None:
+    with answering(b"<!DOCTYPE HTML>\n<html>") as port:
+        assert f"(search-cluster submit --address http://127.0.0.1:{port} " in said_of(
+            f"127.0.0.1:{port}"
+        )
+
+
 def test_machine_a_dashboards_address_names_submit_and_the_right_address() -> None:
     with answering(HTTP) as port:
         for text in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", f"http://127.0.0.1:{port}"):
@@ -96,7 +103,9 @@ def test_machine_nothing_there_is_said_at_once() -> None:
     for text in ("127.0.0.1:9", "ray://127.0.0.1:9", "[::1]:9", "no-such-host.invalid:6379"):
         said = said_of(text)
         assert said.startswith(f"--ray is '{text}', and nothing answers there (")
-        assert said.endswith("; start the cluster (ray start --head) or correct the address")
+        assert "; start the cluster (ray start --head) or correct the address: --ray takes" in said
+        assert said.endswith(":8265")
+        assert ":6379, and `search-cluster submit --address`" in said
     with pytest.raises(EvaluatorError, match=r"--address is 'https://127.0.0.1:9', and nothing"):
         require_job_server_at("https://127.0.0.1:9")
 

@@ -121,6 +121,13 @@ def test_claims_chance_stands_beside_the_accuracy(
     assert words in text_of(report)
 
 
+def test_claims_no_interval_is_printed_where_every_question_agrees(tmp_path: Path) -> None:
+    text = text_of(judged(tmp_path, 1, Scripted(1, 0, 0)))
+    assert "on 1 question of fruit" in text
+    assert "difference +0.000 (the same on every question, which gives no interval)" in text
+    assert "[+0.000, +0.000]" not in text
+
+
 def test_claims_saving_the_layers_of_a_guessing_model_is_no_help(tmp_path: Path) -> None:
     report = judged(tmp_path, 400, Scripted(100, 0, 0))
     assert report.plain_is_guessing

@@ -27,6 +27,11 @@ from router_train.commands.lm_eval import _metrics_text
             None,
             "acc 0.5; 2 questions, no spread",
         ),
+        (
+            {"acc": 1.0, "acc_stderr": 0.0, "sample_len": 2},
+            {"acc": 0.5, "acc_stderr": 0.5, "sample_len": 2},
+            "acc 1 (plain 0.5 ± 0.98); 2 questions, ± spans 95 %",
+        ),
     ],
 )
 def test_claims_a_metric_comes_with_its_spread(
