@@ -17,6 +17,9 @@ START_TIMEOUT_S = 600
 """Workers import torch and transformers before they start; Ray's own 60 s are too short on a busy
 machine, and a group that is late is started again, for ever."""
 
+LOW_MEMORY = "running low on memory"
+"""What Ray says, among pages of numbers, of workers that its memory monitor killed."""
+
 
 def train_on_ray(
     train: Callable[[Mapping[str, Any]], None],
@@ -59,7 +62,11 @@ def train_on_ray(
 
 
 def _cause(error: BaseException) -> str:
-    """The message of whatever a worker raised."""
+    """The message of whatever a worker raised, or what Ray's memory monitor says of its death."""
     worker_failures = getattr(error, "worker_failures", {})
     causes = [*worker_failures.values(), error]
-    return str(causes[0]).strip().splitlines()[-1]
+    lines = str(causes[0]).strip().splitlines() or [type(causes[0]).__name__]
+    for line in lines:
+        if LOW_MEMORY in line:
+            return f"{line.strip()}; ask for fewer --num-workers: each of them holds the model"
+    return lines[-1]

@@ -24,6 +24,9 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
     They are the end tokens that the generation config, the model's config and the tokenizer name,
     and the token that the chat template writes behind an answer: files often name one of them only,
     and a model that ends its answer with the other would go on talking to itself.
+
+    Raises:
+        ModelError: a config names something that is no token.
     """
     named: set[int] = set()
     for source in (model.generation_config, model.config):
@@ -39,20 +42,22 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
 
 
 def _token_ids(values: Sequence[object]) -> list[int]:
-    """The ids out of a model's files; what is no whole number names no token.
+    """The ids out of a model's files, which write whole numbers as floats at times.
 
     Raises:
-        ModelError: one is neither a number nor missing.
+        ModelError: one is neither a whole number nor missing.
     """
-    wrong = [value for value in values if isinstance(value, bool | str | list | dict)]
-    if wrong:
-        raise ModelError(
-            f"eos_token_id is {wrong[0]!r} in the model's config.json or generation_config.json; "
-            "it is a token's number, or a list of numbers: correct it there"
-        )
-    return [
-        int(value) for value in values if isinstance(value, int | float) and value == value // 1
-    ]
+    ids: list[int] = []
+    for value in values:
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+            raise ModelError(
+                f"eos_token_id is {value!r} in the model's config.json or generation_config.json; "
+                "it is a token's number, or a list of numbers: correct it there"
+            )
+        ids.append(int(value))
+    return ids
 
 
 @torch.inference_mode()

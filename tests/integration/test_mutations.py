@@ -74,7 +74,25 @@ FRAGMENTS = (
     "user", "|trim",
 )  # fmt: skip
 
-Mutation = Callable[[Path], None]
+
+class Mutation:
+    """A change of a model folder."""
+
+    def __init__(self, what: tuple[object, ...], apply: Callable[[Path], None]) -> None:
+        self.what, self.apply = what, apply
+
+    def __repr__(self) -> str:
+        return f"Mutation{self.what}"
+
+
+class Folder:
+    """A good folder's files."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+
+    def __repr__(self) -> str:
+        return f"Folder of {len(self.files)} files"
 
 
 @st.composite
@@ -95,7 +113,7 @@ def json_mutations(draw: st.DrawFn) -> Mutation:
             _set_deep(settings_, steps, value)
         (folder / name).write_text(json.dumps(settings_))
 
-    return mutate
+    return Mutation((name, how, steps, key, value), mutate)
 
 
 def _set_deep(values: Any, steps: list[int], value: Any) -> None:
@@ -121,7 +139,7 @@ def byte_mutations(draw: st.DrawFn) -> Mutation:
         begin = int(place * len(data))
         (folder / name).write_bytes(data[:begin] + junk + data[begin + size :])
 
-    return mutate
+    return Mutation((name, place, size, junk), mutate)
 
 
 @st.composite
@@ -155,7 +173,7 @@ def weight_mutations(draw: st.DrawFn) -> Mutation:
             weights[("v_head.x", "model.extra", "lm_head.weight")[other % 3]] = torch.ones(3)
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
-    return mutate
+    return Mutation((how, index, other), mutate)
 
 
 @st.composite
@@ -168,7 +186,7 @@ def template_mutations(draw: st.DrawFn) -> Mutation:
         begin = int(place * len(text))
         (folder / "chat_template.jinja").write_text(text[:begin] + fragment + text[begin + size :])
 
-    return mutate
+    return Mutation((place, size, fragment), mutate)
 
 
 @st.composite
@@ -194,13 +212,13 @@ def file_mutations(draw: st.DrawFn) -> Mutation:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content)
 
-    return mutate
+    return Mutation((name, content), mutate)
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def good(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     folder = tiny.save_tiny_model(tmp_path_factory.mktemp("good") / "model", chat=True)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return Folder({path.name: path.read_bytes() for path in folder.iterdir()})
 
 
 @pytest.fixture(scope="module")
@@ -244,17 +262,17 @@ def reference_scores(folder: Path, loaded: LoadedModel) -> list[float]:
 )
 def test_loading_a_mutated_folder_is_refused_or_gives_the_verdicts_of_what_was_loaded(
     mutations: list[Mutation],
-    good: dict[str, bytes],
+    good: Folder,
     seen: dict[str, tuple[str, float | None]],
     counts: dict[str, int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("mutated")
-    for name, data in good.items():
+    for name, data in good.files.items():
         (folder / name).write_bytes(data)
-    for mutate in mutations:
+    for mutation in mutations:
         with suppress(Exception):  # the first mutation may leave nothing for the second to change
-            mutate(folder)
+            mutation.apply(folder)
     try:
         loaded = load_model(str(folder), device="cpu")
         ((plain, repeated)) = PathExecutor(loaded, ChoiceTask()).evaluate(

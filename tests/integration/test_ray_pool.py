@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from support import tiny
 from support.command import wait_for
 
@@ -169,6 +172,17 @@ def test_a_cluster_that_is_too_small_is_an_error_with_numbers(spec: WorkerSpec) 
 def test_the_error_of_building_a_worker_keeps_its_type(spec: WorkerSpec) -> None:
     with pytest.raises(ModelError, match="there is no such folder"):
         open_pool(replace(spec, model="/no/such/folder"), num_workers=1)
+
+
+def test_loading_warnings_of_workers_reach_the_driver(
+    spec: WorkerSpec, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = load_file(Path(spec.model) / "model.safetensors")
+    folder = shutil.copytree(spec.model, tmp_path / "model")
+    weights["v_head.weight"] = torch.ones(1)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with closing(open_pool(replace(spec, model=str(folder)), num_workers=1)) as pool:
+        assert "v_head.weight first; they are left out" in pool.info.warnings[0]
 
 
 def test_workers_with_different_models_are_refused() -> None:

@@ -81,3 +81,20 @@ def test_a_group_needs_workers_and_leaves_devices_to_ray(place: Path, tmp_path: 
         ConfigError, match="device is 'cuda:1'; Ray chooses which GPU a worker gets"
     ):
         fit_on_ray(place / "corpus", tmp_path, FitConfig(), one_gpu, num_workers=1, **options)  # type: ignore[arg-type]
+
+
+def test_machine_a_worker_that_memory_killed_is_told_by_that() -> None:
+    from search_cluster.cluster import training
+
+    def told(text: str) -> str:
+        error = RuntimeError("Training failed due to worker errors")
+        error.worker_failures = {0: RuntimeError(text)}  # type: ignore[attr-defined]
+        return training._cause(error)
+
+    killed = "1 worker(s) were killed due to the node running low on memory. Memory on the node was"
+    assert told(f"Error:\n{killed} 15.2GB used / 16GB limit\n- objects spillable: 0\nsee docs") == (
+        f"{killed} 15.2GB used / 16GB limit; ask for fewer --num-workers: each of them holds the "
+        "model"
+    )
+    assert told("Traceback\n  File ...\nValueError: no label") == "ValueError: no label"
+    assert training._cause(RuntimeError()) == "RuntimeError"

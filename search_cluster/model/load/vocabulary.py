@@ -5,8 +5,9 @@ Transformers makes an empty tokenizer out of a folder whose vocabulary is missin
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from search_cluster.errors import ModelError
+from search_cluster.errors import ModelError, in_one_line
 from search_cluster.model.anatomy import num_embeddings
+from search_cluster.model.chat_style import PROBE
 
 
 def require_vocabulary(
@@ -23,8 +24,10 @@ def require_vocabulary(
         A line for the user if the tokenizer has tokens that the model has no embedding for.
 
     Raises:
-        ModelError: the vocabulary is missing, or no ordinary token of it has an embedding.
+        ModelError: the tokenizer fails on a text, the vocabulary is missing, or no ordinary token
+            of it has an embedding.
     """
+    _require_working(tokenizer, source)
     vocabulary = tokenizer.get_vocab()
     ordinary = set(vocabulary.values()) - set(tokenizer.added_tokens_decoder)
     if not ordinary:
@@ -50,3 +53,15 @@ def require_vocabulary(
         f"{num_known}; a prompt that needs one fails: take the model's own tokenizer, or resize "
         "its embeddings and train them"
     ]
+
+
+def _require_working(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    """Pass if a short text becomes tokens and text again, whatever the files say."""
+    try:
+        ids = tokenizer(PROBE, add_special_tokens=False, verbose=False).input_ids
+        tokenizer.decode(ids, skip_special_tokens=True)
+    except Exception as error:  # a wrong setting of a file fails where it is used
+        raise ModelError(
+            f"the tokenizer of {source} fails on a text ({type(error).__name__}: "
+            f"{in_one_line(error)}); its settings are damaged: download or save it again"
+        ) from error

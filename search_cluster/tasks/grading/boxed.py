@@ -1,4 +1,9 @@
-r"""What an answer puts into ``\boxed{}``."""
+r"""What of a text is the answer: what ``\boxed{}`` holds, what comes before another question."""
+
+import re
+
+_NEXT_QUESTION = re.compile(r"(?<=\S)\s*\n\s*(?:\*\*)?(?:Question|Problem|Q)(?: ?\d+)?(?:\*\*)?:")
+"""The heading with which base models go on to a question of their own."""
 
 
 def last_boxed(text: str) -> str | None:
@@ -6,7 +11,7 @@ def last_boxed(text: str) -> str | None:
 
     ``\fbox{...}`` and ``\boxed 7`` are read, too.
     """
-    start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
+    start = _start_of_last_box(text)
     if start < 0:
         return None
     body = text[start:].removeprefix("\\boxed").removeprefix("\\fbox").lstrip()
@@ -18,3 +23,18 @@ def last_boxed(text: str) -> str | None:
         if depth == 0:
             return body[1:position].strip() or None
     return None
+
+
+def is_box_cut(text: str) -> bool:
+    r"""Whether the last box is open or empty: ``\boxed{12`` may be the beginning of 120."""
+    return _start_of_last_box(text) >= 0 and last_boxed(text) is None
+
+
+def own_answer(text: str) -> str:
+    """The text up to where it asks and answers another question, as base models do."""
+    found = _NEXT_QUESTION.search(text)
+    return text[: found.start()] if found else text
+
+
+def _start_of_last_box(text: str) -> int:
+    return max(text.rfind("\\boxed"), text.rfind("\\fbox"))

@@ -1,15 +1,14 @@
 """Graders of answers: a choice's text, its letter, a number, an exact text."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.boxed import last_boxed, own_answer
 from search_cluster.tasks.grading.letters import extract_letter
 from search_cluster.tasks.grading.numbers import FoundNumber, last_number, only_number
-from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.template import LETTERS
+from search_cluster.tasks.twins import question_key
 
 CHOICE_GRADER_VERSION = "choice-text-1"
 LETTER_GRADER_VERSION = "letter-2"
@@ -66,11 +65,13 @@ def grade_number(example: Example, output: str) -> float:
 
 
 def grade_exact(example: Example, output: str) -> float:
-    """1 if the answer is the gold text up to case, white space and a final full stop, else 0.
+    """1 if the answer is the gold text up to how it is typed and a final full stop, else 0.
 
-    Composed and decomposed characters are the same.
+    How it is typed: case, white space, width, quotation marks, dashes, composed characters. Another
+    question that the answer goes on to ask says nothing.
     """
-    return float(levelled_answer(output) == levelled_answer(example.gold))
+    said = {levelled_answer(output), levelled_answer(own_answer(output))}
+    return float(levelled_answer(example.gold) in said)
 
 
 def gold_number(text: str) -> FoundNumber | None:
@@ -85,5 +86,5 @@ def gold_number(text: str) -> FoundNumber | None:
 
 
 def levelled_answer(text: str) -> str:
-    """The text without case, doubled white space and a final full stop."""
-    return normalize_text(unicodedata.normalize("NFC", text)).removesuffix(".")
+    """The text as `question_key` levels it, without a final full stop."""
+    return question_key(text).removesuffix(".").removesuffix("。")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.boxed import is_box_cut, last_boxed, own_answer
 
 _CONTEXT = 120
 """The number of characters around a letter that decide what it is."""
@@ -19,12 +19,13 @@ _LATEX = re.compile(
     r"\\(?:text|mbox|boxed|fbox|math(?:rm|bf|it|sf)|text(?:bf|it|rm))\s*\{([^{}]*)\}"
 )
 _MARKUP = re.compile(
-    r"</?\w+>|\*\*|__|[`$#]|\\[()\[\]]|^\s*[-*>]\s+(?=\S)|(?<!\S)[*_](?=\S)|(?<=\S)[*_](?!\S)",
+    r"</?\w+>|<\|\w+\|>|\*\*|__|[`$#]|\\[()\[\]]|^\s*[-*>]\s+(?=\S)|(?<!\S)[*_](?=\S)|(?<=\S)[*_](?!\S)",
     re.MULTILINE,
 )
 _LETTER = re.compile(
-    r"(?<![A-Za-z0-9°'+/&-])(?<![A-Za-z]\.)(?P<opening>[(\[{\"]?)(?P<letter>[A-Za-z])"
-    r"(?P<closing>[)\]}\"]?)(?![A-Za-z0-9'+#/]|[-&]\w|\.[A-Za-z](?![A-Za-z]))"
+    r"(?<![A-Za-z0-9°'+/&-])(?<![A-Za-z]\.)(?<!\bMr\. )(?<!\bMs\. )(?<!\bDr\. )(?<!\bMrs\. )"
+    r"(?P<opening>[(\[{\"]?)(?P<letter>[A-Za-z])"
+    r"(?P<closing>[)\]}\"]?)(?![A-Za-z0-9'+#/]|[-&]\w|\.[A-Za-z](?![A-Za-z])|°)"
 )
 _WORD_BEFORE = (
     r"(?:answers?|ans|correct|right|solution|response|final|choose|chose|choosing|pick|select|"
@@ -53,7 +54,7 @@ _DECLARED_AFTER = re.compile(
     r"(?:right|correct|answer|best|only|true|final|most)\b",
     re.IGNORECASE,
 )
-_END_OF_LETTER = re.compile(r"\s*(?:\Z|[.,;:!?)\]}\"\n—–(=]|-\s)")
+_END_OF_LETTER = re.compile(r"\s*(?:\Z|[.,;:!?)\]}\"\n—–(=。、]|-\s)")
 _VERB_AFTER = re.compile(
     r"\s+(?:is|was|are|because|since|as|it|that|which|due|for|and|or|but|not|seems|looks|would|"
     r"must|should|can|cannot|can't|isn't|so|therefore|nor|instead|rather|here|with|by)\b",
@@ -74,9 +75,9 @@ _DENIED = re.compile(
 )
 """What may stand between a denial and the letter that it denies."""
 _DENIED_AFTER = re.compile(
-    r"\s*(?:,?\s*which\s+)?(?:(?:is|are|was|would be|can be|must be|should be|seems|looks|has been)"
-    r"\s+(?:\w+ly\s+|also\s+|just\s+)?)?(?:(?:wrong|incorrect|false|not|never|ruled out|eliminated"
-    r"|excluded|impossible|cannot)\b|(?:ca|is|was|does|wo|could)n't\b)",
+    r"\s*:?\s*(?:,?\s*which\s+)?(?:(?:is|are|was|would be|can be|must be|should be|seems|looks"
+    r"|has been)\s+(?:\w+ly\s+|also\s+|just\s+)?)?(?:(?:wrong|incorrect|false|not|never|ruled out"
+    r"|eliminated|excluded|impossible|cannot)\b|(?:ca|is|was|does|wo|could)n't\b)",
     re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(
@@ -89,6 +90,19 @@ _OFFERED = re.compile(
     re.IGNORECASE,
 )
 """What stands between letters that are offered together: ``A or B``."""
+_ABROAD = re.compile(
+    r"\bantwort(?: (?:ist|lautet|wäre))?\b|\b(?:bonne )?réponse(?: correcte)?(?: est)?\b(?! n)"
+    r"|\brespuesta(?: correcta)?(?: es)?\b(?! no)|\bresposta(?: correta)?(?: é)?\b(?! não)"
+    r"|\brisposta(?: corretta)?(?: è)?\b(?! non)|(?<![不没沒非])(?:答案(?:应该|應該)?[是为為选選]?"
+    r"|正解は|答えは|[选選](?:择|擇|項|项|択肢)?)(?=[\s:(\"]*[A-Za-z](?![A-Za-z]))",
+    re.IGNORECASE,
+)
+"""``The answer is`` in other languages."""
+_CORRECTS = re.compile(
+    r"\b(?:no,? wait|wait,? no|wait|actually|scratch that|correction|on second thought)\b[\s,:.-]*",
+    re.IGNORECASE,
+)
+"""What takes back what stands before it."""
 _REASON = re.compile(r"\b(?:because|since|whereas|unlike|as opposed to)\b", re.IGNORECASE)
 
 
@@ -119,9 +133,14 @@ def extract_letter(text: str) -> str | None:
     What it boxes decides, else what it declares (``The answer is C``), else the only label in it,
     such as the one that it starts with (``B) iron``).
     """
+    first_answer = own_answer(text)
+    if first_answer != text and extract_letter(first_answer) is not None:
+        text = first_answer
+    if is_box_cut(text):
+        return None
     boxed = last_boxed(text)
-    text = _plain(text if boxed is None else boxed)
-    whole = re.fullmatch(r"[^\w°]*([A-Za-z])(?![-+#])[^\w+#]*", text)
+    text = _after_correction(_plain(text if boxed is None else boxed))
+    whole = re.fullmatch(r"[^\w°]*([A-Za-z])(?![-+#°])[^\w+#]*", text)
     if whole:
         return whole[1].upper()
     mentions = list(_mentions(text))
@@ -154,7 +173,19 @@ def _plain(text: str) -> str:
         text = _LATEX.sub(r" \1 ", text)
     text = re.sub(r"(?<!\w)'([A-Za-z])'(?!\w)", r'"\1"', _MARKUP.sub(" ", text))
     text = re.sub(r"(?<=\S) +(?=[.,;:!?)])", "", re.sub(r"[^\S\n]+", " ", text))
-    return re.sub(r" ?\n ?", "\n", text).strip()
+    text = re.sub(r"\s*。", ". ", _ABROAD.sub(" the answer is ", text))
+    return re.sub(r" ?\n ?", "\n", re.sub(r" +", " ", text)).strip()
+
+
+def _after_correction(text: str) -> str:
+    """What follows the last correction, if letters are named both before and behind it."""
+    for match in reversed(list(_CORRECTS.finditer(text))):
+        behind = text[match.end() :]
+        if any(not item.is_denied for item in _mentions(text[: match.start()])) and any(
+            not item.is_denied for item in _mentions(behind)
+        ):
+            return behind
+    return text
 
 
 def _mentions(text: str) -> Iterator[_Mention]:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.boxed import is_box_cut, last_boxed, own_answer
 from search_cluster.tasks.grading.math_forms import settle, settle_prose
 
 MATH_GRADER_VERSION = "math-verify-2"
@@ -149,8 +149,13 @@ def grade_math(example: Example, output: str) -> float:
     r"""1 if the last ``\boxed{}`` of the answer equals the gold answer, else 0.
 
     Without a box the whole answer is compared. Values are equal exactly or not at all: ``0.333333``
-    is not ``\frac{1}{3}``, and ``10`` is not ``10\%``.
+    is not ``\frac{1}{3}``, and ``10`` is not ``10\%``. An open box may be cut off and is wrong.
     """
+    first = own_answer(output)
+    if re.search(r"[\d\\$]|^\s*\S+\s*$", first):
+        output = first
+    if is_box_cut(output):
+        return 0.0
     gold, answer = last_boxed(example.gold) or example.gold, last_boxed(output)
     if answer is None:
         settled = settle_prose(gold, output)

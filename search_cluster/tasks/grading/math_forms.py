@@ -7,6 +7,7 @@ algebra what only algebra can decide.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -42,9 +43,16 @@ _TIDIED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\!", ""),
-        (r"\\(?:left|right|displaystyle|q?quad)(?![A-Za-z])|\\[,;: ()]", " "),
+        (r"\\(?:left|right|displaystyle|q?quad)(?![A-Za-z])|(?<!\\)\\[,;: ()]", " "),
         (r"\\[dtc]frac", r"\\frac"),
         (r"^\s*[A-Za-z]\s*\\in(?![A-Za-z])", ""),
+        (r"\\(math(?:bb|bf|rm|cal))\s+([A-Za-z])", r"\\\1{\2}"),
+        (r"√\s*\(([^()]*)\)|(?<![A-Za-z\\])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1\2}"),
+        (r"√\s*(\d+|[A-Za-z])(?![\w.(])", r"\\sqrt{\1}"),
+        (r"π|(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
+        (r"∞", r"\\infty "),
+        (r"−", "-"),
+        (r"(?<=[\w)}])\s*\*\s*(?=[\w(\\])", r"\\cdot "),
         (r"\s+", " "),
     )
 )
@@ -58,6 +66,13 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 _UNIT_AFTER = re.compile(
     r"(?<=[\w)}])\s*\\(?:text|mbox|mathrm|textrm)\s*\{([^{}]*)\}\s*(\^\s*\{?\d\}?)?\s*$"
 )
+_UNIT_SAID = re.compile(
+    r"\s*((?:square|cubic|sq|cu) )?([^\W\d_]+|[°$¢])(\s*\^\s*\{?\d\}?)?", re.IGNORECASE
+)
+_LEAD_IN = re.compile(
+    r"(?:[A-Za-z' ]*\b(?:is|are|equals)\b|[A-Za-z ]*[A-Za-z]{2,}\s*:)[\s:*$]*(?=\S)"
+)
+_WRONG = re.compile(r"\b(?:wrong|incorrect|false)\b", re.IGNORECASE)
 _JOIN = re.compile(r",?\s*(?:\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*|;")
 _HEDGE = re.compile(
     r"\b(?:or|not|either|neither|nor|between|maybe|perhaps)\b|n['’]t\b|\\pm|±", re.I
@@ -82,6 +97,9 @@ def settle(gold: str, answer: str) -> bool | Undecided:
         answer: what the model gave, without its box.
     """
     gold, answer = _tidy(gold), _tidy(answer)
+    rounded = _RELATIONS["≈"].search(answer)
+    if rounded and not _RELATIONS["≈"].search(gold) and _pure_number(answer[rounded.end() :]):
+        answer = answer[: rounded.start()].strip() or answer  # said exactly, then as a decimal
     if gold == answer:
         return True
     numbers = _pure_number(gold), _pure_number(answer)
@@ -98,21 +116,45 @@ def settle(gold: str, answer: str) -> bool | Undecided:
 
 def settle_prose(gold: str, text: str) -> bool | Undecided:
     """As `settle`, for an answer without a box: a formula, or a sentence that ends in one."""
-    bare = _tidy(text).strip("$ ").removesuffix(".").strip("$ ")
-    if not _WORD.search(re.sub(r"\\[A-Za-z]+", " ", bare)):
-        return settle(gold, bare)
+    said = _said(text)
+    if said is not None:
+        return settle(gold, said)
+    if _worded(gold) and _worded(gold) in (_worded(text), _worded(_without_lead_in(_tidy(text)))):
+        return True
     number = _pure_number(_tidy(gold))
     if number is not None:
         found = [item for item in find_numbers(text) if not item.is_denied]
         if not found or found[-1].value is None:
             return False
-        said = found[-1].value / (100 if found[-1].is_percent else 1)
-        unit = re.match(r"\s*([^\W\d_]+)", found[-1].after)
-        known = _unit(unit[1]) if unit and unit[1].lower() in _UNITS else ""
-        return said == number.value and not _differ(number.unit, known)
+        unit = _UNIT_SAID.match(found[-1].after)
+        known = _unit("".join(unit.groups(""))) if unit and unit[2].lower() in _UNITS else ""
+        value = found[-1].value / (100 if found[-1].is_percent else 1)
+        return value == number.value and not _differ(number.unit, known)
     if _HEDGE.search(text) and not _HEDGE.search(gold):
         return False
     return Undecided(gold=gold, answer=text, is_prose=True)
+
+
+def _said(text: str) -> str | None:
+    """The formula that is all of a text, or all behind words such as ``The answer is``."""
+    bare = _tidy(text).strip("*$ ").removesuffix(".").strip("*$ ")
+    for part in (bare, _without_lead_in(bare)):
+        kept = re.sub(r"\\(?:text|mbox|mathrm|textrm|begin|end)\s*\{[^{}]*\}", " ", part)
+        if part and not _WORD.search(re.sub(r"\\[A-Za-z]+", " ", _JOIN.sub(",", kept))):
+            return part
+    return None
+
+
+def _without_lead_in(text: str) -> str:
+    found = _LEAD_IN.match(text)
+    denied = found is not None and (_HEDGE.search(found[0]) or _WRONG.search(found[0]))
+    return text if found is None or denied else text[found.end() :].strip("*$ ")
+
+
+def _worded(text: str) -> str:
+    """A word or a name without case and markup; empty if the text is none."""
+    text = re.sub(r"\\(?:text|mbox|mathrm|textrm)\s*\{([^{}]*)\}", r"\1", text).strip("*$(). ")
+    return text.casefold() if re.fullmatch(r"[^\W\d_]+(?: [^\W\d_]+){0,3}", text) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +169,19 @@ def _tidy(text: str) -> str:
         text = re.sub(r"(?<!\\)\$", " ", text)
     for pattern, replacement in _TIDIED:
         text = pattern.sub(replacement, text)
+    if not text.isascii():
+        text = re.sub(
+            "[⁰¹²³⁴-⁹]+", lambda match: f"^{{{unicodedata.normalize('NFKC', match[0])}}}", text
+        )
+    text = re.sub(r"(\d+)\.(\d*)\\overline\s*\{(\d+)\}", _repeating, text)
     return text.strip().rstrip(".")
+
+
+def _repeating(match: re.Match[str]) -> str:
+    r"""A repeating decimal as a fraction: ``0.1\overline{6}`` is 1/6."""
+    whole, once, period = match.groups()
+    top = int(whole + once + period) - int(whole + once)
+    return f"\\frac{{{top}}}{{{(10 ** len(period) - 1) * 10 ** len(once)}}}"
 
 
 def _pure_number(text: str) -> _Quantity | None:

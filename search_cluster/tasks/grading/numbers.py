@@ -7,11 +7,11 @@ than a right one that does not.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
-from search_cluster.tasks.grading.boxed import last_boxed
+from search_cluster.tasks.grading.boxed import is_box_cut, last_boxed, own_answer
+from search_cluster.tasks.grading.spellings import levelled_text
 
 MAX_DIGITS = 400
 """Numbers with more digits than this are not read."""
@@ -50,38 +50,6 @@ _NUMBER = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
-_SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-_SUBSCRIPT = "₀₁₂₃₄₅₆₇₈₉"
-_REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\{,\}", ","),
-        (r"\\!", ""),
-        (r"\\[,;: ]|~(?=\d)|\\q?quad(?![A-Za-z])|\\[()\[\]]", " "),
-        (r"\\([$%#&_])", r"\1"),
-        (r"\\(?:left|right|displaystyle)(?![A-Za-z])", ""),
-        (r"\\(?:text|mbox|mathrm|mathbf|mathit|textbf|textit|textrm|operatorname)\s*\{([^{}]*)\}",
-         r"\1"),
-        (r"\\[dtc]frac", r"\\frac"),
-        (r"\\frac\s*(\d)\s*(\d)", r" \1/\2"),
-        (r"\\frac\s*\{\s*(\d+)\s*\}\s*(?:\{\s*(\d+)\s*\}|(\d))", r" \1/\2\3"),
-        (r"\\frac\s*(\d)\s*\{\s*(\d+)\s*\}", r" \1/\2"),
-        (r"\\(?:times|cdot)(?![A-Za-z])|·", "×"),
-        (r"\\pi(?![A-Za-z])", "π"),
-        (r"\\pm(?![A-Za-z])", "±"),
-        (r"\\(?:ne|neq)(?![A-Za-z])", "≠"),
-        (r"\\(?:geq?|leq?|gt|lt)(?![A-Za-z])", "<"),
-        (r"\\(?:approx|sim)(?![A-Za-z])", "≈"),
-        (r"\^\s*\{?\s*\\circ\s*\}?|\\degree(?![A-Za-z])", "°"),
-        (r"\\[A-Za-z]+", "√"),
-        (r"\b(?:Rs\.?|INR|USD|EUR|GBP)\s?(?=\d)", "$"),
-        (r"(?<=\d)\*\*(?=\d)", "^"),
-        (r"\*\*+|__+|`", ""),
-    )
-)  # fmt: skip
-"""LaTeX and Markdown as the plain text that they mean. Commands without such a meaning become
-``√``, beside which nothing is a number."""
-
 _ALPHABETIC = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ"
 """Letters of scripts that part words by spaces; in others, a number may follow any word."""
 _GLUED_BEFORE = re.compile(
@@ -91,7 +59,8 @@ _GLUED_BEFORE = re.compile(
 _UNREADABLE_BEFORE = re.compile(r"(?:(?:[\d√^}±≠/]|√\{|(?<![-=])[<>≤≥]|_\{?)[({]?\s?|\d[.,:])\Z")
 _UNREADABLE_AFTER = re.compile(
     r"\d|[.,:]\d|\s?[\^±‰π√]|\s?/\s?\d|_|[-–—]\d|\s?[×÷*]\s?\w|[({]|\}\{"
-    r"|\s?[exyznik](?![^\W\d_])|(?:[KMBkb]|\s?(?:bn|mn|mln|mio))(?![^\W\d_])"
+    r"|\s?[exyznik](?![^\W\d_])|[^.\d\n]{0,20}\bbelow zero\b"
+    r"|(?:[KMBkb]|\s?(?:bn|mn|mln|mio))(?![^\W\d_])"
 )
 _OPERATOR_BEFORE = re.compile(
     r"(?:[\d)]\s*(?:[-+×÷*/^±–—]|\s:|\b(?:plus|minus|times|divided by|multiplied by)\b)"
@@ -106,6 +75,11 @@ _SIGN_AFTER_WORD = re.compile(
 _NOT = re.compile(
     r"(?:\bnot|n['’]t|\bnever|\bno longer|\brather than|\binstead of|\bunlike)\s+"
     rf"(?:(?!but\b)[a-z]+\s+){{0,2}}[-{_CURRENCY}]?\s*\Z",
+    re.IGNORECASE,
+)
+_NOT_AFTER = re.compile(
+    r"\s*(?:(?:is|was|are|would be)\s+(?:\w+ly\s+)?(?:not|wrong|incorrect|false)\b"
+    r"|(?:is|was)n['’]t\b)",
     re.IGNORECASE,
 )
 _BOUND = re.compile(
@@ -147,9 +121,15 @@ class FoundNumber:
 def last_number(text: str) -> Fraction | None:
     r"""The value of the last number of a text, exact; ``50%`` is 50.
 
-    It is the last one in the last ``\boxed{}``, if there is one. ``None`` if there is no number, or
-    if the last one has no single meaning.
+    It is the last one in the last ``\boxed{}``, if there is one. ``None`` if there is no number, if
+    the last one has no single meaning, or if the box is not closed. Another question that the text
+    goes on to ask says nothing.
     """
+    first = own_answer(text)
+    if first != text and find_numbers(first):
+        text = first
+    if is_box_cut(text):
+        return None
     boxed = last_boxed(text)
     numbers = find_numbers(text if boxed is None else boxed)
     found = [number for number in numbers if not number.is_denied]
@@ -184,7 +164,7 @@ def number_text(value: Fraction) -> str:
 def find_numbers(text: str) -> list[FoundNumber]:
     """All numbers of a text in their order, those among them that can't be read.
 
-    Digits that belong to a name (``CO2``) or a unit (``m^2``) are none.
+    Digits that belong to a name (``CO2``) or a unit (``m^2``) are none, nor are words (``five``).
     """
     text = levelled_text(text)
     found: list[FoundNumber] = []
@@ -207,35 +187,13 @@ def find_numbers(text: str) -> list[FoundNumber]:
                 value=value,
                 is_percent=re.match(r"\s?(?:%|per ?cents?\b|pct\b)", after, re.IGNORECASE)
                 is not None,
-                is_denied=_NOT.search(before) is not None,
+                is_denied=bool(_NOT.search(before) or _NOT_AFTER.match(after)),
                 before=text[end : match.start()],
                 after=after,
             )
         )
         end = match.end()
     return found
-
-
-def levelled_text(text: str) -> str:
-    """The text with one spelling of digits, fractions, signs and spaces, and without LaTeX."""
-    if not text.isascii():
-        text = re.sub(
-            f"([{_SUPERSCRIPT}]+)[⁄/]([{_SUBSCRIPT}]+)",
-            lambda match: " " + unicodedata.normalize("NFKC", f"{match[1]}/{match[2]}"),
-            text,
-        )
-        text = re.sub(
-            f"⁻?[{_SUPERSCRIPT}]+",
-            lambda match: "^" + unicodedata.normalize("NFKC", match[0]).replace("−", "-"),
-            text,
-        )
-        text = re.sub("[¼-¾⅐-⅞]", lambda match: " " + unicodedata.normalize("NFKC", match[0]), text)
-        text = unicodedata.normalize("NFKC", text)
-        text = re.sub(r"[^\W\D]", lambda match: str(unicodedata.digit(match[0])), text)
-        text = text.translate({ord("−"): "-", ord("⁄"): "/", ord("٬"): ",", ord("٫"): "."})
-    for pattern, replacement in _REWRITTEN:
-        text = pattern.sub(replacement, text)
-    return re.sub(r"\s+", lambda match: "\n" if "\n" in match[0] else " ", text)
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
