@@ -44,7 +44,15 @@ def run_fit(
 ) -> None:
     """``router-train fit``; ``train`` takes the place of training in this process."""
     if train is None:
-        outcome = fit(corpus, out, config, model.load, task_spec=task_spec, force=force)
+        outcome = fit(
+            corpus,
+            out,
+            config,
+            model.load,
+            task_spec=task_spec,
+            force=force,
+            check_model=model.is_named,
+        )
     else:
         outcome = train(corpus, out, config, model, task_spec=task_spec, force=force)
     meta = outcome.meta

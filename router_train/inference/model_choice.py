@@ -25,6 +25,11 @@ class ModelChoice:
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the user says which model it is, and not only where it runs."""
+        return any(value is not None for value in (self.spec, self.dtype, self.revision))
+
     def load(self, spec: str, dtype: str, chat: str) -> "LoadedModel":
         """The chosen model, asked as in the search.
 

@@ -50,6 +50,7 @@ def fit(
     *,
     task_spec: str | None,
     force: bool,
+    check_model: bool = False,
 ) -> FitOutcome:
     """Train a router on a corpus and save it.
 
@@ -65,6 +66,8 @@ def fit(
         load_model: how to load the model; it is called only if training needs it.
         task_spec: how to find the corpus's task if its name is not enough (a user's own file).
         force: whether to train again over whatever ``out`` holds.
+        check_model: whether to load the model even if training does not need it, because the user
+            named it and it may be another one.
 
     Raises:
         ConfigError: ``out`` holds a router of other inputs, or the task changed since the search.
@@ -95,11 +98,13 @@ def fit(
         meta = read_meta(out)
         _require_same_inputs(out, meta.inputs, inputs)
         require_weights(out, meta)
+        if check_model:
+            _corpus_model(corpus, load_model)
         return FitOutcome(meta=meta, already_finished=True)
 
     labels = read_labels(corpus, config)
     task = task_of_corpus(corpus.manifest.provenance, task_spec)
-    loaded = _corpus_model(corpus, load_model) if kind.needs_model else None
+    loaded = _corpus_model(corpus, load_model) if kind.needs_model or check_model else None
     if group.leads:
         (out / META_NAME).unlink(missing_ok=True)
     fitted = kind.fit(

@@ -94,11 +94,13 @@ def _written(out: Path) -> tuple[int, int] | None:
 
 def _train(arguments: Mapping[str, Any]) -> None:
     """Train as every worker does."""
+    model = ModelChoice(**arguments["model"])
     fit(
         Path(arguments["corpus"]),
         Path(arguments["out"]),
         FitConfig(**arguments["config"]),
-        ModelChoice(**arguments["model"]).load,
+        model.load,
         task_spec=arguments["task_spec"],
         force=arguments["force"],
+        check_model=model.is_named,
     )

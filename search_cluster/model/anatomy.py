@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from search_cluster.errors import ModelError, UnsupportedFamilyError
+from search_cluster.errors import UnsupportedFamilyError
 
 
 class MaskRule(StrEnum):
@@ -85,7 +85,6 @@ def anatomy_of(config: PreTrainedConfig) -> Anatomy:
 
     Raises:
         UnsupportedFamilyError: the family is refused for a stated reason, or has no entry yet.
-        ModelError: a sliding window has no token.
     """
     family = str(config.model_type)
     if family in REFUSED:
@@ -101,12 +100,6 @@ def anatomy_of(config: PreTrainedConfig) -> Anatomy:
     if getattr(config, "use_bidirectional_attention", None):
         raise UnsupportedFamilyError(
             f"this {family} model sets use_bidirectional_attention; layer paths need a causal model"
-        )
-    window = getattr(config, "sliding_window", None)
-    if window is not None and window < 1:
-        raise ModelError(
-            f"sliding_window is {window} in the model's config.json; it is at least 1, or null for "
-            "a model whose layers look at all tokens"
         )
     return ANATOMIES[family]
 

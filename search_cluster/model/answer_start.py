@@ -17,7 +17,9 @@ _CLOSED = re.compile(
 _REASONING = re.compile(
     r"think|thought|reason|analy|scratch|reflect|deliberat|plan|monolog|(^|_)cot($|_)|思|推理"
 )
-_ANSWER_SECTIONS = re.compile(r"assistant|answer|response|reply|output|model|bot|final|inst|turn")
+_ANSWER_SECTIONS = re.compile(
+    r"assistant|answer|response|reply|output|model|bot|final|inst|turn|solution"
+)
 _SIDES = frozenset({"start", "begin", "open", "end", "close", "of", ""})
 _MAX_SHOWN = 60
 
@@ -49,7 +51,7 @@ def open_section(beginning: str, usual: str | None, known: str) -> str:
         max((match.end() for match in words.finditer(prelude.lower())), default=0)
         for words in (_REASONING, _ANSWER_SECTIONS)
     )
-    return prelude if reasoning > answer and not _is_ended(prelude) else ""
+    return prelude if reasoning > answer else ""
 
 
 def prelude_of(beginning: str, usual: str | None) -> str:
@@ -70,16 +72,14 @@ def _beyond(known: str | None, text: str) -> str:
     if known is None or not text.startswith(known.rstrip()):
         return ""
     rest = " ".join(_CLOSED.sub("", text[len(known.rstrip()) :]).split())
+    ends = [tag.end() for tag in _TAG.finditer(rest) if _ends_a_section(tag["name"].lower())]
+    rest = rest[max(ends, default=0) :].strip()
     return rest[-_MAX_SHOWN:] if any(map(str.isalnum, rest)) else ""
 
 
 def is_answer(text: str) -> bool:
     """Whether a text in front of an answer says that what follows is one."""
     return _ANSWER_SECTIONS.search(text.lower()) is not None
-
-
-def _is_ended(prelude: str) -> bool:
-    return any(_ends_a_section(tag["name"].lower()) for tag in _TAG.finditer(prelude))
 
 
 def _ends_a_section(name: str) -> bool:

@@ -215,3 +215,25 @@ def test_training_does_not_change_the_model(corpus: Path, tmp_path: Path) -> Non
     after = loaded.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["identity", "static", "drllm"])
+@pytest.mark.parametrize("finished", [False, True])
+def test_identity_of_a_model_that_the_user_names_is_checked_by_every_router(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel, kind: str, finished: bool
+) -> None:
+    config = dataclasses.replace(CONFIG, router=kind)
+    out = tmp_path / "router"
+    if finished:
+        train(corpus, out, loaded, config)
+    other = dataclasses.replace(loaded, fingerprint="0" * 32)
+    with pytest.raises(ModelError, match=r"searched with model 'tiny' .* fingerprint 0{32}"):
+        fit(
+            corpus,
+            out,
+            config,
+            lambda spec, dtype, chat: other,
+            task_spec=None,
+            force=False,
+            check_model=True,
+        )
