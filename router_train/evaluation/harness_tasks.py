@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lm_eval.tasks import TaskManager, get_task_dict
+from lm_eval.tasks import TaskManager
 
 from search_cluster.errors import ConfigError, SearchClusterError
 from search_cluster.model.loaded import LoadedModel
@@ -61,19 +61,10 @@ def require_tasks(
         )
     for name in names:
         with harness_errors(f"load the task {name}"):
-            tasks = list(_single(get_task_dict([name], manager)))
+            tasks = list(manager.load([name])["tasks"].values())
         for task in tasks:
             _require_examples(task, num_fewshot)
     return manager
-
-
-def _single(tasks: dict[Any, Any]) -> Iterator[Any]:
-    """The tasks in groups of groups."""
-    for item in tasks.values():
-        if isinstance(item, dict):
-            yield from _single(item)
-        else:
-            yield item
 
 
 def _require_examples(task: Any, num_fewshot: int | None) -> None:

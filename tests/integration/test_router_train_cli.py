@@ -200,7 +200,7 @@ def test_questions_that_do_not_fit_are_said_to_be_left_out(place: Path, tmp_path
     )
     done = router_train("evaluate", "--router", place / "router", "--task", tmp_path / "mixed.toml")
     assert done.returncode == 0, done.stderr
-    assert "drllm on 1 questions of mixed (test)" in done.stdout
+    assert "drllm on 1 question of mixed (test)" in done.stdout
     assert "1 more questions are longer than the model's context and left out" in done.stdout
 
 
