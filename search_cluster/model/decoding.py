@@ -34,8 +34,9 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
         named.update(_token_ids([] if ids is None else ids if isinstance(ids, list) else [ids]))
     for name in _END_TOKENS:
         token = tokenizer.special_tokens_map.get(name)
-        if isinstance(token, str):
-            named.add(int(tokenizer.convert_tokens_to_ids(token)))  # type: ignore[arg-type]
+        id_ = tokenizer.convert_tokens_to_ids(token) if isinstance(token, str) else None
+        if isinstance(id_, int):  # a text that is no token of the vocabulary never comes
+            named.add(id_)
     num_tokens = num_embeddings(model)
     # Files write -1, or the id of another vocabulary, for a token that never comes.
     return frozenset(id_ for id_ in named | turn_end_ids(tokenizer) if 0 <= id_ < num_tokens)

@@ -128,6 +128,9 @@ def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[f
     lengths = [len(ids) for ids in encoded.choice_ids]
     choices_CT = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
     for row, ids in enumerate(encoded.choice_ids):
+        # Padded with a token of the choice: nothing looks at it, but a NaN in the embedding of a
+        # token that no prompt holds would spread (0 times NaN is NaN).
+        choices_CT[row] = ids[-1]
         choices_CT[row, : len(ids)] = torch.tensor(ids)
     choices_CT = choices_CT.to(causal_lm.device)
     context_BT = torch.tensor([encoded.context_ids], device=causal_lm.device)

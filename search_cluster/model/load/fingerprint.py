@@ -140,7 +140,8 @@ def _computed_with(config: PreTrainedConfig) -> dict[str, Any]:
 def _tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
     """All that decides which ids a text gets, and which ids an answer's text leaves out."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    special = set(tokenizer.all_special_ids)
+    # A named token whose text is not in the vocabulary has no id.
+    special = {id_ for id_ in tokenizer.all_special_ids if id_ is not None}
     if backend is None:
         pipeline = json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
     else:

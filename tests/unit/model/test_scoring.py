@@ -64,6 +64,13 @@ def test_choices_are_scored_by_mean_log_probability_one_by_one(
     assert verdict.num_layer_tokens == len(path) * encoded.num_tokens
 
 
+def test_identity_a_broken_embedding_of_a_token_that_no_prompt_holds_changes_no_verdict() -> None:
+    loaded = loaded_tiny()
+    before = evaluate_path(loaded, ChoiceTask(), CAPITAL, IDENTITY)
+    loaded.model.model.embed_tokens.weight[tiny.PAD_ID] = float("nan")
+    assert evaluate_path(loaded, ChoiceTask(), CAPITAL, IDENTITY) == before
+
+
 def test_prompt_choices_that_are_the_same_tokens_have_no_verdict() -> None:
     example = dataclasses.replace(CAPITAL, choices=("is", "is"), gold="is", gold_index=1)
     with pytest.raises(PromptError, match="choices 'is' and 'is' are the same tokens"):

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from search_cluster.errors import ModelError, UnsupportedFamilyError
 from search_cluster.model import anatomy
+from search_cluster.model.decoding import end_ids
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.load.selftest import check_model
 from search_cluster.model.loaded import LoadedModel
@@ -338,6 +339,14 @@ def test_loading_settings_of_a_wrong_kind_is_one_line(
     edit(folder / file, **setting)
     with pytest.raises(ModelError, match=text):
         load(folder)
+
+
+def test_loading_an_end_token_that_is_no_token_ends_nothing(folder: Path) -> None:
+    before = load(folder)
+    edit(folder / "tokenizer_config.json", eos_token="")
+    assert end_ids(before.model, before.tokenizer) == {tiny.EOS_ID}
+    loaded = load(folder)
+    assert end_ids(loaded.model, loaded.tokenizer) == {tiny.EOS_ID}  # the config and the template
 
 
 # --- wrappers ---
