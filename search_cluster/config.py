@@ -125,8 +125,7 @@ class SearchConfig:
             raise ConfigError(
                 f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder"
             )
-        if self.chat not in CHAT_MODES:
-            raise ConfigError(f"chat is {self.chat!r}; it is one of {', '.join(CHAT_MODES)}")
+        require_chat_mode(self.chat)
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
         for name in ABOVE_ZERO:
@@ -136,6 +135,16 @@ class SearchConfig:
     def overridden(self, values: Mapping[str, Any]) -> "SearchConfig":
         """This configuration with the values that are not ``None`` in place of its own."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+
+def require_chat_mode(chat: str) -> None:
+    """Pass if it is one of `CHAT_MODES`.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if chat not in CHAT_MODES:
+        raise ConfigError(f"chat is {chat!r}; it is one of {', '.join(CHAT_MODES)}")
 
 
 def read_config(path: Path) -> SearchConfig:

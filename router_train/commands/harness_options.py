@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from search_cluster.config import CHAT_MODES
+from search_cluster.config import require_chat_mode
 from search_cluster.errors import ConfigError
 
 
@@ -33,8 +33,7 @@ class HarnessOptions:
     """Run the plain model, too."""
 
     def __post_init__(self) -> None:
-        if self.chat not in CHAT_MODES:
-            raise ConfigError(f"chat is {self.chat!r}; it is one of {', '.join(CHAT_MODES)}")
+        require_chat_mode(self.chat)
         if self.apply_chat_template and self.chat == "never":
             raise ConfigError("--apply-chat-template and --chat never exclude each other; give one")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.cache.server.embedded import EmbeddedServer
-from search_cluster.errors import SearchClusterError
+from search_cluster.errors import SearchClusterError, in_one_line
 from search_cluster.machine import homeless_line, is_homeless
 from search_cluster.tasks.data_dir import resolve_data_dir
 
@@ -64,7 +64,7 @@ def _attempt(name: str, action: Callable[[], str], advice: str) -> Check:
     try:
         return _check(name, True, action(), "")
     except (SearchClusterError, ImportError, OSError) as error:
-        return _check(name, False, " ".join(str(error).split()), advice)
+        return _check(name, False, in_one_line(error), advice)
     except (RuntimeError, KeyError) as error:
         if not is_homeless(error):
             raise

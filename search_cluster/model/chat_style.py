@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from transformers import PreTrainedTokenizerBase
 
 from search_cluster.config import CHAT_MODES
-from search_cluster.errors import ModelError, PromptError
+from search_cluster.errors import ModelError, PromptError, in_one_line
 from search_cluster.model.answer_start import is_answer, missing_header, open_section, prelude_of
 
 TEMPLATE_DATE = datetime(2024, 7, 26)
@@ -92,8 +92,8 @@ def render_message(tokenizer: PreTrainedTokenizerBase, style: ChatStyle, message
         return _render(tokenizer, style.template, [_said("user", message, style.as_parts)])
     except Exception as error:  # a template is a program, and fails as it likes
         raise PromptError(
-            f"the chat template fails on this prompt ({_reason(error)}); correct the template, or "
-            "ask in plain text with --chat never"
+            f"the chat template fails on this prompt ({in_one_line(error)}); correct the "
+            "template, or ask in plain text with --chat never"
         ) from error
 
 
@@ -162,7 +162,7 @@ def _look_at(tokenizer: PreTrainedTokenizerBase, template: str) -> ChatStyle:
             )
     if first is not None:
         raise ModelError(
-            f"the chat template can't be used ({_reason(first)}): it fails on a single user "
+            f"the chat template can't be used ({in_one_line(first)}): it fails on a single user "
             "message; correct it, or ask in plain text with --chat never"
         )
     raise ModelError(
@@ -242,8 +242,3 @@ def _fixed_date_macro(template: str) -> str:
     replacements += [(directive, TEMPLATE_DATE.strftime(directive)) for directive in rarer]
     filters = "".join(f"|replace({directive!r}, {text!r})" for directive, text in replacements)
     return "{%- macro strftime_now(format) -%}{{- format" + filters + " -}}{%- endmacro -%}"
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

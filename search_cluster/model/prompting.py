@@ -17,6 +17,7 @@ from search_cluster.model.data_text import encode_marked, mark_data, mark_inside
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.frames import asked_prompt
+from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.task import AnswerKind, Task
 
 PROMPTING_VERSION = "2"
@@ -175,7 +176,7 @@ def _require_question(text: str, question: str) -> None:
 
 
 def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return normalize_text(unicodedata.normalize("NFKC", text))
 
 
 def _require_different(choices: tuple[str, ...], choice_ids: tuple[tuple[int, ...], ...]) -> None:

@@ -17,17 +17,8 @@ REMEMBERED_FROM_BYTES = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file; the digest of a large one is remembered in the user's cache.
-
-    It is found again under real path, size and time of change. Where there is no cache folder to
-    write to, a large file is read each time, and a warning says so.
-    """
-    real = path.resolve(strict=True)
-    stat = real.stat()
-    if stat.st_size < REMEMBERED_FROM_BYTES:
-        return _digest(real)
-    key = hashlib.sha256(f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
-    return _remembered(key, str(real), lambda: _digest(real))
+    """The sha256 of a file; the digest of a large one is remembered, see `remembered_digest`."""
+    return remembered_digest(path, (), ["file"], lambda: _digest(path))
 
 
 def remembered_digest(
@@ -36,7 +27,8 @@ def remembered_digest(
     """A digest of what is read out of a file, or out of the files of a folder.
 
     It is found again as long as no file of the folder changes: a file's place on the disk and the
-    time when its entry changed can't be set by a program, as its time of modification can.
+    time when its entry changed can't be set by a program, as its time of modification can. Where
+    there is no cache folder to write to, it is computed each time, and a warning says so.
 
     Args:
         source: a file, or a folder whose files, not those of folders in it, are read.

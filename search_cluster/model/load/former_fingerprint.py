@@ -21,7 +21,6 @@ from search_cluster.model.load.digests import file_digest
 from search_cluster.model.load.fingerprint import FINGERPRINT_HEX_DIGITS
 from search_cluster.model.load.hub import TEMPLATES_FOLDER
 from search_cluster.model.load.weight_files import (
-    ADAPTER_CONFIG,
     SINGLE_WEIGHTS,
     WEIGHTS_INDEX,
     read_settings,
@@ -42,8 +41,6 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
-OTHER_SOURCES = (ADAPTER_CONFIG, TEMPLATES_FOLDER)
-"""What transformers reads and version 1 did not hash."""
 _VOLATILE_SETTINGS = ("transformers_version", "_name_or_path", "_attn_implementation")
 UNREAD_SETTINGS = ("local_files_only", "is_local")
 """What save_pretrained writes into a tokenizer's config and nobody reads."""
@@ -54,7 +51,7 @@ def former_fingerprints(source: Path, dtype: str) -> tuple[str, ...]:
     if source.is_file():
         return (_combine([("gguf", file_digest(source))], dtype),)
     weights = _only_weight_files(source)
-    if weights is None or any((source / name).exists() for name in OTHER_SOURCES):
+    if weights is None or (source / TEMPLATES_FOLDER).exists():  # version 1 did not hash these
         return ()
     parts = [(path.name, file_digest(path)) for path in weights]
     for name in CONFIG_FILES:

@@ -9,6 +9,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from support import tiny
+from support.model_folders import VISION, WEIGHTS, edit_weights
+from support.model_folders import edit_json as edit
 
 from search_cluster.errors import ModelError, PromptError
 from search_cluster.model.decoding import end_ids
@@ -19,7 +21,6 @@ from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.builtin.capitals import CAPITALS
 from search_cluster.tasks.example import Example
 
-WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 1034\n"
 
@@ -31,16 +32,6 @@ def folder(tmp_path: Path) -> Path:
 
 def load(folder: Path, **options: object) -> LoadedModel:
     return load_model(str(folder), device="cpu", **{"self_test": False, **options})
-
-
-def edit(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
-    weights = load_file(folder / WEIGHTS)
-    change(weights)
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def ask(loaded: LoadedModel, question: str, *choices: str) -> None:
@@ -220,15 +211,7 @@ def test_loading_a_wrapper_under_any_names_gives_its_text_model(
 ) -> None:
     config = transformers.Gemma3Config(
         text_config=tiny.tiny_config("gemma3_text", final_logit_softcapping=None).to_dict(),
-        vision_config={
-            "model_type": "siglip_vision_model",
-            "hidden_size": 32,
-            "intermediate_size": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": 28,
-            "patch_size": 14,
-        },
+        vision_config={**VISION, "model_type": "siglip_vision_model"},
         mm_tokens_per_image=4,
         tie_word_embeddings=tied,
     )
@@ -257,16 +240,7 @@ def test_loading_a_wrapper_whose_text_model_has_more_layers_than_its_config_is_r
     model = transformers.LlavaForConditionalGeneration(
         transformers.LlavaConfig(
             text_config=tiny.tiny_config("llama").to_dict(),
-            vision_config={
-                "model_type": "clip_vision_model",
-                "hidden_size": 32,
-                "intermediate_size": 32,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "image_size": 28,
-                "patch_size": 14,
-                "projection_dim": 16,
-            },
+            vision_config={**VISION, "model_type": "clip_vision_model", "projection_dim": 16},
             image_token_index=5,
         )
     )

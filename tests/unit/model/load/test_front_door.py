@@ -9,6 +9,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from support import tiny
+from support.model_folders import VISION, WEIGHTS, edit_weights
+from support.model_folders import edit_json as edit
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from search_cluster.errors import ModelError, UnsupportedFamilyError
@@ -18,8 +20,6 @@ from search_cluster.model.load.loading import load_model
 from search_cluster.model.load.selftest import check_model
 from search_cluster.model.loaded import LoadedModel
 
-WEIGHTS = "model.safetensors"
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -28,16 +28,6 @@ def folder(tmp_path: Path) -> Path:
 
 def load(folder: Path, **options: object) -> LoadedModel:
     return load_model(str(folder), device="cpu", **{"self_test": False, **options})
-
-
-def edit(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def edit_weights(folder: Path, change) -> None:
-    weights = load_file(folder / WEIGHTS)
-    change(weights)
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 # --- identity: a fingerprint changes exactly when verdicts could ---
@@ -123,7 +113,10 @@ def other_weights_under_the_old_name(folder: Path) -> None:
             lambda folder: edit(folder / "generation_config.json", eos_token_id=[1, 7]),
             "end tokens",
         ),
-        (lambda folder: edit(folder / "tokenizer_config.json", bos_token="<pad>"), "tokenizer"),
+        (
+            lambda folder: edit(folder / "tokenizer_config.json", bos_token="<pad>"),
+            "tokenizer",
+        ),
         (
             lambda folder: (folder / "tokenizer.json").write_text(
                 (folder / "tokenizer.json").read_text().replace('"<start>"', '"<begin>"')
@@ -350,15 +343,6 @@ def test_loading_an_end_token_that_is_no_token_ends_nothing(folder: Path) -> Non
 
 
 # --- wrappers ---
-
-VISION = {
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "image_size": 28,
-    "patch_size": 14,
-}
 
 
 def text_settings(family: str, **settings: object) -> dict[str, object]:

@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 from pathlib import Path
@@ -8,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from support import tiny
 from support.model_doubles import CAPITAL, ChoiceTask, GenerateTask
+from support.model_folders import edit_json
 
 from search_cluster.errors import ModelError, UnsupportedFamilyError
 from search_cluster.model.load.fingerprint import file_digest
@@ -26,10 +26,6 @@ def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tiny.save_tiny_model(tmp_path / "model", chat=True)
-
-
-def edit_json(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
