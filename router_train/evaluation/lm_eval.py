@@ -4,7 +4,7 @@ Scored continuations are the trap: a router that were given context and continua
 would choose a path per choice, and look at the answers. Here it chooses from the context alone;
 every continuation runs along that path.
 
-Shapes: N continuations of one context, T tokens, V vocabulary.
+Shapes: N continuations of one context, T tokens, D width, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from router_train.data.progress import track
 from router_train.inference.routed_model import RoutedModel, routed_paths
 from search_cluster.model.decoding import require_finite
+from search_cluster.model.head import float32_logits
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.online.cache import OnlineCache
@@ -85,13 +86,14 @@ class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
         ids_NT = pad_sequence(rows, batch_first=True).to(
             self._loaded.model.device
         )  # padded where nothing looks
-        logits_NTV = materialise(self._loaded.model, path)(ids_NT, use_cache=False).logits
+        view = materialise(self._loaded.model, path)
+        final_NTD = view.model(ids_NT, use_cache=False).last_hidden_state
         answers = []
-        for logits_TV, ids in zip(logits_NTV, continuations, strict=True):
+        for logits_TV, ids in zip(float32_logits(view, final_NTD), continuations, strict=True):
             read_RV = logits_TV[len(context_ids) - 1 : len(context_ids) - 1 + len(ids)]
             require_finite(read_RV)
             targets_R = torch.tensor(ids, device=read_RV.device)
-            log_probs_R = read_RV.float().log_softmax(dim=-1).gather(1, targets_R[:, None])
+            log_probs_R = read_RV.log_softmax(dim=-1).gather(1, targets_R[:, None])
             answers.append(
                 (float(log_probs_R.sum()), bool((read_RV.argmax(dim=-1) == targets_R).all()))
             )

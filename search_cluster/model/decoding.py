@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from search_cluster.errors import ModelError, NonFiniteLogitsError
 from search_cluster.model.anatomy import num_embeddings
 from search_cluster.model.chat_style import turn_end_ids
+from search_cluster.model.head import float32_logits
 
 _END_TOKENS = ("eos_token", "eot_token", "eom_token", "end_of_turn_token")
 """The names under which tokenizers have tokens that end an answer."""
@@ -82,9 +83,10 @@ def decode_greedily(
     generated: list[int] = []
     input_ids_BT = torch.tensor([list(context_ids)], device=causal_lm.device)
     while len(generated) < max_new_tokens:
-        logits_V = causal_lm(
-            input_ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1
-        ).logits[0, -1]
+        final_BTD = causal_lm.model(
+            input_ids_BT, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        logits_V = float32_logits(causal_lm, final_BTD[:, -1:])[0, -1]
         require_finite(logits_V)
         token = int(logits_V.argmax())
         generated.append(token)

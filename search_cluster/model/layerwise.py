@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from search_cluster.errors import InvalidPathError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
+from search_cluster.model.head import float32_logits
 
 
 class LayerwisePass:
@@ -66,13 +67,11 @@ class LayerwisePass:
         self.num_steps += 1
 
     def logits(self, rows: slice | Tensor = slice(-1, None)) -> Tensor:
-        """Logits ``[B, R, V]`` of the current state at some token positions, by default the last.
+        """Float32 logits ``[B, R, V]`` of the current state at some positions, by default the last.
 
         Final norm, head and the family's soft-capping are applied; the state itself stays as it is.
         """
-        logits_BRV: Tensor = self._model.lm_head(self._model.model.norm(self.hidden_BTD[:, rows]))
-        cap = getattr(self._model.config, "final_logit_softcapping", None)
-        return logits_BRV if cap is None else torch.tanh(logits_BRV / cap) * cap
+        return float32_logits(self._model, self._model.model.norm(self.hidden_BTD[:, rows]))
 
     def _mask(self, layer_type: str) -> Tensor:
         """The additive mask ``[B, 1, T, T]`` of a layer type.

@@ -2,7 +2,7 @@
 
 It is the reference that faster engines are tested against.
 
-Shapes: B 1 row, C choices, T tokens, R rows that are read, V vocabulary.
+Shapes: B 1 row, C choices, T tokens, R rows that are read, D width, V vocabulary.
 """
 
 import torch
@@ -11,6 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.model.decoding import answer_text, decode_greedily, has_ended, require_finite
+from search_cluster.model.head import float32_logits
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import EncodedExample, encode_example
@@ -135,12 +136,14 @@ def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[f
     choices_CT = choices_CT.to(causal_lm.device)
     context_BT = torch.tensor([encoded.context_ids], device=causal_lm.device)
     cache = DynamicCache(config=causal_lm.config)
-    last_BRV = causal_lm(context_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-    logits_CRV = last_BRV.expand(len(lengths), -1, -1)
+    final_BTD = causal_lm.model(context_BT, past_key_values=cache, use_cache=True).last_hidden_state
+    logits_CRV = float32_logits(causal_lm, final_BTD[:, -1:]).expand(len(lengths), -1, -1)
     if max(lengths) > 1:
         cache.batch_repeat_interleave(len(lengths))
-        later_CRV = causal_lm(choices_CT[:, :-1], past_key_values=cache, use_cache=True).logits
-        logits_CRV = torch.cat([logits_CRV, later_CRV], dim=1)
+        later_CRD = causal_lm.model(
+            choices_CT[:, :-1], past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        logits_CRV = torch.cat([logits_CRV, float32_logits(causal_lm, later_CRD)], dim=1)
     return [
         mean_log_probability(logits_CRV[row, :length], choices_CT[row, :length])
         for row, length in enumerate(lengths)

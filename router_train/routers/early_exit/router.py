@@ -20,6 +20,7 @@ from torch import Tensor
 from router_train.routers.base import RoutedPath, Settings
 from router_train.routers.online import route_online
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
+from search_cluster.model.head import float32_logits
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
@@ -35,9 +36,7 @@ def read_rows(loaded: LoadedModel, hidden_RD: Tensor) -> Tensor:
     Raises:
         NonFiniteLogitsError: a logit is NaN or infinite.
     """
-    logits_RV = loaded.model.lm_head(loaded.model.model.norm(hidden_RD)).float()
-    cap = getattr(loaded.model.config, "final_logit_softcapping", None)
-    logits_RV = logits_RV if cap is None else torch.tanh(logits_RV / cap) * cap
+    logits_RV = float32_logits(loaded.model, loaded.model.model.norm(hidden_RD))
     if not bool(logits_RV.isfinite().all()):
         raise NonFiniteLogitsError(
             "a logit of the prompt's last row is not finite; check the model's dtype"

@@ -12,6 +12,7 @@ from transformers import GenerationMixin, PreTrainedModel
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.head import float32_head
 from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.body import OnlineBody
 from search_cluster.model.online.cache import OnlineCache
@@ -42,6 +43,7 @@ def with_online_routing(
     anatomy_of(model.config)
     view = shallow_copy(model)
     view.model = OnlineBody(model, begin_routing)
+    view.lm_head = float32_head(model.lm_head)
     view.__class__ = _online_class(cast(Any, type(model)))
     return view
 
