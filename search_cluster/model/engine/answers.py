@@ -183,13 +183,16 @@ class GeneratedAnswer:
             self._gaps.append(reading.gap)
             token = reading.best_token
             self._generated.append(token)
-            text = answer_text(self._tokenizer, self._generated)
-            ended = token in self._ends or has_stop(text, self._task.stop_strings)
+            ended = token in self._ends or self._has_stop()
             if ended or len(self._generated) >= self._task.max_new_tokens:
                 return self._answered(is_cut=not ended)
             self._row = self._tree.add(self._row, token)
             self._tree.visits[self._row] += 1
         return None
+
+    def _has_stop(self) -> bool:
+        stops = self._task.stop_strings
+        return bool(stops) and has_stop(answer_text(self._tokenizer, self._generated), stops)
 
     def _answered(self, *, is_cut: bool) -> Answered:
         return Answered(

@@ -1,49 +1,50 @@
-"""Attention over packed rows: one call of a layer runs rows of many examples and paths.
+"""Attention over the rows of a call: rows of many examples and paths, each looking at its own keys.
 
-No pad stands between them. Everything in a decoder layer but attention treats rows one by one, so
-rows of any origin can stand in one sequence. For attention this module registers a kernel with
-transformers that splits the sequence into segments, each looking only at its own rows. It gets its
-plan in the place of the attention mask, so no layer code is touched and every family keeps its own
-projections, norms and rotary embeddings.
+Everything in a decoder layer but attention treats rows one by one, so rows of any origin can stand
+in one sequence. For attention this module registers a kernel with transformers, which gets the
+call's plan in the place of the attention mask. So no layer code is touched, and every family keeps
+its own projections, norms and rotary embeddings.
 
-Shapes: N rows of the call, S segments of a group, R rows of a segment, P shared rows in front of
-them, K rows looked at, H query heads, G key-value heads, r query heads that share a key-value head,
-E head width. A leading 1 is the batch of one that transformers' layers insist on.
+Shapes: N rows of the call, S segments or chains of a group, R rows of a segment, Q rows of a chain,
+L keys, H query heads, G key-value heads, r query heads that share a key-value head, E head width. A
+leading 1 is the batch of one that transformers' layers insist on.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from search_cluster.model.engine.prefix_trie import NodeState
+from search_cluster.model.engine.call_plan import (
+    BlockGroup,
+    CallPlan,
+    ChainGroup,
+    Multiples,
+    PackedGroup,
+)
+from search_cluster.model.engine.slabs import Slab
 
-KERNEL_NAME = "packed_rows"
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # an older torch
+    varlen_attn = None
+
+KERNEL_NAME = "search_cluster_rows"
+KEYS, VALUES = 0, 1
+"""The parts of the slab of keys and values."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class SegmentGroup:
-    """Segments that add the same rows of the same example, one for each path prefix.
+@dataclass(slots=True)
+class Call:
+    """What the kernel needs of a call."""
 
-    They stand side by side in the call.
-    """
-
-    first_row: int
-    num_rows: int
-    """The number of rows of each segment (R)."""
-    states: list[NodeState]
-    """The S states that take each segment's keys and values, if they are kept."""
-    mask_RK: Tensor
-    """What each new row may look at: shared rows and rows held before, then the new ones."""
-    keep_keys: bool
-    """Whether later rows will look at these, so that their keys and values have to stay."""
-    shared: list[NodeState]
-    """The S states whose keys and values the segments look at before their own.
-
-    Other examples have the same rows. The list is empty if nothing is shared, and after a node's
-    first run."""
+    plan: CallPlan
+    held: Slab
+    """Keys and values of earlier calls, to which this one adds its own."""
+    multiples: Multiples
 
 
 def attend(
@@ -51,135 +52,184 @@ def attend(
     query_1HNE: Tensor,
     key_1GNE: Tensor,
     value_1GNE: Tensor,
-    attention_mask: list[SegmentGroup],
+    attention_mask: Call,
     scaling: float,
     dropout: float = 0.0,
     softcap: float | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Attention of each segment over its own rows; what transformers calls in the place of SDPA.
+    """Attention of each row over its own keys; what transformers calls in the place of SDPA.
 
     Args:
         module: the attention module; unused.
         query_1HNE: queries of all rows.
         key_1GNE: keys of all rows.
         value_1GNE: values of all rows.
-        attention_mask: the plan; groups cover all rows in order.
+        attention_mask: the call.
         scaling: factor of the scores.
         dropout: unused, models are frozen.
         softcap: cap of the scores before the mask (Gemma 2), or none.
 
     Returns:
-        The output ``[1, N, H, E]``, and no weights.
+        The output ``[1, N, H, E]``, and no weights. Rows that fill the call up have any output.
     """
-    # The parts are joined in the order of the groups, which has to be the order of the call's rows.
-    parts = []
-    for group in attention_mask:
-        attend_group = _kept if group.keep_keys else _passing
-        parts += attend_group(group, query_1HNE, key_1GNE, value_1GNE, scaling, softcap)
-    return torch.cat(parts)[None], None
+    call, plan = attention_mask, attention_mask.plan
+    query_NHE = query_1HNE[0].transpose(0, 1)
+    key_NGE, value_NGE = key_1GNE[0].transpose(0, 1), value_1GNE[0].transpose(0, 1)
+    if plan.key_rows.start != plan.key_rows.stop:
+        rows, slots = plan.sections[plan.key_rows], plan.sections[plan.key_slots]
+        call.held.write(slots, key_NGE.index_select(0, rows).flatten(1), KEYS)
+        call.held.write(slots, value_NGE.index_select(0, rows).flatten(1), VALUES)
+    if plan.packed is not None:
+        return _packed(call, plan.packed, query_NHE, key_NGE.shape[1], scaling, softcap)[None], None
+    if len(plan.blocks) == 1 and not plan.chains and plan.num_used == plan.num_rows:
+        out_NHE = _block(call, plan.blocks[0], query_NHE, key_NGE, value_NGE, scaling, softcap)
+        return out_NHE[None], None
+    out_NHE = torch.empty_like(query_NHE, memory_format=torch.contiguous_format)
+    for block in plan.blocks:
+        part_NHE = _block(call, block, query_NHE, key_NGE, value_NGE, scaling, softcap)
+        out_NHE[block.first_row : block.first_row + len(part_NHE)] = part_NHE
+    for chains in plan.chains:
+        rows = plan.sections[chains.rows]
+        part_NHE = _chains(call, chains, query_NHE[rows], key_NGE.shape[1], scaling, softcap)
+        out_NHE.index_copy_(0, rows, part_NHE)
+    out_NHE[plan.num_used :] = 0.0
+    return out_NHE[None], None
 
 
-def _kept(
-    group: SegmentGroup,
-    query_1HNE: Tensor,
-    key_1GNE: Tensor,
-    value_1GNE: Tensor,
-    scaling: float,
-    softcap: float | None,
-) -> list[Tensor]:
-    """Outputs ``[R, H, E]`` of segments that keep their keys and values.
-
-    New keys and values are first written to the states and then looked at where they lie.
-    """
-    # One segment at a time: each one's keys and values lie in memory of their own, and stacking
-    # them would copy everything that is held for each layer and each token.
-    parts, num_rows = [], group.num_rows
-    for number, state in enumerate(group.states):
-        first = group.first_row + number * num_rows
-        keys_GKE, values_GKE = state.append_keys(
-            key_1GNE[0].narrow(1, first, num_rows),
-            value_1GNE[0].narrow(1, first, num_rows),
-            shared=group.shared[number] if group.shared else None,
-        )
-        query_1HRE = query_1HNE.narrow(2, first, num_rows)
-        out_1HRE = _attention(
-            query_1HRE, keys_GKE[None], values_GKE[None], group.mask_RK, scaling, softcap
-        )
-        parts.append(out_1HRE[0].transpose(0, 1))
-    return parts
-
-
-def _passing(
-    group: SegmentGroup,
-    query_1HNE: Tensor,
-    key_1GNE: Tensor,
-    value_1GNE: Tensor,
-    scaling: float,
-    softcap: float | None,
-) -> list[Tensor]:
-    """Outputs ``[S * R, H, E]`` of segments that keep nothing, all computed at once."""
-    # Nothing is held, so all segments of a group have the same shape and the same mask.
-    num_segments = len(group.states)
-    span = slice(group.first_row, group.first_row + num_segments * group.num_rows)
-    query_SHRE = _segments(query_1HNE[0, :, span], num_segments)
-    key_SGRE = _segments(key_1GNE[0, :, span], num_segments)
-    value_SGRE = _segments(value_1GNE[0, :, span], num_segments)
-    if group.shared:
-        key_SGRE = _behind([state.keys_and_values()[0] for state in group.shared], key_SGRE)
-        value_SGRE = _behind([state.keys_and_values()[1] for state in group.shared], value_SGRE)
-    out_SHRE = _attention(query_SHRE, key_SGRE, value_SGRE, group.mask_RK, scaling, softcap)
-    return [out_SHRE.transpose(1, 2).flatten(0, 1)]
-
-
-def _behind(shared: list[Tensor], own_SGRE: Tensor) -> Tensor:
-    """The own rows of each segment behind the shared ones, ``[S, G, P + R, E]``."""
-    return torch.cat([torch.stack(shared), own_SGRE], dim=2)
-
-
-def _segments(part_HNE: Tensor, num_segments: int) -> Tensor:
-    """The part ``[H, S * R, E]`` as ``[S, H, R, E]``."""
-    heads, rows, width = part_HNE.shape
-    return part_HNE.reshape(heads, num_segments, rows // num_segments, width).transpose(0, 1)
-
-
-def _attention(
-    query_SHRE: Tensor,
-    key_SGKE: Tensor,
-    value_SGKE: Tensor,
-    mask_RK: Tensor,
+def _block(
+    call: Call,
+    block: BlockGroup,
+    query_NHE: Tensor,
+    key_NGE: Tensor,
+    value_NGE: Tensor,
     scaling: float,
     softcap: float | None,
 ) -> Tensor:
-    """Plain attention with grouped key-value heads, ``[S, H, R, E]``."""
-    num_segments, num_heads, num_rows, head_width = query_SHRE.shape
-    repeats = num_heads // key_SGKE.shape[1]
-    if softcap is None and num_rows == 1:
-        # Heads that share keys stand as rows of one product, which takes a third of the time. The
-        # mask of the one row then holds for all of them.
-        query_SGrE = query_SHRE.reshape(num_segments, -1, repeats, head_width)
-        out_SGrE = scaled_dot_product_attention(
-            query_SGrE, key_SGKE, value_SGKE, attn_mask=mask_RK, scale=scaling
-        )
-        return out_SGrE.reshape(num_segments, num_heads, 1, head_width)
+    """Outputs ``[S * R, H, E]`` of segments that start from nothing, where they stand."""
+    shape = (block.num_segments, block.num_rows)
+    span = slice(block.first_row, block.first_row + block.num_segments * block.num_rows)
+    parts = []
+    for part, own_NGE in ((KEYS, key_NGE), (VALUES, value_NGE)):
+        own_SRGE = own_NGE[span].unflatten(0, shape)
+        missing = block.num_keys - block.num_shared - block.num_rows
+        if block.num_shared:
+            slots = call.plan.sections[block.shared_slots]
+            shared = call.held.gather(slots, part).view(block.num_segments, -1, *own_NGE.shape[1:])
+            own_SRGE = torch.cat([shared, own_SRGE], dim=1)
+        parts.append(pad(own_SRGE, (0, 0, 0, 0, 0, missing)) if missing else own_SRGE)
+    key_SLGE, value_SLGE = parts
+    out_SHRE = scores_and_values(
+        query_NHE[span].unflatten(0, shape).transpose(1, 2),
+        key_SLGE.transpose(1, 2),
+        value_SLGE.transpose(1, 2),
+        block.mask_S1RL,
+        scaling,
+        softcap,
+    )
+    return out_SHRE.transpose(1, 2).flatten(0, 1)
+
+
+def _chains(
+    call: Call,
+    chains: ChainGroup,
+    query_NHE: Tensor,
+    num_key_heads: int,
+    scaling: float,
+    softcap: float | None,
+) -> Tensor:
+    """Outputs ``[S * Q, H, E]`` of rows that follow others, whose keys are gathered."""
+    num_heads, width = query_NHE.shape[1:]
+    repeats = num_heads // num_key_heads
+    shape = (chains.num_chains, chains.num_keys, num_key_heads, width)
+    slots = call.plan.sections[chains.key_slots]
+    key_SGLE = call.held.gather(slots, KEYS).view(shape).transpose(1, 2)
+    value_SGLE = call.held.gather(slots, VALUES).view(shape).transpose(1, 2)
+    last_SQ = call.plan.sections[chains.last_keys].view(chains.num_chains, chains.num_rows)
+    # Heads that share keys stand as rows of one product: one row alone would be filled up to as
+    # many rows as all of them.
+    query_SQGrE = query_NHE.view(chains.num_chains, chains.num_rows, num_key_heads, repeats, width)
+    query_SGME = query_SQGrE.permute(0, 2, 1, 3, 4).flatten(2, 3)
+    last_SM = last_SQ.repeat_interleave(repeats, dim=1)
+    missing = -query_SGME.shape[2] % call.multiples.rows
+    if missing:
+        query_SGME = pad(query_SGME, (0, 0, 0, missing))
+        last_SM = pad(last_SM, (0, missing))
+    index_L = torch.arange(chains.num_keys, device=slots.device)
+    sees_SML = index_L <= last_SM[..., None]
+    if chains.window is not None:
+        sees_SML &= index_L > last_SM[..., None] - chains.window
+    mask_SML = torch.zeros(sees_SML.shape, dtype=query_NHE.dtype, device=slots.device)
+    mask_SML.masked_fill_(~sees_SML, -torch.inf)
+    out_SGME = scores_and_values(
+        query_SGME, key_SGLE, value_SGLE, mask_SML[:, None], scaling, softcap
+    )
+    out_SGQrE = out_SGME[:, :, : chains.num_rows * repeats].unflatten(2, (-1, repeats))
+    return out_SGQrE.permute(0, 2, 1, 3, 4).reshape(-1, num_heads, width)
+
+
+def _packed(
+    call: Call,
+    packed: PackedGroup,
+    query_NHE: Tensor,
+    num_key_heads: int,
+    scaling: float,
+    softcap: float | None,
+) -> Tensor:
+    """Outputs ``[N, H, E]`` by a kernel that knows sequences of unlike lengths."""
+    assert varlen_attn is not None, (
+        "the packed layout is for versions of torch that have the kernel"
+    )
+    assert softcap is None, "the kernel has no soft cap; such models run in the padded layout"
+    slots = call.plan.sections[packed.key_slots]
+    shape = (-1, num_key_heads, query_NHE.shape[2])
+    window = -1 if packed.window is None else packed.window - 1
+    out_NHE = varlen_attn(
+        query_NHE,
+        call.held.gather(slots, KEYS).view(shape),
+        call.held.gather(slots, VALUES).view(shape),
+        call.plan.sections[packed.first_rows].int(),
+        call.plan.sections[packed.first_keys].int(),
+        packed.max_rows,
+        packed.max_keys,
+        scale=scaling,
+        window_size=(window, 0),
+        enable_gqa=num_key_heads != query_NHE.shape[1],
+        num_splits=1,
+    )
+    return cast(Tensor, out_NHE)
+
+
+def scores_and_values(
+    query_SHRE: Tensor,
+    key_SGLE: Tensor,
+    value_SGLE: Tensor,
+    mask_S1RL: Tensor,
+    scaling: float,
+    softcap: float | None,
+) -> Tensor:
+    """Plain attention with an additive mask and grouped key-value heads, ``[S, H, R, E]``."""
+    repeats = query_SHRE.shape[1] // key_SGLE.shape[1]
     if softcap is None:
+        if repeats > 1 and query_SHRE.device.type != "cpu":
+            # A mask and grouped heads together would take the slowest kernel there.
+            key_SGLE = key_SGLE.repeat_interleave(repeats, dim=1)
+            value_SGLE = value_SGLE.repeat_interleave(repeats, dim=1)
+            repeats = 1
         return scaled_dot_product_attention(
             query_SHRE,
-            key_SGKE,
-            value_SGKE,
-            attn_mask=mask_RK,
+            key_SGLE,
+            value_SGLE,
+            attn_mask=mask_S1RL.expand(len(query_SHRE), -1, -1, -1),
             scale=scaling,
             enable_gqa=repeats > 1,
         )
-    # SDPA has no soft cap. These are the steps and dtypes of transformers' eager attention, since
-    # each verdict has to be the materialised model's. A finite minimum will do in the mask: each
-    # row sees itself, so no row of scores is all masked.
-    key_SGKE = key_SGKE.repeat_interleave(repeats, dim=1)
-    value_SGKE = value_SGKE.repeat_interleave(repeats, dim=1)
-    scores_SHRK = torch.tanh(query_SHRE @ key_SGKE.transpose(2, 3) * scaling / softcap) * softcap
-    scores_SHRK = scores_SHRK.masked_fill(~mask_RK, torch.finfo(scores_SHRK.dtype).min)
-    weights_SHRK = scores_SHRK.softmax(dim=-1, dtype=torch.float32).to(query_SHRE.dtype)
-    return weights_SHRK @ value_SGKE
+    # SDPA has no soft cap. These are the steps and dtypes of transformers' eager attention.
+    key_SHLE = key_SGLE.repeat_interleave(repeats, dim=1)
+    value_SHLE = value_SGLE.repeat_interleave(repeats, dim=1)
+    scores_SHRL = torch.tanh(query_SHRE @ key_SHLE.transpose(2, 3) * scaling / softcap) * softcap
+    weights_SHRL = (scores_SHRL + mask_S1RL).softmax(dim=-1, dtype=torch.float32)
+    return weights_SHRL.to(query_SHRE.dtype) @ value_SHLE
 
 
 AttentionInterface.register(KERNEL_NAME, attend)

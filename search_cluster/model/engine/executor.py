@@ -1,4 +1,4 @@
-"""The fast engine: verdicts of many (example, path) pairs at once, as the materialised model's.
+"""The fast engine: verdicts of many (example, path) pairs at once, each as if it were alone.
 
 What two paths or two answers have in common is computed once: path prefixes share states
 (`prefix_trie`), continuations share rows (`token_tree`), and all rows that wait for a layer share
@@ -6,17 +6,17 @@ its call (`scheduler`). Generated answers are drafted: the gold answer and answe
 example before are run along with the prompt, and as long as the model's greedy choice is among them
 no token is decoded one by one. Greedy output is unchanged.
 
-Each verdict equals the materialised model's. Where batched arithmetic can't promise that, it is
-taken from there (`rechecks`).
-
-Shapes: R rows whose logits are read, D width, V vocabulary.
+A verdict is read off the engine's own rows, whose bits do not depend on their company
+(`arithmetic`). Where a machine's arithmetic can't promise that, doubtful verdicts are the
+materialised model's (`rechecks`).
 """
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from search_cluster.errors import ModelError, NonFiniteLogitsError, SearchClusterError
 from search_cluster.model.decoding import end_ids
@@ -27,11 +27,14 @@ from search_cluster.model.engine.answers import (
     GeneratedAnswer,
     RowReading,
 )
+from search_cluster.model.engine.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes, wants_of
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import PrefixTrie, StateStore, TrieNode
-from search_cluster.model.engine.rechecks import TieRechecks
+from search_cluster.model.engine.reading import MIN_ROWS, read_logits
+from search_cluster.model.engine.rechecks import TIE_THRESHOLDS, TieRechecks
 from search_cluster.model.engine.scheduler import Scheduler, WorkCounters
+from search_cluster.model.engine.slabs import ZERO_SLOT, Slab, Slots
 from search_cluster.model.engine.token_tree import TokenTree
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
@@ -40,11 +43,20 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
 
+logger = logging.getLogger(__name__)
+
 MIN_SHARED_ROWS = 4
 """The smallest number of rows that is worth being shared between examples."""
-HEAD_ROWS = 128
+CALL_ROWS = {"cpu": 1024}
+"""The largest number of rows in one layer call, for each kind of device."""
+ACCELERATOR_CALL_ROWS = 8192
+"""The same for devices that are not named there."""
+HEAD_ROWS = {"cpu": 128}
 """The largest number of rows whose logits are in memory together; each row has a whole
 vocabulary."""
+ACCELERATOR_HEAD_ROWS = 1024
+"""The same for devices that are not named there, where so many are read in every call: a product
+with a fixed number of rows needs no trying."""
 
 Outcome = Verdict | Exception
 """What the engine says of a request; an exception is that request's own, such as
@@ -54,14 +66,16 @@ Outcome = Verdict | Exception
 class PathExecutor:
     """Evaluates paths of one task on one model. One thread uses it; states survive between calls.
 
+    Requests may join while others run (`submit`, `step`); `evaluate` does both for a whole batch.
+
     Args:
         loaded: a model of a supported family.
         task: how to ask and grade.
         max_state_bytes: the memory for states between and within calls; what a single path needs
             may exceed it.
-        max_call_rows: the largest number of rows in one layer call.
-        tie_threshold: deciding gaps up to it are recomputed by the materialised model; ``None``
-            stands for the dtype's own threshold.
+        max_call_rows: the largest number of rows in one layer call; ``None``: the device's.
+        tie_threshold: deciding gaps up to it are recomputed by the materialised model; ``None``:
+            no recheck where rows have the same bits in any company, else the dtype's own threshold.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -73,19 +87,36 @@ class PathExecutor:
         task: Task,
         *,
         max_state_bytes: int = 2**30,
-        max_call_rows: int = 1024,
+        max_call_rows: int | None = None,
         tie_threshold: float | None = None,
     ) -> None:
         self._loaded = loaded
         self._task = task
-        self.store = StateStore(max_state_bytes)
-        self._layers = LayerRunner(loaded.model)
-        self._scheduler = Scheduler(self._layers, self.store, max_call_rows=max_call_rows)
+        self.arithmetic: Arithmetic = probe_arithmetic(loaded.model)
+        """Whether and how rows have the same bits in any company."""
+        self._layers = LayerRunner(loaded.model, self.arithmetic.products)
+        device = self._layers.device
+        self._keep_keys = task.kind is AnswerKind.GENERATE
+        self.store = _new_store(self._layers, max_state_bytes)
+        self._scheduler = Scheduler(
+            self._layers,
+            self.store,
+            layout=self.arithmetic.layout,
+            multiples=self.arithmetic.multiples,
+            max_call_rows=max_call_rows or CALL_ROWS.get(device.type, ACCELERATOR_CALL_ROWS),
+        )
+        if tie_threshold is None and not self.arithmetic.is_invariant:
+            tie_threshold = TIE_THRESHOLDS[loaded.dtype]
         self._rechecks = TieRechecks(loaded, task, tie_threshold)
+        self._head_rows = HEAD_ROWS.get(device.type, ACCELERATOR_HEAD_ROWS)
+        self._fills_head = device.type not in HEAD_ROWS
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
-        self._keep_keys = task.kind is AnswerKind.GENERATE
         self._ends = end_ids(loaded.model, loaded.tokenizer)
+        self._waiting: deque[Job] = deque()
+        self._running: list[Job] = []
+        self._failed: dict[int, Outcome] = {}
+        self._num_tickets = 0
 
     @property
     def counters(self) -> WorkCounters:
@@ -94,7 +125,7 @@ class PathExecutor:
 
     @property
     def tie_threshold(self) -> float:
-        """The gap up to which an answer is computed again by the materialised model."""
+        """The gap up to which an answer is computed again by the materialised model; 0 if none."""
         return self._rechecks.threshold
 
     @property
@@ -102,25 +133,82 @@ class PathExecutor:
         """The number of answers that were computed again so far."""
         return self._rechecks.num_rechecks
 
-    @torch.inference_mode()
+    @property
+    def recheck_seconds(self) -> float:
+        """The seconds that these took."""
+        return self._rechecks.recheck_seconds
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request waits or runs."""
+        return not (self._waiting or self._running or self._failed)
+
     def evaluate(self, requests: Sequence[tuple[Example, LayerPath]]) -> list[Outcome]:
         """One outcome per request, in the same order.
 
         Neither the order nor the company of requests changes a verdict.
         """
+        assert self.is_idle, "whoever submits requests takes their outcomes from `step`"
+        tickets = self.submit(requests)
         outcomes: dict[int, Outcome] = {}
+        while not self.is_idle:
+            outcomes |= self.step()
+        return [outcomes[ticket] for ticket in tickets]
+
+    def submit(self, requests: Sequence[tuple[Example, LayerPath]]) -> list[int]:
+        """Let requests join those that wait or run; returns a ticket for each."""
+        tickets = list(range(self._num_tickets, self._num_tickets + len(requests)))
+        self._num_tickets += len(requests)
         jobs: list[Job] = []
-        for index, (example, path) in enumerate(requests):
+        for ticket, (example, path) in zip(tickets, requests, strict=True):
             try:
-                jobs.append(self._job(index, example, path))
+                jobs.append(self._job(ticket, example, path))
             except SearchClusterError as error:
-                outcomes[index] = error
+                self._failed[ticket] = error
+        # An example's jobs stand side by side, so that they run together and share states.
+        order = {job.example.example_id: number for number, job in reversed([*enumerate(jobs)])}
+        self._waiting.extend(sorted(jobs, key=lambda job: order[job.example.example_id]))
+        mark_prefixes([*self._running, *self._waiting])
+        return tickets
+
+    @torch.inference_mode()
+    def step(self) -> dict[int, Outcome]:
+        """Run rows and read logits once; returns the outcomes of the requests that are done.
+
+        If it raises, no request waits or runs any more.
+        """
+        outcomes, self._failed = self._failed, {}
         try:
-            self._run(jobs, outcomes)
-        finally:
+            self._running += self._admit()
+            if self._running:
+                self._scheduler.bring_up_to_date(wants_of(self._running, keep_keys=self._keep_keys))
+                outcomes |= self._answered(self._read(self._running))
+        except BaseException:
+            self._waiting.clear()
+            self._running = []
             self._scheduler.release()
-        self._forget_empty_tries()
-        return [outcomes[index] for index in range(len(requests))]
+            raise
+        if not (self._waiting or self._running):
+            self._scheduler.release()
+            self._forget_empty_tries()
+        return outcomes
+
+    def _answered(self, readings: dict[int, dict[int, RowReading]]) -> dict[int, Outcome]:
+        """The outcomes of the running jobs that are answered; the others run on."""
+        outcomes: dict[int, Outcome] = {}
+        still_running = []
+        for job in self._running:
+            try:
+                answered = job.answer.take(readings[job.index])
+            except NonFiniteLogitsError as error:
+                outcomes[job.index] = error
+                continue
+            if answered is None:
+                still_running.append(job)
+            else:
+                outcomes[job.index] = self._graded(job, answered)
+        self._running = still_running
+        return outcomes
 
     def _job(self, index: int, example: Example, path: LayerPath) -> Job:
         if path.num_layers != self._layers.num_layers:
@@ -152,44 +240,17 @@ class PathExecutor:
                 shared = self._shared[template_ids] = PrefixTrie(TokenTree(template_ids))
         return KnownExample(PrefixTrie(TokenTree(encoded.context_ids)), encoded, shared)
 
-    def _run(self, jobs: list[Job], outcomes: dict[int, Outcome]) -> None:
-        """Run rows and read logits in rounds until every job has an outcome.
-
-        New jobs join as there is room.
-        """
-        order = {
-            job.example.example_id: position for position, job in reversed(list(enumerate(jobs)))
-        }
-        mark_prefixes(jobs)
-        # An example's jobs stand side by side, so that they run together and share states.
-        waiting = deque(sorted(jobs, key=lambda job: order[job.example.example_id]))
-        running: list[Job] = []
-        while waiting or running:
-            running += self._admit(waiting, running)
-            self._scheduler.bring_up_to_date(wants_of(running, keep_keys=self._keep_keys))
-            readings = self._read(running)
-            still_running = []
-            for job in running:
-                try:
-                    answered = job.answer.take(readings[job.index])
-                except NonFiniteLogitsError as error:
-                    outcomes[job.index] = error
-                    continue
-                if answered is None:
-                    still_running.append(job)
-                else:
-                    outcomes[job.index] = self._graded(job, answered)
-            running = still_running
-
-    def _admit(self, waiting: deque[Job], running: list[Job]) -> list[Job]:
+    def _admit(self) -> list[Job]:
         """The next jobs to join the running ones, as many as the state budget has room for.
 
         At least one joins if none run. A generated answer takes up to a round for each token, with
         one row each. Jobs that generate join in parts that fill about one call of each layer, so
         that the few rows of those that are under way run along with the prompts of later ones.
         """
+        if not self._waiting:
+            return []
         sizes: dict[TrieNode, int] = {}
-        for job in running:
+        for job in self._running:
             sizes.update(self._node_bytes(job))
         num_bytes = sum(sizes.values())
         limit = self.store.max_bytes
@@ -197,15 +258,15 @@ class PathExecutor:
             part_rows = self._layers.num_layers * self._scheduler.max_call_rows
             limit = min(limit, num_bytes + part_rows * self._layers.bytes_per_row(keep_keys=True))
         admitted: list[Job] = []
-        while waiting:
-            job = waiting[0]
+        while self._waiting:
+            job = self._waiting[0]
             job.find_nodes()
             new = {node: size for node, size in self._node_bytes(job).items() if node not in sizes}
             num_bytes += sum(new.values())
-            if num_bytes > limit and (running or admitted):
+            if num_bytes > limit and (self._running or admitted):
                 break
             sizes |= new
-            admitted.append(waiting.popleft())
+            admitted.append(self._waiting.popleft())
         return admitted
 
     def _node_bytes(self, job: Job) -> dict[TrieNode, int]:
@@ -219,20 +280,36 @@ class PathExecutor:
         shared_bytes = job.known.num_shared_rows * self._layers.bytes_per_row(keep_keys=True)
         return dict.fromkeys(job.nodes, own_bytes) | dict.fromkeys(job.shared_nodes, shared_bytes)
 
-    def _read(self, jobs: list[Job]) -> dict[int, dict[int, RowReading]]:
+    def _read(self, jobs: Sequence[Job]) -> dict[int, dict[int, RowReading]]:
         """The logits of all rows that the jobs ask for, read a bounded number at a time."""
         asked = [(job, row, tokens) for job in jobs for row, tokens in job.asked.items()]
+        slots = np.concatenate([job.asked_slots for job in jobs])
         readings: dict[int, dict[int, RowReading]] = {job.index: {} for job in jobs}
-        for first in range(0, len(asked), HEAD_ROWS):
-            part = asked[first : first + HEAD_ROWS]
-            hidden_RD = torch.cat([job.end_state.hidden([row]) for job, row, _ in part])
-            logits_RV = self._layers.logits(hidden_RD).float()
-            for (job, row, _), reading in zip(
-                part, read_logits(logits_RV, [tokens for *_, tokens in part]), strict=True
-            ):
+        first = 0
+        while first < len(asked):
+            part = asked[first : first + self._head_rows]
+            size = self._head_rows if self._fills_head else max(MIN_ROWS, len(part))
+            padded = np.full(size, ZERO_SLOT, dtype=np.int64)
+            padded[: len(part)] = slots[first : first + len(part)]
+            try:
+                found = self._logits(padded, [tokens for *_, tokens in part])
+            except torch.OutOfMemoryError:
+                if self._head_rows <= MIN_ROWS:
+                    raise
+                self._head_rows //= 2
+                logger.warning(
+                    "out of memory reading logits: %d rows at a time from now on", self._head_rows
+                )
+                continue
+            for (job, row, _), reading in zip(part, found, strict=True):
                 readings[job.index][row] = reading
+            first += len(part)
         self.counters.head_rows += len(asked)
         return readings
+
+    def _logits(self, slots: Slots, asked: Sequence[Sequence[int]]) -> list[RowReading]:
+        slots_R = torch.from_numpy(slots).to(self._layers.device, non_blocking=True)
+        return read_logits(self._layers.logits(self.store.hidden.gather(slots_R)), asked)
 
     def _graded(self, job: Job, answered: Answered) -> Outcome:
         try:
@@ -246,30 +323,14 @@ class PathExecutor:
         self._shared = {key: trie for key, trie in self._shared.items() if trie.root.children}
 
 
-def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowReading]:
-    """What `RowReading` says, for rows of float32 logits.
+def _new_store(layers: LayerRunner, max_bytes: int) -> StateStore:
+    def slab(widths: Sequence[int]) -> Slab:
+        row_bytes = sum(widths) * layers.dtype.itemsize
+        return Slab(
+            widths,
+            dtype=layers.dtype,
+            device=layers.device,
+            enough_rows=max_bytes // row_bytes,
+        )
 
-    Args:
-        logits_RV: the logits.
-        asked: for each row the tokens whose log-probabilities are wanted. If no row names any, the
-            most likely token of each row is read instead.
-    """
-    # A sum is finite only if all its terms are.
-    finite = torch.isfinite(logits_RV.sum(dim=-1)).tolist()
-    if any(asked):
-        rows = [row for row, tokens in enumerate(asked) for _ in tokens]
-        tokens = [token for row_tokens in asked for token in row_tokens]
-        log_probs = (logits_RV[rows, tokens] - logits_RV.logsumexp(dim=-1)[rows]).tolist()
-        found: list[dict[int, float]] = [{} for _ in asked]
-        for row, token, log_prob in zip(rows, tokens, log_probs, strict=True):
-            found[row][token] = log_prob
-        return [
-            RowReading(finite=ok, log_probs=values)
-            for ok, values in zip(finite, found, strict=True)
-        ]
-    top = logits_RV.topk(2, dim=-1)
-    best, gaps = top.indices[:, 0].tolist(), (top.values[:, 0] - top.values[:, 1]).tolist()
-    return [
-        RowReading(finite=ok, best_token=token, gap=gap)
-        for ok, token, gap in zip(finite, best, gaps, strict=True)
-    ]
+    return StateStore(max_bytes, slab([layers.width]), slab([layers.key_width] * 2))

@@ -3,11 +3,15 @@
 A job belongs to one call of the engine; what is known of its example outlives the call.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from search_cluster.model.engine.answers import Answer
-from search_cluster.model.engine.prefix_trie import NodeState, PrefixTrie, TrieNode
+from search_cluster.model.engine.prefix_trie import PrefixTrie, TrieNode
+from search_cluster.model.engine.slabs import Slots
+from search_cluster.model.engine.token_tree import RowSet
 from search_cluster.model.engine.wants import Wants
 from search_cluster.model.prompting import EncodedExample
 from search_cluster.paths.layer_path import LayerPath
@@ -34,7 +38,7 @@ class Job:
     """One request on its way."""
 
     index: int
-    """The request's place in the call."""
+    """The request's ticket."""
     example: Example
     path: LayerPath
     known: KnownExample
@@ -58,11 +62,11 @@ class Job:
             self.shared_nodes = self.known.shared.nodes_of(self.path.layers)
 
     @property
-    def end_state(self) -> NodeState:
-        """The state at the end of its path, whose rows the head reads."""
+    def asked_slots(self) -> Slots:
+        """Where the states of the asked rows are, in their order."""
         state = self.nodes[-1].state
         assert state is not None, "a job's last node was wanted"
-        return state
+        return state.hidden.slots(np.array(list(self.asked), dtype=np.int64))
 
 
 def mark_prefixes(jobs: Sequence[Job]) -> None:
@@ -87,16 +91,22 @@ def wants_of(jobs: Sequence[Job], *, keep_keys: bool) -> Wants:
         jobs: those that run, their nodes found.
         keep_keys: whether nodes keep keys and values, as generation needs.
     """
-    wanted: dict[TrieNode, set[int]] = {}
+    wanted: dict[TrieNode, RowSet] = {}
     for job in jobs:
-        rows = set(job.answer.wanted_rows())
+        rows = job.answer.wanted_rows()
+        tree = job.known.trie.token_tree
         if not job.asked:  # The first round of a job runs its prompt, too.
-            rows.update(range(job.known.num_shared_rows, job.known.trie.token_tree.num_context))
+            rows = [*range(job.known.num_shared_rows, tree.num_context), *rows]
         job.asked = job.answer.read_rows()
-        for node in job.nodes if keep_keys else _from_last_held(job, rows):
-            wanted.setdefault(node, set()).update(rows)
+        row_set = tree.row_set(rows)
+        for node in job.nodes if keep_keys else _from_last_held(job, row_set):
+            known = wanted.get(node)
+            if known is None or known is row_set:
+                wanted[node] = row_set
+            else:
+                wanted[node] = tree.row_set({*known.key, *row_set.key})
     return Wants(
-        rows={node: sorted(rows) for node, rows in wanted.items()},
+        rows=wanted,
         finals=_finals(jobs),
         shared={
             node: shared
@@ -108,26 +118,26 @@ def wants_of(jobs: Sequence[Job], *, keep_keys: bool) -> Wants:
     )
 
 
-def _finals(jobs: Sequence[Job]) -> dict[TrieNode, list[int]]:
+def _finals(jobs: Sequence[Job]) -> dict[TrieNode, RowSet]:
     """The ends of paths that no other path goes through, with the rows that are read there."""
     finals: dict[TrieNode, set[int]] = {}
     for job in jobs:
         if not job.is_prefix:
             finals.setdefault(job.nodes[-1], set()).update(job.asked)
-    return {node: sorted(rows) for node, rows in finals.items()}
+    return {node: node.trie.token_tree.row_set(rows) for node, rows in finals.items()}
 
 
-def _from_last_held(job: Job, rows: set[int]) -> list[TrieNode]:
+def _from_last_held(job: Job, rows: RowSet) -> list[TrieNode]:
     """The nodes from the deepest one that holds all that is needed of it to the path's end.
 
     That one is wanted, too, although nothing is computed for it: what is wanted is pinned, so it
     stays until the nodes behind it have read it. The last node needs only the rows that are read;
     every other one needs all rows that the node behind it runs.
     """
-    needed: Iterable[int] = job.asked
+    needed = rows.tree.row_set(job.asked)
     for depth in range(len(job.nodes) - 1, -1, -1):
         state = job.nodes[depth].state
-        if state is not None and all(state.has(row) for row in needed):
+        if state is not None and not len(state.hidden.lacks(needed)):
             return job.nodes[depth:]
         needed = rows
     return job.nodes

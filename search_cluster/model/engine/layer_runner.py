@@ -1,6 +1,6 @@
-"""Runs one layer of a frozen model on packed rows.
+"""Runs one layer of a frozen model on the rows of a call.
 
-Shapes: N rows of a call, D width, V vocabulary.
+Shapes: N rows of a call, D width, V vocabulary, E width of a rotary embedding, T positions.
 """
 
 import copy
@@ -10,90 +10,125 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
-from search_cluster.model.engine.attention import KERNEL_NAME, SegmentGroup
-from search_cluster.model.engine.fused_norm import with_fused_norms
+from search_cluster.model.engine.attention import KERNEL_NAME, Call
+from search_cluster.model.engine.call_plan import CallPlan
+from search_cluster.model.engine.fused_norm import fused, with_fused_norms
+from search_cluster.model.engine.products import InvariantProducts
+from search_cluster.model.head import float32_logits
+
+FIRST_POSITIONS = 256
+"""The smallest number of positions whose rotary embeddings are computed together."""
+MOVING_ROTARIES = ("dynamic", "longrope")
+"""Kinds of rotary embeddings that depend on the longest prompt, and are computed call by call."""
 
 
 class LayerRunner:
-    """The layers of a model with the packed attention kernel.
+    """The layers of a model with the engine's attention, norms and products.
 
     Weights are shared, and the model itself is not changed.
+
+    Args:
+        model: the model.
+        products: how products are computed.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, products: InvariantProducts) -> None:
         self._model = model
+        self.products = products
         self._rotary_per_type = anatomy_of(model.config).rotary_per_layer_type
         packed_config = copy.copy(model.config)
         packed_config._attn_implementation_internal = KERNEL_NAME
+        # Experts one after the other: their products' rows have the same bits then.
+        packed_config._experts_implementation_internal = "eager"
         self._layers = [_with_config(layer, packed_config) for layer in model.model.layers]
         self._feed_forwards = [_limit_feed_forward(layer) for layer in self._layers]
+        self._norm = fused(model.model.norm) or model.model.norm
         self.num_layers = len(self._layers)
-        self.device = model.device
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = model.dtype
         self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
         self._window: int | None = getattr(model.config, "sliding_window", None)
-        self._softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
+        self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
 
     def window(self, layer: int) -> int | None:
         """How many positions a layer looks back, itself included; ``None`` stands for all."""
         return self._window if self._types[layer] == "sliding_attention" else None
 
-    def bytes_per_row(self, *, keep_keys: bool) -> int:
-        """Memory of one row's state after one layer, keys and values included if they are kept."""
-        config, weight = self._model.config, self._model.model.embed_tokens.weight
+    @property
+    def width(self) -> int:
+        """The width of a state."""
+        return int(self._model.config.hidden_size)
+
+    @property
+    def key_width(self) -> int:
+        """The width of a row's keys, and of its values."""
+        config = self._model.config
         head_width = (
             getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         )
-        width = config.hidden_size + (
-            2 * config.num_key_value_heads * head_width if keep_keys else 0
-        )
-        return int(width * weight.element_size())
+        return int(config.num_key_value_heads * head_width)
+
+    def bytes_per_row(self, *, keep_keys: bool) -> int:
+        """Memory of one row's state after one layer, keys and values included if they are kept."""
+        return (self.width + (2 * self.key_width if keep_keys else 0)) * self.dtype.itemsize
 
     def embed(self, tokens_N: Tensor) -> Tensor:
         """Embeddings ``[N, D]``, scaled where the family does so."""
         hidden_ND: Tensor = self._model.model.embed_tokens(tokens_N[None])[0]
         return hidden_ND
 
-    def run(
-        self,
-        layer: int,
-        hidden_ND: Tensor,
-        positions_N: Tensor,
-        groups: list[SegmentGroup],
-        rows_read: Tensor | None = None,
-    ) -> Tensor:
-        """Outputs ``[N, D]`` of one layer; keys and values go to the states that the groups name.
+    def run(self, layer: int, hidden_ND: Tensor, call: Call) -> Tensor:
+        """Outputs ``[N, D]`` of one layer; keys and values go to the slots that the plan names.
+
+        The outputs of rows that nobody reads are wrong.
 
         Args:
             layer: the number of the layer.
             hidden_ND: the layer's inputs.
-            positions_N: the rows' positions in their sequences.
-            groups: which rows see which.
-            rows_read: the rows whose outputs matter; the outputs of others are wrong. ``None``
-                stands for all rows.
+            call: the plan, and where keys and values are held.
         """
-        self._feed_forwards[layer].rows_read = rows_read
-        rotary = self._model.model.rotary_emb
-        positions_1N = positions_N[None]
-        type_arguments = (self._types[layer],) if self._rotary_per_type else ()
-        output_1ND: Tensor = self._layers[layer](
-            hidden_ND[None],
-            attention_mask=groups,
-            position_ids=positions_1N,
-            position_embeddings=rotary(hidden_ND[None], positions_1N, *type_arguments),
-            past_key_values=None,
-            use_cache=False,
+        sections, plan = call.plan.sections, call.plan
+        self._feed_forwards[layer].rows_read = (
+            None if plan.reads_all else sections[plan.output_rows]
         )
+        with self.products:
+            output_1ND: Tensor = self._layers[layer](
+                hidden_ND[None],
+                attention_mask=call,
+                position_ids=sections[plan.positions][None],
+                position_embeddings=self._rotary(layer, hidden_ND, plan),
+                past_key_values=None,
+                use_cache=False,
+            )
         return output_1ND[0]
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
-        """Logits ``[N, V]`` of final states: norm, head and soft-capping."""
-        logits_NV: Tensor = self._model.lm_head(self._model.model.norm(hidden_ND))
-        if self._softcap is not None:
-            logits_NV = torch.tanh(logits_NV / self._softcap) * self._softcap
-        return logits_NV
+        """Float32 logits ``[N, V]`` of final states: norm, head and soft-capping."""
+        with self.products:
+            return float32_logits(self._model, self._norm(hidden_ND))
+
+    def _rotary(self, layer: int, hidden_ND: Tensor, plan: CallPlan) -> tuple[Tensor, Tensor]:
+        """The cosines and sines ``[1, N, E]`` of the rows' positions."""
+        rotary, positions_1N = self._model.model.rotary_emb, plan.sections[plan.positions][None]
+        layer_type = self._types[layer]
+        arguments = (layer_type,) if self._rotary_per_type else ()
+        kinds = rotary.rope_type if isinstance(rotary.rope_type, dict) else {"": rotary.rope_type}
+        if not set(kinds.values()).isdisjoint(MOVING_ROTARIES):
+            moved: tuple[Tensor, Tensor] = rotary(hidden_ND[None], positions_1N, *arguments)
+            return moved
+        known = self._rotaries.get(layer_type)
+        if known is None or len(known[0]) < plan.num_positions:
+            num_positions = max(FIRST_POSITIONS, 2 * plan.num_positions)
+            all_1T = torch.arange(num_positions, device=self.device)[None]
+            cosines_1TE, sines_1TE = rotary(hidden_ND[None], all_1T, *arguments)
+            known = self._rotaries[layer_type] = (cosines_1TE[0], sines_1TE[0])
+        positions_N = positions_1N[0]
+        return known[0].index_select(0, positions_N)[None], known[1].index_select(0, positions_N)[
+            None
+        ]
 
 
 class _SomeRows(nn.Module):
@@ -120,7 +155,9 @@ def _limit_feed_forward(layer: nn.Module) -> _SomeRows:
 
 
 def _with_config(layer: nn.Module, config: object) -> nn.Module:
-    """A copy of a layer, weights shared, whose attention reads another configuration."""
+    """A copy of a layer, weights shared, whose parts read another configuration."""
     packed = with_fused_norms(layer)
-    vars(packed.self_attn)["config"] = config
+    for module in packed.modules():
+        if "config" in vars(module):
+            vars(module)["config"] = config
     return packed

@@ -1,9 +1,12 @@
 """Verdicts of finished answers, from the materialised model where batched arithmetic is in doubt.
 
-Batched arithmetic differs from single-row arithmetic in the last bits. Wherever a gap decides (the
-best choice against the second best, the most likely token against the next) and is not above the
-tie threshold, the answer is computed once more, as the materialised model computes it.
+Where a machine's arithmetic gives a row other bits in other company (see `arithmetic`), and in runs
+that a former version began, an answer is computed once more, as the materialised model computes it,
+wherever a gap decides (the best choice against the second best, the most likely token against the
+next) and is not above the tie threshold. Elsewhere there are no rechecks.
 """
+
+import time
 
 from search_cluster.model.decoding import decode_greedily
 from search_cluster.model.engine.answers import Answered
@@ -34,14 +37,20 @@ class TieRechecks:
     Args:
         loaded: the model.
         task: how answers are graded.
-        threshold: gaps up to it are doubtful; ``None`` stands for the dtype's own threshold.
+        threshold: gaps up to it are doubtful; ``None`` stands for no rechecks.
     """
 
     def __init__(self, loaded: LoadedModel, task: Task, threshold: float | None) -> None:
         self._loaded = loaded
         self._task = task
-        self.threshold = TIE_THRESHOLDS[loaded.dtype] if threshold is None else threshold
+        self._threshold = threshold
         self.num_rechecks = 0
+        self.recheck_seconds = 0.0
+
+    @property
+    def threshold(self) -> float:
+        """Gaps up to it are computed again; 0 if none are."""
+        return self._threshold or 0.0
 
     def verdict(self, job: Job, answered: Answered) -> Verdict:
         """The verdict, which is the materialised model's where a gap is too small.
@@ -52,10 +61,16 @@ class TieRechecks:
         """
         # A gap of exactly the threshold is doubtful, too: with a threshold of 0 a tie is still
         # decided by the materialised model, which takes the first of equals.
-        if answered.gap <= self.threshold or self._is_near_step(answered.margin):
+        if self._threshold is not None and (
+            answered.gap <= self._threshold or self._is_near_step(answered.margin)
+        ):
             self.num_rechecks += 1
-            if not self._is_confirmed(job, answered):
-                return evaluate_path(self._loaded, self._task, job.example, job.path)
+            started_s = time.perf_counter()
+            try:
+                if not self._is_confirmed(job, answered):
+                    return evaluate_path(self._loaded, self._task, job.example, job.path)
+            finally:
+                self.recheck_seconds += time.perf_counter() - started_s
         num_tokens = job.known.trie.token_tree.num_context + answered.num_tokens
         return Verdict(
             reward=self._task.grade(job.example, answered.output),
@@ -74,7 +89,7 @@ class TieRechecks:
         tied = [
             number
             for number, (_, gap) in enumerate(answered.generated, start=1)
-            if gap <= self.threshold
+            if self._threshold is not None and gap <= self._threshold
         ]
         if not tied:  # Choices have no tokens to compare: they are scored again as a whole.
             return False

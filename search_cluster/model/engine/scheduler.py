@@ -9,21 +9,39 @@ Rows with which the prompts of many examples begin (a system prompt, a template,
 are like an example of their own: they run once per path prefix, and the examples' rows look at
 their keys and values.
 
-Shapes: N rows of a call, R rows of a segment, K rows looked at, D width.
+Shapes: N rows of a call, D width.
 """
 
-import math
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from search_cluster.model.engine.attention import SegmentGroup
+from search_cluster.model.engine.attention import Call
+from search_cluster.model.engine.call_plan import (
+    CallPlan,
+    Layout,
+    Masks,
+    Multiples,
+    PlanBuilder,
+    Visit,
+)
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
+from search_cluster.model.engine.products import cover
+from search_cluster.model.engine.slabs import Slots
+from search_cluster.model.engine.token_tree import RowSet
 from search_cluster.model.engine.wants import Wants
+
+logger = logging.getLogger(__name__)
+
+RECOVERY_CALLS = 64
+"""After so many calls without trouble, calls whose size was halved may be twice as long again."""
+NO_SLOTS: Slots = np.empty(0, dtype=np.int64)
 
 
 @dataclass(slots=True)
@@ -38,6 +56,8 @@ class WorkCounters:
     examples."""
     layer_tokens: int = 0
     """The number of (layer, row) applications."""
+    filler_rows: int = 0
+    """The number of (layer, row) applications to rows that only fill a call up."""
     unread_rows: int = 0
     """The number of (layer, row) applications without the feed-forward part, because nothing reads
     the row afterwards."""
@@ -54,17 +74,38 @@ class Scheduler:
 
     Args:
         layers: the model's layers.
-        store: decides what is kept afterwards.
+        store: where states are, and what is kept of them afterwards.
+        layout: how rows stand in a call.
+        multiples: of what attention's numbers of rows and keys are multiples.
         max_call_rows: the largest number of rows in one layer call, unless a single segment is
             longer.
     """
 
-    def __init__(self, layers: LayerRunner, store: StateStore, *, max_call_rows: int) -> None:
+    def __init__(
+        self,
+        layers: LayerRunner,
+        store: StateStore,
+        *,
+        layout: Layout,
+        multiples: Multiples,
+        max_call_rows: int,
+    ) -> None:
         self._layers = layers
         self._store = store
+        self._layout = layout
+        self._multiples = multiples
         self.max_call_rows = max_call_rows
+        self._wanted_call_rows = max_call_rows
+        self._calls_since_trouble = 0
+        masks = Masks(layers.dtype, layers.device)
+        self._plans = PlanBuilder(layout, multiples, masks, layers.device, self._filled_up)
         self._pinned: set[TrieNode] = set()
         self.counters = WorkCounters()
+
+    def _filled_up(self, num_rows: int) -> int:
+        """The number of rows of a call, so that its products need no rows of their own."""
+        counts = self._layers.products.common_counts
+        return sum(cover(num_rows, counts)) if counts else num_rows
 
     def bring_up_to_date(self, wants: Wants) -> None:
         """Compute the wanted rows that nodes do not hold yet; rows that examples share come first.
@@ -74,7 +115,8 @@ class Scheduler:
         when their states have been read.
         """
         shared_rows = {
-            node: list(range(node.trie.token_tree.num_context)) for node in wants.shared.values()
+            node: node.trie.token_tree.row_set(range(node.trie.token_tree.num_context))
+            for node in wants.shared.values()
         }
         # All wanted nodes are pinned before the first one runs: the store evicts between layers,
         # and a held state has to outlive that until the nodes behind it have read it.
@@ -93,7 +135,11 @@ class Scheduler:
 
     def _run_all(self, wants: Wants) -> int:
         """Run layer by layer what is missing, and count the nodes that ran for the first time."""
-        missing = {node: rows for node in wants.rows if (rows := self._missing_rows(node, wants))}
+        missing: dict[TrieNode, RowSet] = {}
+        for node in wants.rows:
+            rows = self._missing_rows(node, wants)
+            if rows is not None:
+                missing[node] = rows
         num_first_runs = sum(node.state is None for node in missing)
         # A node is ready when its parent needs no run, or has had it. It has one parent, so it
         # becomes ready once, and the loop ends when all have run.
@@ -114,8 +160,8 @@ class Scheduler:
             self._store.evict(self._pinned)
         return num_first_runs
 
-    def _missing_rows(self, node: TrieNode, wants: Wants) -> list[int]:
-        """The rows that a node must run: none if it holds what will be read of it.
+    def _missing_rows(self, node: TrieNode, wants: Wants) -> RowSet | None:
+        """The rows that a node must run: ``None`` if it holds what will be read of it.
 
         A node that can't add what it lacks, because it keeps no keys or keeps them without the
         outputs that are now wanted, forgets its state and runs everything again.
@@ -123,50 +169,42 @@ class Scheduler:
         wanted, state = wants.rows[node], node.state
         if state is None:
             return wanted
-        lacked = [row for row in wants.finals.get(node, wanted) if not state.has(row)]
-        if not lacked:
-            return []
+        lacked = state.hidden.lacks(wants.finals.get(node, wanted))
+        if not len(lacked):
+            return None
         if not wants.keep_keys:  # Without old rows' keys, new rows have nothing to look at.
-            node.state = None
+            self._store.forget(node)
             return wanted
-        kept = set(state.key_rows)
-        if kept.isdisjoint(lacked):
-            return [row for row in wanted if row not in kept]
+        without_keys = state.keys.lacks(wanted)
+        if np.isin(lacked, without_keys).all():
+            if len(without_keys) == len(wanted):
+                return wanted
+            return wanted.tree.row_set(without_keys.tolist())
         # A lacked row has its keys here, but not its output, because nothing was to read it.
         # Running it behind the others would hold its keys twice. Rows that are kept and not wanted
-        # run again, too: later rows look at them. Shared ones come from the shared node, as in a
-        # first run.
-        node.state = None
-        num_shared = wants.shared[node].trie.token_tree.num_context if node in wants.shared else 0
-        return sorted({*wanted, *(row for row in kept if row >= num_shared)})
+        # run again, too: later rows look at them.
+        kept = state.keys.held_rows()
+        self._store.forget(node)
+        return wanted.tree.row_set({*wanted.key, *kept.tolist()})
 
     def _calls(
-        self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]]
+        self, nodes: list[TrieNode], missing: dict[TrieNode, RowSet]
     ) -> Iterable[list[TrieNode]]:
-        """The nodes in batches of bounded rows; nodes with equal rows stand together."""
-        # The order of tries is that of their addresses, so it differs between processes. It may
-        # change the last bits of a state, as any company does; gaps that such bits could decide are
-        # rechecked.
-        nodes = sorted(
-            nodes,
-            key=lambda node: (
-                id(node.trie),
-                missing[node],
-                len(node.state.key_rows) if node.state else 0,
-            ),
-        )
+        """The nodes in batches of bounded rows; nodes of one example stand together."""
+        nodes = sorted(nodes, key=lambda node: (len(missing[node]), id(node.trie)))
         batch: list[TrieNode] = []
         num_rows = 0
         for node in nodes:
-            if batch and num_rows + len(missing[node]) > self.max_call_rows:
+            size = len(missing[node])
+            if batch and num_rows + size > self.max_call_rows:
                 yield batch
                 batch, num_rows = [], 0
             batch.append(node)
-            num_rows += len(missing[node])
+            num_rows += size
         yield batch
 
     def _run_or_split(
-        self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants
+        self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, RowSet], wants: Wants
     ) -> None:
         """Run a call; out of memory, evict all that can be spared and run its halves."""
         try:
@@ -174,111 +212,118 @@ class Scheduler:
         except torch.OutOfMemoryError:
             if len(nodes) == 1:
                 raise
-            # For good: what was too large once would fail again at each of the next layers.
+            self._calls_since_trouble = 0
             self.max_call_rows = max(1, self.max_call_rows // 2)
+            logger.warning(
+                "out of memory in a call of %d rows: calls have at most %d rows for now",
+                sum(len(missing[node]) for node in nodes),
+                self.max_call_rows,
+            )
         else:
+            self._recover()
             return
         # Outside of the handler, whose exception holds on to the tensors of the call that failed.
-        # That call has left no trace: states count their rows when all has been computed, in
-        # `_run`.
+        # That call has left no trace.
         self._store.evict(self._pinned)
         middle = len(nodes) // 2
         self._run_or_split(layer, nodes[:middle], missing, wants)
         self._run_or_split(layer, nodes[middle:], missing, wants)
 
+    def _recover(self) -> None:
+        """Let calls grow back: what took the memory may be gone."""
+        if self.max_call_rows >= self._wanted_call_rows:
+            return
+        self._calls_since_trouble += 1
+        if self._calls_since_trouble >= RECOVERY_CALLS:
+            self._calls_since_trouble = 0
+            self.max_call_rows = min(self._wanted_call_rows, 2 * self.max_call_rows)
+            logger.warning("calls have up to %d rows again", self.max_call_rows)
+
     def _run(
-        self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants
+        self, layer: int, nodes: Sequence[TrieNode], missing: dict[TrieNode, RowSet], wants: Wants
     ) -> None:
-        hidden_ND = torch.cat([self._inputs(node, missing[node]) for node in nodes])
-        positions = [node.trie.token_tree.positions[row] for node in nodes for row in missing[node]]
-        positions_N = torch.tensor(positions, device=self._layers.device)
-        # A new state becomes its node's below, so that a node whose call fails still has none.
-        states = [node.state or NodeState() for node in nodes]
-        groups = self._groups(layer, nodes, states, missing, wants)
-        rows_read = self._rows_read(nodes, missing, wants)
-        output_ND = self._layers.run(layer, hidden_ND, positions_N, groups, rows_read)
-        if rows_read is not None:
-            output_ND = output_ND[rows_read]
-        first = 0
-        for node, state in zip(nodes, states, strict=True):
-            rows = wants.read_rows(node, missing)
-            # In the order in which `NodeState.append_keys` wrote them: shared rows, then new ones.
-            key_rows = [*wants.first_shared(node, state), *missing[node]] if wants.keep_keys else []
-            state.append_hidden(rows, output_ND[first : first + len(rows)], key_rows=key_rows)
-            first += len(rows)
-            node.state = state
-            self._store.touch(node)
-        self.counters.layer_calls += 1
-        self.counters.layer_tokens += len(positions)
-        window = self._layers.window(layer) or math.inf
-        self.counters.visible_rows += int(sum(min(position + 1, window) for position in positions))
-        self.counters.unread_rows += len(positions) - len(output_ND)
-
-    def _rows_read(
-        self, nodes: list[TrieNode], missing: dict[TrieNode, list[int]], wants: Wants
-    ) -> Tensor | None:
-        """The places in the call of the rows whose outputs matter; ``None`` if all do."""
-        if not any(node in wants.finals for node in nodes):
-            return None
-        places, first = [], 0
-        for node in nodes:
-            rows = missing[node]
-            if node in wants.finals:
-                place_of = {row: place for place, row in enumerate(rows, start=first)}
-                places += [place_of[row] for row in wants.read_rows(node, missing)]
-            else:
-                places += range(first, first + len(rows))
-            first += len(rows)
-        return torch.tensor(places, device=self._layers.device)
-
-    def _inputs(self, node: TrieNode, rows: Sequence[int]) -> Tensor:
-        parent = node.parent
-        if parent is not node.trie.root:
-            assert parent is not None
-            assert parent.state is not None, (
-                "a parent is wanted with its children, or holds their rows"
+        visits: list[Visit] = []
+        window = self._layers.window(layer)
+        try:
+            for node in nodes:
+                visits.append(self._visit(node, missing[node], wants))
+            plan = self._plans.build(visits, window=window, keep_keys=wants.keep_keys)
+            call = Call(plan, self._store.keys, self._multiples)
+            output_ND = self._layers.run(layer, self._inputs(plan), call)
+            self._store.hidden.write(
+                plan.sections[plan.output_slots],
+                output_ND.index_select(0, plan.sections[plan.output_rows]),
             )
-            return parent.state.hidden(rows)
-        tokens = torch.tensor(
-            [node.trie.token_tree.tokens[row] for row in rows], device=self._layers.device
-        )
-        return self._layers.embed(tokens)
+        except BaseException:
+            for visit in visits:
+                self._undo(visit)
+            raise
+        for visit in visits:
+            if not wants.keep_keys and len(visit.key_slots):
+                self._drop_keys(visit)
+            # The state becomes its node's here, so that a node whose call failed still has none.
+            visit.node.state = visit.state
+            self._store.touch(visit.node)
+        self._count(plan, visits, window)
 
-    def _groups(
-        self,
-        layer: int,
-        nodes: list[TrieNode],
-        states: list[NodeState],
-        missing: dict[TrieNode, list[int]],
-        wants: Wants,
-    ) -> list[SegmentGroup]:
-        """Neighbours that add the same rows to the same rows of one example, as one group each."""
-        groups: list[SegmentGroup] = []
-        last: tuple[object, list[int], list[int]] | None = None
-        first_row = 0
-        for node, state in zip(nodes, states, strict=True):
-            rows = missing[node]
-            first_shared = wants.first_shared(node, state)
-            key = (node.trie, rows, state.key_rows)
-            if last is None or last[0] is not key[0] or last[1:] != key[1:]:
-                # The order of the keys in memory, which the mask's columns follow.
-                looked_at = [*state.key_rows, *first_shared, *rows]
-                mask_RK = node.trie.token_tree.visible(rows, looked_at, self._layers.window(layer))
-                groups.append(
-                    SegmentGroup(
-                        first_row=first_row,
-                        num_rows=len(rows),
-                        states=[],
-                        mask_RK=mask_RK.to(self._layers.device),
-                        keep_keys=wants.keep_keys,
-                        shared=[],
-                    )
-                )
-                last = key
-            groups[-1].states.append(state)
-            if first_shared:
-                shared = wants.shared[node].state
-                assert shared is not None, "shared rows run before the rows that look at them"
-                groups[-1].shared.append(shared)
-            first_row += len(rows)
-        return groups
+    def _visit(self, node: TrieNode, run: RowSet, wants: Wants) -> Visit:
+        """A node's part of a call, with places for what is computed.
+
+        Raises:
+            torch.OutOfMemoryError: there is no room; nothing has been taken.
+        """
+        state, shared = node.state or NodeState(), wants.shared.get(node)
+        rows, read = run.rows, None
+        final = wants.finals.get(node)
+        if final is not None:
+            rows = state.hidden.lacks(final)
+            read = np.searchsorted(run.rows, rows)
+        starts = state.keys.num_rows == 0
+        output_slots, key_slots = self._store.hidden.take(len(rows)), NO_SLOTS
+        if wants.keep_keys or self._layout is Layout.PACKED:
+            try:
+                key_slots = self._store.keys.take(len(run))
+            except torch.OutOfMemoryError:
+                self._store.hidden.give(output_slots)
+                raise
+            state.keys.add(run, run.rows, key_slots)
+        state.hidden.add(run, rows, output_slots)
+        return Visit(
+            node=node,
+            state=state,
+            run=run,
+            read=read,
+            shared=None if shared is None else shared.state,
+            num_shared=0 if shared is None else shared.trie.token_tree.num_context,
+            starts=starts,
+            key_slots=key_slots,
+            output_slots=output_slots,
+        )
+
+    def _undo(self, visit: Visit) -> None:
+        """Leave no trace of a call that failed."""
+        rows = visit.run.rows if visit.read is None else visit.run.rows[visit.read]
+        visit.state.hidden.drop(rows)
+        self._store.hidden.give(visit.output_slots)
+        if len(visit.key_slots):
+            self._drop_keys(visit)
+
+    def _drop_keys(self, visit: Visit) -> None:
+        visit.state.keys.drop(visit.run.rows)
+        self._store.keys.give(visit.key_slots)
+
+    def _inputs(self, plan: CallPlan) -> Tensor:
+        sections = plan.sections
+        hidden_ND = self._store.hidden.gather(sections[plan.input_slots])
+        if plan.root_rows.start != plan.root_rows.stop:
+            embedded_ND = self._layers.embed(sections[plan.root_tokens])
+            hidden_ND.index_copy_(0, sections[plan.root_rows], embedded_ND)
+        return hidden_ND
+
+    def _count(self, plan: CallPlan, visits: Sequence[Visit], window: int | None) -> None:
+        num_rows = sum(len(visit.run) for visit in visits)
+        self.counters.layer_calls += 1
+        self.counters.layer_tokens += num_rows
+        self.counters.filler_rows += plan.num_rows - num_rows
+        self.counters.visible_rows += sum(visit.run.num_visible(window) for visit in visits)
+        self.counters.unread_rows += num_rows - sum(len(visit.output_slots) for visit in visits)
