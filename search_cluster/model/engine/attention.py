@@ -22,17 +22,22 @@ from search_cluster.model.engine.call_plan import (
     BlockGroup,
     CallPlan,
     ChainGroup,
-    Multiples,
     PackedGroup,
+    Shapes,
 )
 from search_cluster.model.engine.slabs import Slab
 
 try:
     from torch.nn.attention.varlen import varlen_attn
 except ImportError:  # an older torch
-    varlen_attn = None
+    varlen_attn = None  # type: ignore[assignment]
+
+HAS_VARLEN = varlen_attn is not None
+"""Whether torch knows attention over sequences of unlike lengths."""
 
 KERNEL_NAME = "search_cluster_rows"
+CAPPED_ROWS = 32
+"""The rows that are attended to together where scores are capped."""
 KEYS, VALUES = 0, 1
 """The parts of the slab of keys and values."""
 
@@ -44,7 +49,7 @@ class Call:
     plan: CallPlan
     held: Slab
     """Keys and values of earlier calls, to which this one adds its own."""
-    multiples: Multiples
+    shapes: Shapes
 
 
 def attend(
@@ -111,7 +116,7 @@ def _block(
     span = slice(block.first_row, block.first_row + block.num_segments * block.num_rows)
     parts = []
     for part, own_NGE in ((KEYS, key_NGE), (VALUES, value_NGE)):
-        own_SRGE = own_NGE[span].unflatten(0, shape)
+        own_SRGE = own_NGE[span].reshape(*shape, *own_NGE.shape[1:])
         missing = block.num_keys - block.num_shared - block.num_rows
         if block.num_shared:
             slots = call.plan.sections[block.shared_slots]
@@ -120,7 +125,7 @@ def _block(
         parts.append(pad(own_SRGE, (0, 0, 0, 0, 0, missing)) if missing else own_SRGE)
     key_SLGE, value_SLGE = parts
     out_SHRE = scores_and_values(
-        query_NHE[span].unflatten(0, shape).transpose(1, 2),
+        query_NHE[span].reshape(*shape, *query_NHE.shape[1:]).transpose(1, 2),
         key_SLGE.transpose(1, 2),
         value_SLGE.transpose(1, 2),
         block.mask_S1RL,
@@ -151,7 +156,7 @@ def _chains(
     query_SQGrE = query_NHE.view(chains.num_chains, chains.num_rows, num_key_heads, repeats, width)
     query_SGME = query_SQGrE.permute(0, 2, 1, 3, 4).flatten(2, 3)
     last_SM = last_SQ.repeat_interleave(repeats, dim=1)
-    missing = -query_SGME.shape[2] % call.multiples.rows
+    missing = call.shapes.num_rows(query_SGME.shape[2]) - query_SGME.shape[2]
     if missing:
         query_SGME = pad(query_SGME, (0, 0, 0, missing))
         last_SM = pad(last_SM, (0, missing))
@@ -164,7 +169,8 @@ def _chains(
     out_SGME = scores_and_values(
         query_SGME, key_SGLE, value_SGLE, mask_SML[:, None], scaling, softcap
     )
-    out_SGQrE = out_SGME[:, :, : chains.num_rows * repeats].unflatten(2, (-1, repeats))
+    out_SGME = out_SGME[:, :, : chains.num_rows * repeats]
+    out_SGQrE = out_SGME.reshape(*out_SGME.shape[:2], -1, repeats, width)
     return out_SGQrE.permute(0, 2, 1, 3, 4).reshape(-1, num_heads, width)
 
 
@@ -224,12 +230,18 @@ def scores_and_values(
             scale=scaling,
             enable_gqa=repeats > 1,
         )
-    # SDPA has no soft cap. These are the steps and dtypes of transformers' eager attention.
-    key_SHLE = key_SGLE.repeat_interleave(repeats, dim=1)
+    # SDPA has no soft cap. These are the steps and dtypes of transformers' eager attention, for a
+    # fixed number of rows at a time: products take other kernels for other numbers.
+    key_SHEL = key_SGLE.repeat_interleave(repeats, dim=1).transpose(2, 3)
     value_SHLE = value_SGLE.repeat_interleave(repeats, dim=1)
-    scores_SHRL = torch.tanh(query_SHRE @ key_SHLE.transpose(2, 3) * scaling / softcap) * softcap
-    weights_SHRL = (scores_SHRL + mask_S1RL).softmax(dim=-1, dtype=torch.float32)
-    return weights_SHRL.to(query_SHRE.dtype) @ value_SHLE
+    parts = []
+    for first in range(0, query_SHRE.shape[2], CAPPED_ROWS):
+        tile = slice(first, first + CAPPED_ROWS)
+        scores_SHRL = torch.tanh(query_SHRE[:, :, tile] @ key_SHEL * scaling / softcap) * softcap
+        scores_SHRL = scores_SHRL + mask_S1RL[:, :, tile]
+        weights_SHRL = scores_SHRL.softmax(dim=-1, dtype=torch.float32).to(query_SHRE.dtype)
+        parts.append(weights_SHRL @ value_SHLE)
+    return torch.cat(parts, dim=2)
 
 
 AttentionInterface.register(KERNEL_NAME, attend)

@@ -40,14 +40,26 @@ class Layout(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Multiples:
-    """Numbers of which attention's numbers of rows and keys are multiples.
-
-    Within them a row's sums are the same in calls of any size.
-    """
+class Shapes:
+    """The numbers of rows and keys of attention's calls, in which a row's sums are the same."""
 
     rows: int = 8
+    """Numbers of rows are multiples of it."""
     keys: int = 16
+    """Numbers of keys are multiples of it."""
+    key_block: int = 1
+    """So many keys are summed up together."""
+    key_part: int = 1
+    """The last block has at most so many keys, or is whole."""
+
+    def num_rows(self, count: int) -> int:
+        """The number of rows to which ``count`` rows are filled up."""
+        return _up(count, self.rows)
+
+    def num_keys(self, count: int) -> int:
+        """The number of keys to which ``count`` keys are filled up."""
+        count = _up(count, self.keys)
+        return _up(count, self.key_block) if count % self.key_block > self.key_part else count
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -276,7 +288,7 @@ class PlanBuilder:
 
     Args:
         layout: how rows stand in a call.
-        multiples: of what attention's numbers of rows and keys are multiples.
+        shapes: the numbers of rows and keys of attention's calls.
         masks: the masks of blocks.
         device: where calls run.
         fill_up: gives the number of rows to which a call's rows are filled up.
@@ -285,13 +297,13 @@ class PlanBuilder:
     def __init__(
         self,
         layout: Layout,
-        multiples: Multiples,
+        shapes: Shapes,
         masks: Masks,
         device: torch.device,
         fill_up: Callable[[int], int],
     ) -> None:
         self._layout = layout
-        self._multiples = multiples
+        self._shapes = shapes
         self._masks = masks
         self._device = device
         self._fill_up = fill_up
@@ -369,19 +381,16 @@ class PlanBuilder:
             # a key stands.
             is_chain = len(run.chains()) == 1
             block = _Block(visit, len(run), None if is_chain else run)
-            blocks[self._rows(len(run)), visit.num_shared].append(block)
+            blocks[self._shapes.num_rows(len(run)), visit.num_shared].append(block)
             return
         chains = run.chains()
         if self._layout is Layout.PADDED and visit.starts and chains[0].num_rows > 1:
             first, *chains = chains
             block = _Block(visit, first.num_rows, None)
-            blocks[self._rows(first.num_rows), visit.num_shared].append(block)
+            blocks[self._shapes.num_rows(first.num_rows), visit.num_shared].append(block)
         for chain in chains:
             last = chain.places.stop - 1
             units.append(_Unit(visit, chain, int(run.positions[last]) + 1))
-
-    def _rows(self, num_rows: int) -> int:
-        return _up(num_rows, self._multiples.rows)
 
     def _block_group(
         self,
@@ -392,7 +401,7 @@ class PlanBuilder:
         sections: Sections,
     ) -> BlockGroup:
         num_shared = group[0].visit.num_shared
-        num_keys = _up(num_shared + num_rows, self._multiples.keys)
+        num_keys = self._shapes.num_keys(num_shared + num_rows)
         shape = (num_rows, num_shared, num_keys)
         shared = [
             block.visit.shared.keys.slots_from(0, num_shared)
@@ -428,7 +437,7 @@ class PlanBuilder:
         self, units: list[_Unit], window: int | None, sections: Sections
     ) -> ChainGroup:
         num_rows = max(unit.chain.num_rows for unit in units)
-        num_keys = _up(max(unit.num_keys for unit in units), self._multiples.keys)
+        num_keys = self._shapes.num_keys(max(unit.num_keys for unit in units))
         rows = np.empty((len(units), num_rows), dtype=np.int64)
         last_keys = np.empty((len(units), num_rows), dtype=np.int64)
         key_slots = np.full((len(units), num_keys), ZERO_SLOT, dtype=np.int64)

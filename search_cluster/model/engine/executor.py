@@ -30,11 +30,11 @@ from search_cluster.model.engine.answers import (
 from search_cluster.model.engine.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes, wants_of
 from search_cluster.model.engine.layer_runner import LayerRunner
-from search_cluster.model.engine.prefix_trie import PrefixTrie, StateStore, TrieNode
+from search_cluster.model.engine.prefix_trie import PrefixTrie, TrieNode
 from search_cluster.model.engine.reading import MIN_ROWS, read_logits
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS, TieRechecks
-from search_cluster.model.engine.scheduler import Scheduler, WorkCounters
-from search_cluster.model.engine.slabs import ZERO_SLOT, Slab, Slots
+from search_cluster.model.engine.scheduler import Scheduler, WorkCounters, new_store
+from search_cluster.model.engine.slabs import ZERO_SLOT, Slots
 from search_cluster.model.engine.token_tree import TokenTree
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
@@ -97,12 +97,11 @@ class PathExecutor:
         self._layers = LayerRunner(loaded.model, self.arithmetic.products)
         device = self._layers.device
         self._keep_keys = task.kind is AnswerKind.GENERATE
-        self.store = _new_store(self._layers, max_state_bytes)
+        self.store = new_store(self._layers, max_state_bytes)
         self._scheduler = Scheduler(
             self._layers,
             self.store,
-            layout=self.arithmetic.layout,
-            multiples=self.arithmetic.multiples,
+            arithmetic=self.arithmetic,
             max_call_rows=max_call_rows or CALL_ROWS.get(device.type, ACCELERATOR_CALL_ROWS),
         )
         if tie_threshold is None and not self.arithmetic.is_invariant:
@@ -321,16 +320,3 @@ class PathExecutor:
         """Let go of examples of which no state is left."""
         self._known = {key: known for key, known in self._known.items() if known.trie.root.children}
         self._shared = {key: trie for key, trie in self._shared.items() if trie.root.children}
-
-
-def _new_store(layers: LayerRunner, max_bytes: int) -> StateStore:
-    def slab(widths: Sequence[int]) -> Slab:
-        row_bytes = sum(widths) * layers.dtype.itemsize
-        return Slab(
-            widths,
-            dtype=layers.dtype,
-            device=layers.device,
-            enough_rows=max_bytes // row_bytes,
-        )
-
-    return StateStore(max_bytes, slab([layers.width]), slab([layers.key_width] * 2))

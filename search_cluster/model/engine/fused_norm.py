@@ -9,8 +9,6 @@ Shapes: N rows, D width.
 import torch
 from torch import Tensor, nn
 
-from search_cluster.model.materialise import ModuleT, shallow_copy
-
 TOLERANCE = 1e-5
 """How far a norm may be from torch's, relative to values of about 1, and still count as the same.
 
@@ -38,17 +36,6 @@ class TwiceRoundedNorm(FusedNorm):
     def forward(self, hidden: Tensor) -> Tensor:
         """The norm over the last dimension, of any shape in front of it."""
         return self.weight * nn.functional.rms_norm(hidden, self.weight.shape, None, self.eps)
-
-
-def with_fused_norms(module: ModuleT) -> ModuleT:
-    """A copy of a module whose norms are fused wherever that gives the same values.
-
-    Weights are shared.
-    """
-    twin = shallow_copy(module)
-    for name, child in module.named_children():
-        twin._modules[name] = fused(child) or with_fused_norms(child)
-    return twin
 
 
 @torch.inference_mode()

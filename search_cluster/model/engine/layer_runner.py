@@ -4,6 +4,7 @@ Shapes: N rows of a call, D width, V vocabulary, E width of a rotary embedding, 
 """
 
 import copy
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,14 @@ from transformers import PreTrainedModel
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
 from search_cluster.model.engine.attention import KERNEL_NAME, Call
 from search_cluster.model.engine.call_plan import CallPlan
-from search_cluster.model.engine.fused_norm import fused, with_fused_norms
-from search_cluster.model.engine.products import InvariantProducts
-from search_cluster.model.head import float32_logits
+from search_cluster.model.engine.fused_norm import fused
+from search_cluster.model.engine.products import (
+    InvariantLinear,
+    InvariantProducts,
+    ProductsOfAll,
+)
+from search_cluster.model.head import float32_logits, wide_weight
+from search_cluster.model.materialise import ModuleT, shallow_copy
 
 FIRST_POSITIONS = 256
 """The smallest number of positions whose rotary embeddings are computed together."""
@@ -43,7 +49,9 @@ class LayerRunner:
         packed_config._attn_implementation_internal = KERNEL_NAME
         # Experts one after the other: their products' rows have the same bits then.
         packed_config._experts_implementation_internal = "eager"
-        self._layers = [_with_config(layer, packed_config) for layer in model.model.layers]
+        # Weights that belong to no linear layer are multiplied in code that is not touched.
+        self._products_of_all = ProductsOfAll(products) if _has_own_products(model) else None
+        self._layers = [self._copy_of(layer, packed_config) for layer in model.model.layers]
         self._feed_forwards = [_limit_feed_forward(layer) for layer in self._layers]
         self._norm = fused(model.model.norm) or model.model.norm
         self.num_layers = len(self._layers)
@@ -94,7 +102,7 @@ class LayerRunner:
         self._feed_forwards[layer].rows_read = (
             None if plan.reads_all else sections[plan.output_rows]
         )
-        with self.products:
+        with self._products_of_all or nullcontext():
             output_1ND: Tensor = self._layers[layer](
                 hidden_ND[None],
                 attention_mask=call,
@@ -107,8 +115,29 @@ class LayerRunner:
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Float32 logits ``[N, V]`` of final states: norm, head and soft-capping."""
-        with self.products:
-            return float32_logits(self._model, self._norm(hidden_ND))
+        final_ND = self._norm(hidden_ND)
+        if self.device.type != "cpu":  # where the same number of rows is read in every call
+            return float32_logits(self._model, final_ND)
+        head: nn.Linear = self._model.lm_head
+        bias = None if head.bias is None else head.bias.float()
+        logits_NV = self.products.linear(final_ND.float(), wide_weight(head), bias)
+        cap = getattr(self._model.config, "final_logit_softcapping", None)
+        return logits_NV if cap is None else torch.tanh(logits_NV / cap) * cap
+
+    def _copy_of(self, module: ModuleT, config: object) -> ModuleT:
+        """A copy, weights shared, with the engine's norms and products and another configuration.
+
+        Models with products of their own keep their linear layers, which are products, too.
+        """
+        twin = shallow_copy(module)
+        if "config" in vars(twin):
+            vars(twin)["config"] = config
+        for name, child in module.named_children():
+            if isinstance(child, nn.Linear) and self._products_of_all is None:
+                twin._modules[name] = InvariantLinear(child, self.products)
+            else:
+                twin._modules[name] = fused(child) or self._copy_of(child, config)
+        return twin
 
     def _rotary(self, layer: int, hidden_ND: Tensor, plan: CallPlan) -> tuple[Tensor, Tensor]:
         """The cosines and sines ``[1, N, E]`` of the rows' positions."""
@@ -154,10 +183,10 @@ def _limit_feed_forward(layer: nn.Module) -> _SomeRows:
     return limited
 
 
-def _with_config(layer: nn.Module, config: object) -> nn.Module:
-    """A copy of a layer, weights shared, whose parts read another configuration."""
-    packed = with_fused_norms(layer)
-    for module in packed.modules():
-        if "config" in vars(module):
-            vars(module)["config"] = config
-    return packed
+def _has_own_products(model: PreTrainedModel) -> bool:
+    return any(
+        parameter.dim() > 1
+        for module in model.model.layers.modules()
+        if not isinstance(module, nn.Linear)
+        for parameter in module.parameters(recurse=False)
+    )

@@ -28,7 +28,8 @@ class HeldRows:
 
     def slots(self, rows: Slots) -> Slots:
         """The slots of rows that are held."""
-        return self._slot_of[rows]
+        slots: Slots = self._slot_of[rows]
+        return slots
 
     def slots_from(self, first: int, end: int) -> Slots:
         """The slots of the rows from ``first`` up to ``end``, which are held; don't change them."""
@@ -43,7 +44,8 @@ class HeldRows:
         rows = wanted.rows
         if wanted.key[-1] >= len(self._slot_of):
             return rows[[not self.has(row) for row in wanted.key]] if self.num_rows else rows
-        return rows[self._slot_of[rows] == NOT_HELD]
+        lacked: Slots = rows[self._slot_of[rows] == NOT_HELD]
+        return lacked
 
     def add(self, wanted: RowSet, rows: Slots, slots: Slots) -> None:
         """Take note of where new rows are, which are all in the set."""

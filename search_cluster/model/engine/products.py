@@ -1,36 +1,49 @@
 """Products whose rows have the same bits in any company.
 
 A library's product picks its kernel by the number of rows, and another kernel sums in another
-order. So the rows of a call are cut, and filled up with zeros, to numbers of rows that were tried on
-this machine (`measure_row_counts`): there a row has the same bits at every place, beside all
+order. So the rows of a call are cut, and filled up with zeros, to numbers that were tried on this
+machine (`measure_row_counts`): there a row has the same bits at every place, beside all
 neighbours, for each of these numbers, with one thread and with all of them.
 
 Shapes: M rows of a call, N outputs, K inputs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 from torch.overrides import TorchFunctionMode
 
-ROW_COUNTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+ROW_COUNTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 """The numbers of rows that are tried."""
-WIDE_ENOUGH = 256
-"""Kernels that are never chosen for as many rows are no use for long calls."""
-CALL_COST_ROWS = 16
+USUAL_LENGTHS = (24, 48, 100, 200, 400, 800, 1600)
+"""The numbers of rows of calls as they come. Of two kernels the one is taken that serves them at
+the least cost."""
+CALL_COST_ROWS = 32
 """What one more call costs, in rows."""
-MAX_PROBE_FLOPS = {"cpu": 1.6e10}
+MAX_PROBE_FLOPS = {"cpu": 2.4e10}
 """The work that may go into trying one shape; of a larger product fewer numbers of rows are tried.
 It depends on the kind of device and on the shape alone, so that all workers choose alike."""
 MAX_ACCELERATOR_PROBE_FLOPS = 5e11
 """The same for devices that are not named there."""
-MAX_COPIED_WEIGHTS = 4_000_000
-"""Weights up to that size are also tried where they lie at another place in memory."""
+MOST_MOVED_ROWS = 128
+"""Calls of up to so many rows, and the longest, are also tried with their rows at other places."""
+MIN_OUTPUTS = 8
+"""The smallest number of outputs of a product on a CPU; smaller ones are filled up."""
+MAX_DRAWN_WEIGHTS = 2**26
+"""Weights up to that size are tried with random ones in their place."""
+DRAWN_OUTPUTS = 96
+"""So many outputs are drawn; others are the same again."""
+MAX_MOVED_WEIGHTS = 2**23
+"""Weights up to that size are also tried elsewhere in memory."""
+LEFT_OVER = 2.0**-6
+"""What is left of a sum whose terms cancel each other."""
 
 Shape = tuple[int, int, bool, torch.dtype]
 """Outputs, inputs, whether there is a bias, and the type of the numbers."""
@@ -55,11 +68,10 @@ def cover(num_rows: int, counts: tuple[int, ...]) -> tuple[int, ...]:
     Only the last one may reach beyond.
     """
     fitting = [count for count in counts if count >= num_rows]
-    best = (fitting[0],) if fitting else ()
+    best: tuple[int, ...] = (fitting[0],) if fitting else ()
     smaller = [count for count in counts if count < num_rows]
     # One or two sizes less than the largest that fits are worth a try, never all of them.
     for count in smaller[-2:]:
-        rest = num_rows - count
         repeats = max(1, num_rows // count) if count == counts[-1] else 1
         rest = num_rows - repeats * count
         split = (count,) * repeats + (cover(rest, counts) if rest else ())
@@ -78,92 +90,130 @@ def measure_row_counts(weight_NK: Tensor, bias_N: Tensor | None, *, num_threads:
     What they are filled with, where a row stands, where small weights lie in memory and whether
     there are one or ``num_threads`` threads makes no difference to them.
     """
+    if weight_NK.device.type == "meta":  # where there are no bits
+        return RowCounts(ROW_COUNTS)
     probe = _Probe(weight_NK, bias_N)
-    found: dict[bytes, list[int]] = {}
-    for count in probe.tried:
-        bits = probe.bits(count, num_threads=1)
-        if bits is not None:
-            found.setdefault(bits, []).append(count)
-    # Of two kernels the one that also serves shorter calls, if it serves long ones at all. The
-    # choice is made with one thread, so that it is the same with any number.
-    useful = [
-        bits for bits, counts in found.items() if counts[-1] >= min(WIDE_ENOUGH, probe.tried[-1])
-    ]
-    if not useful:
+    with _threads(1, weight_NK.device):
+        kernels = probe.kernels()
+    if not kernels:
         return RowCounts(())
-    chosen = min(useful, key=lambda bits: found[bits][0])
+    # The choice is made with one thread, so that it is the same with any number.
+    chosen = min(kernels, key=lambda kernel: _mean_cost(tuple(kernel.counts)))
     if num_threads == 1 or weight_NK.device.type != "cpu":
-        return RowCounts(tuple(found[chosen]))
-    alike = tuple(
-        count for count in found[chosen] if probe.bits(count, num_threads=num_threads) == chosen
-    )
-    if alike and alike[-1] >= min(WIDE_ENOUGH, found[chosen][-1]):
+        return RowCounts(tuple(chosen.counts))
+    with _threads(num_threads, weight_NK.device):
+        alike = tuple(count for count in chosen.counts if probe.gives(count, chosen))
+    one_thread = tuple(chosen.counts)
+    if alike and _mean_cost(alike) <= num_threads * _mean_cost(one_thread):
         return RowCounts(alike)
-    return RowCounts(tuple(found[chosen]), one_thread=True)
+    return RowCounts(one_thread, one_thread=True)
+
+
+def _mean_cost(counts: tuple[int, ...]) -> float:
+    """What a row costs in calls as they come."""
+    return sum(_cost(cover(length, counts)) / length for length in USUAL_LENGTHS)
+
+
+@contextmanager
+def _threads(number: int, device: torch.device) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        if device.type == "cpu" and number != before:
+            torch.set_num_threads(number)
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+@dataclass(slots=True)
+class _Kernel:
+    """Numbers of rows that give the same bits, in rising order, and what they give."""
+
+    output_MN: Tensor
+    counts: list[int]
 
 
 class _Probe:
-    """One product with a known row among others."""
+    """One product of known rows, each tried in calls of several lengths.
+
+    The terms of a sum nearly cancel each other, so that the order in which they are added shows in
+    what is left, also where it is rounded to 16 bits. It would be hidden there otherwise: of
+    ordinary sums not one in ten thousand differs.
+    """
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor | None) -> None:
         num_outputs, num_inputs = weight_NK.shape
         max_flops = MAX_PROBE_FLOPS.get(weight_NK.device.type, MAX_ACCELERATOR_PROBE_FLOPS)
-        # What is tried adds up, so the last number alone may take half of it.
-        limit = max(ROW_COUNTS[3], max_flops / (4.0 * num_outputs * num_inputs))
+        # What is tried adds up, so the last number alone may take a third of it.
+        limit = max(ROW_COUNTS[3], max_flops / (6.0 * num_outputs * num_inputs))
         self.tried = [count for count in ROW_COUNTS if count <= limit]
         generator = torch.Generator().manual_seed(0)
-        self._others_MK = torch.randn(self.tried[-1], num_inputs, generator=generator).to(weight_NK)
-        self._row_K = torch.randn(num_inputs, generator=generator).to(weight_NK)
+        rows_MK = torch.randn(self.tried[-1], num_inputs, generator=generator)
+        half = num_inputs // 2
+        if weight_NK.numel() <= MAX_DRAWN_WEIGHTS and half:
+            rows_MK[:, half : 2 * half] *= LEFT_OVER
+            rows_MK[:, half : 2 * half] -= rows_MK[:, :half]
+            block_NK = torch.randn(DRAWN_OUTPUTS, num_inputs, generator=generator).to(weight_NK)
+            block_NK[:, half : 2 * half] = block_NK[:, :half]
+            weight_NK = block_NK.repeat(-(-num_outputs // DRAWN_OUTPUTS), 1)[:num_outputs]
+        self._rows_MK = rows_MK.to(weight_NK)
         self._weight_NK, self._bias_N = weight_NK, bias_N
 
-    def bits(self, count: int, *, num_threads: int) -> bytes | None:
-        """The bits of the row in calls of ``count`` rows; ``None`` if they differ among them."""
-        rows_MK = self._others_MK[:count].clone()
-        places = [0, count // 3, count // 2, count - 1]
-        rows_MK[places] = self._row_K
-        threads = torch.get_num_threads()
-        try:
-            if threads != num_threads and self._weight_NK.device.type == "cpu":
-                torch.set_num_threads(num_threads)
-            outputs = [linear(rows_MK, self._weight_NK, self._bias_N)[places]]
-            if count in (self.tried[0], self.tried[-1]):
-                outputs += self._elsewhere(count)
-        finally:
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
-        output_MN = torch.cat(outputs)
-        if not bool((output_MN == output_MN[0]).all()):
-            return None
-        return output_MN[0].cpu().view(torch.uint8).numpy().tobytes()
+    def kernels(self) -> list[_Kernel]:
+        """The kernels, as far as they can be told apart; what depends on the place is left out."""
+        found: list[_Kernel] = []
+        for count in reversed(self.tried):
+            output_MN = self._output(count)
+            if not self._is_same_elsewhere(count, output_MN):
+                continue
+            for kernel in found:
+                if torch.equal(kernel.output_MN[: len(output_MN)], output_MN):
+                    kernel.counts.insert(0, count)
+                    break
+            else:
+                found.append(_Kernel(output_MN, [count]))
+        return found
 
-    def _elsewhere(self, count: int) -> list[Tensor]:
-        """The row at all places, and with weights that lie at another place in memory."""
-        alike_MK = self._row_K.expand(count, -1).contiguous()
-        outputs = [linear(alike_MK, self._weight_NK, self._bias_N)]
-        if self._weight_NK.numel() <= MAX_COPIED_WEIGHTS:
-            memory = self._weight_NK.new_empty(self._weight_NK.numel() + 1)
-            moved_NK = memory[1:].view_as(self._weight_NK).copy_(self._weight_NK)
-            outputs.append(linear(alike_MK[:count], moved_NK, self._bias_N))
-        return outputs
+    def gives(self, count: int, kernel: _Kernel) -> bool:
+        """Whether calls of so many rows give what the kernel does."""
+        output_MN = self._output(count)
+        return torch.equal(kernel.output_MN[: len(output_MN)], output_MN)
+
+    def _output(self, count: int) -> Tensor:
+        """The first rows' outputs in calls of ``count`` rows: one call, or several short ones."""
+        calls = max(1, min(MOST_MOVED_ROWS, self.tried[-1]) // count)
+        parts = self._rows_MK[: calls * count].split(count)  # type: ignore[no-untyped-call]
+        return torch.cat([linear(part_MK, self._weight_NK, self._bias_N) for part_MK in parts])
+
+    def _is_same_elsewhere(self, count: int, output_MN: Tensor) -> bool:
+        """Whether rows at other places, or weights elsewhere in memory, give the same."""
+        if MOST_MOVED_ROWS < count < self.tried[-1]:
+            return True
+        moved_MK = self._rows_MK[:count].roll(count // 2 - 1, dims=0)
+        weight_NK = self._weight_NK
+        if weight_NK.numel() <= MAX_MOVED_WEIGHTS:
+            memory = weight_NK.new_empty(weight_NK.numel() + 1)
+            weight_NK = memory[1:].view_as(weight_NK).copy_(weight_NK)
+        moved_MN = linear(moved_MK, weight_NK, self._bias_N)
+        return torch.equal(moved_MN.roll(1 - count // 2, dims=0), output_MN[:count])
 
 
-class InvariantProducts(TorchFunctionMode):
-    """While it is entered, each ``linear`` runs with numbers of rows that have the same bits.
+class InvariantProducts:
+    """Products that run with numbers of rows that have the same bits.
 
-    Layers of any family call ``torch.nn.functional.linear``, the experts of a mixture included, so
-    none of their code is touched. Shapes that nobody has tried yet are tried when they come.
+    Shapes that nobody has tried yet are tried when they come.
 
     Args:
         num_threads: the threads of a call.
     """
 
     def __init__(self, num_threads: int) -> None:
-        super().__init__()
         self.of_shape: dict[Shape, RowCounts] = {}
         """What was found so far."""
         self._num_threads = num_threads
+        self._wide: dict[int, tuple[Tensor, Tensor]] = {}
 
-    @property
     def common_counts(self) -> tuple[int, ...]:
         """The numbers of rows that all shapes have that were tried so far."""
         sets = [set(item.counts) for item in self.of_shape.values()]
@@ -179,30 +229,25 @@ class InvariantProducts(TorchFunctionMode):
             )
         return known
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Run any other function as it is."""
-        if func is linear:
-            return self._linear(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """What ``torch.nn.functional.linear`` computes."""
+        num_outputs, num_inputs = weight.shape
+        if num_outputs < MIN_OUTPUTS and weight.device.type == "cpu":
+            weight, bias = self._widened(weight, bias)
         found = self.row_counts(weight, bias)
-        num_rows = input.numel() // weight.shape[1]
+        num_rows = input.numel() // num_inputs
         sizes = cover(num_rows, found.counts) if num_rows and found.counts else (num_rows,)
-        if not found.one_thread:
-            return _in_parts(input, weight, bias, sizes)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return _in_parts(input, weight, bias, sizes)
-        finally:
-            torch.set_num_threads(threads)
+        with _threads(1, weight.device) if found.one_thread else nullcontext():
+            output = _in_parts(input, weight, bias, sizes)
+        return output if output.shape[-1] == num_outputs else output[..., :num_outputs]
+
+    def _widened(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The weight with outputs of zero: products with one output alone take other kernels."""
+        known = self._wide.get(weight.data_ptr())
+        if known is None or known[0] is not weight:
+            missing = MIN_OUTPUTS - weight.shape[0]
+            known = self._wide[weight.data_ptr()] = (weight, pad(weight, (0, 0, 0, missing)))
+        return known[1], None if bias is None else pad(bias, (0, MIN_OUTPUTS - len(bias)))
 
 
 def _in_parts(input: Tensor, weight: Tensor, bias: Tensor | None, sizes: tuple[int, ...]) -> Tensor:
@@ -212,6 +257,48 @@ def _in_parts(input: Tensor, weight: Tensor, bias: Tensor | None, sizes: tuple[i
     rows_MK = input.reshape(num_rows, -1)
     if sum(sizes) > num_rows:
         rows_MK = pad(rows_MK, (0, 0, 0, sum(sizes) - num_rows))
-    parts = [linear(part, weight, bias) for part in rows_MK.split(sizes)]
+    ends = list(accumulate(sizes))
+    parts = [
+        linear(rows_MK[end - size : end], weight, bias)
+        for end, size in zip(ends, sizes, strict=True)
+    ]
     output_MN = parts[0] if len(parts) == 1 else torch.cat(parts)
     return output_MN[:num_rows].view(*input.shape[:-1], -1)
+
+
+class InvariantLinear(nn.Module):
+    """A linear layer whose rows have the same bits in any company; weights are shared."""
+
+    def __init__(self, inner: nn.Linear, products: InvariantProducts) -> None:
+        super().__init__()
+        self.weight = inner.weight
+        self.bias = inner.bias
+        self._products = products
+
+    def forward(self, input: Tensor) -> Tensor:
+        """What the layer computes."""
+        return self._products.linear(input, self.weight, self.bias)
+
+
+class ProductsOfAll(TorchFunctionMode):
+    """While it is entered, all calls of ``torch.nn.functional.linear`` are invariant products.
+
+    It is for modules that call it with weights of their own, such as the experts of a mixture; it
+    costs a microsecond for every operation of torch.
+    """
+
+    def __init__(self, products: InvariantProducts) -> None:
+        super().__init__()
+        self._products = products
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run any other function as it is."""
+        if func is linear:
+            return self._products.linear(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))

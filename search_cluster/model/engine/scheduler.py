@@ -21,19 +21,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_cluster.model.engine.arithmetic import Arithmetic
 from search_cluster.model.engine.attention import Call
 from search_cluster.model.engine.call_plan import (
     CallPlan,
     Layout,
     Masks,
-    Multiples,
     PlanBuilder,
     Visit,
 )
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
 from search_cluster.model.engine.products import cover
-from search_cluster.model.engine.slabs import Slots
+from search_cluster.model.engine.slabs import Slab, Slots
 from search_cluster.model.engine.token_tree import RowSet
 from search_cluster.model.engine.wants import Wants
 
@@ -75,8 +75,7 @@ class Scheduler:
     Args:
         layers: the model's layers.
         store: where states are, and what is kept of them afterwards.
-        layout: how rows stand in a call.
-        multiples: of what attention's numbers of rows and keys are multiples.
+        arithmetic: how rows have the same bits in any company.
         max_call_rows: the largest number of rows in one layer call, unless a single segment is
             longer.
     """
@@ -86,25 +85,25 @@ class Scheduler:
         layers: LayerRunner,
         store: StateStore,
         *,
-        layout: Layout,
-        multiples: Multiples,
+        arithmetic: Arithmetic,
         max_call_rows: int,
     ) -> None:
         self._layers = layers
         self._store = store
-        self._layout = layout
-        self._multiples = multiples
+        self._arithmetic = arithmetic
         self.max_call_rows = max_call_rows
         self._wanted_call_rows = max_call_rows
         self._calls_since_trouble = 0
         masks = Masks(layers.dtype, layers.device)
-        self._plans = PlanBuilder(layout, multiples, masks, layers.device, self._filled_up)
+        self._plans = PlanBuilder(
+            arithmetic.layout, arithmetic.shapes, masks, layers.device, self._filled_up
+        )
         self._pinned: set[TrieNode] = set()
         self.counters = WorkCounters()
 
     def _filled_up(self, num_rows: int) -> int:
         """The number of rows of a call, so that its products need no rows of their own."""
-        counts = self._layers.products.common_counts
+        counts = self._arithmetic.call_rows
         return sum(cover(num_rows, counts)) if counts else num_rows
 
     def bring_up_to_date(self, wants: Wants) -> None:
@@ -248,7 +247,7 @@ class Scheduler:
             for node in nodes:
                 visits.append(self._visit(node, missing[node], wants))
             plan = self._plans.build(visits, window=window, keep_keys=wants.keep_keys)
-            call = Call(plan, self._store.keys, self._multiples)
+            call = Call(plan, self._store.keys, self._arithmetic.shapes)
             output_ND = self._layers.run(layer, self._inputs(plan), call)
             self._store.hidden.write(
                 plan.sections[plan.output_slots],
@@ -280,7 +279,7 @@ class Scheduler:
             read = np.searchsorted(run.rows, rows)
         starts = state.keys.num_rows == 0
         output_slots, key_slots = self._store.hidden.take(len(rows)), NO_SLOTS
-        if wants.keep_keys or self._layout is Layout.PACKED:
+        if wants.keep_keys or self._arithmetic.layout is Layout.PACKED:
             try:
                 key_slots = self._store.keys.take(len(run))
             except torch.OutOfMemoryError:
@@ -327,3 +326,18 @@ class Scheduler:
         self.counters.filler_rows += plan.num_rows - num_rows
         self.counters.visible_rows += sum(visit.run.num_visible(window) for visit in visits)
         self.counters.unread_rows += num_rows - sum(len(visit.output_slots) for visit in visits)
+
+
+def new_store(layers: LayerRunner, max_bytes: int) -> StateStore:
+    """An empty store for the states of a model's layers."""
+
+    def slab(widths: Sequence[int]) -> Slab:
+        row_bytes = sum(widths) * layers.dtype.itemsize
+        return Slab(
+            widths,
+            dtype=layers.dtype,
+            device=layers.device,
+            enough_rows=max_bytes // row_bytes,
+        )
+
+    return StateStore(max_bytes, slab([layers.width]), slab([layers.key_width] * 2))
