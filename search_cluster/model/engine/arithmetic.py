@@ -27,7 +27,7 @@ CANDIDATES = (
     Shapes(8, 32, 512, 256),
     Shapes(16, 32, 512, 256),
     Shapes(32, 64, 512, 256),
-    Shapes(32, 512),
+    Shapes(32, 256),
     Shapes(32, 2048),
 )
 """What is tried, the cheapest first."""

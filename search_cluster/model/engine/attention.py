@@ -36,8 +36,8 @@ HAS_VARLEN = varlen_attn is not None
 """Whether torch knows attention over sequences of unlike lengths."""
 
 KERNEL_NAME = "search_cluster_rows"
-CAPPED_ROWS = 32
-"""The rows that are attended to together where scores are capped."""
+CAPPED_ROWS, CAPPED_KEYS = 32, 256
+"""The rows and keys that are multiplied together where scores are capped."""
 KEYS, VALUES = 0, 1
 """The parts of the slab of keys and values."""
 
@@ -87,13 +87,9 @@ def attend(
         call.held.write(slots, value_NGE.index_select(0, rows).flatten(1), VALUES)
     if plan.packed is not None:
         return _packed(call, plan.packed, query_NHE, key_NGE.shape[1], scaling, softcap)[None], None
-    if len(plan.blocks) == 1 and not plan.chains and plan.num_used == plan.num_rows:
-        out_NHE = _block(call, plan.blocks[0], query_NHE, key_NGE, value_NGE, scaling, softcap)
-        return out_NHE[None], None
     out_NHE = torch.empty_like(query_NHE, memory_format=torch.contiguous_format)
     for block in plan.blocks:
-        part_NHE = _block(call, block, query_NHE, key_NGE, value_NGE, scaling, softcap)
-        out_NHE[block.first_row : block.first_row + len(part_NHE)] = part_NHE
+        _block(call, block, query_NHE, key_NGE, value_NGE, scaling, softcap, out_NHE)
     for chains in plan.chains:
         rows = plan.sections[chains.rows]
         part_NHE = _chains(call, chains, query_NHE[rows], key_NGE.shape[1], scaling, softcap)
@@ -110,29 +106,37 @@ def _block(
     value_NGE: Tensor,
     scaling: float,
     softcap: float | None,
-) -> Tensor:
-    """Outputs ``[S * R, H, E]`` of segments that start from nothing, where they stand."""
-    shape = (block.num_segments, block.num_rows)
-    span = slice(block.first_row, block.first_row + block.num_segments * block.num_rows)
+    out_NHE: Tensor,
+) -> None:
+    """Write the outputs of segments that start from nothing to where they stand."""
+    span, sections = slice(block.first_row, block.end_row), call.plan.sections
+    shape = (block.num_segments, block.num_rows, *query_NHE.shape[1:])
+    if block.is_full:
+        query_SRHE = query_NHE[span].reshape(shape)
+    else:
+        query_SRHE = query_NHE.index_select(0, sections[block.rows]).view(shape)
+    key_shape = (block.num_segments, -1, *key_NGE.shape[1:])
     parts = []
-    for part, own_NGE in ((KEYS, key_NGE), (VALUES, value_NGE)):
-        own_SRGE = own_NGE[span].reshape(*shape, *own_NGE.shape[1:])
-        missing = block.num_keys - block.num_shared - block.num_rows
+    for part, rows_NGE in ((KEYS, key_NGE), (VALUES, value_NGE)):
+        own_NGE = rows_NGE.index_select(0, sections[block.own_keys])
+        own_SLGE = own_NGE.view(key_shape)
         if block.num_shared:
-            slots = call.plan.sections[block.shared_slots]
-            shared = call.held.gather(slots, part).view(block.num_segments, -1, *own_NGE.shape[1:])
-            own_SRGE = torch.cat([shared, own_SRGE], dim=1)
-        parts.append(pad(own_SRGE, (0, 0, 0, 0, 0, missing)) if missing else own_SRGE)
-    key_SLGE, value_SLGE = parts
+            shared = call.held.gather(sections[block.shared_slots], part).view(key_shape)
+            own_SLGE = torch.cat([shared, own_SLGE], dim=1)
+        parts.append(own_SLGE)
     out_SHRE = scores_and_values(
-        query_NHE[span].reshape(*shape, *query_NHE.shape[1:]).transpose(1, 2),
-        key_SLGE.transpose(1, 2),
-        value_SLGE.transpose(1, 2),
+        query_SRHE.transpose(1, 2),
+        parts[KEYS].transpose(1, 2),
+        parts[VALUES].transpose(1, 2),
         block.mask_S1RL,
         scaling,
         softcap,
     )
-    return out_SHRE.transpose(1, 2).flatten(0, 1)
+    out_RHE = out_SHRE.transpose(1, 2).flatten(0, 1)
+    if block.is_full:
+        out_NHE[span] = out_RHE
+    else:
+        torch.index_select(out_RHE, 0, sections[block.places], out=out_NHE[span])
 
 
 def _chains(
@@ -230,18 +234,47 @@ def scores_and_values(
             scale=scaling,
             enable_gqa=repeats > 1,
         )
-    # SDPA has no soft cap. These are the steps and dtypes of transformers' eager attention, for a
-    # fixed number of rows at a time: products take other kernels for other numbers.
-    key_SHEL = key_SGLE.repeat_interleave(repeats, dim=1).transpose(2, 3)
-    value_SHLE = value_SGLE.repeat_interleave(repeats, dim=1)
-    parts = []
-    for first in range(0, query_SHRE.shape[2], CAPPED_ROWS):
-        tile = slice(first, first + CAPPED_ROWS)
-        scores_SHRL = torch.tanh(query_SHRE[:, :, tile] @ key_SHEL * scaling / softcap) * softcap
-        scores_SHRL = scores_SHRL + mask_S1RL[:, :, tile]
-        weights_SHRL = scores_SHRL.softmax(dim=-1, dtype=torch.float32).to(query_SHRE.dtype)
-        parts.append(weights_SHRL @ value_SHLE)
-    return torch.cat(parts, dim=2)
+    return torch.cat(
+        [
+            _capped(
+                query_SHRE[:, :, first : first + CAPPED_ROWS],
+                key_SGLE.repeat_interleave(repeats, dim=1),
+                value_SGLE.repeat_interleave(repeats, dim=1),
+                mask_S1RL[:, :, first : first + CAPPED_ROWS],
+                scaling,
+                softcap,
+            )
+            for first in range(0, query_SHRE.shape[2], CAPPED_ROWS)
+        ],
+        dim=2,
+    )
+
+
+def _capped(
+    query_SHRE: Tensor,
+    key_SHLE: Tensor,
+    value_SHLE: Tensor,
+    mask_S1RL: Tensor,
+    scaling: float,
+    softcap: float,
+) -> Tensor:
+    """Attention with capped scores, for which SDPA has no place.
+
+    These are the steps and dtypes of transformers' eager attention, for a fixed number of rows and
+    of keys at a time: products take other kernels for other numbers.
+    """
+    tiles = [
+        slice(first, first + CAPPED_KEYS) for first in range(0, key_SHLE.shape[2], CAPPED_KEYS)
+    ]
+    scores_SHRL = torch.cat(
+        [query_SHRE @ key_SHLE[:, :, tile].transpose(2, 3) for tile in tiles], dim=3
+    )
+    scores_SHRL = torch.tanh(scores_SHRL * scaling / softcap) * softcap + mask_S1RL
+    weights_SHRL = scores_SHRL.softmax(dim=-1, dtype=torch.float32).to(query_SHRE.dtype)
+    out_SHRE = weights_SHRL[..., tiles[0]] @ value_SHLE[:, :, tiles[0]]
+    for tile in tiles[1:]:
+        out_SHRE = out_SHRE + weights_SHRL[..., tile] @ value_SHLE[:, :, tile]
+    return out_SHRE
 
 
 AttentionInterface.register(KERNEL_NAME, attend)

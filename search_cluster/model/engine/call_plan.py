@@ -1,10 +1,10 @@
 """Which rows a call of a layer runs, where they come from and go to, and which sees which.
 
 The plan is built in numpy and sent to the device in one piece, whatever the number of nodes.
-In one layout (`Layout.PADDED`) segments of equal size that start from nothing stand side by side,
-filled up to a common number of rows, so that they are attended to in place; rows that follow others
-look at keys that are gathered for them. In the other (`Layout.PACKED`), for kernels that know
-sequences of unlike lengths, nothing is filled up and all keys are gathered.
+In one layout (`Layout.PADDED`) attention is computed for groups of segments that are filled up to
+a common number of rows and keys: segments that start from nothing look at keys of the call itself,
+rows that follow others at keys that are gathered for them. In the other (`Layout.PACKED`), for
+kernels that know sequences of unlike lengths, nothing is filled up and all keys are gathered.
 
 A row's keys stand in the order of positions in either, each at the index of its position (or of its
 place in the example's tree, where keys are not kept and all rows run together), so the sums of
@@ -88,9 +88,10 @@ class Visit:
 
 @dataclass(slots=True, kw_only=True)
 class BlockGroup:
-    """Segments of the same size that start from nothing, side by side in the call."""
+    """Segments of about the same size that start from nothing, side by side in the call."""
 
     first_row: int
+    end_row: int
     num_segments: int
     num_rows: int
     """R, filled up."""
@@ -98,6 +99,15 @@ class BlockGroup:
     """P."""
     num_keys: int
     """L, filled up."""
+    is_full: bool
+    """Whether no segment has to be filled up."""
+    rows: slice
+    """The section with the rows' places in the call, ``[S * R]``."""
+    places: slice
+    """The section with the real rows' places among the filled up ones."""
+    own_keys: slice
+    """The section with the places in the call of the keys that are the segments' own,
+    ``[S * (L - P)]``."""
     shared_slots: slice
     """The section with the slots of the shared rows' keys, ``[S * P]``."""
     mask_S1RL: Tensor
@@ -172,7 +182,7 @@ class CallPlan:
     num_rows: int
     """N, filled up."""
     num_used: int
-    """The rows of the call that are somebody's, or fill up a segment."""
+    """The rows of the call that are somebody's."""
     input_slots: slice
     """The section with the slots of the rows' inputs, ``[N]``."""
     root_rows: slice
@@ -272,6 +282,7 @@ class _Block:
     """The first rows of the visit stand in the block, so many."""
     run: RowSet | None
     """Whose tree says what they see; ``None``: each sees all before it."""
+    first_row: int = 0
 
 
 @dataclass(slots=True)
@@ -354,10 +365,8 @@ class PlanBuilder:
             output_slots=sections.add([visit.output_slots for visit in visits]),
             reads_all=all(visit.read is None for visit in visits),
         )
-        first = 0
         for (num_block_rows, _), group in blocks.items():
-            plan.blocks.append(self._block_group(group, num_block_rows, first, window, sections))
-            first += num_block_rows * len(group)
+            plan.blocks.append(self._block_group(group, num_block_rows, window, sections))
         if self._layout is Layout.PACKED:
             plan.packed = _packed_group(units, window, sections)
         else:
@@ -393,12 +402,7 @@ class PlanBuilder:
             units.append(_Unit(visit, chain, int(run.positions[last]) + 1))
 
     def _block_group(
-        self,
-        group: list[_Block],
-        num_rows: int,
-        first_row: int,
-        window: int | None,
-        sections: Sections,
+        self, group: list[_Block], num_rows: int, window: int | None, sections: Sections
     ) -> BlockGroup:
         num_shared = group[0].visit.num_shared
         num_keys = self._shapes.num_keys(num_shared + num_rows)
@@ -408,12 +412,23 @@ class PlanBuilder:
             for block in group
             if block.visit.shared is not None
         ]
+        sizes = np.array([block.num_real for block in group])
+        firsts = np.array([block.first_row for block in group])
+        # Where there is no row of a segment's own, its first one fills up.
+        index = np.arange(max(num_rows, num_keys - num_shared))
+        own = firsts[:, None] + np.where(index < sizes[:, None], index, 0)
+        is_real = index[:num_rows] < sizes[:, None]
         return BlockGroup(
-            first_row=first_row,
+            first_row=int(firsts[0]),
+            end_row=int(firsts[-1] + sizes[-1]),
             num_segments=len(group),
             num_rows=num_rows,
             num_shared=num_shared,
             num_keys=num_keys,
+            is_full=bool(is_real.all()),
+            rows=sections.add([own[:, :num_rows].ravel()]),
+            places=sections.add([np.flatnonzero(is_real)]),
+            own_keys=sections.add([own[:, : num_keys - num_shared].ravel()]),
             shared_slots=sections.add(shared if num_shared else []),
             mask_S1RL=self._masks.of_block([block.run for block in group], shape, window),
         )
@@ -467,10 +482,11 @@ class PlanBuilder:
 def _place(blocks: dict[tuple[int, int], list[_Block]], units: list[_Unit]) -> int:
     """Give each row its place in the call: blocks first, then chains. Returns their number."""
     first = 0
-    for (num_rows, _), group in blocks.items():
+    for group in blocks.values():
         for block in group:
+            block.first_row = first
             block.visit.call_rows[: block.num_real] = np.arange(first, first + block.num_real)
-            first += num_rows
+            first += block.num_real
     for unit in units:
         unit.first_row, size = first, unit.chain.num_rows
         unit.visit.call_rows[unit.chain.places] = np.arange(first, first + size)

@@ -68,7 +68,8 @@ class HeldRows:
 
     def all_slots(self) -> Slots:
         """The slots of all rows that are held."""
-        return self._slot_of[self._slot_of != NOT_HELD]
+        slots: Slots = self._slot_of[self._slot_of != NOT_HELD]
+        return slots
 
 
 class NodeState:
