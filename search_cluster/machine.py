@@ -6,11 +6,14 @@ and Kubernetes do. All parts of the project ask here.
 
 import getpass
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux shows the limits of its groups of processes."""
+CPU_INFO = Path("/proc/cpuinfo")
+"""Where Linux describes each CPU: lines such as ``flags : fma avx`` (on ARM: ``Features``)."""
 MEMBERSHIP = Path("/proc/self/cgroup")
 """Which groups this process is in: lines such as ``0::/job`` (version 2) or ``4:memory:/job``."""
 
@@ -74,6 +77,16 @@ def describe_cpus() -> str:
     if usable < there:
         return f"{words} (of {there}: affinity or a control group's quota)"
     return words
+
+
+def cpu_features() -> tuple[str, frozenset[str]]:
+    """Who made the CPUs, and what they can; the kind of machine and nothing where none is told."""
+    told: dict[str, str] = {}
+    for line in _lines(CPU_INFO):
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    features = told.get("flags", told.get("Features", ""))
+    return told.get("vendor_id", platform.machine()), frozenset(features.split())
 
 
 def _affine_cpus() -> int:

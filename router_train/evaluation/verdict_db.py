@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from search_cluster.model.engine.executor import Outcome
-from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
+from search_cluster.model.kernels import kernels_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION
-from search_cluster.model.scoring import SCORING_VERSION
+from search_cluster.model.scoring import SCORING_VERSIONS
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -52,13 +52,24 @@ class VerdictDb:
         engine: what answers what is not known.
         loaded: the model that the engine runs.
         task: the task for which it asks and grades.
+        tie_threshold: the gap up to which the engine has verdicts recomputed.
     """
 
-    def __init__(self, file: Path, engine: PathAnswers, loaded: LoadedModel, task: Task) -> None:
+    def __init__(
+        self,
+        file: Path,
+        engine: PathAnswers,
+        loaded: LoadedModel,
+        task: Task,
+        *,
+        tie_threshold: float,
+    ) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._engine = engine
-        versions = [PROMPTING_VERSION, SCORING_VERSION, TIE_THRESHOLDS[loaded.dtype]]
+        versions = [PROMPTING_VERSION, SCORING_VERSIONS[loaded.dtype], tie_threshold]
         parts = [loaded.fingerprint, task.name, task.version, *versions]
+        if arithmetic := kernels_of(loaded.device, loaded.dtype):
+            parts.append(arithmetic)
         self._context = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         self._database = sqlite3.connect(file)
         self._database.execute(_CREATE)

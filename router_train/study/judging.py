@@ -43,7 +43,10 @@ def judge(
         "task": [task.name, task.version],
         "study": 1,
     }
-    with VerdictDb(verdicts, open_engine(loaded, task), loaded, task) as engine:
+    executor = open_engine(loaded, task)
+    with VerdictDb(
+        verdicts, executor, loaded, task, tie_threshold=executor.tie_threshold
+    ) as engine:
         report: EvaluationReport = evaluate(
             loaded,
             RoutedModel(loaded, router),

@@ -67,9 +67,13 @@ class VerdictContext:
     decoding: str
     """How answers are decoded, such as ``greedy;max_new_tokens=24``."""
     tie_threshold: float
-    """The gap in nats up to which a verdict is recomputed in canonical form."""
+    """The gap in nats up to which a verdict is recomputed in canonical form; 0 where none is."""
     num_layers: int
     """The depth of the model; paths of another depth have no place in the namespace."""
+    arithmetic: str = ""
+    """The device and the kernels that 16-bit verdicts depend on
+    (`search_cluster.model.kernels.kernels_of`); empty for float32, and then no part of the
+    namespace."""
 
     def __post_init__(self) -> None:
         for name in ("model_fingerprint", "task", "task_version", "decoding"):
@@ -88,11 +92,10 @@ class VerdictContext:
 
         Names are sorted, the text is ASCII, and numbers have their shortest exact form.
         """
-        return json.dumps(
-            asdict(self) | {"tie_threshold": float(self.tie_threshold)},
-            sort_keys=True,
-            separators=(",", ":"),
-        )
+        values = asdict(self) | {"tie_threshold": float(self.tie_threshold)}
+        if not self.arithmetic:
+            del values["arithmetic"]
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @property
     def namespace(self) -> str:

@@ -16,7 +16,7 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from search_cluster.cluster.session import describe_resources
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError, SearchClusterError, in_one_line
-from search_cluster.workers.messages import WorkerInfo, require_same_model
+from search_cluster.workers.messages import WorkerInfo, difference_of, require_alike
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +79,11 @@ class WorkerFleet:
         """Wait for the first worker and, for a short time, for the others.
 
         Returns:
-            What they all say of their model.
+            What they all say of their model and their arithmetic.
 
         Raises:
-            EvaluatorError: none was ready in time, one died, or they hold different models.
+            EvaluatorError: none was ready in time, one died, or they hold different models or
+                compute with unlike arithmetic.
             SearchClusterError: what building a worker raises.
         """
         give_up_s = self._started_s + self._placement_timeout_s
@@ -94,7 +95,7 @@ class WorkerFleet:
                 give_up_s = min(give_up_s, time.monotonic() + self._grace_s)
         if not self._at_start:
             raise EvaluatorError(self.missing())
-        self._info = require_same_model([ready.info for ready in self._at_start])
+        self._info = require_alike([ready.info for ready in self._at_start])
         self._at_start_s = time.monotonic()
         return self._info
 
@@ -118,17 +119,17 @@ class WorkerFleet:
     def ready(self) -> list[ReadyWorker]:
         """Workers that became ready since the last call, or came back; does not wait.
 
-        One that can't be built, or holds another model than the others, is reported and left out.
+        One that can't be built, or whose verdicts must not be mixed with the others', is reported
+        and left out.
         """
         found = [ready.after(time.monotonic() - self._at_start_s) for ready in self._at_start]
         self._at_start.clear()
         for late in self._take_ready(raising=False):
-            if late.info.model_fingerprint == self._info.model_fingerprint:
+            difference = difference_of(self._info, late.info)
+            if difference is None:
                 found.append(late)
             else:
-                self._give_up(
-                    late.handle, "it holds a model of another fingerprint than the others"
-                )
+                self._give_up(late.handle, difference)
         if (
             self._building
             and not self._warned

@@ -18,6 +18,7 @@ from search_cluster.commands.provenance import (
     context_of_run,
     path_table_provenance,
     require_same_context,
+    tie_threshold_of_run,
 )
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.causes import cause_of
@@ -107,10 +108,11 @@ def cross_execute(
     with ExitStack() as stack:
         stack.callback(os.close, lock_run_folder(config.run))
         known = list(known_verdicts(config.run, searched_with.verdict_context))
-        pool = stack.enter_context(open_pool(config))
+        tie_threshold = tie_threshold_of_run(searched_with)
+        pool = stack.enter_context(open_pool(config, tie_threshold=tie_threshold))
         require_same_model(searched_with, config.model, pool.info.model)
         context = context_of_run(asked, pool.info, searched_with, examples)
-        require_same_context(searched_with, context.namespace, config.run)
+        require_same_context(searched_with, context, config.run)
         store = stack.enter_context(
             open_store(config.redis_url, context=context, run_dir=config.run)
         )

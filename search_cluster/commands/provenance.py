@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("search-cluster", "torch", "transformers")
 """The packages whose versions are recorded, beside Python's."""
+FORMER_TIE_THRESHOLD = 5e-4
+"""The gap up to which versions 0.1 and 0.2 recomputed verdicts in float32."""
 
 
 def provenance_of(
@@ -56,10 +58,34 @@ def provenance_of(
         exploration=config.exploration,
         evidence="" if preset.evidence is None else preset.evidence.describe(),
         limit=config.limit,
+        tie_threshold=info.tie_threshold,
+        arithmetic=context.arithmetic,
         verdict_context=context.namespace,
         versions=installed_versions(),
         created_at=started.isoformat(),
     )
+
+
+def tie_threshold_of_run(begun: Provenance | None) -> float | None:
+    """The gap up to which workers must recompute verdicts, so that they fit those of a run.
+
+    ``None`` stands for what their arithmetic needs. Former versions recomputed in every case, and
+    what they began in float32 goes on so.
+
+    Raises:
+        ConfigError: a former version began the run in a 16-bit dtype, in which logits were rounded.
+    """
+    if begun is None:
+        return None
+    if begun.tie_threshold is not None:
+        return begun.tie_threshold or None
+    if begun.dtype != "float32":
+        raise ConfigError(
+            f"the run was begun by search-cluster {begun.versions.get(OWN_PACKAGE)} in "
+            f"{begun.dtype}, in which this version computes otherwise (float32 logits, no "
+            "rounding that depends on the batch); search again in a new folder"
+        )
+    return FORMER_TIE_THRESHOLD
 
 
 def context_of_run(
@@ -113,18 +139,24 @@ def path_table_provenance(
     )
 
 
-def require_same_context(provenance: Provenance, namespace: str, run: Path) -> None:
+def require_same_context(provenance: Provenance, context: VerdictContext, run: Path) -> None:
     """Pass if verdicts computed now may stand beside those of the corpus.
 
     Raises:
         ConfigError: they may not.
     """
-    if provenance.verdict_context != namespace:
+    if provenance.arithmetic != context.arithmetic:
+        raise ConfigError(
+            f"verdicts of {run} were computed by {provenance.arithmetic}, this machine has "
+            f"{context.arithmetic}, which rounds differently; run it on such a machine, or search "
+            "again in a new folder"
+        )
+    if provenance.verdict_context != context.namespace:
         raise ConfigError(
             f"verdicts of {run} have the context {provenance.verdict_context or 'unknown'}, this "
-            f"program's have {namespace}: prompting, scoring or decoding differ; install the "
-            f"version that searched it (versions: {provenance.versions}), or search again in a new "
-            "folder"
+            f"program's have {context.namespace}: prompting, scoring or decoding differ; install "
+            f"the version that searched it (versions: {provenance.versions}), or search again in a "
+            "new folder"
         )
 
 

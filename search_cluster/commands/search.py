@@ -11,7 +11,11 @@ from typing import Any
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.examples import load_examples, require_same_examples, write_malformed
 from search_cluster.commands.preset_choice import preset_of_run, preset_with_settings
-from search_cluster.commands.provenance import context_of_run, provenance_of
+from search_cluster.commands.provenance import (
+    context_of_run,
+    provenance_of,
+    tie_threshold_of_run,
+)
 from search_cluster.commands.result import found_figures, search_result
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.reader import provenance_so_far, read_shards
@@ -64,7 +68,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         preset = preset_for_task(preset_of_run(config, len(asked.examples), len(asked.split)), task)
         if preset.evidence is not None and not questions.can_verify(asked.examples):
             logger.warning("%s", nothing_to_verify(preset.name, task.name))
-        pool = stack.enter_context(open_pool(config))
+        tie_threshold = tie_threshold_of_run(begun)
+        pool = stack.enter_context(open_pool(config, tie_threshold=tie_threshold))
         context = context_of_run(task, pool.info, begun, asked.examples)
         provenance = provenance_of(config, task, preset, pool.info, context, started)
         writer = stack.enter_context(

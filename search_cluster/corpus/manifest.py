@@ -65,6 +65,12 @@ class Provenance:
     """What best paths had to prove, in words of the preset; empty if nothing."""
     limit: int | None
     """The largest number of examples; ``None`` stands for all of the split."""
+    tie_threshold: float | None = field(default=None, compare=False)
+    """The deciding gap up to which verdicts were computed again by the materialised model; 0.0 if
+    none were. ``None`` stands in corpora of former versions, which did so for every dtype. It is
+    part of the verdict context, which is compared."""
+    arithmetic: str = ""
+    """The device and the kernels that 16-bit verdicts depend on; empty for float32."""
     verdict_context: str = ""
     """The hash of all that a verdict depends on beside example and path: decoding, prompting and
     scoring versions, and more (`search_cluster.cache.keys.VerdictContext`). Verdicts of two

@@ -23,8 +23,16 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
-    """The workers: threads of this process, or Ray actors."""
+def open_pool(
+    config: SearchConfig, *, tie_threshold: float | None = None
+) -> Iterator["LocalPool | RayPool"]:
+    """The workers: threads of this process, or Ray actors.
+
+    Args:
+        config: which and how many.
+        tie_threshold: the gap up to which they recompute verdicts, for a run that was begun so;
+            ``None``: as their arithmetic needs.
+    """
     from search_cluster.workers.messages import WorkerSpec  # torch: seconds
 
     spec = WorkerSpec(
@@ -38,6 +46,7 @@ def open_pool(config: SearchConfig) -> Iterator["LocalPool | RayPool"]:
         num_threads=config.threads_per_worker,
         executor=config.executor,
         state_bytes=config.state_bytes,
+        tie_threshold=tie_threshold,
     )
     if config.ray != RAY_NONE:
         with _open_ray_pool(config, spec) as ray_pool:
@@ -117,7 +126,7 @@ def former_contexts(task: Task, info: "WorkerInfo") -> list[VerdictContext]:
 
 
 def _context(task: Task, info: "WorkerInfo", fingerprint: str, prompting: str) -> VerdictContext:
-    from search_cluster.model.scoring import SCORING_VERSION
+    from search_cluster.model.scoring import SCORING_VERSIONS
 
     return VerdictContext(
         schema=CONTEXT_SCHEMA,
@@ -125,9 +134,10 @@ def _context(task: Task, info: "WorkerInfo", fingerprint: str, prompting: str) -
         task=task.name,
         task_version=task.version,
         decoding=(
-            f"{task.kind.value};prompting={prompting};scoring={SCORING_VERSION};greedy;"
-            f"max_new_tokens={task.max_new_tokens};stop={task.stop_strings!r}"
+            f"{task.kind.value};prompting={prompting};scoring={SCORING_VERSIONS[info.dtype]};"
+            f"greedy;max_new_tokens={task.max_new_tokens};stop={task.stop_strings!r}"
         ),
         tie_threshold=info.tie_threshold,
         num_layers=info.num_layers,
+        arithmetic=info.arithmetic,
     )

@@ -20,9 +20,9 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
 
-SCORING_VERSION = "1"
-"""The version of scoring, part of what a verdict depends on; it changes whenever the same tokens
-would give another verdict."""
+SCORING_VERSIONS = {"float32": "1", "bfloat16": "2", "float16": "2"}
+"""The version of scoring in each dtype, part of what a verdict depends on; it changes whenever the
+same tokens would give another verdict. Version 2 reads logits in float32."""
 
 
 def evaluate_path(loaded: LoadedModel, task: Task, example: Example, path: LayerPath) -> Verdict:

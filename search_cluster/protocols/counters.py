@@ -17,6 +17,8 @@ class EngineWork:
     """States of path prefixes that were thrown away for want of memory."""
     num_cut_answers: int = 0
     """Generated answers that ended because no token was left (``max_new_tokens``)."""
+    recheck_s: float = 0.0
+    """Seconds that the recomputed verdicts took."""
 
     def plus(self, other: "EngineWork") -> "EngineWork":
         """The sum of both."""
@@ -25,6 +27,7 @@ class EngineWork:
             num_tie_rechecks=self.num_tie_rechecks + other.num_tie_rechecks,
             num_evictions=self.num_evictions + other.num_evictions,
             num_cut_answers=self.num_cut_answers + other.num_cut_answers,
+            recheck_s=self.recheck_s + other.recheck_s,
         )
 
     def minus(self, earlier: "EngineWork") -> "EngineWork":
@@ -34,6 +37,7 @@ class EngineWork:
             num_tie_rechecks=self.num_tie_rechecks - earlier.num_tie_rechecks,
             num_evictions=self.num_evictions - earlier.num_evictions,
             num_cut_answers=self.num_cut_answers - earlier.num_cut_answers,
+            recheck_s=self.recheck_s - earlier.recheck_s,
         )
 
 

@@ -62,6 +62,9 @@ LAYER_RUNS = _worker_counter("layer_runs", "Runs of a layer for an (example, pat
 TIE_RECHECKS = _worker_counter(
     "tie_rechecks", "Verdicts recomputed by the materialised model: a gap was too small"
 )
+RECHECK_SECONDS = _worker_counter(
+    "recheck_seconds", "Seconds that verdicts recomputed by the materialised model took"
+)
 EVICTIONS = _worker_counter("evictions", "States of path prefixes thrown away for want of memory")
 
 WORKER_METRICS: tuple[tuple[Metric, Callable[[WorkerStats], float]], ...] = (
@@ -73,6 +76,7 @@ WORKER_METRICS: tuple[tuple[Metric, Callable[[WorkerStats], float]], ...] = (
     (WORKER_RESTARTS, lambda stats: stats.num_restarts),
     (LAYER_RUNS, lambda stats: stats.work.num_layer_runs),
     (TIE_RECHECKS, lambda stats: stats.work.num_tie_rechecks),
+    (RECHECK_SECONDS, lambda stats: stats.work.recheck_s),
     (EVICTIONS, lambda stats: stats.work.num_evictions),
 )
 METRICS: tuple[Metric, ...] = (

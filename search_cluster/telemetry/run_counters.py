@@ -29,6 +29,7 @@ JSON_KEYS = {
     "elapsed_s": "elapsed_seconds",
     "started_at": "started_at",
     "num_cut_answers": "cut_answers",
+    "recheck_s": "recheck_seconds",
 }
 """Keys of the JSON form by our names, in their order there. Users and older session files have
 them."""
@@ -68,6 +69,8 @@ class RunCounters:
     num_cut_answers: int = 0
     """Generated answers that ended for want of tokens (``max_new_tokens``), of those that a device
     gave; what a cached answer ended by is not known."""
+    recheck_s: float = 0.0
+    """Seconds that recomputed verdicts (`num_tie_rechecks`) took, part of `device_busy_s`."""
 
     @classmethod
     def of(
@@ -102,6 +105,7 @@ class RunCounters:
             elapsed_s=elapsed_s,
             started_at=started_at,
             num_cut_answers=stats.work.num_cut_answers,
+            recheck_s=stats.work.recheck_s,
         )
 
     @property

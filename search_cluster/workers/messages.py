@@ -34,6 +34,9 @@ class WorkerSpec:
     """`ENGINE`, or `MATERIALISED`: one request at a time on the reference model."""
     state_bytes: int | None = None
     """What the engine may keep of path prefixes; ``None``: a share of the device's free memory."""
+    tie_threshold: float | None = None
+    """The deciding gap up to which the engine has a verdict recomputed by the materialised model,
+    for runs that were begun so; ``None``: as the arithmetic of its device needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +50,11 @@ class WorkerInfo:
     dtype: str
     device: str
     tie_threshold: float
-    """Deciding gaps below it are recomputed by the materialised model."""
+    """Deciding gaps up to it are recomputed by the materialised model; 0.0: none are."""
     node: str
     """Name of the machine, on Kubernetes of the pod."""
+    arithmetic: str = ""
+    """The device and the kernels that its verdicts depend on; empty for float32."""
     warnings: tuple[str, ...] = ()
     """What a user should know of how it loaded its model, a line each."""
 
@@ -69,19 +74,39 @@ class BatchReport:
     """Done since the worker's last report."""
 
 
-def require_same_model(infos: Sequence[WorkerInfo]) -> WorkerInfo:
+def require_alike(infos: Sequence[WorkerInfo]) -> WorkerInfo:
     """The info that all workers share.
 
     Raises:
-        EvaluatorError: two workers hold different models (their verdicts must not be mixed).
+        EvaluatorError: two workers hold different models or compute with unlike arithmetic (their
+            verdicts must not be mixed).
     """
     one = infos[0]
     for other in infos:
-        if other.model_fingerprint != one.model_fingerprint:
-            differing = one.model.differences(other.model.parts)
-            raise EvaluatorError(
-                f"workers on {one.node} and {other.node} hold models with the fingerprints "
-                f"{one.model_fingerprint} and {other.model_fingerprint}{differing}; all must hold "
-                "the same one: check that every node reads the same model files and revision"
-            )
+        if (difference := difference_of(one, other)) is not None:
+            raise EvaluatorError(difference)
     return one
+
+
+def difference_of(one: WorkerInfo, other: WorkerInfo) -> str | None:
+    """Why verdicts of two workers must not be mixed, in a line; ``None``: they may be."""
+    nodes = f"workers on {one.node} and {other.node}"
+    if other.model_fingerprint != one.model_fingerprint:
+        return (
+            f"{nodes} hold models with the fingerprints {one.model_fingerprint} and "
+            f"{other.model_fingerprint}{one.model.differences(other.model.parts)}; all must hold "
+            "the same one: check that every node reads the same model files and revision"
+        )
+    if other.arithmetic != one.arithmetic:
+        return (
+            f"{nodes} compute {one.dtype} with unlike kernels ({one.arithmetic} and "
+            f"{other.arithmetic}), which round differently; all must be alike: take nodes of one "
+            "kind and installation, or --dtype float32"
+        )
+    if other.tie_threshold != one.tie_threshold:
+        return (
+            f"{nodes} recompute verdicts up to gaps of {one.tie_threshold:g} and "
+            f"{other.tie_threshold:g}, because their arithmetic differs; all must be alike: take "
+            "nodes of one kind and installation"
+        )
+    return None

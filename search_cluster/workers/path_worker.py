@@ -10,6 +10,7 @@ from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
 from search_cluster.faults import FailureLog
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
+from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import require_askable
@@ -75,7 +76,12 @@ class PathWorker:
             else spec.state_bytes
         )
         try:
-            return PathExecutor(self.loaded, self._task, max_state_bytes=state_bytes)
+            return PathExecutor(
+                self.loaded,
+                self._task,
+                max_state_bytes=state_bytes,
+                tie_threshold=spec.tie_threshold,
+            )
         except UnsupportedFamilyError as error:
             logger.warning(
                 "paths are evaluated one at a time on the materialised model, which is slow: %s",
@@ -93,8 +99,12 @@ class PathWorker:
             num_layers=loaded.num_layers,
             dtype=loaded.dtype,
             device=loaded.device,
-            tie_threshold=TIE_THRESHOLDS[loaded.dtype],
+            # The materialised model alone says what an engine with rechecks says.
+            tie_threshold=TIE_THRESHOLDS[loaded.dtype]
+            if self._executor is None
+            else self._executor.tie_threshold,
             node=platform.node(),
+            arithmetic=kernels_of(loaded.device, loaded.dtype),
             warnings=self._warnings,
         )
 
@@ -124,6 +134,7 @@ class PathWorker:
             num_layer_runs=self._executor.counters.layer_runs,
             num_tie_rechecks=self._executor.num_tie_rechecks,
             num_evictions=self._executor.store.num_evictions,
+            recheck_s=self._executor.recheck_seconds,
         )
         new, self._reported = done.minus(self._reported), done
         return new
@@ -141,6 +152,8 @@ class PathWorker:
 
     def _evaluate_alone(self, request: EvaluationRequest) -> Outcome:
         try:
+            if self._executor is not None:  # Its verdicts are its own, not the materialised model's
+                return self._executor.evaluate([(request.example, request.path)])[0]
             return evaluate_path(self.loaded, self._task, request.example, request.path)
         except (
             Exception

@@ -48,7 +48,7 @@ class PackedReport:
     rows: tuple[tuple[int, float, float | None, float | None, str, int], ...]
     """(request id, device seconds, reward, margin, output, layer tokens); a failure has no reward,
     its kind and message as the output, separated by a line break, and 0 tokens."""
-    work: tuple[int, int, int, int]
+    work: tuple[int, int, int, int, float]
 
 
 class LinkOut:
@@ -127,7 +127,13 @@ def pack_report(report: BatchReport) -> PackedReport:
     work = report.work
     return PackedReport(
         rows=tuple(_row(result) for result in report.results),
-        work=(work.num_layer_runs, work.num_tie_rechecks, work.num_evictions, work.num_cut_answers),
+        work=(
+            work.num_layer_runs,
+            work.num_tie_rechecks,
+            work.num_evictions,
+            work.num_cut_answers,
+            work.recheck_s,
+        ),
     )
 
 
@@ -154,7 +160,7 @@ def _row(result: EvaluationResult) -> tuple[int, float, float | None, float | No
 
 def unpack_report(report: PackedReport) -> BatchReport:
     """What `pack_report` was given."""
-    num_layer_runs, num_tie_rechecks, num_evictions, num_cut_answers = report.work
+    num_layer_runs, num_tie_rechecks, num_evictions, num_cut_answers, recheck_s = report.work
     return BatchReport(
         results=tuple(
             EvaluationResult(
@@ -173,6 +179,7 @@ def unpack_report(report: PackedReport) -> BatchReport:
             num_tie_rechecks=num_tie_rechecks,
             num_evictions=num_evictions,
             num_cut_answers=num_cut_answers,
+            recheck_s=recheck_s,
         ),
     )
 

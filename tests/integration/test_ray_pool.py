@@ -24,7 +24,7 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.workers.messages import WorkerInfo, WorkerSpec, require_same_model
+from search_cluster.workers.messages import WorkerInfo, WorkerSpec, require_alike
 
 if TYPE_CHECKING:
     from search_cluster.cluster.ray_pool import RayPool
@@ -198,7 +198,7 @@ def test_workers_with_different_models_are_refused() -> None:
     other = ModelIdentity(fingerprint="b", parts={"weights": "1", "tokenizer": "3"})
     text = r"fingerprints a and b \(what differs: tokenizer\); all must hold the same one"
     with pytest.raises(EvaluatorError, match=text):
-        require_same_model([one, replace(one, model=other)])
+        require_alike([one, replace(one, model=other)])
 
 
 def test_an_address_where_nothing_listens_is_an_error_at_once() -> None:

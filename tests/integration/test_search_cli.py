@@ -42,7 +42,7 @@ from search_cluster.tree.presets.registry import PRESETS
 REPORTED = {
     "examples", "paths_searched", "paths_evaluated", "cache_hits", "identity_accuracy",
     "found_accuracy", "mean_layers_saved", "device_seconds", "paths_per_device_hour", "failures",
-    "corpus_digest", "layer_runs", "tie_rechecks", "evictions",
+    "corpus_digest", "layer_runs", "tie_rechecks", "recheck_seconds", "evictions",
     "cut_answers", "chance", "plain_is_guessing",
 }  # fmt: skip
 
@@ -436,7 +436,7 @@ def test_a_resume_never_takes_verdicts_of_another_scoring(
     )
     first = run_search(config)
     assert run_search(config)["corpus_digest"] == first["corpus_digest"]
-    monkeypatch.setattr(scoring, "SCORING_VERSION", "another")
+    monkeypatch.setitem(scoring.SCORING_VERSIONS, "float32", "another")
     with pytest.raises(ConfigError, match="was started with verdict_context"):
         run_search(config)
 

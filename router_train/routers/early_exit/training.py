@@ -30,7 +30,7 @@ from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.model.runtime import default_state_bytes
-from search_cluster.model.scoring import SCORING_VERSION
+from search_cluster.model.scoring import SCORING_VERSIONS
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.verdict import Verdict
@@ -171,10 +171,12 @@ def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _key(inputs: FitInputs) -> dict[str, object]:
+    model = _model(inputs)
+    scoring = SCORING_VERSIONS[model.dtype]
     return {
         "what": "early exit",
-        "model": _model(inputs).fingerprint,
-        "task": [inputs.task.name, inputs.task.version, PROMPTING_VERSION, SCORING_VERSION],
+        "model": model.fingerprint,
+        "task": [inputs.task.name, inputs.task.version, PROMPTING_VERSION, scoring],
     }
 
 

@@ -38,6 +38,7 @@ def test_a_namespace_is_the_same_in_every_process_and_version() -> None:
         {"decoding": "greedy;max_new_tokens=25"},
         {"tie_threshold": 0.010000000000000002},
         {"num_layers": 31},
+        {"arithmetic": "cpu AVX512; torch 2.13.0"},
     ],
 )
 def test_every_part_of_a_context_changes_the_namespace(change: dict[str, object]) -> None:
@@ -48,6 +49,15 @@ def test_a_whole_number_threshold_is_one_number() -> None:
     assert (
         replace(CONTEXT, tie_threshold=1).namespace == replace(CONTEXT, tie_threshold=1.0).namespace
     )
+
+
+def test_contexts_without_arithmetic_are_those_of_former_versions() -> None:
+    assert "arithmetic" not in CONTEXT.canonical_json()
+    one, other = (
+        replace(CONTEXT, arithmetic=f"cpu {kind}; torch 2.13.0") for kind in ("AVX2", "AVX512")
+    )
+    assert '"arithmetic":"cpu AVX512; torch 2.13.0"' in other.canonical_json()
+    assert one.namespace != other.namespace
 
 
 def test_the_parts_of_a_context_do_not_run_into_each_other() -> None:

@@ -27,7 +27,7 @@ FIRST = WorkerStats(
     device_held_s=10.0,
     device_busy_s=9.0,
     num_layer_tokens=700,
-    work=EngineWork(num_layer_runs=50, num_tie_rechecks=1, num_evictions=2),
+    work=EngineWork(num_layer_runs=50, num_tie_rechecks=1, num_evictions=2, recheck_s=0.5),
 )
 SECOND = replace(
     FIRST, worker=1, node="n1", num_evaluated=4, num_failures=1, work=EngineWork(num_layer_runs=30)
@@ -73,6 +73,7 @@ def test_totals_arrive_whole_however_often_they_are_exported() -> None:
     assert exporter.total("search_paths_evaluated") == 10
     assert exporter.total("search_paths_evaluated", node="n0", worker="0", device="cuda") == 6
     assert exporter.total("search_device_busy_seconds") == 18.0
+    assert exporter.total("search_recheck_seconds", node="n0") == 0.5
     assert exporter.total("search_layer_runs", node="n1") == 30
     assert exporter.total("search_paths_failed") == 1
     assert exporter.total("search_queue_depth") == 9
@@ -107,7 +108,7 @@ def test_reports_are_due_at_once_and_then_once_an_interval() -> None:
 
 
 def test_engine_work_adds_and_subtracts() -> None:
-    more = EngineWork(num_layer_runs=7, num_tie_rechecks=3, num_evictions=1)
+    more = EngineWork(num_layer_runs=7, num_tie_rechecks=3, num_evictions=1, recheck_s=0.25)
     assert FIRST.work.plus(more).minus(FIRST.work) == more
     assert EngineWork().plus(more) == more
 

@@ -30,6 +30,7 @@ KEYS = [
     "elapsed_seconds",
     "started_at",
     "cut_answers",
+    "recheck_seconds",
 ]
 """As they always were, in this order."""
 
@@ -54,7 +55,11 @@ COUNTERS = RunCounters.of(
         num_worker_restarts=6,
         num_cache_errors=8,
         work=EngineWork(
-            num_layer_runs=9, num_tie_rechecks=10, num_evictions=11, num_cut_answers=12
+            num_layer_runs=9,
+            num_tie_rechecks=10,
+            num_evictions=11,
+            num_cut_answers=12,
+            recheck_s=2.5,
         ),
     ),
     elapsed_s=30.0,
@@ -89,6 +94,7 @@ def test_the_json_form_has_the_keys_that_it_always_had() -> None:
         30.0,
         "2026-01-01T00:00:00+00:00",
         12,
+        2.5,
     ]
 
 

@@ -87,6 +87,8 @@ def test_a_report_survives_the_journey() -> None:
                 request_id=5, outcome=Failure(kind="ModelError", message="two\nlines")
             ),
         ),
-        work=EngineWork(num_layer_runs=7, num_tie_rechecks=1, num_evictions=2),
+        work=EngineWork(
+            num_layer_runs=7, num_tie_rechecks=1, num_evictions=2, num_cut_answers=3, recheck_s=0.5
+        ),
     )
     assert unpack_report(pickle.loads(pickle.dumps(pack_report(report)))) == report  # noqa: S301 - just written

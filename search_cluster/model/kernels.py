@@ -1,0 +1,83 @@
+"""Which kernels compute: what 16-bit arithmetic depends on beside the numbers that go in.
+
+Two machines with the same line round their sums alike. Float32 has no line: machines differ in the
+last of its 24 binary digits, and their verdicts may stand side by side.
+"""
+
+import importlib.metadata
+import os
+import re
+
+import torch
+
+from search_cluster.machine import cpu_features
+
+_CPU_FLAGS = re.compile(r"(avx512|amx|avx|sve|bf16|fma|fp16|asimdhp)")
+"""How the names of those features begin that kernels for products are chosen by."""
+_CPU_LIBRARIES = (
+    ("oneDNN", re.compile(r"MKL-DNN v(\S+)")),
+    ("MKL", re.compile(r"Math Kernel Library Version (\S+)")),
+)
+_CPU_SETTINGS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
+"""The variables by which a user makes these libraries choose others."""
+
+
+def kernels_of(device: str, dtype: str) -> str:
+    """One line that names device, libraries and settings; empty for float32.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:1``, as torch names devices.
+        dtype: the name of the model's dtype.
+    """
+    if dtype == "float32":
+        return ""
+    kind = torch.device(device).type
+    parts = _of_cuda(device) if kind == "cuda" else _of_cpu() if kind == "cpu" else [kind]
+    return "; ".join([*parts, f"torch {torch.__version__}"])
+
+
+def _of_cpu() -> list[str]:
+    built_with = torch.__config__.show()
+    libraries = [
+        f"{name} {found[1]}"
+        for name, pattern in _CPU_LIBRARIES
+        if (found := pattern.search(built_with))
+    ]
+    settings = [f"{name}={os.environ[name]}" for name in _CPU_SETTINGS if name in os.environ]
+    maker, features = cpu_features()
+    used = sorted(name for name in features if _CPU_FLAGS.match(name))
+    return [
+        " ".join(["cpu", torch.backends.cpu.get_cpu_capability(), maker, *used]),
+        *libraries,
+        *settings,
+    ]
+
+
+def _of_cuda(device: str) -> list[str]:
+    major, minor = torch.cuda.get_device_capability(device)
+    products = torch.backends.cuda.matmul
+    reduced = [
+        name
+        for name, allowed in (
+            ("bfloat16", products.allow_bf16_reduced_precision_reduction),
+            ("float16", products.allow_fp16_reduced_precision_reduction),
+        )
+        if allowed
+    ]
+    return [
+        f"{torch.cuda.get_device_name(device)} ({major}.{minor})",
+        f"CUDA {torch.version.cuda}",
+        f"cuBLAS {_cublas_version()}",
+        f"cuDNN {torch.backends.cudnn.version()}",  # type: ignore[no-untyped-call]
+        f"reduced sums of {' and '.join(reduced) or 'none'}",
+    ]
+
+
+def _cublas_version() -> str:
+    """The version of the wheel that torch loads it from; without one it is CUDA's own."""
+    for name in (f"nvidia-cublas-cu{str(torch.version.cuda).partition('.')[0]}", "nvidia-cublas"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "of CUDA"
