@@ -1,6 +1,7 @@
-"""``search-cluster verify``: a corpus' verdicts against the materialised model, one at a time."""
+"""``search-cluster verify``: a corpus' verdicts computed again, one at a time."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,20 +9,30 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from search_cluster.corpus.manifest import require_same_model
+from search_cluster.commands.provenance import tie_threshold_of_run
+from search_cluster.corpus.manifest import Provenance, require_same_model
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.corpus.task import task_of_corpus
-from search_cluster.errors import CorpusError, SearchClusterError
+from search_cluster.errors import ConfigError, CorpusError, SearchClusterError
 from search_cluster.faults import failed_evaluation
+from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
+from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
+from search_cluster.workers.messages import ENGINE, MATERIALISED
 
 MARGIN_TOLERANCE = 1e-3
-"""Margins carry arithmetic noise up to this, in nats."""
+"""How far float32 margins of the engine and of the materialised model may be apart, in nats."""
 MAX_SHOWN = 20
+
+Evaluate = Callable[[Example, LayerPath], Verdict]
+"""Gives the verdict of a pair, computed anew, or raises what makes it impossible."""
 
 
 def verify_corpus(
@@ -34,8 +45,13 @@ def verify_corpus(
     device: str,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    reference: str = MATERIALISED,
 ) -> dict[str, Any]:
-    """Re-execute sampled verdicts of a finished corpus with the materialised model, batch size 1.
+    """Re-execute sampled verdicts of a finished corpus, each alone.
+
+    Against the engine every verdict must be the same, its margin to the bit. The materialised model
+    rounds otherwise: in float32 a flip counts as a fault, in 16 bits the agreement is a
+    measurement.
 
     Args:
         run: the corpus' folder.
@@ -46,9 +62,12 @@ def verify_corpus(
         device: the device to run on.
         revision: branch, tag or commit of a hub id.
         trust_remote_code: run Python code that the model brings along.
+        reference: `MATERIALISED`, the transformers model without the engine, or `ENGINE`, an engine
+            that has seen no other request.
 
     Raises:
-        ConfigError: the model or the task is not the one that the corpus was searched with.
+        ConfigError: the model or the task is not the one that the corpus was searched with, or the
+            engine is asked on a machine that rounds otherwise.
         CorpusError: the search is unfinished, its folder is damaged, or it holds no verdict.
         EvaluatorError: code that is not ours failed, such as the task's grader.
     """
@@ -70,30 +89,34 @@ def verify_corpus(
         chat=provenance.chat or "auto",
     )
     require_same_model(provenance, loaded.spec, loaded.identity)
+    evaluate = _reference(reference, loaded, grader, provenance)
     flips: list[dict[str, Any]] = []
     worst = 0.0
     for example, item in track(pairs, "verifying", console=Console(stderr=True)):
         try:
-            reference: Verdict | None = evaluate_path(loaded, grader, example, item.path)
+            again: Verdict | None = evaluate(example, item.path)
         except SearchClusterError:
-            reference = None
+            again = None
         except Exception as error:  # a grader's, for example, of a task of the user's
             raise failed_evaluation(example.example_id, str(item.path), error) from error
-        if reference is None or replace(reference, margin=None) != replace(
-            item.verdict, margin=None
-        ):
-            flips.append(_flip(example, item, reference))
-        elif reference.margin is not None and item.verdict.margin is not None:
-            worst = max(worst, abs(reference.margin - item.verdict.margin))
+        if again is None or replace(again, margin=None) != replace(item.verdict, margin=None):
+            flips.append(_flip(example, item, again, reference))
+        elif again.margin is not None and item.verdict.margin is not None:
+            worst = max(worst, abs(again.margin - item.verdict.margin))
+    is_measurement = reference == MATERIALISED and loaded.dtype != "float32"
+    margins_agree = worst <= (0.0 if reference == ENGINE else MARGIN_TOLERANCE)
     return {
         "run": str(run),
         "corpus_digest": corpus.manifest.corpus_digest,
+        "reference": reference,
+        "dtype": loaded.dtype,
         "verdicts": len(pairs),
         "agreements": len(pairs) - len(flips),
         "agreement": (len(pairs) - len(flips)) / len(pairs),
         "verdict_flips": len(flips),
         "max_margin_difference": worst,
-        "margins_agree": worst <= MARGIN_TOLERANCE,
+        "margins_agree": None if is_measurement else margins_agree,
+        "ok": is_measurement or not (flips or (reference == ENGINE and not margins_agree)),
         "flips": flips[:MAX_SHOWN],
     }
 
@@ -103,10 +126,33 @@ def _sampled(corpus: Corpus, sample: int, seed: int) -> list[tuple[Example, Path
     return random.Random(seed).sample(pairs, min(sample, len(pairs)))
 
 
-def _flip(example: Example, item: PathVerdict, reference: Verdict | None) -> dict[str, Any]:
+def _reference(name: str, loaded: LoadedModel, task: Task, provenance: Provenance) -> Evaluate:
+    if name == MATERIALISED:
+        return lambda example, path: evaluate_path(loaded, task, example, path)
+    here = kernels_of(loaded.device, loaded.dtype)
+    tie_threshold = tie_threshold_of_run(provenance)
+    if here != provenance.arithmetic:
+        raise ConfigError(
+            f"the corpus was searched with {provenance.arithmetic}, this machine has {here}, which "
+            "rounds differently: verify it on such a machine, or with --reference materialised"
+        )
+
+    def evaluate(example: Example, path: LayerPath) -> Verdict:
+        executor = PathExecutor(loaded, task, tie_threshold=tie_threshold)
+        outcome = executor.evaluate([(example, path)])[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return evaluate
+
+
+def _flip(
+    example: Example, item: PathVerdict, again: Verdict | None, reference: str
+) -> dict[str, Any]:
     return {
         "example_id": example.example_id,
         "path": str(item.path),
         "corpus": [item.verdict.reward, item.verdict.output],
-        "materialised": None if reference is None else [reference.reward, reference.output],
+        reference: None if again is None else [again.reward, again.output],
     }

@@ -12,9 +12,11 @@ from support import tiny
 from support.command import run, run_json
 
 from search_cluster.cache.keys import VerdictContext
-from search_cluster.corpus.reader import provenance_so_far, read_corpus
+from search_cluster.commands.provenance import FORMER_TIE_THRESHOLD
+from search_cluster.corpus.manifest import Provenance
+from search_cluster.corpus.reader import Corpus, provenance_so_far, read_corpus
 from search_cluster.corpus.writer import CorpusWriter
-from search_cluster.driver.pools import former_contexts
+from search_cluster.driver.pools import former_contexts, verdict_context
 from search_cluster.model.load.loading import load_model
 from search_cluster.tasks.registry import get_task
 from search_cluster.workers.messages import WorkerSpec
@@ -106,15 +108,11 @@ def test_identity_of_a_run_that_a_former_version_began_goes_on_under_its_own_nam
         corpus.manifest.provenance,
         chat="",
         model_parts={},
+        tie_threshold=None,
         model_fingerprint=context.model_fingerprint,
         verdict_context=context.namespace,
     )
-    begun = tmp_path / "begun"
-    writer = CorpusWriter(begun, former)
-    for record in corpus.records[:3]:
-        writer.add(record)
-    writer.flush()
-    writer.release()
+    begun = begun_by(former, corpus, tmp_path / "begun")
     result = run_json(*search(model_dir, begun))
     assert result["corpus_digest"] == corpus.manifest.corpus_digest
     assert provenance_so_far(begun) == former
@@ -126,14 +124,65 @@ def test_identity_of_a_run_that_a_former_version_began_goes_on_under_its_own_nam
     assert table["corpus_digest"] == corpus.manifest.corpus_digest
 
 
+@pytest.mark.parametrize("rechecks", [FORMER_TIE_THRESHOLD, 1e9])
+def test_identity_of_a_float32_run_of_the_last_version_goes_on_with_its_rechecks(
+    model_dir: Path,
+    found: Path,
+    tmp_path: Path,
+    rechecks: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    corpus = read_corpus(found)
+    monkeypatch.setattr("search_cluster.commands.provenance.FORMER_TIE_THRESHOLD", rechecks)
+    info = worker_with_rechecks(model_dir, rechecks).info
+    context = verdict_context(get_task("capitals"), info).namespace
+    former = replace(corpus.manifest.provenance, tie_threshold=None, verdict_context=context)
+    begun = begun_by(former, corpus, tmp_path / "begun")
+    for _ in range(2):  # finished the first time, its manifest read the second time
+        result = run_json(*search(model_dir, begun))
+        assert result["corpus_digest"] == corpus.manifest.corpus_digest
+        if rechecks > 1:
+            assert result["tie_rechecks"] == result["paths_evaluated"]
+    assert read_corpus(begun).manifest.provenance.verdict_context == context
+
+
+def test_identity_of_a_16_bit_run_of_a_former_version_is_refused_in_a_line(
+    model_dir: Path, found: Path, tmp_path: Path
+) -> None:
+    corpus = read_corpus(found)
+    former = replace(corpus.manifest.provenance, tie_threshold=None, dtype="bfloat16")
+    begun = begun_by(former, corpus, tmp_path / "begun")
+    shutil.copytree(model_dir, tmp_path / "model")
+    (tmp_path / "model" / WEIGHTS).unlink()  # it is refused before a model is loaded
+    _, err = run(*search(tmp_path / "model", begun, "--dtype", "bfloat16"), expect=2)
+    assert err.count("\n") == 1
+    assert "in bfloat16, in which this version computes otherwise" in err
+    assert "search again in a new folder" in err
+
+
+def begun_by(former: Provenance, corpus: Corpus, folder: Path) -> Path:
+    """A run that wrote its first three examples."""
+    writer = CorpusWriter(folder, former)
+    for record in corpus.records[:3]:
+        writer.add(record)
+    writer.flush()
+    writer.release()
+    return folder
+
+
 def former_context(model_dir: Path) -> VerdictContext:
-    worker = PathWorker(
+    info = worker_with_rechecks(model_dir, FORMER_TIE_THRESHOLD).info
+    return former_contexts(get_task("capitals"), info)[0]
+
+
+def worker_with_rechecks(model_dir: Path, tie_threshold: float) -> PathWorker:
+    return PathWorker(
         WorkerSpec(
             model=str(model_dir), dtype="auto", device="cpu", revision=None, chat="auto",
             trust_remote_code=False, task="capitals", num_threads=1,
+            tie_threshold=tie_threshold,
         )
     )  # fmt: skip
-    return former_contexts(get_task("capitals"), worker.info)[0]
 
 
 def test_identity_chat_is_recorded_and_followed(model_dir: Path, tmp_path: Path) -> None:
