@@ -30,7 +30,11 @@ class EngineBenchConfig:
     num_paths: int = field(default=60, metadata=AT_LEAST_ONE)
     """The number of paths of one real search; each runs on each question."""
     num_verdicts: int = field(default=240, metadata=AT_LEAST_ONE)
-    """The largest number of verdicts that are compared with the materialised model's."""
+    """The number of verdicts in random batches of 1 to 512 that are compared with the same request
+    alone; pairs come again in other company if there are fewer."""
+    num_references: int = field(default=240, metadata=AT_LEAST_ONE)
+    """The largest number of pairs among them that are compared with the materialised model, which
+    is slow."""
     sample: int = field(default=96, metadata=AT_LEAST_ONE)
     """The number of pairs on which one-by-one evaluation is timed; the same number, in whole paths,
     is timed in same-path batches."""

@@ -2,7 +2,7 @@
 
 The work: every one of ``num_examples`` questions on every one of ``num_paths`` paths that a real
 search proposed. The two published ways are slow, so they are timed on a seeded sample of that work;
-the engine does all of it.
+the engine does all of it. Whether speed costs truth is counted: `bench.agreement`.
 """
 
 import gc
@@ -10,9 +10,10 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
+from search_cluster.bench.agreement import Pair, compare_verdicts
 from search_cluster.bench.baselines import answer_one, answer_together
 from search_cluster.bench.config import EngineBenchConfig
 from search_cluster.bench.flops import (
@@ -26,7 +27,6 @@ from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import keep_freed_memory
-from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
 from search_cluster.search.example_search import ExampleSearch
@@ -39,9 +39,7 @@ from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import StopRule
 
-Pair = tuple[Example, LayerPath]
 ROUNDS = 3
-MAX_BATCH = 512
 
 
 def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[str, Any]:
@@ -77,8 +75,8 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
         len(whole_paths) * len(examples),
         lambda: [answer_together(loaded, task, examples, p) for p in whole_paths],
     )
-    say(f"verdicts: {min(config.num_verdicts, len(pairs))} against the materialised model")
-    compared, flips, rechecks, worst = _flips(loaded, task, pairs, config, rng)
+    say(f"verdicts: {config.num_verdicts} in company, each pair alone and on the model itself")
+    agreement = compare_verdicts(loaded, task, pairs, config, rng)
     counters = engine.counters
     flops = counters.layer_tokens * flops_per_layer_row(loaded.model)
     flops -= counters.unread_rows * flops_per_feed_forward_row(loaded.model)
@@ -90,6 +88,7 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     return {
         "model": config.model,
         "task": task.name,
+        "dtype": loaded.dtype,
         "num_examples": len(examples),
         "num_paths": len(paths),
         "pairs": len(pairs),
@@ -108,10 +107,8 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
         "layer_calls": counters.layer_calls,
         "tokens": counters.layer_tokens,
         "head_rows": counters.head_rows,
-        "verdicts": compared,
-        "verdict_flips": flips,
-        "max_margin_difference": worst,
-        "tie_rechecks": rechecks,
+        "is_invariant": engine.arithmetic.is_invariant,
+        **asdict(agreement),
         "tie_threshold": engine.tie_threshold,
         "gemm_efficiency": flops / engine_s / product,
         "product_gflops_per_s": product / 1e9,
@@ -172,37 +169,6 @@ def _rates(count: int, action: Callable[[], object]) -> list[float]:
         action()
         seconds.append(time.perf_counter() - started_s)
     return [count / took_s for took_s in seconds]
-
-
-def _flips(
-    loaded: LoadedModel,
-    task: Task,
-    pairs: Sequence[Pair],
-    config: EngineBenchConfig,
-    rng: random.Random,
-) -> tuple[int, int, int, float]:
-    """Count verdicts compared, flipped and rechecked, and find the largest difference of margins.
-
-    Batches of 1 to 512 are mixed.
-    """
-    chosen = rng.sample(list(pairs), min(config.num_verdicts, len(pairs)))
-    executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
-    flips, worst, first = 0, 0.0, 0
-    while first < len(chosen):
-        size = round(2 ** rng.uniform(0, MAX_BATCH.bit_length() - 1))
-        batch = chosen[first : first + size]
-        first += size
-        for (example, path), outcome in zip(batch, executor.evaluate(batch), strict=True):
-            reference = evaluate_path(loaded, task, example, path)
-            if not isinstance(outcome, Verdict) or _essence(outcome) != _essence(reference):
-                flips += 1
-            elif outcome.margin is not None and reference.margin is not None:
-                worst = max(worst, abs(outcome.margin - reference.margin))
-    return len(chosen), flips, executor.num_tie_rechecks, worst
-
-
-def _essence(verdict: Verdict) -> tuple[float, str, int]:
-    return verdict.reward, verdict.output, verdict.num_layer_tokens
 
 
 def _num_prefixes(pairs: Sequence[Pair]) -> int:

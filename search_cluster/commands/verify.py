@@ -16,7 +16,7 @@ from search_cluster.corpus.record import PathVerdict
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import ConfigError, CorpusError, SearchClusterError
 from search_cluster.faults import failed_evaluation
-from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.alone import evaluate_alone
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
@@ -138,8 +138,7 @@ def _reference(name: str, loaded: LoadedModel, task: Task, provenance: Provenanc
         )
 
     def evaluate(example: Example, path: LayerPath) -> Verdict:
-        executor = PathExecutor(loaded, task, tie_threshold=tie_threshold)
-        outcome = executor.evaluate([(example, path)])[0]
+        outcome = evaluate_alone(loaded, task, example, path, tie_threshold=tie_threshold)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

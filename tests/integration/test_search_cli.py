@@ -704,19 +704,26 @@ def test_a_damaged_session_file_is_one_warning_and_all_else_is_shown(
     assert err.count(warning) == 1
 
 
-def test_bench_engine_reports_what_it_promises(model_dir: str) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bench_engine_reports_what_it_promises(model_dir: str, dtype: str) -> None:
     result = run_json(
         "search-cluster", "bench", "engine", "--model", model_dir, "--task", "arithmetic",
-        "--num-examples", "3", "--num-paths", "8", "--num-verdicts", "20", "--sample", "4",
+        "--num-examples", "3", "--num-paths", "8", "--num-verdicts", "50", "--sample", "4",
+        "--num-references", "5", "--dtype", dtype,
     )  # fmt: skip
     assert result.keys() >= {
         "one_by_one", "same_path_batched", "engine", "ratio_one_by_one", "ratio_same_path",
         "ratio_one_by_one_min", "ratio_one_by_one_max", "one_by_one_rounds",
         "layer_runs_per_prefix", "tokens", "verdicts", "verdict_flips", "tie_rechecks",
-        "gemm_efficiency", "peak_state_bytes",
+        "recheck_seconds", "references", "materialised_agreement", "max_margin_difference",
+        "is_invariant", "gemm_efficiency", "peak_state_bytes",
     }  # fmt: skip
-    assert result["verdict_flips"] == 0
-    assert result["verdicts"] == 20
+    assert (result["verdicts"], result["references"], result["dtype"]) == (50, 5, dtype)
+    assert (result["is_invariant"], result["verdict_flips"]) == (True, 0)
+    assert (result["tie_rechecks"], result["recheck_seconds"]) == (0, 0.0)
+    if dtype == "float32":
+        assert result["materialised_agreement"] == 1.0
+        assert result["max_margin_difference"] < 1e-3
     assert result["layer_runs_per_prefix"] == 1.0
 
 
