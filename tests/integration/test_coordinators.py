@@ -367,6 +367,33 @@ def test_workers_without_a_place_are_named_and_not_waited_for(
     assert "each asks for 1 unobtainium, and the cluster has" in record.message
 
 
+def test_workers_of_unlike_arithmetic_are_left_out(
+    awkward: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import ray
+
+    from search_cluster.cluster.scripted_devices import Pace
+    from search_cluster.cluster.worker_fleet import WorkerFleet
+    from search_cluster.cluster.worker_handle import WorkerHandle
+
+    gate = tmp_path / "gate"
+    pace = Pace(batch_s=0.0, path_s=0.0)
+    actor = ray.remote(awkward.UnlikeDevices).options(num_cpus=0).remote(pace, 3, 12, gate)
+    workers = [WorkerHandle(number=slot, actor=actor, slot=slot) for slot in range(3)]
+    with contextlib.closing(
+        WorkerFleet(workers, needs="nothing", placement_timeout_s=60.0, grace_s=0.0)
+    ) as fleet:
+        assert fleet.wait().arithmetic == "H100"
+        numbers = [ready.handle.number for ready in fleet.ready()]
+        gate.touch()
+        while fleet.num_awaited:
+            numbers += [ready.handle.number for ready in fleet.ready()]
+        assert (sorted(numbers), fleet.num_workers) == ([0, 2], 2)
+    (record,) = caplog.records
+    assert record.message.startswith("worker 1 is left out: workers on ")
+    assert "with unlike kernels (H100 and A100), which round differently" in record.message
+
+
 def kill_an_actor(name: str) -> int:
     """Kill -9 of an actor of this class in this process' own Ray; its process number."""
     for process in psutil.Process().children(recursive=True):

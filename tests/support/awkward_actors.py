@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from search_cluster.cluster.coordinators.messages import Lease
@@ -62,3 +63,12 @@ class LateDevices(ScriptedDevices):
         while slot and not self._gate.exists():
             await asyncio.sleep(0.02)
         return await super().info(slot)
+
+
+class UnlikeDevices(LateDevices):
+    """All but the first and the last have other kernels than these."""
+
+    async def info(self, slot: int) -> tuple[WorkerInfo, float]:
+        info, held_s = await super().info(slot)
+        is_unlike = 0 < slot < len(self._links) - 1
+        return replace(info, arithmetic="A100" if is_unlike else "H100"), held_s

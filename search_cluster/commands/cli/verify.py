@@ -39,7 +39,7 @@ def verify(
 
     materialised: the model in plain transformers; exit code 1 if a float32 verdict differs. In 16
     bits both round differently, and the agreement is only measured. engine: exit code 1 if a
-    verdict or a bit of its margin differs.
+    verdict differs, or a bit of its margin where the search needed no rechecks.
     """
     from search_cluster.commands.verify import verify_corpus
 
