@@ -113,10 +113,8 @@ def cross_execute(
         require_same_model(searched_with, config.model, pool.info.model)
         context = context_of_run(asked, pool.info, searched_with, examples)
         require_same_context(searched_with, context, config.run)
-        store = stack.enter_context(
-            open_store(config.redis_url, context=context, run_dir=config.run)
-        )
-        evaluator = CachedEvaluator(pool, store)
+        store = open_store(config.redis_url, context=context, run_dir=config.run)
+        evaluator = CachedEvaluator(pool, stack.enter_context(store))
         evaluator.preload(known)
         evaluator.preload(
             (record.example.example_id, item.path, item.verdict)
