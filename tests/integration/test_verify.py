@@ -91,6 +91,11 @@ def test_engines_that_see_one_request_say_the_same_to_the_bit(corpus_dir: Path, 
     assert (result["max_margin_difference"], result["margins_agree"]) == (0.0, True)
 
 
+def test_a_searched_corpus_holds_what_an_engine_says_alone(corpus_dir: Path) -> None:
+    result = verified(corpus_dir.parent / "found", "engine")
+    assert (result["ok"], result["verdict_flips"]) == (True, 0)
+
+
 def test_a_margin_that_is_off_by_a_bit_is_a_fault_of_the_engine(
     corpus_dir: Path, tmp_path: Path
 ) -> None:
