@@ -18,8 +18,14 @@ _CPU_LIBRARIES = (
     ("oneDNN", re.compile(r"MKL-DNN v(\S+)")),
     ("MKL", re.compile(r"Math Kernel Library Version (\S+)")),
 )
-_CPU_SETTINGS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
-"""The variables by which a user makes these libraries choose others."""
+_CPU_SETTINGS = (
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_CBWR",
+)
+"""The variables by which a user makes these libraries choose other kernels."""
 
 
 def kernels_of(device: str, dtype: str) -> str:
