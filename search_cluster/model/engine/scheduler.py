@@ -175,9 +175,9 @@ class Scheduler:
             self._store.forget(node)
             return wanted
         without_keys = state.keys.lacks(wanted)
+        if len(without_keys) == len(wanted):
+            return wanted
         if np.isin(lacked, without_keys).all():
-            if len(without_keys) == len(wanted):
-                return wanted
             return wanted.tree.row_set(without_keys.tolist())
         # A lacked row has its keys here, but not its output, because nothing was to read it.
         # Running it behind the others would hold its keys twice. Rows that are kept and not wanted
