@@ -1,7 +1,7 @@
 """The workers of one process that drives searches: they join, hold a few batches each, and leave.
 
-Evaluation is idempotent, so a request whose worker died is simply sent again: alone, so that a
-request which kills its worker takes no other with it, and a bounded number of times.
+Evaluation is idempotent, so a request whose worker died is simply sent again, a bounded number of
+times: with few others, then alone, so that a request which kills its worker takes no other with it.
 """
 
 import time
@@ -17,7 +17,7 @@ from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
-from search_cluster.workers.batch_size import BatchSize
+from search_cluster.workers.batch_size import BatchSize, fair_size
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.tally import Tally
@@ -27,6 +27,8 @@ BATCHES_PER_WORKER = 2
 """Batches in flight: one runs, one waits, which keeps a device busy while results travel."""
 MAX_ATTEMPTS = 3
 """How often one request may lose its worker before it counts as a failure."""
+MAX_SUSPECT_BATCHES = 32
+"""Into how many batches those of a lost batch are parted at first."""
 MAX_LOSSES_IN_A_ROW = 12
 """Workers lost without one result in between, beyond one each: then it is not the requests that
 kill them."""
@@ -58,12 +60,24 @@ class _JoinedWorker:
         return sum(map(len, self.batches.values()))
 
 
+def _suspected(items: Sequence[_Queued]) -> list[list[_Queued]]:
+    """The batches in which requests are tried that were lost together, but for those given up.
+
+    They are `MAX_SUSPECT_BATCHES` at most, as each costs a batch's fixed time; in the last attempt
+    each request is alone.
+    """
+    last = [[item] for item in items if item.num_attempts == MAX_ATTEMPTS - 1]
+    earlier = [item for item in items if item.num_attempts < MAX_ATTEMPTS - 1]
+    size = -(-len(earlier) // MAX_SUSPECT_BATCHES)
+    return last + [earlier[at : at + size] for at in range(0, len(earlier), max(1, size))]
+
+
 class WorkerGroup:
     """Implements `PathEvaluator` over workers that others own; this process is connected to Ray.
 
     Args:
-        requests_per_batch: requests sent together at most; ``None``: as many as are worth
-            `search_cluster.workers.batch_size.TARGET_S` of a worker's time.
+        requests_per_batch: requests sent together at most; ``None``: as many as each worker is
+            fast with, see `search_cluster.workers.batch_size`.
     """
 
     def __init__(self, requests_per_batch: int | None = None) -> None:
@@ -74,7 +88,8 @@ class WorkerGroup:
             lambda item: item.request.example.example_id,
             lambda number: self._workers[number].num_running,
         )
-        self._suspects = deque[_Queued]()
+        self._suspects = deque[list[_Queued]]()
+        """Batches of requests that may have killed a worker."""
         self._lost: list[WorkerHandle] = []
         self._losses_in_a_row = 0
         self._num_in_flight = 0
@@ -113,9 +128,11 @@ class WorkerGroup:
     @property
     def max_in_flight(self) -> int:
         """Requests of all batches that may be in flight; at least 1, so that callers start."""
-        return max(
-            1, BATCHES_PER_WORKER * sum(worker.size.value for worker in self._workers.values())
-        )
+        return max(1, BATCHES_PER_WORKER * self._all_sizes)
+
+    @property
+    def _all_sizes(self) -> int:
+        return sum(worker.size.value for worker in self._workers.values())
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests and fill idle workers."""
@@ -127,22 +144,24 @@ class WorkerGroup:
         """Send batches, the idlest worker first, until all are full or nothing waits."""
         # In rounds: all workers get a first batch before any gets a second one, so that few
         # requests keep many devices busy.
+        all_sizes = self._all_sizes
         for num_batches in range(BATCHES_PER_WORKER):
             for number, worker in self._workers.items():
                 if not (self._suspects or self._dispatcher):
                     return
+                size = fair_size(worker.size.value, all_sizes, self._num_in_flight)
                 if len(worker.batches) == num_batches and (
-                    items := self._next_items(number, worker)
+                    items := self._next_items(number, worker, size)
                 ):
                     ref = worker.handle.evaluate(worker.link.pack([item.request for item in items]))
                     worker.batches[ref] = items
                     self._waiting[ref] = worker
 
-    def _next_items(self, number: int, worker: _JoinedWorker) -> list[_Queued]:
-        """A batch; a request that may have killed a worker goes alone."""
+    def _next_items(self, number: int, worker: _JoinedWorker, size: int) -> list[_Queued]:
+        """A batch; requests that may have killed a worker share it with nobody else."""
         if self._suspects:
-            return [self._suspects.popleft()]
-        return self._dispatcher.next_batch(number, worker.size.value, take_over=not worker.batches)
+            return self._suspects.popleft()
+        return self._dispatcher.next_batch(number, size, take_over=not worker.batches)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
         """Results of all batches that are ready; waits for the first, as long as workers have any.
@@ -230,12 +249,14 @@ class WorkerGroup:
         self._lost.append(worker.handle)
         for item in running:
             item.num_attempts += 1
-        # Suspects never share a batch again, not even those that only waited behind this one: what
-        # kills must be found out alone, and what does not must not be given up with it.
-        self._suspects.extend(item for item in running if item.num_attempts < MAX_ATTEMPTS)
-        behind_items = [item for batch in batches[num_guilty:] for item in batch]
-        self._suspects.extend(item for item in behind_items if item.num_attempts)
-        self._dispatcher.add_first(item for item in behind_items if not item.num_attempts)
+        # Suspects share a batch with no others, not even those that only waited behind this one:
+        # what kills must be found out alone, and what does not must not be given up with it.
+        self._suspects += _suspected(running)
+        behind = batches[num_guilty:]
+        self._suspects += [batch for batch in behind if batch[0].num_attempts]
+        self._dispatcher.add_first(
+            item for batch in behind if not batch[0].num_attempts for item in batch
+        )
         message = f"{MAX_ATTEMPTS} workers died of it: {in_one_line(error)}"
         given_up = [
             EvaluationResult(

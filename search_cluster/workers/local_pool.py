@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
+from search_cluster.workers.batch_size import MAX_REQUESTS, BatchSize, fair_size
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
@@ -18,13 +19,19 @@ class LocalPool:
 
     Each has states of its own.
 
+    Args:
+        spec: what every worker builds.
+        num_workers: threads.
+        requests_per_batch: requests that a thread takes together at most; ``None``: as many as it
+            is fast with, see `search_cluster.workers.batch_size`.
+
     Raises:
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
 
     def __init__(
-        self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int = 16
+        self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int | None = None
     ) -> None:
         first = PathWorker(spec)
         others = [
@@ -33,11 +40,11 @@ class LocalPool:
         ]
         workers = [first, *others]
         self.info: WorkerInfo = first.info
-        self._requests_per_batch = requests_per_batch
+        self._sizes = [BatchSize(requests_per_batch) for _ in workers]
         self._dispatcher = Dispatcher[EvaluationRequest](lambda request: request.example.example_id)
         for number in range(num_workers):
             self._dispatcher.join(number)
-        self._changed = threading.Condition()  # guards the dispatcher and `_closed`
+        self._changed = threading.Condition()  # guards the dispatcher, the sizes and `_closed`
         self._closed = False
         self._done: queue.SimpleQueue[tuple[int, BatchReport]] = queue.SimpleQueue()
         self._num_in_flight = 0
@@ -56,16 +63,29 @@ class LocalPool:
     def _work(self, number: int, worker: PathWorker) -> None:
         while True:
             with self._changed:
-                while not (batch := self._dispatcher.next_batch(number, self._requests_per_batch)):
+                while not (batch := self._dispatcher.next_batch(number, self._next_size(number))):
                     if self._closed:
                         return
                     self._changed.wait()
-            self._done.put((number, worker.evaluate(batch)))
+            report = worker.evaluate(batch)
+            with self._changed:
+                self._sizes[number].learn(
+                    len(batch), sum(result.device_busy_s for result in report.results)
+                )
+            self._done.put((number, report))
+
+    def _next_size(self, number: int) -> int:
+        return fair_size(self._sizes[number].value, self._all_sizes, self._num_in_flight)
+
+    @property
+    def _all_sizes(self) -> int:
+        return sum(size.value for size in self._sizes)
 
     @property
     def max_in_flight(self) -> int:
         """Requests of two batches per thread: one runs, one waits."""
-        return 2 * len(self._threads) * self._requests_per_batch
+        with self._changed:
+            return 2 * self._all_sizes
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests for the threads."""
@@ -97,7 +117,7 @@ class LocalPool:
         with self._changed:
             self._closed = True
             while any(
-                self._dispatcher.next_batch(number, self._requests_per_batch)
+                self._dispatcher.next_batch(number, MAX_REQUESTS)
                 for number in range(len(self._threads))
             ):
                 pass
