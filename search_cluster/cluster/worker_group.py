@@ -106,7 +106,11 @@ class WorkerGroup:
         )
         self._dispatcher.join(number)
         self._tally.hold(
-            number, node=ready.info.node, device=ready.info.device, held_s=ready.held_s
+            number,
+            node=ready.info.node,
+            device=ready.info.device,
+            share=ready.info.device_share,
+            held_s=ready.held_s,
         )
         self._dispatch()
 

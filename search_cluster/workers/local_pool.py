@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
@@ -33,6 +34,7 @@ class LocalPool:
     def __init__(
         self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int | None = None
     ) -> None:
+        spec = replace(spec, workers_per_gpu=num_workers, shares_weights=True)
         first = PathWorker(spec)
         others = [
             PathWorker(spec, loaded=first.loaded, failure_log=first.failure_log)
@@ -50,7 +52,12 @@ class LocalPool:
         self._num_in_flight = 0
         self._tally = Tally()
         for number in range(num_workers):
-            self._tally.hold(number, node=self.info.node, device=self.info.device)
+            self._tally.hold(
+                number,
+                node=self.info.node,
+                device=self.info.device,
+                share=self.info.device_share,
+            )
         self._threads = [
             threading.Thread(
                 target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True

@@ -33,7 +33,13 @@ class WorkerSpec:
     executor: str = ENGINE
     """`ENGINE`, or `MATERIALISED`: one request at a time on the reference model."""
     state_bytes: int | None = None
-    """What the engine may keep of path prefixes; ``None``: a share of the device's free memory."""
+    """What the engine may keep of path prefixes; ``None``: what the memory plan has for it."""
+    rows_per_call: int | None = None
+    """Rows of one layer call, at most; ``None``: by the device's memory."""
+    workers_per_gpu: int = 1
+    """Workers that share a GPU, if it is on one."""
+    shares_weights: bool = False
+    """Whether these are threads of one process, with one copy of the weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,8 @@ class WorkerInfo:
     """Deciding gaps below it are recomputed by the materialised model."""
     node: str
     """Name of the machine, on Kubernetes of the pod."""
+    device_share: float = 1.0
+    """The part of its device that it has."""
     warnings: tuple[str, ...] = ()
     """What a user should know of how it loaded its model, a line each."""
 

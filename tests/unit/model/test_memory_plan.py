@@ -198,7 +198,7 @@ def test_a_folder_is_refused_before_its_weights_are_read(tmp_path: Path) -> None
 def test_two_workers_on_a_gpu_need_room_for_two_models() -> None:
     require_memory(config_of("8B"), torch.bfloat16, "cuda", num_workers=4)
     require_memory(config_of("32B"), torch.bfloat16, "cuda")
-    with pytest.raises(ModelError, match="2 workers do not fit on a GPU .* workers_per_gpu to 1"):
+    with pytest.raises(ModelError, match=r"2 workers do not fit on a GPU .* workers_per_gpu to 1"):
         require_memory(config_of("32B"), torch.bfloat16, "cuda", num_workers=2)
 
 

@@ -50,9 +50,8 @@ def seconds_taken(
 ) -> list[float]:
     """Let it learn, and say what its batches took without noise.
 
-    Args:
-        outlier: the batch that takes ten times its time.
-        num_late: batches that were sent before the last one was done.
+    The batch numbered ``outlier`` is told to have taken ten times its time, and ``num_late``
+    batches are sent before the last one is done.
     """
     rng = random.Random(seed)
     sent = [size.value] * num_late

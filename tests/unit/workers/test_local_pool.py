@@ -14,7 +14,7 @@ from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers import local_pool
 from search_cluster.workers.batch_size import MIN_REQUESTS
 from search_cluster.workers.local_pool import LocalPool
-from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
+from search_cluster.workers.messages import BatchReport, WorkerSpec
 
 PATH = LayerPath((0, 1), 2)
 EXAMPLES = [
@@ -33,7 +33,7 @@ class PricedWorker:
 
     def __init__(self, spec: WorkerSpec, **shared: Any) -> None:
         self.loaded = self.failure_log = None
-        self.info: Any = SimpleNamespace(node="n", device="cpu", spec=WorkerInfo)
+        self.info: Any = SimpleNamespace(node="n", device="cpu", device_share=1.0)
 
     def evaluate(self, requests: list[EvaluationRequest]) -> BatchReport:
         self.sizes.append(len(requests))
