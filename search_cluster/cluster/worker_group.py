@@ -17,7 +17,7 @@ from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
-from search_cluster.workers.batch_size import BatchSize, fair_size
+from search_cluster.workers.batch_size import BatchSize
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.tally import Tally
@@ -132,11 +132,9 @@ class WorkerGroup:
     @property
     def max_in_flight(self) -> int:
         """Requests of all batches that may be in flight; at least 1, so that callers start."""
-        return max(1, BATCHES_PER_WORKER * self._all_sizes)
-
-    @property
-    def _all_sizes(self) -> int:
-        return sum(worker.size.value for worker in self._workers.values())
+        return max(
+            1, BATCHES_PER_WORKER * sum(worker.size.value for worker in self._workers.values())
+        )
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests and fill idle workers."""
@@ -144,28 +142,41 @@ class WorkerGroup:
         self._dispatcher.add(_Queued(request) for request in requests)
         self._dispatch()
 
-    def _dispatch(self) -> None:
-        """Send batches, the idlest worker first, until all are full or nothing waits."""
+    def _dispatch(self, *, patient: bool = False) -> None:
+        """Send batches, the idlest worker first, until all are full or nothing waits.
+
+        Args:
+            patient: whether more requests are about to come; then no batch that is not full goes
+                where `BatchSize.is_worth_waiting`.
+        """
         # In rounds: all workers get a first batch before any gets a second one, so that few
         # requests keep many devices busy.
-        all_sizes = self._all_sizes
         for num_batches in range(BATCHES_PER_WORKER):
             for number, worker in self._workers.items():
                 if not (self._suspects or self._dispatcher):
                     return
-                size = fair_size(worker.size.value, all_sizes, self._num_in_flight)
-                if len(worker.batches) == num_batches and (
-                    items := self._next_items(number, worker, size)
+                # A second batch runs when the first one is done, and may grow until then.
+                waits = (patient or num_batches > 0) and self._has_time(number, worker)
+                if (
+                    len(worker.batches) == num_batches
+                    and not waits
+                    and (items := self._next_items(number, worker))
                 ):
                     ref = worker.handle.evaluate(worker.link.pack([item.request for item in items]))
                     worker.batches[ref] = items
                     self._waiting[ref] = worker
 
-    def _next_items(self, number: int, worker: _JoinedWorker, size: int) -> list[_Queued]:
+    def _has_time(self, number: int, worker: _JoinedWorker) -> bool:
+        """Whether a worker's next batch had better wait for more requests."""
+        if self._suspects or not worker.size.is_worth_waiting:
+            return False
+        return self._dispatcher.num_waiting(number) < worker.size.value
+
+    def _next_items(self, number: int, worker: _JoinedWorker) -> list[_Queued]:
         """A batch; requests that may have killed a worker share it with nobody else."""
         if self._suspects:
             return self._suspects.popleft()
-        return self._dispatcher.next_batch(number, size, take_over=not worker.batches)
+        return self._dispatcher.next_batch(number, worker.size.value, take_over=not worker.batches)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
         """Results of all batches that are ready; waits for the first, as long as workers have any.
@@ -175,6 +186,7 @@ class WorkerGroup:
         Raises:
             EvaluatorError: workers die one after another, or one refuses its batches.
         """
+        self._dispatch()
         results: list[EvaluationResult] = []
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not results:
@@ -193,7 +205,7 @@ class WorkerGroup:
                 # result, too, would answer them twice.
                 if ref in self._waiting:
                     results += self._take(ref)
-            self._dispatch()
+            self._dispatch(patient=bool(results))
         self._num_in_flight -= len(results)
         return results
 

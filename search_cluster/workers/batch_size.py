@@ -21,6 +21,9 @@ MIN_BATCH_S = 0.1
 in flight devices were busy 96 % of the time (one process, Ray)."""
 MAX_BATCH_S = 8.0
 """The device time that a batch takes at most, unless `MIN_REQUESTS` take longer."""
+WORTH_WAITING_S = 0.05
+"""Where a batch's fixed time is longer, it is worth while to wait for requests that may share it:
+whoever searches answers results with new requests sooner."""
 GROWTH = 2
 """How much larger a batch is than any that was measured."""
 NUM_TRIES = 2
@@ -71,6 +74,7 @@ class BatchSize:
         self._fixed = fixed
         self._value = MIN_REQUESTS if fixed is None else fixed
         self._is_warm = False
+        self._batch_s = 0.0
         self._measured: dict[int, deque[tuple[int, float]]] = {}
         """Requests and seconds of batches, by the power of 2 that their size reaches."""
 
@@ -79,9 +83,14 @@ class BatchSize:
         """Requests in the next batch, at most."""
         return self._value
 
+    @property
+    def is_worth_waiting(self) -> bool:
+        """Whether a batch that is not full had better wait for more requests, for a moment."""
+        return self._batch_s > WORTH_WAITING_S
+
     def learn(self, num_requests: int, device_busy_s: float) -> None:
         """Take what a batch took."""
-        if self._fixed is not None or num_requests < 1:
+        if num_requests < 1:
             return
         if not self._is_warm:  # the first batch pays for kernels and caches that the others find
             self._is_warm = True
@@ -95,26 +104,12 @@ class BatchSize:
             longest_s = GROWTH * min(seconds for _, seconds in batches)
             wanted = GROWTH * largest if longest_s <= MAX_BATCH_S else largest
         else:
+            self._batch_s = cost.batch_s
             wanted = min(cost.size(), GROWTH * largest)
             if len(self._measured[largest.bit_length()]) < NUM_TRIES:
                 wanted = largest  # one measurement may be an accident
-        self._value = min(MAX_REQUESTS, max(MIN_REQUESTS, wanted))
-
-
-def fair_size(size: int, all_sizes: int, num_in_flight: int) -> int:
-    """The size of a worker's next batch where requests are few.
-
-    It is the worker's share of all that is in flight, so that none takes what others could begin
-    with, and the last requests of a search are spread over all. With two batches per worker in
-    flight it is ``size``.
-
-    Args:
-        size: what its `BatchSize` says.
-        all_sizes: the sum of these over all workers, this one included.
-        num_in_flight: requests that wait or run, anywhere.
-    """
-    share = math.ceil(num_in_flight * size / all_sizes)
-    return min(size, max(MIN_REQUESTS, share))
+        if self._fixed is None:
+            self._value = min(MAX_REQUESTS, max(MIN_REQUESTS, wanted))
 
 
 def fit_cost(batches: Sequence[tuple[int, float]]) -> BatchCost | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
-from search_cluster.workers.batch_size import MAX_REQUESTS, BatchSize, fair_size
+from search_cluster.workers.batch_size import MAX_REQUESTS, WORTH_WAITING_S, BatchSize
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
@@ -70,7 +70,9 @@ class LocalPool:
     def _work(self, number: int, worker: PathWorker) -> None:
         while True:
             with self._changed:
-                while not (batch := self._dispatcher.next_batch(number, self._next_size(number))):
+                if self._has_time(number):
+                    self._changed.wait(WORTH_WAITING_S)
+                while not (batch := self._dispatcher.next_batch(number, self._sizes[number].value)):
                     if self._closed:
                         return
                     self._changed.wait()
@@ -81,18 +83,17 @@ class LocalPool:
                 )
             self._done.put((number, report))
 
-    def _next_size(self, number: int) -> int:
-        return fair_size(self._sizes[number].value, self._all_sizes, self._num_in_flight)
-
-    @property
-    def _all_sizes(self) -> int:
-        return sum(size.value for size in self._sizes)
+    def _has_time(self, number: int) -> bool:
+        """Whether a thread's next batch had better wait for more requests."""
+        size = self._sizes[number]
+        num_waiting = self._dispatcher.num_waiting(number)
+        return size.is_worth_waiting and num_waiting < size.value and not self._closed
 
     @property
     def max_in_flight(self) -> int:
         """Requests of two batches per thread: one runs, one waits."""
         with self._changed:
-            return 2 * self._all_sizes
+            return 2 * sum(size.value for size in self._sizes)
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests for the threads."""

@@ -14,7 +14,6 @@ from search_cluster.workers.batch_size import (
     MIN_REQUESTS,
     BatchCost,
     BatchSize,
-    fair_size,
     fit_cost,
 )
 
@@ -172,18 +171,21 @@ def test_a_line_is_found_among_outliers() -> None:
     assert found.request_s == pytest.approx(cost.request_s, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("size", "all_sizes", "num_in_flight", "next_size"),
-    [
-        (1024, 1024, 100, 100),  # alone it takes what is there
-        (1024, 2048, 4096, 1024),  # full: two batches per worker
-        (1024, 2048, 1000, 500),
-        (512, 2048, 1000, 250),  # slower ones get less
-        (1024, 8192, 40, MIN_REQUESTS),
-        (3, 6, 100, 3),
-    ],
-)
-def test_few_requests_are_shared_out(
-    size: int, all_sizes: int, num_in_flight: int, next_size: int
+@pytest.mark.parametrize(("name", "fixed", "waits"), [
+    ("many launches", None, True), ("many launches", 64, False), ("two cores", None, False),
+])  # fmt: skip
+def test_only_where_batches_cost_a_fixed_time_is_it_worth_waiting(
+    name: str, fixed: int | None, waits: bool
 ) -> None:
-    assert fair_size(size, all_sizes, num_in_flight) == next_size
+    size = BatchSize(fixed)
+    assert not size.is_worth_waiting
+    seconds_taken(size, COSTS[name])
+    assert size.is_worth_waiting is waits
+
+
+def test_a_given_size_that_is_not_always_filled_shows_the_fixed_time() -> None:
+    size = BatchSize(64)
+    for num_requests in (64, 64, 40, 64, 10):
+        size.learn(num_requests, COSTS["many launches"].seconds(num_requests))
+    assert size.value == 64
+    assert size.is_worth_waiting
