@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
-from search_cluster.errors import ModelError
+from search_cluster.errors import ModelError, in_one_line
 
 CALL_ROWS = (8192, 4096, 2048, 1024)
 """Rows of one layer call, the most that there is room for. At 8,192 rows a large card's products
@@ -66,9 +66,19 @@ class MemoryPlan:
 
 
 def count_weights(config: PreTrainedConfig) -> int:
-    """The number of a model's weights, tied ones once; they are not made."""
-    with torch.device("meta"):
-        model: torch.nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    """The number of a model's weights, tied ones once; they are not made.
+
+    Raises:
+        ModelError: no model can be built from the configuration.
+    """
+    try:
+        with torch.device("meta"):
+            model: torch.nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    except Exception as error:  # a damaged configuration fails anywhere in transformers
+        raise ModelError(
+            f"its configuration describes no model ({type(error).__name__}: "
+            f"{in_one_line(error)}); check config.json"
+        ) from error
     return sum(weight.numel() for weight in model.parameters())
 
 

@@ -195,6 +195,14 @@ def test_a_folder_is_refused_before_its_weights_are_read(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("gpu")
+def test_a_configuration_that_describes_no_model_is_one_error() -> None:
+    config = tiny.tiny_config()
+    config.hidden_act = "no such function"
+    with pytest.raises(ModelError, match=r"describes no model \(KeyError: .*\); check config"):
+        require_memory(config, torch.bfloat16, "cuda")
+
+
+@pytest.mark.usefixtures("gpu")
 def test_two_workers_on_a_gpu_need_room_for_two_models() -> None:
     require_memory(config_of("8B"), torch.bfloat16, "cuda", num_workers=4)
     require_memory(config_of("32B"), torch.bfloat16, "cuda")
