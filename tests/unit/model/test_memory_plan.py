@@ -88,8 +88,16 @@ def test_rows_have_the_bytes_of_their_dtype() -> None:
     assert size.weight_bytes == 2 * NUM_WEIGHTS["8B"]
     assert size.hidden_row_bytes == 2 * 4096
     assert size.key_row_bytes == 2 * 2 * 8 * 128
-    experts = bfloat16_size("30B of experts")
-    assert experts.call_row_bytes > 2 * 8 * (768 + 2048), "a row goes to eight experts"
+
+
+def test_a_row_takes_room_at_each_of_its_experts() -> None:
+    few = config_of("30B of experts")
+    few.num_experts_per_tok = 4
+    num_bytes = [
+        size_of(config, torch.bfloat16, num_weights=0).call_row_bytes
+        for config in (few, config_of("30B of experts"))
+    ]
+    assert num_bytes[1] - num_bytes[0] == 2 * 3 * 4 * (768 + 2048)
 
 
 @pytest.mark.parametrize("device_bytes", CARDS)
