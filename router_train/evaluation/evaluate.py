@@ -16,9 +16,9 @@ from router_train.evaluation.predictions import Prediction, PredictionLog
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
 from search_cluster.errors import TaskError
+from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 from search_cluster.stats import Effect, is_guessing, judge_effect, mean_chance
 from search_cluster.tasks.example import Example
@@ -173,7 +173,7 @@ def evaluate(
 
 def open_engine(loaded: LoadedModel, task: Task) -> PathExecutor:
     """The fast engine with the memory that suits the model's device."""
-    return PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
+    return PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded))
 
 
 def _report(

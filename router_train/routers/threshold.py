@@ -17,10 +17,10 @@ from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Router
 from router_train.routers.online import begin_online_routing, route_batch_online
 from search_cluster.errors import NonFiniteLogitsError
+from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
-from search_cluster.model.runtime import default_state_bytes
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -53,7 +53,7 @@ def tune_threshold(
     Raises:
         PromptTooLongError: a prompt does not fit into the model's context.
     """
-    executor = PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
+    executor = PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded))
     identity = LayerPath.identity(loaded.num_layers)
     plain_right: list[bool] = []
     routed_right: list[list[bool]] = []

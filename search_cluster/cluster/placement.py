@@ -1,5 +1,6 @@
 """How many workers a search starts on a Ray cluster, and on what."""
 
+import math
 from dataclasses import dataclass
 
 from search_cluster.config import RAY_LOCAL, SearchConfig
@@ -9,16 +10,23 @@ MAX_AUTO_CPU_WORKERS = 8
 """Each CPU worker holds a copy of the model."""
 
 
+GPU_STEPS = 10_000
+"""Ray counts parts of a device in steps of one in so many, and rounds to the nearest."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """What a pool asks Ray for."""
 
     num_workers: int
-    num_gpus_per_worker: int
+    num_gpus_per_worker: float
+    """Below 1 where workers share GPUs."""
 
 
 def place_workers(config: SearchConfig, *, num_gpus: int, num_cpus: int) -> Placement:
-    """One worker per GPU, else per `threads_per_worker` CPUs; what the configuration says wins.
+    """`workers_per_gpu` workers per GPU, else one per `threads_per_worker` CPUs.
+
+    The number of workers that the configuration says wins.
 
     Args:
         config: settings of the search.
@@ -36,6 +44,11 @@ def place_workers(config: SearchConfig, *, num_gpus: int, num_cpus: int) -> Plac
         return Placement(num_workers=config.workers or auto, num_gpus_per_worker=0)
     if not num_gpus and config.workers is None:
         raise ConfigError(
-            "the cluster has no GPU at the moment; say how many --workers are wanted, one GPU each"
+            "the cluster has no GPU at the moment; say how many --workers are wanted, "
+            f"{config.workers_per_gpu} for each GPU"
         )
-    return Placement(num_workers=config.workers or num_gpus, num_gpus_per_worker=1)
+    return Placement(
+        num_workers=config.workers or num_gpus * config.workers_per_gpu,
+        # Rounded down, or the last of seven would find no room.
+        num_gpus_per_worker=math.floor(GPU_STEPS / config.workers_per_gpu) / GPU_STEPS,
+    )

@@ -1,7 +1,7 @@
 """The workers of one process that drives searches: they join, hold a few batches each, and leave.
 
-Evaluation is idempotent, so a request whose worker died is simply sent again: alone, so that a
-request which kills its worker takes no other with it, and a bounded number of times.
+Evaluation is idempotent, so a request whose worker died is simply sent again, a bounded number of
+times: with few others, then alone, so that a request which kills its worker takes no other with it.
 """
 
 import time
@@ -27,6 +27,8 @@ BATCHES_PER_WORKER = 2
 """Batches in flight: one runs, one waits, which keeps a device busy while results travel."""
 MAX_ATTEMPTS = 3
 """How often one request may lose its worker before it counts as a failure."""
+MAX_SUSPECT_BATCHES = 32
+"""Into how many batches those of a lost batch are parted at first."""
 MAX_LOSSES_IN_A_ROW = 12
 """Workers lost without one result in between, beyond one each: then it is not the requests that
 kill them."""
@@ -58,12 +60,24 @@ class _JoinedWorker:
         return sum(map(len, self.batches.values()))
 
 
+def _suspected(items: Sequence[_Queued]) -> list[list[_Queued]]:
+    """The batches in which requests are tried that were lost together, but for those given up.
+
+    They are `MAX_SUSPECT_BATCHES` at most, as each costs a batch's fixed time; in the last attempt
+    each request is alone.
+    """
+    last = [[item] for item in items if item.num_attempts == MAX_ATTEMPTS - 1]
+    earlier = [item for item in items if item.num_attempts < MAX_ATTEMPTS - 1]
+    size = -(-len(earlier) // MAX_SUSPECT_BATCHES)
+    return last + [earlier[at : at + size] for at in range(0, len(earlier), max(1, size))]
+
+
 class WorkerGroup:
     """Implements `PathEvaluator` over workers that others own; this process is connected to Ray.
 
     Args:
-        requests_per_batch: requests sent together at most; ``None``: as many as are worth
-            `search_cluster.workers.batch_size.TARGET_S` of a worker's time.
+        requests_per_batch: requests sent together at most; ``None``: as many as each worker is
+            fast with, see `search_cluster.workers.batch_size`.
     """
 
     def __init__(self, requests_per_batch: int | None = None) -> None:
@@ -74,7 +88,8 @@ class WorkerGroup:
             lambda item: item.request.example.example_id,
             lambda number: self._workers[number].num_running,
         )
-        self._suspects = deque[_Queued]()
+        self._suspects = deque[list[_Queued]]()
+        """Batches of requests that may have killed a worker."""
         self._lost: list[WorkerHandle] = []
         self._losses_in_a_row = 0
         self._num_in_flight = 0
@@ -91,7 +106,11 @@ class WorkerGroup:
         )
         self._dispatcher.join(number)
         self._tally.hold(
-            number, node=ready.info.node, device=ready.info.device, held_s=ready.held_s
+            number,
+            node=ready.info.node,
+            device=ready.info.device,
+            share=ready.info.device_share,
+            held_s=ready.held_s,
         )
         self._dispatch()
 
@@ -123,25 +142,40 @@ class WorkerGroup:
         self._dispatcher.add(_Queued(request) for request in requests)
         self._dispatch()
 
-    def _dispatch(self) -> None:
-        """Send batches, the idlest worker first, until all are full or nothing waits."""
+    def _dispatch(self, *, patient: bool = False) -> None:
+        """Send batches, the idlest worker first, until all are full or nothing waits.
+
+        Args:
+            patient: whether more requests are about to come; then no batch that is not full goes
+                where `BatchSize.is_worth_waiting`.
+        """
         # In rounds: all workers get a first batch before any gets a second one, so that few
         # requests keep many devices busy.
         for num_batches in range(BATCHES_PER_WORKER):
             for number, worker in self._workers.items():
                 if not (self._suspects or self._dispatcher):
                     return
-                if len(worker.batches) == num_batches and (
-                    items := self._next_items(number, worker)
+                # A second batch runs when the first one is done, and may grow until then.
+                waits = (patient or num_batches > 0) and self._has_time(number, worker)
+                if (
+                    len(worker.batches) == num_batches
+                    and not waits
+                    and (items := self._next_items(number, worker))
                 ):
                     ref = worker.handle.evaluate(worker.link.pack([item.request for item in items]))
                     worker.batches[ref] = items
                     self._waiting[ref] = worker
 
+    def _has_time(self, number: int, worker: _JoinedWorker) -> bool:
+        """Whether a worker's next batch had better wait for more requests."""
+        if self._suspects or not worker.size.is_worth_waiting:
+            return False
+        return self._dispatcher.num_waiting(number) < worker.size.value
+
     def _next_items(self, number: int, worker: _JoinedWorker) -> list[_Queued]:
-        """A batch; a request that may have killed a worker goes alone."""
+        """A batch; requests that may have killed a worker share it with nobody else."""
         if self._suspects:
-            return [self._suspects.popleft()]
+            return self._suspects.popleft()
         return self._dispatcher.next_batch(number, worker.size.value, take_over=not worker.batches)
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
@@ -152,6 +186,7 @@ class WorkerGroup:
         Raises:
             EvaluatorError: workers die one after another, or one refuses its batches.
         """
+        self._dispatch()
         results: list[EvaluationResult] = []
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not results:
@@ -170,7 +205,7 @@ class WorkerGroup:
                 # result, too, would answer them twice.
                 if ref in self._waiting:
                     results += self._take(ref)
-            self._dispatch()
+            self._dispatch(patient=bool(results))
         self._num_in_flight -= len(results)
         return results
 
@@ -230,12 +265,14 @@ class WorkerGroup:
         self._lost.append(worker.handle)
         for item in running:
             item.num_attempts += 1
-        # Suspects never share a batch again, not even those that only waited behind this one: what
-        # kills must be found out alone, and what does not must not be given up with it.
-        self._suspects.extend(item for item in running if item.num_attempts < MAX_ATTEMPTS)
-        behind_items = [item for batch in batches[num_guilty:] for item in batch]
-        self._suspects.extend(item for item in behind_items if item.num_attempts)
-        self._dispatcher.add_first(item for item in behind_items if not item.num_attempts)
+        # Suspects share a batch with no others, not even those that only waited behind this one:
+        # what kills must be found out alone, and what does not must not be given up with it.
+        self._suspects += _suspected(running)
+        behind = batches[num_guilty:]
+        self._suspects += [batch for batch in behind if batch[0].num_attempts]
+        self._dispatcher.add_first(
+            item for batch in behind if not batch[0].num_attempts for item in batch
+        )
         message = f"{MAX_ATTEMPTS} workers died of it: {in_one_line(error)}"
         given_up = [
             EvaluationResult(

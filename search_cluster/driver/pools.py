@@ -47,18 +47,19 @@ def open_pool(
         executor=config.executor,
         state_bytes=config.state_bytes,
         tie_threshold=tie_threshold,
+        rows_per_call=config.rows_per_call,
+        workers_per_gpu=config.workers_per_gpu,
     )
     if config.ray != RAY_NONE:
         with _open_ray_pool(config, spec) as ray_pool:
             yield ray_pool
         return
-    from search_cluster.workers.batch_size import MIN_REQUESTS
     from search_cluster.workers.local_pool import LocalPool
 
     pool = LocalPool(
         spec,
         num_workers=config.workers or 1,
-        requests_per_batch=config.requests_per_batch or MIN_REQUESTS,
+        requests_per_batch=config.requests_per_batch,
     )
     with closing(pool):
         yield pool

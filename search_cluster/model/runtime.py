@@ -1,17 +1,11 @@
-"""The process's arithmetic and memory settings, and what it runs on."""
+"""The process's settings of arithmetic and memory, and what it runs on."""
 
 import ctypes
 
 import torch
 
-from search_cluster.machine import describe_cpus, usable_memory_bytes
+from search_cluster.machine import describe_cpus
 
-GPU_STATE_SHARE = 0.5
-"""The share of the free device memory for states of path prefixes; the rest is for one call's
-activations."""
-CPU_STATE_BYTES = 2**30
-"""The bytes for states that each worker has, or a tenth of the memory that this process may have,
-where that is less."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """The numbers of two parameters of glibc's ``mallopt``."""
 
@@ -41,11 +35,3 @@ def describe_devices() -> str:
         return f"{len(names)} GPU: {', '.join(sorted(set(names)))}; {describe_cpus()}"
     num_threads = torch.get_num_threads()
     return f"no GPU; {describe_cpus()}, {num_threads} thread{'s' if num_threads != 1 else ''}"
-
-
-def default_state_bytes(device: str) -> int:
-    """The bytes that an engine on that device may keep of path prefixes."""
-    if device.startswith("cuda"):
-        free_bytes, _ = torch.cuda.mem_get_info(torch.device(device))
-        return int(free_bytes * GPU_STATE_SHARE)
-    return min(CPU_STATE_BYTES, usable_memory_bytes() // 10)

@@ -35,6 +35,10 @@ class Dispatcher(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._queues.values())) + len(self._homeless)
 
+    def num_waiting(self, worker: int) -> int:
+        """Items in a worker's queue."""
+        return len(self._queues[worker])
+
     def join(self, worker: int) -> None:
         """Give a worker a queue; it takes work over when it first asks for some."""
         self._queues[worker] = deque()

@@ -33,10 +33,16 @@ class WorkerSpec:
     executor: str = ENGINE
     """`ENGINE`, or `MATERIALISED`: one request at a time on the reference model."""
     state_bytes: int | None = None
-    """What the engine may keep of path prefixes; ``None``: a share of the device's free memory."""
+    """What the engine may keep of path prefixes; ``None``: what the memory plan has for it."""
     tie_threshold: float | None = None
     """The deciding gap up to which the engine has a verdict recomputed by the materialised model,
     for runs that were begun so; ``None``: as the arithmetic of its device needs."""
+    rows_per_call: int | None = None
+    """Rows of one layer call, at most; ``None``: by the device's memory."""
+    workers_per_gpu: int = 1
+    """Workers that share a GPU, if it is on one."""
+    shares_weights: bool = False
+    """Whether these are threads of one process, with one copy of the weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,8 @@ class WorkerInfo:
     """Name of the machine, on Kubernetes of the pod."""
     arithmetic: str = ""
     """The device and the kernels that its verdicts depend on; empty for float32."""
+    device_share: float = 1.0
+    """The part of its device that it has."""
     warnings: tuple[str, ...] = ()
     """What a user should know of how it loaded its model, a line each."""
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
 from search_cluster.faults import FailureLog
+from search_cluster.model.device_memory import memory_of
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import require_askable
-from search_cluster.model.runtime import default_state_bytes, keep_freed_memory, limit_threads
+from search_cluster.model.runtime import keep_freed_memory, limit_threads
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
@@ -57,12 +58,16 @@ class PathWorker:
             revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
             chat=spec.chat,
+            workers_per_gpu=1 if spec.shares_weights else spec.workers_per_gpu,
         )
         about_prompts = require_askable(self.loaded, self._task)
         if loaded is None:  # as `load_model` does; whoever shares a model has been told
             for line in about_prompts:
                 logger.warning("%s", line)
         self._warnings = (*self.loaded.warnings, *about_prompts)
+        self._device_share = 1.0
+        if self.loaded.device.startswith("cuda"):
+            self._device_share = 1.0 / spec.workers_per_gpu
         self._executor = self._build_executor(spec)
         self._reported = EngineWork()
         self.failure_log = failure_log or FailureLog(logger)
@@ -70,16 +75,19 @@ class PathWorker:
     def _build_executor(self, spec: WorkerSpec) -> PathExecutor | None:
         if spec.executor == MATERIALISED:
             return None
-        state_bytes = (
-            default_state_bytes(self.loaded.device)
-            if spec.state_bytes is None
-            else spec.state_bytes
+        memory = memory_of(
+            self.loaded,
+            num_workers=spec.workers_per_gpu,
+            shares_weights=spec.shares_weights,
+            rows_per_call=spec.rows_per_call,
         )
         try:
             return PathExecutor(
                 self.loaded,
                 self._task,
-                max_state_bytes=state_bytes,
+                max_state_bytes=spec.state_bytes or memory.state_bytes,
+                max_call_rows=memory.rows_per_call,
+                head_rows=memory.head_rows,
                 tie_threshold=spec.tie_threshold,
             )
         except UnsupportedFamilyError as error:
@@ -105,6 +113,7 @@ class PathWorker:
             else self._executor.tie_threshold,
             node=platform.node(),
             arithmetic=kernels_of(loaded.device, loaded.dtype),
+            device_share=self._device_share,
             warnings=self._warnings,
         )
 

@@ -1,5 +1,6 @@
 """Counting what the workers of a pool delivered."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ class WorkerTally:
 
     node: str = ""
     device: str = ""
+    share: float = 1.0
+    """The part of a device that it has; seconds of the device are its seconds times this part."""
     num_evaluated: int = 0
     num_failures: int = 0
     num_layer_tokens: int = 0
@@ -37,10 +40,20 @@ class Tally:
         self._clock = clock
         self._workers: dict[int, WorkerTally] = {}
 
-    def hold(self, worker: int, *, node: str, device: str, held_s: float = 0.0) -> None:
-        """A worker has its device, for ``held_s`` already; says where it runs, and on what."""
+    def hold(
+        self, worker: int, *, node: str, device: str, share: float = 1.0, held_s: float = 0.0
+    ) -> None:
+        """A worker has its device, for ``held_s`` already; says where it runs, and on what.
+
+        Args:
+            worker: its number.
+            node: the machine's name.
+            device: the kind of device.
+            share: the part of it that the worker has, the same whenever it comes back.
+            held_s: for how long.
+        """
         tally = self._workers.setdefault(worker, WorkerTally())
-        tally.node, tally.device = node, device
+        tally.node, tally.device, tally.share = node, device, share
         tally.held_since_s = self._clock() - held_s
 
     def give_back(self, worker: int) -> None:
@@ -84,14 +97,18 @@ class Tally:
                 device=tally.device,
                 num_evaluated=tally.num_evaluated,
                 num_failures=tally.num_failures,
-                device_held_s=tally.held_before_s
-                + (0.0 if tally.held_since_s is None else now_s - tally.held_since_s),
-                device_busy_s=tally.device_busy_s,
+                device_held_s=tally.share
+                * (
+                    tally.held_before_s
+                    + (0.0 if tally.held_since_s is None else now_s - tally.held_since_s)
+                ),
+                device_busy_s=tally.share * tally.device_busy_s,
                 num_layer_tokens=tally.num_layer_tokens,
                 num_restarts=tally.num_restarts,
                 work=tally.work,
             )
             for number, tally in sorted(self._workers.items())
         )
-        num_held = sum(tally.held_since_s is not None for tally in self._workers.values())
+        shares = (item.share for item in self._workers.values() if item.held_since_s is not None)
+        num_held = math.ceil(round(sum(shares), 6))  # a third, three times, is one
         return EvaluatorStats.of_workers(workers, num_devices=num_held, num_in_flight=num_in_flight)

@@ -100,11 +100,11 @@ def test_machine_arithmetic_keeps_to_a_quota_and_to_what_the_user_says(
 
 
 def test_machine_states_take_a_share_of_the_memory_that_is_allowed(groups: Path) -> None:
-    from search_cluster.model.runtime import CPU_STATE_BYTES, default_state_bytes
+    from search_cluster.model.device_memory import CPU_STATE_BYTES, cpu_state_bytes
 
-    assert default_state_bytes("cpu") == CPU_STATE_BYTES
+    assert cpu_state_bytes() == CPU_STATE_BYTES
     write(groups, {"membership": "0::/", "memory.max": str(GIB)})
-    assert default_state_bytes("cpu") == GIB // 10
+    assert cpu_state_bytes() == GIB // 10
 
 
 ON_ONE_CPU = """

@@ -26,10 +26,10 @@ from router_train.routers.early_exit.router import (
     restore_early_exit,
 )
 from search_cluster.errors import CorpusError, NonFiniteLogitsError
+from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
-from search_cluster.model.runtime import default_state_bytes
 from search_cluster.model.scoring import SCORING_VERSIONS
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
@@ -186,7 +186,7 @@ def _observe(inputs: FitInputs, examples: Sequence[Example]) -> dict[str, Tensor
     All depths share one pass of the engine.
     """
     loaded, task = _model(inputs), inputs.task
-    executor = PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded.device))
+    executor = PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded))
     paths = [exit_path(depth + 1, loaded.num_layers) for depth in range(loaded.num_layers)]
     readings, right = [], []
     batches = [

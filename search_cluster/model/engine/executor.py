@@ -74,6 +74,8 @@ class PathExecutor:
         max_state_bytes: the memory for states between and within calls; what a single path needs
             may exceed it.
         max_call_rows: the largest number of rows in one layer call; ``None``: the device's.
+        head_rows: the largest number of rows whose logits are in memory together; ``None``: the
+            device's.
         tie_threshold: deciding gaps up to it are recomputed by the materialised model; ``None``:
             no recheck where rows have the same bits in any company, else the dtype's own threshold.
 
@@ -88,6 +90,7 @@ class PathExecutor:
         *,
         max_state_bytes: int = 2**30,
         max_call_rows: int | None = None,
+        head_rows: int | None = None,
         tie_threshold: float | None = None,
     ) -> None:
         self._loaded = loaded
@@ -107,7 +110,7 @@ class PathExecutor:
         if tie_threshold is None and not self.arithmetic.is_invariant:
             tie_threshold = TIE_THRESHOLDS[loaded.dtype]
         self._rechecks = TieRechecks(loaded, task, tie_threshold)
-        self._head_rows = HEAD_ROWS.get(device.type, ACCELERATOR_HEAD_ROWS)
+        self._head_rows = head_rows or HEAD_ROWS.get(device.type, ACCELERATOR_HEAD_ROWS)
         self._fills_head = device.type not in HEAD_ROWS
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
@@ -150,7 +153,7 @@ class PathExecutor:
         assert self.is_idle, "whoever submits requests takes their outcomes from `step`"
         tickets = self.submit(requests)
         outcomes: dict[int, Outcome] = {}
-        while not self.is_idle:
+        while len(outcomes) < len(tickets):
             outcomes |= self.step()
         return [outcomes[ticket] for ticket in tickets]
 

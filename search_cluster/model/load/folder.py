@@ -3,6 +3,7 @@
 Whatever is wrong with the folder comes out as one clear error.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,20 @@ from search_cluster.model.load.wrappers import TEXT_WEIGHTS, text_config_of
 
 
 def load_folder(
-    folder: Path, dtype: torch.dtype, *, trust_remote_code: bool
+    folder: Path,
+    dtype: torch.dtype,
+    *,
+    trust_remote_code: bool,
+    require_room: Callable[[PreTrainedConfig], None] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
     """The model of a folder, on the CPU, its tokenizer, and what a user should know of both.
+
+    Args:
+        folder: where it lies.
+        dtype: of its weights.
+        trust_remote_code: whether to run Python code that the model brings along.
+        require_room: raises if a model of this configuration is too large; called before weights
+            are read.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -39,16 +51,14 @@ def load_folder(
     """
     files = weight_files(folder)
     notes = notes_on_weights(folder)
-    if (folder / "config.json").is_file():
-        read_settings(folder / "config.json")
-    config = _load_config(folder, trust_remote_code)
-    text_config = text_config_of(config, str(folder))
+    config, text_config = load_config(folder, trust_remote_code=trust_remote_code)
     if text_config is not config:
         notes.append(
             f"{folder} is a {config.model_type} model: its text model ({text_config.model_type}) "
             "is searched, without its other inputs"
         )
-    anatomy_of(text_config)
+    if require_room is not None:
+        require_room(text_config)
     model, info = _load_weights(folder, text_config, dtype, trust_remote_code)
     if text_config is config:
         notes += require_whole(info, str(folder))
@@ -57,6 +67,23 @@ def load_folder(
     if getattr(model, "hf_quantizer", None) is None:
         require_floating_point(files)
     return model, _load_tokenizer(folder, trust_remote_code), notes
+
+
+def load_config(
+    folder: Path, *, trust_remote_code: bool
+) -> tuple[PreTrainedConfig, PreTrainedConfig]:
+    """The configuration of a folder, and that of its text model, which is the same for most.
+
+    Raises:
+        UnsupportedFamilyError: the model's family has no anatomy entry.
+        ModelError: it is damaged, or needs code that was not allowed.
+    """
+    if (folder / "config.json").is_file():
+        read_settings(folder / "config.json")
+    config = _load_config(folder, trust_remote_code)
+    text_config = text_config_of(config, str(folder))
+    anatomy_of(text_config)
+    return config, text_config
 
 
 def _load_config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:

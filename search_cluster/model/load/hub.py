@@ -1,5 +1,6 @@
 """Downloading a model from the hub: only what is loaded, never a pickle."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -15,6 +16,8 @@ from huggingface_hub.errors import (
 from search_cluster.errors import ModelError
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.py"]
+SETTINGS = ["*.json", "*.py"]
+"""What says how large a model is; the weights are not among it."""
 TEMPLATES_FOLDER = "additional_chat_templates"
 """The folder of named chat templates, which transformers reads, too."""
 LICENCES = ["README.md", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"]
@@ -24,24 +27,37 @@ UNWANTED = [f"*/{name}" for name in (*WANTED, *LICENCES) if name != "*.jinja"] +
 weights that some repositories carry."""
 
 
-def download(hub_id: str, revision: str | None) -> Path:
+def download(
+    hub_id: str, revision: str | None, *, check: Callable[[Path], None] | None = None
+) -> Path:
     """The local folder of a hub model, of which what is missing is downloaded.
 
     It works offline once everything is there.
+
+    Args:
+        hub_id: its id.
+        revision: the branch, tag or commit; ``None``: the main branch.
+        check: raises if the folder is not worth its weights; it is called with all but them there.
 
     Raises:
         ModelError: unknown id or revision, no access, or offline without a copy; the message says
             what to do.
     """
-    try:
+
+    def fetched(*patterns: str) -> Path:
         return Path(
             snapshot_download(
                 hub_id,
                 revision=revision,
-                allow_patterns=[*WANTED, *LICENCES],
+                allow_patterns=list(patterns),
                 ignore_patterns=UNWANTED,
             )
         )
+
+    try:
+        if check is not None:
+            check(fetched(*SETTINGS))
+        return fetched(*WANTED, *LICENCES)
     except HFValidationError as error:
         raise ModelError(
             f"model {hub_id!r} is neither a folder nor a hub id; give OWNER/NAME, a folder, a "

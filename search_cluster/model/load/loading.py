@@ -2,18 +2,20 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from search_cluster.errors import ModelError
 from search_cluster.model.chat_style import chat_style, uses_chat
 from search_cluster.model.decoding import end_ids
+from search_cluster.model.device_memory import require_memory
 from search_cluster.model.load.demo import DEMO_SPEC, demo_model_dir
 from search_cluster.model.load.fingerprint import fingerprint_of, parts_of
-from search_cluster.model.load.folder import load_folder
+from search_cluster.model.load.folder import load_config, load_folder
 from search_cluster.model.load.former_fingerprint import former_fingerprints
 from search_cluster.model.load.gguf import load_gguf
 from search_cluster.model.load.hub import download
@@ -36,6 +38,7 @@ def load_model(
     trust_remote_code: bool = False,
     chat: str = "auto",
     self_test: bool = True,
+    workers_per_gpu: int = 1,
 ) -> LoadedModel:
     """Load a model, frozen, in eval mode, on one device.
 
@@ -50,6 +53,7 @@ def load_model(
             one), ``always`` or ``never``.
         self_test: whether to check that the model's layers can be re-ordered, and that the engine
             computes what the model does (a few short passes).
+        workers_per_gpu: how many load it on the same GPU.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -59,13 +63,27 @@ def load_model(
     dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it is auto or one of {', '.join(DTYPES)}")
-    place = place_of(spec, revision)
+
+    def require_room(config: PreTrainedConfig) -> None:
+        try:
+            require_memory(config, DTYPES[dtype], device, num_workers=workers_per_gpu)
+        except ModelError as error:
+            raise ModelError(f"model {spec!r} in {dtype}: {error}") from error
+
+    def check(folder: Path) -> None:
+        if (folder / "config.json").is_file():
+            require_room(load_config(folder, trust_remote_code=trust_remote_code)[1])
+
+    place = place_of(spec, revision, check=check if device != "cpu" else None)
     with transformers_warnings() as said:
         if place.suffix == ".gguf":
             model, tokenizer, notes = load_gguf(place, DTYPES[dtype])
         else:
             model, tokenizer, notes = load_folder(
-                place, DTYPES[dtype], trust_remote_code=trust_remote_code
+                place,
+                DTYPES[dtype],
+                trust_remote_code=trust_remote_code,
+                require_room=require_room,
             )
     notes += require_vocabulary(model, tokenizer, str(place))
     in_chat = uses_chat(tokenizer, chat)
@@ -99,8 +117,15 @@ def load_model(
     )
 
 
-def place_of(spec: str, revision: str | None) -> Path:
+def place_of(
+    spec: str, revision: str | None, *, check: Callable[[Path], None] | None = None
+) -> Path:
     """The folder or GGUF file that a spec names, downloaded or converted if that is needed.
+
+    Args:
+        spec: what `load_model` takes.
+        revision: the branch, tag or commit of a hub id.
+        check: as `search_cluster.model.load.hub.download` takes it.
 
     Raises:
         ModelError: there is no such place; the message says what to do.
@@ -125,7 +150,7 @@ def place_of(spec: str, revision: str | None) -> Path:
             f"model {spec!r}: there is no such folder; give a folder, a .gguf file, a hub id or "
             "'demo'"
         )
-    return download(spec, revision)
+    return download(spec, revision, check=check)
 
 
 def _on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:

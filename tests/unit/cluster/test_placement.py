@@ -2,7 +2,7 @@
 
 import pytest
 
-from search_cluster.cluster.placement import Placement, place_workers
+from search_cluster.cluster.placement import GPU_STEPS, Placement, place_workers
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
 
@@ -18,6 +18,12 @@ from search_cluster.errors import ConfigError
         ({"threads_per_worker": 9}, 0, 5, 1, 0),
         ({"workers": 20}, 0, 3, 20, 0),
         ({"device": "cuda", "ray": "auto", "workers": 6}, 0, 4, 6, 1),
+        ({"workers_per_gpu": 4}, 2, 64, 8, 0.25),
+        ({"workers_per_gpu": 4, "workers": 3}, 2, 64, 3, 0.25),
+        ({"workers_per_gpu": 3}, 1, 64, 3, 0.3333),
+        ({"workers_per_gpu": 7}, 1, 64, 7, 0.1428),
+        ({"workers_per_gpu": 4}, 0, 3, 3, 0),
+        ({"workers_per_gpu": 4, "device": "cpu"}, 2, 3, 3, 0),
         ({"device": "cuda", "ray": "local", "workers": 6}, 0, 4, 6, 0),
     ],
 )
@@ -26,14 +32,24 @@ def test_workers_follow_the_devices(
     num_gpus: int,
     num_cpus: int,
     num_workers: int,
-    num_gpus_per_worker: int,
+    num_gpus_per_worker: float,
 ) -> None:
     config = SearchConfig().overridden(settings)
     wanted = Placement(num_workers=num_workers, num_gpus_per_worker=num_gpus_per_worker)
     assert place_workers(config, num_gpus=num_gpus, num_cpus=num_cpus) == wanted
 
 
+def test_all_parts_of_a_gpu_fit_as_ray_counts_them() -> None:
+    for workers_per_gpu in range(1, 65):
+        config = SearchConfig(workers_per_gpu=workers_per_gpu)
+        placement = place_workers(config, num_gpus=1, num_cpus=1)
+        in_steps = round(placement.num_gpus_per_worker * GPU_STEPS)
+        assert workers_per_gpu * in_steps <= GPU_STEPS
+        assert (workers_per_gpu + 1) * in_steps > GPU_STEPS, "another worker would be placed, too"
+
+
 def test_gpus_that_are_gone_need_a_number() -> None:
-    config = SearchConfig(device="cuda", ray="auto")
-    with pytest.raises(ConfigError, match="no GPU at the moment; say how many --workers"):
+    config = SearchConfig(device="cuda", ray="auto", workers_per_gpu=2)
+    text = "no GPU at the moment; say how many --workers are wanted, 2 for each GPU"
+    with pytest.raises(ConfigError, match=text):
         place_workers(config, num_gpus=0, num_cpus=4)

@@ -1,3 +1,5 @@
+import pytest
+
 from search_cluster.protocols.counters import EngineWork, EvaluatorStats, sum_of_stats
 from search_cluster.protocols.messages import EvaluationResult, Failure
 from search_cluster.tasks.verdict import Verdict
@@ -34,6 +36,22 @@ def test_a_device_is_held_from_its_placement_to_its_loss_and_again_when_it_is_ba
     tally.stop()
     clock.now_s += 50
     assert tally.stats().device_held_s == 127.0
+
+
+def test_workers_that_share_a_device_hold_parts_of_it() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    for worker in range(3):
+        tally.hold(worker, node="a", device="cuda", share=1 / 3)
+        result = EvaluationResult(request_id=0, outcome=RIGHT, device_busy_s=6.0)
+        tally.add(worker, [result])
+    clock.now_s += 9
+    stats = tally.stats()
+    assert stats.num_devices == 1
+    assert stats.device_held_s == pytest.approx(9.0)
+    assert stats.device_busy_s == pytest.approx(6.0)
+    tally.give_back(0)
+    assert tally.stats().num_devices == 1, "the others hold it yet"
 
 
 def test_the_sum_of_groups_counts_a_worker_once_and_nothing_twice() -> None:

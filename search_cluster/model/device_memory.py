@@ -1,0 +1,99 @@
+"""What a worker may take of the memory of the device that is there."""
+
+from dataclasses import replace
+
+import torch
+from transformers import PreTrainedConfig
+
+from search_cluster.machine import usable_memory_bytes
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.memory_plan import (
+    CALL_ROWS,
+    HEAD_ROWS,
+    MemoryPlan,
+    count_weights,
+    plan_memory,
+    size_of,
+)
+
+CPU_STATE_BYTES = 2**30
+"""The bytes for states that each worker has, or a tenth of the memory that this process may have,
+where that is less."""
+
+
+def cpu_state_bytes() -> int:
+    """The bytes that an engine on the CPU may keep of path prefixes."""
+    return min(CPU_STATE_BYTES, usable_memory_bytes() // 10)
+
+
+def gpu_bytes(device: str) -> tuple[int, int]:
+    """The bytes of a GPU that are free, and all that it has."""
+    free_bytes, total_bytes = torch.cuda.mem_get_info(torch.device(device))
+    return free_bytes, total_bytes
+
+
+def require_memory(
+    config: PreTrainedConfig, dtype: torch.dtype, device: str, *, num_workers: int = 1
+) -> None:
+    """Pass if a model of this configuration fits on the device, or the device is no GPU of torch.
+
+    Args:
+        config: the model's, of which nothing else needs to be there.
+        dtype: of its weights.
+        device: where it is to go.
+        num_workers: the workers on that GPU, each with its weights.
+
+    Raises:
+        ModelError: it does not; the message says how many GPUs it would take.
+    """
+    is_quantized = getattr(config, "quantization_config", None) is not None
+    # Quantized weights are smaller than their number tells: loading them shows whether they fit.
+    if device.startswith("cuda") and torch.cuda.is_available() and not is_quantized:
+        size = size_of(config, dtype, num_weights=count_weights(config))
+        plan_memory(size, device_bytes=gpu_bytes(device)[1], num_workers=num_workers)
+
+
+def memory_of(
+    loaded: LoadedModel,
+    *,
+    num_workers: int = 1,
+    shares_weights: bool = False,
+    rows_per_call: int | None = None,
+) -> MemoryPlan:
+    """The memory of one worker that has loaded its model.
+
+    Args:
+        loaded: the model.
+        num_workers: the workers on its GPU, this one included; no CPU counts them.
+        shares_weights: whether they are threads of one process, with one copy of the weights.
+        rows_per_call: of one layer call, where it is given.
+
+    Raises:
+        ModelError: so many workers do not fit on the GPU.
+    """
+    model = loaded.model
+    num_weights = sum(weight.numel() for weight in model.parameters())
+    size = size_of(model.config, model.dtype, num_weights=num_weights)
+    if not loaded.device.startswith("cuda"):
+        return MemoryPlan(
+            size=size,
+            rows_per_call=rows_per_call or CALL_ROWS[-1],
+            head_rows=HEAD_ROWS[-1],
+            state_bytes=cpu_state_bytes(),
+        )
+    free_bytes, total_bytes = gpu_bytes(loaded.device)
+    plan = plan_memory(
+        size,
+        device_bytes=total_bytes,
+        num_workers=num_workers,
+        shares_weights=shares_weights,
+        rows_per_call=rows_per_call,
+    )
+    # Others may use the GPU, too, whom nobody told of this plan.
+    left_bytes = max(1, free_bytes - plan.activation_bytes)
+    return replace(plan, state_bytes=min(plan.state_bytes, left_bytes))
+
+
+def default_state_bytes(loaded: LoadedModel) -> int:
+    """The bytes that an engine may keep of path prefixes that is alone on its device."""
+    return memory_of(loaded).state_bytes

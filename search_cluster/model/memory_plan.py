@@ -1,0 +1,200 @@
+"""How a device's memory is parted: weights, one call's activations, and states of path prefixes.
+
+A function of the model's configuration, the device's bytes and the workers on it. Knows nothing of
+what is loaded, so that what does not fit is refused before weights are downloaded.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedConfig
+
+from search_cluster.errors import ModelError, in_one_line
+
+CALL_ROWS = (8192, 4096, 2048, 1024)
+"""Rows of one layer call, the most that there is room for. At 8,192 rows a large card's products
+last several times as long as what surrounds them; 1,024 are enough for a CPU."""
+HEAD_ROWS = (1024, 512, 256, 128)
+"""Rows whose logits are in memory together; the head is read once for each so many."""
+CALL_SHARE, HEAD_SHARE = 1 / 4, 1 / 16
+"""What one call's activations and one part's logits may take, of what the weights leave."""
+PROCESS_BYTES = 2**30
+"""What a process takes of a GPU beside its tensors: its context, code and libraries' workspaces."""
+SLACK_SHARE = 0.03
+"""The share of a device that nothing is planned for: it is lost between the blocks of the
+allocator."""
+KEYS_PER_ROW = 32
+"""Keys that a call gathers for each of its rows. Rows of a prompt share those of their sequence,
+about one each; a row that is decoded has a whole sequence of its own."""
+LOGIT_COPIES = 3
+"""Float32 rows of a vocabulary that reading one row's logits takes: the row, its exponentials, and
+the product it is rounded from."""
+MIN_STATE_BYTES = 2**28
+"""States without which no search is worth while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSize:
+    """What a model takes in one dtype."""
+
+    weight_bytes: int
+    hidden_row_bytes: int
+    """The state of one row between two layers."""
+    key_row_bytes: int
+    """The keys and values of one row in one layer."""
+    call_row_bytes: int
+    """The activations of one row at the widest place of a layer, and its gathered keys."""
+    head_row_bytes: int
+    """The logits of one row, with what is made of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """One worker's part of a device."""
+
+    size: ModelSize
+    rows_per_call: int
+    head_rows: int
+    state_bytes: int
+    """For states of path prefixes, between and within calls."""
+
+    @property
+    def activation_bytes(self) -> int:
+        """What one layer call and the reading of one part's logits take."""
+        return _activation_bytes(self.size, self.rows_per_call, self.head_rows)
+
+
+def count_weights(config: PreTrainedConfig) -> int:
+    """The number of a model's weights, tied ones once; they are not made.
+
+    Raises:
+        ModelError: no model can be built from the configuration.
+    """
+    try:
+        with torch.device("meta"):
+            model: torch.nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    except Exception as error:  # a damaged configuration fails anywhere in transformers
+        raise ModelError(
+            f"its configuration describes no model ({type(error).__name__}: "
+            f"{in_one_line(error)}); check config.json"
+        ) from error
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def size_of(config: PreTrainedConfig, dtype: torch.dtype, *, num_weights: int) -> ModelSize:
+    """What a model of this configuration takes, which has so many weights."""
+    width = int(config.hidden_size)
+    head_width = int(getattr(config, "head_dim", None) or width // config.num_attention_heads)
+    query_width = head_width * int(config.num_attention_heads)
+    key_width = 2 * head_width * int(config.num_key_value_heads)
+    # Residual, normed rows, the block's output and its sum; queries before and after the rotary
+    # embedding, and what attention says; the feed-forward's two inner rows and their product.
+    num_values = 4 * width + 3 * query_width + 2 * key_width + 3 * _inner_width(config)
+    return ModelSize(
+        weight_bytes=num_weights * dtype.itemsize,
+        hidden_row_bytes=width * dtype.itemsize,
+        key_row_bytes=key_width * dtype.itemsize,
+        call_row_bytes=(num_values + KEYS_PER_ROW * key_width) * dtype.itemsize,
+        head_row_bytes=LOGIT_COPIES * int(config.vocab_size) * torch.float32.itemsize,
+    )
+
+
+def _inner_width(config: PreTrainedConfig) -> int:
+    """The values of a row within the widest feed-forward block, over all experts that it takes."""
+    dense = int(config.intermediate_size)
+    num_experts = int(getattr(config, "num_experts_per_tok", None) or 0)
+    expert = int(getattr(config, "moe_intermediate_size", None) or dense)
+    shared = int(getattr(config, "shared_expert_intermediate_size", None) or 0)
+    # Each expert has a copy of the row, too, and says something of its width.
+    return max(dense, num_experts * (expert + int(config.hidden_size)) + shared)
+
+
+def _activation_bytes(size: ModelSize, rows_per_call: int, head_rows: int) -> int:
+    return rows_per_call * size.call_row_bytes + head_rows * size.head_row_bytes
+
+
+def plan_memory(
+    size: ModelSize,
+    *,
+    device_bytes: int,
+    num_workers: int = 1,
+    shares_weights: bool = False,
+    rows_per_call: int | None = None,
+) -> MemoryPlan:
+    """The part of one of the workers on a GPU, which all have equal ones.
+
+    Args:
+        size: of the model.
+        device_bytes: of the whole GPU.
+        num_workers: the workers on it.
+        shares_weights: whether they are threads of one process, with one copy of the weights.
+        rows_per_call: of one layer call, where it is given.
+
+    Raises:
+        ModelError: they do not fit; the message is about one worker, or about several.
+    """
+    room_bytes = _room_bytes(size, device_bytes, num_workers, shares_weights=shares_weights)
+    least_rows = rows_per_call or CALL_ROWS[-1]
+    least_bytes = _activation_bytes(size, least_rows, HEAD_ROWS[-1]) + MIN_STATE_BYTES
+    if room_bytes < least_bytes:
+        raise ModelError(
+            _refusal(size, least_bytes, device_bytes, num_workers, shares_weights=shares_weights)
+        )
+    call_rows = rows_per_call or _largest(CALL_ROWS, size.call_row_bytes, CALL_SHARE * room_bytes)
+    head_rows = _largest(HEAD_ROWS, size.head_row_bytes, HEAD_SHARE * room_bytes)
+    return MemoryPlan(
+        size=size,
+        rows_per_call=call_rows,
+        head_rows=head_rows,
+        state_bytes=room_bytes - _activation_bytes(size, call_rows, head_rows),
+    )
+
+
+def _room_bytes(
+    size: ModelSize, device_bytes: int, num_workers: int, *, shares_weights: bool
+) -> int:
+    """What each worker has beside weights."""
+    num_copies = 1 if shares_weights else num_workers
+    usable_bytes = int(device_bytes * (1 - SLACK_SHARE))
+    return (usable_bytes - num_copies * (PROCESS_BYTES + size.weight_bytes)) // num_workers
+
+
+def _largest(choices: tuple[int, ...], row_bytes: int, limit_bytes: float) -> int:
+    """The largest number of rows within a limit, or the smallest of all."""
+    return next((rows for rows in choices if rows * row_bytes <= limit_bytes), choices[-1])
+
+
+def _refusal(
+    size: ModelSize,
+    least_bytes: int,
+    device_bytes: int,
+    num_workers: int,
+    *,
+    shares_weights: bool,
+) -> str:
+    if num_workers > 1 and _room_bytes(size, device_bytes, 1, shares_weights=True) >= least_bytes:
+        most = max(
+            number
+            for number in range(1, num_workers)
+            if _room_bytes(size, device_bytes, number, shares_weights=shares_weights) >= least_bytes
+        )
+        setting = "workers" if shares_weights else "workers_per_gpu"
+        return (
+            f"{num_workers} workers do not fit on a GPU of {_gb(device_bytes)}: the weights are "
+            f"{_gb(size.weight_bytes)}{'' if shares_weights else ' for each'}, and each works in "
+            f"{_gb(least_bytes)} at least; set {setting} to {most}"
+        )
+    per_gpu = device_bytes * (1 - SLACK_SHARE) - PROCESS_BYTES
+    wanted_bytes = size.weight_bytes + least_bytes
+    num_gpus = max(2, math.ceil(wanted_bytes / per_gpu)) if per_gpu > 0 else "many"
+    enough_bytes = (wanted_bytes + PROCESS_BYTES) / (1 - SLACK_SHARE)
+    return (
+        f"it takes {num_gpus} GPUs of {_gb(device_bytes)}, and a worker has one: its "
+        f"weights are {_gb(size.weight_bytes)}, and {_gb(least_bytes)} are needed beside them; "
+        f"take a smaller model, or GPUs of {_gb(enough_bytes)} and more"
+    )
+
+
+def _gb(num_bytes: float) -> str:
+    return f"{num_bytes / 1e9:.1f} GB"

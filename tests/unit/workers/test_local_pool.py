@@ -1,0 +1,93 @@
+"""The pool of this process learns how many requests its threads are fast with."""
+
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.workers import local_pool
+from search_cluster.workers.batch_size import MIN_REQUESTS
+from search_cluster.workers.local_pool import LocalPool
+from search_cluster.workers.messages import BatchReport, WorkerSpec
+
+PATH = LayerPath((0, 1), 2)
+EXAMPLES = [
+    Example(task="t", question=f"q{i}", gold="g", split="train", source="test") for i in range(40)
+]
+SPEC = WorkerSpec(
+    model="", dtype="", device="", revision=None, trust_remote_code=False, chat="auto", task="",
+    num_threads=1,
+)  # fmt: skip
+
+
+class PricedWorker:
+    """Says that a batch took a fixed time and a time per request; computes nothing."""
+
+    sizes: list[int]
+
+    def __init__(self, spec: WorkerSpec, **shared: Any) -> None:
+        self.loaded = self.failure_log = None
+        self.info: Any = SimpleNamespace(node="n", device="cpu", device_share=1.0)
+
+    def evaluate(self, requests: list[EvaluationRequest]) -> BatchReport:
+        self.sizes.append(len(requests))
+        share_s = (0.3 + 0.002 * len(requests)) / len(requests)
+        results = tuple(
+            EvaluationResult(
+                request_id=request.request_id,
+                outcome=Verdict(reward=1.0, margin=None, output="", num_layer_tokens=1),
+                device_busy_s=share_s,
+            )
+            for request in requests
+        )
+        return BatchReport(results=results, work=EngineWork())
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that workers were given."""
+    monkeypatch.setattr(PricedWorker, "sizes", [], raising=False)
+    monkeypatch.setattr(local_pool, "PathWorker", PricedWorker)
+    return PricedWorker.sizes
+
+
+def ask_all(pool: LocalPool, num_requests: int) -> list[int]:
+    """Keep as many in flight as the pool says; the ids that were answered."""
+    answered: list[int] = []
+    asked = 0
+    while len(answered) < num_requests:
+        room = min(num_requests, len(answered) + pool.max_in_flight) - asked
+        if room > 0:
+            pool.submit(
+                [
+                    EvaluationRequest(
+                        request_id=asked + i, example=EXAMPLES[(asked + i) % 40], path=PATH
+                    )
+                    for i in range(room)
+                ]
+            )
+            asked += room
+        answered += [result.request_id for result in pool.collect()]
+    return answered
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_batches_grow_where_they_cost_a_fixed_time(sizes: list[int], num_workers: int) -> None:
+    with closing(LocalPool(SPEC, num_workers=num_workers)) as pool:
+        answered = ask_all(pool, 20_000)
+    assert sorted(answered) == list(range(20_000))
+    assert sizes[0] <= MIN_REQUESTS
+    assert 600 < max(sizes) <= 1024
+
+
+def test_a_given_size_is_kept_to(sizes: list[int]) -> None:
+    with closing(LocalPool(SPEC, requests_per_batch=7)) as pool:
+        answered = ask_all(pool, 100)
+    assert sorted(answered) == list(range(100))
+    assert max(sizes) == 7
