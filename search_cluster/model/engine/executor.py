@@ -100,7 +100,7 @@ class PathExecutor:
         self._layers = LayerRunner(loaded.model, self.arithmetic.products)
         device = self._layers.device
         self._keep_keys = task.kind is AnswerKind.GENERATE
-        self.store = new_store(self._layers, max_state_bytes)
+        self.store = new_store(self._layers, max_state_bytes, keep_keys=self._keep_keys)
         self._scheduler = Scheduler(
             self._layers,
             self.store,
