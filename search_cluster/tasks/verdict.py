@@ -57,8 +57,8 @@ class Verdict:
 
         No finer margin guides a search.
 
-        Arithmetic noise does not show, since workers take margins near a step from the canonical
-        model.
+        Arithmetic noise does not show: margins have the same bits in any batch, or are taken from
+        the materialised model near a step.
         """
         return None if self.margin is None else math.floor(self.margin / MARGIN_STEP)
 
