@@ -201,8 +201,9 @@ class CallPlan:
     """The section with the rows whose outputs are kept, in the order of the visits."""
     output_slots: slice
     """The section with the slots that they are written to."""
-    reads_all: bool
-    """Whether all rows of the visits are among them."""
+    forward_rows: slice | None
+    """The section with the rows that pass the feed-forward block: those whose outputs are kept,
+    filled up to a number of rows like that of the call. ``None`` if all rows do."""
     blocks: list[BlockGroup] = field(default_factory=list)
     chains: list[ChainGroup] = field(default_factory=list)
     packed: PackedGroup | None = None
@@ -349,6 +350,7 @@ class PlanBuilder:
                     "a parent is wanted with its children, or holds their rows"
                 )
                 inputs[visit.call_rows] = parent.state.hidden.slots(visit.run.rows)
+        rows_read = [_rows_read(visit) for visit in visits]
         writers = visits if keep_keys or self._layout is Layout.PACKED else []
         plan = CallPlan(
             sections=sections,
@@ -361,9 +363,9 @@ class PlanBuilder:
             num_positions=int(positions.max()) + 1,
             key_rows=sections.add([visit.call_rows for visit in writers]),
             key_slots=sections.add([visit.key_slots for visit in writers]),
-            output_rows=sections.add([_rows_read(visit) for visit in visits]),
+            output_rows=sections.add(rows_read),
             output_slots=sections.add([visit.output_slots for visit in visits]),
-            reads_all=all(visit.read is None for visit in visits),
+            forward_rows=self._forward_rows(np.concatenate(rows_read), num_rows, sections),
         )
         for (num_block_rows, _), group in blocks.items():
             plan.blocks.append(self._block_group(group, num_block_rows, window, sections))
@@ -374,6 +376,16 @@ class PlanBuilder:
                 plan.chains.append(self._chain_group(units_alike, window, sections))
         sections.send(self._device)
         return plan
+
+    def _forward_rows(self, read: Slots, num_rows: int, sections: Sections) -> slice | None:
+        filled = self._fill_up(len(read))
+        if filled >= num_rows:
+            return None
+        # A row that nobody reads fills up, so that no two outputs are written to a row that counts.
+        unread = np.ones(num_rows, dtype=np.bool_)
+        unread[read] = False
+        filler = np.full(filled - len(read), int(unread.argmax()), dtype=np.int64)
+        return sections.add([read, filler])
 
     def _split(
         self,

@@ -100,7 +100,7 @@ class LayerRunner:
         """
         sections, plan = call.plan.sections, call.plan
         self._feed_forwards[layer].rows_read = (
-            None if plan.reads_all else sections[plan.output_rows]
+            None if plan.forward_rows is None else sections[plan.forward_rows]
         )
         with self._products_of_all or nullcontext():
             output_1ND: Tensor = self._layers[layer](

@@ -22,6 +22,10 @@ from torch.overrides import TorchFunctionMode
 
 ROW_COUNTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 """The numbers of rows that are tried."""
+ACCELERATOR_ROW_COUNTS = (*ROW_COUNTS, 4096, 8192)
+"""The same elsewhere than on a CPU, where a call of many products costs more than their rows."""
+MAX_DRAWN_ROWS = 2048
+"""So many rows are drawn; others are the same again."""
 USUAL_LENGTHS = (24, 48, 100, 200, 400, 800, 1600)
 """The numbers of rows of calls as they come. Of two kernels the one is taken that serves them at
 the least cost."""
@@ -30,7 +34,7 @@ CALL_COST_ROWS = 32
 MAX_PROBE_FLOPS = {"cpu": 2.4e10}
 """The work that may go into trying one shape; of a larger product fewer numbers of rows are tried.
 It depends on the kind of device and on the shape alone, so that all workers choose alike."""
-MAX_ACCELERATOR_PROBE_FLOPS = 5e11
+MAX_ACCELERATOR_PROBE_FLOPS = 2e13
 """The same for devices that are not named there."""
 MOST_MOVED_ROWS = 128
 """Calls of up to so many rows, and the longest, are also tried with their rows at other places."""
@@ -91,7 +95,7 @@ def measure_row_counts(weight_NK: Tensor, bias_N: Tensor | None, *, num_threads:
     there are one or ``num_threads`` threads makes no difference to them.
     """
     if weight_NK.device.type == "meta":  # where there are no bits
-        return RowCounts(ROW_COUNTS)
+        return RowCounts(ACCELERATOR_ROW_COUNTS)
     probe = _Probe(weight_NK, bias_N)
     with _threads(1, weight_NK.device):
         kernels = probe.kernels()
@@ -147,9 +151,11 @@ class _Probe:
         max_flops = MAX_PROBE_FLOPS.get(weight_NK.device.type, MAX_ACCELERATOR_PROBE_FLOPS)
         # What is tried adds up, so the last number alone may take a third of it.
         limit = max(ROW_COUNTS[3], max_flops / (6.0 * num_outputs * num_inputs))
-        self.tried = [count for count in ROW_COUNTS if count <= limit]
+        counts = ROW_COUNTS if weight_NK.device.type == "cpu" else ACCELERATOR_ROW_COUNTS
+        self.tried = [count for count in counts if count <= limit]
         generator = torch.Generator().manual_seed(0)
-        rows_MK = torch.randn(self.tried[-1], num_inputs, generator=generator)
+        num_drawn = min(self.tried[-1], MAX_DRAWN_ROWS)
+        rows_MK = torch.randn(num_drawn, num_inputs, generator=generator)
         half = num_inputs // 2
         if weight_NK.numel() <= MAX_DRAWN_WEIGHTS and half:
             rows_MK[:, half : 2 * half] *= LEFT_OVER
@@ -157,7 +163,7 @@ class _Probe:
             block_NK = torch.randn(DRAWN_OUTPUTS, num_inputs, generator=generator).to(weight_NK)
             block_NK[:, half : 2 * half] = block_NK[:, :half]
             weight_NK = block_NK.repeat(-(-num_outputs // DRAWN_OUTPUTS), 1)[:num_outputs]
-        self._rows_MK = rows_MK.to(weight_NK)
+        self._rows_MK = rows_MK.to(weight_NK).repeat(-(-self.tried[-1] // num_drawn), 1)
         self._weight_NK, self._bias_N = weight_NK, bias_N
 
     def kernels(self) -> list[_Kernel]:

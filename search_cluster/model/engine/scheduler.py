@@ -214,10 +214,11 @@ class Scheduler:
             if len(nodes) == 1:
                 raise
             self._calls_since_trouble = 0
-            self.max_call_rows = max(1, self.max_call_rows // 2)
+            num_rows = sum(len(missing[node]) for node in nodes)
+            self.max_call_rows = max(1, min(self.max_call_rows, num_rows) // 2)
             logger.warning(
                 "out of memory in a call of %d rows: calls have at most %d rows for now",
-                sum(len(missing[node]) for node in nodes),
+                num_rows,
                 self.max_call_rows,
             )
         else:

@@ -1,47 +1,79 @@
-"""States of path prefixes: what is kept, what goes first, and which keys are looked at."""
+"""States of path prefixes: what is kept, what goes first, and where a row is."""
 
+import numpy as np
 import torch
 
-from search_cluster.model.engine.prefix_trie import NodeState, PrefixTrie, StateStore, TrieNode
+from search_cluster.model.engine.prefix_trie import (
+    SLACK_ROWS,
+    HeldRows,
+    NodeState,
+    PrefixTrie,
+    StateStore,
+    TrieNode,
+)
+from search_cluster.model.engine.slabs import Slab
 from search_cluster.model.engine.token_tree import TokenTree
 
-WIDTH, HEADS, HEAD_WIDTH = 8, 2, 4
+WIDTH, KEY_WIDTH = 8, 4
 
 
-def filled(node: TrieNode, num_rows: int = 3) -> TrieNode:
-    node.state = NodeState()
-    node.state.append_hidden(range(num_rows), torch.zeros(num_rows, WIDTH), key_rows=[])
+def new_store(max_bytes: int = 2**20) -> StateStore:
+    def slab(widths: list[int]) -> Slab:
+        return Slab(widths, dtype=torch.float32, device=torch.device("cpu"), num_rows=16)
+
+    return StateStore(max_bytes, slab([WIDTH]), slab([KEY_WIDTH] * 2))
+
+
+def filled(node: TrieNode, store: StateStore, num_rows: int = 3) -> TrieNode:
+    """The node with outputs and keys of the first rows."""
+    node.state, rows = NodeState(), node.trie.token_tree.row_set(range(num_rows))
+    node.state.hidden.add(rows, rows.rows, store.hidden.take(num_rows))
+    node.state.keys.add(rows, rows.rows, store.keys.take(num_rows))
+    store.touch(node)
     return node
 
 
 def test_what_is_used_again_outlives_what_is_not() -> None:
-    store, trie = StateStore(2**20), PrefixTrie(TokenTree([1, 2, 3]))
-    first, second, third = (filled(node) for node in trie.nodes_of([0, 1, 2]))
-    for node in (first, second, third):
-        store.touch(node)
+    store, trie = new_store(), PrefixTrie(TokenTree([1, 2, 3]))
+    first, second, third = (filled(node, store) for node in trie.nodes_of([0, 1, 2]))
+    assert store.num_bytes == 3 * 3 * 4 * (WIDTH + 2 * KEY_WIDTH)
     store.use([first, TrieNode(trie, None, 5)])  # a node without a state is none of its business
     store.max_bytes = store.num_bytes - 1
     store.evict(pinned=())
     assert (first.state is None, second.state is None, third.state is None) == (False, True, False)
     assert store.num_evictions == 1
+    assert (store.hidden.num_used, store.keys.num_used) == (6, 6), "its slots are free again"
 
 
-def test_keys_stand_behind_shared_ones_and_grow() -> None:
-    generator = torch.Generator().manual_seed(0)
-    keys, values = torch.randn(2, HEADS, 40, HEAD_WIDTH, generator=generator)
-    hidden = torch.randn(40, WIDTH, generator=generator)
-    shared, state = NodeState(), NodeState()
-    shared.append_keys(keys[:, :5], values[:, :5])
-    shared.append_hidden(range(5), hidden[:5], key_rows=range(5))
-    looked_at = state.append_keys(keys[:, 5:8], values[:, 5:8], shared=shared)
-    assert torch.equal(torch.stack(looked_at), torch.stack([keys[:, :8], values[:, :8]]))
-    state.append_hidden([5, 6, 7], hidden[5:8], key_rows=range(8))
-    for row in range(8, 40):
-        looked_at = state.append_keys(keys[:, row : row + 1], values[:, row : row + 1])
-        # The run was repeated.
-        looked_at = state.append_keys(keys[:, row : row + 1], values[:, row : row + 1])
-        state.append_hidden([row], hidden[row : row + 1], key_rows=[row])
-    assert torch.equal(torch.stack(looked_at), torch.stack([keys, values]))
-    assert torch.equal(state.hidden(range(5, 40)), hidden[5:])
-    assert not state.has(4)
-    assert torch.equal(shared.keys_and_values()[0], keys[:, :5]), "whoever shares is not written to"
+def test_pinned_states_stay_and_the_rest_leaves_no_node_behind() -> None:
+    store, trie = new_store(max_bytes=0), PrefixTrie(TokenTree([1, 2, 3]))
+    first, second, third = (filled(node, store) for node in trie.nodes_of([0, 1, 2]))
+    store.evict(pinned={second})
+    assert (first.state is None, second.state is None, third.state is None) == (True, False, True)
+    assert trie.nodes_of([0, 1]) == [first, second], "whoever pinned it finds it again"
+    assert not second.children
+    store.evict(pinned=())
+    assert not trie.root.children
+    assert store.num_bytes == store.hidden.num_used == store.keys.num_used == 0
+
+
+def test_rows_are_found_where_they_were_put_however_many_there_are() -> None:
+    tree, held = TokenTree([1, 2, 3]), HeldRows()
+    tree.add_chain(2, range(10, 10 + 3 * SLACK_ROWS))
+    slots = np.random.default_rng(0).permutation(1000)[: len(tree.tokens)]
+    for row in [1, *range(3, len(tree.tokens))]:
+        one = tree.row_set([row])
+        assert held.lacks(one).tolist() == [row]
+        held.add(one, one.rows, slots[row : row + 1])
+        assert not len(held.lacks(one))
+    every = tree.row_set(range(len(tree.tokens)))
+    assert held.lacks(every).tolist() == [0, 2]
+    assert held.num_rows == len(every) - 2
+    rows = held.held_rows()
+    assert rows.tolist() == [1, *range(3, len(every))]
+    assert held.slots(rows).tolist() == held.all_slots().tolist() == slots[rows].tolist()
+    assert held.slots_from(3, 9).tolist() == slots[3:9].tolist()
+    assert [held.has(row) for row in (0, 3, 10_000)] == [False, True, False]
+    held.drop(rows[:2])
+    assert held.lacks(every).tolist() == [0, 1, 2, 3]
+    assert held.num_rows == len(every) - 4
