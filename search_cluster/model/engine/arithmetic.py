@@ -1,9 +1,7 @@
 """Whether a row's bits depend on what else runs, tried on the machine at hand.
 
-Products are tried one shape after the other (`products`). Attention is tried here: one row beside
-others and alone, at other places, in calls of other sizes, with a prompt and by decoding.
-
-Shapes: S segments, R rows, L keys, H query heads, G key-value heads, E head width.
+Products are tried one shape after the other (`products`), and attention in calls of many sizes
+(`attention_probe`).
 """
 
 import logging
@@ -13,32 +11,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from search_cluster.model.engine.attention import HAS_VARLEN, scores_and_values
+from search_cluster.model.engine.attention import HAS_VARLEN
+from search_cluster.model.engine.attention_probe import USUAL_SHAPES, attention_shapes
 from search_cluster.model.engine.call_plan import Layout, Shapes
-from search_cluster.model.engine.products import LEFT_OVER, InvariantProducts
+from search_cluster.model.engine.products import InvariantProducts
 
 logger = logging.getLogger(__name__)
-
-CANDIDATES = (
-    Shapes(8, 32),
-    Shapes(8, 32, 512, 256),
-    Shapes(16, 32, 512, 256),
-    Shapes(32, 64, 512, 256),
-    Shapes(32, 256),
-    Shapes(32, 2048),
-)
-"""What is tried, the cheapest first."""
-PROBE_POSITIONS = (37, 189, 301, 459, 701)
-"""The positions of the rows that are compared. They are odd: keys cancel each other in pairs."""
-PROBE_ROWS = (1, 13, 30)
-"""The numbers of rows of calls that end with such a row, beside a whole prompt."""
-PROBE_MORE_KEYS = (50, 150, 300, 600)
-"""The numbers of keys behind those that the row sees."""
-MAX_PROBE_KEY_HEADS = 2
-"""Heads are alike, so a few will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +64,7 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     ]
     call_rows = products.common_counts()
     layout = _layout(model)
-    shapes = CANDIDATES[0] if layout is Layout.PACKED else _attention_shapes(model)
+    shapes = attention_shapes(model, layout)
     reasons = [f"products of {shape}" for shape in lacking]
     if shapes is None:
         reasons.append("attention")
@@ -97,7 +77,7 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
             str(model.dtype).removeprefix("torch."),
             reason,
         )
-    return Arithmetic(products, call_rows, layout, shapes or CANDIDATES[-1], not reason, reason)
+    return Arithmetic(products, call_rows, layout, shapes or USUAL_SHAPES, not reason, reason)
 
 
 def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
@@ -117,101 +97,10 @@ def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
 
 def _layout(model: PreTrainedModel) -> Layout:
     has_softcap = getattr(model.config, "attn_logit_softcapping", None) is not None
-    is_packed = model.device.type != "cpu" and HAS_VARLEN and not has_softcap
+    is_packed = (
+        model.device.type != "cpu"
+        and HAS_VARLEN
+        and not has_softcap
+        and model.dtype is not torch.float32  # which the kernel for sequences does not take
+    )
     return Layout.PACKED if is_packed else Layout.PADDED
-
-
-def _attention_shapes(model: PreTrainedModel) -> Shapes | None:
-    """The first candidate in which a row's attention has the same bits."""
-    probe = _AttentionProbe(model)
-    for shapes in CANDIDATES:
-        if all(probe.is_invariant(position, shapes) for position in PROBE_POSITIONS):
-            return shapes
-    return None
-
-
-class _AttentionProbe:
-    """Known queries, keys and values, to be looked at in calls of many sizes.
-
-    Terms nearly cancel each other, so that their order shows in what is left of the sums: in scores
-    the two halves of a head's width, in values each key and the one behind it.
-    """
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        config = model.config
-        num_heads, num_key_heads = config.num_attention_heads, config.num_key_value_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // num_heads
-        self._repeats = num_heads // num_key_heads
-        self._scaling = width**-0.5
-        self._softcap = getattr(config, "attn_logit_softcapping", None)
-        generator = torch.Generator().manual_seed(0)
-        num_key_heads = min(num_key_heads, MAX_PROBE_KEY_HEADS)
-        num_keys = 2048
-        half = width // 2
-        query_HLE = torch.randn(num_key_heads * self._repeats, num_keys, width, generator=generator)
-        query_HLE[..., half : 2 * half] *= LEFT_OVER
-        query_HLE[..., half : 2 * half] -= query_HLE[..., :half]
-        key_GLE = torch.randn(num_key_heads, num_keys, width, generator=generator)
-        key_GLE[..., half : 2 * half] = key_GLE[..., :half]
-        key_GLE[:, 1::2] = key_GLE[:, ::2]
-        value_GLE = torch.randn(num_key_heads, num_keys, width, generator=generator)
-        value_GLE[:, 1::2] *= LEFT_OVER
-        value_GLE[:, 1::2] -= value_GLE[:, ::2]
-        self._query_HLE = query_HLE.to(model.device, model.dtype)
-        self._key_GLE = key_GLE.to(model.device, model.dtype)
-        self._value_GLE = value_GLE.to(model.device, model.dtype)
-
-    def is_invariant(self, position: int, shapes: Shapes) -> bool:
-        """Whether one row's output is the same in calls of all sizes."""
-        whole = position + 1
-        calls = [(rows, whole) for rows in (*PROBE_ROWS, whole)]
-        calls += [(rows, whole + more) for more in PROBE_MORE_KEYS for rows in (1, whole)]
-        outputs = [
-            self._output(position, rows, keys, shapes, num_segments=1 + number % 3)
-            for number, (rows, keys) in enumerate(calls)
-        ]
-        outputs.append(self._output_of_heads_as_rows(position, shapes))
-        return all(torch.equal(output, outputs[0]) for output in outputs)
-
-    def _output(
-        self, position: int, num_rows: int, num_keys: int, shapes: Shapes, num_segments: int
-    ) -> Tensor:
-        """The row's output ``[H, E]`` as the last of some rows, in one of several segments."""
-        first, keys = position + 1 - num_rows, shapes.num_keys(num_keys)
-        rows = shapes.num_rows(num_rows)
-        query_HRE = self._query_HLE[:, first : first + rows]
-        last_R = torch.arange(first, first + rows, device=query_HRE.device)
-        out_SHRE = self._attention(query_HRE, last_R, keys, num_segments)
-        return out_SHRE[-1, :, num_rows - 1]
-
-    def _output_of_heads_as_rows(self, position: int, shapes: Shapes) -> Tensor:
-        """The row's output ``[H, E]`` where heads that share keys stand as rows."""
-        query_HE = self._query_HLE[:, position]
-        query_GrE = query_HE.view(-1, self._repeats, query_HE.shape[1])
-        missing = shapes.num_rows(self._repeats) - self._repeats
-        query_GRE = pad(query_GrE, (0, 0, 0, missing))
-        last_R = torch.full((query_GRE.shape[1],), position, device=query_GRE.device)
-        keys = shapes.num_keys(position + 1)
-        out_SGRE = self._attention(query_GRE, last_R, keys, num_segments=2)
-        return out_SGRE[-1, :, : self._repeats].flatten(0, 1)
-
-    def _attention(
-        self, query_HRE: Tensor, last_R: Tensor, num_keys: int, num_segments: int
-    ) -> Tensor:
-        """Attention ``[S, H, R, E]`` of segments of which the last one is asked for."""
-        index_L = torch.arange(num_keys, device=last_R.device)
-        mask_RL = torch.zeros(len(last_R), num_keys, dtype=query_HRE.dtype, device=last_R.device)
-        mask_RL.masked_fill_(index_L > last_R[:, None], -torch.inf)
-        key_GLE, value_GLE = self._key_GLE[:, :num_keys], self._value_GLE[:, :num_keys]
-
-        def beside_others(part: Tensor) -> Tensor:
-            return torch.stack([*[part.roll(1, dims=1)] * (num_segments - 1), part])
-
-        return scores_and_values(
-            beside_others(query_HRE),
-            beside_others(key_GLE),
-            beside_others(value_GLE),
-            mask_RL[None, None],
-            self._scaling,
-            self._softcap,
-        )

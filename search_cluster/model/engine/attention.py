@@ -187,24 +187,55 @@ def _packed(
     softcap: float | None,
 ) -> Tensor:
     """Outputs ``[N, H, E]`` by a kernel that knows sequences of unlike lengths."""
-    assert varlen_attn is not None, (
-        "the packed layout is for versions of torch that have the kernel"
-    )
     assert softcap is None, "the kernel has no soft cap; such models run in the padded layout"
     slots = call.plan.sections[packed.key_slots]
     shape = (-1, num_key_heads, query_NHE.shape[2])
-    window = -1 if packed.window is None else packed.window - 1
-    out_NHE = varlen_attn(
+    return attend_to_sequences(
         query_NHE,
         call.held.gather(slots, KEYS).view(shape),
         call.held.gather(slots, VALUES).view(shape),
         call.plan.sections[packed.first_rows].int(),
         call.plan.sections[packed.first_keys].int(),
-        packed.max_rows,
-        packed.max_keys,
+        (packed.max_rows, packed.max_keys),
+        window=packed.window,
+        scaling=scaling,
+    )
+
+
+def attend_to_sequences(
+    query_NHE: Tensor,
+    key_LGE: Tensor,
+    value_LGE: Tensor,
+    first_rows: Tensor,
+    first_keys: Tensor,
+    longest: tuple[int, int],
+    *,
+    window: int | None,
+    scaling: float,
+) -> Tensor:
+    """Causal attention ``[N, H, E]`` of sequences that stand behind each other.
+
+    Args:
+        query_NHE: the rows of all sequences, each one's last ones.
+        key_LGE: the keys of all sequences.
+        value_LGE: the values of all sequences.
+        first_rows: where each sequence's rows begin, and the end, int32.
+        first_keys: where each sequence's keys begin, and the end, int32.
+        longest: the largest number of rows and of keys of a sequence.
+        window: how many positions a row looks back; ``None`` stands for all.
+        scaling: factor of the scores.
+    """
+    assert varlen_attn is not None, "older versions of torch run the padded layout"
+    out_NHE = varlen_attn(
+        query_NHE,
+        key_LGE,
+        value_LGE,
+        first_rows,
+        first_keys,
+        *longest,
         scale=scaling,
-        window_size=(window, 0),
-        enable_gqa=num_key_heads != query_NHE.shape[1],
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=key_LGE.shape[1] != query_NHE.shape[1],
         num_splits=1,
     )
     return cast(Tensor, out_NHE)
