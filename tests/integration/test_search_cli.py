@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -215,12 +216,34 @@ def test_workers_coordinators_and_cache_warmth_do_not_change_the_corpus(
 
 
 @pytest.fixture
-def slow(model_dir: str, tmp_path: Path) -> SlowSearch:
-    return SlowSearch(tmp_path, model_dir, pause_s=0.05)
+def slow(model_dir: str, tmp_path: Path, request: pytest.FixtureRequest) -> SlowSearch:
+    dtype = getattr(request, "param", "auto")
+    return SlowSearch(tmp_path, model_dir, pause_s=0.05, dtype=dtype)
+
+
+@pytest.mark.parametrize("redis_url", ["none", "embedded"])
+def test_a_16_bit_corpus_is_the_same_on_one_and_two_workers_cold_and_warm(
+    search: list[str], tmp_path: Path, redis_url: str
+) -> None:
+    command = [*search, "--dtype", "bfloat16"]
+    alone = run_json(*command, "--workers", "1", "--run", str(tmp_path / "one"))
+    two = run_json(
+        *command, "--workers", "2", "--redis-url", redis_url, "--run", str(tmp_path / "two")
+    )
+    assert two["corpus_digest"] == alone["corpus_digest"]
+    assert (alone["tie_rechecks"], two["tie_rechecks"]) == (0, 0)
+    if redis_url == "embedded":  # what is left of the run is its cache
+        for path in (tmp_path / "two").iterdir():
+            if path.name != "cache":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        warm = run_json(*command, "--redis-url", redis_url, "--run", str(tmp_path / "two"))
+        assert warm["paths_evaluated"] == 0
+        assert warm["corpus_digest"] == alone["corpus_digest"]
 
 
 @pytest.mark.ray
 @pytest.mark.server
+@pytest.mark.parametrize("slow", ["auto", "bfloat16"], indirect=True)
 def test_kill_9_in_the_middle_then_resume_computes_nothing_twice(
     slow: SlowSearch, tmp_path: Path, ray_address: str
 ) -> None:

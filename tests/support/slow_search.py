@@ -21,16 +21,25 @@ class SlowSearch:
         folder: existing; may hold run folders, too.
         model_dir: the model.
         pause_s: before each grade.
+        dtype: as the setting of that name.
     """
 
-    def __init__(self, folder: Path, model_dir: str, pause_s: float) -> None:
+    def __init__(
+        self, folder: Path, model_dir: str, pause_s: float, *, dtype: str = "auto"
+    ) -> None:
         self._pause = folder / "pause_s"
         self._pause.write_text(str(pause_s))
         task = str(shutil.copy(SLOW_TASK, folder / "slow_task.py"))
-        self.config = SearchConfig(model=model_dir, task=task, preset="drllm", **SETTINGS)  # type: ignore[arg-type]
+        self.config = SearchConfig(
+            model=model_dir,
+            task=task,
+            preset="drllm",
+            dtype=dtype,
+            **SETTINGS,  # type: ignore[arg-type]
+        )
         self.settings = folder / "slow.toml"
         numbers = "".join(f"{name} = {value}\n" for name, value in SETTINGS.items())
-        words = f'model = "{model_dir}"\ntask = "{task}"\npreset = "drllm"\n'
+        words = f'model = "{model_dir}"\ntask = "{task}"\npreset = "drllm"\ndtype = "{dtype}"\n'
         self.settings.write_text(words + numbers)
         self.command = ["search-cluster", "search", "--config", str(self.settings)]
 
