@@ -1,0 +1,219 @@
+"""Part B: what one call of a layer costs, by rows and segments.
+
+A path and the same path three times over are run on the same questions; the difference is what the
+calls cost that the longer one has more, with all of the engine around them: its plan, its launches,
+its waiting. Where each segment has one row, answers of six tokens and of two are compared instead.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from gpu_parts.device import (
+    CPU_REASON,
+    Work,
+    is_cuda,
+    product_flops_per_s,
+    seconds_of,
+    work_of,
+)
+from gpu_parts.engine import state_bytes
+from gpu_parts.random_models import WordTask, random_model, word_examples
+from gpu_parts.scale import Scale
+from gpu_parts.sheet import Sheet
+from search_cluster.bench.flops import flops_per_layer_row, flops_per_visible_row
+from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.scheduler import WorkCounters
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+
+NUM_LAYERS = 4
+REPEATS = 3
+SHORT_ANSWER, LONG_ANSWER = 2, 6
+ROUNDS = 3
+MAX_LAUNCHES = 60
+MIN_EFFICIENCY = 0.5
+FLAT = 2
+"""By how many launches calls of few and of many segments may differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One of the two runs whose difference is measured."""
+
+    task: WordTask
+    path: LayerPath
+
+
+@dataclass(slots=True, kw_only=True)
+class Cell:
+    """What a call costs at one number of rows and segments."""
+
+    model: str
+    rows: int
+    segments: int
+    figures: dict[str, Any]
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether each segment adds one row to rows that are held."""
+        return self.rows == self.segments
+
+    @property
+    def name(self) -> str:
+        """The name in the part's line."""
+        return f"{self.model} {self.rows}x{self.segments}"
+
+
+def check(sheet: Sheet, scale: Scale, device: str) -> None:
+    """Fill in the sheet of part B."""
+    product = product_flops_per_s(scale.product_width, device)
+    sheet.put("product_tflops", round(product / 1e12, 3))
+    cells: list[Cell] = []
+    left_out: list[str] = []
+    for model, shape in scale.shapes.items():
+        loaded = random_model(shape, device=device, num_layers=NUM_LAYERS)
+        for rows in scale.rows:
+            for segments in (number for number in scale.segments if number <= rows):
+                cell = Cell(model=model, rows=rows, segments=segments, figures={})
+                # What the last one took is a guess at what this one will.
+                if sheet.left_s < 2.0:
+                    left_out.append(cell.name)
+                    continue
+                cell.figures = _measured(loaded, cell, scale, product)
+                cells.append(cell)
+                sheet.put(cell.name, cell.figures)
+        del loaded
+    if left_out:
+        sheet.put("left_out_for_want_of_time", [*left_out])
+    _judge(sheet, cells, scale, device)
+
+
+def _measured(loaded: LoadedModel, cell: Cell, scale: Scale, product: float) -> dict[str, Any]:
+    num_rows = scale.held_rows if cell.is_decoding else cell.rows // cell.segments
+    examples = word_examples(
+        cell.segments, num_rows=num_rows, num_choices=0 if cell.is_decoding else 2
+    )
+    path = LayerPath.identity(loaded.num_layers)
+    if cell.is_decoding:
+        short, long = (
+            Run(task=WordTask(max_new_tokens=tokens), path=path)
+            for tokens in (SHORT_ANSWER, LONG_ANSWER)
+        )
+    else:
+        short = Run(task=WordTask(), path=path)
+        long = Run(task=WordTask(), path=LayerPath(path.layers * REPEATS, loaded.num_layers))
+    limit = max(scale.rows)
+    try:
+        return _difference(
+            loaded,
+            _costs(loaded, short, examples, limit),
+            _costs(loaded, long, examples, limit),
+            product,
+        )
+    except torch.OutOfMemoryError as error:
+        return {"error": str(error).splitlines()[0][:160]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What a run costs, as a median or as counts."""
+
+    wall_s: float
+    work: Work
+    counters: WorkCounters
+
+
+def _costs(loaded: LoadedModel, run: Run, examples: Sequence[Example], max_rows: int) -> Costs:
+    pairs = [(example, run.path) for example in examples]
+
+    def cold() -> tuple[PathExecutor, Callable[[], object]]:
+        executor = PathExecutor(
+            loaded,
+            run.task,
+            max_state_bytes=state_bytes(loaded.device),
+            max_call_rows=max_rows,
+        )
+        return executor, lambda: executor.evaluate(pairs)
+
+    seconds = []
+    for _ in range(ROUNDS + 1):
+        executor, action = cold()
+        seconds.append(seconds_of(action, loaded.device))
+    # The first round also loads kernels. The fastest, since a difference of two is taken.
+    wall_s = min(seconds[1:])
+    return Costs(wall_s=wall_s, work=_work(cold, loaded.device), counters=executor.counters)
+
+
+def _work(cold: Callable[[], tuple[PathExecutor, Callable[[], object]]], device: str) -> Work:
+    """The work of an engine that knows nothing yet, each time that it is asked to run."""
+    return work_of(lambda: cold()[1](), device)
+
+
+def _difference(loaded: LoadedModel, short: Costs, long: Costs, product: float) -> dict[str, Any]:
+    calls = long.counters.layer_calls - short.counters.layer_calls
+    tokens = long.counters.layer_tokens - short.counters.layer_tokens
+    visible = long.counters.visible_rows - short.counters.visible_rows
+    flops = tokens * flops_per_layer_row(loaded.model)
+    flops += visible * flops_per_visible_row(loaded.model)
+    wall_s = (long.wall_s - short.wall_s) / calls
+    figures: dict[str, Any] = {
+        "calls": calls,
+        "rows_a_call": tokens / calls,
+        "wall_us": round(wall_s * 1e6, 1),
+        # A difference of two short times can come out as nothing.
+        "efficiency": round(flops / calls / wall_s / product, 4) if wall_s > 0 else None,
+    }
+    for field in fields(Work):
+        before, after = getattr(short.work, field.name), getattr(long.work, field.name)
+        if field.name == "kernels" or before is None or after is None:
+            continue
+        each = (after - before) / calls
+        figures[field.name] = each if field.name == "device_s" else round(each, 2)
+    if "device_s" in figures:
+        figures["device_us"] = round(figures.pop("device_s") * 1e6, 1)
+        figures["idle_us"] = round(figures["wall_us"] - figures["device_us"], 1)
+    return figures
+
+
+def _judge(sheet: Sheet, cells: Sequence[Cell], scale: Scale, device: str) -> None:
+    rules = {
+        "few": f"a call launches at most {MAX_LAUNCHES} kernels",
+        "syncs": "no call waits for the device",
+        "flat": f"launches differ by at most {FLAT} between few and many segments",
+        "fast": f"calls of {max(scale.rows)} rows reach {MIN_EFFICIENCY:.0%} of a plain product",
+    }
+    if not is_cuda(device):
+        for rule in rules.values():
+            sheet.leave(rule, CPU_REASON)
+        return
+    whole = [cell for cell in cells if "error" not in cell.figures]
+    failed = [cell.name for cell in cells if "error" in cell.figures]
+    sheet.judge("every call fits the device", failed, not failed)
+    launches = {cell.name: cell.figures["launches"] for cell in whole}
+    most = max(launches, key=lambda name: launches[name])
+    sheet.judge(rules["few"], f"{launches[most]} at {most}", launches[most] <= MAX_LAUNCHES)
+    waits = {cell.name: cell.figures["syncs"] for cell in whole if cell.figures["syncs"] > 0}
+    sheet.judge(rules["syncs"], waits, not waits)
+    spread = {
+        f"{model} {rows}": max(counts) - min(counts)
+        for model in scale.shapes
+        for rows in scale.rows
+        if (
+            counts := [
+                cell.figures["launches"]
+                for cell in whole
+                if (cell.model, cell.rows) == (model, rows) and not cell.is_decoding
+            ]
+        )
+    }
+    sheet.judge(rules["flat"], spread, max(spread.values()) <= FLAT)
+    shares = {
+        cell.name: cell.figures["efficiency"] for cell in whole if cell.rows == max(scale.rows)
+    }
+    sheet.judge(
+        rules["fast"], shares, all((share or 0.0) >= MIN_EFFICIENCY for share in shares.values())
+    )

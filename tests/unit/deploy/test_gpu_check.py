@@ -1,0 +1,244 @@
+"""All parts of the GPU check run here at toy size, and rules that need a GPU are judged by hand."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+RUNS = REPOSITORY / "deploy" / "runs"
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports what stands in the script's folder, as the script does."""
+    sys.path.insert(0, str(RUNS))
+    try:
+        yield importlib.import_module
+    finally:
+        sys.path.remove(str(RUNS))
+
+
+@pytest.fixture(scope="module")
+def script(parts: Callable[[str], ModuleType]) -> ModuleType:
+    return parts("gpu_check")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, int]:
+    """The line of each part, the last line and the exit code of a run of all parts."""
+    out = tmp_path_factory.mktemp("gpu_check") / "lines"
+    process = subprocess.run(
+        [sys.executable, str(RUNS / "gpu_check.py"), "--device", "cpu", "--toy", "--out", str(out)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert process.stdout == out.read_text()
+    *lines, last = process.stdout.splitlines()
+    return {line["part"]: line for line in map(json.loads, lines)}, last, process.returncode
+
+
+def holds(line: dict[str, Any]) -> dict[str, bool | None]:
+    return {rule["rule"]: rule["holds"] for rule in line["rules"]}
+
+
+def test_every_part_runs_and_none_breaks_off(done: tuple[dict[str, Any], str, int]) -> None:
+    lines, *_ = done
+    assert list(lines) == list("ABCDEFGH")
+    assert {name: line.get("error") for name, line in lines.items() if "error" in line} == {}
+    assert sum(line["limit_s"] for line in lines.values()) <= 8 * 60
+
+
+def test_what_a_cpu_cant_tell_is_null_with_a_reason(
+    done: tuple[dict[str, Any], str, int],
+) -> None:
+    lines, *_ = done
+    for line in lines.values():
+        for name, reason in line.get("missing", {}).items():
+            assert line["figures"][name] is None
+            assert reason
+        for rule in line["rules"]:
+            assert (rule["holds"] is None) == bool(rule.get("why"))
+    assert lines["A"]["figures"]["one_row"]["kernels"] is None
+    assert lines["E"]["figures"]["allocated_peak_bytes"] is None
+    assert set(holds(lines["B"]).values()) == {None}
+    assert set(holds(lines["C"]).values()) == {None}
+
+
+def test_operations_and_rows_of_a_call_are_counted(
+    done: tuple[dict[str, Any], str, int],
+) -> None:
+    cells = {name: cell for name, cell in done[0]["B"]["figures"].items() if "x" in name}
+    # 16 rows of one and of four segments, and four segments of one row, on both shapes.
+    assert set(cells) == {f"{m} {c}" for m in ("3B", "8B") for c in ("16x1", "16x4", "4x1", "4x4")}
+    for name, cell in cells.items():
+        assert cell["rows_a_call"] == int(name.split()[1].split("x")[0])
+        assert cell["operations"] > 10
+        assert "launches" not in cell
+
+
+def test_the_whole_engine_is_measured_alone_and_beside_itself(
+    done: tuple[dict[str, Any], str, int],
+) -> None:
+    figures = done[0]["C"]["figures"]
+    cell = figures["3B generated 3, batch 8, call rows 16"]
+    assert cell["paths_per_s"] > 0
+    assert 0 < cell["mfu"] < 1
+    assert 0 < cell["layers_s"] < cell["seconds"]
+    assert 0 < cell["sharing"] < 1
+    assert figures["2 processes"]["paths_per_s"] > 0
+
+
+def test_verdicts_are_compared_with_the_same_requests_alone(
+    done: tuple[dict[str, Any], str, int],
+) -> None:
+    line = done[0]["D"]
+    assert line["figures"]["random 3B, float32, choices"]["alone"] == 12
+    assert line["figures"]["random 3B, bfloat16, generated 3"]["alone"] == 6
+    assert "named" in line["missing"]["real weights, bfloat16"]
+    assert holds(line)["a verdict is the same alone and in any company"]
+
+
+def test_thrown_away_states_change_no_verdict(done: tuple[dict[str, Any], str, int]) -> None:
+    line = done[0]["E"]
+    assert line["figures"]["evictions"]["evictions"] >= 20
+    assert holds(line)["states that are thrown away change no verdict"]
+
+
+def test_a_folder_is_loaded_in_three_ways(done: tuple[dict[str, Any], str, int]) -> None:
+    figures = done[0]["H"]["figures"]
+    for way in ("by_the_host", "to_the_device", "as_workers_do"):
+        assert figures[way]["seconds"] > 0
+
+
+def test_the_exit_code_is_the_last_line(done: tuple[dict[str, Any], str, int]) -> None:
+    lines, last, code = done
+    failed = [name for name, line in lines.items() if line["mark"] == "FAIL"]
+    assert last.startswith(f"FAIL: {', '.join(failed)}" if failed else "PASS")
+    assert code == bool(failed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--device", "cuda:99"], "--device is 'cuda:99', and torch can't use it"),
+        (["--parts", "A,Z"], "'Z' is no part; parts are A,B,C,D,E,F,G,H"),
+    ],
+)
+def test_a_mistake_in_the_flags_is_explained(
+    script: ModuleType, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        script.main(arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_a_part_that_lacks_a_package_is_skipped_by_name(
+    script: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gpu_parts.broken_device", None)
+    assert script.main(["--device", "cpu", "--toy", "--parts", "F"]) == 1
+    line, last = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["mark"] == "SKIPPED"
+    assert "it needs transformers 5" in json.loads(line)["skipped"]
+    assert last == "FAIL: no part could run; skipped: F"
+
+
+class TestChild:
+    def test_a_late_process_is_ended_and_leaves_what_it_said(
+        self, parts: Callable[[str], ModuleType]
+    ) -> None:
+        child = parts("gpu_parts.child")
+
+        def slow(send: Callable[[str], None]) -> None:
+            send("first")
+            time.sleep(60)
+            send("second")
+
+        said: list[str] = []
+        end = child.run_child(slow, limit_s=0.5, take=said.append)
+        assert said == ["first"]
+        assert end.is_late
+        assert end.seconds < 20
+        assert "when its time was up" in end.trouble
+
+    def test_an_exit_code_is_told(self, parts: Callable[[str], ModuleType]) -> None:
+        child = parts("gpu_parts.child")
+
+        def ends(code: int, send: Callable[[str], None]) -> None:
+            send("all")
+            os._exit(code)
+
+        said: list[str] = []
+        ends_of = child.run_children(ends, [(0,), (3,)], limit_s=30, take=said.append)
+        assert [end.exit_code for end in ends_of] == [0, 3]
+        assert said == ["all", "all"]
+        assert [end.trouble for end in ends_of] == ["", "it ended with exit code 3"]
+
+
+class TestMarks:
+    @pytest.mark.parametrize(
+        ("rules", "error", "mark"),
+        [
+            ([True, None], "", "PASS"),
+            ([True, False], "", "FAIL"),
+            ([None], "", "MEASURED"),
+            ([], "", "MEASURED"),
+            ([True], "signal 9 ended it", "FAIL"),
+        ],
+    )
+    def test_a_rule_that_was_not_judged_neither_passes_nor_fails(
+        self,
+        parts: Callable[[str], ModuleType],
+        rules: list[bool | None],
+        error: str,
+        mark: str,
+    ) -> None:
+        sheet = parts("gpu_parts.sheet")
+        report = sheet.Report(part="A", about="", limit_s=1, error=error)
+        report.rules = [sheet.Rule(rule="", holds=value) for value in rules]
+        assert report.mark == mark
+
+
+def cells_of(parts: Callable[[str], ModuleType], **changed: Any) -> list[Any]:
+    """Part B's cells of a card on which every rule holds, one figure of the last one changed."""
+    module = parts("gpu_parts.layer_call")
+    figures = {"launches": 40.0, "syncs": 0.0, "efficiency": 0.7}
+    sizes = [(8192, 1), (8192, 256), (64, 1), (64, 8)]
+    cells = [module.Cell(model="3B", rows=r, segments=s, figures=dict(figures)) for r, s in sizes]
+    cells[1].figures.update(changed)
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("changed", "broken"),
+    [
+        ({}, None),
+        ({"launches": 61.0}, "a call launches at most 60 kernels"),
+        ({"launches": 43.0}, "launches differ by at most 2 between few and many segments"),
+        ({"syncs": 1.0}, "no call waits for the device"),
+        ({"efficiency": 0.49}, "calls of 8192 rows reach 50% of a plain product"),
+        ({"efficiency": None}, "calls of 8192 rows reach 50% of a plain product"),
+        ({"error": "out of memory"}, "every call fits the device"),
+    ],
+)
+def test_layer_calls_of_a_gpu_are_judged(
+    parts: Callable[[str], ModuleType], changed: dict[str, Any], broken: str | None
+) -> None:
+    sheet_module, scale = parts("gpu_parts.sheet"), parts("gpu_parts.scale").CARD
+    report = sheet_module.Report(part="B", about="", limit_s=1)
+    sheet = sheet_module.Sheet(1, report.take)
+    parts("gpu_parts.layer_call")._judge(sheet, cells_of(parts, **changed), scale, "cuda")
+    assert all(rule.holds is not None for rule in report.rules)
+    assert broken is None or broken in [rule.rule for rule in report.rules if not rule.holds]
+    assert report.mark == ("FAIL" if broken else "PASS")
