@@ -38,8 +38,10 @@ class GapKeeper(PathExecutor):
     def evaluate_with_gaps(self, pairs: Sequence[Pair]) -> tuple[list[Outcome], list[float]]:
         """Outcomes and gaps in the order of the pairs; NaN where there is no verdict."""
         self._gaps: dict[int, float] = {}
+        first = getattr(self, "_num_tickets", 0)
         outcomes = self.evaluate(pairs)
-        return outcomes, [self._gaps.get(index, float("nan")) for index in range(len(pairs))]
+        tickets = range(first, first + len(pairs))
+        return outcomes, [self._gaps.get(ticket, float("nan")) for ticket in tickets]
 
     def _graded(self, job: Any, answered: Answered) -> Outcome:
         self._gaps[job.index] = answered.gap

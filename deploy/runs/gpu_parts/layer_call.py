@@ -5,8 +5,10 @@ calls cost that the longer one has more, with all of the engine around them: its
 its waiting. Where each segment has one row, answers of six tokens and of two are compared instead.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +36,8 @@ NUM_LAYERS = 4
 REPEATS = 3
 SHORT_ANSWER, LONG_ANSWER = 2, 6
 ROUNDS = 3
+ROOM = 2
+"""The states of how many sets of questions are kept."""
 MAX_LAUNCHES = 60
 MIN_EFFICIENCY = 0.5
 FLAT = 2
@@ -94,9 +98,6 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
 
 def _measured(loaded: LoadedModel, cell: Cell, scale: Scale, product: float) -> dict[str, Any]:
     num_rows = scale.held_rows if cell.is_decoding else cell.rows // cell.segments
-    examples = word_examples(
-        cell.segments, num_rows=num_rows, num_choices=0 if cell.is_decoding else 2
-    )
     path = LayerPath.identity(loaded.num_layers)
     if cell.is_decoding:
         short, long = (
@@ -106,16 +107,23 @@ def _measured(loaded: LoadedModel, cell: Cell, scale: Scale, product: float) -> 
     else:
         short = Run(task=WordTask(), path=path)
         long = Run(task=WordTask(), path=LayerPath(path.layers * REPEATS, loaded.num_layers))
-    limit = max(scale.rows)
+    questions = _questions(cell.segments, num_rows, 0 if cell.is_decoding else 2)
+    limit = max(cell.rows, cell.segments * num_rows)
     try:
         return _difference(
             loaded,
-            _costs(loaded, short, examples, limit),
-            _costs(loaded, long, examples, limit),
+            _costs(loaded, short, questions, limit),
+            _costs(loaded, long, questions, limit),
             product,
         )
     except torch.OutOfMemoryError as error:
         return {"error": str(error).splitlines()[0][:160]}
+
+
+def _questions(count: int, num_rows: int, num_choices: int) -> Iterator[list[Example]]:
+    """Sets of questions, other ones each time, so that none is known yet."""
+    for seed in itertools.count():
+        yield word_examples(count, num_rows=num_rows, num_choices=num_choices, seed=seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,30 +135,27 @@ class Costs:
     counters: WorkCounters
 
 
-def _costs(loaded: LoadedModel, run: Run, examples: Sequence[Example], max_rows: int) -> Costs:
-    pairs = [(example, run.path) for example in examples]
+def _costs(
+    loaded: LoadedModel, run: Run, questions: Iterator[list[Example]], max_rows: int
+) -> Costs:
+    def engine(room: int) -> PathExecutor:
+        return PathExecutor(loaded, run.task, max_state_bytes=room, max_call_rows=max_rows)
 
-    def cold() -> tuple[PathExecutor, Callable[[], object]]:
-        executor = PathExecutor(
-            loaded,
-            run.task,
-            max_state_bytes=state_bytes(loaded.device),
-            max_call_rows=max_rows,
-        )
-        return executor, lambda: executor.evaluate(pairs)
+    def evaluate(executor: PathExecutor, examples: Sequence[Example]) -> None:
+        executor.evaluate([(example, run.path) for example in examples])
 
-    seconds = []
-    for _ in range(ROUNDS + 1):
-        executor, action = cold()
-        seconds.append(seconds_of(action, loaded.device))
-    # The first round also loads kernels. The fastest, since a difference of two is taken.
-    wall_s = min(seconds[1:])
-    return Costs(wall_s=wall_s, work=_work(cold, loaded.device), counters=executor.counters)
-
-
-def _work(cold: Callable[[], tuple[PathExecutor, Callable[[], object]]], device: str) -> Work:
-    """The work of an engine that knows nothing yet, each time that it is asked to run."""
-    return work_of(lambda: cold()[1](), device)
+    first = engine(state_bytes(loaded.device))
+    evaluate(first, next(questions))
+    # From the third set of questions on, this one has all the memory that it may have, and throws
+    # away what is old, as an engine does that has run for a while.
+    executor = engine(ROOM * first.store.peak_bytes)
+    seconds = [
+        seconds_of(partial(evaluate, executor, next(questions)), loaded.device)
+        for _ in range(ROOM + 1 + ROUNDS)
+    ]
+    work = work_of(lambda: evaluate(executor, next(questions)), loaded.device)
+    # The fastest, since a difference of two is taken.
+    return Costs(wall_s=min(seconds[-ROUNDS:]), work=work, counters=first.counters)
 
 
 def _difference(loaded: LoadedModel, short: Costs, long: Costs, product: float) -> dict[str, Any]:

@@ -78,14 +78,14 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
             sheet.judge(rule, "nothing was measured in time", False)
 
 
-def kinds_of(scale: Scale) -> list[Kind]:
+def kinds_of(scale: Scale, seed: int = 0) -> list[Kind]:
     """All kinds of answers, with as many questions as the largest batch needs."""
     num_rows, num_choices, choice_tokens = scale.choice_rows
     count = max(1, max(scale.batches) // LEAVES)
     choices = word_examples(
-        count, num_rows=num_rows, num_choices=num_choices, choice_tokens=choice_tokens
+        count, num_rows=num_rows, num_choices=num_choices, choice_tokens=choice_tokens, seed=seed
     )
-    open_questions = word_examples(count, num_rows=scale.prompt_rows, seed=1)
+    open_questions = word_examples(count, num_rows=scale.prompt_rows, seed=seed + 1)
     return [
         Kind(name="choices", task=WordTask(), examples=tuple(choices)),
         *(

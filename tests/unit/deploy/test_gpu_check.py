@@ -12,13 +12,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support.tiny import save_tiny_model
 
+Done = tuple[dict[str, Any], str, int]
+"""The line of each part, the last line and the exit code."""
+Parts = Callable[[str], ModuleType]
 REPOSITORY = Path(__file__).parents[3]
 RUNS = REPOSITORY / "deploy" / "runs"
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Callable[[str], ModuleType]]:
+def parts() -> Iterator[Parts]:
     """Imports what stands in the script's folder, as the script does."""
     sys.path.insert(0, str(RUNS))
     try:
@@ -28,16 +32,20 @@ def parts() -> Iterator[Callable[[str], ModuleType]]:
 
 
 @pytest.fixture(scope="module")
-def script(parts: Callable[[str], ModuleType]) -> ModuleType:
+def script(parts: Parts) -> ModuleType:
     return parts("gpu_check")
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, int]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The line of each part, the last line and the exit code of a run of all parts."""
-    out = tmp_path_factory.mktemp("gpu_check") / "lines"
+    folder = tmp_path_factory.mktemp("gpu_check")
+    out, model = folder / "lines", save_tiny_model(folder / "tiny")
     process = subprocess.run(
-        [sys.executable, str(RUNS / "gpu_check.py"), "--device", "cpu", "--toy", "--out", str(out)],
+        [
+            *(sys.executable, str(RUNS / "gpu_check.py"), "--device", "cpu", "--toy"),
+            *("--model", str(model), "--out", str(out)),
+        ],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -52,7 +60,7 @@ def holds(line: dict[str, Any]) -> dict[str, bool | None]:
     return {rule["rule"]: rule["holds"] for rule in line["rules"]}
 
 
-def test_every_part_runs_and_none_breaks_off(done: tuple[dict[str, Any], str, int]) -> None:
+def test_every_part_runs_and_none_breaks_off(done: Done) -> None:
     lines, *_ = done
     assert list(lines) == list("ABCDEFGH")
     assert {name: line.get("error") for name, line in lines.items() if "error" in line} == {}
@@ -60,7 +68,7 @@ def test_every_part_runs_and_none_breaks_off(done: tuple[dict[str, Any], str, in
 
 
 def test_what_a_cpu_cant_tell_is_null_with_a_reason(
-    done: tuple[dict[str, Any], str, int],
+    done: Done,
 ) -> None:
     lines, *_ = done
     for line in lines.values():
@@ -76,7 +84,7 @@ def test_what_a_cpu_cant_tell_is_null_with_a_reason(
 
 
 def test_operations_and_rows_of_a_call_are_counted(
-    done: tuple[dict[str, Any], str, int],
+    done: Done,
 ) -> None:
     cells = {name: cell for name, cell in done[0]["B"]["figures"].items() if "x" in name}
     # 16 rows of one and of four segments, and four segments of one row, on both shapes.
@@ -88,7 +96,7 @@ def test_operations_and_rows_of_a_call_are_counted(
 
 
 def test_the_whole_engine_is_measured_alone_and_beside_itself(
-    done: tuple[dict[str, Any], str, int],
+    done: Done,
 ) -> None:
     figures = done[0]["C"]["figures"]
     cell = figures["3B generated 3, batch 8, call rows 16"]
@@ -100,28 +108,55 @@ def test_the_whole_engine_is_measured_alone_and_beside_itself(
 
 
 def test_verdicts_are_compared_with_the_same_requests_alone(
-    done: tuple[dict[str, Any], str, int],
+    done: Done,
 ) -> None:
     line = done[0]["D"]
     assert line["figures"]["random 3B, float32, choices"]["alone"] == 12
     assert line["figures"]["random 3B, bfloat16, generated 3"]["alone"] == 6
-    assert "named" in line["missing"]["real weights, bfloat16"]
     assert holds(line)["a verdict is the same alone and in any company"]
 
 
-def test_thrown_away_states_change_no_verdict(done: tuple[dict[str, Any], str, int]) -> None:
+def test_a_folder_s_verdicts_are_compared_with_the_materialised_model_s(
+    done: Done,
+) -> None:
+    figures = {
+        name.split(", ")[2]: figures
+        for name, figures in done[0]["D"]["figures"].items()
+        if "tiny, float32" in name
+    }
+    assert set(figures) == {"capitals", "arithmetic"}
+    for of_task in figures.values():
+        assert of_task["compared_with_materialised"] > 0
+        assert of_task["materialised_agreement"] == 1.0
+        assert set(of_task["share_of_gaps_up_to"]) == {"0.03", "0.06", "0.125", "0.25", "0.5"}
+    assert 0 < figures["capitals"]["margin_noise"]["1.0"] < 1e-3
+    assert figures["capitals"]["share_of_gaps_up_to"]["0.5"] > 0
+
+
+def test_without_real_weights_their_figures_are_missing(parts: Parts) -> None:
+    report = parts("gpu_parts.sheet").Report(part="D", about="", limit_s=60)
+    sheet = parts("gpu_parts.sheet").Sheet(60, report.take)
+    toy = parts("gpu_parts.scale").TOY
+    samples = parts("gpu_parts.samples")
+    assert list(samples.real_samples(sheet, toy, "cpu", "float32", "none")) == []
+    assert list(samples.real_samples(sheet, toy, "cpu", "bfloat16", "/nowhere")) == []
+    assert "named" in report.missing["real weights, float32"]
+    assert "there is no such folder" in report.missing["real weights, bfloat16"]
+
+
+def test_thrown_away_states_change_no_verdict(done: Done) -> None:
     line = done[0]["E"]
     assert line["figures"]["evictions"]["evictions"] >= 20
     assert holds(line)["states that are thrown away change no verdict"]
 
 
-def test_a_folder_is_loaded_in_three_ways(done: tuple[dict[str, Any], str, int]) -> None:
+def test_a_folder_is_loaded_in_three_ways(done: Done) -> None:
     figures = done[0]["H"]["figures"]
     for way in ("by_the_host", "to_the_device", "as_workers_do"):
         assert figures[way]["seconds"] > 0
 
 
-def test_the_exit_code_is_the_last_line(done: tuple[dict[str, Any], str, int]) -> None:
+def test_the_exit_code_is_the_last_line(done: Done) -> None:
     lines, last, code = done
     failed = [name for name, line in lines.items() if line["mark"] == "FAIL"]
     assert last.startswith(f"FAIL: {', '.join(failed)}" if failed else "PASS")
@@ -155,9 +190,7 @@ def test_a_part_that_lacks_a_package_is_skipped_by_name(
 
 
 class TestChild:
-    def test_a_late_process_is_ended_and_leaves_what_it_said(
-        self, parts: Callable[[str], ModuleType]
-    ) -> None:
+    def test_a_late_process_is_ended_and_leaves_what_it_said(self, parts: Parts) -> None:
         child = parts("gpu_parts.child")
 
         def slow(send: Callable[[str], None]) -> None:
@@ -172,7 +205,7 @@ class TestChild:
         assert end.seconds < 20
         assert "when its time was up" in end.trouble
 
-    def test_an_exit_code_is_told(self, parts: Callable[[str], ModuleType]) -> None:
+    def test_an_exit_code_is_told(self, parts: Parts) -> None:
         child = parts("gpu_parts.child")
 
         def ends(code: int, send: Callable[[str], None]) -> None:
@@ -199,7 +232,7 @@ class TestMarks:
     )
     def test_a_rule_that_was_not_judged_neither_passes_nor_fails(
         self,
-        parts: Callable[[str], ModuleType],
+        parts: Parts,
         rules: list[bool | None],
         error: str,
         mark: str,
@@ -210,7 +243,7 @@ class TestMarks:
         assert report.mark == mark
 
 
-def cells_of(parts: Callable[[str], ModuleType], **changed: Any) -> list[Any]:
+def cells_of(parts: Parts, **changed: Any) -> list[Any]:
     """Part B's cells of a card on which every rule holds, one figure of the last one changed."""
     module = parts("gpu_parts.layer_call")
     figures = {"launches": 40.0, "syncs": 0.0, "efficiency": 0.7}
@@ -233,7 +266,7 @@ def cells_of(parts: Callable[[str], ModuleType], **changed: Any) -> list[Any]:
     ],
 )
 def test_layer_calls_of_a_gpu_are_judged(
-    parts: Callable[[str], ModuleType], changed: dict[str, Any], broken: str | None
+    parts: Parts, changed: dict[str, Any], broken: str | None
 ) -> None:
     sheet_module, scale = parts("gpu_parts.sheet"), parts("gpu_parts.scale").CARD
     report = sheet_module.Report(part="B", about="", limit_s=1)
