@@ -35,17 +35,28 @@ class Sample:
 def real_samples(
     sheet: Sheet, scale: Scale, device: str, dtype: str, model: str
 ) -> Iterator[Sample]:
-    """Built-in tasks on the named model; none, and a note on the sheet, if it can't be loaded."""
+    """Built-in tasks on the named model.
+
+    There are none, and a note on the sheet, without a model or what loads one; a model that is
+    there and can't be loaded breaks a rule.
+    """
     if model == NO_MODEL:
         sheet.lack(f"real weights, {dtype}", "no model with real weights was named")
         return
     try:
-        # Not on top: it wants packages that a bare GPU machine may lack.
+        # Not on top: both want packages that a bare GPU machine may lack.
+        from search_cluster.model.load.demo import DEMO_SPEC, find_demo_gguf
         from search_cluster.model.load.loading import load_model
 
-        loaded = load_model(model, dtype=dtype, device=device)
+        if model == DEMO_SPEC:
+            find_demo_gguf()
     except (ModelError, ImportError) as error:
         sheet.lack(f"real weights, {dtype}", str(error))
+        return
+    try:
+        loaded = load_model(model, dtype=dtype, device=device)
+    except (ModelError, ImportError) as error:
+        sheet.judge(f"{model} can be loaded in {dtype}", str(error), False)
         return
     for task, count in ((CAPITALS, scale.choice_verdicts), (ARITHMETIC, scale.generated_verdicts)):
         examples = select_examples(task.load("test", None).examples, NUM_EXAMPLES, 0)

@@ -1,18 +1,23 @@
 """All parts of the GPU check run here at toy size, and rules that need a GPU are judged by hand."""
 
+import contextlib
 import importlib
 import json
 import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from support.tiny import save_tiny_model
+from torch._C._autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEvent
 
 Done = tuple[dict[str, Any], str, int]
 """The line of each part, the last line and the exit code."""
@@ -87,10 +92,9 @@ def test_operations_and_rows_of_a_call_are_counted(
     done: Done,
 ) -> None:
     cells = {name: cell for name, cell in done[0]["B"]["figures"].items() if "x" in name}
-    # 16 rows of one and of four segments, and four segments of one row, on both shapes.
-    assert set(cells) == {f"{m} {c}" for m in ("3B", "8B") for c in ("16x1", "16x4", "4x1", "4x4")}
+    assert set(cells) == {f"{m} {c}" for m in ("3B", "8B") for c in ("16x1", "16x4", "16x16")}
     for name, cell in cells.items():
-        assert cell["rows_a_call"] == int(name.split()[1].split("x")[0])
+        assert cell["rows_a_call"] == 16, name
         assert cell["operations"] > 10
         assert "launches" not in cell
 
@@ -99,7 +103,7 @@ def test_the_whole_engine_is_measured_alone_and_beside_itself(
     done: Done,
 ) -> None:
     figures = done[0]["C"]["figures"]
-    cell = figures["3B generated 3, batch 8, call rows 16"]
+    cell = figures["3B generated 3, batch 8, call rows 64"]
     assert cell["paths_per_s"] > 0
     assert 0 < cell["mfu"] < 1
     assert 0 < cell["layers_s"] < cell["seconds"]
@@ -139,9 +143,12 @@ def test_without_real_weights_their_figures_are_missing(parts: Parts) -> None:
     toy = parts("gpu_parts.scale").TOY
     samples = parts("gpu_parts.samples")
     assert list(samples.real_samples(sheet, toy, "cpu", "float32", "none")) == []
-    assert list(samples.real_samples(sheet, toy, "cpu", "bfloat16", "/nowhere")) == []
     assert "named" in report.missing["real weights, float32"]
-    assert "there is no such folder" in report.missing["real weights, bfloat16"]
+    assert report.rules == []
+    assert list(samples.real_samples(sheet, toy, "cpu", "bfloat16", "/nowhere")) == []
+    (rule,) = report.rules
+    assert (rule.rule, rule.holds) == ("/nowhere can be loaded in bfloat16", False)
+    assert "there is no such folder" in rule.value
 
 
 def test_thrown_away_states_change_no_verdict(done: Done) -> None:
@@ -187,6 +194,49 @@ def test_a_part_that_lacks_a_package_is_skipped_by_name(
     assert json.loads(line)["mark"] == "SKIPPED"
     assert "it needs transformers 5" in json.loads(line)["skipped"]
     assert last == "FAIL: no part could run; skipped: F"
+
+
+def test_kernels_copies_and_waits_are_told_apart(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = parts("gpu_parts.device")
+
+    def event(name: str, first_us: int, kind: DeviceType, **more: bool) -> FunctionEvent:
+        return FunctionEvent(0, name, 0, first_us, first_us + 10, device_type=kind, **more)
+
+    recorded = [
+        event("aten::mm", 0, DeviceType.CPU),
+        event("gemm_kernel", 0, DeviceType.CUDA),
+        event("rms_norm_kernel", 20, DeviceType.CUDA),
+        event("Memcpy HtoD (Pinned -> Device)", 40, DeviceType.CUDA),
+        event("Memcpy DtoH (Device -> Pageable)", 50, DeviceType.CUDA),
+        event("Memset (Device)", 60, DeviceType.CUDA),
+        event("a range", 0, DeviceType.CUDA, is_user_annotation=True),
+    ]
+
+    class Profile(contextlib.nullcontext[Any]):
+        def __init__(self, activities: list[Any]) -> None:
+            super().__init__(self)
+
+        def events(self) -> list[FunctionEvent]:
+            return recorded
+
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.profiler, "profile", Profile)
+
+    def action() -> None:
+        if modes[-1] == "warn":
+            warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=1)
+            warnings.warn("something else", UserWarning, stacklevel=1)
+
+    work = device.work_of(action, "cuda")
+    assert modes == ["warn", "default"]
+    assert (work.launches, work.copies_in, work.syncs) == (2, 1, 1)
+    assert work.kernels == ("gemm_kernel", "rms_norm_kernel")
+    assert work.device_s == pytest.approx(20e-6)
+    assert work.operations is None
 
 
 class TestChild:
