@@ -94,7 +94,8 @@ def test_operations_and_rows_of_a_call_are_counted(
     cells = {name: cell for name, cell in done[0]["B"]["figures"].items() if "x" in name}
     assert set(cells) == {f"{m} {c}" for m in ("3B", "8B") for c in ("16x1", "16x4", "16x16")}
     for name, cell in cells.items():
-        assert cell["rows_a_call"] == 16, name
+        # A draft that comes true by chance runs with its prompt, and not later.
+        assert cell["rows_a_call"] == pytest.approx(16, rel=0.05 if name.endswith("16x16") else 0)
         assert cell["operations"] > 10
         assert "launches" not in cell
 
