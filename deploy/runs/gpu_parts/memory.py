@@ -23,7 +23,7 @@ SMALL_SHARE = 8
 """The small store has room for this part of what the states took before."""
 LEFT_SHARE = 0.5
 """The share of what calls took before that they may take when memory is short."""
-RECOVERY_ROUNDS = 10
+RECOVERY_ROUNDS = 100
 """How many batches the rows of a call have for coming back."""
 LAST_S = 5.0
 """The seconds that are kept for what comes behind."""

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ import torch
 from support.tiny import save_tiny_model
 from torch._C._autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
+
+from search_cluster.model.engine.layer_runner import LayerRunner
 
 Done = tuple[dict[str, Any], str, int]
 """The line of each part, the last line and the exit code."""
@@ -238,6 +240,48 @@ def test_kernels_copies_and_waits_are_told_apart(
     assert work.kernels == ("gemm_kernel", "rms_norm_kernel")
     assert work.device_s == pytest.approx(20e-6)
     assert work.operations is None
+
+
+class ShortMemory:
+    """Calls of more than a few rows do not fit a device while torch may not take all of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, max_rows: int) -> None:
+        self.fractions: list[float] = []
+        run = LayerRunner.run
+
+        def limited(runner: LayerRunner, layer: int, hidden_ND: Any, *more: Any) -> Any:
+            if self.fractions and self.fractions[-1] < 1.0 and len(hidden_ND) > max_rows:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return run(runner, layer, hidden_ND, *more)
+
+        monkeypatch.setattr(LayerRunner, "run", limited)
+        for name, value in {
+            "empty_cache": lambda: None,
+            "memory_allocated": lambda device: 100,
+            "get_device_properties": lambda device: SimpleNamespace(total_memory=1000),
+            "set_per_process_memory_fraction": lambda share, device: self.fractions.append(share),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+
+
+@pytest.mark.parametrize(
+    ("max_rows", "same", "back"), [(64, True, True), (10**6, True, None), (0, False, None)]
+)
+def test_running_out_of_memory_is_judged(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, max_rows: int, same: bool, back: bool | None
+) -> None:
+    memory, toy = parts("gpu_parts.memory"), parts("gpu_parts.scale").TOY
+    loaded = parts("gpu_parts.random_models").random_model(toy.shapes["3B"], device="cpu")
+    # Memory is short on a GPU only, and this one is a CPU.
+    monkeypatch.setattr(memory, "_allocated", lambda device: 100)
+    task, pairs = parts("gpu_parts.random_models").WordTask(), memory._pairs(toy, loaded)
+    expected = memory.PathExecutor(loaded, task).evaluate(pairs)
+    short = ShortMemory(monkeypatch, max_rows)
+    report = parts("gpu_parts.sheet").Report(part="E", about="", limit_s=60)
+    sheet = parts("gpu_parts.sheet").Sheet(60, report.take)
+    memory._shortage(sheet, toy, loaded, pairs, expected, 400)
+    assert short.fractions == [0.3, 1.0]
+    assert [rule.holds for rule in report.rules] == [same, back]
 
 
 class TestChild:
