@@ -38,7 +38,7 @@ class GapKeeper(PathExecutor):
     def evaluate_with_gaps(self, pairs: Sequence[Pair]) -> tuple[list[Outcome], list[float]]:
         """Outcomes and gaps in the order of the pairs; NaN where there is no verdict."""
         self._gaps: dict[int, float] = {}
-        first = getattr(self, "_num_tickets", 0)
+        first = self._num_tickets
         outcomes = self.evaluate(pairs)
         tickets = range(first, first + len(pairs))
         return outcomes, [self._gaps.get(ticket, float("nan")) for ticket in tickets]
@@ -60,13 +60,12 @@ def call_rows_of(executor: PathExecutor) -> int:
 
 def facts_of(executor: PathExecutor) -> dict[str, Any]:
     """What decides whether verdicts are computed again, and how often they were."""
-    arithmetic = getattr(executor, "arithmetic", None)
     return {
-        "is_invariant": getattr(arithmetic, "is_invariant", None),
-        "reason": getattr(arithmetic, "reason", None),
+        "is_invariant": executor.arithmetic.is_invariant,
+        "not_invariant": executor.arithmetic.reason,
         "tie_threshold": executor.tie_threshold,
         "tie_rechecks": executor.num_tie_rechecks,
-        "recheck_s": getattr(executor, "recheck_seconds", None),
+        "recheck_s": round(executor.recheck_seconds, 3),
     }
 
 

@@ -17,7 +17,7 @@ import torch
 
 from gpu_parts.child import run_child, run_children
 from gpu_parts.device import CPU_REASON, is_cuda, product_flops_per_s, seconds_of
-from gpu_parts.engine import Pair, facts_of, flops_of, state_bytes, time_split
+from gpu_parts.engine import Pair, flops_of, state_bytes, time_split
 from gpu_parts.random_models import WordTask, random_model, searched_like_paths, word_examples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
@@ -149,7 +149,6 @@ def _measured(
         seconds = seconds_of(lambda: [executor.evaluate(pairs) for pairs in rounds], loaded.device)
     counters, num_paths = executor.counters, sum(map(len, rounds))
     flops = flops_of(counters, loaded)
-    recheck_s = facts_of(executor)["recheck_s"]
     parts_s = sum(
         spent.host_s if spent.device_s is None else spent.device_s for spent in split.values()
     )
@@ -160,8 +159,8 @@ def _measured(
         "seconds": round(seconds, 3),
         "layers_s": _rounded(split["layers"].device_s, split["layers"].host_s),
         "head_s": _rounded(split["head"].device_s, split["head"].host_s),
-        "recheck_s": recheck_s,
-        "rest_s": round(seconds - parts_s - (recheck_s or 0.0), 3),
+        "recheck_s": round(executor.recheck_seconds, 3),
+        "rest_s": round(seconds - parts_s - executor.recheck_seconds, 3),
         "tie_rechecks": executor.num_tie_rechecks,
         "rows_a_call": round(counters.layer_tokens / counters.layer_calls, 1),
         "sharing": round(_sharing(rounds, counters.layer_runs + counters.shared_layer_runs), 3),

@@ -19,7 +19,10 @@ from gpu_parts.engine import GapKeeper, Pair, essence, facts_of
 from gpu_parts.samples import Sample, random_samples, real_samples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Figure, Sheet
-from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.errors import SearchClusterError
+from search_cluster.model.engine.alone import evaluate_alone
+from search_cluster.model.engine.executor import Outcome
+from search_cluster.model.kernels import kernels_of
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.verdict import Verdict
 
@@ -44,6 +47,7 @@ def check(sheet: Sheet, scale: Scale, device: str, model: str = "demo") -> None:
         device: where.
         model: the one with real weights, as `load_model` takes it, or `gpu_parts.samples.NO_MODEL`.
     """
+    sheet.put("kernels", kernels_of(device, DTYPES[0]))
     found: list[dict[str, Any]] = []
     samples = [(dtype, build) for dtype in DTYPES for build in (real_samples, random_samples)]
     for number, (dtype, build) in enumerate(samples):
@@ -73,7 +77,11 @@ def _compared(sample: Sample, limit_s: float, *, has_real_weights: bool) -> dict
     figures["batches_s"] = round(time.monotonic() - started_s, 2)
     left_s = limit_s - (time.monotonic() - started_s)
     pairs = sample.pairs[: len(outcomes)]
-    alone = _in_time(pairs, left_s / (2 if has_real_weights else 1), _alone(sample))
+    alone = _in_time(
+        pairs,
+        left_s / (2 if has_real_weights else 1),
+        lambda pair: evaluate_alone(sample.loaded, sample.task, *pair),
+    )
     figures["alone"] = len(alone)
     together = outcomes[: len(alone)]
     figures["verdict_flips"] = sum(
@@ -102,15 +110,6 @@ def _in_mixed_batches(
         outcomes += some
         gaps += some_gaps
     return outcomes, gaps
-
-
-def _alone(sample: Sample) -> Callable[[Pair], Outcome]:
-    def evaluate(pair: Pair) -> Outcome:
-        executor = PathExecutor(sample.loaded, sample.task, max_state_bytes=STATE_BYTES)
-        (outcome,) = executor.evaluate([pair])
-        return outcome
-
-    return evaluate
 
 
 def _in_time(
@@ -153,7 +152,10 @@ def _materialised(
     """How near verdicts are to those of the plain transformers model."""
 
     def plain(pair: Pair) -> Outcome:
-        return evaluate_path(sample.loaded, sample.task, *pair)
+        try:
+            return evaluate_path(sample.loaded, sample.task, *pair)
+        except SearchClusterError as error:  # such as NaN on a ruinous path
+            return error
 
     started_s = time.monotonic()
     references = _in_time(sample.pairs[: len(outcomes)], limit_s, plain)
