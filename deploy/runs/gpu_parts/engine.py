@@ -24,9 +24,10 @@ from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.scheduler import WorkCounters
 from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.runtime import default_state_bytes
+from search_cluster.model.memory_plan import MemoryPlan
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 Pair = tuple[Example, LayerPath]
@@ -48,9 +49,22 @@ class GapKeeper(PathExecutor):
         return super()._graded(job, answered)
 
 
-def state_bytes(device: str, share: float = 1.0) -> int:
-    """The bytes for states that a worker would have there, or a share of them."""
-    return int(default_state_bytes(device) * share)
+def planned_engine(
+    loaded: LoadedModel,
+    task: Task,
+    plan: MemoryPlan,
+    *,
+    state_bytes: int | None = None,
+    call_rows: int | None = None,
+) -> PathExecutor:
+    """An engine as a worker has it, unless another size is given."""
+    return PathExecutor(
+        loaded,
+        task,
+        max_state_bytes=plan.state_bytes if state_bytes is None else state_bytes,
+        max_call_rows=call_rows or plan.rows_per_call,
+        head_rows=plan.head_rows,
+    )
 
 
 def call_rows_of(executor: PathExecutor) -> int:

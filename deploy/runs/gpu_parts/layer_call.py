@@ -21,11 +21,11 @@ from gpu_parts.device import (
     seconds_of,
     work_of,
 )
-from gpu_parts.engine import state_bytes
 from gpu_parts.random_models import WordTask, random_model, word_examples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
 from search_cluster.bench.flops import flops_per_layer_row, flops_per_visible_row
+from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.engine.scheduler import WorkCounters
 from search_cluster.model.loaded import LoadedModel
@@ -146,7 +146,7 @@ def _costs(
     def evaluate(executor: PathExecutor, examples: Sequence[Example]) -> None:
         executor.evaluate([(example, run.path) for example in examples])
 
-    first = engine(state_bytes(loaded.device))
+    first = engine(default_state_bytes(loaded))
     evaluate(first, next(questions))
     # From the third set of questions on, this one has all the memory that it may have, and throws
     # away what is old, as an engine does that has run for a while.

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from gpu_parts.device import is_cuda
-from gpu_parts.engine import Pair, call_rows_of, essence
+from gpu_parts.engine import Pair, call_rows_of, essence, planned_engine
 from gpu_parts.random_models import WordTask, random_model
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
 from gpu_parts.throughput import batches_of, kinds_of
-from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.model.device_memory import memory_of
+from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
 
 STATE_BYTES = 2**31
@@ -28,6 +29,7 @@ RECOVERY_ROUNDS = 100
 LAST_S = 5.0
 """The seconds that are kept for what comes behind."""
 CPU_REASON = "torch does not watch the memory of a CPU"
+WITHIN_PLAN = "no more is taken than is planned for weights, states and one call"
 SAME_EVICTED = "states that are thrown away change no verdict"
 SAME_SHORT = "running out of memory changes no verdict"
 ROWS_BACK = "the rows of a call come back when there is memory again"
@@ -36,19 +38,33 @@ ROWS_BACK = "the rows of a call come back when there is memory again"
 def check(sheet: Sheet, scale: Scale, device: str) -> None:
     """Fill in the sheet of part E."""
     loaded = random_model(next(iter(scale.shapes.values())), device=device)
-    task, pairs = WordTask(), _pairs(scale, loaded)
-    executor = PathExecutor(loaded, task, max_state_bytes=STATE_BYTES)
+    pairs = _pairs(scale, loaded)
+    plan = memory_of(loaded)
+    executor = planned_engine(loaded, WordTask(), plan, state_bytes=STATE_BYTES)
     if is_cuda(device):
         torch.cuda.reset_peak_memory_stats(device)
     before = _allocated(device)
     outcomes = executor.evaluate(pairs)
     peak = _allocated(device, peak=True)
-    sheet.put("planned", {"weights_bytes": _weight_bytes(loaded), "state_bytes": STATE_BYTES})
+    planned = plan.size.weight_bytes + STATE_BYTES + plan.activation_bytes
+    sheet.put(
+        "planned",
+        {
+            "weight_bytes": plan.size.weight_bytes,
+            "state_bytes": STATE_BYTES,
+            "activation_bytes": plan.activation_bytes,
+            "rows_per_call": plan.rows_per_call,
+            "head_rows": plan.head_rows,
+        },
+    )
     sheet.put("states_peak_bytes", executor.store.peak_bytes)
-    sheet.put("allocated_before_bytes", before)
-    sheet.put("allocated_peak_bytes", peak)
-    if peak is None:
+    if before is None or peak is None:
         sheet.lack("allocated_peak_bytes", CPU_REASON)
+        sheet.leave(WITHIN_PLAN, CPU_REASON)
+    else:
+        sheet.put("allocated_before_bytes", before)
+        sheet.put("allocated_peak_bytes", peak)
+        sheet.judge(WITHIN_PLAN, f"{peak} of {planned}", peak <= planned)
     room = executor.store.peak_bytes // SMALL_SHARE
     del executor
     _evictions(sheet, scale, loaded, pairs, outcomes, room)
@@ -68,7 +84,7 @@ def _evictions(
     room: int,
 ) -> None:
     """Evaluate with hardly any room for states, until enough of them have been thrown away."""
-    executor = PathExecutor(loaded, WordTask(), max_state_bytes=room)
+    executor = planned_engine(loaded, WordTask(), memory_of(loaded), state_bytes=room)
     device = loaded.device
     empty = _held(device)
     num_changed, num_rounds = 0, 0
@@ -96,7 +112,7 @@ def _shortage(
 ) -> None:
     """Run out of memory, and then not any more."""
     device = loaded.device
-    executor = PathExecutor(loaded, WordTask(), max_state_bytes=STATE_BYTES)
+    executor = planned_engine(loaded, WordTask(), memory_of(loaded), state_bytes=STATE_BYTES)
     before_rows = call_rows_of(executor)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory
@@ -136,10 +152,6 @@ def _num_changed(outcomes: Sequence[Outcome], expected: Sequence[Outcome]) -> in
     return sum(
         essence(one) != essence(other) for one, other in zip(outcomes, expected, strict=True)
     )
-
-
-def _weight_bytes(loaded: LoadedModel) -> int:
-    return sum(weight.numel() * weight.element_size() for weight in loaded.model.parameters())
 
 
 def _allocated(device: str, *, peak: bool = False) -> int | None:

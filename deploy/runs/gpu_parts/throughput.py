@@ -17,11 +17,11 @@ import torch
 
 from gpu_parts.child import run_child, run_children
 from gpu_parts.device import CPU_REASON, is_cuda, product_flops_per_s, seconds_of
-from gpu_parts.engine import Pair, flops_of, state_bytes, time_split
+from gpu_parts.engine import Pair, flops_of, planned_engine, time_split
 from gpu_parts.random_models import WordTask, random_model, searched_like_paths, word_examples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
-from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.device_memory import memory_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.example import Example
 
@@ -142,9 +142,7 @@ def _measured(
     loaded: LoadedModel, kind: Kind, batch: int, call_rows: int, product: float
 ) -> dict[str, Any]:
     rounds = batches_of(kind, loaded.num_layers, batch)
-    executor = PathExecutor(
-        loaded, kind.task, max_state_bytes=state_bytes(loaded.device), max_call_rows=call_rows
-    )
+    executor = planned_engine(loaded, kind.task, memory_of(loaded), call_rows=call_rows)
     with time_split(loaded.device) as split:
         seconds = seconds_of(lambda: [executor.evaluate(pairs) for pairs in rounds], loaded.device)
     counters, num_paths = executor.counters, sum(map(len, rounds))
@@ -209,10 +207,10 @@ def _hold(scale: Scale, model: str, device: str, barrier: Any, send: Callable[[A
     batch = scale.batches[len(scale.batches) // 2]
     rounds = batches_of(kind, loaded.num_layers, batch)
 
-    room = state_bytes(device, share=1 / scale.processes)
+    plan = memory_of(loaded, num_workers=scale.processes)
 
     def evaluate() -> int:
-        executor = PathExecutor(loaded, kind.task, max_state_bytes=room)
+        executor = planned_engine(loaded, kind.task, plan)
         return sum(len(executor.evaluate(pairs)) for pairs in rounds)
 
     evaluate()
