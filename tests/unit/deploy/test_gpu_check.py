@@ -120,8 +120,8 @@ def test_verdicts_are_compared_with_the_same_requests_alone(
     done: Done,
 ) -> None:
     line = done[0]["D"]
-    assert line["figures"]["random 3B, float32, choices"]["alone"] == 12
-    assert line["figures"]["random 3B, bfloat16, generated 3"]["alone"] == 6
+    assert line["figures"]["random 3B, float32, choices"]["alone"] == 8
+    assert line["figures"]["random 3B, bfloat16, generated 3"]["alone"] == 3
     assert set(holds(line).values()) == {True}
 
 
