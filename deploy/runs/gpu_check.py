@@ -27,7 +27,9 @@ broke off or nothing could be judged; 2 for a mistake in the flags.
 import argparse
 import importlib
 import json
+import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -37,7 +39,7 @@ from typing import Any, TextIO
 
 import torch
 import transformers
-from gpu_parts.child import run_child
+from gpu_parts.child import FORK, SPAWN, START_VARIABLE, run_child
 from gpu_parts.scale import CARD, TOY, Scale
 from gpu_parts.sheet import Mark, Report, Sheet
 
@@ -109,7 +111,7 @@ def run_part(name: str, scale: Scale, device: str, model: str) -> Report:
         return report
     more = (model,) if name == TAKES_MODEL else ()
     end = run_child(
-        _fill_in, check, (scale, device, *more), part.limit_s,
+        _fill_in, check, (scale, device, *more), time.monotonic() + part.limit_s,
         limit_s=part.limit_s, take=lambda message: report.take(*message),
     )  # fmt: skip
     report.seconds = end.seconds
@@ -120,10 +122,10 @@ def run_part(name: str, scale: Scale, device: str, model: str) -> Report:
 def _fill_in(
     check: Callable[..., None],
     arguments: tuple[Any, ...],
-    limit_s: float,
+    end_s: float,
     send: Callable[[tuple[str, Any]], None],
 ) -> None:
-    sheet = Sheet(limit_s, lambda kind, content: send((kind, content)))
+    sheet = Sheet(end_s - time.monotonic(), lambda kind, content: send((kind, content)))
     try:
         check(sheet, *arguments)
     except Exception as error:  # whatever goes wrong is what the part has found out
@@ -175,9 +177,17 @@ def _part_names(text: str) -> list[str]:
 def _device_problem(device: str) -> str:
     """Why nothing can run there; empty if it can."""
     # In another process: one that has looked for a GPU can't be forked for work on it.
-    found: list[str] = []
-    run_child(_try_device, device, limit_s=START_S, take=found.append)
-    return found[0] if found else f"--device is {device!r}, and it does not answer"
+    said = f"--device is {device!r}, and it does not answer"
+    named = os.environ.get(START_VARIABLE)
+    for method in (named,) if named else (FORK, SPAWN):
+        os.environ[START_VARIABLE] = method
+        found: list[str] = []
+        run_child(_try_device, device, limit_s=START_S, take=found.append)
+        said = found[0] if found else said
+        # Where torch has no CUDA, another way to start would change nothing.
+        if not said or not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+            break
+    return said
 
 
 def _try_device(device: str, send: Callable[[str], None]) -> None:

@@ -4,7 +4,8 @@ A device that has failed an assertion, or has no memory left, is then that proce
 and what it took of the device is free again afterwards.
 
 Processes are forked: torch is imported by then, which takes seconds. So whoever calls must not have
-touched the device, which a forked process can't use again.
+touched the device, which a forked process can't use again. Where importing did so already,
+`START_VARIABLE` says ``spawn``, and each process imports anew.
 """
 
 import contextlib
@@ -15,8 +16,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from typing import Any
 
+START_VARIABLE = "GPU_CHECK_START"
+"""The environment variable that names how processes start; they hand it on to their own."""
+FORK, SPAWN = "fork", "spawn"
 END_WAIT_S = 2.0
 """How long a process that has said all it had may take to end."""
 
@@ -40,6 +45,11 @@ class End:
         if self.exit_code is not None and self.exit_code < 0:
             return f"signal {-self.exit_code} ended it"
         return f"it ended with exit code {self.exit_code}" if self.exit_code else ""
+
+
+def start_context() -> BaseContext:
+    """What makes processes, and what they share."""
+    return multiprocessing.get_context(os.environ.get(START_VARIABLE, FORK))
 
 
 def run_child(
@@ -69,11 +79,13 @@ def run_children(
 ) -> list[End]:
     """The same in as many processes at once as there are sets of arguments."""
     started_s = time.monotonic()
-    context = multiprocessing.get_context("fork")
+    context = start_context()
     processes, open_ends = [], []
     for some in arguments:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_run, args=(function, some, theirs))
+        process = context.Process(  # type: ignore[attr-defined]
+            target=_run, args=(function, some, theirs)
+        )
         process.start()
         theirs.close()
         processes.append(process)

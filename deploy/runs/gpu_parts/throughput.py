@@ -10,12 +10,11 @@ What the engine reaches is compared with a plain product on this device.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import torch
 
-from gpu_parts.child import run_child, run_children
+from gpu_parts.child import run_child, run_children, start_context
 from gpu_parts.device import CPU_REASON, is_cuda, product_flops_per_s, seconds_of
 from gpu_parts.engine import Pair, flops_of, planned_engine, time_split
 from gpu_parts.random_models import WordTask, random_model, searched_like_paths, word_examples
@@ -180,7 +179,7 @@ def _several(sheet: Sheet, scale: Scale, device: str) -> None:
     model = next(iter(scale.shapes))
     rates = {}
     for number in (1, scale.processes):
-        barrier = get_context("fork").Barrier(number)
+        barrier = start_context().Barrier(number)
         counts: list[tuple[int, float]] = []
         limit_s = sheet.left_s - 1.0
         ends = run_children(

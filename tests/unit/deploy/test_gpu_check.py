@@ -45,21 +45,22 @@ def script(parts: Parts) -> ModuleType:
     return parts("gpu_check")
 
 
+def run_check(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(RUNS / "gpu_check.py"), "--device", "cpu", "--toy", *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **variables},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The line of each part, the last line and the exit code of a run of all parts."""
     folder = tmp_path_factory.mktemp("gpu_check")
     out, model = folder / "lines", save_tiny_model(folder / "tiny")
-    process = subprocess.run(
-        [
-            *(sys.executable, str(RUNS / "gpu_check.py"), "--device", "cpu", "--toy"),
-            *("--model", str(model), "--out", str(out)),
-        ],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    process = run_check("--model", str(model), "--out", str(out))
     assert process.stdout == out.read_text()
     *lines, last = process.stdout.splitlines()
     return {line["part"]: line for line in map(json.loads, lines)}, last, process.returncode
@@ -354,6 +355,14 @@ def test_more_memory_than_planned_is_told(
     memory.check(sheet, parts("gpu_parts.scale").TOY, "cpu")
     (rule,) = report.rules
     assert (rule.rule, rule.holds) == (memory.WITHIN_PLAN, fits)
+
+
+@pytest.mark.slow
+def test_parts_run_where_processes_can_t_be_forked() -> None:
+    process = run_check("--parts", "F", GPU_CHECK_START="spawn")
+    line = json.loads(process.stdout.splitlines()[0])
+    assert line["figures"]["outcomes_before"] == ["Verdict"] * 4
+    assert "error" not in line
 
 
 class TestChild:
