@@ -40,8 +40,9 @@ def parts() -> Iterator[Parts]:
         sys.path.remove(str(RUNS))
 
 
-@pytest.fixture(scope="module")
-def script(parts: Parts) -> ModuleType:
+@pytest.fixture
+def script(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setenv("GPU_CHECK_START", "fork")  # which it sets itself, and this undoes
     return parts("gpu_check")
 
 
