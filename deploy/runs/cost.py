@@ -11,7 +11,7 @@ because no GPU was at hand: `utilisation`, the share of the peak that the engine
 question spends its whole budget (a search that stops at the first improvement spends less: the
 demo's spends 39 %); paths are as long as the model is deep. So: the right order of magnitude, and
 an upper one if the assumed utilisation is reached. Loading a model (minutes) is not in it.
-`deploy/runs/gpu-smoke.sh` gives the real speed.
+`deploy/runs/gpu_check.py` measures what is reached (`mfu` of part C).
 """
 
 from dataclasses import dataclass
