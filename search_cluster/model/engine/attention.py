@@ -36,6 +36,8 @@ HAS_VARLEN = varlen_attn is not None
 """Whether torch knows attention over sequences of unlike lengths."""
 
 KERNEL_NAME = "search_cluster_rows"
+TILE_ROWS = 128
+"""The rows that are attended to together on a CPU."""
 CAPPED_ROWS, CAPPED_KEYS = 32, 256
 """The rows and keys that are multiplied together where scores are capped."""
 KEYS, VALUES = 0, 1
@@ -251,34 +253,29 @@ def scores_and_values(
 ) -> Tensor:
     """Plain attention with an additive mask and grouped key-value heads, ``[S, H, R, E]``."""
     repeats = query_SHRE.shape[1] // key_SGLE.shape[1]
-    if softcap is None:
-        if repeats > 1 and query_SHRE.device.type != "cpu":
-            # A mask and grouped heads together would take the slowest kernel there.
-            key_SGLE = key_SGLE.repeat_interleave(repeats, dim=1)
-            value_SGLE = value_SGLE.repeat_interleave(repeats, dim=1)
-            repeats = 1
-        return scaled_dot_product_attention(
-            query_SHRE,
-            key_SGLE,
-            value_SGLE,
-            attn_mask=mask_S1RL.expand(len(query_SHRE), -1, -1, -1),
-            scale=scaling,
-            enable_gqa=repeats > 1,
-        )
-    return torch.cat(
-        [
-            _capped(
-                query_SHRE[:, :, first : first + CAPPED_ROWS],
-                key_SGLE.repeat_interleave(repeats, dim=1),
-                value_SGLE.repeat_interleave(repeats, dim=1),
-                mask_S1RL[:, :, first : first + CAPPED_ROWS],
-                scaling,
-                softcap,
+    if softcap is not None or (repeats > 1 and query_SHRE.device.type != "cpu"):
+        # Off the CPU a mask and grouped heads together would take the slowest kernel.
+        key_SGLE = key_SGLE.repeat_interleave(repeats, dim=1)
+        value_SGLE = value_SGLE.repeat_interleave(repeats, dim=1)
+        repeats = 1
+    mask_SHRL = mask_S1RL.expand(len(query_SHRE), -1, -1, -1)
+    # On a CPU a few rows at a time: SDPA cuts longer calls into larger pieces, whose products take
+    # other kernels.
+    tile_rows = CAPPED_ROWS if softcap is not None else TILE_ROWS
+    if query_SHRE.device.type != "cpu" and softcap is None:
+        tile_rows = query_SHRE.shape[2]
+    parts = []
+    for first in range(0, query_SHRE.shape[2], tile_rows):
+        query, mask = (part[:, :, first : first + tile_rows] for part in (query_SHRE, mask_SHRL))
+        if softcap is not None:
+            parts.append(_capped(query, key_SGLE, value_SGLE, mask, scaling, softcap))
+            continue
+        parts.append(
+            scaled_dot_product_attention(
+                query, key_SGLE, value_SGLE, attn_mask=mask, scale=scaling, enable_gqa=repeats > 1
             )
-            for first in range(0, query_SHRE.shape[2], CAPPED_ROWS)
-        ],
-        dim=2,
-    )
+        )
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
 def _capped(

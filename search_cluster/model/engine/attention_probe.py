@@ -31,7 +31,7 @@ USUAL_SHAPES = CANDIDATES[0]
 """What is taken where none of them will do."""
 PROBE_POSITIONS = (37, 189, 301, 459, 701)
 """The positions of the rows that are compared. They are odd: keys cancel each other in pairs."""
-PROBE_ROWS = (1, 13, 30)
+PROBE_ROWS = (1, 8, 13, 24, 30)
 """The numbers of rows of calls that end with such a row, beside a whole prompt."""
 PROBE_MORE_KEYS = (50, 150, 300, 600)
 """The numbers of keys behind those that the row sees."""
@@ -43,12 +43,13 @@ def attention_shapes(model: PreTrainedModel, layout: Layout) -> Shapes | None:
     """The first candidate in which a row's attention has the same bits, if there is one."""
     if model.device.type == "meta":  # where there are no bits
         return CANDIDATES[0]
-    probe = _AttentionProbe(model)
+    probes = [_AttentionProbe(model, cancels=cancels) for cancels in (True, False)]
+    tried = [(probe, position) for probe in probes for position in PROBE_POSITIONS]
     if layout is Layout.PACKED:
-        is_invariant = all(map(probe.is_invariant_in_sequences, PROBE_POSITIONS))
+        is_invariant = all(probe.is_invariant_in_sequences(position) for probe, position in tried)
         return CANDIDATES[0] if is_invariant else None
     for shapes in CANDIDATES:
-        if all(probe.is_invariant(position, shapes) for position in PROBE_POSITIONS):
+        if all(probe.is_invariant(position, shapes) for probe, position in tried):
             return shapes
     return None
 
@@ -56,11 +57,14 @@ def attention_shapes(model: PreTrainedModel, layout: Layout) -> Shapes | None:
 class _AttentionProbe:
     """Known queries, keys and values, to be looked at in calls of many sizes.
 
-    Terms nearly cancel each other, so that their order shows in what is left of the sums: in scores
-    the two halves of a head's width, in values each key and the one behind it.
+    Args:
+        model: whose attention is tried.
+        cancels: whether terms nearly cancel each other, so that their order shows in what is left
+            of the sums also where it is rounded to 16 bits: in scores the two halves of a head's
+            width, in values each key and the one behind it.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, cancels: bool) -> None:
         config = model.config
         num_heads, num_key_heads = config.num_attention_heads, config.num_key_value_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // num_heads
@@ -72,29 +76,31 @@ class _AttentionProbe:
         num_keys = 2048
         half = width // 2
         query_HLE = torch.randn(num_key_heads * self._repeats, num_keys, width, generator=generator)
-        query_HLE[..., half : 2 * half] *= LEFT_OVER
-        query_HLE[..., half : 2 * half] -= query_HLE[..., :half]
         key_GLE = torch.randn(num_key_heads, num_keys, width, generator=generator)
-        key_GLE[..., half : 2 * half] = key_GLE[..., :half]
-        key_GLE[:, 1::2] = key_GLE[:, ::2]
         value_GLE = torch.randn(num_key_heads, num_keys, width, generator=generator)
-        value_GLE[:, 1::2] *= LEFT_OVER
-        value_GLE[:, 1::2] -= value_GLE[:, ::2]
+        if cancels:
+            query_HLE[..., half : 2 * half] *= LEFT_OVER
+            query_HLE[..., half : 2 * half] -= query_HLE[..., :half]
+            key_GLE[..., half : 2 * half] = key_GLE[..., :half]
+            key_GLE[:, 1::2] = key_GLE[:, ::2]
+            value_GLE[:, 1::2] *= LEFT_OVER
+            value_GLE[:, 1::2] -= value_GLE[:, ::2]
         self._query_HLE = query_HLE.to(model.device, model.dtype)
         self._key_GLE = key_GLE.to(model.device, model.dtype)
         self._value_GLE = value_GLE.to(model.device, model.dtype)
 
     def is_invariant(self, position: int, shapes: Shapes) -> bool:
-        """Whether one row's output is the same in calls of all sizes."""
+        """Whether the rows up to one have the same outputs in calls of all sizes."""
         whole = position + 1
-        calls = [(rows, whole) for rows in (*PROBE_ROWS, whole)]
-        calls += [(rows, whole + more) for more in PROBE_MORE_KEYS for rows in (1, whole)]
-        outputs = [
-            self._output(position, rows, keys, shapes, num_segments=1 + number % 3)
-            for number, (rows, keys) in enumerate(calls)
-        ]
-        outputs.append(self._output_of_heads_as_rows(position, shapes))
-        return all(torch.equal(output, outputs[0]) for output in outputs)
+        calls = [(rows, whole) for rows in PROBE_ROWS]
+        calls += [(rows, whole + more) for more in PROBE_MORE_KEYS for rows in (8, whole)]
+        reference_HRE = self._output(position, whole, whole, shapes, num_segments=1)
+        for number, (rows, keys) in enumerate(calls):
+            output_HRE = self._output(position, rows, keys, shapes, num_segments=1 + number % 3)
+            if not torch.equal(output_HRE, reference_HRE[:, whole - rows :]):
+                return False
+        heads_as_rows_HE = self._output_of_heads_as_rows(position, shapes)
+        return torch.equal(heads_as_rows_HE, reference_HRE[:, -1])
 
     def is_invariant_in_sequences(self, position: int) -> bool:
         """Whether one row's output is the same in sequences of all lengths, beside all others."""
@@ -129,13 +135,13 @@ class _AttentionProbe:
     def _output(
         self, position: int, num_rows: int, num_keys: int, shapes: Shapes, num_segments: int
     ) -> Tensor:
-        """The row's output ``[H, E]`` as the last of some rows, in one of several segments."""
+        """The outputs ``[H, R, E]`` of the rows up to one, in one of several segments."""
         first, keys = position + 1 - num_rows, shapes.num_keys(num_keys)
         rows = shapes.num_rows(num_rows)
         query_HRE = self._query_HLE[:, first : first + rows]
         last_R = torch.arange(first, first + rows, device=query_HRE.device)
         out_SHRE = self._attention(query_HRE, last_R, keys, num_segments)
-        return out_SHRE[-1, :, num_rows - 1]
+        return out_SHRE[-1, :, :num_rows]
 
     def _output_of_heads_as_rows(self, position: int, shapes: Shapes) -> Tensor:
         """The row's output ``[H, E]`` where heads that share keys stand as rows."""
