@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -17,12 +16,9 @@ from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from support import tiny
 from support.model_doubles import loaded_tiny
-from torch import Tensor
+from support.watched_executor import Logits, WatchedExecutor
 
-from search_cluster.model.engine import executor as executor_module
-from search_cluster.model.engine.answers import RowReading
-from search_cluster.model.engine.executor import Outcome, PathExecutor
-from search_cluster.model.engine.reading import read_logits
+from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
@@ -35,8 +31,6 @@ CASES = [(family, dtype) for family in tiny.FAMILIES for dtype in (torch.float32
 CASES.append(("llama", torch.float16))
 
 Request = tuple[Example, LayerPath]
-Logits = dict[tuple[str, LayerPath, int], Tensor]
-"""By example, path and row of the example's tree."""
 
 _models: dict[tuple[str, torch.dtype], LoadedModel] = {}
 _alone: dict[tuple[str, torch.dtype, Request], tuple[Outcome, Logits]] = {}
@@ -49,39 +43,11 @@ def load(family: str, dtype: torch.dtype) -> LoadedModel:
     return _models[family, dtype]
 
 
-class Watched(PathExecutor):
-    """Keeps the logits that it reads."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.logits: Logits = {}
-
-    def _read(self, jobs: Sequence[Any]) -> Any:
-        seen: list[Tensor] = []
-
-        def keeping(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowReading]:
-            seen.extend(logits_RV[: len(asked)].clone())
-            return read_logits(logits_RV, asked)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(executor_module, "read_logits", keeping)
-            readings = super()._read(jobs)
-        asked = [(job, row) for job in jobs for row in job.asked]
-        for (job, row), logits_V in zip(asked, seen, strict=True):
-            # Rows are numbered as they come, so a token's place is told by the tokens before it.
-            tree = job.known.trie.token_tree
-            tokens = tuple(tree.tokens[past] for past in tree.branch(row))
-            key = (job.example.example_id, job.path, hash((row if not tokens else -1, tokens)))
-            known = self.logits.setdefault(key, logits_V)
-            assert torch.equal(known, logits_V), "the same row was read twice and differed"
-        return readings
-
-
 def alone(family: str, dtype: torch.dtype, task: str, request: Request) -> tuple[Outcome, Logits]:
     """What an engine says that has seen nothing else."""
     key = (family, dtype, request)
     if key not in _alone:
-        executor = Watched(load(family, dtype), TASKS[task])
+        executor = WatchedExecutor(load(family, dtype), TASKS[task])
         assert executor.arithmetic.is_invariant
         (outcome,) = executor.evaluate([request])
         assert executor.num_tie_rechecks == 0
@@ -113,7 +79,7 @@ def threads(number: int) -> Iterator[None]:
 
 
 def assert_as_alone(
-    family: str, dtype: torch.dtype, task: str, executor: Watched, batch: Sequence[Request]
+    family: str, dtype: torch.dtype, task: str, executor: WatchedExecutor, batch: Sequence[Request]
 ) -> None:
     executor.logits.clear()
     outcomes = executor.evaluate(batch)
@@ -150,7 +116,7 @@ def test_logits_are_the_same_to_the_bit_in_any_company(
     )
     @settings(max_examples=3 if task == "capitals" else 2, phases=[Phase.generate], database=None)
     def check(rng: random.Random, sizes: list[int], state_bytes: int, call_rows: int) -> None:
-        executor = Watched(
+        executor = WatchedExecutor(
             load(family, dtype), TASKS[task], max_state_bytes=state_bytes, max_call_rows=call_rows
         )
         for size in sizes:
@@ -168,5 +134,5 @@ def test_the_number_of_threads_changes_no_bit(dtype: torch.dtype, task: str) -> 
         for request in requests:
             alone("llama", dtype, task, request)
     with threads(2):
-        executor = Watched(load("llama", dtype), TASKS[task], max_call_rows=200)
+        executor = WatchedExecutor(load("llama", dtype), TASKS[task], max_call_rows=200)
         assert_as_alone("llama", dtype, task, executor, requests)
