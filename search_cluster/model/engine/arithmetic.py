@@ -17,6 +17,7 @@ from search_cluster.model.engine.attention import HAS_VARLEN
 from search_cluster.model.engine.attention_probe import USUAL_SHAPES, attention_shapes
 from search_cluster.model.engine.call_plan import Layout, Shapes
 from search_cluster.model.engine.products import InvariantProducts
+from search_cluster.model.head import wide_weight
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +60,13 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     products = InvariantProducts(num_threads)
     for weight, bias in _products_of(model):
         products.row_counts(weight, bias)
+    call_rows = products.common_counts()
+    if model.device.type == "cpu":  # elsewhere the head has the same number of rows in every call
+        bias = model.lm_head.bias
+        products.row_counts(wide_weight(model.lm_head), None if bias is None else bias.float())
     lacking = [
         f"{shape[0]} x {shape[1]}" for shape, found in products.of_shape.items() if not found.counts
     ]
-    call_rows = products.common_counts()
     layout = _layout(model)
     shapes = attention_shapes(model, layout)
     reasons = [f"products of {shape}" for shape in lacking]
@@ -81,7 +85,7 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
 
 
 def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
-    """One product of each shape: of the layers, their experts, and the head."""
+    """One product of each shape: of the layers and their experts."""
     found: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = {}
     for module in model.model.layers.modules():
         if isinstance(module, nn.Linear):

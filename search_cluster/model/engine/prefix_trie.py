@@ -167,9 +167,14 @@ class StateStore:
             self.keys.give(node.state.keys.all_slots())
             node.state = None
 
-    def evict(self, pinned: Container[TrieNode]) -> None:
-        """Drop least recently used states until the budget holds or only pinned ones are left."""
-        excess = self.num_bytes - self.max_bytes
+    def evict(self, pinned: Container[TrieNode], *, max_bytes: int | None = None) -> None:
+        """Drop least recently used states until the budget holds or only pinned ones are left.
+
+        Args:
+            pinned: the nodes whose states stay.
+            max_bytes: a budget in the place of the store's own.
+        """
+        excess = self.num_bytes - (self.max_bytes if max_bytes is None else max_bytes)
         if excess <= 0:
             return
         victims = []

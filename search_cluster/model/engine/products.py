@@ -167,7 +167,10 @@ class _Probe:
         self._weight_NK, self._bias_N = weight_NK, bias_N
 
     def kernels(self) -> list[_Kernel]:
-        """The kernels, as far as they can be told apart; what depends on the place is left out."""
+        """The kernels, as far as they can be told apart; what depends on the place is left out.
+
+        Numbers that are not tried at other places count if they give what one gives that is.
+        """
         found: list[_Kernel] = []
         for count in reversed(self.tried):
             output_MN = self._output(count)
@@ -179,7 +182,7 @@ class _Probe:
                     break
             else:
                 found.append(_Kernel(output_MN, [count]))
-        return found
+        return [kernel for kernel in found if any(map(self._is_moved, kernel.counts))]
 
     def gives(self, count: int, kernel: _Kernel) -> bool:
         """Whether calls of so many rows give what the kernel does."""
@@ -192,9 +195,13 @@ class _Probe:
         parts = self._rows_MK[: calls * count].split(count)  # type: ignore[no-untyped-call]
         return torch.cat([linear(part_MK, self._weight_NK, self._bias_N) for part_MK in parts])
 
+    def _is_moved(self, count: int) -> bool:
+        """Whether calls of so many rows are tried with their rows at other places."""
+        return count <= MOST_MOVED_ROWS or count == self.tried[-1]
+
     def _is_same_elsewhere(self, count: int, output_MN: Tensor) -> bool:
         """Whether rows at other places, or weights elsewhere in memory, give the same."""
-        if MOST_MOVED_ROWS < count < self.tried[-1]:
+        if not self._is_moved(count):
             return True
         moved_MK = self._rows_MK[:count].roll(count // 2 - 1, dims=0)
         weight_NK = self._weight_NK

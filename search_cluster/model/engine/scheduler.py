@@ -207,12 +207,14 @@ class Scheduler:
     def _run_or_split(
         self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, RowSet], wants: Wants
     ) -> None:
-        """Run a call; out of memory, evict all that can be spared and run its halves."""
+        """Run a call; out of memory, run its halves, or a single node once more without the rest.
+
+        Raises:
+            torch.OutOfMemoryError: a node has no room by itself.
+        """
         try:
             self._run(layer, nodes, missing, wants)
         except torch.OutOfMemoryError:
-            if len(nodes) == 1:
-                raise
             self._calls_since_trouble = 0
             num_rows = sum(len(missing[node]) for node in nodes)
             self.max_call_rows = max(1, min(self.max_call_rows, num_rows) // 2)
@@ -226,6 +228,10 @@ class Scheduler:
             return
         # Outside of the handler, whose exception holds on to the tensors of the call that failed.
         # That call has left no trace.
+        if len(nodes) == 1:
+            self._store.evict(self._pinned, max_bytes=0)
+            self._run(layer, nodes, missing, wants)
+            return
         self._store.evict(self._pinned)
         middle = len(nodes) // 2
         self._run_or_split(layer, nodes[:middle], missing, wants)

@@ -1,0 +1,58 @@
+"""Attention's calls of torch: never a mask with grouped heads where that takes the slow kernel."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from search_cluster.model.engine import attention
+from search_cluster.model.engine.attention import scores_and_values
+
+SEGMENTS, HEADS, KEY_HEADS, ROWS, KEYS, WIDTH = 3, 6, 2, 8, 32, 16
+
+
+class Spy:
+    """Takes note of the calls of ``scaled_dot_product_attention``."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int, bool, bool]] = []
+        """Query heads, key heads, whether they are said to differ, whether there is a mask."""
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **settings: Any) -> Tensor:
+        is_grouped, mask = settings["enable_gqa"], settings["attn_mask"]
+        self.calls.append((query.shape[1], key.shape[1], is_grouped, mask is not None))
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, **settings)
+
+
+def attended(device: str, num_key_heads: int, softcap: float | None = None) -> Tensor:
+    query = torch.randn(SEGMENTS, HEADS, ROWS, WIDTH, device=device)
+    key, value = torch.randn(2, SEGMENTS, num_key_heads, KEYS, WIDTH, device=device)
+    mask = torch.zeros(1, 1, ROWS, KEYS, device=device)
+    return scores_and_values(query, key, value, mask, WIDTH**-0.5, softcap)
+
+
+@pytest.mark.parametrize("num_key_heads", [1, KEY_HEADS, HEADS])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_mask_and_grouped_heads_meet_on_a_cpu_only(
+    device: str, num_key_heads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spy = Spy()
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", spy)
+    assert attended(device, num_key_heads).shape == (SEGMENTS, HEADS, ROWS, WIDTH)
+    ((query_heads, key_heads, is_grouped, has_mask),) = spy.calls
+    assert has_mask
+    assert is_grouped == (key_heads != query_heads)
+    if device == "cpu":
+        assert key_heads == num_key_heads, "on a CPU nothing is copied"
+    else:
+        assert not is_grouped
+
+
+def test_a_soft_cap_changes_little_where_it_is_high() -> None:
+    torch.manual_seed(0)
+    capped = attended("cpu", KEY_HEADS, softcap=1e4)
+    torch.manual_seed(0)
+    torch.testing.assert_close(capped, attended("cpu", KEY_HEADS), rtol=1e-5, atol=1e-5)
+    torch.manual_seed(0)
+    assert not torch.allclose(attended("cpu", KEY_HEADS, softcap=0.1), capped, atol=1e-2)
