@@ -36,8 +36,6 @@ HAS_VARLEN = varlen_attn is not None
 """Whether torch knows attention over sequences of unlike lengths."""
 
 KERNEL_NAME = "search_cluster_rows"
-TILE_ROWS = 128
-"""The rows that are attended to together on a CPU."""
 CAPPED_ROWS, CAPPED_KEYS = 32, 256
 """The rows and keys that are multiplied together where scores are capped."""
 KEYS, VALUES = 0, 1
@@ -133,6 +131,7 @@ def _block(
         block.mask_S1RL,
         scaling,
         softcap,
+        call.shapes.tile_rows,
     )
     out_RHE = out_SHRE.transpose(1, 2).flatten(0, 1)
     if block.is_full:
@@ -173,7 +172,13 @@ def _chains(
     mask_SML = torch.zeros(sees_SML.shape, dtype=query_NHE.dtype, device=slots.device)
     mask_SML.masked_fill_(~sees_SML, -torch.inf)
     out_SGME = scores_and_values(
-        query_SGME, key_SGLE, value_SGLE, mask_SML[:, None], scaling, softcap
+        query_SGME,
+        key_SGLE,
+        value_SGLE,
+        mask_SML[:, None],
+        scaling,
+        softcap,
+        call.shapes.tile_rows,
     )
     out_SGME = out_SGME[:, :, : chains.num_rows * repeats]
     out_SGQrE = out_SGME.reshape(*out_SGME.shape[:2], -1, repeats, width)
@@ -250,6 +255,7 @@ def scores_and_values(
     mask_S1RL: Tensor,
     scaling: float,
     softcap: float | None,
+    tile_rows: int,
 ) -> Tensor:
     """Plain attention with an additive mask and grouped key-value heads, ``[S, H, R, E]``."""
     repeats = query_SHRE.shape[1] // key_SGLE.shape[1]
@@ -261,8 +267,9 @@ def scores_and_values(
     mask_SHRL = mask_S1RL.expand(len(query_SHRE), -1, -1, -1)
     # On a CPU a few rows at a time: SDPA cuts longer calls into larger pieces, whose products take
     # other kernels.
-    tile_rows = CAPPED_ROWS if softcap is not None else TILE_ROWS
-    if query_SHRE.device.type != "cpu" and softcap is None:
+    if softcap is not None:
+        tile_rows = min(tile_rows, CAPPED_ROWS)
+    elif query_SHRE.device.type != "cpu":
         tile_rows = query_SHRE.shape[2]
     parts = []
     for first in range(0, query_SHRE.shape[2], tile_rows):

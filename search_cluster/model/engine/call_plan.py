@@ -51,6 +51,8 @@ class Shapes:
     """So many keys are summed up together."""
     key_part: int = 1
     """The last block has at most so many keys, or is whole."""
+    tile_rows: int = 128
+    """So many rows of a segment are attended to together, on a CPU."""
 
     def num_rows(self, count: int) -> int:
         """The number of rows to which ``count`` rows are filled up."""

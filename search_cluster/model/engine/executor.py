@@ -31,7 +31,7 @@ from search_cluster.model.engine.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes, wants_of
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import PrefixTrie, TrieNode
-from search_cluster.model.engine.reading import MIN_ROWS, read_logits
+from search_cluster.model.engine.reading import MIN_ROWS, SPARE_ROWS, read_logits
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS, TieRechecks
 from search_cluster.model.engine.scheduler import Scheduler, WorkCounters, new_store
 from search_cluster.model.engine.slabs import ZERO_SLOT, Slots
@@ -289,8 +289,8 @@ class PathExecutor:
         readings: dict[int, dict[int, RowReading]] = {job.index: {} for job in jobs}
         first = 0
         while first < len(asked):
-            part = asked[first : first + self._head_rows]
-            size = self._head_rows if self._fills_head else max(MIN_ROWS, len(part))
+            part = asked[first : first + self._head_rows - SPARE_ROWS]
+            size = self._head_rows if self._fills_head else max(MIN_ROWS, len(part) + SPARE_ROWS)
             padded = np.full(size, ZERO_SLOT, dtype=np.int64)
             padded[: len(part)] = slots[first : first + len(part)]
             try:

@@ -13,6 +13,8 @@ from search_cluster.model.engine.answers import RowReading
 MIN_ROWS = 8
 """Sums over a vocabulary have the same bits for any number of rows from 2 on: those of a single row
 are shared out among threads."""
+SPARE_ROWS = 1
+"""Rows behind those that are read. On a CPU the last elements of a table go through other code."""
 
 
 def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowReading]:
@@ -44,12 +46,9 @@ def _log_probs(
     places = [(row, token) for row, tokens in enumerate(asked) for token in tokens]
     rows_and_tokens = torch.tensor(places).to(logits_RV.device, non_blocking=True)
     rows, tokens = rows_and_tokens.unbind(dim=1)
-    picked = logits_RV[rows, tokens]
-    # In place: a second table of a whole vocabulary costs more than the sums.
-    best_R1 = logits_RV.amax(dim=-1, keepdim=True)
-    total_R = logits_RV.sub_(best_R1).exp_().sum(dim=-1)
-    log_total_R = best_R1[:, 0] + total_R.log()
-    log_probs = picked - log_total_R.index_select(0, rows)
+    # Row by row: element by element the last ones of a table go through other code, whose last bits
+    # differ.
+    log_probs = logits_RV.log_softmax(dim=-1)[rows, tokens]
     read = torch.cat([finite_R.double(), log_probs.double()]).tolist()
     finite, values = read[: len(asked)], read[len(asked) :]
     found: list[dict[int, float]] = [{} for _ in asked]
