@@ -1,11 +1,13 @@
 """The pool of this process learns how many requests its threads are fast with."""
 
+import threading
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from search_cluster.errors import EvaluatorError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
@@ -47,6 +49,23 @@ class PricedWorker:
             for request in requests
         )
         return BatchReport(results=results, work=EngineWork())
+
+
+class MeetingWorker(PricedWorker):
+    """Answers a batch when another one is there, too."""
+
+    meeting: threading.Barrier
+
+    def evaluate(self, requests: list[EvaluationRequest]) -> BatchReport:
+        self.meeting.wait(timeout=30)
+        return super().evaluate(requests)
+
+
+class LeavingWorker(PricedWorker):
+    """Runs code of a task that exits."""
+
+    def evaluate(self, requests: list[EvaluationRequest]) -> BatchReport:
+        raise SystemExit("no more")
 
 
 @pytest.fixture
@@ -91,3 +110,27 @@ def test_a_given_size_is_kept_to(sizes: list[int]) -> None:
         answered = ask_all(pool, 100)
     assert sorted(answered) == list(range(100))
     assert max(sizes) == 7
+
+
+def test_two_batches_of_a_worker_run_at_the_same_time(
+    sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MeetingWorker, "meeting", threading.Barrier(2), raising=False)
+    monkeypatch.setattr(local_pool, "PathWorker", MeetingWorker)
+    with closing(LocalPool(SPEC, requests_per_batch=5)) as pool:
+        assert pool.max_in_flight == 10
+        answered = ask_all(pool, 10)
+    assert sorted(answered) == list(range(10))
+    assert sizes == [5, 5]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whoever_waits_is_told_that_a_thread_was_ended(
+    sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_pool, "PathWorker", LeavingWorker)
+    with (
+        closing(LocalPool(SPEC)) as pool,
+        pytest.raises(EvaluatorError, match=r"ended by SystemExit: no more; nothing found is lost"),
+    ):
+        ask_all(pool, 1)
