@@ -253,11 +253,18 @@ def test_an_error_of_a_step_costs_neither_batch_more_than_the_request_that_raise
 
 
 def test_an_exit_inside_a_step_ends_its_own_thread_and_no_other(
-    loaded: LoadedModel, worker: PathWorker
+    loaded: LoadedModel, worker: PathWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def leave() -> None:
-        raise SystemExit(3)
+    wants_of = executor_module.wants_of
+    leaving = threading.Event()
 
+    def wants(*args: Any, **settings: Any) -> Any:
+        if leaving.is_set():
+            leaving.clear()
+            raise SystemExit(3)
+        return wants_of(*args, **settings)
+
+    monkeypatch.setattr(executor_module, "wants_of", wants)
     later: list[Future[BatchReport]] = []
     with ThreadPoolExecutor(2) as threads:
 
@@ -265,7 +272,7 @@ def test_an_exit_inside_a_step_ends_its_own_thread_and_no_other(
             later.append(threads.submit(worker.evaluate, SECOND))
             wait_for(lambda: bool(engine_of(worker)._joining))
 
-        in_step(worker, 5, leave)
+        in_step(worker, 5, leaving.set)
         in_step(worker, 3, join)
         earlier = threads.submit(worker.evaluate, FIRST)
         with pytest.raises(SystemExit):
@@ -289,18 +296,78 @@ def test_a_thread_that_is_interrupted_while_it_waits_is_not_waited_for(
         _thread.interrupt_main()
         assert interrupted.wait(60)
 
-    in_step(worker, 4, interrupt)
+    in_step(worker, 3, interrupt)
     in_step(worker, 1, hold_at_first)
+    short, one = FIRST[5:6], SECOND[0]
     with ThreadPoolExecutor(1) as threads:
-        earlier = threads.submit(worker.evaluate, FIRST)
+        earlier = threads.submit(worker.evaluate, short)
         assert started.wait(60)
         with pytest.raises(KeyboardInterrupt):
             worker.evaluate(SECOND)
         interrupted.set()
-        assert outcomes_of(earlier.result(timeout=60)) == expected(loaded, FIRST)
-    one = SECOND[0]
-    assert engine.run_alone((one.example, one.path)).outcomes[0] == expected(loaded, [one])[0]
+        assert outcomes_of(earlier.result(timeout=60)) == expected(loaded, short)
+        assert not executor_of(worker).is_idle  # what nobody waits for is still there
+        alone = threads.submit(engine.run_alone, (one.example, one.path))
+        assert alone.result(timeout=60).outcomes[0] == expected(loaded, [one])[0]
     assert outcomes_of(worker.evaluate(SECOND)) == expected(loaded, SECOND)
+
+
+def test_who_wants_to_be_alone_waits_for_what_runs_and_goes_before_what_has_not_begun(
+    worker: PathWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, executor = engine_of(worker), executor_of(worker)
+    submit, evaluate = executor.submit, executor.evaluate
+    order: list[str] = []
+
+    def noted_submit(requests: Sequence[tuple[Example, LayerPath]]) -> list[int]:
+        order.append(requests[0][0].question)
+        return submit(requests)
+
+    def noted_evaluate(requests: Sequence[tuple[Example, LayerPath]]) -> list[Outcome]:
+        assert engine._num_in_flight() == 0
+        order.append("alone")
+        return evaluate(requests)
+
+    monkeypatch.setattr(executor, "submit", noted_submit)
+    monkeypatch.setattr(executor, "evaluate", noted_evaluate)
+    one = SECOND[0]
+    with ThreadPoolExecutor(5) as threads:
+        futures: list[Future[Any]] = []
+
+        def others_come() -> None:
+            futures.append(threads.submit(engine.run_alone, (one.example, one.path)))
+            wait_for(lambda: bool(engine._alone))
+            later = requests_of(["later"], PATHS[:1])
+            futures.extend(threads.submit(worker.evaluate, later) for _ in range(3))
+            wait_for(lambda: len(engine._joining) == 3)
+
+        in_step(worker, 2, others_come)
+        futures.append(threads.submit(worker.evaluate, FIRST))
+        assert len(futures[-1].result(timeout=60).results) == len(FIRST)
+        for future in futures:
+            future.result(timeout=60)
+    assert order == ["1+1=", "alone", SECOND[0].example.question, "later", "later", "later"]
+
+
+def test_a_driver_s_own_call_joins_an_idle_engine_whoever_wants_to_be_alone(
+    worker: PathWorker,
+) -> None:
+    engine = engine_of(worker)
+    next_to_join = engine._next_to_join
+    one = SECOND[0]
+    with ThreadPoolExecutor(2) as threads:
+        alone: list[Future[Any]] = []
+
+        def late() -> Any:
+            if not alone:
+                alone.append(threads.submit(engine.run_alone, (one.example, one.path)))
+                wait_for(lambda: bool(engine._alone))
+            return next_to_join()
+
+        engine._next_to_join = late  # type: ignore[method-assign]
+        report = threads.submit(worker.evaluate, FIRST).result(timeout=60)
+        assert all(isinstance(outcome, Verdict) for outcome in outcomes_of(report))
+        assert isinstance(alone[0].result(timeout=60).outcomes[0], Verdict)
 
 
 @pytest.mark.usefixtures("poison")
