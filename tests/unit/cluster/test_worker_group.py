@@ -241,3 +241,24 @@ def test_what_kills_is_tried_in_no_batch_s_company(clock: Clock) -> None:
     assert len(later) == MAX_ATTEMPTS
     assert all(company == [1] for company in later[1:])
     assert any(len(company) == 2 for company in worker.company[-3:])  # all is well again
+
+
+def test_suspects_wait_for_a_worker_without_work(clock: Clock) -> None:
+    workers = [OverlappingWorker(number, clock) for number in range(2)]
+    group = WorkerGroup(10)
+    for one in workers:
+        join(group, one)
+    questions = [f"q{number}" for number in range(200)]
+    questions[3] = POISON
+    group.submit([request(number, question) for number, question in enumerate(questions)])
+    results: list[EvaluationResult] = []
+    while len(results) < 200:
+        results += group.collect(timeout_s=0.01)
+        for handle in group.take_lost():
+            join(group, workers[handle.number])
+    failed = [item.request_id for item in results if isinstance(item.outcome, Failure)]
+    assert failed == [3]
+    assert sorted(item.request_id for item in results) == list(range(200))
+    companies = [[len(batch) for batch in company] for one in workers for company in one.company]
+    assert [1] in companies
+    assert all(company == [1] or 1 not in company for company in companies)

@@ -30,6 +30,8 @@ from search_cluster.workers.messages import MATERIALISED, BatchReport, WorkerSpe
 from search_cluster.workers.path_worker import PathWorker
 from search_cluster.workers.shared_engine import SharedEngine
 
+pytestmark = pytest.mark.timeout(60)
+"""What waits forever fails soon."""
 PATHS = [
     LayerPath(layers, 6)
     for layers in ((0, 1, 2, 3, 4, 5), (0, 2, 4), (0, 1, 1, 5), (3, 1, 5), (0, 1, 2, 2, 5), (5,))
