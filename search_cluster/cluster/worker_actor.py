@@ -1,6 +1,8 @@
 """The Ray actor of a real worker: one process, one device, one `PathWorker`."""
 
 import asyncio
+import logging
+import os
 import platform
 import time
 
@@ -13,6 +15,8 @@ from search_cluster.workers.wire import (
     PackedReport,
     pack_report,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class PathWorkerActor:
@@ -59,4 +63,10 @@ class PathWorkerActor:
                 "this worker was restarted and holds no model yet; ask for its info, then go on"
             )
         requests = self._link.unpack(batch)
-        return pack_report(await asyncio.to_thread(self._worker.evaluate, requests))
+        try:
+            return pack_report(await asyncio.to_thread(self._worker.evaluate, requests))
+        except (KeyboardInterrupt, SystemExit):
+            # It would end the event loop and leave a process that answers nobody. A dead one is
+            # restarted, and what killed it is found out.
+            logger.exception("code of the task ended this worker")
+            os._exit(1)

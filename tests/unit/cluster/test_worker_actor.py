@@ -24,6 +24,10 @@ SPEC = WorkerSpec(
 EXAMPLE = Example(task="t", question="q", gold="g", split="train", source="test")
 
 
+class EndOfProcess(Exception):
+    """In its place."""
+
+
 class MeetingWorker:
     """Answers a batch when another one is there, too; counts how often it was built."""
 
@@ -78,3 +82,25 @@ def test_a_worker_that_was_not_built_refuses_batches() -> None:
     actor = PathWorkerActor(SPEC)
     with pytest.raises(LinkBrokenError, match="ask for its info"):
         asyncio.run(actor.evaluate(0, LinkOut().pack([request])))
+
+
+def test_code_of_a_task_that_exits_ends_the_process_and_not_only_its_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def leave(self: MeetingWorker, requests: list[EvaluationRequest]) -> BatchReport:
+        raise SystemExit(3)
+
+    def end(code: int) -> None:
+        raise EndOfProcess(code)
+
+    monkeypatch.setattr(MeetingWorker, "evaluate", leave)
+    monkeypatch.setattr(worker_actor.os, "_exit", end)
+    request = EvaluationRequest(request_id=0, example=EXAMPLE, path=LayerPath((0, 1), 2))
+
+    async def call() -> None:
+        actor = PathWorkerActor(SPEC)
+        await actor.info(0)
+        await actor.evaluate(0, LinkOut().pack([request]))
+
+    with pytest.raises(EndOfProcess, match="1"):
+        asyncio.run(call())

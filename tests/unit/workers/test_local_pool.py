@@ -164,7 +164,7 @@ def test_a_busy_worker_leaves_the_others_their_examples(
             wait_for(lambda: len(held) == 2)
             pool.submit(requests[2::2])  # of one example: its worker takes one, and one waits
             wait_for(lambda: len(held) >= 3)
-            time.sleep(0.1)
+            time.sleep(0.1)  # nothing more happens
             assert sorted(Counter(held).values()) == [1, 2]
         finally:
             may_answer.set()
