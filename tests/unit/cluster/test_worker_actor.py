@@ -24,7 +24,7 @@ SPEC = WorkerSpec(
 EXAMPLE = Example(task="t", question="q", gold="g", split="train", source="test")
 
 
-class EndOfProcess(Exception):
+class ProcessEndedError(Exception):
     """In its place."""
 
 
@@ -91,7 +91,7 @@ def test_code_of_a_task_that_exits_ends_the_process_and_not_only_its_event_loop(
         raise SystemExit(3)
 
     def end(code: int) -> None:
-        raise EndOfProcess(code)
+        raise ProcessEndedError(code)
 
     monkeypatch.setattr(MeetingWorker, "evaluate", leave)
     monkeypatch.setattr(worker_actor.os, "_exit", end)
@@ -102,5 +102,5 @@ def test_code_of_a_task_that_exits_ends_the_process_and_not_only_its_event_loop(
         await actor.info(0)
         await actor.evaluate(0, LinkOut().pack([request]))
 
-    with pytest.raises(EndOfProcess, match="1"):
+    with pytest.raises(ProcessEndedError, match="1"):
         asyncio.run(call())
