@@ -87,8 +87,8 @@ class SharedEngine:
                 self._alone.append(call)
                 self._changed.wait_for(lambda: self._driver is None and not self._num_in_flight())
                 self._driver = call
-            while not self._executor.is_idle:  # requests whose thread was interrupted
-                with suppress(Exception):
+            with suppress(Exception):  # a step that raises leaves nothing behind
+                while not self._executor.is_idle:  # requests whose thread was interrupted
                     self._executor.step()
             started_s = time.perf_counter()
             try:
