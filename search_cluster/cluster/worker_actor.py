@@ -1,5 +1,8 @@
 """The Ray actor of a real worker: one process, one device, one `PathWorker`."""
 
+import asyncio
+import logging
+import os
 import platform
 import time
 
@@ -13,21 +16,28 @@ from search_cluster.workers.wire import (
     pack_report,
 )
 
+logger = logging.getLogger(__name__)
+
 
 class PathWorkerActor:
-    """Builds its worker when it is first asked; reached through a `worker_handle.WorkerHandle`."""
+    """Builds its worker when it is first asked; reached through a `worker_handle.WorkerHandle`.
+
+    It is an asyncio actor, so that batches begin in the order of sending, as their link needs, and
+    run at the same time, in threads.
+    """
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._placed_s = time.monotonic()
         self._link = LinkIn()
+        self._building = asyncio.Lock()
         self._worker: PathWorker | None = None
 
-    def placed(self) -> str:
+    async def placed(self) -> str:
         """The machine's name; answers as soon as the process is up."""
         return platform.node()
 
-    def info(self, slot: int) -> tuple[WorkerInfo, float]:
+    async def info(self, slot: int) -> tuple[WorkerInfo, float]:
         """Build the worker if need be.
 
         Returns:
@@ -37,11 +47,12 @@ class PathWorkerActor:
             SearchClusterError: what building a worker raises.
         """
         # Not in __init__: an error there would reach the caller as a dead actor, without its type.
-        if self._worker is None:
-            self._worker = PathWorker(self._spec)
+        async with self._building:
+            if self._worker is None:
+                self._worker = await asyncio.to_thread(PathWorker, self._spec)
         return self._worker.info, time.monotonic() - self._placed_s
 
-    def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
+    async def evaluate(self, slot: int, batch: PackedBatch) -> PackedReport:
         """Evaluate a batch as `PathWorker.evaluate` does.
 
         Raises:
@@ -51,4 +62,11 @@ class PathWorkerActor:
             raise LinkBrokenError(
                 "this worker was restarted and holds no model yet; ask for its info, then go on"
             )
-        return pack_report(self._worker.evaluate(self._link.unpack(batch)))
+        requests = self._link.unpack(batch)
+        try:
+            return pack_report(await asyncio.to_thread(self._worker.evaluate, requests))
+        except (KeyboardInterrupt, SystemExit):
+            # It would end the event loop and leave a process that answers nobody. A dead one is
+            # restarted, and what killed it is found out.
+            logger.exception("code of the task ended this worker")
+            os._exit(1)

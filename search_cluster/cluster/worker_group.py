@@ -17,14 +17,12 @@ from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
-from search_cluster.workers.batch_size import BatchSize
+from search_cluster.workers.batch_size import BATCHES_PER_WORKER, BatchSize
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.tally import Tally
 from search_cluster.workers.wire import LinkBrokenError, LinkOut, unpack_report
 
-BATCHES_PER_WORKER = 2
-"""Batches in flight: one runs, one waits, which keeps a device busy while results travel."""
 MAX_ATTEMPTS = 3
 """How often one request may lose its worker before it counts as a failure."""
 MAX_SUSPECT_BATCHES = 32
@@ -51,13 +49,17 @@ class _JoinedWorker:
     size: BatchSize
     link: LinkOut = field(default_factory=LinkOut)
     batches: dict[Any, list[_Queued]] = field(default_factory=dict)
-    """Batches in the order of sending, by result reference: the first runs, the others wait
-    there."""
+    """Batches in the order of sending, by result reference. They run at the same time."""
 
     @property
     def num_running(self) -> int:
         """Requests that were sent and not answered."""
         return sum(map(len, self.batches.values()))
+
+    @property
+    def is_trying_suspects(self) -> bool:
+        """Whether it has requests that may kill it, and with it whatever joins them."""
+        return any(items[0].num_attempts for items in self.batches.values())
 
 
 def _suspected(items: Sequence[_Queued]) -> list[list[_Queued]]:
@@ -155,22 +157,26 @@ class WorkerGroup:
             for number, worker in self._workers.items():
                 if not (self._suspects or self._dispatcher):
                     return
-                # A second batch runs when the first one is done, and may grow until then.
-                waits = (patient or num_batches > 0) and self._has_time(number, worker)
                 if (
                     len(worker.batches) == num_batches
-                    and not waits
+                    and not self._waits(number, worker, patient=patient)
                     and (items := self._next_items(number, worker))
                 ):
                     ref = worker.handle.evaluate(worker.link.pack([item.request for item in items]))
                     worker.batches[ref] = items
                     self._waiting[ref] = worker
 
-    def _has_time(self, number: int, worker: _JoinedWorker) -> bool:
-        """Whether a worker's next batch had better wait for more requests."""
+    def _waits(self, number: int, worker: _JoinedWorker, *, patient: bool) -> bool:
+        """Whether a worker's next batch had better be sent later."""
+        if worker.batches and (self._suspects or worker.is_trying_suspects):
+            return True  # suspects run in nobody's company, so workers make room for them
         if self._suspects or not worker.size.is_worth_waiting:
             return False
-        return self._dispatcher.num_waiting(number) < worker.size.value
+        num_waiting = self._dispatcher.num_waiting(number)
+        if patient:
+            return num_waiting < worker.size.value
+        # It would join the batch that runs; a small one would keep those that come later from it.
+        return bool(worker.batches) and num_waiting < worker.size.value / 2
 
     def _next_items(self, number: int, worker: _JoinedWorker) -> list[_Queued]:
         """A batch; requests that may have killed a worker share it with nobody else."""
@@ -219,7 +225,7 @@ class WorkerGroup:
             report = unpack_report(ray.get(ref))
         except RayTaskError as error:
             if isinstance(error.cause, LinkBrokenError):  # it was restarted while it was idle
-                return self._lose(worker, error, num_guilty=0)
+                return self._lose(worker, error, was_busy=False)
             raise EvaluatorError(
                 f"a worker on {worker.info.node} refused a batch: {in_one_line(error.cause)}; "
                 "nothing found is lost: look at Ray's logs for the cause, then run the same "
@@ -227,7 +233,7 @@ class WorkerGroup:
             ) from error
         except RayError as error:
             # The actor died or can't be reached, or the result was lost with its node.
-            return self._lose(worker, error, num_guilty=1)
+            return self._lose(worker, error, was_busy=True)
         del self._waiting[ref], worker.batches[ref]
         self._losses_in_a_row = 0
         worker.size.learn(
@@ -237,15 +243,15 @@ class WorkerGroup:
         return list(report.results)
 
     def _lose(
-        self, worker: _JoinedWorker, error: RayError, *, num_guilty: int
+        self, worker: _JoinedWorker, error: RayError, *, was_busy: bool
     ) -> list[EvaluationResult]:
         """Put all that was in flight on a dead worker back in front of the queue.
 
         Args:
             worker: the worker.
             error: what the call says.
-            num_guilty: how many of its batches may have killed it: 1 for the first, which was
-                running, or 0 if it died while it was idle.
+            was_busy: whether its batches may have killed it, all of which were running; they did
+                not if it died while it was idle.
 
         Raises:
             EvaluatorError: too many were lost in a row.
@@ -260,18 +266,18 @@ class WorkerGroup:
                 "then run the same command again"
             ) from error
         batches = list(worker.batches.values())
-        running = [item for batch in batches[:num_guilty] for item in batch]
+        running = [item for batch in batches for item in batch] if was_busy else []
         self._leave(number)
         self._lost.append(worker.handle)
         for item in running:
             item.num_attempts += 1
-        # Suspects share a batch with no others, not even those that only waited behind this one:
-        # what kills must be found out alone, and what does not must not be given up with it.
+        # Suspects share a batch with no others: what kills must be found out alone, and what does
+        # not must not be given up with it.
         self._suspects += _suspected(running)
-        behind = batches[num_guilty:]
-        self._suspects += [batch for batch in behind if batch[0].num_attempts]
+        innocent = [] if was_busy else batches
+        self._suspects += [batch for batch in innocent if batch[0].num_attempts]
         self._dispatcher.add_first(
-            item for batch in behind if not batch[0].num_attempts for item in batch
+            item for batch in innocent if not batch[0].num_attempts for item in batch
         )
         message = f"{MAX_ATTEMPTS} workers died of it: {in_one_line(error)}"
         given_up = [

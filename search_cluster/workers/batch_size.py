@@ -13,6 +13,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+BATCHES_PER_WORKER = 2
+"""Batches that a worker evaluates at the same time: while the last answers of one are awaited, or
+its results travel, the other keeps the device busy."""
 MIN_REQUESTS, MAX_REQUESTS = 16, 1024
 ENOUGH = 0.95
 """The share of the best throughput that a size has to reach."""

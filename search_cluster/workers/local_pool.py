@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from search_cluster.errors import EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
-from search_cluster.workers.batch_size import MAX_REQUESTS, WORTH_WAITING_S, BatchSize
+from search_cluster.workers.batch_size import (
+    BATCHES_PER_WORKER,
+    MAX_REQUESTS,
+    WORTH_WAITING_S,
+    BatchSize,
+)
 from search_cluster.workers.dispatch import Dispatcher
 from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
@@ -16,15 +22,15 @@ from search_cluster.workers.tally import Tally
 
 
 class LocalPool:
-    """Implements `PathEvaluator` with ``num_workers`` threads that share one frozen model.
+    """Implements `PathEvaluator` with ``num_workers`` workers that share one frozen model.
 
-    Each has states of its own.
+    Each has states of its own, and threads for the batches that it evaluates at the same time.
 
     Args:
         spec: what every worker builds.
-        num_workers: threads.
-        requests_per_batch: requests that a thread takes together at most; ``None``: as many as it
-            is fast with, see `search_cluster.workers.batch_size`.
+        num_workers: how many.
+        requests_per_batch: requests that a thread takes together at most; ``None``: as many as its
+            worker is fast with, see `search_cluster.workers.batch_size`.
 
     Raises:
         ModelError: the model can't be loaded.
@@ -46,9 +52,12 @@ class LocalPool:
         self._dispatcher = Dispatcher[EvaluationRequest](lambda request: request.example.example_id)
         for number in range(num_workers):
             self._dispatcher.join(number)
-        self._changed = threading.Condition()  # guards the dispatcher, the sizes and `_closed`
+        self._changed = threading.Condition()
+        """Guards the dispatcher, the sizes, the numbers of batches and `_closed`."""
+        self._num_batches = [0] * num_workers
+        """Batches that run, by worker."""
         self._closed = False
-        self._done: queue.SimpleQueue[tuple[int, BatchReport]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[int, BatchReport | BaseException]] = queue.SimpleQueue()
         self._num_in_flight = 0
         self._tally = Tally()
         for number in range(num_workers):
@@ -60,40 +69,56 @@ class LocalPool:
             )
         self._threads = [
             threading.Thread(
-                target=self._work, args=(number, worker), name=f"path-worker-{number}", daemon=True
+                target=self._work,
+                args=(number, worker),
+                name=f"path-worker-{number}-{batch}",
+                daemon=True,
             )
             for number, worker in enumerate(workers)
+            for batch in range(BATCHES_PER_WORKER)
         ]
         for thread in self._threads:
             thread.start()
 
     def _work(self, number: int, worker: PathWorker) -> None:
-        while True:
+        while batch := self._next_batch(number):
+            try:
+                report = worker.evaluate(batch)
+            except BaseException as error:  # whoever waits for the results must hear of it
+                self._done.put((number, error))
+                raise
             with self._changed:
-                if self._has_time(number):
-                    self._changed.wait(WORTH_WAITING_S)
-                while not (batch := self._dispatcher.next_batch(number, self._sizes[number].value)):
-                    if self._closed:
-                        return
-                    self._changed.wait()
-            report = worker.evaluate(batch)
-            with self._changed:
+                self._num_batches[number] -= 1
                 self._sizes[number].learn(
                     len(batch), sum(result.device_busy_s for result in report.results)
                 )
             self._done.put((number, report))
 
+    def _next_batch(self, number: int) -> list[EvaluationRequest]:
+        """Wait for work; none is left when the pool is closed."""
+        with self._changed:
+            if self._has_time(number):
+                self._changed.wait(WORTH_WAITING_S)
+            while True:
+                batch = self._dispatcher.next_batch(
+                    number, self._sizes[number].value, take_over=not self._num_batches[number]
+                )
+                if batch or self._closed:
+                    self._num_batches[number] += 1
+                    return batch
+                self._changed.wait()
+
     def _has_time(self, number: int) -> bool:
-        """Whether a thread's next batch had better wait for more requests."""
+        """Whether a worker's next batch had better wait for more requests."""
         size = self._sizes[number]
         num_waiting = self._dispatcher.num_waiting(number)
         return size.is_worth_waiting and num_waiting < size.value and not self._closed
 
     @property
     def max_in_flight(self) -> int:
-        """Requests of two batches per thread: one runs, one waits."""
+        """Requests of all batches that run at the same time."""
         with self._changed:
-            return 2 * sum(size.value for size in self._sizes)
+            return BATCHES_PER_WORKER * sum(size.value for size in self._sizes)
 
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests for the threads."""
@@ -103,16 +128,27 @@ class LocalPool:
             self._changed.notify_all()
 
     def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
-        """All results that are ready; waits for the first."""
-        reports: list[tuple[int, BatchReport]] = []
+        """All results that are ready; waits for the first.
+
+        Raises:
+            EvaluatorError: code of the task ended a thread, as ``sys.exit`` does.
+        """
+        reports: list[tuple[int, BatchReport | BaseException]] = []
         if self._num_in_flight:
             with suppress(queue.Empty):
                 reports.append(self._done.get(timeout=timeout_s))
         while reports and not self._done.empty():
             reports.append(self._done.get())
+        results: list[EvaluationResult] = []
         for number, report in reports:
+            if isinstance(report, BaseException):
+                raise EvaluatorError(
+                    f"a worker's thread was ended by {type(report).__name__}: "
+                    f"{in_one_line(report)}; nothing found is lost: if the task's code exits, mend "
+                    "it, then run the same command again"
+                ) from report
             self._tally.add(number, report.results, report.work)
-        results = [result for _, report in reports for result in report.results]
+            results += report.results
         self._num_in_flight -= len(results)
         return results
 
@@ -126,7 +162,7 @@ class LocalPool:
             self._closed = True
             while any(
                 self._dispatcher.next_batch(number, MAX_REQUESTS)
-                for number in range(len(self._threads))
+                for number in range(len(self._sizes))
             ):
                 pass
             self._changed.notify_all()

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,12 +23,13 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import MATERIALISED, BatchReport, WorkerInfo, WorkerSpec
+from search_cluster.workers.shared_engine import SharedEngine
 
 logger = logging.getLogger(__name__)
 
 
 class PathWorker:
-    """Evaluates requests on one device. Used by one thread.
+    """Evaluates requests on one device, batches of several threads at the same time.
 
     Building it loads the model, which takes seconds.
 
@@ -69,7 +71,11 @@ class PathWorker:
         if self.loaded.device.startswith("cuda"):
             self._device_share = 1.0 / spec.workers_per_gpu
         self._executor = self._build_executor(spec)
-        self._reported = EngineWork()
+        self._engine = None if self._executor is None else SharedEngine(self._executor)
+        self._materialised = threading.Lock()
+        """Held while the materialised model answers in the engine's place."""
+        self._reporting = threading.Lock()
+        self._reported = EngineWork()  # guarded by `_reporting`
         self.failure_log = failure_log or FailureLog(logger)
 
     def _build_executor(self, spec: WorkerSpec) -> PathExecutor | None:
@@ -118,11 +124,13 @@ class PathWorker:
         )
 
     def evaluate(self, requests: Sequence[EvaluationRequest]) -> BatchReport:
-        """One result per request. An example that can't be evaluated gives a `Failure`."""
+        """One result per request. An example that can't be evaluated gives a `Failure`.
+
+        Requests of other threads may run in the same steps of the engine; no verdict depends on it.
+        """
         limit_threads(self._num_threads)  # the setting belongs to the calling thread
-        started_s = time.perf_counter()
-        outcomes = self._outcomes(requests)
-        share_s = (time.perf_counter() - started_s) / max(1, len(requests))
+        outcomes, busy_s = self._outcomes(requests)
+        share_s = busy_s / max(1, len(requests))
         results = tuple(
             EvaluationResult(
                 request_id=request.request_id,
@@ -136,33 +144,52 @@ class PathWorker:
         return BatchReport(results=results, work=work)
 
     def _new_work(self) -> EngineWork:
-        """What the engine did since the last call, answers apart."""
+        """What the engine did since the last call, answers apart, whatever batch it was for."""
         if self._executor is None:
             return EngineWork()
-        done = EngineWork(
-            num_layer_runs=self._executor.counters.layer_runs,
-            num_tie_rechecks=self._executor.num_tie_rechecks,
-            num_evictions=self._executor.store.num_evictions,
-            recheck_s=self._executor.recheck_seconds,
-        )
-        new, self._reported = done.minus(self._reported), done
+        with self._reporting:
+            done = EngineWork(
+                num_layer_runs=self._executor.counters.layer_runs,
+                num_tie_rechecks=self._executor.num_tie_rechecks,
+                num_evictions=self._executor.store.num_evictions,
+                recheck_s=self._executor.recheck_seconds,
+            )
+            new, self._reported = done.minus(self._reported), done
         return new
 
-    def _outcomes(self, requests: Sequence[EvaluationRequest]) -> list[Outcome]:
-        if self._executor is not None:
-            try:
-                return self._executor.evaluate(
-                    [(request.example, request.path) for request in requests]
-                )
-            except Exception as error:  # the batch as such: each request gets a chance of its own
-                what = f"a batch of {len(requests)} requests failed, which are now evaluated alone"
-                self.failure_log.add(what, error)
-        return [self._evaluate_alone(request) for request in requests]
+    def _outcomes(self, requests: Sequence[EvaluationRequest]) -> tuple[list[Outcome], float]:
+        """One outcome per request, and the seconds that they took of the device."""
+        if self._engine is None:
+            return self._materialised_outcomes(requests)
+        pairs = [(request.example, request.path) for request in requests]
+        call = self._engine.run(pairs)
+        if call.error is not None:  # what is left gets a chance of its own, in nobody's company
+            what = (
+                f"a batch of {len(pairs)} requests failed; the {call.num_open} that were not "
+                "answered are now evaluated alone"
+            )
+            self.failure_log.add(what, call.error)
+        outcomes: list[Outcome] = []
+        busy_s = call.busy_s
+        for place, pair in enumerate(pairs):
+            if place in call.outcomes:
+                outcomes.append(call.outcomes[place])
+            else:
+                alone = self._engine.run_alone(pair)
+                outcomes.append(alone.outcomes[0])
+                busy_s += alone.busy_s
+        return outcomes, busy_s
 
-    def _evaluate_alone(self, request: EvaluationRequest) -> Outcome:
+    def _materialised_outcomes(
+        self, requests: Sequence[EvaluationRequest]
+    ) -> tuple[list[Outcome], float]:
+        with self._materialised:
+            started_s = time.perf_counter()
+            outcomes = [self._materialised_outcome(request) for request in requests]
+            return outcomes, time.perf_counter() - started_s
+
+    def _materialised_outcome(self, request: EvaluationRequest) -> Outcome:
         try:
-            if self._executor is not None:  # Its verdicts are its own, not the materialised model's
-                return self._executor.evaluate([(request.example, request.path)])[0]
             return evaluate_path(self.loaded, self._task, request.example, request.path)
         except (
             Exception

@@ -88,7 +88,7 @@ def test_one_fault_of_the_device_ends_the_search(
     def gone(self: object, requests: object) -> Any:
         raise RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_...")
 
-    monkeypatch.setattr(PathExecutor, "evaluate", gone)
+    monkeypatch.setattr(PathExecutor, "submit", gone)
     monkeypatch.setattr("search_cluster.workers.path_worker.evaluate_path", gone_alone)
     reason = "RuntimeError: CUDA error: device-side assert triggered Compile with TORCH_USE_..."
     said = ended_by(command_of(model_dir, "capitals", tmp_path / "run", "--ray", "none"), reason)
@@ -104,17 +104,19 @@ def test_one_fault_during_a_search_keeps_what_was_found(
 ) -> None:
     task, run_dir = write_task(tmp_path, "return float(output == example.gold)"), tmp_path / "run"
     command = command_of(model_dir, task, run_dir, "--ray", "none")
-    evaluate: Callable[..., Any] = PathExecutor.evaluate
+    step: Callable[..., Any] = PathExecutor.step
     num_good = 0
 
-    def lost_later(self: PathExecutor, requests: list[Any]) -> Any:
+    def lost_later(self: PathExecutor) -> Any:
         nonlocal num_good
         num_good += 1
+        outcomes = step(self)
         if num_good > 5:
-            return [RuntimeError(f"device {number} is lost") for number, _ in enumerate(requests)]
-        return evaluate(self, requests)
+            lost = enumerate(outcomes)
+            return {ticket: RuntimeError(f"device {number} is lost") for number, ticket in lost}
+        return outcomes
 
-    monkeypatch.setattr(PathExecutor, "evaluate", lost_later)
+    monkeypatch.setattr(PathExecutor, "step", lost_later)
     done = call(*command)
     assert done.returncode == 2
     assert "examples in a row failed for one reason: RuntimeError: device " in done.stderr

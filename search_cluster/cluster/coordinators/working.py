@@ -17,11 +17,10 @@ from search_cluster.cluster.coordinators.health import SignsOfLife
 from search_cluster.cluster.coordinators.messages import Lease, StepOrder, StepReport
 from search_cluster.cluster.coordinators.partition import PartitionFactory
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
-from search_cluster.cluster.worker_group import BATCHES_PER_WORKER
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.errors import in_one_line
-from search_cluster.workers.batch_size import MIN_REQUESTS
+from search_cluster.workers.batch_size import BATCHES_PER_WORKER, MIN_REQUESTS
 
 logger = logging.getLogger(__name__)
 

@@ -62,20 +62,28 @@ class Call:
     """The reference of a call."""
 
     def __init__(self, requests: list[EvaluationRequest], done_at_s: float, taken_s: float) -> None:
-        self._requests = requests
+        self.requests = requests
         self.done_at_s = done_at_s
+        self.is_taken = False
+        self.calls_with_it: list[Call] = [self]
+        """Those that run at the same time, and it."""
         self._share_s = taken_s / len(requests)
 
     def result(self) -> Any:
-        if any(request.example.question == POISON for request in self._requests):
-            raise RayActorError
+        calls = [call for call in self.calls_with_it if not call.is_taken]
+        for call in calls:
+            if any(request.example.question == POISON for request in call.requests):
+                for lost in calls:
+                    lost.is_taken = True
+                raise RayActorError
+        self.is_taken = True
         results = tuple(
             EvaluationResult(
                 request_id=request.request_id,
                 outcome=Verdict(reward=1.0, margin=None, output="", num_layer_tokens=1),
                 device_busy_s=self._share_s,
             )
-            for request in self._requests
+            for request in self.requests
         )
         return pack_report(BatchReport(results=results, work=EngineWork()))
 
@@ -195,3 +203,62 @@ def test_few_requests_keep_all_workers_busy_that_learnt_large_batches(clock: Clo
     # Each worker has a quarter of the examples, all of whose rounds it could run together.
     at_best_s = num_rounds * COST.seconds(4 * num_examples / len(workers))
     assert taken_s < 2.0 * at_best_s
+
+
+class OverlappingWorker(Worker):
+    """A handle whose calls run at the same time: what kills it takes all of them with it."""
+
+    def __init__(self, number: int, clock: Clock) -> None:
+        super().__init__(number, clock)
+        self.running: list[Call] = []
+        self.company: list[list[list[EvaluationRequest]]] = []
+        """The batches that were in flight whenever another one was sent, with that one."""
+
+    def evaluate(self, batch: PackedBatch) -> "Call":
+        call = super().evaluate(batch)
+        self.running = [other for other in self.running if not other.is_taken]
+        self.running.append(call)
+        for other in self.running:
+            other.calls_with_it = self.running
+        self.company.append([other.requests for other in self.running])
+        return call
+
+
+def test_what_kills_is_tried_in_no_batch_s_company(clock: Clock) -> None:
+    worker = OverlappingWorker(0, clock)
+    questions = [f"q{number}" for number in range(60)]
+    questions[3] = POISON
+    results = results_of(worker, questions, requests_per_batch=10)
+    assert sorted(result.request_id for result in results) == list(range(60))
+    assert [item.request_id for item in results if isinstance(item.outcome, Failure)] == [3]
+    first, *later = [
+        [len(batch) for batch in company]
+        for company in worker.company
+        if any(request.request_id == 3 for batch in company for request in batch)
+    ]
+    assert first == [10]
+    assert later[0] == [10, 10]  # both were accused of its death
+    assert len(later) == MAX_ATTEMPTS
+    assert all(company == [1] for company in later[1:])
+    assert any(len(company) == 2 for company in worker.company[-3:])  # all is well again
+
+
+def test_suspects_wait_for_a_worker_without_work(clock: Clock) -> None:
+    workers = [OverlappingWorker(number, clock) for number in range(2)]
+    group = WorkerGroup(10)
+    for one in workers:
+        join(group, one)
+    questions = [f"q{number}" for number in range(200)]
+    questions[3] = POISON
+    group.submit([request(number, question) for number, question in enumerate(questions)])
+    results: list[EvaluationResult] = []
+    while len(results) < 200:
+        results += group.collect(timeout_s=0.01)
+        for handle in group.take_lost():
+            join(group, workers[handle.number])
+    failed = [item.request_id for item in results if isinstance(item.outcome, Failure)]
+    assert failed == [3]
+    assert sorted(item.request_id for item in results) == list(range(200))
+    companies = [[len(batch) for batch in company] for one in workers for company in one.company]
+    assert [1] in companies
+    assert all(company == [1] or 1 not in company for company in companies)

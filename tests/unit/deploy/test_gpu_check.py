@@ -326,13 +326,14 @@ def test_a_worker_has_to_end_with_its_device(
     part = parts("gpu_parts.broken_device")
     evaluate = PathExecutor.evaluate
 
-    def outcomes(worker: Any, requests: list[Any]) -> list[Any]:
+    def outcomes(worker: Any, requests: list[Any]) -> tuple[list[Any], float]:
+        pairs = [(item.example, item.path) for item in requests]
         try:
-            return evaluate(worker._executor, [(item.example, item.path) for item in requests])
+            return evaluate(worker._executor, pairs), 0.0
         except part.ERROR as error:
             if ends:
                 os._exit(70)
-            return [error] * len(requests)
+            return [error] * len(requests), 0.0
 
     monkeypatch.setattr(part.PathWorker, "_outcomes", outcomes)
     report = parts("gpu_parts.sheet").Report(part="F", about="", limit_s=60)

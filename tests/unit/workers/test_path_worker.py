@@ -1,18 +1,16 @@
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from support import tiny
 from support.model_doubles import CAPITAL, ChoiceTask, loaded_tiny
 
-from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.messages import EvaluationRequest, Failure
+from search_cluster.protocols.messages import EvaluationRequest
 from search_cluster.workers.messages import ENGINE, MATERIALISED, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
 
@@ -57,24 +55,3 @@ def test_a_worker_names_its_kernels_in_16_bits() -> None:
     assert worker().info.arithmetic == ""
     narrow = replace(loaded_tiny(tiny.tiny_model().to(torch.bfloat16)), dtype="bfloat16")
     assert worker(narrow).info.arithmetic == kernels_of("cpu", "bfloat16") != ""
-
-
-def test_the_requests_of_a_batch_that_fails_are_asked_of_the_engine_one_by_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    evaluate = PathExecutor.evaluate
-    sizes: list[int] = []
-
-    def narrow(self: PathExecutor, requests: Sequence[Any]) -> list[Outcome]:
-        sizes.append(len(requests))
-        if len(requests) > 1 or requests[0][1] == PATHS[1]:
-            raise RuntimeError("too much")
-        return evaluate(self, requests)
-
-    expected = [item.outcome for item in worker().evaluate(REQUESTS).results]
-    monkeypatch.setattr(PathExecutor, "evaluate", narrow)
-    monkeypatch.delattr("search_cluster.workers.path_worker.evaluate_path")
-    outcomes = [item.outcome for item in worker().evaluate(REQUESTS).results]
-    assert sizes == [3, 1, 1, 1]
-    assert outcomes[1] == Failure(kind="RuntimeError", message="too much")
-    assert [outcomes[0], outcomes[2]] == [expected[0], expected[2]]
