@@ -22,15 +22,17 @@ from torch.overrides import TorchFunctionMode
 
 ROW_COUNTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 """The numbers of rows that are tried."""
-ACCELERATOR_ROW_COUNTS = (*ROW_COUNTS, 4096, 8192)
-"""The same elsewhere than on a CPU, where a call of many products costs more than their rows."""
+ACCELERATOR_ROW_COUNTS = tuple(sorted({*ROW_COUNTS, 768, 1536, 3072, 4096, 5120, 6144, 7168, 8192}))
+"""The same elsewhere than on a CPU: no call of up to 8192 rows is cut in more than two."""
 MAX_DRAWN_ROWS = 2048
 """So many rows are drawn; others are the same again."""
 USUAL_LENGTHS = (24, 48, 100, 200, 400, 800, 1600)
 """The numbers of rows of calls as they come. Of two kernels the one is taken that serves them at
 the least cost."""
 CALL_COST_ROWS = 32
-"""What one more call costs, in rows."""
+"""What one more call costs on a CPU, in rows."""
+ACCELERATOR_CALL_COST_ROWS = 256
+"""The same elsewhere: a few microseconds each for the products of a layer and for joining them."""
 MAX_PROBE_FLOPS = {"cpu": 2.4e10}
 """The work that may go into trying one shape; of a larger product fewer numbers of rows are tried.
 It depends on the kind of device and on the shape alone, so that all workers choose alike."""
@@ -65,11 +67,21 @@ class RowCounts:
     """Whether they have them with one thread only."""
 
 
+def call_cost_rows(device: torch.device) -> int:
+    """What one more call costs on a device, in rows."""
+    return CALL_COST_ROWS if device.type == "cpu" else ACCELERATOR_CALL_COST_ROWS
+
+
 @cache
-def cover(num_rows: int, counts: tuple[int, ...]) -> tuple[int, ...]:
+def cover(num_rows: int, counts: tuple[int, ...], call_cost: int) -> tuple[int, ...]:
     """The cheapest numbers of rows whose sum is at least ``num_rows``.
 
     Only the last one may reach beyond.
+
+    Args:
+        num_rows: the number of rows.
+        counts: the numbers to choose from, in rising order.
+        call_cost: what each of them costs beside its rows, in rows.
     """
     fitting = [count for count in counts if count >= num_rows]
     best: tuple[int, ...] = (fitting[0],) if fitting else ()
@@ -78,14 +90,14 @@ def cover(num_rows: int, counts: tuple[int, ...]) -> tuple[int, ...]:
     for count in smaller[-2:]:
         repeats = max(1, num_rows // count) if count == counts[-1] else 1
         rest = num_rows - repeats * count
-        split = (count,) * repeats + (cover(rest, counts) if rest else ())
-        if not best or _cost(split) < _cost(best):
+        split = (count,) * repeats + (cover(rest, counts, call_cost) if rest else ())
+        if not best or _cost(split, call_cost) < _cost(best, call_cost):
             best = split
     return best
 
 
-def _cost(counts: tuple[int, ...]) -> int:
-    return sum(counts) + CALL_COST_ROWS * len(counts)
+def _cost(counts: tuple[int, ...], call_cost: int) -> int:
+    return sum(counts) + call_cost * len(counts)
 
 
 def measure_row_counts(weight_NK: Tensor, bias_N: Tensor | None, *, num_threads: int) -> RowCounts:
@@ -102,20 +114,23 @@ def measure_row_counts(weight_NK: Tensor, bias_N: Tensor | None, *, num_threads:
     if not kernels:
         return RowCounts(())
     # The choice is made with one thread, so that it is the same with any number.
-    chosen = min(kernels, key=lambda kernel: _mean_cost(tuple(kernel.counts)))
+    call_cost = call_cost_rows(weight_NK.device)
+    chosen = min(kernels, key=lambda kernel: _mean_cost(tuple(kernel.counts), call_cost))
     if num_threads == 1 or weight_NK.device.type != "cpu":
         return RowCounts(tuple(chosen.counts))
     with _threads(num_threads, weight_NK.device):
         alike = tuple(count for count in chosen.counts if probe.gives(count, chosen))
     one_thread = tuple(chosen.counts)
-    if alike and _mean_cost(alike) <= num_threads * _mean_cost(one_thread):
+    if alike and _mean_cost(alike, call_cost) <= num_threads * _mean_cost(one_thread, call_cost):
         return RowCounts(alike)
     return RowCounts(one_thread, one_thread=True)
 
 
-def _mean_cost(counts: tuple[int, ...]) -> float:
+def _mean_cost(counts: tuple[int, ...], call_cost: int) -> float:
     """What a row costs in calls as they come."""
-    return sum(_cost(cover(length, counts)) / length for length in USUAL_LENGTHS)
+    return sum(
+        _cost(cover(length, counts, call_cost), call_cost) / length for length in USUAL_LENGTHS
+    )
 
 
 @contextmanager
@@ -249,7 +264,9 @@ class InvariantProducts:
             weight, bias = self._widened(weight, bias)
         found = self.row_counts(weight, bias)
         num_rows = input.numel() // num_inputs
-        sizes = cover(num_rows, found.counts) if num_rows and found.counts else (num_rows,)
+        sizes: tuple[int, ...] = (num_rows,)
+        if num_rows and found.counts:
+            sizes = cover(num_rows, found.counts, call_cost_rows(weight.device))
         with _threads(1, weight.device) if found.one_thread else nullcontext():
             output = _in_parts(input, weight, bias, sizes)
         return output if output.shape[-1] == num_outputs else output[..., :num_outputs]

@@ -32,7 +32,7 @@ from search_cluster.model.engine.call_plan import (
 )
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
-from search_cluster.model.engine.products import cover
+from search_cluster.model.engine.products import call_cost_rows, cover
 from search_cluster.model.engine.slabs import FIRST_ROWS, Slab, Slots
 from search_cluster.model.engine.token_tree import RowSet
 from search_cluster.model.engine.wants import Wants
@@ -106,7 +106,8 @@ class Scheduler:
     def _filled_up(self, num_rows: int) -> int:
         """The number of rows of a call, so that its products need no rows of their own."""
         counts = self._arithmetic.call_rows
-        return sum(cover(num_rows, counts)) if counts else num_rows
+        call_cost = call_cost_rows(self._layers.device)
+        return sum(cover(num_rows, counts, call_cost)) if counts else num_rows
 
     def bring_up_to_date(self, wants: Wants) -> None:
         """Compute the wanted rows that nodes do not hold yet; rows that examples share come first.

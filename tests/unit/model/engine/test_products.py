@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from search_cluster.model.engine import products
+from search_cluster.model.engine.executor import ACCELERATOR_CALL_ROWS
 from search_cluster.model.engine.products import (
+    ACCELERATOR_CALL_COST_ROWS,
+    ACCELERATOR_ROW_COUNTS,
+    CALL_COST_ROWS,
     ROW_COUNTS,
     InvariantLinear,
     InvariantProducts,
@@ -40,14 +44,22 @@ def measured(monkeypatch: pytest.MonkeyPatch, kernel: Kernel, *, num_threads: in
 
 @given(
     num_rows=st.integers(1, 20_000),
+    call_cost=st.sampled_from([CALL_COST_ROWS, ACCELERATOR_CALL_COST_ROWS]),
     counts=st.sets(st.sampled_from(ROW_COUNTS), min_size=1).map(lambda some: tuple(sorted(some))),
 )
 def test_allowed_numbers_cover_the_rows_and_only_the_last_reaches_beyond(
-    num_rows: int, counts: tuple[int, ...]
+    num_rows: int, counts: tuple[int, ...], call_cost: int
 ) -> None:
-    sizes = cover(num_rows, counts)
+    sizes = cover(num_rows, counts, call_cost)
     assert set(sizes) <= set(counts)
     assert sum(sizes[:-1]) < num_rows <= sum(sizes)
+
+
+def test_no_call_of_an_accelerator_is_cut_in_more_than_two() -> None:
+    for num_rows in range(1, ACCELERATOR_CALL_ROWS + 1):
+        sizes = cover(num_rows, ACCELERATOR_ROW_COUNTS, ACCELERATOR_CALL_COST_ROWS)
+        assert len(sizes) <= 2, num_rows
+        assert sum(sizes) <= max(1.5 * num_rows, num_rows + ACCELERATOR_CALL_COST_ROWS)
 
 
 def test_a_kernel_like_any_other_leaves_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
