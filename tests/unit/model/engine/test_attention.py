@@ -29,7 +29,7 @@ def attended(device: str, num_key_heads: int, softcap: float | None = None) -> T
     query = torch.randn(SEGMENTS, HEADS, ROWS, WIDTH, device=device)
     key, value = torch.randn(2, SEGMENTS, num_key_heads, KEYS, WIDTH, device=device)
     mask = torch.zeros(1, 1, ROWS, KEYS, device=device)
-    return scores_and_values(query, key, value, mask, WIDTH**-0.5, softcap)
+    return scores_and_values(query, key, value, mask, WIDTH**-0.5, softcap, 128)
 
 
 @pytest.mark.parametrize("num_key_heads", [1, KEY_HEADS, HEADS])
