@@ -7,71 +7,29 @@ times: with few others, then alone, so that a request which kills its worker tak
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from search_cluster.cluster.joined_worker import (
+    MAX_ATTEMPTS,
+    JoinedWorker,
+    Queued,
+    suspected,
+)
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.errors import EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.workers.batch_size import BATCHES_PER_WORKER, BatchSize
 from search_cluster.workers.dispatch import Dispatcher
-from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.tally import Tally
-from search_cluster.workers.wire import LinkBrokenError, LinkOut, unpack_report
+from search_cluster.workers.wire import LinkBrokenError, unpack_report
 
-MAX_ATTEMPTS = 3
-"""How often one request may lose its worker before it counts as a failure."""
-MAX_SUSPECT_BATCHES = 32
-"""Into how many batches those of a lost batch are parted at first."""
 MAX_LOSSES_IN_A_ROW = 12
 """Workers lost without one result in between, beyond one each: then it is not the requests that
 kill them."""
-
-
-@dataclass(slots=True, eq=False)
-class _Queued:
-    """A request that waits, and how many workers it has killed."""
-
-    request: EvaluationRequest
-    num_attempts: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _JoinedWorker:
-    """One worker and what is in flight on it."""
-
-    handle: WorkerHandle
-    info: WorkerInfo
-    size: BatchSize
-    link: LinkOut = field(default_factory=LinkOut)
-    batches: dict[Any, list[_Queued]] = field(default_factory=dict)
-    """Batches in the order of sending, by result reference. They run at the same time."""
-
-    @property
-    def num_running(self) -> int:
-        """Requests that were sent and not answered."""
-        return sum(map(len, self.batches.values()))
-
-    @property
-    def is_trying_suspects(self) -> bool:
-        """Whether it has requests that may kill it, and with it whatever joins them."""
-        return any(items[0].num_attempts for items in self.batches.values())
-
-
-def _suspected(items: Sequence[_Queued]) -> list[list[_Queued]]:
-    """The batches in which requests are tried that were lost together, but for those given up.
-
-    They are `MAX_SUSPECT_BATCHES` at most, as each costs a batch's fixed time; in the last attempt
-    each request is alone.
-    """
-    last = [[item] for item in items if item.num_attempts == MAX_ATTEMPTS - 1]
-    earlier = [item for item in items if item.num_attempts < MAX_ATTEMPTS - 1]
-    size = -(-len(earlier) // MAX_SUSPECT_BATCHES)
-    return last + [earlier[at : at + size] for at in range(0, len(earlier), max(1, size))]
 
 
 class WorkerGroup:
@@ -84,13 +42,13 @@ class WorkerGroup:
 
     def __init__(self, requests_per_batch: int | None = None) -> None:
         self._requests_per_batch = requests_per_batch
-        self._workers: dict[int, _JoinedWorker] = {}
-        self._waiting: dict[Any, _JoinedWorker] = {}
-        self._dispatcher = Dispatcher[_Queued](
+        self._workers: dict[int, JoinedWorker] = {}
+        self._waiting: dict[Any, JoinedWorker] = {}
+        self._dispatcher = Dispatcher[Queued](
             lambda item: item.request.example.example_id,
             lambda number: self._workers[number].num_running,
         )
-        self._suspects = deque[list[_Queued]]()
+        self._suspects = deque[list[Queued]]()
         """Batches of requests that may have killed a worker."""
         self._lost: list[WorkerHandle] = []
         self._losses_in_a_row = 0
@@ -103,7 +61,7 @@ class WorkerGroup:
     def join(self, ready: ReadyWorker) -> None:
         """Give a worker work from now on."""
         number = ready.handle.number
-        self._workers[number] = _JoinedWorker(
+        self._workers[number] = JoinedWorker(
             ready.handle, ready.info, BatchSize(self._requests_per_batch)
         )
         self._dispatcher.join(number)
@@ -141,7 +99,7 @@ class WorkerGroup:
     def submit(self, requests: Sequence[EvaluationRequest]) -> None:
         """Queue requests and fill idle workers."""
         self._num_in_flight += len(requests)
-        self._dispatcher.add(_Queued(request) for request in requests)
+        self._dispatcher.add(Queued(request) for request in requests)
         self._dispatch()
 
     def _dispatch(self, *, patient: bool = False) -> None:
@@ -166,7 +124,7 @@ class WorkerGroup:
                     worker.batches[ref] = items
                     self._waiting[ref] = worker
 
-    def _waits(self, number: int, worker: _JoinedWorker, *, patient: bool) -> bool:
+    def _waits(self, number: int, worker: JoinedWorker, *, patient: bool) -> bool:
         """Whether a worker's next batch had better be sent later."""
         if worker.batches and (self._suspects or worker.is_trying_suspects):
             return True  # suspects run in nobody's company, so workers make room for them
@@ -178,7 +136,7 @@ class WorkerGroup:
         # It would join the batch that runs; a small one would keep those that come later from it.
         return bool(worker.batches) and num_waiting < worker.size.value / 2
 
-    def _next_items(self, number: int, worker: _JoinedWorker) -> list[_Queued]:
+    def _next_items(self, number: int, worker: JoinedWorker) -> list[Queued]:
         """A batch; requests that may have killed a worker share it with nobody else."""
         if self._suspects:
             return self._suspects.popleft()
@@ -243,7 +201,7 @@ class WorkerGroup:
         return list(report.results)
 
     def _lose(
-        self, worker: _JoinedWorker, error: RayError, *, was_busy: bool
+        self, worker: JoinedWorker, error: RayError, *, was_busy: bool
     ) -> list[EvaluationResult]:
         """Put all that was in flight on a dead worker back in front of the queue.
 
@@ -273,7 +231,7 @@ class WorkerGroup:
             item.num_attempts += 1
         # Suspects share a batch with no others: what kills must be found out alone, and what does
         # not must not be given up with it.
-        self._suspects += _suspected(running)
+        self._suspects += suspected(running)
         innocent = [] if was_busy else batches
         self._suspects += [batch for batch in innocent if batch[0].num_attempts]
         self._dispatcher.add_first(

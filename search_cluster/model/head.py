@@ -72,5 +72,6 @@ def wide_weight(head: nn.Linear) -> Tensor:
     with _WIDE_WEIGHTS_LOCK:
         wide_VD = _WIDE_WEIGHTS.get(head)
         if wide_VD is None or wide_VD.device != head.weight.device:
-            wide_VD = _WIDE_WEIGHTS[head] = head.weight.detach().float()
+            with torch.inference_mode(False):  # training may read it, too
+                wide_VD = _WIDE_WEIGHTS[head] = head.weight.detach().float()
         return wide_VD

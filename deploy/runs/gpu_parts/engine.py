@@ -22,7 +22,7 @@ from search_cluster.bench.flops import (
 from search_cluster.model.engine.answers import Answered
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.layer_runner import LayerRunner
-from search_cluster.model.engine.scheduler import WorkCounters
+from search_cluster.model.engine.work_counters import WorkCounters
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.memory_plan import MemoryPlan
 from search_cluster.paths.layer_path import LayerPath

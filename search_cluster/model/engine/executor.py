@@ -20,6 +20,7 @@ import torch
 
 from search_cluster.errors import ModelError, NonFiniteLogitsError, SearchClusterError
 from search_cluster.model.decoding import end_ids
+from search_cluster.model.engine.admission import Admission
 from search_cluster.model.engine.answers import (
     Answer,
     Answered,
@@ -27,15 +28,17 @@ from search_cluster.model.engine.answers import (
     GeneratedAnswer,
     RowReading,
 )
-from search_cluster.model.engine.arithmetic import Arithmetic, probe_arithmetic
+from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes, wants_of
 from search_cluster.model.engine.layer_runner import LayerRunner
-from search_cluster.model.engine.prefix_trie import PrefixTrie, TrieNode
+from search_cluster.model.engine.prefix_trie import PrefixTrie
 from search_cluster.model.engine.reading import MIN_ROWS, SPARE_ROWS, read_logits
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS, TieRechecks
-from search_cluster.model.engine.scheduler import Scheduler, WorkCounters, new_store
+from search_cluster.model.engine.scheduler import Scheduler
 from search_cluster.model.engine.slabs import ZERO_SLOT, Slots
+from search_cluster.model.engine.state_memory import new_store
 from search_cluster.model.engine.token_tree import TokenTree
+from search_cluster.model.engine.work_counters import WorkCounters
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.paths.layer_path import LayerPath
@@ -115,6 +118,7 @@ class PathExecutor:
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
         self._ends = end_ids(loaded.model, loaded.tokenizer)
+        self._admission = Admission(self._layers, self.store, self._scheduler, self._keep_keys)
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._failed: dict[int, Outcome] = {}
@@ -181,7 +185,7 @@ class PathExecutor:
         """
         outcomes, self._failed = self._failed, {}
         try:
-            self._running += self._admit()
+            self._running += self._admission.admit(self._waiting, self._running)
             if self._running:
                 self._scheduler.bring_up_to_date(wants_of(self._running, keep_keys=self._keep_keys))
                 outcomes |= self._answered(self._read(self._running))
@@ -241,46 +245,6 @@ class PathExecutor:
             if shared is None:
                 shared = self._shared[template_ids] = PrefixTrie(TokenTree(template_ids))
         return KnownExample(PrefixTrie(TokenTree(encoded.context_ids)), encoded, shared)
-
-    def _admit(self) -> list[Job]:
-        """The next jobs to join the running ones, as many as the state budget has room for.
-
-        At least one joins if none run. A generated answer takes up to a round for each token, with
-        one row each. Jobs that generate join in parts that fill about one call of each layer, so
-        that the few rows of those that are under way run along with the prompts of later ones.
-        """
-        if not self._waiting:
-            return []
-        sizes: dict[TrieNode, int] = {}
-        for job in self._running:
-            sizes.update(self._node_bytes(job))
-        num_bytes = sum(sizes.values())
-        limit = self.store.max_bytes
-        if self._keep_keys:
-            part_rows = self._layers.num_layers * self._scheduler.max_call_rows
-            limit = min(limit, num_bytes + part_rows * self._layers.bytes_per_row(keep_keys=True))
-        admitted: list[Job] = []
-        while self._waiting:
-            job = self._waiting[0]
-            job.find_nodes()
-            new = {node: size for node, size in self._node_bytes(job).items() if node not in sizes}
-            num_bytes += sum(new.values())
-            if num_bytes > limit and (self._running or admitted):
-                break
-            sizes |= new
-            admitted.append(self._waiting.popleft())
-        return admitted
-
-    def _node_bytes(self, job: Job) -> dict[TrieNode, int]:
-        """The estimated memory of the states of a job's nodes."""
-        num_rows = (
-            job.known.trie.token_tree.num_context
-            - job.known.num_shared_rows
-            + len(job.answer.wanted_rows())
-        )
-        own_bytes = num_rows * self._layers.bytes_per_row(keep_keys=self._keep_keys)
-        shared_bytes = job.known.num_shared_rows * self._layers.bytes_per_row(keep_keys=True)
-        return dict.fromkeys(job.nodes, own_bytes) | dict.fromkeys(job.shared_nodes, shared_bytes)
 
     def _read(self, jobs: Sequence[Job]) -> dict[int, dict[int, RowReading]]:
         """The logits of all rows that the jobs ask for, read a bounded number at a time."""

@@ -11,14 +11,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
-from search_cluster.model.engine.attention import KERNEL_NAME, Call
-from search_cluster.model.engine.call_plan import CallPlan
+from search_cluster.model.engine.calls.attention import KERNEL_NAME
+from search_cluster.model.engine.calls.call_plan import Call, CallPlan
 from search_cluster.model.engine.fused_norm import fused
-from search_cluster.model.engine.products import (
-    InvariantLinear,
-    InvariantProducts,
-    ProductsOfAll,
-)
+from search_cluster.model.engine.invariance.modules import InvariantLinear, ProductsOfAll
+from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import float32_logits, wide_weight
 from search_cluster.model.materialise import ModuleT, shallow_copy
 

@@ -15,60 +15,27 @@ Shapes: N rows of a call, D width.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from search_cluster.model.engine.arithmetic import Arithmetic
-from search_cluster.model.engine.attention import Call
-from search_cluster.model.engine.call_plan import (
-    CallPlan,
-    Layout,
-    Masks,
-    PlanBuilder,
-    Visit,
-)
+from search_cluster.model.engine.calls.call_plan import Call, CallPlan, Layout, Visit
+from search_cluster.model.engine.calls.masks import Masks
+from search_cluster.model.engine.calls.plan_builder import PlanBuilder
+from search_cluster.model.engine.invariance.arithmetic import Arithmetic
+from search_cluster.model.engine.invariance.products import call_cost_rows, cover
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
-from search_cluster.model.engine.products import call_cost_rows, cover
-from search_cluster.model.engine.slabs import FIRST_ROWS, Slab, Slots
+from search_cluster.model.engine.slabs import NO_SLOTS
 from search_cluster.model.engine.token_tree import RowSet
 from search_cluster.model.engine.wants import Wants
+from search_cluster.model.engine.work_counters import WorkCounters
 
 logger = logging.getLogger(__name__)
 
 RECOVERY_CALLS = 64
 """After so many calls without trouble, calls whose size was halved may be twice as long again."""
-KEYS_SHARE = 0.1
-"""The part of the states' memory that is for keys where none are kept."""
-NO_SLOTS: Slots = np.empty(0, dtype=np.int64)
-
-
-@dataclass(slots=True)
-class WorkCounters:
-    """The work done so far, in counts that do not jitter."""
-
-    layer_runs: int = 0
-    """Runs of a layer for the first rows of a node: once per (example, prefix) unless its state was
-    evicted."""
-    shared_layer_runs: int = 0
-    """Such runs for the rows that examples share: once per prefix, whatever the number of
-    examples."""
-    layer_tokens: int = 0
-    """The number of (layer, row) applications."""
-    filler_rows: int = 0
-    """The number of (layer, row) applications to rows that only fill a call up."""
-    unread_rows: int = 0
-    """The number of (layer, row) applications without the feed-forward part, because nothing reads
-    the row afterwards."""
-    visible_rows: int = 0
-    """The number of (layer, row, row it may look at) triples, which is the work of attention."""
-    layer_calls: int = 0
-    """The number of calls of a layer, each for many rows."""
-    head_rows: int = 0
-    """The number of rows whose logits were computed."""
 
 
 class Scheduler:
@@ -83,12 +50,7 @@ class Scheduler:
     """
 
     def __init__(
-        self,
-        layers: LayerRunner,
-        store: StateStore,
-        *,
-        arithmetic: Arithmetic,
-        max_call_rows: int,
+        self, layers: LayerRunner, store: StateStore, *, arithmetic: Arithmetic, max_call_rows: int
     ) -> None:
         self._layers = layers
         self._store = store
@@ -225,14 +187,12 @@ class Scheduler:
                 self.max_call_rows,
             )
         else:
-            self._recover()
-            return
+            return self._recover()
         # Outside of the handler, whose exception holds on to the tensors of the call that failed.
         # That call has left no trace.
         if len(nodes) == 1:
             self._store.evict(self._pinned, max_bytes=0)
-            self._run(layer, nodes, missing, wants)
-            return
+            return self._run(layer, nodes, missing, wants)
         self._store.evict(self._pinned)
         middle = len(nodes) // 2
         self._run_or_split(layer, nodes[:middle], missing, wants)
@@ -336,32 +296,3 @@ class Scheduler:
         self.counters.filler_rows += plan.num_rows - num_rows
         self.counters.visible_rows += sum(visit.run.num_visible(window) for visit in visits)
         self.counters.unread_rows += num_rows - sum(len(visit.output_slots) for visit in visits)
-
-
-def new_store(layers: LayerRunner, max_bytes: int, *, keep_keys: bool) -> StateStore:
-    """An empty store for the states of a model's layers.
-
-    Args:
-        layers: the layers.
-        max_bytes: the budget of the states.
-        keep_keys: whether states have keys and values, as generation needs.
-    """
-    hidden_widths, key_widths = [layers.width], [layers.key_width] * 2
-    hidden_bytes, key_bytes = sum(hidden_widths), sum(key_widths)
-    # Where nobody keeps keys, those of shared rows and of the running call are few.
-    shares = (hidden_bytes, key_bytes) if keep_keys else (1 - KEYS_SHARE, KEYS_SHARE)
-
-    def slab(widths: Sequence[int], share: float) -> Slab:
-        enough = int(max_bytes * share / sum(shares)) // (sum(widths) * layers.dtype.itemsize)
-        # Memory of a CPU is there when it is first written; elsewhere it is better taken at once
-        # than copied to a larger piece.
-        at_once = enough if layers.device.type == "cuda" else FIRST_ROWS
-        return Slab(
-            widths,
-            dtype=layers.dtype,
-            device=layers.device,
-            num_rows=max(FIRST_ROWS, at_once),
-            enough_rows=enough,
-        )
-
-    return StateStore(max_bytes, slab(hidden_widths, shares[0]), slab(key_widths, shares[1]))

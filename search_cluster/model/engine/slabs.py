@@ -15,6 +15,7 @@ from torch import Tensor
 
 Slots = NDArray[np.int64]
 """Numbers of slots, or of rows."""
+NO_SLOTS: Slots = np.empty(0, dtype=np.int64)
 ZERO_SLOT = 0
 """The slot whose row is all zeros. It stands for rows that only fill a shape up."""
 FIRST_ROWS = 4096

@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from search_cluster.errors import ModelError, UnsupportedFamilyError, in_one_line
-from search_cluster.model.engine.arithmetic import Arithmetic, probe_arithmetic
+from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import (
     NodeState,
@@ -22,7 +22,8 @@ from search_cluster.model.engine.prefix_trie import (
     StateStore,
     TrieNode,
 )
-from search_cluster.model.engine.scheduler import Scheduler, new_store
+from search_cluster.model.engine.scheduler import Scheduler
+from search_cluster.model.engine.state_memory import new_store
 from search_cluster.model.engine.token_tree import RowSet, TokenTree
 from search_cluster.model.engine.wants import Wants
 from search_cluster.model.layerwise import LayerwisePass

@@ -12,7 +12,8 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
-from search_cluster.cluster.worker_group import MAX_ATTEMPTS, MAX_SUSPECT_BATCHES, WorkerGroup
+from search_cluster.cluster.joined_worker import MAX_ATTEMPTS, MAX_SUSPECT_BATCHES
+from search_cluster.cluster.worker_group import WorkerGroup
 from search_cluster.cluster.worker_handle import ReadyWorker
 from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath

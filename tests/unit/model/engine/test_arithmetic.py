@@ -11,11 +11,11 @@ from support.model_doubles import CAPITAL, ChoiceTask, loaded_tiny
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from search_cluster.model.engine import arithmetic, attention_probe, products
-from search_cluster.model.engine.arithmetic import probe_arithmetic
-from search_cluster.model.engine.attention import scores_and_values
-from search_cluster.model.engine.call_plan import Layout
+from search_cluster.model.engine.calls.attention import scores_and_values
+from search_cluster.model.engine.calls.call_plan import Layout
 from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.invariance import arithmetic, attention_probe, products
+from search_cluster.model.engine.invariance.arithmetic import probe_arithmetic
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from search_cluster.model.engine import attention
-from search_cluster.model.engine.attention import scores_and_values
+from search_cluster.model.engine.calls import attention
+from search_cluster.model.engine.calls.attention import scores_and_values
 
 SEGMENTS, HEADS, KEY_HEADS, ROWS, KEYS, WIDTH = 3, 6, 2, 8, 32, 16
 

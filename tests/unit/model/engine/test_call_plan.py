@@ -9,17 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_cluster.model.engine.call_plan import (
+from search_cluster.model.engine.calls.call_plan import (
     BlockGroup,
     CallPlan,
     ChainGroup,
     Layout,
-    Masks,
     PackedGroup,
-    PlanBuilder,
     Shapes,
     Visit,
 )
+from search_cluster.model.engine.calls.masks import Masks
+from search_cluster.model.engine.calls.plan_builder import PlanBuilder
 from search_cluster.model.engine.prefix_trie import NodeState, PrefixTrie
 from search_cluster.model.engine.slabs import ZERO_SLOT, Slots
 from search_cluster.model.engine.token_tree import RowSet, TokenTree

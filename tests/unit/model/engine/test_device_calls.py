@@ -16,13 +16,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from search_cluster.model.engine import layer_runner
-from search_cluster.model.engine.arithmetic import probe_arithmetic
-from search_cluster.model.engine.call_plan import Layout
+from search_cluster.model.engine.calls.call_plan import Layout
 from search_cluster.model.engine.executor import ACCELERATOR_CALL_ROWS
 from search_cluster.model.engine.fused_norm import FusedNorm, fused
+from search_cluster.model.engine.invariance.arithmetic import probe_arithmetic
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import PrefixTrie, TrieNode
-from search_cluster.model.engine.scheduler import Scheduler, new_store
+from search_cluster.model.engine.scheduler import Scheduler
+from search_cluster.model.engine.state_memory import new_store
 from search_cluster.model.engine.token_tree import RowSet, TokenTree
 from search_cluster.model.engine.wants import Wants
 

@@ -11,10 +11,10 @@ from support.model_doubles import loaded_tiny
 from support.watched_executor import WatchedExecutor
 from torch import Tensor
 
-from search_cluster.model.engine import attention
 from search_cluster.model.engine import executor as executor_module
-from search_cluster.model.engine.arithmetic import Arithmetic, probe_arithmetic
-from search_cluster.model.engine.call_plan import Layout
+from search_cluster.model.engine.calls import attention
+from search_cluster.model.engine.calls.call_plan import Layout
+from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from search_cluster.model.engine import products
 from search_cluster.model.engine.executor import ACCELERATOR_CALL_ROWS
-from search_cluster.model.engine.products import (
+from search_cluster.model.engine.invariance import products
+from search_cluster.model.engine.invariance.modules import InvariantLinear
+from search_cluster.model.engine.invariance.products import (
     ACCELERATOR_CALL_COST_ROWS,
     ACCELERATOR_ROW_COUNTS,
     CALL_COST_ROWS,
     ROW_COUNTS,
-    InvariantLinear,
     InvariantProducts,
     RowCounts,
     cover,

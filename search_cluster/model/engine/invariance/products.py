@@ -8,17 +8,15 @@ neighbours, for each of these numbers, with one thread and with all of them.
 Shapes: M rows of a call, N outputs, K inputs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear, pad
-from torch.overrides import TorchFunctionMode
 
 ROW_COUNTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 """The numbers of rows that are tried."""
@@ -294,41 +292,3 @@ def _in_parts(input: Tensor, weight: Tensor, bias: Tensor | None, sizes: tuple[i
     ]
     output_MN = parts[0] if len(parts) == 1 else torch.cat(parts)
     return output_MN[:num_rows].view(*input.shape[:-1], -1)
-
-
-class InvariantLinear(nn.Module):
-    """A linear layer whose rows have the same bits in any company; weights are shared."""
-
-    def __init__(self, inner: nn.Linear, products: InvariantProducts) -> None:
-        super().__init__()
-        self.weight = inner.weight
-        self.bias = inner.bias
-        self._products = products
-
-    def forward(self, input: Tensor) -> Tensor:
-        """What the layer computes."""
-        return self._products.linear(input, self.weight, self.bias)
-
-
-class ProductsOfAll(TorchFunctionMode):
-    """While it is entered, all calls of ``torch.nn.functional.linear`` are invariant products.
-
-    It is for modules that call it with weights of their own, such as the experts of a mixture; it
-    costs a microsecond for every operation of torch.
-    """
-
-    def __init__(self, products: InvariantProducts) -> None:
-        super().__init__()
-        self._products = products
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Run any other function as it is."""
-        if func is linear:
-            return self._products.linear(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))

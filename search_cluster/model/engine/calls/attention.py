@@ -1,16 +1,14 @@
 """Attention over the rows of a call: rows of many examples and paths, each looking at its own keys.
 
 Everything in a decoder layer but attention treats rows one by one, so rows of any origin can stand
-in one sequence. For attention this module registers a kernel with transformers, which gets the
-call's plan in the place of the attention mask. So no layer code is touched, and every family keeps
-its own projections, norms and rotary embeddings.
+in one sequence. Attention is a kernel that is registered with transformers and gets the call's plan
+in the place of the mask: every family keeps its own projections, norms and rotary embeddings.
 
 Shapes: N rows of the call, S segments or chains of a group, R rows of a segment, Q rows of a chain,
 L keys, H query heads, G key-value heads, r query heads that share a key-value head, E head width. A
 leading 1 is the batch of one that transformers' layers insist on.
 """
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -18,14 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from search_cluster.model.engine.call_plan import (
+from search_cluster.model.engine.calls.call_plan import (
     BlockGroup,
-    CallPlan,
+    Call,
     ChainGroup,
     PackedGroup,
-    Shapes,
 )
-from search_cluster.model.engine.slabs import Slab
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -33,23 +29,12 @@ except ImportError:  # an older torch
     varlen_attn = None  # type: ignore[assignment]
 
 HAS_VARLEN = varlen_attn is not None
-"""Whether torch knows attention over sequences of unlike lengths."""
 
 KERNEL_NAME = "search_cluster_rows"
 CAPPED_ROWS, CAPPED_KEYS = 32, 256
 """The rows and keys that are multiplied together where scores are capped."""
 KEYS, VALUES = 0, 1
 """The parts of the slab of keys and values."""
-
-
-@dataclass(slots=True)
-class Call:
-    """What the kernel needs of a call."""
-
-    plan: CallPlan
-    held: Slab
-    """Keys and values of earlier calls, to which this one adds its own."""
-    shapes: Shapes
 
 
 def attend(

@@ -1,281 +1,32 @@
-"""Which rows a call of a layer runs, where they come from and go to, and which sees which.
-
-The plan is built in numpy and sent to the device in one piece, whatever the number of nodes.
-In one layout (`Layout.PADDED`) attention is computed for groups of segments that are filled up to
-a common number of rows and keys: segments that start from nothing look at keys of the call itself,
-rows that follow others at keys that are gathered for them. In the other (`Layout.PACKED`), for
-kernels that know sequences of unlike lengths, nothing is filled up and all keys are gathered.
-
-A row's keys stand in the order of positions in either, each at the index of its position (or of its
-place in the example's tree, where keys are not kept and all rows run together), so the sums of
-attention do not depend on what else runs.
+"""Builds the plan of a call of a layer; see `call_plan`.
 
 Shapes: N rows of the call, S segments of a group, R rows of a segment, P shared rows in front of
-them, L keys, Q queries.
+them, L keys, Q rows of a chain.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from search_cluster.model.engine.prefix_trie import NodeState, TrieNode
+from search_cluster.model.engine.calls.call_plan import (
+    BlockGroup,
+    CallPlan,
+    ChainGroup,
+    Layout,
+    PackedGroup,
+    Sections,
+    Shapes,
+    Visit,
+)
+from search_cluster.model.engine.calls.masks import Masks
 from search_cluster.model.engine.slabs import ZERO_SLOT, Slots
 from search_cluster.model.engine.token_tree import Chain, RowSet
 
 MAX_GROWTH = 1.5
 """Chains whose numbers of keys differ by more than that factor are not attended to together."""
-
-
-class Layout(StrEnum):
-    """How rows of unlike segments stand in a call."""
-
-    PADDED = "padded"
-    PACKED = "packed"
-
-
-@dataclass(frozen=True, slots=True)
-class Shapes:
-    """The numbers of rows and keys of attention's calls, in which a row's sums are the same."""
-
-    rows: int = 8
-    """Numbers of rows are multiples of it."""
-    keys: int = 16
-    """Numbers of keys are multiples of it."""
-    key_block: int = 1
-    """So many keys are summed up together."""
-    key_part: int = 1
-    """The last block has at most so many keys, or is whole."""
-    tile_rows: int = 128
-    """So many rows of a segment are attended to together, on a CPU."""
-
-    def num_rows(self, count: int) -> int:
-        """The number of rows to which ``count`` rows are filled up."""
-        return _up(count, self.rows)
-
-    def num_keys(self, count: int) -> int:
-        """The number of keys to which ``count`` keys are filled up."""
-        count = _up(count, self.keys)
-        return _up(count, self.key_block) if count % self.key_block > self.key_part else count
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Visit:
-    """One node's part of a call."""
-
-    node: TrieNode
-    state: NodeState
-    """The state that takes what is computed; it becomes the node's afterwards."""
-    run: RowSet
-    """The rows that run."""
-    read: Slots | None
-    """The places in ``run`` of the rows whose outputs matter; ``None`` if all do."""
-    shared: NodeState | None
-    """The state whose keys stand in front of the node's own."""
-    num_shared: int
-    starts: bool
-    """Whether the node had no keys before."""
-    key_slots: Slots
-    """Where the keys of the rows go, which the state knows already; empty if they go nowhere."""
-    output_slots: Slots
-    """Where the outputs that matter go, which the state knows already."""
-    call_rows: Slots = field(init=False)
-    """Where the rows stand in the call, once it is planned."""
-
-
-@dataclass(slots=True, kw_only=True)
-class BlockGroup:
-    """Segments of about the same size that start from nothing, side by side in the call."""
-
-    first_row: int
-    end_row: int
-    num_segments: int
-    num_rows: int
-    """R, filled up."""
-    num_shared: int
-    """P."""
-    num_keys: int
-    """L, filled up."""
-    is_full: bool
-    """Whether no segment has to be filled up."""
-    rows: slice
-    """The section with the rows' places in the call, ``[S * R]``."""
-    places: slice
-    """The section with the real rows' places among the filled up ones."""
-    own_keys: slice
-    """The section with the places in the call of the keys that are the segments' own,
-    ``[S * (L - P)]``."""
-    shared_slots: slice
-    """The section with the slots of the shared rows' keys, ``[S * P]``."""
-    mask_S1RL: Tensor
-    """Additive; the first dimension is 1 if all segments have the same one."""
-
-
-@dataclass(slots=True, kw_only=True)
-class ChainGroup:
-    """Chains of rows that follow rows which are held, with gathered keys."""
-
-    num_chains: int
-    num_rows: int
-    """Q, filled up with the first row of each chain."""
-    num_keys: int
-    """L, filled up."""
-    rows: slice
-    """The section with the rows' places in the call, ``[S * Q]``."""
-    last_keys: slice
-    """The section with the index of the last key that each row sees, ``[S * Q]``."""
-    key_slots: slice
-    """The section with the slots of the keys, ``[S * L]``."""
-    window: int | None
-
-
-@dataclass(slots=True, kw_only=True)
-class PackedGroup:
-    """All chains of a call behind each other, for a kernel that knows where each begins."""
-
-    first_rows: slice
-    """The section with where each chain's rows begin, and the end, ``[S + 1]``."""
-    first_keys: slice
-    """The section with where each chain's keys begin, and the end, ``[S + 1]``."""
-    key_slots: slice
-    max_rows: int
-    max_keys: int
-    window: int | None
-
-
-class Sections:
-    """Arrays of whole numbers that travel to the device as one."""
-
-    def __init__(self) -> None:
-        self._parts: list[Slots] = []
-        self._size = 0
-        self._sent: Tensor | None = None
-
-    def add(self, parts: Sequence[Slots]) -> slice:
-        """The section of some arrays, which stand behind each other."""
-        first = self._size
-        self._parts.extend(parts)
-        self._size += sum(map(len, parts))
-        return slice(first, self._size)
-
-    def send(self, device: torch.device) -> None:
-        """Copy all to the device, which it does on its own while the program goes on."""
-        whole = torch.from_numpy(np.concatenate(self._parts))
-        if device.type == "cuda":
-            whole = whole.pin_memory()
-        self._sent = whole.to(device, non_blocking=True)
-
-    def __getitem__(self, section: slice) -> Tensor:
-        assert self._sent is not None, "nothing was sent yet"
-        return self._sent[section]
-
-
-@dataclass(slots=True, kw_only=True)
-class CallPlan:
-    """What one call of a layer does; it stands in the place of the attention mask."""
-
-    sections: Sections
-    """The arrays on the device."""
-    num_rows: int
-    """N, filled up."""
-    num_used: int
-    """The rows of the call that are somebody's."""
-    input_slots: slice
-    """The section with the slots of the rows' inputs, ``[N]``."""
-    root_rows: slice
-    """The section with the rows that start at the embedding; their inputs are no states."""
-    root_tokens: slice
-    """The section with their tokens."""
-    positions: slice
-    """The section with the rows' positions, ``[N]``."""
-    num_positions: int
-    """One more than the largest of them."""
-    key_rows: slice
-    """The section with the rows whose keys and values are written."""
-    key_slots: slice
-    """The section with the slots that they are written to."""
-    output_rows: slice
-    """The section with the rows whose outputs are kept, in the order of the visits."""
-    output_slots: slice
-    """The section with the slots that they are written to."""
-    forward_rows: slice | None
-    """The section with the rows that pass the feed-forward block: those whose outputs are kept,
-    filled up to a number of rows like that of the call. ``None`` if all rows do."""
-    blocks: list[BlockGroup] = field(default_factory=list)
-    chains: list[ChainGroup] = field(default_factory=list)
-    packed: PackedGroup | None = None
-
-
-class Masks:
-    """The additive masks of blocks, made once for each shape.
-
-    Args:
-        dtype: the type of the scores.
-        device: where they are.
-    """
-
-    MAX_REMEMBERED = 512
-
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
-        self._dtype, self._device = dtype, device
-        self._known: dict[tuple[object, ...], Tensor] = {}
-
-    def of_block(
-        self, runs: Sequence[RowSet | None], shape: tuple[int, int, int], window: int | None
-    ) -> Tensor:
-        """The mask ``[S or 1, 1, R, L]`` of segments.
-
-        Args:
-            runs: for each segment the rows whose tree says what they see; ``None``: each row sees
-                all before it.
-            shape: rows, shared rows and keys, filled up.
-            window: how many positions a row looks back.
-        """
-        if len(set(map(id, runs))) == 1:
-            return self._mask(runs[0], shape, window)[None, None]
-        return torch.stack([self._mask(run, shape, window) for run in runs])[:, None]
-
-    def _mask(self, run: RowSet | None, shape: tuple[int, int, int], window: int | None) -> Tensor:
-        # The rows themselves are in the key: while a mask is known nobody else gets their address.
-        key = (run, shape, window)
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= self.MAX_REMEMBERED:
-                self._known.clear()
-            sees = _visible(run, shape, window)
-            mask = np.where(sees, np.float32(0.0), np.float32(-np.inf))
-            known = torch.from_numpy(mask).to(self._device, self._dtype)
-            self._known[key] = known
-        return known
-
-
-def _visible(
-    run: RowSet | None, shape: tuple[int, int, int], window: int | None
-) -> NDArray[np.bool_]:
-    num_rows, num_shared, num_keys = shape
-    sees = np.zeros((num_rows, num_keys), dtype=np.bool_)
-    sees[:, :num_shared] = True
-    own = slice(num_shared, num_shared + (num_rows if run is None else len(run)))
-    positions = np.arange(num_rows) + num_shared
-    key_positions = np.arange(num_keys)
-    if run is None:
-        sees[:, own] = np.tri(num_rows, dtype=np.bool_)
-    else:
-        sees[: len(run), own] = run.sees()
-        positions[: len(run)] = run.positions
-        key_positions[own] = run.positions
-    if window is not None:
-        # By positions: rows of different branches may have the same one.
-        sees &= positions[:, None] - key_positions[None, :] < window
-    # Rows that fill up see something, too: a row that sees nothing is NaN.
-    nothing = ~sees.any(axis=1)
-    sees[nothing, 0] = True
-    return sees
 
 
 @dataclass(slots=True)
@@ -538,8 +289,3 @@ def _packed_group(units: list[_Unit], window: int | None, sections: Sections) ->
         max_keys=max(map(len, keys)),
         window=window,
     )
-
-
-def _up(number: int, multiple: int) -> int:
-    """The next multiple."""
-    return -(-number // multiple) * multiple

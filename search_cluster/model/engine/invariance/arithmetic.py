@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from search_cluster.model.engine.attention import HAS_VARLEN
-from search_cluster.model.engine.attention_probe import USUAL_SHAPES, attention_shapes
-from search_cluster.model.engine.call_plan import Layout, Shapes
-from search_cluster.model.engine.products import InvariantProducts
+from search_cluster.model.engine.calls.attention import HAS_VARLEN
+from search_cluster.model.engine.calls.call_plan import Layout, Shapes
+from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
+from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from search_cluster.model.engine.attention import attend_to_sequences, scores_and_values
-from search_cluster.model.engine.call_plan import Layout, Shapes
-from search_cluster.model.engine.products import LEFT_OVER
+from search_cluster.model.engine.calls.attention import attend_to_sequences, scores_and_values
+from search_cluster.model.engine.calls.call_plan import Layout, Shapes
+from search_cluster.model.engine.invariance.products import LEFT_OVER
 
 CANDIDATES = (
     Shapes(8, 32),

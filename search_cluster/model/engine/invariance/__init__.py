@@ -1,0 +1,1 @@
+"""How rows have the same bits in any company, and whether this machine has what it takes."""

@@ -1,0 +1,39 @@
+"""The memory of a model's states."""
+
+from collections.abc import Sequence
+
+from search_cluster.model.engine.layer_runner import LayerRunner
+from search_cluster.model.engine.prefix_trie import StateStore
+from search_cluster.model.engine.slabs import FIRST_ROWS, Slab
+
+KEYS_SHARE = 0.1
+"""The part of the states' memory that is for keys where none are kept."""
+
+
+def new_store(layers: LayerRunner, max_bytes: int, *, keep_keys: bool) -> StateStore:
+    """An empty store for the states of a model's layers.
+
+    Args:
+        layers: the layers.
+        max_bytes: the budget of the states.
+        keep_keys: whether states have keys and values, as generation needs.
+    """
+    hidden_widths, key_widths = [layers.width], [layers.key_width] * 2
+    hidden_bytes, key_bytes = sum(hidden_widths), sum(key_widths)
+    # Where nobody keeps keys, those of shared rows and of the running call are few.
+    shares = (hidden_bytes, key_bytes) if keep_keys else (1 - KEYS_SHARE, KEYS_SHARE)
+
+    def slab(widths: Sequence[int], share: float) -> Slab:
+        enough = int(max_bytes * share / sum(shares)) // (sum(widths) * layers.dtype.itemsize)
+        # Memory of a CPU is there when it is first written; elsewhere it is better taken at once
+        # than copied to a larger piece.
+        at_once = enough if layers.device.type == "cuda" else FIRST_ROWS
+        return Slab(
+            widths,
+            dtype=layers.dtype,
+            device=layers.device,
+            num_rows=max(FIRST_ROWS, at_once),
+            enough_rows=enough,
+        )
+
+    return StateStore(max_bytes, slab(hidden_widths, shares[0]), slab(key_widths, shares[1]))
