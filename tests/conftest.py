@@ -34,6 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    from search_cluster.cluster.environment import prepare_ray_environment
+
+    # Ray reads it once, when it is first used, and a unit test may be the first to use it.
+    prepare_ray_environment("local")
     # A deadline would measure how busy the machine is.
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
@@ -75,9 +79,6 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """One private Ray for all tests that need one; starting it takes seconds."""
-    from search_cluster.cluster.environment import prepare_ray_environment
-
-    prepare_ray_environment("local")
     from search_cluster.cluster.session import connect_ray, disconnect_ray
 
     connect_ray("local", min_cpus=4)
