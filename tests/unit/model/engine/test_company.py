@@ -27,8 +27,14 @@ from search_cluster.tasks.registry import get_task
 TASKS = {name: get_task(name) for name in ("capitals", "arithmetic")}
 """One of choices and one that generates."""
 EXAMPLES = {name: task.load("train", None).examples[:3] for name, task in TASKS.items()}
-CASES = [(family, dtype) for family in tiny.FAMILIES for dtype in (torch.float32, torch.bfloat16)]
-CASES.append(("llama", torch.float16))
+QUICK = ("llama", "gemma2", "mistral", "qwen2_moe")
+"""Families of unlike anatomy; the others are for all rings of tests."""
+CASES = [
+    pytest.param(family, dtype, marks=[] if family in QUICK else [pytest.mark.slow])
+    for family in tiny.FAMILIES
+    for dtype in (torch.float32, torch.bfloat16)
+]
+CASES.append(pytest.param("llama", torch.float16))
 
 Request = tuple[Example, LayerPath]
 
