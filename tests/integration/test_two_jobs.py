@@ -22,7 +22,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 def slow(tmp_path: Path) -> SlowSearch:
     tiny.save_tiny_model(tmp_path / "model", chat=True)
-    return SlowSearch(tmp_path, str(tmp_path / "model"), pause_s=0.02)
+    return SlowSearch(tmp_path, str(tmp_path / "model"), pause_s=0.06)
 
 
 @pytest.fixture
