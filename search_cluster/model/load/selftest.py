@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from search_cluster.errors import ModelError, UnsupportedFamilyError, in_one_line
-from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
+from search_cluster.model.engine.invariance.arithmetic import Arithmetic, untried_arithmetic
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import (
     NodeState,
@@ -91,7 +91,7 @@ def _check(model: PreTrainedModel) -> None:
             f"self-test: the identity path of this {family} model differs from the model itself; "
             "its anatomy entry in search_cluster/model/anatomy.py is wrong"
         )
-    arithmetic = probe_arithmetic(model)
+    arithmetic = untried_arithmetic(model)
     engine = LayerRunner(model, arithmetic.products)
     embedded_TD = engine.embed(tokens_BT[0])
     _require_equal(

@@ -56,6 +56,12 @@ def probe_arithmetic(model: PreTrainedModel) -> Arithmetic:
         return known[num_threads]
 
 
+def untried_arithmetic(model: PreTrainedModel) -> Arithmetic:
+    """The arithmetic of an engine whose values matter and whose last bits do not."""
+    products = InvariantProducts(torch.get_num_threads(), tries=False)
+    return Arithmetic(products, (), _layout(model), USUAL_SHAPES, False, "not tried")
+
+
 def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     products = InvariantProducts(num_threads)
     for weight, bias in _products_of(model):
