@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from search_cluster.model.anatomy import head_width
+
 PRODUCT_ROWS = 2048
 ROUNDS = 5
 
@@ -33,10 +35,7 @@ def flops_per_visible_row(model: PreTrainedModel) -> float:
     They are those of the score and of the weighted value.
     """
     config = model.config
-    head_width = (
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    )
-    return 4.0 * float(config.num_attention_heads) * float(head_width)
+    return 4.0 * float(config.num_attention_heads) * float(head_width(config))
 
 
 def flops_per_head_row(model: PreTrainedModel) -> float:

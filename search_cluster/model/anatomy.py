@@ -109,6 +109,12 @@ def num_embeddings(model: PreTrainedModel) -> int:
     return cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
 
 
+def head_width(config: PreTrainedConfig) -> int:
+    """The width of an attention head, which some configurations leave to be derived."""
+    named = getattr(config, "head_dim", None)
+    return int(named or config.hidden_size // config.num_attention_heads)
+
+
 def _supported() -> str:
     return "supported families: " + ", ".join(sorted(ANATOMIES))
 

@@ -8,6 +8,7 @@ Shapes: D width, V vocabulary.
 """
 
 import threading
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,7 +22,13 @@ _WIDE_WEIGHTS: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
 _WIDE_WEIGHTS_LOCK = threading.Lock()
 
 
-def float32_logits(causal_lm: PreTrainedModel, final_D: Tensor) -> Tensor:
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Computes what ``torch.nn.functional.linear`` does."""
+
+
+def float32_logits(
+    causal_lm: PreTrainedModel, final_D: Tensor, cpu_product: Product | None = None
+) -> Tensor:
     """The logits ``[..., V]`` of states ``[..., D]`` that have passed the final norm.
 
     They are float32, with the family's soft cap. In a float32 model they are its own to the bit.
@@ -29,8 +36,14 @@ def float32_logits(causal_lm: PreTrainedModel, final_D: Tensor) -> Tensor:
     Args:
         causal_lm: a causal LM of a supported family, or a view of one.
         final_D: states in the model's dtype.
+        cpu_product: computes the head's product on a CPU; ``None``: torch.
     """
-    logits_V: Tensor = float32_head(causal_lm.lm_head)(final_D)
+    head = causal_lm.lm_head
+    if cpu_product is not None and final_D.device.type == "cpu":
+        bias = None if head.bias is None else head.bias.float()
+        logits_V = cpu_product(final_D.float(), wide_weight(head), bias)
+    else:
+        logits_V = float32_head(head)(final_D)
     cap = getattr(causal_lm.config, "final_logit_softcapping", None)
     return logits_V if cap is None else torch.tanh(logits_V / cap) * cap
 

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from search_cluster.errors import ModelError, in_one_line
+from search_cluster.model.anatomy import head_width
 
 CALL_ROWS = (8192, 4096, 2048, 1024)
 """Rows of one layer call, the most that there is room for. At 8,192 rows a large card's products
@@ -85,9 +86,8 @@ def count_weights(config: PreTrainedConfig) -> int:
 def size_of(config: PreTrainedConfig, dtype: torch.dtype, *, num_weights: int) -> ModelSize:
     """What a model of this configuration takes, which has so many weights."""
     width = int(config.hidden_size)
-    head_width = int(getattr(config, "head_dim", None) or width // config.num_attention_heads)
-    query_width = head_width * int(config.num_attention_heads)
-    key_width = 2 * head_width * int(config.num_key_value_heads)
+    query_width = head_width(config) * int(config.num_attention_heads)
+    key_width = 2 * head_width(config) * int(config.num_key_value_heads)
     # Residual, normed rows, the block's output and its sum; queries before and after the rotary
     # embedding, and what attention says; the feed-forward's two inner rows and their product.
     num_values = 4 * width + 3 * query_width + 2 * key_width + 3 * _inner_width(config)

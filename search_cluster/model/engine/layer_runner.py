@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from search_cluster.model.anatomy import anatomy_of, layer_type_of
+from search_cluster.model.anatomy import anatomy_of, head_width, layer_type_of
 from search_cluster.model.engine.calls.attention import KERNEL_NAME
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan
 from search_cluster.model.engine.fused_norm import fused
 from search_cluster.model.engine.invariance.modules import InvariantLinear, ProductsOfAll
 from search_cluster.model.engine.invariance.products import InvariantProducts
-from search_cluster.model.head import float32_logits, wide_weight
+from search_cluster.model.head import float32_logits
 from search_cluster.model.materialise import ModuleT, shallow_copy
 
 FIRST_POSITIONS = 256
@@ -71,10 +71,7 @@ class LayerRunner:
     def key_width(self) -> int:
         """The width of a row's keys, and of its values."""
         config = self._model.config
-        head_width = (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
-        return int(config.num_key_value_heads * head_width)
+        return int(config.num_key_value_heads) * head_width(config)
 
     def bytes_per_row(self, *, keep_keys: bool) -> int:
         """Memory of one row's state after one layer, keys and values included if they are kept."""
@@ -112,14 +109,8 @@ class LayerRunner:
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Float32 logits ``[N, V]`` of final states: norm, head and soft-capping."""
-        final_ND = self._norm(hidden_ND)
-        if self.device.type != "cpu":  # where the same number of rows is read in every call
-            return float32_logits(self._model, final_ND)
-        head: nn.Linear = self._model.lm_head
-        bias = None if head.bias is None else head.bias.float()
-        logits_NV = self.products.linear(final_ND.float(), wide_weight(head), bias)
-        cap = getattr(self._model.config, "final_logit_softcapping", None)
-        return logits_NV if cap is None else torch.tanh(logits_NV / cap) * cap
+        # Off the CPU the same number of rows is read in every call, which needs no trying.
+        return float32_logits(self._model, self._norm(hidden_ND), self.products.linear)
 
     def _copy_of(self, module: ModuleT, config: object) -> ModuleT:
         """A copy, weights shared, with the engine's norms and products and another configuration.

@@ -40,9 +40,9 @@ class Layout(StrEnum):
 class Shapes:
     """The numbers of rows and keys of attention's calls, in which a row's sums are the same."""
 
-    rows: int = 8
+    rows: int
     """Numbers of rows are multiples of it."""
-    keys: int = 16
+    keys: int
     """Numbers of keys are multiples of it."""
     key_block: int = 1
     """So many keys are summed up together."""

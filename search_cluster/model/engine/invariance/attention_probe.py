@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from search_cluster.model.anatomy import head_width
 from search_cluster.model.engine.calls.attention import attend_to_sequences, scores_and_values
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.invariance.products import LEFT_OVER
@@ -68,7 +69,7 @@ class _AttentionProbe:
     def __init__(self, model: PreTrainedModel, *, cancels: bool) -> None:
         config = model.config
         num_heads, num_key_heads = config.num_attention_heads, config.num_key_value_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // num_heads
+        width = head_width(config)
         self._repeats = num_heads // num_key_heads
         self._scaling = width**-0.5
         self._softcap = getattr(config, "attn_logit_softcapping", None)
