@@ -165,8 +165,15 @@ class Coordinator:
 
     def _fill(self) -> None:
         """Submit rounds until the evaluator is full, or nothing is there to be asked."""
+        # In one call: the cache in front of the devices looks all of them up at once. Where it
+        # finds that other jobs compute some of them, the devices have room for as many again, and
+        # only now: of two jobs that began together, one would else follow the other to the end.
+        while requests := self._requests_for(self._evaluator.max_in_flight):
+            self._evaluator.submit(requests)
+
+    def _requests_for(self, room: int) -> list[EvaluationRequest]:
+        """The requests of further rounds, until so many are in flight."""
         requests: list[EvaluationRequest] = []
-        room = self._evaluator.max_in_flight
         while len(self._in_flight) < room:
             asker = self._next_asker()
             if asker is None:
@@ -176,9 +183,7 @@ class Coordinator:
             else:
                 self._settled = self._settled.plus(asker.counts)
                 asker.end()
-        # In one call: the cache in front of the devices looks all of them up at once.
-        if requests:
-            self._evaluator.submit(requests)
+        return requests
 
     def _next_asker(self) -> Asker[Any] | None:
         """Whoever may ask next; ``None`` if all others wait for outcomes.

@@ -1,0 +1,169 @@
+"""What a scan found: the file ``scan.json`` of its folder.
+
+Gains are differences of accuracy from the plain model on the same questions, in [-1, 1]; intervals
+hold at 95 % for all paths that were compared at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ConfigDict
+
+from search_cluster.scan.edits import Edit
+
+SCAN_SCHEMA = 1
+"""The version of ``scan.json``."""
+SCAN_NAME = "scan.json"
+"""The file's name in the run folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One path against the plain model on the same questions."""
+
+    num_questions: int
+    """The number of questions."""
+    num_compared: int
+    """How many paths the interval and the p-value allow for."""
+    accuracy: float
+    """The path's accuracy."""
+    plain_accuracy: float
+    """The plain model's."""
+    gain: float
+    """The difference of the two."""
+    low: float
+    """The lower end of the gain's simultaneous interval."""
+    high: float
+    """The upper end."""
+    p_adjusted: float
+    """The p-value of no difference, adjusted for all paths that were compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateSummary:
+    """What the search said of one path, on questions of train."""
+
+    path: str
+    """As `LayerPath` writes itself."""
+    layers: int
+    """The length of the path."""
+    edits: tuple[Edit, ...]
+    """What was done to the plain path; none for a path of a list that no edits make."""
+    step: int
+    """0: all single edits; 1 and more: the steps of growth."""
+    train: Standing
+    """On all questions of the race that it ran on; flattered by the choice."""
+    worth: float
+    """Mean worth of its answers minus that of the plain model's, in [-1, 1]."""
+    shrunk: float
+    """The same, pulled towards what paths that change answers as much are usually worth."""
+    is_wreck: bool = False
+    """Whether it was stopped because it ruins the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What a path takes, beside the plain model in the same run, on one machine."""
+
+    batch: int
+    """Questions, or sequences, at a time."""
+    seconds: float
+    """The median of several runs."""
+    plain_seconds: float
+    """The plain model's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finalist:
+    """A path that validation looked at."""
+
+    summary: CandidateSummary
+    """What the search said of it."""
+    validation: Standing | None = None
+    """On validation, by task pooled."""
+    test: Standing | None = None
+    """On test, of the few paths that are reported; else ``None``."""
+    test_by_task: Mapping[str, Standing] = field(default_factory=dict)
+    """The same, for each task of several."""
+    guards: Mapping[str, Standing] = field(default_factory=dict)
+    """On tasks that it must not lose on."""
+    timings: tuple[Timing, ...] = ()
+    """What it takes; empty if it was not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One round of the race."""
+
+    step: int
+    """0: all single edits; 1 and more: the steps of growth."""
+    num_questions: int
+    """Questions on which each path has run when the round ends."""
+    num_paths: int
+    """Paths in the round."""
+    num_wrecks: int
+    """Paths that were stopped after it because they ruin the model."""
+    num_kept: int
+    """Paths that went on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanResult:
+    """What a scan found, and all that it depends on."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    schema: int = SCAN_SCHEMA
+    """The version of the file."""
+    model: str
+    """As the settings name it."""
+    model_fingerprint: str
+    """What its weights and tokenizer are."""
+    num_layers: int
+    """The model's depth."""
+    dtype: str
+    """The dtype of the arithmetic."""
+    tasks: tuple[str, ...]
+    """Names of the tasks."""
+    guards: tuple[str, ...]
+    """Names of the tasks on which a path must not lose."""
+    families: tuple[str, ...]
+    """``skip``, ``repeat``, ``list``."""
+    max_block: int
+    """Layers in the largest block."""
+    passes: int
+    """How often a repeated block runs at most."""
+    grow: int
+    """Edits in a path at most."""
+    aim: str
+    """``accuracy``, ``layers`` or ``front``."""
+    seed: int
+    """The seed of the draws of questions."""
+    verdict_context: str
+    """The namespace of the verdicts."""
+    rungs: tuple[Rung, ...]
+    """The race, in order."""
+    candidates: tuple[CandidateSummary, ...]
+    """All paths that were tried, identity not among them, in the order of `step`, then of path."""
+    finalists: tuple[Finalist, ...]
+    """Those that validation looked at, the best first."""
+    chosen: str
+    """The path that is reported; the plain one if nothing is sure."""
+    sure: bool
+    """Whether test says, at 95 % and for all paths reported, that it is better."""
+    chance_best: float
+    """What the best of so many paths would gain by chance on the questions of the first rung."""
+    smallest_gain: float
+    """The smallest true gain that the questions of test show with 80 % power."""
+    num_candidates: int
+    """Paths that were compared."""
+    verdicts: int
+    """Pairs of path and question that the search asked for, identity's among them."""
+    exhaustive_verdicts: int
+    """What all paths of the race on all its questions would have taken."""
+    test_uses: int
+    """How often this run folder has looked at test, this time included."""
+    versions: Mapping[str, str]
+    """The versions of search-cluster, torch, transformers and python."""
+    digest: str
+    """SHA-256 of all verdicts and of the choice."""
