@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
@@ -33,6 +32,7 @@ from search_cluster.corpus.unfinished_table import (
     known_verdicts,
 )
 from search_cluster.driver.pools import open_pool
+from search_cluster.driver.trials import answers
 from search_cluster.faults import FaultWatch
 from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
@@ -221,7 +221,7 @@ class _Table:
         looked_at: set[str] = set()
         watch = FaultWatch([str(number) for number in range(len(self._examples))])
         with ProgressReporter(len(self._examples), description) as reporter:
-            for result in _answers(evaluator, self._requests()):
+            for result in answers(evaluator, self._requests()):
                 place, index = divmod(result.request_id, len(self._paths))
                 example = self._examples[place]
                 if example.example_id not in looked_at and not result.from_cache:
@@ -259,24 +259,6 @@ class _Table:
             "failures": self._num_failures,
             "cache_hits": self._num_cached,
         }
-
-
-def _answers(
-    evaluator: PathEvaluator, requests: Iterable[EvaluationRequest]
-) -> Iterator[EvaluationResult]:
-    """All results, in whatever order, with the evaluator kept full and no more."""
-    waiting = iter(requests)
-    num_in_flight = 0
-    while True:
-        batch = list(islice(waiting, max(0, evaluator.max_in_flight - num_in_flight)))
-        if batch:
-            evaluator.submit(batch)
-            num_in_flight += len(batch)
-        if not num_in_flight:
-            return
-        results = evaluator.collect()
-        num_in_flight -= len(results)
-        yield from results
 
 
 def _row(example_id: str, path_index: int, result: EvaluationResult) -> PathTableRow:
