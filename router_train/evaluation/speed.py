@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -19,6 +18,7 @@ from router_train.inference.routed_model import RoutedModel, pad_left
 from search_cluster.errors import ConfigError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.cache import OnlineCache
+from search_cluster.model.runtime import wait_for_device
 
 MIN_GAIN = 0.01
 """Allowed gains below this are too small for a share of them to mean anything."""
@@ -211,7 +211,7 @@ def _generate_s(
 ) -> float:
     ids_BT, mask_BT = batch
     extra = {} if cache is None else {"past_key_values": cache}
-    _wait(model)
+    wait_for_device(model.device)
     started_s = time.perf_counter()
     model.generate(  # type: ignore[operator]
         ids_BT,
@@ -222,7 +222,7 @@ def _generate_s(
         max_new_tokens=new_tokens,
         **extra,
     )
-    _wait(model)
+    wait_for_device(model.device)
     return time.perf_counter() - started_s
 
 
@@ -235,11 +235,11 @@ class _Clock:
         self.total_s = 0.0
 
     def start(self, *_: object) -> None:
-        _wait(self._model)
+        wait_for_device(self._model.device)
         self._started_s = time.perf_counter()
 
     def stop(self, *_: object) -> None:
-        _wait(self._model)
+        wait_for_device(self._model.device)
         self.total_s += time.perf_counter() - self._started_s
 
 
@@ -256,8 +256,3 @@ def _layer_clock(model: PreTrainedModel) -> Iterator[_Clock]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _wait(model: PreTrainedModel) -> None:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)

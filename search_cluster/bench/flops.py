@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from search_cluster.model.anatomy import head_width
+from search_cluster.model.runtime import wait_for_device
 
 PRODUCT_ROWS = 2048
 ROUNDS = 5
@@ -60,15 +61,10 @@ def product_flops_per_s(model: PreTrainedModel) -> float:
     flops = sum(2.0 * PRODUCT_ROWS * part.weight.numel() for part in parts)
     rates = []
     for _ in range(ROUNDS + 1):
-        _wait(model)
+        wait_for_device(model.device)
         started_s = time.perf_counter()
         for part, rows in zip(parts, inputs, strict=True):
             torch.nn.functional.linear(rows, part.weight)
-        _wait(model)
+        wait_for_device(model.device)
         rates.append(flops / (time.perf_counter() - started_s))
     return statistics.median(rates[1:])
-
-
-def _wait(model: PreTrainedModel) -> None:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)

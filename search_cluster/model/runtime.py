@@ -35,3 +35,9 @@ def describe_devices() -> str:
         return f"{len(names)} GPU: {', '.join(sorted(set(names)))}; {describe_cpus()}"
     num_threads = torch.get_num_threads()
     return f"no GPU; {describe_cpus()}, {num_threads} thread{'s' if num_threads != 1 else ''}"
+
+
+def wait_for_device(device: torch.device) -> None:
+    """Wait until a device has done what it was given, so that a clock tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
