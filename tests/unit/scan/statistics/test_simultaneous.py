@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
-from support.made_up_answers import differences, no_gain, true_gains
+from support.made_up_answers import PLAIN_ACCURACY, differences, no_gain, true_gains
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.scan.statistics.paired import tango_interval
@@ -104,7 +104,8 @@ def test_p_is_below_5_percent_exactly_where_the_interval_excludes_0(seed: int) -
     found = simultaneous(table, num_resamples=RESAMPLES)
     excludes = (found.low > 0) | (found.high < 0)
     assert excludes.tolist() == (found.p_adjusted < 0.05).tolist()
-    assert (found.low <= found.gain).all() and (found.gain <= found.high).all()
+    assert (found.low <= found.gain).all()
+    assert (found.gain <= found.high).all()
 
 
 @pytest.mark.parametrize("value", [0.5, 2.0, np.inf])
@@ -145,6 +146,19 @@ def test_all_true_gains_are_within_the_intervals_19_times_of_20(
         found = _simulated(rng, num_questions, (fixes, breaks), correlation)
         true = true_gains(fixes, breaks)
         num_held += bool(((found.low <= true) & (true <= found.high)).all())
+    assert num_held / NUM_SIMULATED >= 0.90
+
+
+@pytest.mark.parametrize("share", [0.005, 0.01, 0.03])
+def test_of_many_paths_that_fix_hardly_an_answer_the_lucky_ones_are_not_misjudged(
+    share: float,
+) -> None:
+    rng = np.random.default_rng(3)
+    chances = (np.full(200, share / (1 - PLAIN_ACCURACY)), np.zeros(200))
+    num_held = 0
+    for _ in range(NUM_SIMULATED):
+        found = _simulated(rng, 32, chances, 0.0)
+        num_held += bool((found.low <= share).all() and (found.high >= share).all())
     assert num_held / NUM_SIMULATED >= 0.90
 
 
