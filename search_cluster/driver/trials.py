@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
 
+from search_cluster.corpus.causes import cause_of
+from search_cluster.faults import FaultWatch
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
-from search_cluster.protocols.rounds import Outcome, Result, Rounds, Trial
+from search_cluster.protocols.rounds import Outcome, Trial
+from search_cluster.tasks.example import Example
 
 TakeResult = Callable[[Trial, EvaluationResult], None]
 
@@ -28,6 +31,42 @@ def answers(
         yield from results
 
 
+class AnswerWatch:
+    """Raises if the answers to many examples fail for one reason.
+
+    The first path that is computed here stands for its example. What the model says of a path, such
+    as NaN, is no fault.
+
+    Args:
+        num_examples: how many there are.
+    """
+
+    def __init__(self, num_examples: int) -> None:
+        self._watch = FaultWatch([str(number) for number in range(num_examples)])
+        self._looked_at: set[str] = set()
+
+    def take(self, example: Example, result: EvaluationResult) -> None:
+        """Look at a result.
+
+        Raises:
+            OneFaultError: the examples fail for one reason.
+        """
+        if example.example_id in self._looked_at or result.from_cache:
+            return
+        cause = cause_of(example, result.outcome)
+        if cause is None or not cause.is_ours:
+            self._watch.take(str(len(self._looked_at)), cause)
+            self._looked_at.add(example.example_id)
+
+    def end(self) -> None:
+        """Note that no more come.
+
+        Raises:
+            OneFaultError: all of them failed for one reason.
+        """
+        self._watch.end()
+
+
 class TrialRunner:
     """Evaluates rounds of trials on one evaluator, which stays the caller's to close.
 
@@ -40,16 +79,6 @@ class TrialRunner:
         self._evaluator = evaluator
         self._take = take
         self._ids = count()
-
-    def drive(self, rounds: Rounds[Result]) -> Result:
-        """Ask what rounds ask for until nothing is left, and give what they found.
-
-        Raises:
-            EvaluatorError: nobody is left to evaluate.
-        """
-        while trials := rounds.next_round():
-            rounds.observe(self.outcomes(trials))
-        return rounds.result()
 
     def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
         """The outcomes of trials, in their order.

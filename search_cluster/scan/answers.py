@@ -24,7 +24,7 @@ class AnswerTable:
     def __init__(self, questions: Sequence[Example], identity: LayerPath) -> None:
         self.questions = list(questions)
         self.identity = identity
-        self.by_path: dict[LayerPath, list[Verdict | None]] = {}
+        self.by_path: dict[LayerPath, list[Verdict | None]] = {identity: []}
         """Answers to the first questions; ``None`` for a failure."""
 
     def right(self, path: LayerPath) -> list[bool]:

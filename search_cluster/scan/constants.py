@@ -80,7 +80,7 @@ class RaceConstants:
     worth_share: float = 0.8
     """Worth per accuracy: so much of a difference of accuracy shows. Log, *worth*."""
     keeps_errors: float = 1.0
-    """Standard errors, see `search_cluster.scan.ranking`."""
+    """Standard errors, see `search_cluster.scan.racing.ranking`."""
 
 
 RACE = RaceConstants()

@@ -4,7 +4,7 @@ While a scan runs the rows lie in an unfinished file beside it, which the next r
 the verdicts depend on lies in the metadata of the Parquet file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,16 @@ class ScanTable:
         """Take a row; of two for one pair the first stays."""
         self.rows.setdefault((row.example_id, row.path), row)
 
+    def with_rows_of(self, other: "ScanTable") -> "ScanTable":
+        """A table that has the other's rows, too, where it has none of its own."""
+        return ScanTable(self.context, other.rows | self.rows)
+
+    def without_rows_of(self, other: "ScanTable") -> "ScanTable":
+        """A table of the pairs that the other does not have."""
+        return ScanTable(
+            self.context, {key: row for key, row in self.rows.items() if key not in other.rows}
+        )
+
     def in_order(self) -> list[ScanRow]:
         """The rows, sorted by split, task, example and path."""
         return sorted(
@@ -124,21 +134,48 @@ def read_scan_table(path: Path) -> ScanTable:
     return table
 
 
-def known_rows(folder: Path, context: ScanContext) -> list[ScanRow]:
+def known_rows(folder: Path, context: ScanContext) -> ScanTable:
     """The rows that a folder has, finished or not; of one model and one context per task.
 
     Raises:
         ConfigError: they are of another model, or their context differs.
         CorpusError: a table is damaged.
     """
-    rows: list[ScanRow] = []
+    known = ScanTable(context)
     for name in (SCAN_TABLE_NAME, UNFINISHED_SCAN_NAME):
-        if not (folder / name).is_file():
-            continue
-        table = read_scan_table(folder / name)
-        _require_same(table.context, context, folder)
-        rows += table.rows.values()
-    return rows
+        if (folder / name).is_file():
+            table = read_scan_table(folder / name)
+            _require_same(table.context, context, folder)
+            known = known.with_rows_of(table)
+    return known
+
+
+def keep_unfinished_scan(folder: Path, table: ScanTable) -> None:
+    """Make the unfinished file hold these rows and no others; without any it is removed.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    if table.rows:
+        write_scan_table(folder, table, UNFINISHED_SCAN_NAME)
+    else:
+        (folder / UNFINISHED_SCAN_NAME).unlink(missing_ok=True)
+
+
+def finish_scan_table(folder: Path, table: ScanTable, known: ScanTable) -> None:
+    """Write the complete table in place of another; no row is lost whenever the process ends.
+
+    Args:
+        folder: the run folder.
+        table: every pair that the scan asked for.
+        known: rows of earlier runs; what the table lacks stays in the unfinished file.
+
+    Raises:
+        CorpusError: the operating system refused.
+    """
+    keep_unfinished_scan(folder, table.with_rows_of(known))
+    write_scan_table(folder, table)
+    keep_unfinished_scan(folder, known.without_rows_of(table))
 
 
 def _require_same(found: ScanContext, wanted: ScanContext, folder: Path) -> None:
@@ -215,8 +252,3 @@ def _row(values: dict[str, Any], path: LayerPath) -> ScanRow:
         path=path,
         outcome=outcome,
     )
-
-
-def rows_beyond(rows: Iterable[ScanRow], table: ScanTable) -> list[ScanRow]:
-    """The rows whose pairs a table does not have."""
-    return [row for row in rows if (row.example_id, row.path) not in table.rows]

@@ -57,7 +57,7 @@ def count_test_use(folder: Path, use: TestUse) -> int:
         CorpusError: the file is damaged, or can't be written.
     """
     uses = read_test_uses(folder)
-    if not any(earlier.covers(use) for earlier in uses):
+    if use.paths and not any(earlier.covers(use) for earlier in uses):
         uses.append(use)
         lines = (json.dumps(asdict(item)) for item in uses)
         write_text_whole(folder / TEST_USES_NAME, "\n".join(lines) + "\n")

@@ -15,8 +15,8 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.plan import ScanPlan, num_kept
-from search_cluster.scan.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
+from search_cluster.scan.racing.plan import ScanPlan, num_kept, race_cost
+from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
 from search_cluster.scan.result import Rung
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate, grown_candidates
@@ -87,8 +87,13 @@ class ScanSearch(SteppedRounds[None]):
         self._rungs: list[Rung] = []
         self._num_exhaustive = 0
         self._stopped_by = ""
+        self._num_planned = plan.search_budget
         self.num_spent = 0
         """Verdicts so far."""
+        self.step = 0
+        """The step of the round that is asked now."""
+        self.num_asked = 0
+        """Questions on which its paths have run when it ends."""
         self._start(self._search())
 
     def result(self) -> Searched:
@@ -106,8 +111,8 @@ class ScanSearch(SteppedRounds[None]):
 
     @property
     def num_planned(self) -> int:
-        """Verdicts that the search asks for at most, as far as it is known."""
-        return self._plan.search_budget
+        """Verdicts that the search asks for in all, as far as it is known."""
+        return min(self._plan.search_budget, self._num_planned)
 
     def _take(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
         if not self.num_spent:
@@ -181,6 +186,10 @@ class ScanSearch(SteppedRounds[None]):
             if self._stopped_by:
                 break
             num_asked = num_questions * self._num_tasks
+            self.step, self.num_asked = step, num_asked
+            self._num_planned = self.num_spent + self._num_left(
+                len(alive), numbers[place:], len(table.by_path[self._identity]), step
+            )
             yield from self._ask(table, [self._identity, *(item.path for item in alive)], num_asked)
             alive = [item for item in alive if len(table.by_path[item.path]) >= num_asked]
             estimates = [estimate(item, [table]) for item in alive]
@@ -205,6 +214,19 @@ class ScanSearch(SteppedRounds[None]):
         self._survivors += [
             item for item in alive if table.by_path.get(item.path) and item not in self._survivors
         ]
+
+    def _num_left(self, num_paths: int, rungs: Sequence[int], num_before: int, step: int) -> int:
+        """Verdicts from here on, if no further path is a wreck and all steps of growth pay."""
+        per_task = sum(
+            race_cost(RACE.num_bases * RACE.num_singles, later, RACE.num_bases)
+            for later in self._plan.grown[step:]
+        )
+        before = num_before // self._num_tasks
+        for rung in rungs:
+            per_task += (num_paths + 1) * max(0, rung - before)
+            before = max(before, rung)
+            num_paths = num_kept(num_paths, 1)
+        return per_task * self._num_tasks
 
     def _pays(self, table: AnswerTable, bases: Sequence[Candidate]) -> bool:
         """Whether a path that was made in this step comes out ahead on the step's questions."""

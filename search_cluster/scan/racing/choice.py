@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.ranking import CAUTIOUS, Estimate, estimate, ranked
+from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
