@@ -44,14 +44,18 @@ class ScanTasks:
         if twice:
             raise ConfigError(f"task {twice[0]} is named twice; name each task and guard once")
         data_dir = resolve_data_dir(config.data_dir)
-        return cls(
-            searched=searched,
-            guards=guarding,
-            questions={
-                task.name: task_questions(task, data_dir, config.seed)
-                for task in (*searched, *guarding)
-            },
-        )
+        questions = {
+            task.name: task_questions(task, data_dir, config.seed)
+            for task in (*searched, *guarding)
+        }
+        for name, of_task in questions.items():
+            asks_as = of_task.train[0].task
+            if len(names) > 1 and asks_as != name:
+                raise ConfigError(
+                    f"task {name} gives questions of task {asks_as}, so that workers of several "
+                    "tasks can't tell them apart; scan it alone, or let its questions bear its name"
+                )
+        return cls(searched=searched, guards=guarding, questions=questions)
 
     @property
     def names(self) -> tuple[str, ...]:

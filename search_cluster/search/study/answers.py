@@ -24,6 +24,7 @@ class ProbeAnswers(AnswerTable):
     def __init__(self, probes: Sequence[Example], identity: LayerPath, *, max_drop: float) -> None:
         super().__init__(probes, identity)
         self._max_drop = max_drop
+        self._close_share = 1.0
 
     def keep_close_probes(self) -> None:
         """Keep those probes whose answers a path can change most easily; identity has run on all.
@@ -38,6 +39,7 @@ class ProbeAnswers(AnswerTable):
         kept = sorted(sorted(distances, key=distances.__getitem__)[:num_close])
         if len(kept) < STUDY.min_probes:
             kept = []
+        self._close_share = STUDY.close_share
         self.questions = [self.questions[place] for place in kept]
         self.by_path[self.identity] = [answers[place] for place in kept]
 
@@ -66,7 +68,7 @@ class ProbeAnswers(AnswerTable):
             num_right=len(self._right_probes(path)),
             num_identity_right=sum(self.right(self.identity)[:num_probes]),
             num_probes=num_probes,
-            num_screened=round(num_probes / STUDY.close_share) if self.has_margins else num_probes,
+            num_screened=round(num_probes / self._close_share) if self.has_margins else num_probes,
             chance=sum(1 / num for num in num_choices) / num_probes if all(num_choices) else None,
             sure=self._is_sure(path),
         )
