@@ -20,7 +20,9 @@ class ScanPlan:
     search_budget: int
     """Verdicts that the search may ask for at most."""
     num_validation: int
+    """Questions that confirm, per task."""
     num_test: int
+    """Questions that report, per task and guard."""
 
     @property
     def num_train(self) -> int:
@@ -95,13 +97,18 @@ def plan_scan(
     affordable = _affordable(RACE.rungs, most, num_paths, (for_search - for_growth) // num_tasks)
     least_validation = for_validation // (num_tasks * (RACE.max_finalists + 1))
     least_test = for_test // ((num_tasks + num_guards) * (RACE.max_reported + 1))
-    if affordable is None or not min(least_validation, least_test):
-        needed = num_tasks * race_cost(num_paths, (min(most, RACE.look_questions),))
-        shares = (1 - RACE.validation_share - RACE.test_share) * (1 - RACE.grown_share)
+    if affordable is None or min(least_validation, least_test) < RACE.look_questions:
+        look = num_tasks * race_cost(num_paths, (min(most, RACE.look_questions),))
+        confirming = num_tasks * (RACE.max_finalists + 1) * RACE.look_questions
+        reporting = (num_tasks + num_guards) * (RACE.max_reported + 1) * RACE.look_questions
+        searching = (1 - RACE.validation_share - RACE.test_share) * (1 - RACE.grown_share)
+        needed = max(
+            look / searching, confirming / RACE.validation_share, reporting / RACE.test_share
+        )
         raise ConfigError(
             f"a budget of {settings.budget} verdicts does not pay for a first look at {num_paths} "
-            f"paths; it takes about {math.ceil(needed / shares)}: raise --budget, or try fewer "
-            "paths with --max-block or --families"
+            f"paths; it takes about {math.ceil(1.01 * needed)}: raise --budget, or try fewer paths "
+            "with --max-block or --families"
         )
     per_step = for_growth // (num_steps * num_tasks) if num_steps else 0
     step = (
