@@ -117,29 +117,27 @@ def single_edits(num_layers: int, passes: Sequence[int] = (0, 2)) -> list[Edit]:
 
 
 def race(
-    simulation: ScanSimulation, edits: Sequence[Edit]
+    simulation: ScanSimulation, edits: Sequence[Edit], numbers: Sequence[int] = QUESTIONS
 ) -> tuple[list[CandidateSummary], list[Rung]]:
     """All single edits on the questions of the first rung, and the better quarter on the next."""
-    left = {edit: simulation.candidate([edit], QUESTIONS[0], len(edits)) for edit in edits}
-    found = dict(left)
+    left = list(edits)
+    found: dict[Edit, CandidateSummary] = {}
     rungs = []
-    for at, num_questions in enumerate(QUESTIONS):
-        wrecks = [edit for edit, item in left.items() if item.is_wreck]
-        ordered = sorted(left, key=lambda edit: -left[edit].shrunk)
-        kept = [edit for edit in ordered if edit not in wrecks][: max(4, len(left) // 4)]
+    for num_questions in numbers:
+        now = {edit: simulation.candidate([edit], num_questions, len(edits)) for edit in left}
+        found |= now
+        sound = [edit for edit in now if not now[edit].is_wreck]
+        kept = sorted(sound, key=lambda edit: -now[edit].shrunk)[: max(4, len(now) // 4)]
         rungs.append(
             Rung(
                 step=0,
                 num_questions=num_questions,
-                num_paths=len(left),
-                num_wrecks=len(wrecks),
+                num_paths=len(now),
+                num_wrecks=len(now) - len(sound),
                 num_kept=len(kept),
             )
         )
-        if at + 1 < len(QUESTIONS):
-            more = QUESTIONS[at + 1]
-            left = {edit: simulation.candidate([edit], more, len(edits)) for edit in kept}
-            found |= left
+        left = kept
     return list(found.values()), rungs
 
 
@@ -237,9 +235,8 @@ def scan_progress(
     """How far a scan is, and where all paths stand, after the first rungs of the race."""
     simulation = ScanSimulation(num_layers=num_layers)
     edits = single_edits(num_layers)
-    found, rungs = race(simulation, edits)
-    reached = QUESTIONS[finished_rungs - 1] if finished_rungs else 0
-    standings = [item for item in found if item.train.num_questions <= reached]
+    standings, rungs = race(simulation, edits, QUESTIONS[:finished_rungs])
+    num_paths = rungs[-1].num_kept if rungs else len(edits)
     return (
         ScanProgress(
             model="demo",
@@ -249,12 +246,12 @@ def scan_progress(
             stage=stage,
             step=0,
             num_questions=QUESTIONS[finished_rungs],
-            num_paths=rungs[finished_rungs].num_paths,
+            num_paths=num_paths,
             verdicts_done=1200,
-            verdicts_wanted=rungs[finished_rungs].num_paths * 64,
-            verdicts=1200 + sum(rung.num_paths * 32 for rung in rungs[:finished_rungs]),
+            verdicts_wanted=num_paths * 64,
+            verdicts=1200 + sum(rung.num_paths * 32 for rung in rungs),
             num_candidates=len(edits),
-            rungs=tuple(rungs[:finished_rungs]),
+            rungs=tuple(rungs),
             best=max(standings, key=lambda item: item.shrunk) if standings else None,
         ),
         standings,

@@ -31,6 +31,8 @@ class Cost:
     """What it is called."""
     axis: str
     """The axis title, with the unit."""
+    unit: str
+    """What follows a number in a table."""
     plain: float
     """The plain model's."""
     of: tuple[float | None, ...]
@@ -43,6 +45,7 @@ def costs_of(result: ScanResult) -> tuple[Cost, ...]:
     layers = Cost(
         label="layers",
         axis="layers of the path",
+        unit="",
         plain=float(result.num_layers),
         of=tuple(float(item.summary.layers) for item in finalists),
     )
@@ -53,6 +56,7 @@ def costs_of(result: ScanResult) -> tuple[Cost, ...]:
             Cost(
                 label=f"time, batch {batch}",
                 axis=f"time at batch {batch}, % of plain",
+                unit=" %",
                 plain=100.0,
                 of=tuple(_time_share(item, batch) for item in finalists),
             )

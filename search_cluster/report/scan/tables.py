@@ -1,13 +1,33 @@
 """The tables of a scan as texts, for the page and for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
-from search_cluster.report.scan.front import costs_of, fresh_gains, on_front
+from search_cluster.report.scan.front import Cost, costs_of, fresh_gains, on_front
 from search_cluster.report.scan.words import edits_text, p_text, points, span
 from search_cluster.scan.result import CandidateSummary, Rung, ScanResult
 
+FOUND_FIELDS = (
+    "schema", "rungs", "candidates", "finalists", "chosen", "sure", "chance_best", "smallest_gain",
+    "num_candidates", "verdicts", "exhaustive_verdicts", "test_uses",
+)  # fmt: skip
+"""Fields of a result that say what was found, and not on what it depends."""
 NUM_TOP = 12
 """Paths in the table of the best."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontRow:
+    """What one path gains and costs."""
+
+    number: str
+    """The finalist's number; empty for the plain model."""
+    what: str
+    """Its edits."""
+    gain: str
+    """In points, on validation."""
+    costs: tuple[str, ...]
+    """A text for each of `front_columns`, with a star where nothing gains as much for less."""
 
 
 def top_rows(
@@ -67,35 +87,30 @@ def front_columns(result: ScanResult) -> list[str]:
     return [cost.label for cost in costs_of(result)]
 
 
-def front_rows(result: ScanResult) -> list[dict[str, object]]:
-    """What the plain model and each finalist cost, and on which fronts they are.
-
-    ``costs`` has a text for each of `front_columns`, with a star if nothing beats the path at no
-    higher cost, by validation.
-    """
+def front_rows(result: ScanResult) -> list[FrontRow]:
+    """What each finalist and the plain model cost, and on which fronts they are, by validation."""
     costs = costs_of(result)
     gains = (*fresh_gains(result), 0.0)
     fronts = [on_front(gains, (*cost.of, cost.plain)) for cost in costs]
-    names = [edits_text(item.summary) for item in result.finalists]
-    numbers = [*(str(number) for number in range(1, len(names) + 1)), ""]
-    rows = []
-    for at, (number, name) in enumerate(zip(numbers, [*names, "plain model"], strict=True)):
-        gain = gains[at]
-        texts = []
-        for cost, front in zip(costs, fronts, strict=True):
-            value = (*cost.of, cost.plain)[at]
-            unit = "" if cost.label == "layers" else " %"
-            star = " *" if front[at] else ""
-            texts.append("" if value is None else f"{value:.0f}{unit}{star}")
-        rows.append(
-            {
-                "number": number,
-                "what": name,
-                "gain": "" if gain is None else points(gain),
-                "costs": texts,
-            }
+    names = [*(edits_text(item.summary) for item in result.finalists), "plain model"]
+    return [
+        FrontRow(
+            number=str(at + 1) if at < len(result.finalists) else "",
+            what=name,
+            gain="" if gain is None else points(gain),
+            costs=tuple(
+                _cost_text(cost, (*cost.of, cost.plain)[at], front[at])
+                for cost, front in zip(costs, fronts, strict=True)
+            ),
         )
-    return rows
+        for at, (name, gain) in enumerate(zip(names, gains, strict=True))
+    ]
+
+
+def _cost_text(cost: Cost, value: float | None, is_best: bool) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}{cost.unit}{' *' if is_best else ''}"
 
 
 def guard_rows(result: ScanResult) -> list[dict[str, str]]:
@@ -115,21 +130,18 @@ def guard_rows(result: ScanResult) -> list[dict[str, str]]:
 
 
 def provenance_rows(result: ScanResult) -> list[tuple[str, str]]:
-    """Everything that the result depends on."""
-    rows = [
-        ("model", result.model),
-        ("model fingerprint", result.model_fingerprint),
-        ("layers", str(result.num_layers)),
-        ("dtype", result.dtype),
-        ("tasks", ", ".join(result.tasks)),
-        ("guards", ", ".join(result.guards) or "none"),
-        ("families", ", ".join(result.families)),
-        ("layers in the largest block", str(result.max_block)),
-        ("passes of a repeated block", str(result.passes)),
-        ("edits in a path", str(result.grow)),
-        ("aim", result.aim),
-        ("seed", str(result.seed)),
-        ("verdict context", result.verdict_context),
-    ]
-    rows += [(f"version of {name}", version) for name, version in sorted(result.versions.items())]
-    return [*rows, ("digest", result.digest)]
+    """Everything that the result depends on, in the order of the file."""
+    rows = []
+    for item in fields(ScanResult):
+        value = getattr(result, item.name)
+        if item.name not in FOUND_FIELDS and value not in (None, "", (), {}):
+            rows.append((item.name.replace("_", " "), _said(value)))
+    return rows
+
+
+def _said(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_said(part)}" for key, part in sorted(value.items()))
+    return str(value)

@@ -140,20 +140,15 @@ def _tables(result: ScanResult) -> list[Table]:
 def _front(result: ScanResult) -> Table:
     names = front_columns(result)
     rows = [
-        {**{name: str(row[name]) for name in ("number", "what", "gain")}, **_named(names, row)}
+        {"number": row.number, "what": row.what, "gain": row.gain}
+        | dict(zip(names, row.costs, strict=True))
         for row in front_rows(result)
     ]
     return _table(
-        "Costs, time in % of the plain model's; *: nothing gains as much at no higher cost",
+        "Costs, time in % of plain; *: nothing gains as much at no higher cost",
         {"#": "number", "path": "what", "gain, valid.": "gain", **{name: name for name in names}},
         rows,
     )
-
-
-def _named(names: Sequence[str], row: dict[str, object]) -> dict[str, str]:
-    costs = row["costs"]
-    assert isinstance(costs, list)
-    return dict(zip(names, costs, strict=True))
 
 
 TEXT_COLUMNS = ("edits", "path", "step", "guard")

@@ -15,9 +15,11 @@ from search_cluster.report.scan.words import (
     is_worse,
     layers_text,
     points,
+    seconds_text,
     span,
 )
 from search_cluster.scan.result import Finalist, ScanResult, Standing
+from search_cluster.stats import TOLERATED_LOSS
 
 NOTHING_SURE = "plain model: nothing is sure"
 """How the first line begins where no path is shown to be better."""
@@ -45,7 +47,10 @@ def verdict_line(result: ScanResult) -> str:
     where = f"questions of test, with {layers} layers"
     if is_better(test):
         return f"{name} is better than the plain model: {gain_text(test)} {where}."
-    return f"{name} holds what the plain model can: {gain_text(test)} {where}."
+    return (
+        f"{name} keeps the plain model's accuracy within {100 * TOLERATED_LOSS:g} point: "
+        f"{gain_text(test)} {where}."
+    )
 
 
 def first_screen(
@@ -62,7 +67,7 @@ def first_screen(
         ScreenLine(topic="What was found", text=_found(result)),
         ScreenLine(topic="Is it true?", text=_truth(result)),
         ScreenLine(topic="What it cost", text=_cost(result, run)),
-        ScreenLine(topic="What next", text=_next(result, folder)),
+        ScreenLine(topic="What next", text=next_step(result, folder)),
     ]
     if result.test_uses > 1:
         lines.insert(
@@ -88,11 +93,36 @@ def chance_line(result: ScanResult) -> str:
     )
 
 
-def seconds_text(seconds: float) -> str:
-    """Seconds as coarse as one reads them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def next_step(result: ScanResult, folder: Path) -> str:
+    """What to do now: a command, or what it would take to be sure.
+
+    Args:
+        result: what the scan found.
+        folder: the run folder, for the command.
+    """
+    if result.sure:
+        return f"search-cluster scan export {quote(str(folder))} --format hf --out MODEL_FOLDER"
+    best = result.finalists[0] if result.finalists else None
+    standing = None if best is None else best.validation or best.test
+    if standing is None or standing.gain <= 0:
+        return (
+            "Fresh questions leave nothing of the best paths: try larger blocks, more passes or "
+            "another model; a router may still gain question by question."
+        )
+    num_questions = max(
+        (item.test.num_questions for item in result.finalists if item.test is not None),
+        default=standing.num_questions,
+    )
+    wanted = num_questions * (result.smallest_gain / standing.gain) ** 2
+    if wanted <= num_questions:
+        return (
+            f"{num_questions:,} questions of test would have shown what validation promised "
+            f"({points(standing.gain)} points): it is not there; try other families or edits."
+        )
+    return (
+        f"What validation promised ({points(standing.gain)} points) takes about {wanted:,.0f} "
+        f"questions of test to show; there were {num_questions:,}."
+    )
 
 
 def _best_of_nothing(result: ScanResult) -> str:
@@ -162,32 +192,6 @@ def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:
         if isinstance(workers := run.get("workers"), int) and workers:
             text += f" with {workers} worker{'s' if workers > 1 else ''}"
     return f"{text}."
-
-
-def _next(result: ScanResult, folder: Path) -> str:
-    if result.sure:
-        return f"search-cluster scan export {quote(str(folder))} --format hf"
-    best = result.finalists[0] if result.finalists else None
-    standing = None if best is None else best.validation or best.test
-    if standing is None or standing.gain <= 0:
-        return (
-            "Fresh questions leave nothing of the best paths: try larger blocks, more passes or "
-            "another model; a router may still gain question by question."
-        )
-    num_questions = max(
-        (item.test.num_questions for item in result.finalists if item.test is not None),
-        default=standing.num_questions,
-    )
-    wanted = num_questions * (result.smallest_gain / standing.gain) ** 2
-    if wanted <= num_questions:
-        return (
-            f"{num_questions:,} questions of test would have shown what validation promised "
-            f"({points(standing.gain)} points): it is not there; try other families or edits."
-        )
-    return (
-        f"What validation promised ({points(standing.gain)} points) takes about {wanted:,.0f} "
-        f"questions of test to show; there were {num_questions:,}."
-    )
 
 
 def _guard_lines(result: ScanResult) -> list[ScreenLine]:

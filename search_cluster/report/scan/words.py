@@ -46,6 +46,14 @@ def change_text(layers: int, num_layers: int) -> str:
     return f"{fewer} {word} fewer ({share})" if fewer > 0 else f"{-fewer} {word} more ({share})"
 
 
+def seconds_text(seconds: float) -> str:
+    """Seconds as coarse as one reads them."""
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
 def is_better(standing: Standing) -> bool:
     """Whether the whole interval says that the path is better."""
     return standing.low > 0
