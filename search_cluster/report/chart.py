@@ -34,6 +34,10 @@ class FigureView:
     """Which traces are shown."""
     layout: Mapping[str, Any] = field(default_factory=dict)
     """What changes of the layout, in plotly's words."""
+    limit: float | None = None
+    """The number at the end of the scale of colours; ``None`` if colours are no numbers."""
+    unit: str = ""
+    """The unit of that number."""
 
 
 def offer_views(figure: Any, views: Sequence[FigureView], *, square: bool = False) -> None:

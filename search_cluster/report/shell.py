@@ -44,23 +44,34 @@ for (const source of document.querySelectorAll("script[data-plot]")) {
   const options = {responsive: true, displayModeBar: false};
   const target = document.getElementById(source.dataset.plot);
   const {views = [], square = false} = plot.layout.meta ?? {};
-  if (square) plot.layout.height = Math.min(target.clientWidth, 680) + 160;
+  if (square) plot.layout.height = Math.min(target.clientWidth, 680) + 90;
   Plotly.newPlot(target, plot.data, plot.layout, options);
-  if (views.length < 2) continue;
-  const buttons = document.createElement("div");
-  buttons.className = "views";
+  const make = (name, className, textContent = "") =>
+    Object.assign(document.createElement(name), {className, textContent});
+  const scale = make("div", "scale");
+  const showScale = (view) => {
+    if (view.limit === null) return;
+    const limit = view.limit.toFixed(view.limit < 10 ? 1 : 0);
+    scale.replaceChildren(make("span", "", `−${limit} and below`), make("i", ""),
+      make("span", "", `+${limit} ${view.unit}`));
+  };
+  const buttons = make("div", "views");
   for (const view of views) {
-    const button = document.createElement("button");
+    const button = make("button", "", view.label);
     button.type = "button";
-    button.textContent = view.label;
     button.ariaPressed = String(view === views[0]);
     button.addEventListener("click", () => {
       for (const other of buttons.children) other.ariaPressed = String(other === button);
       Plotly.update(target, {visible: view.visible}, view.layout);
+      showScale(view);
     });
     buttons.append(button);
   }
-  target.before(buttons);
+  if (views.length > 1) target.before(buttons);
+  if (views.length && views[0].limit !== null) {
+    showScale(views[0]);
+    target.before(scale);
+  }
 }
 </script>
 </body>

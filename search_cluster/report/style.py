@@ -77,6 +77,11 @@ code {
 }
 .views button[aria-pressed="true"] { border-color: var(--accent); color: var(--accent); }
 .views button:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+.scale { display: flex; align-items: center; gap: 8px; font-size: 0.85rem; color: var(--quiet); }
+.scale i {
+  flex: 0 1 220px; height: 10px; border-radius: 3px;
+  background: linear-gradient(to right, #d9762b, rgba(127, 137, 155, 0.2), #2f78d0);
+}
 .map .scatterlayer .js-line, .map .legendlines .js-line, .map .shapelayer path {
   stroke: var(--ink) !important;
 }

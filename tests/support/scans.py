@@ -260,7 +260,8 @@ def scan_progress(
 
 def write_scan(folder: Path, result: ScanResult) -> Path:
     """The folder of a finished scan, with one session."""
-    write_session(folder, counters(720, done=0, paths=result.verdicts, hits=2000))
+    done = result.verdicts
+    write_session(folder, counters(720, done=done, total=done, paths=done, hits=2000))
     write_samples(
         folder, [counters(second, done=0, paths=60 * second) for second in range(0, 721, 8)]
     )
@@ -270,11 +271,18 @@ def write_scan(folder: Path, result: ScanResult) -> Path:
 
 def write_running_scan(folder: Path, *, finished_rungs: int = 1, age_s: float = 0) -> Path:
     """The folder of a scan that runs."""
-    write_session(folder, counters(90, done=0, paths=31_000), age_s=age_s)
-    write_samples(
-        folder, [counters(second, done=0, paths=340 * second) for second in range(0, 91, 4)]
-    )
     progress, standings = scan_progress(finished_rungs=finished_rungs)
+    done = progress.verdicts
+    write_session(
+        folder, counters(90, done=done, total=2 * done, paths=done, hits=done // 9), age_s=age_s
+    )
+    write_samples(
+        folder,
+        [
+            counters(second, done=done * second // 90, paths=done * second // 90)
+            for second in range(0, 91, 5)
+        ],
+    )
     log = ProgressLog(folder)
     if standings:
         log.end_round(progress, standings)

@@ -236,7 +236,7 @@ def _said_of(item: Finalist, standing: Standing, split: str, result: ScanResult)
         for timing in item.timings
     )
     return (
-        f"<b>{escape(edits_text(item.summary))}</b>, {item.summary.layers} of "
+        f"{escape(edits_text(item.summary))}, {item.summary.layers} of "
         f"{result.num_layers} layers<br>{split}: {points(standing.gain)} points "
         f"({span(standing)}), {100 * standing.accuracy:.1f} % right{times}"
     )

@@ -25,6 +25,9 @@ INK = "#5a6575"
 """The colour of lines, which the page replaces by that of its text."""
 LEAST_LIMIT = 0.02
 """The gain at the end of the scale, at least."""
+PICTURE = {"showscale": False, "xgap": 0.02, "ygap": 0.02}
+"""How grids are drawn: without plotly's scale, and cell by cell, since it writes style attributes,
+which the dashboard's policy forbids, for a scale and for a picture without gaps."""
 TITLE = "Every block, skipped or repeated"
 
 Grid = NDArray[np.float64]
@@ -86,10 +89,12 @@ def heat_map_figure(candidates: Sequence[CandidateSummary], num_layers: int) -> 
         return None
     shown = {place: items[0] for place, items in blocks.cells.items()}
     figure = go.Figure()
-    _add_colours(figure, blocks.grid({at: 100 * item.shrunk for at, item in shown.items()}), True)
-    _add_colours(
-        figure, blocks.grid({at: 100 * item.train.gain for at, item in shown.items()}), False
-    )
+    limits = [
+        _add_colours(figure, blocks.grid({at: 100 * item.shrunk for at, item in shown.items()})),
+        _add_colours(
+            figure, blocks.grid({at: 100 * item.train.gain for at, item in shown.items()})
+        ),
+    ]
     _add_hover(figure, blocks)
     few = blocks.few
     hatched = [at for at, item in shown.items() if item.train.num_questions == few]
@@ -102,7 +107,8 @@ def heat_map_figure(candidates: Sequence[CandidateSummary], num_layers: int) -> 
             figure, _outline(blocks.mask(chosen)), name, width=2.5 if dash == "solid" else 1.4,
             dash=dash,
         )  # fmt: skip
-    _finish(figure, num_layers)
+    _lay_out_map(figure, num_layers)
+    _offer_colours(figure, limits)
     return ReportFigure(title=TITLE, caption=_caption(blocks), figure=figure)
 
 
@@ -122,7 +128,8 @@ def _caption(blocks: BlockMap) -> str:
     )
 
 
-def _add_colours(figure: go.Figure, grid: Grid, visible: bool) -> None:
+def _add_colours(figure: go.Figure, grid: Grid) -> float:
+    """Add a grid of points; returns the number at the end of its scale."""
     limit = max(100 * LEAST_LIMIT, float(np.nanmax(grid)))
     figure.add_heatmap(
         z=grid.astype(np.float32),
@@ -131,22 +138,10 @@ def _add_colours(figure: go.Figure, grid: Grid, visible: bool) -> None:
         colorscale=[[0, WORSE], [0.5, NEUTRAL], [1, BETTER]],
         hoverinfo="skip",
         hoverongaps=False,
-        visible=visible,
-        colorbar={
-            "orientation": "h",
-            "thickness": 10,
-            "len": 0.8,
-            "yref": "container",
-            "y": 0.01,
-            "yanchor": "bottom",
-            "outlinewidth": 0,
-            "title": {
-                "text": f"points; losses beyond {limit:.0f} have the last colour",
-                "side": "bottom",
-                "font": {"size": 12},
-            },
-        },
+        visible=not figure.data,
+        **PICTURE,
     )
+    return limit
 
 
 def _add_hover(figure: go.Figure, blocks: BlockMap) -> None:
@@ -157,7 +152,7 @@ def _add_hover(figure: go.Figure, blocks: BlockMap) -> None:
     figure.add_heatmap(
         z=blocks.grid(dict.fromkeys(blocks.cells, 0.0)).astype(np.float32),
         text=texts,
-        showscale=False,
+        **PICTURE,
         colorscale=[[0, "rgba(0,0,0,0)"], [1, "rgba(0,0,0,0)"]],
         hovertemplate="%{text}<extra></extra>",
         hoverongaps=False,
@@ -167,7 +162,7 @@ def _add_hover(figure: go.Figure, blocks: BlockMap) -> None:
 def _said_of(item: CandidateSummary, blocks: BlockMap) -> str:
     train = item.train
     words = (
-        f"<b>{escape(edits_text(item))}</b>, {item.layers} of {blocks.num_layers} layers<br>"
+        f"{escape(edits_text(item))}, {item.layers} of {blocks.num_layers} layers<br>"
         f"gain {points(train.gain)} points ({span(train)}), p {p_text(train.p_adjusted)}<br>"
         f"{train.num_questions:,} questions; shrunk worth {points(item.shrunk)}"
     )
@@ -226,7 +221,7 @@ def _add_line(figure: go.Figure, line: Line, name: str, **style: Any) -> None:
     )
 
 
-def _finish(figure: go.Figure, num_layers: int) -> None:
+def _lay_out_map(figure: go.Figure, num_layers: int) -> None:
     lay_out(
         figure,
         "column: j of a repeat, i of a skip",
@@ -239,24 +234,32 @@ def _finish(figure: go.Figure, num_layers: int) -> None:
         "range": [-0.5, size], "dtick": step, "showgrid": False, "constrain": "domain",
         "tick0": 0,
     }  # fmt: skip
-    figure.update_layout(margin={"b": 110}, legend={"x": 0.5, "xanchor": "center"})
+    figure.update_layout(legend={"x": 0.5, "xanchor": "center"})
     figure.update_xaxes(**axis)
     figure.update_yaxes(**{**axis, "range": [size, -0.5]}, scaleanchor="x", constraintoward="top")
     figure.add_shape(
         type="line", x0=-0.5, y0=-0.5, x1=size, y1=size, line={"color": INK, "width": 1}
     )
     for text, place in (
-        ("<b>skips</b>", {"x": 0, "y": 0, "xanchor": "left", "yanchor": "bottom", "xshift": 6}),
-        ("<b>repeats</b>", {"x": 1, "y": 1, "xanchor": "right", "yanchor": "top", "xshift": -6}),
+        ("skips", {"x": 0, "y": 0, "xanchor": "left", "yanchor": "bottom", "xshift": 6}),
+        ("repeats", {"x": 1, "y": 1, "xanchor": "right", "yanchor": "top", "xshift": -6}),
     ):
         figure.add_annotation(text=text, xref="x domain", yref="y domain", showarrow=False, **place)
-    colours = [True, True]
-    others = [True] * (len(figure.data) - len(colours))
-    offer_views(
-        figure,
-        [
-            FigureView(label="shrunk worth", visible=(True, False, *others)),
-            FigureView(label="gain as measured", visible=(False, True, *others)),
-        ],
-        square=True,
-    )
+
+
+def _offer_colours(figure: go.Figure, limits: Sequence[float]) -> None:
+    others = [True] * (len(figure.data) - len(limits))
+    views = []
+    for number, (label, limit) in enumerate(
+        zip(("shrunk worth", "gain as measured"), limits, strict=True)
+    ):
+        colours = [number == other for other in range(len(limits))]
+        views.append(
+            FigureView(
+                label=label,
+                visible=(*colours, *others),
+                limit=limit,
+                unit="points",
+            )
+        )
+    offer_views(figure, views, square=True)
