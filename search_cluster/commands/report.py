@@ -8,6 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
+from search_cluster.commands.scan_report import (
+    describe_scan,
+    print_scan_run,
+    write_scan_run_report,
+)
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
@@ -17,6 +22,8 @@ from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.preset_benches import parse_search_bench
 from search_cluster.report.router_evaluations import parse_evaluations
 from search_cluster.report.terminal import next_commands, print_summary
+from search_cluster.scan.progress import holds_scan
+from search_cluster.scan.result_file import is_finished
 from search_cluster.tasks.registry import list_tasks
 from search_cluster.telemetry.sessions import read_sessions, total_of
 
@@ -31,15 +38,28 @@ ROUTERS_FOLDER = "routers"
 
 
 def describe_status(run: Path) -> dict[str, Any]:
-    """How far a search is, what it found and what it cost over all its sessions.
+    """How far a search or a scan is, what it found and what it cost over all its sessions.
 
     Raises:
         CorpusError: there is no such run folder, or it is damaged.
     """
     sessions, problems = read_sessions(run)
+    total = total_of(sessions.values())
+    if holds_scan(run):
+        _warn_of(problems)
+        return {
+            "run": str(run),
+            "finished": is_finished(run),
+            "sessions": len(sessions),
+            **describe_scan(run),
+            "paths_evaluated": total["paths_evaluated"],
+            "cache_hits": total["cache_hits"],
+            "failures": total["failures"],
+            "device_seconds": total["device_seconds"],
+            "paths_per_device_hour": total["paths_per_device_hour"],
+        }
     summary = _summarise_shards(run, started=bool(sessions or problems))
     _warn_of(problems)
-    total = total_of(sessions.values())
     return {
         "run": str(run),
         "finished": (run / MANIFEST_NAME).is_file(),
@@ -65,14 +85,18 @@ def describe_status(run: Path) -> dict[str, Any]:
 
 
 def write_run_report(run: Path, out: Path | None) -> Path:
-    """Write the HTML report of a finished search; returns its path.
+    """Write the HTML report of a finished search or scan; returns its path.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
     target = run / "report.html" if out is None else out
-    corpus = read_corpus(run)
     sessions, problems = read_sessions(run)
+    if holds_scan(run):
+        _warn_of(problems)
+        write_scan_run_report(run, target, total_of(sessions.values()))
+        return target
+    corpus = read_corpus(run)
     _warn_of(problems)
     write_report(
         run,
@@ -92,6 +116,8 @@ def write_run_report(run: Path, out: Path | None) -> Path:
 def print_run(run: Path, *, with_notes: bool) -> None:
     """Print the table of a finished search, what its routers achieve, and the next commands to try.
 
+    Of a scan, print what it found.
+
     Args:
         run: the run folder.
         with_notes: print the search's notes, too; a search itself has just given them as warnings.
@@ -100,6 +126,9 @@ def print_run(run: Path, *, with_notes: bool) -> None:
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
+    if holds_scan(run):
+        print_scan_run(run)
+        return
     corpus = read_corpus(run)
     routers = sorted(path.parent.name for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
     known = corpus.manifest.provenance.task in {task.name for task in list_tasks()}

@@ -15,6 +15,7 @@ from search_cluster.dashboard.history import (
 )
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
 from search_cluster.dashboard.shard_digest import LayerUses
+from search_cluster.errors import CorpusError
 from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 
@@ -27,8 +28,14 @@ SESSION_COUNTERS = (
 
 
 def describe_run(folder: RunFolder) -> dict[str, Any]:
-    """Everything about a run but the table of examples."""
+    """Everything about a run but the table of examples and the plots and cards of a scan."""
     snapshot = folder.read()
+    problems = list(snapshot.problems)
+    try:
+        scan = folder.scan.describe(total_of(snapshot.sessions))
+    except CorpusError as error:
+        scan = None
+        problems.append(str(error))
     return {
         "run": _run(folder.folder, snapshot),
         "progress": _progress(snapshot),
@@ -39,7 +46,8 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
             {name: session[name] for name in SESSION_COUNTERS if name in session}
             for session in snapshot.sessions
         ],
-        "problems": list(snapshot.problems),
+        "scan": scan,
+        "problems": problems,
     }
 
 

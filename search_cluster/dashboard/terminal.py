@@ -14,6 +14,7 @@ from rich.text import Text
 
 from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder, RunState
+from search_cluster.report.scan.words import seconds_text
 
 MAX_SESSIONS = 6
 """The number of newest sessions that are listed; older ones are counted."""
@@ -56,6 +57,8 @@ def render_run(values: dict[str, Any]) -> RenderableType:
         if provenance
         else ""
     )
+    if values["scan"] is not None:
+        what = values["scan"]["title"]
     state = RunState(run["state"])
     sign = f" for {duration(run['last_sign_s'])}" if state is RunState.SILENT else ""
     words = "no sign of life" if state is RunState.SILENT else state.value
@@ -64,7 +67,12 @@ def render_run(values: dict[str, Any]) -> RenderableType:
         f"{what}  " if what else "",
         (words + sign, STATE_STYLES[state]),
     )
-    parts: list[RenderableType] = [title, _progress(progress), _numbers(values)]
+    scan = values["scan"]
+    unit = "examples" if scan is None else "verdicts"
+    parts: list[RenderableType] = [title, _progress(progress, unit)]
+    if scan is not None:
+        parts += [Text(text) for text in _scan_texts(scan)]
+    parts.append(_numbers(values))
     if values["sessions"]:
         parts.append(_sessions(values["sessions"]))
     parts += [Text(problem, style="red") for problem in values["problems"]]
@@ -73,21 +81,22 @@ def render_run(values: dict[str, Any]) -> RenderableType:
 
 def duration(seconds: float | None) -> str:
     """Seconds in words, as coarse as one reads them."""
-    if seconds is None:
-        return NONE
-    for limit, unit, size in ((90, "s", 1), (5400, "min", 60)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+    return NONE if seconds is None else seconds_text(seconds)
 
 
-def _progress(progress: dict[str, Any]) -> RenderableType:
+def _scan_texts(scan: dict[str, Any]) -> list[str]:
+    """What a scan found, or does now."""
+    verdict = [] if scan["verdict"] is None else [scan["verdict"]]
+    return [*verdict, *(f"{line['topic']}: {line['text']}" for line in scan["lines"])]
+
+
+def _progress(progress: dict[str, Any], unit: str) -> RenderableType:
     done, total = progress["examples_done"], progress["examples_total"]
     if not total:
-        return Text(f"{done:,} examples")
+        return Text(f"{done:,} {unit}")
     left = progress["seconds_left"]
     grid = Table.grid(padding=(0, 1))
-    words = f"{done:,} of {total:,} examples, {done / total:.1%}"
+    words = f"{done:,} of {total:,} {unit}, {done / total:.1%}"
     grid.add_row(
         ProgressBar(total=total, completed=done, width=32),
         words,
@@ -115,11 +124,16 @@ def _numbers(values: dict[str, Any]) -> Table:
             f"{_whole(costs['cache_hits'])} ({_percent(costs['cache_hit_rate'])})",
         ),
         ("failures", _whole(costs["failures"])),
-        ("plain model right", _share(found["identity"])),
-        ("some path found right", _share(found["found"])),
-        ("layers saved, mean", _saved(found)),
-        ("device time held", duration(costs["device_seconds"])),
     ]
+    if values["scan"] is None:
+        pairs += [
+            ("plain model right", _share(found["identity"])),
+            ("some path found right", _share(found["found"])),
+            ("layers saved, mean", _saved(found)),
+        ]
+    pairs.append(("device time held", duration(costs["device_seconds"])))
+    if len(pairs) % 2:
+        pairs.append(("", ""))
     grid = Table.grid(padding=(0, 2))
     for _ in range(2):
         grid.add_column(style="dim")

@@ -3,8 +3,8 @@
 Their texts have no colour of their own: the page colours them for light and dark.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PLAIN, FOUND, ROUTED = "#8b95a5", "#c58a1b", "#3f7fdb"
@@ -22,6 +22,33 @@ class ReportFigure:
     """What to see in it."""
     figure: Any
     """A plotly figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureView:
+    """One of several ways to look at a plot, for which the page has a button."""
+
+    label: str
+    """What the button says."""
+    visible: tuple[bool, ...]
+    """Which traces are shown."""
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    """What changes of the layout, in plotly's words."""
+    limit: float | None = None
+    """The number at the end of the scale of colours; ``None`` if colours are no numbers."""
+    unit: str = ""
+    """The unit of that number."""
+
+
+def offer_views(figure: Any, views: Sequence[FigureView], *, square: bool = False) -> None:
+    """Let the page switch between views, of which the first is shown.
+
+    Args:
+        figure: a plotly figure.
+        views: the ways to look at it.
+        square: whether it is about as high as wide.
+    """
+    figure.update_layout(meta={"views": [asdict(view) for view in views], "square": square})
 
 
 def mark_depth(figure: Any, depth: float, lengths: Sequence[int]) -> None:

@@ -1,18 +1,13 @@
-"""The report: one HTML file with everything in it, readable without a network."""
+"""The report of a search, as one HTML file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.summary import CorpusSummary, summarise
-from search_cluster.files import storable_text, write_text_whole
-from search_cluster.report.chart import ReportFigure
+from search_cluster.files import write_text_whole
 from search_cluster.report.figures import report_figures
 from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.page import PAGE
@@ -23,7 +18,7 @@ from search_cluster.report.router_evaluations import (
     router_effect,
     router_sentence,
 )
-from search_cluster.report.style import STYLE
+from search_cluster.report.shell import plot_values, render_page
 from search_cluster.report.tables import (
     MAX_EXAMPLES,
     example_rows,
@@ -76,15 +71,13 @@ def write_report(
     bench_figures = [search_bench_figure(parse_search_bench(bench)) for bench in benches]
     summary = summarise(corpus.records)
     provenance = corpus.manifest.provenance
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
-    text = page.render(
+    text = render_page(
+        PAGE,
         title=f"Layer paths of {provenance.model_spec} on {provenance.task}",
         subtitle=(
             f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "
             f"preset {provenance.preset}, {provenance.created_at}"
         ),
-        style=Markup(STYLE),
-        plotly=Markup(get_plotlyjs()),
         cards=headline_cards(summary, routers, run),
         findings=_findings(summary, routers, provenance, run),
         headline=headline_rows(summary, routers),
@@ -92,7 +85,9 @@ def write_report(
         routers_title="Routers against the plain model"
         if any(_was_searched(item, provenance) for item in routers)
         else "Routers on unseen questions",
-        plots=[_plot(figure) for figure in (*report_figures(summary, routers), *bench_figures)],
+        plots=[
+            plot_values(figure) for figure in (*report_figures(summary, routers), *bench_figures)
+        ],
         search_rows=search_rows(summary, run),
         examples=example_rows(corpus.records),
         examples_note=(
@@ -102,7 +97,7 @@ def write_report(
         limits=LIMITS,
         provenance=provenance_rows(corpus.manifest),
     )
-    write_text_whole(out, storable_text(text))
+    write_text_whole(out, text)
 
 
 def _findings(
@@ -152,13 +147,3 @@ def _saved(summary: CorpusSummary) -> str:
 def _was_searched(evaluation: RouterEvaluation, searched: Provenance) -> bool:
     """Whether the search may have seen the questions of an evaluation."""
     return (evaluation.task, evaluation.split) == (searched.task, searched.split)
-
-
-def _plot(figure: ReportFigure) -> dict[str, Any]:
-    # plotly writes "<" as an escape (a test holds it to that), so its JSON can't end the script
-    # element around it.
-    return {
-        "title": figure.title,
-        "caption": figure.caption,
-        "json": Markup(figure.figure.to_json()),
-    }

@@ -1,24 +1,8 @@
-"""The page of the report, a Jinja template that is rendered with autoescape on.
+"""The page of a search's report, a template that extends the shell."""
 
-Figures arrive as JSON in script elements of a data type; the one script of our own draws them.
-"""
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';
-  img-src data: blob:">
-<title>{{ title }}</title>
-<style>{{ style }}</style>
-</head>
-<body>
-<main>
-<h1>{{ title }}</h1>
-<p class="quiet">{{ subtitle }}</p>
-
+PAGE = """{% extends "shell" %}
+{% from "parts" import no_script, plot_section %}
+{% block content %}
 <div class="cards">
 {% for card in cards %}<div class="card"><b>{{ card.value }}</b><span>{{ card.label }}</span></div>
 {% endfor %}</div>
@@ -60,17 +44,11 @@ interval and the test; where neither is clear, that nobody can tell.</p>
 </section>
 
 {% endif %}
-<noscript><p>The plots are drawn by a script inside this file; allow it to see them.
-All numbers are in the tables.</p>
-</noscript>
+{{ no_script() }}
 <div class="plots">
-{% for plot in plots %}<section{% if loop.first %} class="wide"{% endif %}>
-<h2>{{ plot.title }}</h2>
-<p class="quiet">{{ plot.caption }}</p>
-<div class="plot" id="plot-{{ loop.index }}"></div>
-<script type="application/json" data-plot="plot-{{ loop.index }}">{{ plot.json }}</script>
-</section>
-{% endfor %}</div>
+{% for plot in plots %}
+{{ plot_section(plot, loop.index, "wide" if loop.first else "") }}{% endfor %}
+</div>
 
 <section id="search">
 <h2>The search</h2>
@@ -99,22 +77,5 @@ All numbers are in the tables.</p>
 <h2>What these numbers do not say</h2>
 {% for limit in limits %}<p>{{ limit }}</p>
 {% endfor %}</section>
-
-<section id="provenance">
-<h2>Provenance</h2>
-<table class="facts"><tbody>{% for name, value in provenance %}
-<tr><td>{{ name }}</td><td>{{ value }}</td></tr>{% endfor %}
-</tbody></table>
-</section>
-</main>
-<script>{{ plotly }}</script>
-<script>
-for (const source of document.querySelectorAll("script[data-plot]")) {
-  const plot = JSON.parse(source.textContent);
-  const options = {responsive: true, displayModeBar: false};
-  Plotly.newPlot(source.dataset.plot, plot.data, plot.layout, options);
-}
-</script>
-</body>
-</html>
+{% endblock %}
 """

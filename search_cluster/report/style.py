@@ -30,7 +30,7 @@ section {
 .plots section { margin: 0; min-width: 0; }
 .plots section.wide { grid-column: 1 / -1; }
 .quiet { color: var(--quiet); }
-.plots p { margin: 0 0 8px; font-size: 0.88rem; }
+.caption { margin: 0 0 8px; font-size: 0.88rem; }
 .cards {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
   margin: 16px 0;
@@ -70,7 +70,62 @@ code {
 .plot .gridlayer path { stroke: var(--line) !important; }
 .plot .errorbar path { stroke: var(--ink) !important; }
 .plot .hovertext path { fill: var(--panel) !important; stroke: var(--line) !important; }
+.views { display: flex; flex-wrap: wrap; gap: 6px; margin: 4px 0 8px; }
+.views button {
+  font: inherit; font-size: 0.85rem; color: var(--ink); background: var(--panel);
+  border: 1px solid var(--line); border-radius: 999px; padding: 3px 12px; cursor: pointer;
+}
+.views button[aria-pressed="true"] { border-color: var(--accent); color: var(--accent); }
+.views button:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+.scale { display: flex; align-items: center; gap: 8px; font-size: 0.85rem; color: var(--quiet); }
+.scale i {
+  flex: 0 1 220px; height: 10px; border-radius: 3px;
+  background: linear-gradient(to right, #d9762b, rgba(127, 137, 155, 0.2), #2f78d0);
+}
+.map .scatterlayer .js-line, .map .legendlines .js-line, .map .shapelayer path {
+  stroke: var(--ink) !important;
+}
+.verdict { font-size: 1.15rem; line-height: 1.4; font-weight: 600; margin: 0 0 10px; }
+dl.screen { display: grid; grid-template-columns: 9.5rem minmax(0, 1fr); gap: 8px 14px; margin: 0; }
+dl.screen dt { color: var(--quiet); font-weight: 600; }
+dl.screen dd { margin: 0; overflow-wrap: anywhere; }
+dl.screen .fails { border-left: 4px solid var(--bad); padding-left: 10px; }
+.chip {
+  display: inline-block; font-size: 0.8rem; font-weight: 600; border-radius: 999px;
+  padding: 1px 10px; border: 1px solid var(--good); color: var(--good); vertical-align: 2px;
+}
+.saves { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 2px 0 8px; }
+table.standings td { padding-top: 7px; padding-bottom: 7px; }
+table.standings { table-layout: fixed; }
+table.standings th:nth-child(1) { width: 36%; }
+table.standings th:nth-child(3) { width: 9%; }
+table.standings th:nth-child(5) { width: 20%; }
+table.standings th:nth-child(6) { width: 9%; }
+table.standings th.group { padding-top: 16px; width: auto; }
+table.standings .quiet { font-size: 0.82rem; }
+svg.whisker { display: block; width: 100%; height: 20px; color: var(--quiet); }
+svg.whisker line { stroke: currentColor; vector-effect: non-scaling-stroke; stroke-width: 2; }
+svg.whisker line.zero { stroke: var(--line); }
+svg.whisker line.gain { stroke-width: 5; }
+svg.whisker.right { color: var(--good); }
+svg.whisker.wrong { color: var(--bad); }
+svg.whisker.right::after, svg.whisker.wrong::after { content: none; }
 @media (max-width: 760px) {
+  .extra { display: none; }
+  table.headline td.edits { min-width: 8rem; }
+  dl.screen { grid-template-columns: minmax(0, 1fr); gap: 2px; }
+  dl.screen dd { margin-bottom: 10px; }
+  table.standings thead { display: none; }
+  table.standings tr {
+    display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0 10px;
+    padding: 8px 0; border-bottom: 1px solid var(--line);
+  }
+  table.standings td { border: 0; padding: 1px 0; text-align: left; }
+  table.standings td:first-child, table.standings td.picture, table.standings th.group {
+    grid-column: 1 / -1; width: auto;
+  }
+  table.standings td:empty { display: none; }
+  table.standings td[data-label]::before { content: attr(data-label) " "; color: var(--quiet); }
   main { padding: 16px 12px 40px; }
   .plots { grid-template-columns: minmax(0, 1fr); }
   section { padding: 14px 12px; }

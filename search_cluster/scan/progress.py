@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from search_cluster.scan.json_files import read_value, write_value
 from search_cluster.scan.result import CandidateSummary, Rung
+from search_cluster.scan.result_file import is_finished
 
 PROGRESS_NAME = "scan_progress.json"
 """The small file."""
@@ -122,6 +123,11 @@ class ProgressLog:
         """
         write_value(self._folder / STANDINGS_NAME, _STANDINGS, tuple(standings))
         self.update(progress, force=True)
+
+
+def holds_scan(folder: Path) -> bool:
+    """Whether a scan wrote, or writes, into a folder."""
+    return is_finished(folder) or (folder / PROGRESS_NAME).is_file()
 
 
 def read_progress(folder: Path) -> ScanProgress | None:

@@ -5,6 +5,7 @@ import { showCache } from "./cache.js";
 import { byId, forget, show } from "./dom.js";
 import { isShown, showExample, showExampleProblem, startExample } from "./example.js";
 import { showHeader, showRun, startOverview } from "./overview.js";
+import { showPictures, showScan, wantedTag } from "./scan.js";
 import { showTable, startTable, tableUrl } from "./table.js";
 import { startTheme } from "./theme.js";
 
@@ -47,7 +48,12 @@ async function refresh() {
       ]);
       if (mine !== asked) return;
       showOnly(sources.run ? "overview" : "cache");
-      if (run !== null) { showRun(run); showTable(table); }
+      if (run !== null) { showRun(run); showTable(table); showScan(run.scan); }
+      if (wantedTag(run?.scan) !== null) {
+        const pictures = await ask("api/scan");
+        if (mine !== asked) return;
+        showPictures(pictures);
+      }
       if (cache !== null) { byId("cache").hidden = false; showCache(cache, run === null); }
     }
     show(byId("offline"), "");

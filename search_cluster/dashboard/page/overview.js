@@ -12,11 +12,13 @@ let latest = null;
 
 export function showHeader(run) {
   const provenance = run.run.provenance;
-  const title = provenance ? `Layer paths of ${provenance.model_spec} on ${provenance.task}` : `Run ${run.run.name}`;
+  const found = provenance ? `Layer paths of ${provenance.model_spec} on ${provenance.task}` : `Run ${run.run.name}`;
+  const title = run.scan ? run.scan.title : found;
   byId("title").textContent = title;
   document.title = title;
   byId("subtitle").textContent = [
-    provenance && `run ${run.run.name}`,
+    (provenance || run.scan) && `run ${run.run.name}`,
+    run.scan && `seed ${run.scan.seed}`,
     provenance && `${provenance.split} split`, provenance && `preset ${provenance.preset}`, provenance && `seed ${provenance.seed}`,
     run.run.started_at && `since ${moment(run.run.started_at)}`,
   ].filter(Boolean).join(" · ");
@@ -33,7 +35,7 @@ export function showRun(run) {
   showCards(run);
   showFacts(run);
   whenChanged("run:sessions", run.sessions, showSessions);
-  whenChanged("run:provenance", run.run.provenance, showProvenance);
+  if (!run.scan) whenChanged("run:provenance", run.run.provenance, showProvenance);
   drawPlots();
 }
 
@@ -43,8 +45,9 @@ function drawPlots() {
   whenChanged("plot:history", history, () => {
     drawRate(byId("plot-rate"), history);
     drawDevice(byId("plot-device"), history);
-    drawDone(byId("plot-done"), history);
+    if (!latest.scan) drawDone(byId("plot-done"), history);
   });
+  if (latest.scan) return;
   whenChanged("plot:lengths", { lengths: found.best_lengths, numLayers: found.num_layers }, (value) => drawLengths(byId("plot-lengths"), value));
   whenChanged("plot:layers", found.layers[byId("layers-of").value], (value) => drawLayers(byId("plot-layers"), value));
 }
@@ -54,24 +57,25 @@ export function startOverview() {
   onThemeChange(() => { forget("plot:"); drawPlots(); });
 }
 
-function showProgress({ run, progress }) {
+function showProgress({ run, progress, scan }) {
+  const [noun, whole] = scan ? ["verdict", "scan"] : ["example", "corpus"];
   const { examples_done: done, examples_total: total, examples_written: written } = progress;
-  byId("progress-count").textContent = total ? `${count(done)} of ${plural(total, "example")}` : plural(done, "example");
+  byId("progress-count").textContent = total ? `${count(done)} of ${plural(total, noun)}` : plural(done, noun);
   const share = total ? done / total : 0;
   byId("progress-bar").style.width = `${100 * share}%`;
   byId("progress-bar").classList.toggle("done", run.state === "finished");
   const left = progress.seconds_left === null ? "" : `, about ${duration(progress.seconds_left)} left`;
   byId("progress-left").textContent = total ? `${percent(share)}${left}` : "";
   const notes = {
-    starting: "The search has started; its first numbers come when its workers are ready.",
-    running: written < done ? `${count(written)} examples are in shards; the plots below show these.` : "",
-    silent: `Nothing was written for ${duration(run.last_sign_s)}: the search was stopped, or it is stuck. Running the same command again resumes it.`,
-    finished: "The corpus is complete.",
+    starting: "It has started; its first numbers come when its workers are ready.",
+    running: !scan && written < done ? `${count(written)} examples are in shards; the plots below show these.` : "",
+    silent: `Nothing was written for ${duration(run.last_sign_s)}: it was stopped, or it is stuck. Running the same command again resumes it.`,
+    finished: `The ${whole} is complete.`,
   };
   show(byId("progress-note"), notes[run.state]);
 }
 
-function showCards({ costs, found }) {
+function showCards({ costs, found, scan }) {
   const now = costs.now;
   const cards = [
     [count(costs.paths_per_device_hour), "paths searched per device-hour"],
@@ -81,6 +85,7 @@ function showCards({ costs, found }) {
     [found.mean_layers_saved === null ? NONE : `${decimal(found.mean_layers_saved)} of ${found.num_layers}`, "layers saved by right best paths, mean"],
     [found.found ? `${count(100 * found.identity.share)} → ${count(100 * found.found.share)} %` : NONE, "right: plain model → some path found"],
   ];
+  if (scan) cards.splice(4);
   whenChanged("run:cards", cards, () => fill(byId("cards"), cards.map(([value, label]) => element("div", { class: "card" }, element("b", {}, value), element("span", {}, label)))));
 }
 

@@ -1,75 +1,18 @@
 """The report as a browser sees it."""
 
-import json
-import re
-from html.parser import HTMLParser
-from pathlib import Path
-
 import pytest
+from support.html_page import EXTERNAL, HOSTILE, HtmlPage, parsed, plots_of
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.report.html import write_report
 from search_cluster.report.style import STYLE
-
-HOSTILE = (
-    "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{ 7*7 }} ${1} ' \" &amp; "
-    "\x00 <!--"
-)
-
-EXTERNAL = {"src", "href", "action", "srcset", "data"}
-
-
-class _Page(HTMLParser):
-    """Collects tags, scripts and the text outside of scripts and styles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.scripts: list[tuple[dict[str, str | None], str]] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        self._open.append(tag)
-        if tag == "script":
-            self.scripts.append((dict(attrs), ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._open:
-            while self._open.pop() != tag:
-                pass
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] == "script":
-            attributes, text = self.scripts[-1]
-            self.scripts[-1] = (attributes, text + data)
-        elif not self._open or self._open[-1] != "style":
-            self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.text))
-
-
-def _parsed(out: Path) -> _Page:
-    page = _Page()
-    page.feed(out.read_text(encoding="utf-8"))
-    page.close()
-    return page
-
-
-def _plots(page: _Page) -> list[dict]:
-    return [json.loads(text) for attributes, text in page.scripts if "data-plot" in attributes]
 
 
 @pytest.fixture
 def written(tmp_path, records, corpus_of, evaluation):
     """Writes a report and parses it."""
 
-    def write(*, records=records, run=None, evaluations=(), benches=()) -> _Page:
+    def write(*, records=records, run=None, evaluations=(), benches=()) -> HtmlPage:
         out = tmp_path / "report.html"
         write_report(
             tmp_path / "my run",
@@ -79,7 +22,7 @@ def written(tmp_path, records, corpus_of, evaluation):
             evaluations=evaluations,
             benches=benches,
         )
-        return _parsed(out)
+        return parsed(out)
 
     return write
 
@@ -124,7 +67,7 @@ def test_everything_is_in_the_page(written, evaluation):
         "Effort per example",
     ):
         assert title in page.words, title
-    plots = _plots(page)
+    plots = plots_of(page)
     assert len(plots) == 6
     assert plots[0]["data"][0]["x"] == [pytest.approx(value) for value in (62, 60, 60, 40)]
     assert plots[1]["data"][0]["y"] == [75, 25]
@@ -158,7 +101,7 @@ def test_static_path_and_oracle_stand_beside_the_router(written, evaluation):
         "bound, gold answers known the shortest right one of 16 paths 80.0% +20.0 12.5%",
     ):
         assert expected in page.words, expected
-    accuracy = _plots(page)[0]["data"][0]
+    accuracy = plots_of(page)[0]["data"][0]
     assert accuracy["x"][:2] == [pytest.approx(80), pytest.approx(58)]
     assert accuracy["error_x"]["array"][:2] == [0, pytest.approx(3)]
     assert accuracy["error_x"]["arrayminus"][:2] == [0, pytest.approx(3)]
@@ -169,9 +112,9 @@ def test_static_path_and_oracle_stand_beside_the_router(written, evaluation):
 def test_evaluations_on_several_tasks_are_told_apart(written, evaluation):
     counts = {"layers_per_question": [3] * 100, "routed_decisions": [[0, 100, 0]] * 4}
     page = written(evaluations=[evaluation(**counts), evaluation(task="other", **counts)])
-    names = _plots(page)[0]["data"][0]["y"]
+    names = plots_of(page)[0]["data"][0]["y"]
     assert names[0] == "router drllm,<br>test questions of other"
-    assert [trace["name"] for trace in _plots(page)[1]["data"]] == [
+    assert [trace["name"] for trace in plots_of(page)[1]["data"]] == [
         "router drllm of t",
         "router drllm of other",
     ]
@@ -210,7 +153,7 @@ def test_claims_bars_of_one_kind_of_router_are_not_added_up(written, evaluation,
             for name, accuracy in zip(names, ACCURACIES, strict=True)
         ]
     )  # fmt: skip
-    bars = _plots(page)[0]["data"][0]
+    bars = plots_of(page)[0]["data"][0]
     assert len(set(bars["y"])) == len(bars["y"]), "plotly adds up bars of one name"
     routed = [
         value for name, value in zip(bars["y"], bars["x"], strict=True) if name.startswith("router")
@@ -218,7 +161,7 @@ def test_claims_bars_of_one_kind_of_router_are_not_added_up(written, evaluation,
     assert sorted(routed) == [pytest.approx(23.3), pytest.approx(23.3), pytest.approx(46.7)]
     plain = {value for name, value in zip(bars["y"], bars["x"], strict=True) if "plain" in name}
     assert {round(value, 2) for value in plain} >= {44.67, 42.33}
-    lines = [trace["name"] for trace in _plots(page)[1]["data"]]
+    lines = [trace["name"] for trace in plots_of(page)[1]["data"]]
     assert len(set(lines)) == 3
     titles = {line for line in page.words.split("  ") if "per depth" in line}
     assert all(f"Router {line.removeprefix('router ')} per depth" in page.words for line in lines)
@@ -229,7 +172,7 @@ def test_claims_equal_bars_are_drawn_once(written, evaluation):
     page = written(
         evaluations=[evaluation(router=kind, static=STATIC) for kind in ("drllm", "polar")]
     )
-    names = _plots(page)[0]["data"][0]["y"]
+    names = plots_of(page)[0]["data"][0]["y"]
     assert sum("plain model,<br>test" in name for name in names) == 1
     assert sum("one path for all" in name for name in names) == 1
 
@@ -284,7 +227,7 @@ def test_without_a_router_and_without_records(written):
     assert "No router was evaluated" in written().words
     page = written(records=[])
     assert "0 of 0 questions" in page.words
-    assert len(_plots(page)) == 1
+    assert len(plots_of(page)) == 1
 
 
 def _bench_cell(evaluations: float, saved: float, verified: float) -> dict:
@@ -308,7 +251,7 @@ def test_what_evaluations_buy_is_a_line_per_preset(written):
     page = written(benches=[bench])
     assert "What evaluations buy" in page.words
     assert "img" not in page.tags
-    lines = {trace["name"]: trace for trace in _plots(page)[-1]["data"]}
+    lines = {trace["name"]: trace for trace in plots_of(page)[-1]["data"]}
     assert lines["ours"]["x"] == [9, 39]
     assert lines["ours"]["y"] == [0.5, 2.25]
     assert lines["ours"]["error_y"]["arrayminus"] == [0.5, 0.5]
@@ -346,7 +289,7 @@ def test_hostile_texts_stay_texts(written, record, evaluation):
     assert not any(name.startswith("on") for name, _ in hostile.attributes)
     ours = [text for attributes, text in hostile.scripts if "data-plot" not in attributes]
     assert ours == [text for attributes, text in plain.scripts if "data-plot" not in attributes]
-    assert len(_plots(hostile)) == 6
+    assert len(plots_of(hostile)) == 6
     assert not [
         text for attributes, text in hostile.scripts if "data-plot" in attributes and "<" in text
     ]

@@ -1,0 +1,214 @@
+"""The first screen: what was found, whether it is true, what it cost, and what to do next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from search_cluster.report.scan.words import (
+    change_text,
+    chosen_finalist,
+    edits_text,
+    gain_text,
+    is_better,
+    is_worse,
+    layers_text,
+    points,
+    seconds_text,
+    span,
+)
+from search_cluster.scan.result import Finalist, ScanResult, Standing
+from search_cluster.stats import TOLERATED_LOSS
+
+NOTHING_SURE = "plain model: nothing is sure"
+"""How the first line begins where no path is shown to be better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenLine:
+    """One line of the first screen."""
+
+    topic: str
+    """What it answers."""
+    text: str
+    """The answer."""
+    kind: str = ""
+    """``fails`` for what a reader has to beware of."""
+
+
+def verdict_line(result: ScanResult) -> str:
+    """What a scan found, in one sentence; the first line wherever it is told."""
+    chosen = chosen_finalist(result)
+    if not result.sure or chosen is None or chosen.test is None:
+        return f"{NOTHING_SURE}{_best_of_nothing(result)}."
+    name, test = edits_text(chosen.summary), chosen.test
+    layers = layers_text(chosen.summary.layers, result.num_layers)
+    where = f"questions of test, with {layers} layers"
+    if is_better(test):
+        return f"{name} is better than the plain model: {gain_text(test)} {where}."
+    return (
+        f"{name} keeps the plain model's accuracy within {100 * TOLERATED_LOSS:g} point: "
+        f"{gain_text(test)} {where}."
+    )
+
+
+def first_screen(
+    result: ScanResult, run: Mapping[str, Any], folder: Path
+) -> tuple[ScreenLine, ...]:
+    """The lines beneath the verdict.
+
+    Args:
+        result: what the scan found.
+        run: the sums of its sessions; missing keys are left out.
+        folder: the run folder, for the command to run next.
+    """
+    lines = [
+        ScreenLine(topic="What was found", text=_found(result)),
+        ScreenLine(topic="Is it true?", text=_truth(result)),
+        ScreenLine(topic="What it cost", text=_cost(result, run)),
+        ScreenLine(topic="What next", text=next_step(result, folder)),
+    ]
+    if result.test_uses > 1:
+        lines.insert(
+            2,
+            ScreenLine(
+                topic="Beware",
+                text=f"Test was looked at {result.test_uses} times in this folder. Whoever goes on "
+                "choosing after a look chooses by test, too: take a fresh test for the last word.",
+                kind="fails",
+            ),
+        )
+    return (*lines, *_guard_lines(result))
+
+
+def chance_line(result: ScanResult) -> str:
+    """What luck alone would show."""
+    first = result.rungs[0] if result.rungs else None
+    where = "" if first is None else f" {first.num_questions:,}"
+    num_paths = result.num_candidates if first is None else first.num_paths
+    return (
+        f"The best of {num_paths:,} by chance would show {points(result.chance_best)} points on "
+        f"these{where} questions"
+    )
+
+
+def next_step(result: ScanResult, folder: Path) -> str:
+    """What to do now: a command, or what it would take to be sure.
+
+    Args:
+        result: what the scan found.
+        folder: the run folder, for the command.
+    """
+    if result.sure:
+        return f"search-cluster scan export {quote(str(folder))} --format hf --out MODEL_FOLDER"
+    best = result.finalists[0] if result.finalists else None
+    standing = None if best is None else best.validation or best.test
+    if standing is None or standing.gain <= 0:
+        return (
+            "Fresh questions leave nothing of the best paths: try larger blocks, more passes or "
+            "another model; a router may still gain question by question."
+        )
+    num_questions = max(
+        (item.test.num_questions for item in result.finalists if item.test is not None),
+        default=standing.num_questions,
+    )
+    wanted = num_questions * (result.smallest_gain / standing.gain) ** 2
+    if wanted <= num_questions:
+        return (
+            f"{num_questions:,} questions of test would have shown what validation promised "
+            f"({points(standing.gain)} points): it is not there; try other families or edits."
+        )
+    return (
+        f"What validation promised ({points(standing.gain)} points) takes about {wanted:,.0f} "
+        f"questions of test to show; there were {num_questions:,}."
+    )
+
+
+def _best_of_nothing(result: ScanResult) -> str:
+    """What the best path showed, though nothing is sure of it."""
+    if not result.finalists:
+        return "; no path was worth a look at validation"
+    best = result.finalists[0]
+    standing, split = _last_word(best)
+    if standing is None:
+        return ""
+    return (
+        f"; the best path, {edits_text(best.summary)}, shows {gain_text(standing)} questions of "
+        f"{split}"
+    )
+
+
+def _last_word(finalist: Finalist) -> tuple[Standing | None, str]:
+    """What the freshest questions say of a finalist, and their split."""
+    if finalist.test is not None:
+        return finalist.test, "test"
+    return finalist.validation, "validation"
+
+
+def _found(result: ScanResult) -> str:
+    num_tested = sum(item.test is not None for item in result.finalists)
+    tried = (
+        f"{result.num_candidates:,} paths were compared with the plain model on train, "
+        f"{len(result.finalists)} of them on validation, {num_tested} on test"
+    )
+    chosen = chosen_finalist(result)
+    if chosen is None or not result.sure:
+        return f"{tried}; the plain model stays."
+    return (
+        f"{tried}; {edits_text(chosen.summary)} came out, "
+        f"{change_text(chosen.summary.layers, result.num_layers)}."
+    )
+
+
+def _truth(result: ScanResult) -> str:
+    uses = {0: "not looked at yet", 1: "looked at once"}.get(
+        result.test_uses, f"looked at {result.test_uses} times"
+    )
+    judged = chosen_finalist(result) or next(iter(result.finalists), None)
+    flattered = ""
+    if judged is not None:
+        said = [f"{points(judged.summary.train.gain)} on train, which chose it"]
+        said += [
+            f"{points(standing.gain)} ({span(standing)}) on {split}"
+            for standing, split in ((judged.validation, "validation"), (judged.test, "test"))
+            if standing is not None
+        ]
+        flattered = f" {edits_text(judged.summary)}: {', '.join(said)}."
+    return (
+        f"{chance_line(result)}; test's show gains from {points(result.smallest_gain)} up in four "
+        f"cases of five, and was {uses}.{flattered}"
+    )
+
+
+def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:
+    share = result.exhaustive_verdicts / result.verdicts if result.verdicts else 1.0
+    text = (
+        f"{result.verdicts:,} verdicts, {share:.1f} times fewer than all paths on all questions "
+        "would take"
+    )
+    if isinstance(elapsed_s := run.get("elapsed_seconds"), int | float) and elapsed_s:
+        text += f"; {seconds_text(elapsed_s)}"
+        if isinstance(workers := run.get("workers"), int) and workers:
+            text += f" with {workers} worker{'s' if workers > 1 else ''}"
+    return f"{text}."
+
+
+def _guard_lines(result: ScanResult) -> list[ScreenLine]:
+    judged = chosen_finalist(result)
+    if judged is None or not judged.guards:
+        return []
+    losses = [name for name, standing in judged.guards.items() if is_worse(standing)]
+    text = "; ".join(
+        f"{name} {points(standing.gain)} ({span(standing)})"
+        for name, standing in judged.guards.items()
+    )
+    if losses:
+        return [
+            ScreenLine(
+                topic="Beware",
+                text=f"It surely loses on {', '.join(losses)}. All guards: {text} points.",
+                kind="fails",
+            )
+        ]
+    return [ScreenLine(topic="Elsewhere", text=f"No sure loss on the guards: {text} points.")]

@@ -1,0 +1,74 @@
+"""Gains, intervals and paths as texts, the same on the page, in the dashboard and on a terminal."""
+
+from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, Standing
+
+SMALLEST_P = 0.001
+"""Smaller p-values are said to be below it: resampling can't tell how far."""
+
+
+def points(gain: float) -> str:
+    """A difference of accuracy in percentage points, with its sign."""
+    return f"{100 * gain:+.1f}"
+
+
+def span(standing: Standing) -> str:
+    """The ends of a gain's interval, in points."""
+    return f"{points(standing.low)} to {points(standing.high)}"
+
+
+def gain_text(standing: Standing) -> str:
+    """A gain with its interval and its questions, within a sentence."""
+    return f"{points(standing.gain)} points ({span(standing)}) on {standing.num_questions:,}"
+
+
+def p_text(p: float) -> str:
+    """A p-value to two digits."""
+    return f"< {SMALLEST_P:g}" if p < SMALLEST_P else f"{p:.2g}"
+
+
+def edits_text(summary: CandidateSummary) -> str:
+    """What was done to the plain path; the path itself where no edits make it."""
+    return ", ".join(map(str, summary.edits)) or f"path {summary.path}"
+
+
+def layers_text(layers: int, num_layers: int) -> str:
+    """How many layers a path has, beside the plain model's."""
+    return f"{layers} of {num_layers}"
+
+
+def change_text(layers: int, num_layers: int) -> str:
+    """What a path's length means."""
+    if layers == num_layers:
+        return "as many layers as the plain model"
+    share = f"{abs(layers - num_layers) / num_layers:.0%}"
+    fewer = num_layers - layers
+    word = "layer" if abs(fewer) == 1 else "layers"
+    return f"{fewer} {word} fewer ({share})" if fewer > 0 else f"{-fewer} {word} more ({share})"
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds as coarse as one reads them."""
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
+def is_better(standing: Standing) -> bool:
+    """Whether the whole interval says that the path is better."""
+    return standing.low > 0
+
+
+def is_worse(standing: Standing) -> bool:
+    """Whether the whole interval says that the path is worse."""
+    return standing.high < 0
+
+
+def kind_of(standing: Standing) -> str:
+    """The style of what an interval says; empty if it says nothing."""
+    return "right" if is_better(standing) else "wrong" if is_worse(standing) else ""
+
+
+def chosen_finalist(result: ScanResult) -> Finalist | None:
+    """The finalist that is reported; ``None`` if that is the plain model."""
+    return next((item for item in result.finalists if item.summary.path == result.chosen), None)

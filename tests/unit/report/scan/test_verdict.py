@@ -1,0 +1,121 @@
+"""The first screen: its sentence, and what it says of luck, cost and the next step."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.scans import scan_result
+
+from search_cluster.report.scan.verdict import first_screen, next_step, verdict_line
+from search_cluster.scan.result import Finalist, ScanResult
+
+FOLDER = Path("runs/my scan")
+
+
+@pytest.fixture(scope="module")
+def sure() -> ScanResult:
+    return scan_result()
+
+
+@pytest.fixture(scope="module")
+def unsure() -> ScanResult:
+    return scan_result(is_sure=False)
+
+
+def with_winner(result: ScanResult, **changes: object) -> ScanResult:
+    first, *others = result.finalists
+    return replace(result, finalists=(replace(first, **changes), *others))
+
+
+def screen(result: ScanResult, run: dict[str, object] | None = None) -> dict[str, str]:
+    return {line.topic: line.text for line in first_screen(result, run or {}, FOLDER)}
+
+
+def test_a_sure_path_is_named_with_its_gain_on_test_and_its_layers(sure: ScanResult) -> None:
+    test = sure.finalists[0].test
+    assert verdict_line(sure) == (
+        f"skip 14-19 is better than the plain model: {100 * test.gain:+.1f} points "
+        f"({100 * test.low:+.1f} to {100 * test.high:+.1f}) on 1,000 questions of test, with 24 of "
+        "30 layers."
+    )
+
+
+def test_where_nothing_is_sure_the_sentence_begins_with_the_plain_model(
+    sure: ScanResult, unsure: ScanResult
+) -> None:
+    assert verdict_line(unsure).startswith("plain model: nothing is sure; the best path, ")
+    assert "questions of test." in verdict_line(unsure)
+    # The flag decides, whatever single numbers look like.
+    assert verdict_line(replace(sure, sure=False)).startswith("plain model: nothing is sure")
+    untested = tuple(replace(item, test=None) for item in unsure.finalists)
+    assert "500 questions of validation." in verdict_line(replace(unsure, finalists=untested))
+    assert verdict_line(replace(unsure, finalists=())) == (
+        "plain model: nothing is sure; no path was worth a look at validation."
+    )
+
+
+def test_a_path_that_is_taken_for_its_layers_is_not_called_better(sure: ScanResult) -> None:
+    test = replace(sure.finalists[0].test, gain=0.002, low=-0.008, high=0.012)
+    said = verdict_line(replace(with_winner(sure, test=test), aim="layers"))
+    assert said == (
+        "skip 14-19 keeps the plain model's accuracy within 1 point: +0.2 points (-0.8 to +1.2) on "
+        "1,000 questions of test, with 24 of 30 layers."
+    )
+
+
+def test_luck_and_what_test_can_show_are_said(sure: ScanResult) -> None:
+    said = screen(sure)["Is it true?"]
+    assert (
+        "The best of 929 by chance would show +21.3 points on these 32 questions; test's show "
+        "gains from +4.4 up in four cases of five, and was looked at once." in said
+    )
+    train = sure.finalists[0].summary.train.gain
+    assert f"skip 14-19: {100 * train:+.1f} on train, which chose it" in said
+
+
+def test_what_it_cost(sure: ScanResult) -> None:
+    result = replace(sure, verdicts=1000, exhaustive_verdicts=9100)
+    assert screen(result, {"elapsed_seconds": 720.0, "workers": 2})["What it cost"] == (
+        "1,000 verdicts, 9.1 times fewer than all paths on all questions would take; 12 min with 2 "
+        "workers."
+    )
+    assert screen(result)["What it cost"].endswith("would take.")
+
+
+def test_the_next_step_is_to_export_what_is_sure(sure: ScanResult) -> None:
+    assert next_step(sure, FOLDER) == (
+        "search-cluster scan export 'runs/my scan' --format hf --out MODEL_FOLDER"
+    )
+
+
+def promised(result: ScanResult, gain: float, smallest: float) -> ScanResult:
+    validation = replace(result.finalists[0].validation, gain=gain)
+    return replace(with_winner(result, validation=validation), smallest_gain=smallest)
+
+
+@pytest.mark.parametrize(
+    ("gain", "smallest", "words"),
+    [
+        (0.02, 0.04, "(+2.0 points) takes about 4,000 questions of test to show; there were 1,000"),
+        (0.05, 0.04, "would have shown what validation promised (+5.0 points): it is not there"),
+        (0.0, 0.04, "Fresh questions leave nothing of the best paths: try larger blocks"),
+        (-0.1, 0.04, "Fresh questions leave nothing of the best paths: try larger blocks"),
+    ],
+)
+def test_the_next_step_where_nothing_is_sure(
+    unsure: ScanResult, gain: float, smallest: float, words: str
+) -> None:
+    assert words in next_step(promised(unsure, gain, smallest), FOLDER)
+
+
+def test_looking_at_test_again_and_losses_on_guards_are_warned_of(sure: ScanResult) -> None:
+    assert not [line for line in first_screen(sure, {}, FOLDER) if line.kind]
+    loss = replace(sure.finalists[0].test, gain=-0.04, low=-0.07, high=-0.01)
+    winner: Finalist = sure.finalists[0]
+    result = replace(with_winner(sure, guards={**winner.guards, "mmlu": loss}), test_uses=3)
+    warned = [line.text for line in first_screen(result, {}, FOLDER) if line.kind == "fails"]
+    assert len(warned) == 2
+    assert warned[0].startswith("Test was looked at 3 times in this folder.")
+    assert warned[1].startswith("It surely loses on mmlu. All guards: arc_easy ")
+    assert "mmlu -4.0 (-7.0 to -1.0)" in warned[1]
+    assert screen(sure)["Elsewhere"].startswith("No sure loss on the guards: arc_easy ")
