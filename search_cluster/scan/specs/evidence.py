@@ -33,9 +33,9 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
     return "\n".join(
         [
             f"{result.num_candidates} paths were tried on {_listed(result.tasks)}. {sure} Gains "
-            "are in points of accuracy; intervals hold at 95 % for all paths compared at once. `train` "
-            "chose the path and flatters it; `validation` confirmed it; this scan has looked at "
-            f"`test` {uses}.",
+            "are in points of accuracy; intervals hold at 95 % for all paths compared at once. "
+            "`train` chose the path and flatters it; `validation` confirmed it; `test` has been "
+            f"looked at {uses} from this run folder.",
             "",
             "| questions of | number | paths compared | accuracy plain | accuracy | gain "
             "| adjusted p |",
@@ -47,8 +47,8 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
             ),
             "",
             f"The best of so many paths would gain {100 * result.chance_best:+.1f} points by "
-            "chance on the questions that all of them were asked first; the smallest true gain that "
-            f"`test` shows with 80 % power is {100 * result.smallest_gain:.1f} points.",
+            "chance on the questions that all of them were asked first; the smallest true gain "
+            f"that `test` shows with 80 % power is {100 * result.smallest_gain:.1f} points.",
         ]
     )
 

@@ -69,8 +69,8 @@ def path_of_blocks(blocks: Iterable[Block], num_layers: int) -> LayerPath:
         if not first < end <= num_layers:
             raise InvalidPathError(
                 f"block ({first}, {end}) of a model with layers 0..{num_layers - 1}; (i, j) "
-                f"repeats layers i to j - 1, so 0 <= i < j <= {num_layers}: a path of these two layers is "
-                f"layers:{first},{end}"
+                f"repeats layers i to j - 1, so 0 <= i < j <= {num_layers}: a path of these "
+                f"two layers is layers:{first},{end}"
             )
         after = len(layers) - layers[::-1].index(end - 1)
         layers[after:after] = range(first, end)
