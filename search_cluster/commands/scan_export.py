@@ -103,7 +103,7 @@ def export_path(
         _write_checkpoint(result, path, out, model, traps)
     else:
         said = (
-            f"Path {path}: {len(path)} of {path.num_layers} layers.",
+            f"Path {path}: {len(path)} layers; the plain model has {path.num_layers}.",
             evidence_line(result, path),
         )
         written = write_spec(spec_format, path, _target(result, spec_format, out, model), said=said)
@@ -132,7 +132,10 @@ def show_export(done: PathExport, *, json_output: bool) -> None:
     if done.out is None:
         print(done.text, end="", flush=True)
     else:
-        print(f"{done.out} holds path {done.path}, {done.layers} of {done.num_layers} layers")
+        print(
+            f"{done.out} holds path {done.path}: {done.layers} layers; the plain model has "
+            f"{done.num_layers}"
+        )
         if done.command:
             print(f"run: {done.command}")
         for trap in done.mind:

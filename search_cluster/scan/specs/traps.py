@@ -92,10 +92,14 @@ def _misplaced(path: LayerPath, kinds: Sequence[str]) -> str | None:
     for position, layer in enumerate(path.layers):
         there = kinds[position % period]
         if kinds[layer] != there:
-            period_text = f"whole periods of {period}" if 2 * period <= len(kinds) else "none"
+            periods = (
+                f" (whole periods of {period} layers may be left out or repeated)"
+                if 2 * period <= len(kinds)
+                else ""
+            )
             return (
                 f"this model's layers differ by position: layer {layer} ({kinds[layer]}) gets to "
                 f"position {position}, where such tools run {there}, so that it computes something "
-                f"else; they allow {period_text} to be left out or repeated: take --format hf"
+                f"else{periods}: take --format hf"
             )
     return None

@@ -167,7 +167,7 @@ def test_every_notation_reads_back_to_the_path(
         )
         return
     assert read_paths(out, tiny.NUM_LAYERS) == [path]
-    assert f"{out} holds path {path}, {len(path)} of 6 layers" in done.stdout
+    assert f"{out} holds path {path}: {len(path)} layers; the plain model has 6" in done.stdout
     assert "mind: draft models" in done.stdout
     assert (
         "# One of 929 paths that were tried on arc_easy, elements, sure on test" in out.read_text()
