@@ -123,6 +123,9 @@ class ScanResult:
     """The model's depth."""
     dtype: str
     """The dtype of the arithmetic."""
+    chat: str = ""
+    """Whether questions were asked in the tokenizer's chat template: ``always`` or ``never``; empty
+    for ``auto``, the template that there is."""
     tasks: tuple[str, ...]
     """Names of the tasks."""
     guards: tuple[str, ...]
