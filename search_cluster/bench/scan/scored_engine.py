@@ -1,0 +1,59 @@
+"""The engine's answers with the scores of all choices, which verdicts do not keep."""
+
+from collections.abc import Sequence
+
+from search_cluster.model.device_memory import memory_of
+from search_cluster.model.engine.answers import Answered
+from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.jobs import Job
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.scoring import choice_margin
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+
+Scores = tuple[float, ...]
+
+
+class ScoredEngine:
+    """An engine of one thread that says what each choice scored.
+
+    Args:
+        loaded: the model, which other engines may share.
+        task: one whose questions have choices.
+        num_workers: engines that share the device.
+    """
+
+    def __init__(self, loaded: LoadedModel, task: Task, *, num_workers: int) -> None:
+        memory = memory_of(loaded, num_workers=num_workers, shares_weights=True)
+        self._scores: dict[tuple[str, LayerPath], Scores] = {}
+        self._executor = PathExecutor(
+            loaded,
+            task,
+            max_state_bytes=memory.state_bytes,
+            max_call_rows=memory.rows_per_call,
+            head_rows=memory.head_rows,
+            on_answered=self._keep,
+        )
+        self.num_other_verdicts = 0
+        """Verdicts that the scores do not give, because the engine computed them again otherwise
+        (`search_cluster.model.engine.rechecks`)."""
+
+    def _keep(self, job: Job, answered: Answered) -> None:
+        self._scores[job.example.example_id, job.path] = answered.scores
+
+    def scores(self, examples: Sequence[Example], paths: Sequence[LayerPath]) -> list[list[Scores]]:
+        """The scores of all choices, by question and path; empty where a path failed."""
+        pairs = [(example, path) for example in examples for path in paths]
+        outcomes = self._executor.evaluate(pairs)
+        found: list[Scores] = []
+        for (example, path), outcome in zip(pairs, outcomes, strict=True):
+            scores = self._scores.pop((example.example_id, path), ())
+            if not isinstance(outcome, Verdict):
+                scores = ()
+            elif outcome.margin != choice_margin(list(scores), example):
+                self.num_other_verdicts += 1
+            found.append(scores)
+        size = len(paths)
+        return [found[first : first + size] for first in range(0, len(found), size)]
