@@ -61,5 +61,8 @@ class ScanReplayConfig:
     """The number of scans whose intervals are compared with what other questions say."""
     published: int = field(default=200, metadata={"min": 0})
     """The number of times that each published protocol is run."""
+    second: Path | None = None
+    """Folder of the table of another task, from which published protocols that ask two tasks take
+    the second half of their questions; ``None``: both halves are of one task."""
     seed: int = 0
     """The seed of all draws of questions."""
