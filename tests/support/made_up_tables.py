@@ -83,4 +83,10 @@ def made_up_table(
             for number, gold in enumerate(gold_Q)
         ),
     )
-    return ScoreTable(facts=facts, paths=paths, questions=facts.questions, scores_QPC=scores_QPC)
+    return ScoreTable(
+        facts=facts,
+        paths=paths,
+        questions=facts.questions,
+        scores_QPC=scores_QPC,
+        was_asked_QP=np.ones(scores_QPC.shape[:2], dtype=bool),
+    )

@@ -28,6 +28,11 @@ class ScanTableConfig:
     """The split whose questions are asked."""
     num_questions: int = field(default=1524, metadata=AT_LEAST_ONE)
     """The number of questions; a later call with a larger one adds the rest."""
+    num_full: int | None = field(default=None, metadata=AT_LEAST_ONE)
+    """The number of questions, the first ones, that all paths are asked; the others are for those
+    that did best there; ``None``: all questions."""
+    keep: int = field(default=120, metadata=AT_LEAST_ONE)
+    """The number of paths that are asked the others."""
     max_block: int | None = field(default=None, metadata=AT_LEAST_ONE)
     """The largest number of layers in a block that is skipped or run twice; ``None``: all."""
     block: int = field(default=4, metadata=AT_LEAST_ONE)

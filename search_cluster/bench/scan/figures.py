@@ -30,7 +30,7 @@ USUAL_QUESTIONS = 16
 
 _Seen = tuple[Standing, float]
 """What is reported of a path, and what it truly gains."""
-Drawn = Callable[[int, ScanReplayConfig, np.random.Generator], Draw]
+Drawn = Callable[[ScoreTable, ScanReplayConfig, np.random.Generator], Draw]
 
 
 def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
@@ -39,15 +39,19 @@ def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
     Both choices are judged on the questions that the race did not ask.
     """
     answers = StoredAnswers(table)
-    verdicts, shares, num_fresh = [], [], []
+    verdicts, shares, num_fresh, num_unknown = [], [], [], 0
     gains: dict[str, list[float]] = {"race": [], "exhaustive": [], "exhaustive_by_accuracy": []}
     for number in range(config.races):
-        draw = draw_apart(len(table.questions), config, _rng(config, "race", number))
+        draw = draw_apart(table, config, _rng(config, "race", number))
         fresh = np.concatenate([draw.validation, draw.test, draw.fresh])
         searched = replay_search(answers, draw)
         verdicts.append(searched.num_verdicts)
         shares.append(searched.num_verdicts / searched.num_exhaustive)
         num_fresh.append(len(fresh))
+        num_unknown += sum(
+            not answers.was_asked(path, draw.train[: len(outcomes)])
+            for path, outcomes in searched.tables[0].by_path.items()
+        )
         choices = {
             "race": searched.finalists[0].path if searched.finalists else answers.identity,
             "exhaustive": exhaustive_choice(answers, draw),
@@ -60,6 +64,7 @@ def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
         "verdicts": float(np.mean(verdicts)),
         "verdicts_of_exhaustive": float(np.mean(shares)),
         "num_fresh": min(num_fresh),
+        "paths_asked_beyond_the_table": num_unknown,
         **{f"fresh_gain_{name}": float(np.mean(values)) for name, values in gains.items()},
         "behind_exhaustive": float(np.mean(gains["exhaustive"]) - np.mean(gains["race"])),
         "behind_exhaustive_by_seed": [
@@ -70,13 +75,14 @@ def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
 
 def null_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
     """Scans of questions whose right answer is drawn among the choices: no path is better."""
+    table = table.of_complete_paths()
     num_sure = num_usual = 0
     usual_gains = []
     for number in range(config.nulls):
         rng = _rng(config, "null", number)
         num_choices_Q = np.array([item.num_choices for item in table.questions])
         answers = StoredAnswers(table, rng.integers(0, num_choices_Q))
-        draw = draw_apart(len(table.questions), config, rng)
+        draw = draw_apart(table, config, rng)
         num_sure += bool(replay_scan(answers, draw).sure)
         few = draw.train[:USUAL_QUESTIONS]
         gain = answers.gain(most_accurate(answers, few), few)
@@ -84,6 +90,7 @@ def null_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
         usual_gains.append(100 * gain)
     return {
         "scans": config.nulls,
+        "num_paths": len(table.paths),
         "call_a_path_better": num_sure,
         "usual_questions": USUAL_QUESTIONS,
         "usual_way_calls_a_path_better": num_usual,
@@ -97,6 +104,7 @@ def cover_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]
     ``apart`` compares with other questions of the table, which are a sample, too; ``again`` takes
     the table for all questions that there are, so that the truth is known exactly.
     """
+    table = table.of_complete_paths()
     kinds: dict[str, Drawn] = {"apart": draw_apart, "again": draw_again}
     return {name: _cover(table, config, name, draw) for name, draw in kinds.items()}
 
@@ -105,7 +113,7 @@ def _cover(table: ScoreTable, config: ScanReplayConfig, name: str, drawn: Drawn)
     answers = StoredAnswers(table)
     seen: dict[str, list[list[_Seen]]] = {"train": [], "validation": [], "test": []}
     for number in range(config.covers):
-        draw = drawn(len(table.questions), config, _rng(config, name, number))
+        draw = drawn(table, config, _rng(config, name, number))
         found = replay_scan(answers, draw)
         for stage, standings in _stages(found).items():
             seen[stage].append(

@@ -6,10 +6,8 @@ of questions, so that all paths of a question share their prefixes.
 """
 
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from search_cluster.bench.scan.config import ScanTableConfig
@@ -18,15 +16,17 @@ from search_cluster.bench.scan.score_table import (
     TableFacts,
     begin_table,
     questions_done,
+    read_table,
     write_block,
 )
-from search_cluster.bench.scan.scored_engine import ScoredEngine, Scores
+from search_cluster.bench.scan.scored_engine import ScoredEngine, scored_blocks
+from search_cluster.bench.scan.stored_answers import best_places
 from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.runtime import keep_freed_memory, limit_threads
+from search_cluster.model.runtime import keep_freed_memory
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.edits import TWICE
 from search_cluster.scan.settings import Family
@@ -36,11 +36,6 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import AnswerKind, Task
-
-Block = list[int]
-"""Places of questions."""
-Scored = tuple[Block, list[list[Scores]]]
-"""The scores of the questions of a block, by path."""
 
 
 def fill_table(config: ScanTableConfig, say: Callable[[str], None]) -> dict[str, Any]:
@@ -65,31 +60,15 @@ def fill_table(config: ScanTableConfig, say: Callable[[str], None]) -> dict[str,
     examples = select_examples(data.examples, config.num_questions, config.seed)
     loaded = load_model(config.model, device=config.device, dtype=config.dtype)
     paths = single_edit_paths(loaded.num_layers, config.max_block)
+    num_full = len(examples) if config.num_full is None else config.num_full
     lock = lock_run_folder(config.out)
     try:
         begin_table(config.out, _facts(config, loaded, task, paths, examples))
-        done = questions_done(config.out)
-        missing = [place for place in range(len(examples)) if place not in done]
-        say(f"{len(paths)} paths; {len(missing)} of {len(examples)} questions are missing")
-        started_s = time.perf_counter()
-        blocks = [
-            missing[first : first + config.block] for first in range(0, len(missing), config.block)
-        ]
-        engines = [
-            ScoredEngine(loaded, task, num_workers=config.workers) for _ in range(config.workers)
-        ]
-        num_done = num_failed = 0
-        for block, scores in _scored(engines, blocks, examples, paths):
-            write_block(config.out, dict(zip(block, scores, strict=True)))
-            num_done += len(block)
-            num_failed += sum(not of_path for of_question in scores for of_path in of_question)
-            rate = num_done / (time.perf_counter() - started_s)
-            say(
-                f"{len(examples) - len(missing) + num_done} of {len(examples)} questions, "
-                f"{rate * len(paths):.1f} pairs/s, {(len(missing) - num_done) / rate / 60:.1f} "
-                "minutes left"
-            )
-        seconds = time.perf_counter() - started_s
+        filling = _Filling(config, loaded, task, examples, paths, say)
+        filling.fill(range(len(examples))[:num_full], range(len(paths)))
+        if num_full < len(examples):
+            full = read_table(config.out).of_questions(range(num_full))
+            filling.fill(range(len(examples))[num_full:], best_places(full, config.keep))
     finally:
         os.close(lock)
     return {
@@ -97,12 +76,65 @@ def fill_table(config: ScanTableConfig, say: Callable[[str], None]) -> dict[str,
         "task": task.name,
         "num_paths": len(paths),
         "num_questions": len(examples),
-        "pairs": len(paths) * len(missing),
-        "seconds": seconds,
-        "pairs_per_s": len(paths) * len(missing) / seconds if missing else None,
-        "failures": num_failed,
-        "other_verdicts": sum(engine.num_other_verdicts for engine in engines),
+        **filling.figures(),
     }
+
+
+class _Filling:
+    """Asks what is missing of a table, and counts."""
+
+    def __init__(
+        self,
+        config: ScanTableConfig,
+        loaded: LoadedModel,
+        task: Task,
+        examples: Sequence[Example],
+        paths: Sequence[LayerPath],
+        say: Callable[[str], None],
+    ) -> None:
+        self._config, self._examples, self._paths, self._say = config, examples, paths, say
+        self._engines = [
+            ScoredEngine(loaded, task, num_workers=config.workers) for _ in range(config.workers)
+        ]
+        self._num_pairs = self._num_failed = 0
+        self._seconds = 0.0
+
+    def fill(self, questions: Sequence[int], paths: Sequence[int]) -> None:
+        """Ask some paths those questions that are not done; both by their places."""
+        done = questions_done(self._config.out)
+        missing = [place for place in questions if place not in done]
+        self._say(f"{len(paths)} paths, {len(missing)} of {len(questions)} questions are missing")
+        size = self._config.block
+        blocks = [missing[first : first + size] for first in range(0, len(missing), size)]
+        started_s = time.perf_counter()
+        num_done = 0
+        asked = [self._paths[place] for place in paths]
+        for block, scores in scored_blocks(self._engines, blocks, self._examples, asked):
+            rows = {
+                question: dict(zip(paths, of_question, strict=True))
+                for question, of_question in zip(block, scores, strict=True)
+            }
+            write_block(self._config.out, rows)
+            num_done += len(block)
+            self._num_failed += sum(not item for of_one in scores for item in of_one)
+            rate = num_done / (time.perf_counter() - started_s)
+            self._say(
+                f"{len(questions) - len(missing) + num_done} of {len(questions)} questions, "
+                f"{rate * len(paths):.1f} pairs/s, {(len(missing) - num_done) / rate / 60:.1f} "
+                "minutes left"
+            )
+        self._num_pairs += len(missing) * len(paths)
+        self._seconds += time.perf_counter() - started_s
+
+    def figures(self) -> dict[str, Any]:
+        """What this call did."""
+        return {
+            "pairs": self._num_pairs,
+            "seconds": self._seconds,
+            "pairs_per_s": self._num_pairs / self._seconds if self._num_pairs else None,
+            "failures": self._num_failed,
+            "other_verdicts": sum(engine.num_other_verdicts for engine in self._engines),
+        }
 
 
 def single_edit_paths(num_layers: int, max_block: int | None) -> tuple[LayerPath, ...]:
@@ -134,6 +166,8 @@ def _facts(
         task_version=task.version,
         split=config.split,
         seed=config.seed,
+        num_full=config.num_full,
+        keep=None if config.num_full is None else config.keep,
         paths=tuple(map(str, paths)),
         questions=tuple(_stored(example) for example in examples),
     )
@@ -149,40 +183,3 @@ def _stored(example: Example) -> StoredQuestion:
         num_choices=len(example.choices),
         gold_index=example.gold_index,
     )
-
-
-def _scored(
-    engines: Sequence[ScoredEngine],
-    blocks: Sequence[Block],
-    examples: Sequence[Example],
-    paths: Sequence[LayerPath],
-) -> Iterator[Scored]:
-    """The scores of all blocks, in the order in which they are done.
-
-    The first error of a thread is raised here.
-    """
-    waiting: queue.SimpleQueue[Block] = queue.SimpleQueue()
-    for block in blocks:
-        waiting.put(block)
-    done: queue.SimpleQueue[Scored | Exception] = queue.SimpleQueue()
-
-    def work(engine: ScoredEngine) -> None:
-        limit_threads(1)  # the setting belongs to the calling thread
-        while True:
-            try:
-                block = waiting.get_nowait()
-                done.put((block, engine.scores([examples[place] for place in block], paths)))
-            except queue.Empty:
-                return
-            except Exception as error:  # raised where the result is waited for
-                done.put(error)
-                return
-
-    # Daemons: an interrupt does not wait for blocks that run, which the next call does again.
-    for engine in engines:
-        threading.Thread(target=work, args=(engine,), daemon=True).start()
-    for _ in blocks:
-        found = done.get()
-        if isinstance(found, Exception):
-            raise found
-        yield found

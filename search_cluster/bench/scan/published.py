@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from search_cluster.bench.scan.config import ScanReplayConfig
-from search_cluster.bench.scan.stored_answers import StoredAnswers
+from search_cluster.bench.scan.stored_answers import Rows, StoredAnswers
 from search_cluster.scan.edits import EditKind
 from search_cluster.scan.space import Candidate
 from search_cluster.scan.statistics.chance import best_by_chance
@@ -86,7 +86,6 @@ def _figures(
     tried = [place for place, item in enumerate(tables[0].candidates) if protocol.tries(item)]
     if not tried:
         return {"protocol": protocol.name, "blocks": 0}
-    differences = [answers.differences_QP[:, tried] for answers in tables]
     sizes = [0] * len(tables)
     for number, size in enumerate(protocol.num_questions):
         sizes[number % len(tables)] += size
@@ -94,15 +93,18 @@ def _figures(
     example: dict[str, Any] = {}
     for number in range(config.published):
         rng = np.random.default_rng([config.seed, *protocol.name.encode(), number])
-        orders = [rng.permutation(len(table_QP)) for table_QP in differences]
-        parts = list(zip(differences, orders, sizes, strict=True))
+        parts = [
+            (answers.differences_QP[:, tried], _order(answers, rng), size)
+            for answers, size in zip(tables, sizes, strict=True)
+        ]
         asked = np.concatenate([table_QP[order[:size]] for table_QP, order, size in parts])
         other = np.concatenate([table_QP[order[size:]] for table_QP, order, size in parts if size])
         best = int(asked.mean(axis=0).argmax())
         seen.append(100 * asked.mean(axis=0)[best])
-        left.append(100 * other.mean(axis=0)[best])
+        of_best = other[~np.isnan(other[:, best])][:, [best]]
+        left.append(100 * of_best.mean())
         if not example:
-            found = simultaneous(other[:, [best]], seed=config.seed)
+            found = simultaneous(of_best, seed=config.seed)
             example = {
                 "block": str(tables[0].candidates[tried[best]].edits[0]),
                 "seen": float(seen[-1]),
@@ -110,7 +112,7 @@ def _figures(
                 "left_low": 100 * float(found.low[0]),
                 "left_high": 100 * float(found.high[0]),
                 "best_by_chance": 100 * best_by_chance(asked, seed=config.seed),
-                "other_questions": len(other),
+                "other_questions": len(of_best),
             }
     return {
         "protocol": protocol.name,
@@ -122,3 +124,10 @@ def _figures(
         "of_them_worse_than_plain": float(np.mean(np.array(left) < 0)),
         "first": example,
     }
+
+
+def _order(answers: StoredAnswers, rng: np.random.Generator) -> Rows:
+    """All questions in a random order, first those that all paths were asked."""
+    full = rng.permutation(answers.table.full_questions)
+    rest = np.setdiff1d(np.arange(len(answers.examples)), full)
+    return np.concatenate([full, rest])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search_cluster.bench.scan.config import ScanReplayConfig
+from search_cluster.bench.scan.score_table import ScoreTable
 from search_cluster.bench.scan.stored_answers import Rows, StoredAnswers
 from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import LayerPath
@@ -48,12 +49,16 @@ class ReplayedScan:
     """Those of them that are called better, in validation's order."""
 
 
-def draw_apart(num_questions: int, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
+def draw_apart(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
     """Parts that share no question; what is left is fresh.
+
+    Where some questions were asked of all paths and others of the best ones alone, train begins
+    with the former, so that only paths that are near the end of a race meet the latter.
 
     Raises:
         ConfigError: the table has too few questions.
     """
+    num_questions = len(table.questions)
     sizes = (config.num_train, config.num_validation, config.num_test)
     if sum(sizes) >= num_questions:
         raise ConfigError(
@@ -61,15 +66,18 @@ def draw_apart(num_questions: int, config: ScanReplayConfig, rng: np.random.Gene
             f"{sum(sizes)} and others must be left: give smaller numbers, or add questions with "
             "`search-cluster bench scan table --num-questions`"
         )
-    parts = np.split(rng.permutation(num_questions), np.cumsum(sizes))
+    full = rng.permutation(table.full_questions)[: config.num_train]
+    others = rng.permutation(np.setdiff1d(np.arange(num_questions), full))
+    parts = np.split(np.concatenate([full, others]), np.cumsum(sizes))
     return Draw(train=parts[0], validation=parts[1], test=parts[2], fresh=parts[3])
 
 
-def draw_again(num_questions: int, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
+def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
     """Parts that are drawn with replacement, as if the table were all questions that there are.
 
     So it is known exactly what every path truly gains.
     """
+    num_questions = len(table.questions)
     sizes = (config.num_train, config.num_validation, config.num_test)
     train, validation, test = (rng.integers(0, num_questions, size=size) for size in sizes)
     return Draw(train=train, validation=validation, test=test, fresh=np.arange(num_questions))
@@ -131,12 +139,17 @@ def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
 
 
 def exhaustive_choice(answers: StoredAnswers, draw: Draw) -> LayerPath:
-    """What the race would choose if all paths ran on all its questions."""
-    table = answers.answer_table(draw.train, [item.path for item in answers.candidates])
-    estimates = [estimate(item, [table]) for item in answers.candidates]
+    """What the race would choose if all paths ran on all its questions.
+
+    Paths that the table does not have on all of them are no choice.
+    """
+    asked = [item for item in answers.candidates if answers.was_asked(item.path, draw.train)]
+    table = answers.answer_table(draw.train, [item.path for item in asked])
+    estimates = [estimate(item, [table]) for item in asked]
     return ranked(estimates, SINGLE_EDITS.aim, NEUTRAL)[0].path
 
 
 def most_accurate(answers: StoredAnswers, rows: Rows) -> LayerPath:
     """The path that is right most often on some questions, the first of equals: the usual way."""
-    return answers.candidates[int(answers.differences_QP[rows].mean(axis=0).argmax())].path
+    gains_P = np.nan_to_num(answers.differences_QP[rows].mean(axis=0), nan=-1.0)
+    return answers.candidates[int(gains_P.argmax())].path

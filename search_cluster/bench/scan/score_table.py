@@ -33,6 +33,7 @@ COLUMNS = pa.schema(
 """Places in the lists of ``table.json``, and a score for each choice; none where a path failed."""
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,10 @@ class TableFacts:
     """The plain path first, each as `LayerPath` writes itself."""
     questions: tuple[StoredQuestion, ...]
     """In the order of the draw."""
+    num_full: int | None = None
+    """Questions, the first ones, that all paths are asked; ``None``: all of them."""
+    keep: int | None = None
+    """How many paths are asked the others; ``None`` if there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,33 @@ class ScoreTable:
     """Those that are done."""
     scores_QPC: Floats
     """Mean log-probabilities per token in nats; NaN behind a question's last choice, and for a path
-    that failed."""
+    that failed or was not asked."""
+    was_asked_QP: Bools
+    """Which pairs are done, failures among them."""
+
+    @property
+    def full_questions(self) -> NDArray[np.int64]:
+        """Places of the questions that all paths were asked."""
+        return np.flatnonzero(self.was_asked_QP.all(axis=1))
+
+    def of_complete_paths(self) -> "ScoreTable":
+        """The table of those paths that were asked all its questions."""
+        places = np.flatnonzero(self.was_asked_QP.all(axis=0))
+        return replace(
+            self,
+            paths=tuple(self.paths[place] for place in places),
+            scores_QPC=self.scores_QPC[:, places],
+            was_asked_QP=self.was_asked_QP[:, places],
+        )
+
+    def of_questions(self, places: Sequence[int]) -> "ScoreTable":
+        """The table of some of its questions."""
+        return replace(
+            self,
+            questions=tuple(self.questions[place] for place in places),
+            scores_QPC=self.scores_QPC[list(places)],
+            was_asked_QP=self.was_asked_QP[list(places)],
+        )
 
 
 _FACTS = TypeAdapter(TableFacts)
@@ -138,18 +169,17 @@ def questions_done(folder: Path) -> set[int]:
     }
 
 
-def write_block(folder: Path, rows: Mapping[int, Sequence[Sequence[float]]]) -> None:
-    """Write all paths of some questions, atomically.
+def write_block(folder: Path, rows: Mapping[int, Mapping[int, Sequence[float]]]) -> None:
+    """Write what paths scored on some questions, atomically.
 
     Args:
         folder: of the table.
-        rows: by the question's place: the scores of all paths in their order, no score where a path
-            failed.
+        rows: by the question's place and the path's: the scores, none where the path failed.
     """
     columns = [
         {"question": question, "path": path, "scores": list(scores)}
         for question, of_question in rows.items()
-        for path, scores in enumerate(of_question)
+        for path, scores in of_question.items()
     ]
     with replaced_whole(folder / f"scores-{min(rows):06d}.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(columns, schema=COLUMNS), temporary, compression="zstd")
@@ -168,7 +198,7 @@ def read_table(folder: Path) -> ScoreTable:
         raise CorpusError(f"{folder / TABLE_NAME} is damaged: {error}") from error
     most_choices = max((item.num_choices for item in facts.questions), default=0)
     scores_QPC = np.full((len(facts.questions), len(paths), most_choices), np.nan)
-    is_done = np.zeros(len(facts.questions), dtype=bool)
+    was_asked_QP = np.zeros((len(facts.questions), len(paths)), dtype=bool)
     for file in sorted(folder.glob(BLOCK_PATTERN)):
         block = _read_block(file)
         numbers = block["scores"].combine_chunks()
@@ -178,17 +208,20 @@ def read_table(folder: Path) -> ScoreTable:
         question, path = block["question"].to_numpy(), block["path"].to_numpy()
         try:
             scores_QPC[question[row], path[row], choice] = numbers.flatten().to_numpy()
-            is_done[question] = True
+            was_asked_QP[question, path] = True
         except IndexError as error:
             raise CorpusError(f"{file} is not of the table in {folder}; delete it") from error
-    if not is_done.any():
+    done = np.flatnonzero(was_asked_QP.any(axis=1))
+    if not done.size:
         raise CorpusError(f"no question of the table in {folder} is done; run the command again")
-    return ScoreTable(
+    table = ScoreTable(
         facts=facts,
         paths=paths,
-        questions=tuple(facts.questions[place] for place in np.flatnonzero(is_done)),
-        scores_QPC=scores_QPC[is_done],
+        questions=facts.questions,
+        scores_QPC=scores_QPC,
+        was_asked_QP=was_asked_QP,
     )
+    return table.of_questions(done.tolist())
 
 
 def _read_block(file: Path) -> pa.Table:

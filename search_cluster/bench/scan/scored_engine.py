@@ -1,12 +1,15 @@
 """The engine's answers with the scores of all choices, which verdicts do not keep."""
 
-from collections.abc import Sequence
+import queue
+import threading
+from collections.abc import Iterator, Sequence
 
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.engine.answers import Answered
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.engine.jobs import Job
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.runtime import limit_threads
 from search_cluster.model.scoring import choice_margin
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
@@ -14,6 +17,10 @@ from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 Scores = tuple[float, ...]
+Block = list[int]
+"""Places of questions."""
+Scored = tuple[Block, list[list[Scores]]]
+"""The scores of the questions of a block, by path."""
 
 
 class ScoredEngine:
@@ -57,3 +64,40 @@ class ScoredEngine:
             found.append(scores)
         size = len(paths)
         return [found[first : first + size] for first in range(0, len(found), size)]
+
+
+def scored_blocks(
+    engines: Sequence[ScoredEngine],
+    blocks: Sequence[Block],
+    examples: Sequence[Example],
+    paths: Sequence[LayerPath],
+) -> Iterator[Scored]:
+    """The scores of all blocks, in the order in which they are done.
+
+    The first error of a thread is raised here.
+    """
+    waiting: queue.SimpleQueue[Block] = queue.SimpleQueue()
+    for block in blocks:
+        waiting.put(block)
+    done: queue.SimpleQueue[Scored | Exception] = queue.SimpleQueue()
+
+    def work(engine: ScoredEngine) -> None:
+        limit_threads(1)  # the setting belongs to the calling thread
+        while True:
+            try:
+                block = waiting.get_nowait()
+                done.put((block, engine.scores([examples[place] for place in block], paths)))
+            except queue.Empty:
+                return
+            except Exception as error:  # raised where the result is waited for
+                done.put(error)
+                return
+
+    # Daemons: an interrupt does not wait for blocks that run, which the next call does again.
+    for engine in engines:
+        threading.Thread(target=work, args=(engine,), daemon=True).start()
+    for _ in blocks:
+        found = done.get()
+        if isinstance(found, Exception):
+            raise found
+        yield found

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search_cluster.bench.scan.score_table import Floats, ScoreTable
+from search_cluster.bench.scan.score_table import Bools, Floats, ScoreTable
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
 from search_cluster.protocols.rounds import Outcome
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.edits import TWICE
-from search_cluster.scan.settings import Family
+from search_cluster.scan.racing.ranking import NEUTRAL, estimate, ranked
+from search_cluster.scan.settings import Aim, Family
 from search_cluster.scan.space import Candidate, first_candidates
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
@@ -53,16 +54,18 @@ class StoredAnswers:
             )
             for item, gold in zip(table.questions, gold_Q, strict=True)
         )
-        has_failed_QP = np.isnan(table.scores_QPC).all(axis=2)
+        has_failed_QP: Bools = np.asarray(np.isnan(table.scores_QPC).all(axis=2))
         # No choice is never the best one; a path that failed keeps NaN throughout.
         is_choice_QPC = ~np.isnan(table.scores_QPC) | has_failed_QP[:, :, None]
         scores_QPC = np.where(is_choice_QPC, table.scores_QPC, -np.inf)
         self._chosen_QP = scores_QPC.argmax(axis=2)  # the first of equals, as the engine's
-        self.right_QP = (self._chosen_QP == gold_Q[:, None]) & ~has_failed_QP
+        self.right_QP = np.equal(self._chosen_QP, gold_Q[:, None]) & ~has_failed_QP
         """Which answers are right; a path that failed is not."""
-        self.differences_QP: Floats = 1.0 * self.right_QP[:, 1:] - self.right_QP[:, :1]
-        """right(path) - right(plain), the plain path's own column left out."""
-        is_gold_Q1C = np.arange(scores_QPC.shape[2]) == gold_Q[:, None, None]
+        differences_QP = 1.0 * self.right_QP - self.right_QP[:, :1]
+        self.differences_QP: Floats = np.where(table.was_asked_QP, differences_QP, np.nan)[:, 1:]
+        """right(path) - right(plain), NaN for pairs that were not asked; the plain path's own
+        column is left out."""
+        is_gold_Q1C = np.equal.outer(gold_Q, np.arange(scores_QPC.shape[2]))[:, None, :]
         gold_QP = np.where(is_gold_Q1C, scores_QPC, -np.inf).max(axis=2)
         wrong_QP = np.where(is_gold_Q1C, -np.inf, scores_QPC).max(axis=2)
         self._margin_QP = gold_QP - wrong_QP
@@ -73,6 +76,10 @@ class StoredAnswers:
         """The difference of a path's accuracy from the plain model's on some questions."""
         right_RP = self.right_QP[rows]
         return float(right_RP[:, self._places[path]].mean() - right_RP[:, 0].mean())
+
+    def was_asked(self, path: LayerPath, rows: Rows) -> bool:
+        """Whether the path was asked all of some questions."""
+        return bool(self.table.was_asked_QP[rows, self._places[path]].all())
 
     def outcome(self, example: Example, path: LayerPath) -> Outcome:
         """The verdict of a pair."""
@@ -113,3 +120,22 @@ def _candidates(paths: Sequence[LayerPath]) -> tuple[Candidate, ...]:
         for path in paths
         if not path.is_identity
     )
+
+
+def best_places(table: ScoreTable, num_paths: int) -> list[int]:
+    """The places of the plain path and of the others that did best, by worth or by accuracy.
+
+    Args:
+        table: all its paths were asked all its questions.
+        num_paths: how many others.
+    """
+    answers = StoredAnswers(table)
+    rows = np.arange(len(table.questions))
+    everything = answers.answer_table(rows, [item.path for item in answers.candidates])
+    estimates = [estimate(item, [everything]) for item in answers.candidates]
+    by_worth = [item.path for item in ranked(estimates, Aim.ACCURACY, NEUTRAL)]
+    gains_P = answers.differences_QP.mean(axis=0)
+    by_accuracy = [answers.candidates[place].path for place in np.argsort(-gains_P, kind="stable")]
+    turns = dict.fromkeys(path for pair in zip(by_worth, by_accuracy, strict=True) for path in pair)
+    chosen = {answers.identity, *list(turns)[:num_paths]}
+    return [place for place, path in enumerate(table.paths) if path in chosen]

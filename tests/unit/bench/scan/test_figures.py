@@ -9,7 +9,8 @@ from support.made_up_tables import made_up_table
 from search_cluster.bench.scan import figures
 from search_cluster.bench.scan.config import ScanReplayConfig
 from search_cluster.bench.scan.figures import cover_figures, null_figures, race_figures
-from search_cluster.bench.scan.stored_answers import StoredAnswers
+from search_cluster.bench.scan.score_table import ScoreTable
+from search_cluster.bench.scan.stored_answers import StoredAnswers, best_places
 from search_cluster.scan.edits import Edit, path_of_edits
 
 HELPFUL = path_of_edits([Edit(1, 2, 0)], 5)
@@ -27,6 +28,33 @@ def test_a_race_finds_what_all_paths_on_all_questions_find_with_fewer_verdicts()
     assert found["fresh_gain_race"] == pytest.approx(fresh_gain, abs=1.5)
     assert found["num_fresh"] == 800 - 224
     assert found["verdicts_of_exhaustive"] < 0.6
+
+
+def partial_table(num_full: int) -> ScoreTable:
+    """As if all paths were asked so many questions, and the ten best ones the others."""
+    was_asked_QP = TABLE.was_asked_QP.copy()
+    kept = best_places(TABLE.of_questions(range(num_full)), 10)
+    others = [place for place in range(len(TABLE.paths)) if place not in kept]
+    was_asked_QP[num_full:, others] = False
+    scores_QPC = np.where(was_asked_QP[:, :, None], TABLE.scores_QPC, np.nan)
+    return replace(TABLE, was_asked_QP=was_asked_QP, scores_QPC=scores_QPC)
+
+
+def test_a_table_that_asks_the_rest_of_the_best_paths_alone_tells_the_same() -> None:
+    table = partial_table(240)
+    race = race_figures(table, CONFIG)
+    assert race["paths_asked_beyond_the_table"] == 0
+    assert race["behind_exhaustive_by_seed"] == [0.0, 0.0, 0.0]
+    assert race["num_fresh"] == 800 - 224
+    null = null_figures(table, CONFIG)
+    assert null["num_paths"] == 11
+    assert null["call_a_path_better"] <= 4
+    cover = cover_figures(table, CONFIG)
+    assert cover["again"]["validation"]["paths_held"]["share"] >= 0.93
+
+
+def test_what_a_race_asks_beyond_the_table_is_counted() -> None:
+    assert race_figures(partial_table(20), CONFIG)["paths_asked_beyond_the_table"] > 0
 
 
 def test_a_race_that_chooses_badly_shows_behind_the_exhaustive_choice(

@@ -89,6 +89,27 @@ def test_a_table_goes_on_where_it_was_interrupted_and_grows(
     assert one.scores_QPC.tobytes() == other.scores_QPC.tobytes()
 
 
+def test_paths_that_do_badly_on_the_first_questions_are_not_asked_the_others(
+    model: Path, tmp_path: Path
+) -> None:
+    few = {"num_full": 3, "keep": 5, "num_questions": 5}
+    said = fill_table(config(model, tmp_path / "few", **few), silent)
+    assert said["pairs"] == 3 * NUM_PATHS + 2 * (1 + 5)
+    found = read_table(tmp_path / "few")
+    assert found.full_questions.tolist() == [0, 1, 2]
+    assert found.was_asked_QP.sum(axis=1).tolist() == [NUM_PATHS] * 3 + [6, 6]
+    fill_table(config(model, tmp_path / "all", num_questions=5), silent)
+    everything = read_table(tmp_path / "all")
+    asked = found.was_asked_QP
+    assert found.scores_QPC[asked].tobytes() == everything.scores_QPC[asked].tobytes()
+    kept = found.of_complete_paths()
+    assert kept.paths[0] == found.paths[0]
+    gains = StoredAnswers(everything.of_questions([0, 1, 2])).differences_QP.mean(axis=0)
+    assert found.paths[1 + int(gains.argmax())] in kept.paths
+    with pytest.raises(ConfigError, match="name another folder"):
+        fill_table(config(model, tmp_path / "few", num_questions=5), silent)
+
+
 def test_a_fault_of_a_worker_ends_the_command(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from search_cluster.bench.scan.replayed_scan import (
     most_accurate,
     replay_scan,
 )
+from search_cluster.bench.scan.score_table import ScoreTable
 from search_cluster.bench.scan.stored_answers import StoredAnswers
 from search_cluster.errors import ConfigError
 from search_cluster.scan.edits import Edit, path_of_edits
@@ -25,8 +26,12 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+def table(num_questions: int) -> ScoreTable:
+    return made_up_table(num_questions, num_layers=2)
+
+
 def test_parts_that_are_drawn_apart_share_no_question_and_leave_none_out() -> None:
-    draw = draw_apart(700, SIZES, rng())
+    draw = draw_apart(table(700), SIZES, rng())
     parts = [draw.train, draw.validation, draw.test, draw.fresh]
     assert [len(part) for part in parts] == [224, 200, 200, 76]
     assert sorted(np.concatenate(parts)) == list(range(700))
@@ -34,11 +39,11 @@ def test_parts_that_are_drawn_apart_share_no_question_and_leave_none_out() -> No
 
 def test_a_table_without_fresh_questions_is_refused() -> None:
     with pytest.raises(ConfigError, match="has 624 questions; train, validation and test take 624"):
-        draw_apart(624, SIZES, rng())
+        draw_apart(table(624), SIZES, rng())
 
 
 def test_parts_that_are_drawn_again_come_from_all_questions_and_all_are_the_truth() -> None:
-    draw = draw_again(50, SIZES, rng())
+    draw = draw_again(table(50), SIZES, rng())
     assert len(draw.train) == 224
     assert set(draw.train) <= set(range(50))
     assert len(set(draw.train)) > 40
@@ -47,7 +52,7 @@ def test_parts_that_are_drawn_again_come_from_all_questions_and_all_are_the_trut
 
 def test_a_path_that_helps_is_found_confirmed_and_called_better() -> None:
     answers = StoredAnswers(made_up_table(900, num_layers=NUM_LAYERS, helps={HELPFUL: 0.8}))
-    draw = draw_apart(900, SIZES, rng())
+    draw = draw_apart(answers.table, SIZES, rng())
     found = replay_scan(answers, draw)
     assert found.searched.finalists[0].path == HELPFUL
     assert found.confirmed.order[0].path == HELPFUL
@@ -66,11 +71,11 @@ def test_a_path_that_helps_is_found_confirmed_and_called_better() -> None:
 
 def test_all_paths_on_all_questions_find_it_too() -> None:
     answers = StoredAnswers(made_up_table(900, num_layers=NUM_LAYERS, helps={HELPFUL: 0.8}))
-    draw = draw_apart(900, SIZES, rng())
+    draw = draw_apart(answers.table, SIZES, rng())
     assert exhaustive_choice(answers, draw) == HELPFUL
     assert most_accurate(answers, draw.train) == HELPFUL
 
 
 def test_where_every_edit_harms_nothing_is_sure() -> None:
     answers = StoredAnswers(made_up_table(900, num_layers=NUM_LAYERS))
-    assert replay_scan(answers, draw_apart(900, SIZES, rng())).sure == ()
+    assert replay_scan(answers, draw_apart(answers.table, SIZES, rng())).sure == ()

@@ -19,8 +19,8 @@ from search_cluster.errors import ConfigError, CorpusError
 TABLE = made_up_table(5, num_layers=3)
 
 
-def rows(table: ScoreTable, *places: int) -> dict[int, list[list[float]]]:
-    return {place: table.scores_QPC[place].tolist() for place in places}
+def rows(table: ScoreTable, *places: int) -> dict[int, dict[int, list[float]]]:
+    return {place: dict(enumerate(table.scores_QPC[place].tolist())) for place in places}
 
 
 def test_a_table_comes_back_to_the_bit_whatever_order_its_blocks_came_in(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_an_unfinished_table_has_the_questions_that_are_done(tmp_path: Path) -> 
 
 def test_a_path_that_failed_and_a_choice_that_is_not_there_have_no_score(tmp_path: Path) -> None:
     begin_table(tmp_path, TABLE.facts)
-    of_question = TABLE.scores_QPC[0].tolist()
+    of_question = rows(TABLE, 0)[0]
     of_question[1] = []
     of_question[2] = of_question[2][:3]
     write_block(tmp_path, {0: of_question})
@@ -93,6 +93,6 @@ def test_what_can_not_be_read_is_said_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"scores-000000\.parquet is damaged: .*; delete it"):
         read_table(tmp_path)
     block.unlink()
-    write_block(tmp_path, {7: TABLE.scores_QPC[0].tolist()})
+    write_block(tmp_path, {7: rows(TABLE, 0)[0]})
     with pytest.raises(CorpusError, match=r"scores-000007\.parquet is not of the table"):
         read_table(tmp_path)
