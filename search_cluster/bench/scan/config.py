@@ -35,9 +35,9 @@ class ScanTableConfig:
     """The number of paths that are asked the others."""
     max_block: int | None = field(default=None, metadata=AT_LEAST_ONE)
     """The largest number of layers in a block that is skipped or run twice; ``None``: all."""
-    block: int = field(default=4, metadata=AT_LEAST_ONE)
-    """The number of questions that a worker asks together, and that a file holds; GPUs want
-    more."""
+    block: int = field(default=1, metadata=AT_LEAST_ONE)
+    """The number of questions that a worker asks together, and that a file holds; GPUs want more,
+    and an interrupt loses those that are not done."""
     workers: int = field(default=2, metadata=AT_LEAST_ONE)
     """The number of workers, which have a thread each."""
     seed: int = 0

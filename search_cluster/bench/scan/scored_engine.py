@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.engine.answers import Answered
-from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.jobs import Job
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import limit_threads
@@ -50,13 +50,23 @@ class ScoredEngine:
     def _keep(self, job: Job, answered: Answered) -> None:
         self._scores[job.example.example_id, job.path] = answered.scores
 
-    def scores(self, examples: Sequence[Example], paths: Sequence[LayerPath]) -> list[list[Scores]]:
-        """The scores of all choices, by question and path; empty where a path failed."""
+    def scores(
+        self, examples: Sequence[Example], paths: Sequence[LayerPath], stop: threading.Event
+    ) -> list[list[Scores]] | None:
+        """The scores of all choices, by question and path; empty where a path failed.
+
+        It is ``None`` if it was told to stop before all were there.
+        """
         pairs = [(example, path) for example in examples for path in paths]
-        outcomes = self._executor.evaluate(pairs)
+        tickets = self._executor.submit(pairs)
+        outcomes: dict[int, Outcome] = {}
+        while len(outcomes) < len(tickets):
+            if stop.is_set():
+                return None
+            outcomes |= self._executor.step()
         found: list[Scores] = []
-        for (example, path), outcome in zip(pairs, outcomes, strict=True):
-            scores = self._scores.pop((example.example_id, path), ())
+        for ticket, (example, path) in zip(tickets, pairs, strict=True):
+            outcome, scores = outcomes[ticket], self._scores.pop((example.example_id, path), ())
             if not isinstance(outcome, Verdict):
                 scores = ()
             elif outcome.margin != choice_margin(list(scores), example):
@@ -80,24 +90,33 @@ def scored_blocks(
     for block in blocks:
         waiting.put(block)
     done: queue.SimpleQueue[Scored | Exception] = queue.SimpleQueue()
+    stop = threading.Event()
 
     def work(engine: ScoredEngine) -> None:
         limit_threads(1)  # the setting belongs to the calling thread
-        while True:
+        while not stop.is_set():
             try:
                 block = waiting.get_nowait()
-                done.put((block, engine.scores([examples[place] for place in block], paths)))
+                scores = engine.scores([examples[place] for place in block], paths, stop)
+                if scores is not None:
+                    done.put((block, scores))
             except queue.Empty:
                 return
             except Exception as error:  # raised where the result is waited for
                 done.put(error)
                 return
 
-    # Daemons: an interrupt does not wait for blocks that run, which the next call does again.
-    for engine in engines:
-        threading.Thread(target=work, args=(engine,), daemon=True).start()
-    for _ in blocks:
-        found = done.get()
-        if isinstance(found, Exception):
-            raise found
-        yield found
+    threads = [threading.Thread(target=work, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in blocks:
+            found = done.get()
+            if isinstance(found, Exception):
+                raise found
+            yield found
+    finally:
+        # A process that ends while a thread computes crashes. A step takes a second or two.
+        stop.set()
+        for thread in threads:
+            thread.join()
