@@ -10,6 +10,7 @@ from search_cluster.commands.cli.export import export
 from search_cluster.commands.cli.machine import doctor, tasks
 from search_cluster.commands.cli.report import report, status
 from search_cluster.commands.cli.scan import scan
+from search_cluster.commands.cli.scan_export import scan_export
 from search_cluster.commands.cli.search import search
 from search_cluster.commands.cli.submit import submit
 from search_cluster.commands.cli.verify import verify
@@ -22,7 +23,7 @@ app = new_app(
     "right paths.",
     search, submit, status, report, export, crossexec, tasks, doctor, verify, dashboard, top,
 )  # fmt: skip
-app.add_typer(new_group(scan), name="scan")
+app.add_typer(new_group(scan, scan_export), name="scan")
 app.add_typer(bench, name="bench")
 
 

@@ -15,6 +15,7 @@ from search_cluster.commands.provenance import context_of_run
 from search_cluster.commands.scan_asking import ScanAsking
 from search_cluster.commands.scan_job import ScanJob, ScanTasks, scan_job
 from search_cluster.commands.scan_result import ScanLooks, scan_figures, scan_result
+from search_cluster.commands.scan_times import with_times
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.driver.pools import open_pool
@@ -60,9 +61,9 @@ def run_scan(
     started = datetime.now(UTC)
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     of_tasks = ScanTasks.of(config, tasks, guards)
-    with ExitStack() as stack:
+    with ExitStack() as folder, ExitStack() as stack:
         _require_scan_folder(config.run)
-        stack.callback(os.close, lock_run_folder(config.run))
+        folder.callback(os.close, lock_run_folder(config.run))
         config = config.overridden({"task": tasks[0]})
         pool = stack.enter_context(open_pool(config, more_tasks=(*tasks[1:], *guards)))
         info = pool.info
@@ -86,8 +87,12 @@ def run_scan(
             looks = _look(job, asking, started)
         result = scan_result(job, looks, table, info)
         finish_scan_table(config.run, table, known)
-        write_result(config.run, result)
         counters = asking.counters().to_json()
+        stack.close()
+        if settings.timings:
+            asking.announce(ScanStage.TIMING)
+            result = with_times(config, result)
+        write_result(config.run, result)
     return (
         scan_figures(result)
         | {

@@ -127,6 +127,11 @@ class ScanAsking:
         self.keep()
         return table
 
+    def announce(self, stage: ScanStage) -> None:
+        """Say that the scan does something that asks for nothing."""
+        self._stage, self._round_done, self._round_wanted = stage, 0, 0
+        self._progress.update(self._now(), force=True)
+
     def end(self) -> None:
         """Note that nothing more is asked.
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
-from search_cluster.paths.codec import parse_path
-from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.questions import TaskQuestions, taking_turns, task_questions
 from search_cluster.scan.racing.plan import ScanPlan, plan_scan
 from search_cluster.scan.settings import Family, ScanSettings
 from search_cluster.scan.space import Candidate, first_candidates
+from search_cluster.scan.specs.reading import read_paths
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
@@ -140,11 +139,12 @@ def scan_job(
     Raises:
         ConfigError: there is nothing to try, or the budget is too small.
         InvalidPathError: a path of the file is none of this model.
+        OSError: the file can't be read.
     """
     is_listed = Family.LIST in settings.families
     if is_listed and paths is None:
         raise ConfigError("families has list, and no list is given; name a file with --paths")
-    listed = () if paths is None else read_listed_paths(paths, num_layers)
+    listed = () if paths is None else read_paths(paths, num_layers)
     candidates = first_candidates(
         num_layers,
         settings.families,
@@ -175,17 +175,3 @@ def scan_job(
         plan=plan,
         num_layers=num_layers,
     )
-
-
-def read_listed_paths(file: Path, num_layers: int) -> tuple[LayerPath, ...]:
-    """The paths in a file, one a line.
-
-    Raises:
-        ConfigError: the file can't be read.
-        InvalidPathError: a line is no path of this model.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"paths {file} can't be read: {error}; name a text file") from error
-    return tuple(parse_path(line.strip(), num_layers) for line in lines if line.strip())

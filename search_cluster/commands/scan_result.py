@@ -72,6 +72,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         model_fingerprint=info.model_fingerprint,
         num_layers=job.num_layers,
         dtype=info.dtype,
+        chat="always" if info.chat else "never",
         tasks=job.tasks.names,
         guards=tuple(looks.guards),
         families=settings.families,

@@ -57,6 +57,8 @@ class ScanSettings:
     minutes: float | None = None
     """The search opens no further round after so many minutes; validation and test come after it.
     What is found then depends on the machine's speed; ``None``: no limit."""
+    timings: bool = True
+    """Measure at the end what the reported paths take, on this machine."""
 
     def __post_init__(self) -> None:
         for name in self.families:

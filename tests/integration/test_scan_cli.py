@@ -12,6 +12,7 @@ from support import tiny
 from support.command import run, run_json, run_json_apart, start
 
 from search_cluster.corpus.manifest import MANIFEST_NAME
+from search_cluster.corpus.reader import read_corpus
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.codec import parse_path
@@ -65,6 +66,7 @@ def test_it_reports_what_it_wrote(scanned: tuple[Path, Any]) -> None:
     assert sum(row.split == "train" for row in rows) == said["verdicts"]
     tested = {str(row.path) for row in rows if row.split == "test"}
     finalists = [item for item in result.finalists if item.test is not None]
+    assert {timing.batch for item in finalists for timing in item.timings} == {1, 8}
     assert tested == {"0-5", *(item.summary.path for item in finalists)}
     assert not (folder / UNFINISHED_SCAN_NAME).exists()
 
@@ -177,7 +179,7 @@ def test_several_tasks_have_the_same_digest_on_ray(
 
 def test_listed_paths_alone(model_dir: str, tmp_path: Path) -> None:
     listed = tmp_path / "paths.txt"
-    listed.write_text("0-3,5\n5,0-4\n\n0-5\n")
+    listed.write_text("0-3,5\nlayers:5,0,1,2,3,4\n\n0-5\n")
     said = run_json(
         *scan(model_dir, tmp_path / "run", *LOCAL, *SMALL, "--families", "list"),
         "--paths", str(listed),
@@ -188,7 +190,7 @@ def test_listed_paths_alone(model_dir: str, tmp_path: Path) -> None:
 
 def test_without_json_the_first_line_says_what_is_sure(model_dir: str, tmp_path: Path) -> None:
     out, err = run(*scan(model_dir, tmp_path, *LOCAL, "--limit", "16"))
-    assert out.startswith("plain model: nothing is sure of ")
+    assert out.startswith("plain model: nothing is sure")
     assert "by chance would show" in out
     assert "scanning capitals: " in err
 
@@ -208,7 +210,7 @@ def test_a_budget_holds_for_everything(model_dir: str, tmp_path: Path) -> None:
         (("--minutes", "0"), "minutes is 0; it is above 0"),
         (("--guard", "capitals"), "task capitals is named twice"),
         (("--budget", "50"), "a budget of 50 verdicts does not pay"),
-        (("--paths", "/nowhere.txt"), "paths /nowhere.txt can't be read"),
+        (("--paths", "/nowhere.txt"), "/nowhere.txt"),
         (("--guard", SLOW_TASK), "gives questions of task capitals"),
     ],
 )
@@ -236,3 +238,44 @@ def test_a_search_or_another_model_keep_their_folders(
     tiny.save_tiny_model(other, seed=1)
     _, err = run(*scan(str(other), scanned[0], *LOCAL), expect=2)
     assert "holds a scan of model" in err
+
+
+def search(model: str, run_dir: Path, study: Path, *more: str) -> tuple[str, ...]:
+    return (
+        "search-cluster", "search", "--model", model, "--task", "capitals", "--limit", "6",
+        "--study", str(study), "--run", str(run_dir), *LOCAL, *more,
+    )  # fmt: skip
+
+
+def test_a_scan_takes_the_place_of_a_searchs_study(
+    scanned: tuple[Path, Any], model_dir: str, tmp_path: Path
+) -> None:
+    folder, _ = scanned
+    said = run_json(*search(model_dir, tmp_path, folder, "--budget", "8", "--json"))
+    assert said["preset"] == "credible"
+    provenance = read_corpus(tmp_path).manifest.provenance
+    assert provenance.study == read_result(folder).digest
+    tried = {item.path for record in read_corpus(tmp_path).records for item in record.evaluated}
+    raced = {row.path for row in read_scan_table(folder / SCAN_TABLE_NAME).rows.values()}
+    assert tried <= raced
+    _, err = run(
+        "search-cluster", "search", "--model", model_dir, "--task", "capitals", "--limit", "6",
+        "--budget", "8", "--preset", "credible", "--run", str(tmp_path), *LOCAL, expect=2,
+    )  # fmt: skip
+    assert "was started with study" in err
+
+
+def test_a_scan_of_another_model_or_task_is_no_study(
+    scanned: tuple[Path, Any], model_dir: str, tmp_path: Path
+) -> None:
+    folder, _ = scanned
+    _, err = run(*search(model_dir, tmp_path / "a", folder, "--task", "elements"), expect=2)
+    assert "scanned capitals, and this search is of elements" in err
+    _, err = run(*search(model_dir, tmp_path / "b", folder, "--preset", "drllm"), expect=2)
+    assert "preset drllm makes none; use --preset credible" in err
+    _, err = run(*search(model_dir, tmp_path / "c", tmp_path), expect=2)
+    assert "scan.json" in err
+    other = tmp_path / "other"
+    tiny.save_tiny_model(other, seed=1)
+    _, err = run(*search(str(other), tmp_path / "d", folder), expect=2)
+    assert "and this model has" in err

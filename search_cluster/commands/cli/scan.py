@@ -44,7 +44,10 @@ def scan(
     ] = None,
     settings: ScanSettings,
     paths: Annotated[
-        Path | None, typer.Option(help="A file with paths to try, too, one a line.")
+        Path | None,
+        typer.Option(
+            help="A file with paths to try, too, in our notation or another tool's, one a line."
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -71,8 +74,11 @@ def scan(
     All skips and repeats of one block race on questions of train, survivors are combined,
     validation confirms the best, test reports them once. Running it again resumes.
     """
+    from rich.console import Console
+
     from search_cluster.commands.scan import run_scan  # the rooms: a second
-    from search_cluster.commands.scan_text import scan_text
+    from search_cluster.report.scan.terminal import print_scan
+    from search_cluster.scan.result_file import read_result
 
     file = {} if config is None else read_settings(config)
     asked = SearchConfig(**{"run": DEFAULT_RUN} | file).overridden(
@@ -87,4 +93,4 @@ def scan(
     if json_output:
         print_json(result)
     else:
-        print(scan_text(result))
+        print_scan(Console(), read_result(asked.run))
