@@ -106,15 +106,24 @@ def test_another_choice_is_another_look_at_test(model_dir: str, tmp_path: Path) 
     assert again["digest"] == first["digest"]
 
 
+SHORT = (*SMALL, "--max-block", "2", "--grow", "2", "--no-timings")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a short scan reports that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run_json(*scan(model_dir, folder, *LOCAL, *SHORT, task=SLOW_TASK))
+
+
 @pytest.mark.parametrize(
     ("stop", "redis_url"),
     [(signal.SIGINT, "none"), (signal.SIGKILL, "none"), (signal.SIGKILL, "embedded")],
 )
 def test_an_interrupted_scan_goes_on_to_the_same_digest(
-    model_dir: str, tmp_path: Path, stop: signal.Signals, redis_url: str
+    model_dir: str, undisturbed: Any, tmp_path: Path, stop: signal.Signals, redis_url: str
 ) -> None:
-    more = ("--ray", "none", "--redis-url", redis_url, *SMALL)
-    undisturbed = run_json(*scan(model_dir, tmp_path / "whole", *more, task=SLOW_TASK))
+    more = ("--ray", "none", "--redis-url", redis_url, *SHORT)
     command = scan(model_dir, tmp_path / "cut", *more, task=SLOW_TASK)
     process = start(*command, GRADE_PAUSE_S="0.002")
     unfinished = tmp_path / "cut" / UNFINISHED_SCAN_NAME

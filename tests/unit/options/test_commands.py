@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from search_cluster.commands.cli.search import search
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
-from search_cluster.options.commands import Command, command, new_app
+from search_cluster.options.commands import Command, command, new_app, new_group
 from search_cluster.options.fields import field_texts
 from search_cluster.options.groups import Flags, Options, Overrides
 
@@ -177,3 +177,36 @@ def test_what_is_asked_what_was_written_keeps_its_arguments() -> None:
     arguments = ["--limit", "5", "--task", "elements"]
     assert search.written(arguments) == {"limit": 5, "task": "elements"}
     assert arguments == ["--limit", "5", "--task", "elements"], "a job is submitted with them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Settings that all have defaults."""
+
+    num_rows: int = field(default=3, metadata={"flag": "--rows"})
+    """The number of rows."""
+
+
+def test_a_command_with_commands_of_its_own_runs_itself_without_one_of_them() -> None:
+    said: list[Any] = []
+
+    @command(epilog="Example: thing --rows 4")
+    def thing(*, settings: Named, count: int = 1) -> None:
+        """Do the thing."""
+        said.append((settings.num_rows, count))
+
+    @command("part", epilog="")
+    def part_of_it(*, folder: Path) -> None:
+        """Do a part."""
+        said.append(folder)
+
+    app = new_group(thing, part_of_it)
+    runner = CliRunner()
+    assert runner.invoke(app, ["--rows", "4", "--count", "2"]).exit_code == 0
+    assert runner.invoke(app, ["part", "--folder", "x"]).exit_code == 0
+    assert runner.invoke(app, []).exit_code == 0
+    assert said == [(4, 2), Path("x"), (3, 1)]
+    helped = runner.invoke(app, ["--help"]).output
+    assert "Do the thing." in helped
+    assert "part" in helped
+    assert "Example: thing --rows 4" in helped

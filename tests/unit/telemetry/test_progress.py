@@ -77,3 +77,14 @@ def test_a_bar_on_a_terminal(monkeypatch):
     assert "10/10" in text
     assert "30 paths (4 cached, 0 failed)" in text
     assert "examples," not in text
+
+
+def test_what_is_counted_and_how_much_of_it_there_is_may_be_said_later():
+    clock, stream = _Clock(), io.StringIO()
+    with ProgressReporter(0, "s", stream, clock=clock, unit="verdicts") as reporter:
+        reporter.update(0, 0, 0, 0)
+        reporter.expect(50)
+        clock.now_s += 10
+        reporter.update(10, 10, 0, 0)
+    wanted = "s: 10/50 verdicts, 10 paths (0 cached, 0 failed), 1.0 paths/s, about 40 s left"
+    assert stream.getvalue().splitlines()[0] == wanted

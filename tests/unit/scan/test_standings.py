@@ -1,0 +1,61 @@
+"""Standings count what ran, and only that."""
+
+import numpy as np
+import pytest
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.edits import Edit, path_of_edits
+from search_cluster.scan.standings import differences, standings
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.verdict import Verdict
+
+IDENTITY = LayerPath.identity(4)
+ONE, TWO = (path_of_edits([Edit(layer, layer + 1, 0)], 4) for layer in (1, 2))
+
+
+def table(task: str, answers: dict[LayerPath, str]) -> AnswerTable:
+    """A table of answers that are written as 1 (right), 0 (wrong) and x (failed)."""
+    count = max(map(len, answers.values()))
+    found = AnswerTable(
+        [
+            Example(task=task, question=f"{task}{n}", gold="g", split="train", source="s")
+            for n in range(count)
+        ],
+        IDENTITY,
+    )
+    for path, marks in answers.items():
+        found.by_path[path] = [
+            None
+            if mark == "x"
+            else Verdict(reward=float(mark), margin=None, output=mark, num_layer_tokens=1)
+            for mark in marks
+        ]
+    return found
+
+
+FIRST = table("a", {IDENTITY: "1010", ONE: "0110", TWO: "11"})
+SECOND = table("b", {IDENTITY: "110", ONE: "1x1"})
+
+
+def test_differences_stand_where_a_path_ran() -> None:
+    nan = np.nan
+    wanted = [[-1, 0], [1, 1], [0, nan], [0, nan], [0, nan], [-1, nan], [1, nan]]
+    np.testing.assert_equal(differences([FIRST, SECOND], [ONE, TWO]), np.array(wanted))
+    of_b = differences([FIRST, SECOND], [ONE, TWO], lambda question: question.task == "b")
+    np.testing.assert_equal(of_b, np.array(wanted[4:]))
+
+
+def test_accuracies_are_of_the_same_questions() -> None:
+    one, two = standings([FIRST, SECOND], [ONE, TWO])
+    assert (one.num_questions, two.num_questions) == (7, 2)
+    assert (one.accuracy, one.plain_accuracy) == (pytest.approx(4 / 7), pytest.approx(4 / 7))
+    assert (two.accuracy, two.plain_accuracy, two.gain) == (1.0, 0.5, 0.5)
+    for item in (one, two):
+        assert item.num_compared == 2
+        assert item.gain == pytest.approx(item.accuracy - item.plain_accuracy)
+        assert item.low <= item.gain <= item.high
+
+
+def test_nothing_to_compare_has_no_standing() -> None:
+    assert standings([FIRST], []) == []
