@@ -203,7 +203,7 @@ def test_a_command_with_commands_of_its_own_runs_itself_without_one_of_them() ->
     app = new_group(thing, part_of_it)
     runner = CliRunner()
     assert runner.invoke(app, ["--rows", "4", "--count", "2"]).exit_code == 0
-    assert runner.invoke(app, ["part", "--folder", "x"]).exit_code == 0
+    assert runner.invoke(app, ["part", "x"]).exit_code == 0
     assert runner.invoke(app, []).exit_code == 0
     assert said == [(4, 2), Path("x"), (3, 1)]
     helped = runner.invoke(app, ["--help"]).output

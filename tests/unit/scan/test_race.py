@@ -155,6 +155,26 @@ def test_a_budget_that_is_too_small_is_refused_with_a_sufficient_one() -> None:
     assert plan(budget=int(str(error.value).split("takes about ")[1].split(":")[0])).rungs
 
 
+def test_whatever_the_plan_the_budget_is_a_wall() -> None:
+    found, asked = run(dataclasses.replace(plan(), search_budget=1_000))
+    assert len(asked) <= 1_000
+    assert found.stopped_by == "budget"
+    assert found.finalists
+
+
+def test_growth_ends_when_a_combination_is_no_better_than_what_it_is_made_of() -> None:
+    def one_is_enough(trial: Trial) -> Outcome:
+        example, path = trial
+        value = margin(example, path)
+        if path.counts()[3] == 0 and len(path) != NUM_LAYERS - 1:
+            value -= 0.8
+        return Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=8)
+
+    found, _ = run(plan(grow=4), respond=one_is_enough)
+    assert max(rung.step for rung in found.rungs) == 1
+    assert max(rung.step for rung in run(plan(grow=4))[0].rungs) == 2  # one more than it takes
+
+
 def test_when_the_time_is_up_no_further_round_opens_and_what_is_left_are_finalists() -> None:
     rounds = iter([True, True, False])
     found, _ = run(plan(), may_go_on=lambda: next(rounds))
@@ -174,8 +194,8 @@ def test_with_several_tasks_a_path_that_loses_on_one_comes_last() -> None:
     def two_minds(trial: Trial) -> Outcome:
         example, path = trial
         value = margin(example, path)
-        if example.task == "other" and path.counts()[3] == 0:
-            value -= 1.5  # what helps the first task ruins the other one
+        if path.counts()[3] == 0:  # what helps the first task most hurts the other one
+            value += 1.2 if example.task == "made up" else -1.0
         return Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=8)
 
     found, asked = run(plan(num_tasks=2, limit=96), tasks=("made up", "other"), respond=two_minds)
