@@ -15,8 +15,8 @@ from search_cluster.report.scan.tables import (
     rung_rows,
     top_rows,
 )
-from search_cluster.report.scan.verdict import chance_line, verdict_line
-from search_cluster.report.scan.words import is_better, is_worse, points
+from search_cluster.report.scan.verdict import chance_line, shown_line, verdict_line
+from search_cluster.report.scan.words import is_better, is_worse
 from search_cluster.scan.result import CandidateSummary, ScanResult
 
 NUM_TOP = 8
@@ -36,8 +36,7 @@ def print_scan(console: Console, result: ScanResult) -> None:
     _say(console, verdict_line(result))
     _say(
         console,
-        f"{chance_line(result)}; test's show gains from {points(result.smallest_gain)} up. Uses of "
-        f"test: {result.test_uses}.",
+        f"{chance_line(result)}. {shown_line(result)}. Uses of test: {result.test_uses}.",
     )
     _say(
         console,

@@ -93,6 +93,14 @@ def chance_line(result: ScanResult) -> str:
     )
 
 
+def shown_line(result: ScanResult) -> str:
+    """What the questions of test can show."""
+    return (
+        f"A true gain of {points(result.smallest_gain)} points would show in four of five such "
+        "looks at test"
+    )
+
+
 def next_step(result: ScanResult, folder: Path) -> str:
     """What to do now: a command, or what it would take to be sure.
 
@@ -175,10 +183,7 @@ def _truth(result: ScanResult) -> str:
             if standing is not None
         ]
         flattered = f" {edits_text(judged.summary)}: {', '.join(said)}."
-    return (
-        f"{chance_line(result)}; test's show gains from {points(result.smallest_gain)} up in four "
-        f"cases of five, and was {uses}.{flattered}"
-    )
+    return f"{chance_line(result)}. {shown_line(result)}, which was {uses}.{flattered}"
 
 
 def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:

@@ -66,8 +66,9 @@ def test_a_path_that_is_taken_for_its_layers_is_not_called_better(sure: ScanResu
 def test_luck_and_what_test_can_show_are_said(sure: ScanResult) -> None:
     said = screen(sure)["Is it true?"]
     assert (
-        "The best of 929 by chance would show +21.3 points on these 32 questions; test's show "
-        "gains from +4.4 up in four cases of five, and was looked at once." in said
+        "The best of 929 by chance would show +21.3 points on these 32 questions. A true gain of "
+        "+4.4 points would show in four of five such looks at test, which was looked at once."
+        in said
     )
     train = sure.finalists[0].summary.train.gain
     assert f"skip 14-19: {100 * train:+.1f} on train, which chose it" in said
