@@ -78,6 +78,9 @@ class SearchConfig:
     ``all`` simulations; ``None``: the preset's."""
     exploration: float | None = None
     """The constant c of the UCB score, which CoLa leaves to the user; ``None``: the preset's."""
+    study: Path | None = None
+    """Folder of a finished scan of the same model and task, whose paths a preset with a study tries
+    in place of those of a study of its own; ``None``: no scan."""
     seed: int = 0
     """The seed of the sample of examples and of every search tree."""
     run: Path = Path("runs/search")

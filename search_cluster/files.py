@@ -1,11 +1,12 @@
 """Files that appear whole or not at all, and text that every format can hold."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from search_cluster.errors import CorpusError
+from search_cluster.errors import ConfigError, CorpusError
 
 TEMPORARY_PATTERN = ".*.tmp"
 """This matches the temporary files of `replaced_whole`, which a killed process may leave behind."""
@@ -60,6 +61,36 @@ def write_text_whole(target: Path, text: str) -> None:
     """
     with replaced_whole(target) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def require_new(out: Path) -> None:
+    """Check, before any work is done, that there is nothing where a folder is to appear.
+
+    Raises:
+        ConfigError: there is something.
+    """
+    if out.exists():
+        raise ConfigError(f"{out} exists; give a new folder with --out, or remove it")
+
+
+@contextmanager
+def new_folder_whole(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` to write into, which becomes ``out`` on success.
+
+    On any error nothing of it stays.
+
+    Raises:
+        ConfigError: ``out`` exists.
+    """
+    require_new(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True
+    ) as parent:
+        unfinished = Path(parent) / "export"
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.rename(out)
 
 
 def _fsync(path: Path) -> None:

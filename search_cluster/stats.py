@@ -3,12 +3,12 @@
 All functions here are pure.
 """
 
-import math
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -22,6 +22,12 @@ SIGNIFICANCE = 0.05
 TOLERATED_LOSS = 0.01
 """The loss of accuracy that must be ruled out, as a share of all questions, where fewer layers are
 the gain."""
+
+
+NORMAL_BOUND = 1.96
+"""How many standard errors an interval of one normal figure reaches to each side."""
+
+Counts = TypeVar("Counts", np.float64, NDArray[np.float64])
 
 
 class Effect(StrEnum):
@@ -91,9 +97,26 @@ def adjusted_difference(num_fixed: int, num_broken: int, num_questions: int) -> 
 
     Unlike the bootstrap's it has a width where no answer changed: few questions rule out little.
     """
+    low, high = adjusted_interval(
+        np.float64(num_fixed), np.float64(num_broken), np.float64(num_questions), NORMAL_BOUND
+    )
+    return float(low), float(high)
+
+
+def adjusted_interval(
+    num_fixed: Counts, num_broken: Counts, num_questions: Counts, bound: float
+) -> tuple[Counts, Counts]:
+    """The interval of `adjusted_difference` at another confidence, of one difference or of many.
+
+    Args:
+        num_fixed: questions that the second model alone answers right.
+        num_broken: questions that the first model alone answers right.
+        num_questions: the number of all questions.
+        bound: how many standard errors the interval reaches to each side.
+    """
     n = num_questions + 2
     fixed, broken = (num_fixed + 1) / n, (num_broken + 1) / n
-    half = 1.96 * math.sqrt((fixed + broken - (fixed - broken) ** 2) / n)
+    half = bound * np.sqrt((fixed + broken - (fixed - broken) ** 2) / n)
     return fixed - broken - half, fixed - broken + half
 
 

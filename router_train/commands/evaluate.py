@@ -68,7 +68,7 @@ def run_evaluate(
         "task": task.name,
         "split": questions.split,
         "trained_on": meta.inputs.task,
-        "may_have_taught": task.name == meta.inputs.task and questions.split != HELD_OUT_SPLIT,
+        "may_have_taught": task.name in meta.inputs.tasks and questions.split != HELD_OUT_SPLIT,
         "threshold": threshold,
         "model": loaded.spec,
         **report_json(report),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from router_train.export.evaluations import CardEvaluation, evaluations_of, read_evaluations
-from router_train.export.export import ExportOptions, base_reference, export_router
+from router_train.export.export import ExportOptions, export_reference, export_router
 from router_train.export.publish import push, require_token
 from router_train.inference.model_choice import ModelChoice
 from router_train.training.checkpoint import read_meta
@@ -39,7 +39,7 @@ def run_export(
         threshold=options.threshold,
     )
     loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
-    base = base_reference(loaded, with_base=options.with_base, revision=options.revision)
+    base = export_reference(loaded, with_base=options.with_base, revision=options.revision)
     if push_to_hub is not None and base.is_local and not options.plain:
         raise ConfigError(
             f"the base model {base.spec} is on this machine only, so nobody could load "

@@ -30,6 +30,8 @@ CHECKPOINT_SCHEMA = 1
 META_NAME = "router.json"
 WEIGHTS_NAME = "router.safetensors"
 CURVE_NAME = "curve.jsonl"
+TASKS_JOINED = " + "
+"""Between the tasks of a path that was found on several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,11 @@ class RouterInputs:
     config: FitConfig
     table_digest: str = ""
     """The digest of the path table; empty if there was none."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks whose questions taught or chose: one, or those of a scan."""
+        return tuple(self.task.split(TASKS_JOINED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

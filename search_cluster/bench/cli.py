@@ -3,6 +3,7 @@
 import json
 
 from search_cluster.bench.config import EngineBenchConfig, ScalingBenchConfig, SearchBenchConfig
+from search_cluster.bench.scan.cli import scan
 from search_cluster.console import (
     NOTHING_KEPT,
     VERDICTS_KEPT,
@@ -60,3 +61,4 @@ def scaling(config: ScalingBenchConfig, json_output: JsonOption = False) -> None
 bench = new_app(
     "Measure on this machine; speeds are stated as ratios of one run.", engine, search, scaling
 )
+bench.add_typer(scan, name="scan")

@@ -12,8 +12,8 @@ from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest
+from search_cluster.protocols.rounds import Trial
 from search_cluster.search.questions import Questions
-from search_cluster.search.rounds import Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole
 from search_cluster.tasks.verdict import Verdict

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
@@ -21,7 +20,6 @@ from search_cluster.commands.provenance import (
     tie_threshold_of_run,
 )
 from search_cluster.config import SearchConfig
-from search_cluster.corpus.causes import cause_of
 from search_cluster.corpus.coverage import MenuChoice, pick_menu
 from search_cluster.corpus.manifest import require_same_model
 from search_cluster.corpus.path_table import PathTable, PathTableProvenance, PathTableRow
@@ -33,7 +31,7 @@ from search_cluster.corpus.unfinished_table import (
     known_verdicts,
 )
 from search_cluster.driver.pools import open_pool
-from search_cluster.faults import FaultWatch
+from search_cluster.driver.trials import AnswerWatch, answers
 from search_cluster.lock import lock_run_folder
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
@@ -218,19 +216,12 @@ class _Table:
         """
         num_missing = [len(self._paths)] * len(self._examples)
         num_done = 0
-        looked_at: set[str] = set()
-        watch = FaultWatch([str(number) for number in range(len(self._examples))])
+        watch = AnswerWatch(len(self._examples))
         with ProgressReporter(len(self._examples), description) as reporter:
-            for result in _answers(evaluator, self._requests()):
+            for result in answers(evaluator, self._requests()):
                 place, index = divmod(result.request_id, len(self._paths))
                 example = self._examples[place]
-                if example.example_id not in looked_at and not result.from_cache:
-                    # The first path that is computed here stands for the example. What the model
-                    # says of a path, such as NaN, is no fault.
-                    cause = cause_of(example, result.outcome)
-                    if cause is None or not cause.is_ours:
-                        watch.take(str(len(looked_at)), cause)
-                        looked_at.add(example.example_id)
+                watch.take(example, result)
                 self._rows[result.request_id] = _row(example.example_id, index, result)
                 self._num_failures += isinstance(result.outcome, Failure)
                 self._num_cached += result.from_cache
@@ -259,24 +250,6 @@ class _Table:
             "failures": self._num_failures,
             "cache_hits": self._num_cached,
         }
-
-
-def _answers(
-    evaluator: PathEvaluator, requests: Iterable[EvaluationRequest]
-) -> Iterator[EvaluationResult]:
-    """All results, in whatever order, with the evaluator kept full and no more."""
-    waiting = iter(requests)
-    num_in_flight = 0
-    while True:
-        batch = list(islice(waiting, max(0, evaluator.max_in_flight - num_in_flight)))
-        if batch:
-            evaluator.submit(batch)
-            num_in_flight += len(batch)
-        if not num_in_flight:
-            return
-        results = evaluator.collect()
-        num_in_flight -= len(results)
-        yield from results
 
 
 def _row(example_id: str, path_index: int, result: EvaluationResult) -> PathTableRow:

@@ -52,7 +52,7 @@ def choose_preset(
     preset = preset_with_settings(CREDIBLE_PRESET, config)
     assert preset.study is not None, "the preset that is credible studies other questions"
     num_evaluations = preset.study_budget * num_examples
-    if num_probes_studied(num_questions, num_evaluations, preset.study):
+    if config.study is not None or num_probes_studied(num_questions, num_evaluations, preset.study):
         return preset, None
     return preset_with_settings(FALLBACK_PRESET, config), (
         f"no preset is named, and {num_examples} questions (of {num_questions}) with a budget of "

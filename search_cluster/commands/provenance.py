@@ -36,8 +36,12 @@ def provenance_of(
     info: "WorkerInfo",
     context: VerdictContext,
     started: datetime,
+    study: str = "",
 ) -> Provenance:
-    """What a search that starts now, or goes on in a context of a former version, records."""
+    """What a search that starts now, or goes on in a context of a former version, records.
+
+    ``study`` is the digest of the scan that takes the place of its study.
+    """
     is_former = context.model_fingerprint != info.model_fingerprint
     chat = "" if is_former else "always" if info.chat else "never"
     return Provenance(
@@ -57,6 +61,7 @@ def provenance_of(
         visit_total=config.visit_total,
         exploration=config.exploration,
         evidence="" if preset.evidence is None else preset.evidence.describe(),
+        study=study,
         limit=config.limit,
         tie_threshold=info.tie_threshold,
         arithmetic=context.arithmetic,

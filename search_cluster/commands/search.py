@@ -17,6 +17,7 @@ from search_cluster.commands.provenance import (
     tie_threshold_of_run,
 )
 from search_cluster.commands.result import found_figures, search_result
+from search_cluster.commands.study_of_scan import read_study
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.reader import provenance_so_far, read_shards
 from search_cluster.corpus.summary import summarise
@@ -30,6 +31,7 @@ from search_cluster.report.notes import cut_notes, nothing_to_verify, search_not
 from search_cluster.search.questions import Questions
 from search_cluster.search.record_gate import RecordGate
 from search_cluster.search.search_plan import preset_for_task
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
@@ -68,10 +70,12 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         preset = preset_for_task(preset_of_run(config, len(asked.examples), len(asked.split)), task)
         if preset.evidence is not None and not questions.can_verify(asked.examples):
             logger.warning("%s", nothing_to_verify(preset.name, task.name))
+        scan = None if config.study is None else read_study(config.study, task, preset)
         tie_threshold = tie_threshold_of_run(begun)
         pool = stack.enter_context(open_pool(config, tie_threshold=tie_threshold))
         context = context_of_run(task, pool.info, begun, asked.examples)
-        provenance = provenance_of(config, task, preset, pool.info, context, started)
+        digest = "" if scan is None else scan.result.digest
+        provenance = provenance_of(config, task, preset, pool.info, context, started, digest)
         writer = stack.enter_context(
             CorpusWriter(
                 config.run, provenance, examples_per_shard=config.examples_per_shard, lock=lock
@@ -89,8 +93,13 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             context=context,
             redis_url=config.redis_url,
             run_dir=config.run,
+            studied=None
+            if scan is None
+            else scan.studied(task, preset, pool.info.model, asked.examples, config.data_dir),
         )
-        probes = questions.probes(preset.study.max_probes) if preset.study is not None else ()
+        probes: tuple[Example, ...] = ()
+        if preset.study is not None and scan is None:
+            probes = questions.probes(preset.study.max_probes)
         driver = stack.enter_context(open_driver(config, job, pool, asked.examples, probes, known))
         sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"))
         metrics = RunMetrics(open_exporter(config), run=str(config.run))

@@ -1,10 +1,11 @@
 """Why paths have no verdict, each cause once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from search_cluster.corpus.record import ExampleRecord, PathFailure
-from search_cluster.faults import Cause, counted
+from search_cluster.faults import Cause, FaultWatch, counted
 from search_cluster.protocols.messages import Failure
+from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.tasks.example import Example
 
 
@@ -25,3 +26,14 @@ def failure_causes(records: Iterable[ExampleRecord]) -> tuple[tuple[str, int], .
         if (cause := cause_of(record.example, failure)) is not None
     )
     return tuple((str(cause), count) for cause, count in counted(causes))
+
+
+def require_sound(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+    """Pass unless the first trials, or all, failed for one reason. Each has an example of its own.
+
+    Raises:
+        OneFaultError: they did.
+    """
+    watch = FaultWatch([example.example_id for example, _ in trials])
+    for (example, _), outcome in zip(trials, outcomes, strict=True):
+        watch.take(example.example_id, cause_of(example, outcome))

@@ -63,6 +63,8 @@ class Provenance:
     """The constant c of the score, if the user chose; ``None`` stands for the preset's."""
     evidence: str = ""
     """What best paths had to prove, in words of the preset; empty if nothing."""
+    study: str = ""
+    """The digest of the scan that took the place of the preset's study; empty without one."""
     limit: int | None
     """The largest number of examples; ``None`` stands for all of the split."""
     tie_threshold: float | None = field(default=None, compare=False)

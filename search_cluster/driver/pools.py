@@ -5,7 +5,7 @@ fast and a search without Ray needs no Ray.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def open_pool(
-    config: SearchConfig, *, tie_threshold: float | None = None
+    config: SearchConfig, *, tie_threshold: float | None = None, more_tasks: Sequence[str] = ()
 ) -> Iterator["LocalPool | RayPool"]:
     """The workers: threads of this process, or Ray actors.
 
@@ -32,6 +32,7 @@ def open_pool(
         config: which and how many.
         tie_threshold: the gap up to which they recompute verdicts, for a run that was begun so;
             ``None``: as their arithmetic needs.
+        more_tasks: tasks that they answer beside the configuration's.
     """
     from search_cluster.workers.messages import WorkerSpec  # torch: seconds
 
@@ -43,6 +44,7 @@ def open_pool(
         trust_remote_code=config.trust_remote_code,
         chat=config.chat,
         task=absolute_spec(config.task),
+        more_tasks=tuple(map(absolute_spec, more_tasks)),
         num_threads=config.threads_per_worker,
         executor=config.executor,
         state_bytes=config.state_bytes,

@@ -59,6 +59,23 @@ def new_app(text: str, *commands: Command) -> typer.Typer:
     return app
 
 
+def new_group(item: Command, *commands: Command) -> typer.Typer:
+    """A command with commands of its own: without one of them it runs itself."""
+    app = new_app(item.run.__doc__ or "", *commands)
+    parameters = inspect.signature(item.run).parameters.values()
+    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+    def run(context: typer.Context, **values: Any) -> None:
+        if context.invoked_subcommand is None:
+            item.run(**values)
+
+    run.__doc__ = item.run.__doc__
+    run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
+    run.__annotations__ = {"context": typer.Context, **item.run.__annotations__}
+    app.callback(invoke_without_command=True, no_args_is_help=False, epilog=item.epilog)(run)
+    return app
+
+
 def command(
     name: str | None = None, *, epilog: str, interrupted: str = RESUMABLE, passes_on: bool = False
 ) -> Callable[[Callable[..., None]], Command]:

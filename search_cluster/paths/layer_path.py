@@ -105,19 +105,22 @@ class LayerPath:
             )
         return self.counts()
 
+    def runs(self) -> list[tuple[int, int]]:
+        """The longest runs of consecutive layers, in order: first and last layer of each."""
+        layers = self.layers
+        starts = [0, *(at for at, (a, b) in enumerate(pairwise(layers), start=1) if b != a + 1)]
+        return [
+            (layers[start], layers[stop - 1]) for start, stop in pairwise([*starts, len(layers)])
+        ]
+
     def __len__(self) -> int:
         return len(self.layers)
 
     def __str__(self) -> str:
         """A compact form: ``0-5,7,8,8,9-29`` (runs of consecutive layers joined)."""
-        layers = self.layers
-        starts = [0, *(at for at, (a, b) in enumerate(pairwise(layers), start=1) if b != a + 1)]
-        parts = []
-        for start, stop in pairwise([*starts, len(layers)]):
-            parts.append(
-                str(layers[start]) if stop == start + 1 else f"{layers[start]}-{layers[stop - 1]}"
-            )
-        return ",".join(parts)
+        return ",".join(
+            str(first) if last == first else f"{first}-{last}" for first, last in self.runs()
+        )
 
 
 # Looked up once: millions of paths are built.

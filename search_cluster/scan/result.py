@@ -123,6 +123,9 @@ class ScanResult:
     """The model's depth."""
     dtype: str
     """The dtype of the arithmetic."""
+    chat: str = ""
+    """Whether questions were asked in the tokenizer's chat template: ``always`` or ``never``; empty
+    for ``auto``, the template that there is."""
     tasks: tuple[str, ...]
     """Names of the tasks."""
     guards: tuple[str, ...]
@@ -139,12 +142,22 @@ class ScanResult:
     """``accuracy``, ``layers`` or ``front``."""
     seed: int
     """The seed of the draws of questions."""
+    limit: int | None = None
+    """The largest number of questions of one look, as the settings say it; ``None``: the usual."""
+    budget: int | None = None
+    """The largest number of verdicts; ``None``: as many as the plan needs."""
+    minutes: float | None = None
+    """When the search was to end; what was found then depends on the machine's speed."""
+    stopped_by: str = ""
+    """``minutes`` or ``budget`` if that ended the search before its plan."""
+    made_splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By task: the splits that were cut from train, because the task has none."""
     verdict_context: str
-    """The namespace of the verdicts."""
+    """The namespace of the verdicts; those of several tasks, separated by commas."""
     rungs: tuple[Rung, ...]
     """The race, in order."""
     candidates: tuple[CandidateSummary, ...]
-    """All paths that were tried, identity not among them, in the order of `step`, then of path."""
+    """All paths that were tried, identity not among them, in the order in which they were made."""
     finalists: tuple[Finalist, ...]
     """Those that validation looked at, the best first."""
     chosen: str

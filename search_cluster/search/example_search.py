@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.search.ledger import ExampleLedger, back_up
-from search_cluster.search.rounds import Outcome, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
 from search_cluster.tree.proposer import Proposer

@@ -9,7 +9,7 @@ from search_cluster.corpus.record import ExampleRecord, PathFailure, PathVerdict
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
-from search_cluster.search.rounds import Outcome, Trial
+from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.best import best_paths, pareto_front

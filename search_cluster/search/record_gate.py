@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from search_cluster.corpus.causes import cause_of
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.faults import FaultWatch
-from search_cluster.search.rounds import Outcome, Trial
 from search_cluster.tasks.example import Example
 
 
@@ -37,14 +36,3 @@ class RecordGate:
             self._held[key] = record
         released = [self._held.pop(other) for other in self._watch.take(key, cause)]
         return released if cause is not None else [record, *released]
-
-
-def require_sound(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
-    """Pass unless the first trials, or all, failed for one reason. Each has an example of its own.
-
-    Raises:
-        OneFaultError: they did.
-    """
-    watch = FaultWatch([example.example_id for example, _ in trials])
-    for (example, _), outcome in zip(trials, outcomes, strict=True):
-        watch.take(example.example_id, cause_of(example, outcome))

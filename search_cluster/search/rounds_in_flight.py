@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from search_cluster.protocols.counters import SearchCounts
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
-from search_cluster.search.rounds import Outcome, Rounds, Trial
+from search_cluster.protocols.rounds import Outcome, Rounds, Trial
 
 Found = TypeVar("Found")
 

@@ -29,6 +29,7 @@ class ProgressReporter:
         stream: where to write; ``None``: standard error.
         clock: seconds that only grow.
         interval_s: between two lines.
+        unit: what is counted.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class ProgressReporter:
         *,
         clock: Callable[[], float] = time.monotonic,
         interval_s: float = 5.0,
+        unit: str = "examples",
     ) -> None:
         self._total = total_examples
         self._description = description
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._interval_s = interval_s
+        self._unit = unit
         self._counts = (0, 0, 0, 0)
         self._num_elsewhere = 0
         self._first_done: int | None = None
@@ -56,6 +59,12 @@ class ProgressReporter:
             if self._bar is None
             else self._bar.add_task(description, total=total_examples, detail="")
         )
+
+    def expect(self, total_examples: int) -> None:
+        """Take how many there are, where that was not known before."""
+        self._total = total_examples
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=total_examples)
 
     def wait_for(self, num_elsewhere: int) -> None:
         """Take how many paths wait for a verdict that another process computes, if it lives."""
@@ -95,7 +104,7 @@ class ProgressReporter:
 
     def _write_line(self) -> None:
         self._last_line_s = self._clock()
-        done = f"{self._counts[0]}/{self._total} examples"
+        done = f"{self._counts[0]}/{self._total} {self._unit}"
         line = f"{self._description}: {done}, {self._detail()}{self._time_left()}"
         print(line, file=self._stream, flush=True)
 

@@ -28,6 +28,9 @@ class WorkerSpec:
     task: str
     """Task name, or the path of a task file, as `search_cluster.tasks.registry.get_task` takes
     it."""
+    more_tasks: tuple[str, ...] = ()
+    """Further tasks that the worker answers, too: a request is of the task that its example
+    names."""
     num_threads: int
     """CPU threads of one worker's arithmetic, at least 1."""
     executor: str = ENGINE

@@ -1,4 +1,7 @@
-"""The path worker turns requests into results: one device, one frozen model, one task."""
+"""The path worker turns requests into results: one device, one frozen model.
+
+It answers one task, or several, each with an engine of its own over the same weights.
+"""
 
 import logging
 import platform
@@ -52,7 +55,7 @@ class PathWorker:
         limit_threads(spec.num_threads)
         keep_freed_memory()
         self._num_threads = spec.num_threads
-        self._task = get_task(spec.task)
+        self._tasks = [get_task(name) for name in (spec.task, *spec.more_tasks)]
         self.loaded = loaded or load_model(
             spec.model,
             dtype=spec.dtype,
@@ -62,7 +65,9 @@ class PathWorker:
             chat=spec.chat,
             workers_per_gpu=1 if spec.shares_weights else spec.workers_per_gpu,
         )
-        about_prompts = require_askable(self.loaded, self._task)
+        about_prompts = [
+            line for task in self._tasks for line in require_askable(self.loaded, task)
+        ]
         if loaded is None:  # as `load_model` does; whoever shares a model has been told
             for line in about_prompts:
                 logger.warning("%s", line)
@@ -70,38 +75,52 @@ class PathWorker:
         self._device_share = 1.0
         if self.loaded.device.startswith("cuda"):
             self._device_share = 1.0 / spec.workers_per_gpu
-        self._executor = self._build_executor(spec)
-        self._engine = None if self._executor is None else SharedEngine(self._executor)
+        self._executors = self._build_executors(spec)
+        """One for each task; none if the materialised model answers."""
+        self._engines = [SharedEngine(executor) for executor in self._executors]
         self._materialised = threading.Lock()
         """Held while the materialised model answers in the engine's place."""
         self._reporting = threading.Lock()
         self._reported = EngineWork()  # guarded by `_reporting`
         self.failure_log = failure_log or FailureLog(logger)
 
-    def _build_executor(self, spec: WorkerSpec) -> PathExecutor | None:
+    def _build_executors(self, spec: WorkerSpec) -> list[PathExecutor]:
         if spec.executor == MATERIALISED:
-            return None
+            return []
+        num_tasks = len(self._tasks)
+        # Engines of one worker may compute at the same time, like workers that share weights.
         memory = memory_of(
             self.loaded,
-            num_workers=spec.workers_per_gpu,
-            shares_weights=spec.shares_weights,
+            num_workers=spec.workers_per_gpu * num_tasks,
+            shares_weights=spec.shares_weights or spec.workers_per_gpu == 1,
             rows_per_call=spec.rows_per_call,
         )
+        is_cpu = not self.loaded.device.startswith("cuda")
+        state_bytes = memory.state_bytes // (num_tasks if is_cpu else 1)
         try:
-            return PathExecutor(
-                self.loaded,
-                self._task,
-                max_state_bytes=spec.state_bytes or memory.state_bytes,
-                max_call_rows=memory.rows_per_call,
-                head_rows=memory.head_rows,
-                tie_threshold=spec.tie_threshold,
-            )
+            return [
+                PathExecutor(
+                    self.loaded,
+                    task,
+                    max_state_bytes=(spec.state_bytes or 0) // num_tasks or state_bytes,
+                    max_call_rows=memory.rows_per_call,
+                    head_rows=memory.head_rows,
+                    tie_threshold=spec.tie_threshold,
+                )
+                for task in self._tasks
+            ]
         except UnsupportedFamilyError as error:
             logger.warning(
                 "paths are evaluated one at a time on the materialised model, which is slow: %s",
                 error,
             )
-            return None
+            return []
+
+    def _task_number(self, request: EvaluationRequest) -> int:
+        """The place of the request's task; a worker of one task takes every request for its own."""
+        if len(self._tasks) == 1:
+            return 0
+        return [task.name for task in self._tasks].index(request.example.task)
 
     @property
     def info(self) -> WorkerInfo:
@@ -114,9 +133,9 @@ class PathWorker:
             dtype=loaded.dtype,
             device=loaded.device,
             # The materialised model alone says what an engine with rechecks says.
-            tie_threshold=TIE_THRESHOLDS[loaded.dtype]
-            if self._executor is None
-            else self._executor.tie_threshold,
+            tie_threshold=self._executors[0].tie_threshold
+            if self._executors
+            else TIE_THRESHOLDS[loaded.dtype],
             node=platform.node(),
             arithmetic=kernels_of(loaded.device, loaded.dtype),
             device_share=self._device_share,
@@ -145,24 +164,42 @@ class PathWorker:
 
     def _new_work(self) -> EngineWork:
         """What the engine did since the last call, answers apart, whatever batch it was for."""
-        if self._executor is None:
-            return EngineWork()
         with self._reporting:
-            done = EngineWork(
-                num_layer_runs=self._executor.counters.layer_runs,
-                num_tie_rechecks=self._executor.num_tie_rechecks,
-                num_evictions=self._executor.store.num_evictions,
-                recheck_s=self._executor.recheck_seconds,
-            )
+            done = EngineWork()
+            for executor in self._executors:
+                of_task = EngineWork(
+                    num_layer_runs=executor.counters.layer_runs,
+                    num_tie_rechecks=executor.num_tie_rechecks,
+                    num_evictions=executor.store.num_evictions,
+                    recheck_s=executor.recheck_seconds,
+                )
+                done = done.plus(of_task)
             new, self._reported = done.minus(self._reported), done
         return new
 
     def _outcomes(self, requests: Sequence[EvaluationRequest]) -> tuple[list[Outcome], float]:
         """One outcome per request, and the seconds that they took of the device."""
-        if self._engine is None:
+        if not self._engines:
             return self._materialised_outcomes(requests)
+        places: dict[int, list[int]] = {}
+        for place, request in enumerate(requests):
+            places.setdefault(self._task_number(request), []).append(place)
+        outcomes: dict[int, Outcome] = {}
+        busy_s = 0.0
+        for number, of_task in places.items():
+            answers, seconds = self._engine_outcomes(
+                self._engines[number], [requests[place] for place in of_task]
+            )
+            outcomes |= dict(zip(of_task, answers, strict=True))
+            busy_s += seconds
+        return [outcomes[place] for place in range(len(requests))], busy_s
+
+    def _engine_outcomes(
+        self, engine: SharedEngine, requests: Sequence[EvaluationRequest]
+    ) -> tuple[list[Outcome], float]:
+        """The same for requests of one task."""
         pairs = [(request.example, request.path) for request in requests]
-        call = self._engine.run(pairs)
+        call = engine.run(pairs)
         if call.error is not None:  # what is left gets a chance of its own, in nobody's company
             what = (
                 f"a batch of {len(pairs)} requests failed; the {call.num_open} that were not "
@@ -175,7 +212,7 @@ class PathWorker:
             if place in call.outcomes:
                 outcomes.append(call.outcomes[place])
             else:
-                alone = self._engine.run_alone(pair)
+                alone = engine.run_alone(pair)
                 outcomes.append(alone.outcomes[0])
                 busy_s += alone.busy_s
         return outcomes, busy_s
@@ -190,7 +227,8 @@ class PathWorker:
 
     def _materialised_outcome(self, request: EvaluationRequest) -> Outcome:
         try:
-            return evaluate_path(self.loaded, self._task, request.example, request.path)
+            task = self._tasks[self._task_number(request)]
+            return evaluate_path(self.loaded, task, request.example, request.path)
         except (
             Exception
         ) as error:  # one bad example never stops a run; the cause is reported with the example

@@ -53,6 +53,8 @@ class Answered:
     """The generated tokens with their gaps."""
     is_cut: bool | None = None
     """Whether a generated answer ended for want of tokens; ``None`` of choices."""
+    scores: tuple[float, ...] = ()
+    """The mean log-probability per token of each choice, in nats; empty of a generated answer."""
 
 
 class Answer(Protocol):
@@ -115,6 +117,7 @@ class ChoiceAnswer:
             margin=choice_margin(scores, self._example),
             num_tokens=sum(len(choice) for choice in self._choices),
             gap=ordered[0] - ordered[1] if len(ordered) > 1 else float("inf"),
+            scores=tuple(scores),
         )
 
 

@@ -13,7 +13,7 @@ materialised model's (`rechecks`).
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -81,6 +81,7 @@ class PathExecutor:
             device's.
         tie_threshold: deciding gaps up to it are recomputed by the materialised model; ``None``:
             no recheck where rows have the same bits in any company, else the dtype's own threshold.
+        on_answered: called with each answer before it is graded.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -95,6 +96,7 @@ class PathExecutor:
         max_call_rows: int | None = None,
         head_rows: int | None = None,
         tie_threshold: float | None = None,
+        on_answered: Callable[[Job, Answered], None] | None = None,
     ) -> None:
         self._loaded = loaded
         self._task = task
@@ -118,6 +120,7 @@ class PathExecutor:
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
         self._ends = end_ids(loaded.model, loaded.tokenizer)
+        self._on_answered = on_answered
         self._admission = Admission(self._layers, self.store, self._scheduler, self._keep_keys)
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
@@ -278,6 +281,8 @@ class PathExecutor:
         return read_logits(self._layers.logits(self.store.hidden.gather(slots_R)), asked)
 
     def _graded(self, job: Job, answered: Answered) -> Outcome:
+        if self._on_answered is not None:
+            self._on_answered(job, answered)
         try:
             return self._rechecks.verdict(job, answered)
         except Exception as error:  # A grader's failure is this request's, not the batch's.

@@ -1,23 +1,18 @@
-"""What paths answered to the probe questions, and what that says of the paths.
-
-Paths run on the first probes of one list, as many as the study brings them to, so any two of them
-can be compared on the probes on which both ran.
-"""
+"""What paths answered to the probe questions, and which of them make a menu."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.measures import distance
 from search_cluster.search.study.constants import STUDY
-from search_cluster.search.study.gain import Gain, mean_gain, shrunk_gain
-from search_cluster.search.study.measures import change, distance, is_right, worth
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.menu import MenuPath
 
 
-class ProbeAnswers:
+class ProbeAnswers(AnswerTable):
     """The answers of paths to probes, which the study adds to.
 
     Args:
@@ -27,11 +22,9 @@ class ProbeAnswers:
     """
 
     def __init__(self, probes: Sequence[Example], identity: LayerPath, *, max_drop: float) -> None:
-        self.probes = list(probes)
-        self.identity = identity
-        self.by_path: dict[LayerPath, list[Verdict | None]] = {}
-        """Answers to the first probes; ``None`` for a failure."""
+        super().__init__(probes, identity)
         self._max_drop = max_drop
+        self._close_share = 1.0
 
     def keep_close_probes(self) -> None:
         """Keep those probes whose answers a path can change most easily; identity has run on all.
@@ -46,12 +39,13 @@ class ProbeAnswers:
         kept = sorted(sorted(distances, key=distances.__getitem__)[:num_close])
         if len(kept) < STUDY.min_probes:
             kept = []
-        self.probes = [self.probes[place] for place in kept]
+        self._close_share = STUDY.close_share
+        self.questions = [self.questions[place] for place in kept]
         self.by_path[self.identity] = [answers[place] for place in kept]
 
     def menu(self, max_paths: int) -> tuple[MenuPath, ...]:
         """The paths that ran on enough probes and are likely good, shortest first, not identity."""
-        if not self.probes:
+        if not self.questions:
             return ()
         likely = [
             self._item(path)
@@ -68,13 +62,13 @@ class ProbeAnswers:
 
     def _item(self, path: LayerPath) -> MenuPath:
         num_probes = len(self.by_path[path])
-        num_choices = [len(probe.choices) for probe in self.probes[:num_probes]]
+        num_choices = [len(probe.choices) for probe in self.questions[:num_probes]]
         return MenuPath(
             path=path,
             num_right=len(self._right_probes(path)),
-            num_identity_right=sum(map(is_right, self.by_path[self.identity][:num_probes])),
+            num_identity_right=sum(self.right(self.identity)[:num_probes]),
             num_probes=num_probes,
-            num_screened=round(num_probes / STUDY.close_share) if self._has_margins else num_probes,
+            num_screened=round(num_probes / self._close_share) if self.has_margins else num_probes,
             chance=sum(1 / num for num in num_choices) / num_probes if all(num_choices) else None,
             sure=self._is_sure(path),
         )
@@ -85,7 +79,7 @@ class ProbeAnswers:
         The shorter path comes first among equals.
         """
         right = {path: self._right_probes(path) for path in (self.identity, *paths)}
-        open_probes = set(range(len(self.probes))) - right[self.identity]
+        open_probes = set(range(len(self.questions))) - right[self.identity]
         left = sorted(paths, key=lambda path: (len(path), path.layers))
         places = dict[LayerPath, int]()
         while left:
@@ -96,47 +90,18 @@ class ProbeAnswers:
         return places
 
     def _right_probes(self, path: LayerPath) -> set[int]:
-        return {place for place, answer in enumerate(self.by_path[path]) if is_right(answer)}
+        return {place for place, is_hit in enumerate(self.right(path)) if is_hit}
 
     def rank(self, path: LayerPath) -> tuple[int, float, tuple[int, ...]]:
         """Sorts paths: more probes first, then the smallest change of answers, then by layers."""
         num_probes = len(self.by_path.get(path, []))
         return -num_probes, self.change(path, self.identity), path.layers
 
-    def change(self, path: LayerPath, base: LayerPath) -> float:
-        """How much the path changes the base's answers, in [0, 1] on average.
-
-        It tells skill from luck: what changes little can't be right by chance.
-        """
-        pairs = zip(self.by_path.get(path, []), self.by_path[base], strict=False)
-        changes = [change(answer, other) for answer, other in pairs]
-        return sum(changes) / len(changes) if changes else 1.0
-
-    def gain(self, path: LayerPath, base: LayerPath, raced: Sequence[float] = ()) -> Gain:
-        """How much more the path's answers are worth than the base's.
-
-        Args:
-            path: the path.
-            base: what it is compared with.
-            raced: gains of the same step in former races, which count, too.
-        """
-        gains = [*self.gains(path, base), *raced]
-        if not gains:
-            return Gain(-1.0, 0.0)
-        if not self._has_margins:
-            return mean_gain(gains)
-        return shrunk_gain(gains, self.change(path, base))
-
-    def gains(self, path: LayerPath, base: LayerPath) -> list[float]:
-        """How much more each of a path's answers is worth than the base's, where both ran."""
-        pairs = zip(self.by_path.get(path, []), self.by_path[base], strict=False)
-        return [worth(answer) - worth(other) for answer, other in pairs]
-
     @property
     def num_enough(self) -> int:
         """Probes that are enough to judge a path by."""
-        share = math.ceil(STUDY.enough_share * len(self.probes))
-        return min(len(self.probes), max(STUDY.enough_probes, share))
+        share = math.ceil(STUDY.enough_share * len(self.questions))
+        return min(len(self.questions), max(STUDY.enough_probes, share))
 
     def _is_likely(self, path: LayerPath) -> bool:
         """Whether the path ran on enough probes and is probably as good as identity there."""
@@ -144,7 +109,7 @@ class ProbeAnswers:
         return has_enough and self.is_near(path, STUDY.likely_errors)
 
     def _is_sure(self, path: LayerPath) -> bool:
-        return self.is_near(path, STUDY.worth_errors if self._has_margins else STUDY.min_errors)
+        return self.is_near(path, STUDY.worth_errors if self.has_margins else STUDY.min_errors)
 
     def is_near(self, path: LayerPath, num_errors: float) -> bool:
         """Whether the path is as good as identity even if the probes flatter it.
@@ -154,10 +119,5 @@ class ProbeAnswers:
             num_errors: by how many standard errors they may flatter it.
         """
         gain = self.gain(path, self.identity)
-        slack = self._max_drop * (STUDY.worth_share if self._has_margins else 1.0)
+        slack = self._max_drop * (STUDY.worth_share if self.has_margins else 1.0)
         return num_errors * gain.error - gain.mean <= slack
-
-    @property
-    def _has_margins(self) -> bool:
-        identity_answers = self.by_path[self.identity]
-        return any(answer is not None and answer.margin is not None for answer in identity_answers)

@@ -5,7 +5,6 @@
 - *races*: "the study races, and asks for confidence"
 - *worth*: "a study that sees more with the same evaluations"
 - *further*: "a study that gets further, tried out on made-up models"
-- *shrunk*: "few probes are a lottery; shrunk gains; all budgets"
 
 Where no entry is named, the log tells of no measurement.
 """
@@ -86,23 +85,6 @@ class StudyConstants:
     """What may run twice, at its full size only. Log, *worth*: late blocks fix wrong answers."""
     block_share: float = 0.4
     """Share of what growth left that a first look at the blocks may take."""
-
-    # Measures of answers.
-    max_steps: int = 8
-    """Steps of the margin. Margins that are so many apart are as far apart as they can be: a path
-    that turns one answer upside down is not worse than one that turns another into its opposite."""
-    worth_steps: float = 4.0
-    """Steps of the margin (1 nat) in which an answer goes from 0.5 to 0.73 of its worth. Log,
-    *worth*: it puts paths of known accuracy in order better than 0.25 and 0.5 nats do."""
-
-    # Shrunk gains.
-    prior_spread: float = 0.02
-    """Standard deviation, in worth, of the true gains of paths that change answers equally much.
-    Log, *shrunk*: fitted with the next two to skips of single layers of the demo model."""
-    prior_slope: float = 0.15
-    """Worth that a path loses per unit of mean change beyond `harmless_change`. Log, *shrunk*."""
-    harmless_change: float = 0.15
-    """Mean change of the answers, in [0, 1], at which a path loses nothing. Log, *shrunk*."""
 
 
 STUDY = StudyConstants()

@@ -20,10 +20,10 @@ afterwards.
 import math
 from collections.abc import Generator, Sequence
 
+from search_cluster.corpus.causes import require_sound
 from search_cluster.faults import FIRST
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.search.record_gate import require_sound
-from search_cluster.search.rounds import Outcome, SteppedRounds, Trial
+from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.search.study.answers import ProbeAnswers
 from search_cluster.search.study.constants import STUDY
 from search_cluster.tasks.example import Example
@@ -107,19 +107,19 @@ class MenuStudy(SteppedRounds[None]):
         return self._budget - self.num_spent
 
     def _study(self) -> Steps:
-        if not self._answers.probes:
+        if not self._answers.questions:
             return
         yield from self._run([self._identity], FIRST)  # if all of these fail, so does the rest
-        yield from self._run([self._identity], len(self._answers.probes))
+        yield from self._run([self._identity], len(self._answers.questions))
         self._answers.keep_close_probes()
-        if not self._answers.probes:
+        if not self._answers.questions:
             return
         num_layers = self._identity.num_layers
         skips = [_without(self._identity, layer) for layer in range(num_layers)]
         singles = [path for path in skips if path is not None]
         affordable = round(STUDY.ranking_share * self._budget) // max(1, len(singles))
         most = max(2, min(STUDY.max_ranking_probes, affordable))
-        num_few = min(len(self._answers.probes), most)
+        num_few = min(len(self._answers.questions), most)
         for round_number in range(STUDY.race_rounds):
             num_left = max(STUDY.num_tried, round(STUDY.singles_kept**round_number * len(singles)))
             singles = sorted(singles, key=self._answers.rank)[:num_left]
@@ -151,7 +151,7 @@ class MenuStudy(SteppedRounds[None]):
             if num_failed == STUDY.max_failed or not runners or is_spent:
                 return
             winner = yield from self._race(base, runners, num_few)
-            if len(answers.by_path[runners[winner]]) < len(answers.probes):  # no room was left
+            if len(answers.by_path[runners[winner]]) < len(answers.questions):  # no room was left
                 return
             if answers.is_near(runners[winner], STUDY.likely_errors):
                 base, num_failed = runners[winner], 0
@@ -181,7 +181,7 @@ class MenuStudy(SteppedRounds[None]):
             num_left = max(STUDY.num_finalists, math.ceil(len(layers) / 2))
             layers = sorted(layers, key=rank)[:num_left]
         finalists = layers[: STUDY.num_finalists]
-        yield from self._run([runners[layer] for layer in finalists], len(answers.probes))
+        yield from self._run([runners[layer] for layer in finalists], len(answers.questions))
         winner = min(finalists, key=rank)
         # After the choice: a gain that counted twice would flatter the layer that it belongs to.
         for layer, path in runners.items():
@@ -228,7 +228,7 @@ class MenuStudy(SteppedRounds[None]):
         trials: list[Trial] = []
         for path in paths:
             known = by_path.setdefault(path, [])
-            new = [(probe, path) for probe in self._answers.probes[len(known) : num_probes]]
+            new = [(probe, path) for probe in self._answers.questions[len(known) : num_probes]]
             if len(trials) + len(new) > self._left:
                 break
             trials += new

@@ -174,7 +174,7 @@ def test_a_skip_that_leads_nowhere_is_taken_back(monkeypatch: pytest.MonkeyPatch
         tried[without(2, 5)]
         == tried[without(3, 5)]
         == tried[without(4, 5)]
-        == len(found._answers.probes)
+        == len(found._answers.questions)
         == 32
     )
     assert without(4, 5) in {item.path for item in found.menu}
@@ -227,7 +227,7 @@ def test_paths_run_on_the_probes_that_identity_is_least_sure_of() -> None:
         return float(example.question.split()[-1]) / 4 + 0.1
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    assert [int(example.question.split()[-1]) for example in found._answers.probes] == list(
+    assert [int(example.question.split()[-1]) for example in found._answers.questions] == list(
         range(32)
     )  # of 48
     assert max((item.num_probes, item.num_screened) for item in found.menu) == (32, 48)
@@ -308,8 +308,8 @@ def test_probes_without_an_answer_of_identity_are_not_run_on() -> None:
         return random.Random(example.question).uniform(-1.0, 1.0) if harmless else -3.0
 
     found = study(margin, max_evaluations=1_400, answer=with_margin)
-    assert len(found._answers.probes) == 19  # two thirds of the 28 of 48 that have an answer
-    assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._answers.probes)
+    assert len(found._answers.questions) == 19  # two thirds of the 28 of 48 that have an answer
+    assert all(int(probe.question.split()[-1]) % 5 >= 2 for probe in found._answers.questions)
     assert without(2, 4, 5) in {item.path for item in found.menu}
 
     kinds = ("PromptTooLongError", "NonFiniteLogitsError")

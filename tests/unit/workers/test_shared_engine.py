@@ -103,7 +103,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def engine_of(worker: PathWorker) -> SharedEngine:
-    engine = worker._engine
+    engine = worker._engines[0]
     assert engine is not None
     return engine
 

@@ -8,12 +8,13 @@ import pytest
 from huggingface_hub import ModelCard
 
 from router_train.config import FitConfig
-from router_train.export.card import CardBase, plain_card, routed_card
+from router_train.export.card import plain_card, routed_card
 from router_train.export.evaluations import CardEvaluation, read_evaluations
-from router_train.export.licence import Licence, licence_of
 from router_train.training.checkpoint import RouterInputs, RouterMeta
 from search_cluster.errors import ConfigError
+from search_cluster.model.portable.base import CardBase
 from search_cluster.model.portable.checkpoint import WrittenCheckpoint
+from search_cluster.model.portable.licence import Licence, licence_of
 from search_cluster.model.portable.versions import TESTED
 
 META = RouterMeta(
@@ -156,12 +157,6 @@ def test_leaving_cards_state_the_licence_of_the_base_model(tmp_path: Path) -> No
     data = ModelCard(text).data
     assert (data.license, data.license_name, data.base_model) == ("other", "gemma", "a/b")
     assert data.license_link == "https://example.org/terms"
-
-
-@pytest.mark.parametrize("text", ["", "no front matter", "---\nlicense: [\n---\n", "\xff"])
-def test_leaving_licences_that_are_not_stated_are_not_invented(text: str, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_bytes(text.encode("latin-1"))
-    assert licence_of(str(tmp_path), tmp_path) == Licence()
 
 
 def evaluation(**changes: object) -> CardEvaluation:

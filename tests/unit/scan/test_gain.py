@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.search.study.constants import STUDY
-from search_cluster.search.study.gain import mean_gain, shrunk_gain
+from search_cluster.scan.constants import ANSWERS
+from search_cluster.scan.gain import mean_gain, shrunk_gain
 
 GAINS = st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=60)
 
@@ -25,9 +25,9 @@ def test_a_shrunk_gain_lies_between_the_mean_and_what_is_usual_and_is_surer(
     gains: list[float], change: float
 ) -> None:
     seen, shrunk = mean_gain(gains), shrunk_gain(gains, change)
-    usual = STUDY.prior_slope * (STUDY.harmless_change - change)
+    usual = ANSWERS.prior_slope * (ANSWERS.harmless_change - change)
     assert min(seen.mean, usual) - 1e-12 <= shrunk.mean <= max(seen.mean, usual) + 1e-12
-    assert shrunk.error <= min(seen.error, STUDY.prior_spread) + 1e-12
+    assert shrunk.error <= min(seen.error, ANSWERS.prior_spread) + 1e-12
 
 
 def test_many_answers_are_believed_and_few_are_not() -> None:
@@ -50,10 +50,10 @@ def test_the_best_of_many_equally_good_paths_is_no_longer_flattered() -> None:
     for _ in range(300):
         runners = []
         for _ in range(12):
-            truth = rng.gauss(0.0, STUDY.prior_spread)
+            truth = rng.gauss(0.0, ANSWERS.prior_spread)
             gains = [rng.gauss(truth, 0.2) for _ in range(24)]
             runners.append(
-                (shrunk_gain(gains, STUDY.harmless_change).mean, mean_gain(gains).mean, truth)
+                (shrunk_gain(gains, ANSWERS.harmless_change).mean, mean_gain(gains).mean, truth)
             )
         best, plain, truth = max(runners)
         flattery.append(plain - truth)

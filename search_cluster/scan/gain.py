@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search_cluster.search.study.constants import STUDY
+from search_cluster.scan.constants import ANSWERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,6 @@ def shrunk_gain(gains: Sequence[float], mean_change: float) -> Gain:
         mean_change: how much the path changes answers; what is usual depends on it.
     """
     seen = mean_gain(gains)
-    trust = STUDY.prior_spread**2 / (STUDY.prior_spread**2 + seen.error**2)
-    usual = STUDY.prior_slope * (STUDY.harmless_change - mean_change)
+    trust = ANSWERS.prior_spread**2 / (ANSWERS.prior_spread**2 + seen.error**2)
+    usual = ANSWERS.prior_slope * (ANSWERS.harmless_change - mean_change)
     return Gain(trust * seen.mean + (1.0 - trust) * usual, math.sqrt(trust) * seen.error)

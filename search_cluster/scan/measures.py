@@ -1,8 +1,8 @@
-"""Measures of answers to probe questions, in coarse steps so that arithmetic noise has no say."""
+"""Measures of answers to questions, in coarse steps so that arithmetic noise has no say."""
 
 import math
 
-from search_cluster.search.study.constants import STUDY
+from search_cluster.scan.constants import ANSWERS
 from search_cluster.tasks.verdict import Verdict
 
 
@@ -24,7 +24,7 @@ def change(answer: Verdict | None, plain: Verdict | None) -> float:
     margin, plain_margin = answer.coarse_margin, plain.coarse_margin
     if margin is None or plain_margin is None:
         return float(answer.output != plain.output)
-    return min(1.0, abs(margin - plain_margin) / STUDY.max_steps)
+    return min(1.0, abs(margin - plain_margin) / ANSWERS.max_steps)
 
 
 def worth(answer: Verdict | None) -> float:
@@ -35,5 +35,5 @@ def worth(answer: Verdict | None) -> float:
     return (
         answer.reward
         if margin is None
-        else 0.5 + 0.5 * math.tanh((margin + 0.5) / (2 * STUDY.worth_steps))
+        else 0.5 + 0.5 * math.tanh((margin + 0.5) / (2 * ANSWERS.worth_steps))
     )

@@ -1,0 +1,36 @@
+"""``router-train static``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search_cluster.console import TRAINING_RESUMES
+from search_cluster.options.commands import command
+from search_cluster.options.groups import JsonOption
+
+
+@command(
+    epilog="Example: router-train static runs/scan --out runs/scan/routers/static",
+    interrupted=TRAINING_RESUMES,
+)
+def static(
+    *,
+    scan: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a finished scan.")],
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint; the same one is kept.")],
+    path: Annotated[
+        str | None,
+        typer.Option(
+            help="Another path, such as 0-17,20-29 or blocks:31,34.", show_default="the scan's"
+        ),
+    ] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="Take the first finalist if the scan is not sure.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over what --out holds.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Make a static router of the path that 'search-cluster scan' found; trains nothing."""
+    from router_train.commands.static import run_static  # torch: seconds
+
+    run_static(scan, out, named=path, best=best, force=force, json_output=json_output)

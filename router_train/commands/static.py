@@ -1,0 +1,39 @@
+"""``router-train static``: the path of a scan as a router."""
+
+from pathlib import Path
+from shlex import quote
+
+from router_train.training.of_scan import static_of_scan
+from search_cluster.console import print_json, say, show
+
+
+def run_static(
+    scan: Path, out: Path, *, named: str | None, best: bool, force: bool, json_output: bool
+) -> None:
+    """Save the router, and say what is known of its path."""
+    outcome = static_of_scan(scan, out, named=named, best=best, force=force)
+    meta = outcome.meta
+    path = meta.settings["path"]
+    if outcome.already_finished:
+        say(f"{out} already holds this router of path {path}")
+    else:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in meta.metrics.items())
+        known = f"{figures}, on {meta.judged_on}" if figures else "nothing was measured of it"
+        show(
+            f"static router of path {path} saved in {out}\n{known}\n"
+            f"next: router-train evaluate --router {quote(str(out))} --task "
+            f"{quote(meta.inputs.tasks[0])} --split test",
+            json_output=json_output,
+        )
+    if json_output:
+        print_json(
+            {
+                "router": meta.kind,
+                "out": str(out),
+                "already_finished": outcome.already_finished,
+                "digest": meta.digest,
+                "path": path,
+                "metrics": meta.metrics,
+                "metrics_judged_on": meta.judged_on,
+            }
+        )

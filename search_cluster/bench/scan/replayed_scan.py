@@ -1,0 +1,155 @@
+"""A whole scan over a table: the product's race, confirmation and report, without a model. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from search_cluster.bench.scan.config import ScanReplayConfig
+from search_cluster.bench.scan.score_table import ScoreTable
+from search_cluster.bench.scan.stored_answers import Rows, StoredAnswers
+from search_cluster.errors import ConfigError
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.rounds import Rounds
+from search_cluster.scan.racing.choice import Confirmed, confirm, is_guessing_on, is_sure
+from search_cluster.scan.racing.plan import plan_scan
+from search_cluster.scan.racing.race import ScanSearch, Searched
+from search_cluster.scan.racing.ranking import NEUTRAL, estimate, ranked
+from search_cluster.scan.result import Standing
+from search_cluster.scan.settings import Aim, ScanSettings
+from search_cluster.scan.standings import standings
+
+SINGLE_EDITS = ScanSettings(grow=1, aim=Aim.ACCURACY.value)
+"""What a table can replay: it has no path of two edits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Which questions of a table play which part."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+    fresh: Rows
+    """Those that say what a path truly gains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayedScan:
+    """What a scan found on the questions of a draw."""
+
+    searched: Searched
+    confirmed: Confirmed
+    on_train: dict[LayerPath, Standing]
+    """How the finalists stand among all paths that ran."""
+    on_validation: dict[LayerPath, Standing]
+    """How they stand among each other."""
+    on_test: dict[LayerPath, Standing]
+    """How the reported ones do."""
+    sure: tuple[LayerPath, ...]
+    """Those of them that are called better, in validation's order."""
+
+
+def draw_apart(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
+    """Parts that share no question; what is left is fresh.
+
+    Where some questions were asked of all paths and others of the best ones alone, train begins
+    with the former, so that only paths that are near the end of a race meet the latter.
+
+    Raises:
+        ConfigError: the table has too few questions.
+    """
+    num_questions = len(table.questions)
+    sizes = (config.num_train, config.num_validation, config.num_test)
+    if sum(sizes) >= num_questions:
+        raise ConfigError(
+            f"the table has {num_questions} questions; train, validation and test take "
+            f"{sum(sizes)} and others must be left: give smaller numbers, or add questions with "
+            "`search-cluster bench scan table --num-questions`"
+        )
+    full = rng.permutation(table.full_questions)[: config.num_train]
+    others = rng.permutation(np.setdiff1d(np.arange(num_questions), full))
+    parts = np.split(np.concatenate([full, others]), np.cumsum(sizes))
+    return Draw(train=parts[0], validation=parts[1], test=parts[2], fresh=parts[3])
+
+
+def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
+    """Parts that are drawn with replacement, as if the table were all questions that there are.
+
+    So it is known exactly what every path truly gains.
+    """
+    num_questions = len(table.questions)
+    sizes = (config.num_train, config.num_validation, config.num_test)
+    train, validation, test = (rng.integers(0, num_questions, size=size) for size in sizes)
+    return Draw(train=train, validation=validation, test=test, fresh=np.arange(num_questions))
+
+
+def replay_search(answers: StoredAnswers, draw: Draw) -> Searched:
+    """The search of a scan over a table."""
+    plan = plan_scan(
+        SINGLE_EDITS,
+        limit=None,
+        num_paths=len(answers.candidates),
+        num_tasks=1,
+        num_guards=0,
+        available=(len(draw.train), len(draw.validation), len(draw.test)),
+    )
+    search = ScanSearch(
+        [answers.examples[row] for row in draw.train],
+        answers.candidates,
+        num_layers=answers.identity.num_layers,
+        num_tasks=1,
+        plan=plan,
+        aim=SINGLE_EDITS.aim,
+        max_edits=SINGLE_EDITS.grow,
+    )
+    drive(search, answers)
+    return search.result()
+
+
+def drive(rounds: Rounds[object], answers: StoredAnswers) -> None:
+    """Answer whatever is asked, until nothing is."""
+    while trials := rounds.next_round():
+        rounds.observe([answers.outcome(*trial) for trial in trials])
+
+
+def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
+    """A whole scan over a table."""
+    searched = replay_search(answers, draw)
+    finalists = [item.path for item in searched.finalists]
+    validation = answers.answer_table(draw.validation, finalists)
+    confirmed = confirm(searched.finalists, validation, SINGLE_EDITS.aim)
+    reported = [item.path for item in confirmed.reported]
+    test = answers.answer_table(draw.test, reported)
+    ran = [path for path in searched.tables[0].by_path if path != answers.identity]
+    on_train = dict(zip(ran, standings(searched.tables, ran), strict=True))
+    on_test = dict(zip(reported, standings([test], reported), strict=True))
+    plain_is_guessing = is_guessing_on(test)
+    return ReplayedScan(
+        searched=searched,
+        confirmed=confirmed,
+        on_train={path: on_train[path] for path in finalists},
+        on_validation=dict(zip(finalists, standings([validation], finalists), strict=True)),
+        on_test=on_test,
+        sure=tuple(
+            path
+            for path, standing in on_test.items()
+            if is_sure(path, standing, {}, SINGLE_EDITS.aim, plain_is_guessing=plain_is_guessing)
+        ),
+    )
+
+
+def exhaustive_choice(answers: StoredAnswers, draw: Draw) -> LayerPath:
+    """What the race would choose if all paths ran on all its questions.
+
+    Paths that the table does not have on all of them are no choice.
+    """
+    asked = [item for item in answers.candidates if answers.was_asked(item.path, draw.train)]
+    table = answers.answer_table(draw.train, [item.path for item in asked])
+    estimates = [estimate(item, [table]) for item in asked]
+    return ranked(estimates, SINGLE_EDITS.aim, NEUTRAL)[0].path
+
+
+def most_accurate(answers: StoredAnswers, rows: Rows) -> LayerPath:
+    """The path that is right most often on some questions, the first of equals: the usual way."""
+    gains_P = np.nan_to_num(answers.differences_QP[rows].mean(axis=0), nan=-1.0)
+    return answers.candidates[int(gains_P.argmax())].path

@@ -1,0 +1,225 @@
+"""What a scan's answers say: ``scan.json``, and what ``--json`` reports of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search_cluster.commands.provenance import installed_versions
+from search_cluster.commands.scan_job import ScanJob
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.digest import scan_digest
+from search_cluster.scan.racing.choice import Confirmed, is_guessing_on, is_sure
+from search_cluster.scan.racing.race import Searched
+from search_cluster.scan.racing.summaries import summaries
+from search_cluster.scan.result import Finalist, ScanResult, Standing
+from search_cluster.scan.space import Candidate
+from search_cluster.scan.standings import differences, standings
+from search_cluster.scan.statistics.chance import best_by_chance
+from search_cluster.scan.statistics.power import smallest_gain
+from search_cluster.scan.table import ScanTable
+from search_cluster.tasks.example import Example
+
+if TYPE_CHECKING:
+    from search_cluster.workers.messages import WorkerInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanLooks:
+    """What was asked, and how the finalists came out."""
+
+    searched: Searched
+    confirmed: Confirmed
+    validation: AnswerTable
+    test: AnswerTable
+    guards: Mapping[str, AnswerTable]
+    """By the task's name."""
+    test_uses: int
+
+
+def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerInfo") -> ScanResult:
+    """All that a scan found.
+
+    Args:
+        job: what was asked for.
+        looks: the answers.
+        table: every pair that was asked, and no other.
+        info: the workers'.
+    """
+    finalists = _finalists(job, looks)
+    identity = LayerPath.identity(job.num_layers)
+    reported = [item.path for item in looks.confirmed.reported]
+    plain_is_guessing = is_guessing_on(looks.test)
+    chosen = identity
+    for path, finalist in zip(
+        [item.path for item in looks.confirmed.order], finalists, strict=True
+    ):
+        if finalist.test is not None and is_sure(
+            path,
+            finalist.test,
+            finalist.test_by_task,
+            job.settings.aim,
+            plain_is_guessing=plain_is_guessing,
+        ):
+            chosen = path
+            break
+    searched, settings = looks.searched, job.settings
+    candidates = summaries(searched)
+    return ScanResult(
+        model=job.config.model,
+        model_fingerprint=info.model_fingerprint,
+        num_layers=job.num_layers,
+        dtype=info.dtype,
+        chat="always" if info.chat else "never",
+        tasks=job.tasks.names,
+        guards=tuple(looks.guards),
+        families=settings.families,
+        max_block=settings.max_block or job.num_layers,
+        passes=settings.passes,
+        grow=settings.grow,
+        aim=settings.aim,
+        seed=job.config.seed,
+        limit=job.config.limit,
+        budget=settings.budget,
+        minutes=settings.minutes,
+        stopped_by=searched.stopped_by,
+        made_splits={
+            task.name: job.tasks.questions[task.name].made
+            for task in job.tasks.everybody
+            if job.tasks.questions[task.name].made
+        },
+        verdict_context=",".join(table.context.contexts.values()),
+        rungs=searched.rungs,
+        candidates=candidates,
+        finalists=finalists,
+        chosen=str(chosen),
+        sure=not chosen.is_identity,
+        chance_best=_chance_best(job, searched),
+        smallest_gain=_smallest_gain(looks, reported),
+        num_candidates=len(candidates),
+        verdicts=searched.num_verdicts,
+        exhaustive_verdicts=searched.num_exhaustive,
+        test_uses=looks.test_uses,
+        versions=installed_versions(),
+        digest=scan_digest(table, [item.path for item in looks.confirmed.order], chosen),
+    )
+
+
+def _finalists(job: ScanJob, looks: ScanLooks) -> tuple[Finalist, ...]:
+    order, reported = looks.confirmed.order, looks.confirmed.reported
+    summary_of = {item.path: item for item in summaries(looks.searched)}
+    on_validation = _standings_of(looks.validation, order)
+    on_test = _standings_of(looks.test, reported)
+    several = job.tasks.names if len(job.tasks.names) > 1 else ()
+    by_task = {name: _standings_of(looks.test, reported, name) for name in several}
+    guarded = {name: _standings_of(table, reported) for name, table in looks.guards.items()}
+    return tuple(
+        Finalist(
+            summary=summary_of[str(item.path)],
+            validation=on_validation[item.path],
+            test=on_test.get(item.path),
+            test_by_task={name: of[item.path] for name, of in by_task.items() if item.path in of},
+            guards={name: of[item.path] for name, of in guarded.items() if item.path in of},
+        )
+        for item in order
+    )
+
+
+def _standings_of(
+    table: AnswerTable, candidates: tuple[Candidate, ...], task: str | None = None
+) -> dict[LayerPath, Standing]:
+    def is_asked(question: Example) -> bool:
+        return task is None or question.task == task
+
+    paths = [item.path for item in candidates]
+    return dict(zip(paths, standings([table], paths, is_asked), strict=True))
+
+
+def _chance_best(job: ScanJob, searched: Searched) -> float:
+    """The best by chance of all paths that ran on the questions after which some were chosen."""
+    if not searched.tables:
+        return 0.0
+    first = searched.tables[0]
+    num_questions = job.plan.rungs[0] * len(job.tasks.names)
+    paths = [
+        item.path
+        for item in searched.candidates
+        if len(first.by_path.get(item.path, ())) >= num_questions
+    ]
+    return best_by_chance(differences([first], paths)[:num_questions]) if paths else 0.0
+
+
+def _smallest_gain(looks: ScanLooks, reported: list[LayerPath]) -> float:
+    """The smallest gain that test shows, if paths change as many answers as on validation."""
+    if not reported:
+        return 1.0
+    changed = np.abs(differences([looks.validation], reported))
+    return smallest_gain(
+        float(np.nanmean(changed)), len(looks.test.questions), num_compared=len(reported)
+    )
+
+
+def scan_figures(result: ScanResult) -> dict[str, Any]:
+    """What ``--json`` reports of a result, beside what the run cost.
+
+    If nothing is sure, the path is the plain one, and gains are those of the best finalist.
+    """
+    shown = next(
+        (item for item in result.finalists if item.summary.path == result.chosen),
+        next((item for item in result.finalists if item.test is not None), None),
+    )
+    standing = None if shown is None else shown.test
+    chosen = result.num_layers if not result.sure or shown is None else shown.summary.layers
+    return {
+        "model": result.model,
+        "task": ",".join(result.tasks),
+        "tasks": list(result.tasks),
+        "aim": result.aim,
+        "seed": result.seed,
+        "path": result.chosen,
+        "layers": chosen,
+        "num_layers": result.num_layers,
+        "sure": result.sure,
+        "best_finalist": None if shown is None else shown.summary.path,
+        "gain_test": None if standing is None else standing.gain,
+        "gain_low": None if standing is None else standing.low,
+        "gain_high": None if standing is None else standing.high,
+        "p_adjusted": None if standing is None else standing.p_adjusted,
+        "chance_best": result.chance_best,
+        "smallest_gain": result.smallest_gain,
+        "num_candidates": result.num_candidates,
+        "verdicts": result.verdicts,
+        "exhaustive_verdicts": result.exhaustive_verdicts,
+        "test_uses": result.test_uses,
+        "stopped_by": result.stopped_by,
+        "finalists": [_finalist_figures(item) for item in result.finalists],
+        "rungs": [
+            {
+                "step": rung.step,
+                "questions": rung.num_questions,
+                "paths": rung.num_paths,
+                "wrecks": rung.num_wrecks,
+                "kept": rung.num_kept,
+            }
+            for rung in result.rungs
+        ],
+        "digest": result.digest,
+    }
+
+
+def _finalist_figures(finalist: Finalist) -> dict[str, Any]:
+    summary = finalist.summary
+    return {
+        "path": summary.path,
+        "edits": [str(edit) for edit in summary.edits],
+        "layers": summary.layers,
+        "gain_train": summary.train.gain,
+        "shrunk": summary.shrunk,
+        "gain_validation": None if finalist.validation is None else finalist.validation.gain,
+        "gain_test": None if finalist.test is None else finalist.test.gain,
+        "gain_low": None if finalist.test is None else finalist.test.low,
+        "gain_high": None if finalist.test is None else finalist.test.high,
+        "guards": {name: item.gain for name, item in finalist.guards.items()},
+    }

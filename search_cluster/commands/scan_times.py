@@ -1,0 +1,69 @@
+"""What the paths that a scan reports take, beside the plain model, measured on this machine."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from search_cluster.config import RAY_LOCAL, RAY_NONE, SearchConfig
+from search_cluster.paths.codec import parse_path
+from search_cluster.scan.result import Finalist, ScanResult, Timing
+from search_cluster.scan.result_file import is_finished, read_result
+
+if TYPE_CHECKING:
+    from search_cluster.model.path_times import PathTime
+
+
+def with_times(config: SearchConfig, result: ScanResult) -> ScanResult:
+    """The result with the times of its reported finalists.
+
+    An earlier result of the same digest lends its times. On a cluster elsewhere nothing is
+    measured, because this machine would say nothing of its workers.
+
+    Args:
+        config: how to load the model; the workers must be gone, for they may fill the device.
+        result: of the scan that just ended.
+    """
+    if is_finished(config.run) and (earlier := read_result(config.run)).digest == result.digest:
+        times = {item.summary.path: item.timings for item in earlier.finalists}
+        if any(times.values()):
+            return replace(
+                result,
+                finalists=tuple(
+                    replace(item, timings=times[item.summary.path]) for item in result.finalists
+                ),
+            )
+    reported = [item for item in result.finalists if item.test is not None]
+    if not reported or config.ray not in (RAY_NONE, RAY_LOCAL):
+        return result
+    measured = _measured(config, reported, result.num_layers)
+    return replace(
+        result,
+        finalists=tuple(
+            replace(item, timings=_timings(item, measured)) for item in result.finalists
+        ),
+    )
+
+
+def _timings(finalist: Finalist, measured: tuple["PathTime", ...]) -> tuple[Timing, ...]:
+    return tuple(
+        Timing(batch=item.batch, seconds=item.seconds, plain_seconds=item.plain_seconds)
+        for item in measured
+        if str(item.path) == finalist.summary.path
+    )
+
+
+def _measured(
+    config: SearchConfig, finalists: list[Finalist], num_layers: int
+) -> tuple["PathTime", ...]:
+    from search_cluster.model.load.loading import load_model
+    from search_cluster.model.path_times import measure_path_times
+
+    loaded = load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+        chat=config.chat,
+    )
+    paths = [parse_path(item.summary.path, num_layers) for item in finalists]
+    return measure_path_times(loaded.model, paths)

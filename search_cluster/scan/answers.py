@@ -1,0 +1,80 @@
+"""What paths answered to the questions of one list, and what that says of the paths.
+
+Paths run on the first questions of the list, as many as somebody brings them to, so any two of them
+can be compared on the questions on which both ran.
+"""
+
+from collections.abc import Sequence
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.gain import Gain, mean_gain, shrunk_gain
+from search_cluster.scan.measures import change, is_right, worth
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.verdict import Verdict
+
+
+class AnswerTable:
+    """The answers of paths to questions, which whoever asks adds to.
+
+    Args:
+        questions: in a random order.
+        identity: the plain model's path.
+    """
+
+    def __init__(self, questions: Sequence[Example], identity: LayerPath) -> None:
+        self.questions = list(questions)
+        self.identity = identity
+        self.by_path: dict[LayerPath, list[Verdict | None]] = {identity: []}
+        """Answers to the first questions; ``None`` for a failure."""
+
+    def right(self, path: LayerPath) -> list[bool]:
+        """Which of the questions that it ran on a path answers right."""
+        return [is_right(answer) for answer in self.by_path.get(path, [])]
+
+    def changes(self, path: LayerPath, base: LayerPath) -> list[float]:
+        """How far each of a path's answers is from the base's, in [0, 1], where both ran."""
+        pairs = zip(self.by_path.get(path, []), self.by_path[base], strict=False)
+        return [change(answer, other) for answer, other in pairs]
+
+    def change(self, path: LayerPath, base: LayerPath) -> float:
+        """How much the path changes the base's answers, in [0, 1] on average.
+
+        It tells skill from luck: what changes little can't be right by chance.
+        """
+        changes = self.changes(path, base)
+        return sum(changes) / len(changes) if changes else 1.0
+
+    def gains(self, path: LayerPath, base: LayerPath) -> list[float]:
+        """How much more each of a path's answers is worth than the base's, where both ran."""
+        pairs = zip(self.by_path.get(path, []), self.by_path[base], strict=False)
+        return [worth(answer) - worth(other) for answer, other in pairs]
+
+    def gain(self, path: LayerPath, base: LayerPath, more: Sequence[float] = ()) -> Gain:
+        """How much more the path's answers are worth than the base's.
+
+        Args:
+            path: the path.
+            base: what it is compared with.
+            more: gains of the same step elsewhere, which count, too.
+        """
+        return gain_of(
+            [*self.gains(path, base), *more],
+            self.change(path, base),
+            has_margins=self.has_margins,
+        )
+
+    @property
+    def has_margins(self) -> bool:
+        """Whether any answer of the plain model has a margin."""
+        identity_answers = self.by_path[self.identity]
+        return any(answer is not None and answer.margin is not None for answer in identity_answers)
+
+
+def gain_of(gains: Sequence[float], mean_change: float, *, has_margins: bool) -> Gain:
+    """The estimate that gains make: shrunk where answers have margins, else their plain mean.
+
+    Without any gain a path loses all.
+    """
+    if not gains:
+        return Gain(-1.0, 0.0)
+    return shrunk_gain(gains, mean_change) if has_margins else mean_gain(gains)

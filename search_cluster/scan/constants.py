@@ -1,0 +1,87 @@
+"""The tuned constants of scans, and of all that compares paths by their answers, with their units.
+
+"Log" is ``tests/bench/LOG.md``, "shrunk" and "worth" are its entries "few probes are a lottery;
+shrunk gains; all budgets" and "a study that sees more with the same evaluations" of 2026-11-22
+and 23. Where no entry is named, the log tells of no measurement.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerConstants:
+    """Numbers that say what answers are worth, none of them a setting of a run."""
+
+    # Measures of answers.
+    max_steps: int = 8
+    """Steps of the margin. Margins that are so many apart are as far apart as they can be: a path
+    that turns one answer upside down is not worse than one that turns another into its opposite."""
+    worth_steps: float = 4.0
+    """Steps of the margin (1 nat) in which an answer goes from 0.5 to 0.73 of its worth. Log,
+    *worth*: it puts paths of known accuracy in order better than 0.25 and 0.5 nats do."""
+
+    # Shrunk gains.
+    prior_spread: float = 0.02
+    """Standard deviation, in worth, of the true gains of paths that change answers equally much.
+    Log, *shrunk*: fitted with the next two to skips of single layers of the demo model."""
+    prior_slope: float = 0.15
+    """Worth that a path loses per unit of mean change beyond `harmless_change`. Log, *shrunk*."""
+    harmless_change: float = 0.15
+    """Mean change of the answers, in [0, 1], at which a path loses nothing. Log, *shrunk*."""
+
+
+ANSWERS = AnswerConstants()
+"""The values that every comparison uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceConstants:
+    """Numbers of the race, none of them a setting of a run. Questions are counted per task."""
+
+    look_questions: int = 8
+    """Questions of the first look, after which only wrecks are stopped."""
+    rungs: tuple[int, ...] = (32, 96, 224, 524)
+    """Questions on which a path has run when a round of the race ends."""
+    grown_rungs: tuple[int, ...] = (32, 96, 224)
+    """The same in a step of growth."""
+    kept_share: float = 0.25
+    """Share of the paths that goes on from round to round."""
+    min_kept: int = 8
+    """Paths that go on in any case, if there are so many."""
+    wreck_worth: float = 0.1
+    """Worth. A path that surely loses more than this is a wreck and is stopped."""
+    wreck_errors: float = 3.0
+    """Standard errors that make it sure."""
+    num_bases: int = 4
+    """Paths that a step of growth adds to."""
+    num_singles: int = 16
+    """Single edits that it adds to each."""
+    min_questions: int = 16
+    """Questions. With fewer in a split nothing can be said."""
+
+    # What a budget and the questions that there are pay for.
+    grown_share: float = 0.25
+    """Share of the search's budget, and of its questions where these are too few, that growth may
+    take."""
+    validation_share: float = 0.15
+    """Share of the budget that validation may take."""
+    test_share: float = 0.15
+    """Share of the budget that test and guards may take together."""
+    validation_questions: int = 1000
+    """Questions of validation at most."""
+    test_questions: int = 2000
+    """Questions of test, and of each guard, at most."""
+
+    # What is looked at again.
+    max_finalists: int = 8
+    """Paths that validation looks at."""
+    max_reported: int = 4
+    """Paths that test looks at."""
+    worth_share: float = 0.8
+    """Worth per accuracy: so much of a difference of accuracy shows. Log, *worth*."""
+    keeps_errors: float = 1.0
+    """Standard errors, see `search_cluster.scan.racing.ranking`."""
+
+
+RACE = RaceConstants()
+"""The values that every scan uses."""

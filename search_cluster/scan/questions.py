@@ -1,0 +1,80 @@
+"""The questions of a scan: what searches, what confirms and what reports, none of them twice."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_cluster.errors import TaskError
+from search_cluster.scan.constants import RACE
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.selection import derive_seed, select_examples
+from search_cluster.tasks.splits import split_of
+from search_cluster.tasks.task import Task
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SHARES = {
+    (VALIDATION, TEST): {TRAIN: 70, VALIDATION: 15, TEST: 15},
+    (VALIDATION,): {TRAIN: 85, VALIDATION: 15},
+    (TEST,): {TRAIN: 85, TEST: 15},
+}
+"""How train's questions are divided, in percent, where a task lacks these splits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskQuestions:
+    """The questions of one task, each part in the order in which it is asked."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    made: tuple[str, ...] = ()
+    """The parts that are cut from train, because the task has no such split."""
+
+
+def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestions:
+    """All questions of a task in an order that the seed draws.
+
+    Where the task has no validation or no test, train's questions are divided by their content.
+
+    Raises:
+        TaskError: a part has too few questions.
+    """
+    parts = {TRAIN: _split(task, TRAIN, data_dir)}
+    for split in (VALIDATION, TEST):
+        try:
+            parts[split] = _split(task, split, data_dir)
+        except TaskError:
+            parts[split] = ()
+    missing = tuple(split for split in (VALIDATION, TEST) if not parts[split])
+    if missing:
+        pool = {split: list[Example]() for split in SHARES[missing]}
+        for example in parts[TRAIN]:
+            # A task may have cut its own train by the same hash of the same text.
+            pool[split_of(f"scan {example.question}", SHARES[missing])].append(example)
+        parts |= {split: tuple(examples) for split, examples in pool.items()}
+    used: set[str] = set()
+    for split in (TEST, VALIDATION, TRAIN):  # what stands in two splits is left to the later one
+        parts[split] = tuple(item for item in parts[split] if item.example_id not in used)
+        used.update(item.example_id for item in parts[split])
+        if len(parts[split]) < RACE.min_questions:
+            cut = f", {' and '.join(missing)} being cut from train," if missing else ""
+            raise TaskError(
+                f"task {task.name} has {len(parts[split])} questions for {split}{cut} and a scan "
+                f"needs {RACE.min_questions} in each of train, validation and test; give the task "
+                "more questions"
+            )
+    order = derive_seed(seed, "scan")
+    drawn = {split: select_examples(examples, None, order) for split, examples in parts.items()}
+    return TaskQuestions(
+        train=drawn[TRAIN], validation=drawn[VALIDATION], test=drawn[TEST], made=missing
+    )
+
+
+def _split(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:
+    return task.load(split, data_dir).examples
+
+
+def taking_turns(questions: Iterable[Sequence[Example]], num_questions: int) -> list[Example]:
+    """The first questions of each task, those of several tasks taking turns."""
+    tasks = [list(of_task[:num_questions]) for of_task in questions]
+    return [question for turn in zip(*tasks, strict=True) for question in turn]

@@ -1,0 +1,1 @@
+"""The search of a scan: how much it asks, which paths go on, what is chosen (pure Python)."""

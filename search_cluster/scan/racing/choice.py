@@ -1,0 +1,99 @@
+"""What is reported of the finalists, and whether test is sure of it.
+
+Validation puts the finalists in order and says which few of them test looks at. The path that is
+chosen is the first of them, in validation's order, of which test is sure; which of several sure
+ones is best on test has no say, because that would flatter it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.constants import RACE
+from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked
+from search_cluster.scan.result import Standing
+from search_cluster.scan.settings import Aim
+from search_cluster.scan.space import Candidate
+from search_cluster.stats import TOLERATED_LOSS, is_guessing, mean_chance, wilson_interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The finalists as validation orders them."""
+
+    order: tuple[Candidate, ...]
+    """All of them, the best first."""
+    reported: tuple[Candidate, ...]
+    """Those that test looks at; at least one if there is a finalist."""
+
+
+def confirm(finalists: Sequence[Candidate], table: AnswerTable, aim: str) -> Confirmed:
+    """What validation says of the finalists.
+
+    Test looks at the best one and at those that may be as good, because each further path makes it
+    less sure of all.
+
+    Args:
+        finalists: all of them ran on the questions of the table.
+        table: validation's answers.
+        aim: what makes a path better.
+    """
+    order = ranked([estimate(item, [table]) for item in finalists], aim, CAUTIOUS)
+    close = [item for item in order if _may_be_as_good(item, order[0], aim)]
+    return Confirmed(
+        order=tuple(item.candidate for item in order),
+        reported=tuple(item.candidate for item in close[: RACE.max_reported]),
+    )
+
+
+def _may_be_as_good(item: Estimate, best: Estimate, aim: str) -> bool:
+    if item is best:
+        return True
+    if item.loses_a_task:
+        return False
+    is_shorter = len(item.path) < item.path.num_layers
+    if aim in (Aim.LAYERS, Aim.FRONT) and is_shorter and item.keeps(CAUTIOUS):
+        return True
+    has_gain = item.gain.mean > item.gain.error
+    return aim != Aim.LAYERS and has_gain and item.gain.mean + item.gain.error >= best.gain.mean
+
+
+def is_guessing_on(table: AnswerTable) -> bool:
+    """Whether the plain model can't be told from guesses, so that there is nothing to keep."""
+    right = table.right(table.identity)
+    chance = mean_chance(len(question.choices) for question in table.questions[: len(right)])
+    low, _ = wilson_interval(sum(right), len(right))
+    return bool(is_guessing(low, chance))
+
+
+def is_sure(
+    path: LayerPath,
+    standing: Standing,
+    by_task: Mapping[str, Standing],
+    aim: str,
+    *,
+    plain_is_guessing: bool,
+) -> bool:
+    """Whether test is sure that a path is better than the plain model.
+
+    By accuracy: the simultaneous interval excludes 0. By layers: the path is shorter, and a loss of
+    more than `stats.TOLERATED_LOSS` is ruled out. On no task of several may it lose.
+
+    Args:
+        path: the path.
+        standing: on test, all tasks together.
+        by_task: on each task of several; empty for one.
+        aim: what makes a path better.
+        plain_is_guessing: then nobody is better by running fewer layers.
+    """
+    if any(item.high < 0.0 or item.gain < -TOLERATED_LOSS for item in by_task.values()):
+        return False
+    by_accuracy = standing.low > 0.0
+    is_shorter = len(path) < path.num_layers
+    by_layers = is_shorter and standing.low >= -TOLERATED_LOSS and not plain_is_guessing
+    return {
+        Aim.ACCURACY.value: by_accuracy,
+        Aim.LAYERS.value: by_layers,
+        Aim.FRONT.value: by_accuracy or by_layers,
+    }[aim]

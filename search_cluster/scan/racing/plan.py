@@ -1,0 +1,153 @@
+"""How many questions each part of a scan asks, by what there is and what may be paid."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search_cluster.errors import ConfigError
+from search_cluster.scan.constants import RACE
+from search_cluster.scan.settings import ScanSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanPlan:
+    """Numbers of questions per task, and of verdicts in all."""
+
+    rungs: tuple[int, ...]
+    """Questions on which a path has run after each round of the race."""
+    grown: tuple[tuple[int, ...], ...]
+    """The same for each step of growth, whose questions are fresh."""
+    search_budget: int
+    """Verdicts that the search may ask for at most."""
+    num_validation: int
+    """Questions that confirm, per task."""
+    num_test: int
+    """Questions that report, per task and guard."""
+
+    @property
+    def num_train(self) -> int:
+        """Questions of train, per task."""
+        return self.rungs[-1] + sum(rungs[-1] for rungs in self.grown)
+
+
+def num_kept(num_paths: int, round_number: int) -> int:
+    """Paths that are left after so many rounds of a race."""
+    share = RACE.kept_share**round_number
+    return min(num_paths, max(RACE.min_kept, math.ceil(share * num_paths)))
+
+
+def race_cost(num_paths: int, rungs: Sequence[int], num_bases: int = 0) -> int:
+    """Verdicts of a race without wrecks, per task, those of the plain model and bases included."""
+    cost, before = rungs[-1] * (1 + num_bases), 0
+    for round_number, num_questions in enumerate(rungs):
+        cost += num_kept(num_paths, round_number) * (num_questions - before)
+        before = num_questions
+    return cost
+
+
+def plan_scan(
+    settings: ScanSettings,
+    *,
+    limit: int | None,
+    num_paths: int,
+    num_tasks: int,
+    num_guards: int,
+    available: tuple[int, int, int],
+) -> ScanPlan:
+    """Divide questions and budget among the race, growth, validation and test.
+
+    Args:
+        settings: with the budget.
+        limit: questions per task at most, in the race, in each step of growth, and in each later
+            look.
+        num_paths: candidates of the race.
+        num_tasks: those that are searched.
+        num_guards: those that are guarded.
+        available: questions of train, validation and test, of the task that has fewest.
+
+    Raises:
+        ConfigError: the budget does not pay for a first look at all candidates.
+    """
+    num_train, num_validation, num_test = available
+    most = min(limit or max(RACE.rungs), num_train)
+    num_steps, of_step = _grown_questions(settings.grow - 1, most, limit, num_train)
+    if num_steps:
+        most = min(most, num_train - num_steps * of_step)
+    rungs = _rungs(RACE.rungs, most)
+    grown = (_rungs(RACE.grown_rungs, of_step),) * num_steps
+    num_validation = min(limit or RACE.validation_questions, num_validation)
+    num_test = min(limit or RACE.test_questions, num_test)
+    num_grown, num_bases = RACE.num_bases * RACE.num_singles, RACE.num_bases
+    if settings.budget is None:
+        budget = num_tasks * (
+            race_cost(num_paths, rungs)
+            + sum(race_cost(num_grown, of_one, num_bases) for of_one in grown)
+        )
+        return ScanPlan(
+            rungs=rungs,
+            grown=grown,
+            search_budget=budget,
+            num_validation=num_validation,
+            num_test=num_test,
+        )
+    for_validation = int(RACE.validation_share * settings.budget)
+    for_test = int(RACE.test_share * settings.budget)
+    for_search = settings.budget - for_validation - for_test
+    for_growth = int(RACE.grown_share * for_search) if num_steps else 0
+    affordable = _affordable(RACE.rungs, most, num_paths, (for_search - for_growth) // num_tasks)
+    least_validation = for_validation // (num_tasks * (RACE.max_finalists + 1))
+    least_test = for_test // ((num_tasks + num_guards) * (RACE.max_reported + 1))
+    if affordable is None or min(least_validation, least_test) < RACE.look_questions:
+        look = num_tasks * race_cost(num_paths, (min(most, RACE.look_questions),))
+        confirming = num_tasks * (RACE.max_finalists + 1) * RACE.look_questions
+        reporting = (num_tasks + num_guards) * (RACE.max_reported + 1) * RACE.look_questions
+        searching = (1 - RACE.validation_share - RACE.test_share) * (1 - RACE.grown_share)
+        needed = max(
+            look / searching, confirming / RACE.validation_share, reporting / RACE.test_share
+        )
+        raise ConfigError(
+            f"a budget of {settings.budget} verdicts does not pay for a first look at {num_paths} "
+            f"paths; it takes about {math.ceil(1.01 * needed)}: raise --budget, or try fewer paths "
+            "with --max-block or --families"
+        )
+    per_step = for_growth // (num_steps * num_tasks) if num_steps else 0
+    step = (
+        _affordable(RACE.grown_rungs, of_step, num_grown, per_step, num_bases)
+        if num_steps
+        else None
+    )
+    return ScanPlan(
+        rungs=affordable,
+        grown=() if step is None else (step,) * num_steps,
+        search_budget=for_search,
+        num_validation=min(num_validation, least_validation),
+        num_test=min(num_test, least_test),
+    )
+
+
+def _grown_questions(
+    num_steps: int, most: int, limit: int | None, num_train: int
+) -> tuple[int, int]:
+    """How many steps of growth there are questions for, and how many each has."""
+    left = max(num_train - most, int(RACE.grown_share * num_train))
+    least = min(RACE.grown_rungs[0], limit or RACE.grown_rungs[0])
+    num_steps = min(num_steps, left // least)
+    if not num_steps:
+        return 0, 0
+    return num_steps, min(max(RACE.grown_rungs), limit or left, left // num_steps)
+
+
+def _rungs(usual: Sequence[int], most: int) -> tuple[int, ...]:
+    """The usual rungs up to a number of questions, which is the last one."""
+    return (*(rung for rung in usual if rung < most), most)
+
+
+def _affordable(
+    usual: Sequence[int], most: int, num_paths: int, budget: int, num_bases: int = 0
+) -> tuple[int, ...] | None:
+    """The largest race that a budget pays for; ``None`` if it pays for no first look."""
+    for last in range(most, min(most, RACE.look_questions) - 1, -1):
+        rungs = _rungs(usual, last)
+        if race_cost(num_paths, rungs, num_bases) <= budget:
+            return rungs
+    return None

@@ -1,0 +1,271 @@
+"""The search of a scan: all candidates race on the same questions, and the survivors grow.
+
+All paths of a round run on the same questions, so that differences are paired and prefixes are
+shared. A first look stops the wrecks; each later round keeps a quarter, ranked by the shrunk worth
+of answers, which orders paths better than accuracy does. Then the survivors are combined, on fresh
+questions for each step, as long as a combination comes out ahead of what it was made of.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from search_cluster.corpus.causes import require_sound
+from search_cluster.faults import FIRST
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
+from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.constants import RACE
+from search_cluster.scan.racing.plan import ScanPlan, num_kept, race_cost
+from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
+from search_cluster.scan.result import Rung
+from search_cluster.scan.settings import Aim
+from search_cluster.scan.space import Candidate, grown_candidates
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.verdict import Verdict
+
+Steps = Generator[list[Trial], Sequence[Outcome], None]
+Always = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """What the search found."""
+
+    candidates: tuple[Candidate, ...]
+    """All that were tried, by step, then in the order in which they were made."""
+    finalists: tuple[Candidate, ...]
+    """Those that are worth a second look, the best first."""
+    tables: tuple[AnswerTable, ...]
+    """The answers of each step."""
+    rungs: tuple[Rung, ...]
+    """The rounds."""
+    num_verdicts: int
+    """What was asked for."""
+    num_exhaustive: int
+    """What all paths on all questions of their step would have taken."""
+    stopped_by: str
+    """``minutes`` or ``budget`` if that ended the search, else nothing."""
+
+
+class ScanSearch(SteppedRounds[None]):
+    """Implements `Rounds`; pure, so equal outcomes give an equal search.
+
+    Args:
+        questions: in a random order, those of several tasks taking turns, at least
+            `ScanPlan.num_train` of each.
+        candidates: what the race begins with, of one model.
+        num_tasks: how many tasks the questions are of.
+        plan: how much is asked.
+        aim: what makes a path better.
+        max_edits: in a path that grows.
+        may_go_on: asked before each round; where it says no, the search ends.
+    """
+
+    def __init__(
+        self,
+        questions: Sequence[Example],
+        candidates: Sequence[Candidate],
+        *,
+        num_layers: int,
+        num_tasks: int,
+        plan: ScanPlan,
+        aim: str,
+        max_edits: int,
+        may_go_on: Always = lambda: True,
+    ) -> None:
+        self._questions = list(questions)
+        self._identity = LayerPath.identity(num_layers)
+        self._num_tasks = num_tasks
+        self._plan = plan
+        self._aim = aim
+        self._max_edits = max_edits
+        self._may_go_on = may_go_on
+        self._candidates = list(candidates)
+        self._survivors: list[Candidate] = []
+        """Those that ran to the end of a race."""
+        self._tables: list[AnswerTable] = []
+        self._rungs: list[Rung] = []
+        self._num_exhaustive = 0
+        self._stopped_by = ""
+        self._num_planned = plan.search_budget
+        self.num_spent = 0
+        """Verdicts so far."""
+        self.step = 0
+        """The step of the round that is asked now."""
+        self.num_asked = 0
+        """Questions on which its paths have run when it ends."""
+        self._start(self._search())
+
+    def result(self) -> Searched:
+        """What was found, when nothing is left to ask."""
+        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
+        return Searched(
+            candidates=tuple(self._candidates),
+            finalists=tuple(item.candidate for item in best[: RACE.max_finalists]),
+            tables=tuple(self._tables),
+            rungs=tuple(self._rungs),
+            num_verdicts=self.num_spent,
+            num_exhaustive=self._num_exhaustive,
+            stopped_by=self._stopped_by,
+        )
+
+    @property
+    def num_planned(self) -> int:
+        """Verdicts that the search asks for in all, as far as it is known."""
+        return min(self._plan.search_budget, self._num_planned)
+
+    def _take(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+        if not self.num_spent:
+            require_sound(trials, outcomes)
+        self.num_spent += len(outcomes)
+
+    def _search(self) -> Steps:
+        singles = list(self._candidates)
+        table = self._next_table(self._plan.rungs[-1])
+        yield from self._ask(table, [self._identity], FIRST)  # if all of these fail, so does all
+        yield from self._race(table, singles, self._plan.rungs, step=0)
+        for step, rungs in enumerate(self._plan.grown, start=1):
+            if self._stopped_by:
+                return
+            table = self._next_table(rungs[-1])
+            bases, grown = self._grow(singles, step)
+            if not grown:
+                self._tables.remove(table)
+                return
+            self._candidates += grown
+            yield from self._race(table, [*bases, *grown], rungs, step=step, bases=bases)
+            if not self._pays(table, bases):
+                return
+
+    def _next_table(self, num_questions: int) -> AnswerTable:
+        """A table of questions that nobody was asked yet, so many of each task."""
+        first = sum(len(table.questions) for table in self._tables)
+        questions = self._questions[first : first + num_questions * self._num_tasks]
+        self._tables.append(AnswerTable(questions, self._identity))
+        return self._tables[-1]
+
+    def _grow(
+        self, singles: Sequence[Candidate], step: int
+    ) -> tuple[list[Candidate], list[Candidate]]:
+        """What a step of growth begins with: the best so far, and what one more edit makes."""
+        most = max((len(self._tables[0].by_path.get(item.path, ())) for item in singles), default=0)
+        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
+        bases = [item.candidate for item in best if item.candidate.edits][: RACE.num_bases]
+        proven = [
+            item for item in singles if len(self._tables[0].by_path.get(item.path, ())) * 4 >= most
+        ]
+        added = ranked(self._estimates(proven), self._aim, NEUTRAL)
+        grown = grown_candidates(
+            bases,
+            [item.candidate for item in added if len(item.candidate.edits) == 1][
+                : RACE.num_singles
+            ],
+            step=step,
+            max_edits=self._max_edits,
+            known={item.path for item in self._candidates},
+        )
+        return bases, list(grown)
+
+    def _race(
+        self,
+        table: AnswerTable,
+        runners: Sequence[Candidate],
+        rungs: Sequence[int],
+        *,
+        step: int,
+        bases: Sequence[Candidate] = (),
+    ) -> Steps:
+        """Run paths on more and more questions, fewer and fewer of them; bases stay to the end."""
+        alive = list(runners)
+        looks_first = rungs[0] > RACE.look_questions and not step
+        numbers = (RACE.look_questions, *rungs) if looks_first else tuple(rungs)
+        self._num_exhaustive += (len(runners) + 1) * len(table.questions)
+        for place, num_questions in enumerate(numbers):
+            if not self._stopped_by and not self._may_go_on():
+                self._stopped_by = "minutes"
+            if self._stopped_by:
+                break
+            num_asked = num_questions * self._num_tasks
+            self.step, self.num_asked = step, num_asked
+            self._num_planned = self.num_spent + self._num_left(
+                len(alive), numbers[place:], len(table.by_path[self._identity]), step
+            )
+            yield from self._ask(table, [self._identity, *(item.path for item in alive)], num_asked)
+            alive = [item for item in alive if len(table.by_path[item.path]) >= num_asked]
+            estimates = [estimate(item, [table]) for item in alive]
+            sound = [item for item in estimates if not item.is_wreck]
+            round_number = place + 1 - looks_first
+            if round_number and num_questions != numbers[-1]:
+                order = ranked(sound, self._aim, OPTIMISTIC)
+                kept = order[: num_kept(len(runners), round_number)]
+                kept += [item for item in order[len(kept) :] if item.candidate in bases]
+            else:
+                kept = sound
+            self._rungs.append(
+                Rung(
+                    step=step,
+                    num_questions=num_asked,
+                    num_paths=len(estimates),
+                    num_wrecks=len(estimates) - len(sound),
+                    num_kept=len(kept),
+                )
+            )
+            alive = [item.candidate for item in kept]
+        self._survivors += [
+            item for item in alive if table.by_path.get(item.path) and item not in self._survivors
+        ]
+
+    def _num_left(self, num_paths: int, rungs: Sequence[int], num_before: int, step: int) -> int:
+        """Verdicts from here on, if no further path is a wreck and all steps of growth pay."""
+        per_task = sum(
+            race_cost(RACE.num_bases * RACE.num_singles, later, RACE.num_bases)
+            for later in self._plan.grown[step:]
+        )
+        before = num_before // self._num_tasks
+        for rung in rungs:
+            per_task += (num_paths + 1) * max(0, rung - before)
+            before = max(before, rung)
+            num_paths = num_kept(num_paths, 1)
+        return per_task * self._num_tasks
+
+    def _pays(self, table: AnswerTable, bases: Sequence[Candidate]) -> bool:
+        """Whether a path that was made in this step comes out ahead on the step's questions."""
+        finished = [
+            estimate(item, [table])
+            for item in self._survivors
+            if len(table.by_path.get(item.path, ())) == len(table.questions)
+        ]
+        aims = (Aim.ACCURACY, Aim.LAYERS) if self._aim == Aim.FRONT else (self._aim,)
+        firsts = [ranked(finished, aim, NEUTRAL)[:1] for aim in aims]
+        return any(first and first[0].candidate not in bases for first in firsts)
+
+    def _estimates(self, candidates: Sequence[Candidate]) -> list[Estimate]:
+        return [estimate(item, self._tables) for item in candidates]
+
+    def _ask(self, table: AnswerTable, paths: Sequence[LayerPath], num_questions: int) -> Steps:
+        """Bring paths to a number of questions; those that the budget has no room for stay behind.
+
+        All paths of a question stand together, because they share prefixes.
+        """
+        num_questions = min(num_questions, len(table.questions))
+        left = self._plan.search_budget - self.num_spent
+        asked: list[LayerPath] = []
+        for path in paths:
+            num_new = num_questions - len(table.by_path.setdefault(path, []))
+            if num_new > left:
+                self._stopped_by = "budget"
+                break
+            left -= max(0, num_new)
+            asked.append(path)
+        in_order = sorted(asked, key=lambda path: path.layers)
+        trials = [
+            (table.questions[place], path)
+            for place in range(num_questions)
+            for path in in_order
+            if place >= len(table.by_path[path])
+        ]
+        if not trials:
+            return
+        outcomes = yield trials
+        for (_, path), outcome in zip(trials, outcomes, strict=True):
+            table.by_path[path].append(outcome if isinstance(outcome, Verdict) else None)

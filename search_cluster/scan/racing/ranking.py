@@ -1,0 +1,113 @@
+"""The order in which candidates are better, by what their answers are worth and by their layers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.answers import AnswerTable, gain_of
+from search_cluster.scan.constants import RACE
+from search_cluster.scan.gain import Gain, mean_gain
+from search_cluster.scan.settings import Aim
+from search_cluster.scan.space import Candidate
+from search_cluster.stats import TOLERATED_LOSS
+
+OPTIMISTIC, NEUTRAL, CAUTIOUS = -1.0, 0.0, 1.5
+"""Standard errors by which questions may flatter a path that must keep the plain model's worth:
+while the race goes on, when finalists are chosen, and before test."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What the questions of one or more tables say of a candidate beside the plain model."""
+
+    candidate: Candidate
+    seen: Gain
+    """The plain mean gain in worth."""
+    gain: Gain
+    """The same, shrunk."""
+    by_task: Mapping[str, Gain] = field(default_factory=dict)
+    """The shrunk gain on each task of several; empty for one task."""
+
+    @property
+    def path(self) -> LayerPath:
+        """The candidate's path."""
+        return self.candidate.path
+
+    @property
+    def loses_a_task(self) -> bool:
+        """Whether it is likely worse than the plain model on one task of several."""
+        return any(gain.mean + gain.error < 0.0 for gain in self.by_task.values())
+
+    @property
+    def is_wreck(self) -> bool:
+        """Whether it surely ruins the model."""
+        return self.seen.mean + RACE.wreck_errors * self.seen.error < -RACE.wreck_worth
+
+    def keeps(self, num_errors: float) -> bool:
+        """Whether it is worth as much as the plain model, but for what is tolerated."""
+        slack = TOLERATED_LOSS * RACE.worth_share
+        return self.gain.mean - num_errors * self.gain.error >= -slack
+
+
+def estimate(candidate: Candidate, tables: Iterable[AnswerTable]) -> Estimate:
+    """What the answers in the tables say of a candidate; at least on one it has run."""
+    gains: dict[str, list[float]] = {}
+    changes: dict[str, list[float]] = {}
+    has_margins = False
+    for table in tables:
+        if candidate.path not in table.by_path:
+            continue
+        has_margins = has_margins or table.has_margins
+        values = zip(
+            table.questions,
+            table.gains(candidate.path, table.identity),
+            table.changes(candidate.path, table.identity),
+            strict=False,
+        )
+        for question, gain, change in values:
+            gains.setdefault(question.task, []).append(gain)
+            changes.setdefault(question.task, []).append(change)
+
+    def shrunk(tasks: Iterable[str]) -> Gain:
+        all_gains = [gain for task in tasks for gain in gains[task]]
+        all_changes = [change for task in tasks for change in changes[task]]
+        mean_change = sum(all_changes) / len(all_changes) if all_changes else 1.0
+        return gain_of(all_gains, mean_change, has_margins=has_margins)
+
+    everything = [gain for of_task in gains.values() for gain in of_task]
+    return Estimate(
+        candidate=candidate,
+        seen=mean_gain(everything) if everything else Gain(-1.0, 0.0),
+        gain=shrunk(gains),
+        by_task={task: shrunk([task]) for task in gains} if len(gains) > 1 else {},
+    )
+
+
+def ranked(estimates: Sequence[Estimate], aim: str, num_errors: float) -> list[Estimate]:
+    """The estimates, the best first.
+
+    Those that lose a task come last. For `Aim.FRONT` the best by accuracy and the best by layers
+    take turns.
+
+    Args:
+        estimates: of distinct candidates.
+        aim: what makes a path better.
+        num_errors: how careful the choice by layers is (`Estimate.keeps`).
+    """
+
+    def by_accuracy(item: Estimate) -> tuple[bool, float, int, tuple[int, ...]]:
+        return item.loses_a_task, -item.gain.mean, len(item.path), item.path.layers
+
+    def by_layers(item: Estimate) -> tuple[bool, bool, int, float, tuple[int, ...]]:
+        is_shorter = len(item.path) < item.path.num_layers
+        is_better = is_shorter and item.keeps(num_errors)
+        length = len(item.path) if is_better else 0
+        return item.loses_a_task, not is_better, length, -item.gain.mean, item.path.layers
+
+    if aim == Aim.ACCURACY:
+        return sorted(estimates, key=by_accuracy)
+    if aim == Aim.LAYERS:
+        return sorted(estimates, key=by_layers)
+    pairs = zip(sorted(estimates, key=by_accuracy), sorted(estimates, key=by_layers), strict=True)
+    turns = {item.path: item for pair in pairs for item in pair}
+    return list(turns.values())

@@ -1,0 +1,86 @@
+"""The paths that a scan tries: single edits, paths of a list, and what grows from survivors."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from search_cluster.errors import InvalidPathError
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.edits import TWICE, Edit, path_of_edits
+from search_cluster.scan.settings import Family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A path that is compared with the plain one, and where it comes from."""
+
+    path: LayerPath
+    edits: tuple[Edit, ...]
+    """What was done to the plain path, in the order of the blocks; none for a path of a list."""
+    step: int
+    """0: what a scan begins with; 1 and more: the steps of growth."""
+
+
+def single_edits(
+    num_layers: int, families: Collection[str], *, max_block: int, passes: int
+) -> Iterator[Edit]:
+    """All edits of one block: skips first, then repeats of two passes, three, ..., each by layers.
+
+    Skipping all layers leaves no path, so it is not among them.
+    """
+    counts = [0] * (Family.SKIP in families)
+    counts += range(TWICE, passes + 1) if Family.REPEAT in families else ()
+    for count in counts:
+        for first in range(num_layers):
+            for end in range(first + 1, min(num_layers, first + max_block) + 1):
+                if count or end - first < num_layers:
+                    yield Edit(first, end, count)
+
+
+def first_candidates(
+    num_layers: int,
+    families: Collection[str],
+    *,
+    max_block: int,
+    passes: int,
+    listed: Iterable[LayerPath] = (),
+) -> tuple[Candidate, ...]:
+    """What a scan begins with, each path once, in a fixed order, identity not among them."""
+    found: dict[LayerPath, Candidate] = {}
+    for edit in single_edits(num_layers, families, max_block=max_block, passes=passes):
+        path = path_of_edits([edit], num_layers)
+        found.setdefault(path, Candidate(path=path, edits=(edit,), step=0))
+    for path in listed:
+        found.setdefault(path, Candidate(path=path, edits=(), step=0))
+    return tuple(item for item in found.values() if not item.path.is_identity)
+
+
+def grown_candidates(
+    bases: Sequence[Candidate],
+    singles: Sequence[Candidate],
+    *,
+    step: int,
+    max_edits: int,
+    known: Collection[LayerPath],
+) -> tuple[Candidate, ...]:
+    """Bases with one more edit, each path once, in the order of the bases, then of the singles.
+
+    Args:
+        bases: paths of at least one edit; those of a list have none and can't be added to.
+        singles: paths of one edit.
+        step: the step of growth.
+        max_edits: in a path at most.
+        known: paths that were tried before.
+    """
+    found: dict[LayerPath, Candidate] = {}
+    for base in bases:
+        if not 0 < len(base.edits) < max_edits:
+            continue
+        for single in singles:
+            edits = tuple(sorted((*base.edits, *single.edits)))
+            try:
+                path = path_of_edits(edits, base.path.num_layers)
+            except InvalidPathError:  # the blocks overlap, or nothing is left to run
+                continue
+            if not path.is_identity and path not in known:
+                found.setdefault(path, Candidate(path=path, edits=edits, step=step))
+    return tuple(found.values())

@@ -1,0 +1,96 @@
+"""What a scan knows of a path, for cards and comments."""
+
+from collections.abc import Iterator
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, Standing
+
+
+def evidence_line(result: ScanResult, path: LayerPath) -> str:
+    """What the scan says of a path, in one line."""
+    known = [
+        f"{split} {_gain(standing)} of {standing.num_questions} questions"
+        for split, standing in _standings(result, path)
+    ]
+    of = f"of {result.num_candidates} paths that were tried on {', '.join(result.tasks)}"
+    if not known:
+        return f"Nothing was measured of it: it is none {of}."
+    sure = "sure on test" if _is_choice(result, path) and result.sure else "not sure"
+    return f"One {of}, {sure}; gains in points with 95 % intervals: {'; '.join(known)}."
+
+
+def evidence_table(result: ScanResult, path: LayerPath) -> str:
+    """What the scan says of a path, split by split, as Markdown."""
+    rows = list(_standings(result, path))
+    if not rows:
+        return evidence_line(result, path)
+    sure = (
+        "On `test` it is better than the plain model, at 95 % and for all paths reported there."
+        if _is_choice(result, path) and result.sure
+        else "The scan is **not sure** that it is better than the plain model."
+    )
+    uses = f"{result.test_uses} time{'s' * (result.test_uses != 1)}"
+    return "\n".join(
+        [
+            f"{result.num_candidates} paths were tried on {_listed(result.tasks)}. {sure} Gains "
+            "are in points of accuracy; intervals hold at 95 % for all paths compared at once. "
+            "`train` chose the path and flatters it; `validation` confirmed it; `test` has been "
+            f"looked at {uses} from this run folder.",
+            "",
+            "| questions of | number | paths compared | accuracy plain | accuracy | gain "
+            "| adjusted p |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+            *(
+                f"| {name} | {row.num_questions} | {row.num_compared} | {row.plain_accuracy:.1%} | "
+                f"{row.accuracy:.1%} | {_gain(row)} | {row.p_adjusted:.3g} |"
+                for name, row in rows
+            ),
+            "",
+            f"The best of so many paths would gain {100 * result.chance_best:+.1f} points by "
+            "chance on the questions that all of them were asked first; the smallest true gain "
+            f"that `test` shows with 80 % power is {100 * result.smallest_gain:.1f} points.",
+        ]
+    )
+
+
+def standing_of(result: ScanResult, path: LayerPath, split: str) -> Standing | None:
+    """How a path stands on a split; ``None`` if it was not asked there."""
+    return dict(_standings(result, path)).get(split)
+
+
+def _standings(result: ScanResult, path: LayerPath) -> Iterator[tuple[str, Standing]]:
+    finalist = _finalist(result, path)
+    summary = _candidate(result, path) if finalist is None else finalist.summary
+    if summary is not None:
+        yield "train", summary.train
+    if finalist is None:
+        return
+    if finalist.validation is not None:
+        yield "validation", finalist.validation
+    if finalist.test is not None:
+        yield "test", finalist.test
+    for task, standing in finalist.test_by_task.items():
+        yield f"test of {task}", standing
+    for task, standing in finalist.guards.items():
+        yield f"guard {task}", standing
+
+
+def _finalist(result: ScanResult, path: LayerPath) -> Finalist | None:
+    return next((item for item in result.finalists if item.summary.path == str(path)), None)
+
+
+def _candidate(result: ScanResult, path: LayerPath) -> CandidateSummary | None:
+    return next((item for item in result.candidates if item.path == str(path)), None)
+
+
+def _is_choice(result: ScanResult, path: LayerPath) -> bool:
+    return result.chosen == str(path)
+
+
+def _gain(standing: Standing) -> str:
+    gain, low, high = (100 * value for value in (standing.gain, standing.low, standing.high))
+    return f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

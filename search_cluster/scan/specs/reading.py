@@ -1,0 +1,99 @@
+"""Lists of paths, in whichever notation they are written: each line is looked at alone."""
+
+import json
+import re
+from pathlib import Path
+
+from search_cluster.errors import InvalidPathError
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.specs.gguf_path import RANGE, TOOL, read_gguf_path
+from search_cluster.scan.specs.layers import LAYERS_PREFIX, read_layers
+from search_cluster.scan.specs.mergekit import read_mergekit
+from search_cluster.scan.specs.prune_layers import PRUNE_FLAG, read_prune_command
+from search_cluster.scan.specs.queue_file import read_queue
+from search_cluster.scan.specs.rys import BLOCKS_PREFIX, PAIR, read_rys
+
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_JSON_STARTS = ("[", "{")
+_IS_YAML = re.compile(r"^(slices|merge_method)\s*:", re.MULTILINE)
+_IS_COMMAND = re.compile(rf"(^|[\s/]){re.escape(TOOL)}\s|\s-p\s|\s--path\s")
+NOTATIONS = (
+    "0-17,20-29; layers:0,1,2; blocks:31,34;43,45; (31, 34); 0..14,12..14,15..39; "
+    "llama-quantize --prune-layers 18,19; a queue of RYS in JSON; a passthrough YAML of mergekit"
+)
+"""What is read, for texts of errors and of options."""
+
+
+def read_paths(file: Path, num_layers: int) -> list[LayerPath]:
+    """The different paths of a file, in the order in which they come first.
+
+    The file is a merge of mergekit, a JSON list (a queue of RYS), or has a path a line, in any
+    notation. Lines that begin with ``#`` are comments.
+
+    Args:
+        file: where they are written.
+        num_layers: the model's depth.
+
+    Raises:
+        InvalidPathError: something in it is no path of such a model; the message has the place.
+        OSError: the file can't be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidPathError(f"{file} is not UTF-8 text ({error.reason}); name a text") from error
+    try:
+        paths = _paths_of(text, num_layers)
+    except InvalidPathError as error:
+        raise InvalidPathError(f"{file}, {error}") from error
+    if not paths:
+        raise InvalidPathError(f"{file} names no path; a line of it is one of: {NOTATIONS}")
+    return list(dict.fromkeys(paths))
+
+
+def read_path(text: str, num_layers: int) -> LayerPath:
+    """The path of one line, in any notation.
+
+    A pair of numbers is a block of RYS, never a path of two layers, which is ``layers:3,5``.
+
+    Raises:
+        InvalidPathError: it is no path of such a model.
+    """
+    text = text.strip()
+    if PRUNE_FLAG in text:
+        return read_prune_command(text, num_layers)
+    if _IS_COMMAND.search(text) or RANGE in text:
+        return read_gguf_path(text, num_layers)
+    if text.startswith(BLOCKS_PREFIX) or ";" in text or PAIR.fullmatch(text):
+        return read_rys(text, num_layers)
+    if text.startswith(LAYERS_PREFIX) or text[:1].isdigit():
+        return read_layers(text, num_layers)
+    raise InvalidPathError(f"{text[:80]!r} is no path; paths are written as {NOTATIONS}")
+
+
+def _paths_of(text: str, num_layers: int) -> list[LayerPath]:
+    if _IS_YAML.search(text):
+        return [read_mergekit(text, num_layers)]
+    if _is_json(text) and not _is_json(text.split("\n", 1)[0]):
+        return read_queue(text, num_layers, read_path)
+    paths: list[LayerPath] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        written = _COMMENT.sub("", line).strip()
+        if not written:
+            continue
+        try:
+            paths += (
+                read_queue(written, num_layers, read_path)
+                if written.startswith(_JSON_STARTS)
+                else [read_path(written, num_layers)]
+            )
+        except InvalidPathError as error:
+            raise InvalidPathError(f"line {number}: {error}") from error
+    return paths
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list | dict)
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""What the answers of many paths to the same questions show, all paths looked at together."""

@@ -1,0 +1,74 @@
+"""The menu of a finished scan, in place of a study's.
+
+The finalists are judged by the questions that confirmed them, what else survived the race by the
+questions of the race, both as a study judges its paths.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.questions import TRAIN, VALIDATION, TaskQuestions
+from search_cluster.scan.table import ScanTable
+from search_cluster.search.study.answers import ProbeAnswers
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.tree.menu import MenuPath
+
+
+def menu_of_scan(
+    table: ScanTable,
+    questions: TaskQuestions,
+    finalists: Collection[LayerPath],
+    *,
+    without: Collection[str],
+    max_drop: float,
+    max_paths: int,
+) -> tuple[MenuPath, ...]:
+    """The paths of a scan that are likely as good as identity, shortest first.
+
+    Args:
+        table: what the scan asked.
+        questions: the task's, in the order in which the scan asked them.
+        finalists: what validation confirmed or not.
+        without: ids of questions that must have no say, because they are searched.
+        max_drop: how much rarer than identity a path may be right, as a share.
+        max_paths: paths at most.
+    """
+    identity = LayerPath.identity(table.context.num_layers)
+    asked = {(row.split, row.example_id) for row in table.rows.values()}
+
+    def probes(split: str, of_split: Sequence[Example]) -> ProbeAnswers:
+        known = [
+            question
+            for question in of_split
+            if (split, question.example_id) in asked and question.example_id not in without
+        ]
+        found = ProbeAnswers(known, identity, max_drop=max_drop)
+        paths = dict.fromkeys(row.path for row in table.rows.values() if row.split == split)
+        for path in (identity, *paths):
+            found.by_path[path] = _first_answers(table, known, path)
+        return found
+
+    confirmed = probes(VALIDATION, questions.validation).menu(max_paths)
+    raced = probes(TRAIN, questions.train).menu(max_paths)
+    others = [
+        replace(item, fixing_place=item.fixing_place + len(confirmed))
+        for item in raced
+        if item.path not in finalists
+    ]
+    best = sorted((*confirmed, *others), key=lambda item: item.fixing_place)[:max_paths]
+    return tuple(sorted(best, key=lambda item: (len(item.path), item.path.layers)))
+
+
+def _first_answers(
+    table: ScanTable, questions: Sequence[Example], path: LayerPath
+) -> list[Verdict | None]:
+    """A path's answers up to the first question that it was not asked; ``None`` for a failure."""
+    answers: list[Verdict | None] = []
+    for question in questions:
+        row = table.rows.get((question.example_id, path))
+        if row is None:
+            break
+        answers.append(row.outcome if isinstance(row.outcome, Verdict) else None)
+    return answers

@@ -1,0 +1,106 @@
+"""Which finalists test looks at, and what it takes to be sure."""
+
+import pytest
+
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.edits import Edit, path_of_edits
+from search_cluster.scan.racing.choice import confirm, is_guessing_on, is_sure
+from search_cluster.scan.result import Standing
+from search_cluster.scan.settings import Aim
+from search_cluster.scan.space import Candidate
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.verdict import Verdict
+
+IDENTITY = LayerPath.identity(6)
+SHORT = path_of_edits([Edit(2, 3, 0)], 6)
+LONG = path_of_edits([Edit(2, 3, 2)], 6)
+
+
+def standing(low: float, high: float) -> Standing:
+    gain = (low + high) / 2
+    return Standing(
+        num_questions=500,
+        num_compared=2,
+        accuracy=0.5 + gain,
+        plain_accuracy=0.5,
+        gain=gain,
+        low=low,
+        high=high,
+        p_adjusted=0.5,
+    )
+
+
+def table_of(margins: dict[LayerPath, list[float]]) -> AnswerTable:
+    count = len(next(iter(margins.values())))
+    questions = [
+        Example(
+            task="made up",
+            question=str(number),
+            choices=("a", "b"),
+            gold="a",
+            gold_index=0,
+            split="validation",
+            source="test",
+        )
+        for number in range(count)
+    ]
+    table = AnswerTable(questions, IDENTITY)
+    for path, values in margins.items():
+        table.by_path[path] = [
+            Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=1)
+            for value in values
+        ]
+    return table
+
+
+@pytest.mark.parametrize(
+    ("path", "low", "high", "aim", "sure"),
+    [
+        (LONG, 0.001, 0.06, Aim.ACCURACY, True),
+        (LONG, 0.0, 0.06, Aim.ACCURACY, False),
+        (SHORT, -0.009, 0.03, Aim.ACCURACY, False),
+        (SHORT, -0.009, 0.03, Aim.LAYERS, True),
+        (SHORT, -0.011, 0.03, Aim.LAYERS, False),
+        (LONG, -0.009, 0.03, Aim.LAYERS, False),
+        (SHORT, -0.009, 0.03, Aim.FRONT, True),
+        (LONG, 0.001, 0.06, Aim.FRONT, True),
+        (LONG, -0.009, 0.06, Aim.FRONT, False),
+    ],
+)
+def test_what_it_takes_to_be_sure(
+    path: LayerPath, low: float, high: float, aim: str, sure: bool
+) -> None:
+    assert is_sure(path, standing(low, high), {}, aim, plain_is_guessing=False) is sure
+
+
+def test_a_shorter_path_of_a_model_that_guesses_keeps_nothing() -> None:
+    assert not is_sure(SHORT, standing(-0.005, 0.02), {}, Aim.LAYERS, plain_is_guessing=True)
+
+
+def test_a_path_that_loses_one_task_of_several_is_not_sure() -> None:
+    good = standing(0.02, 0.08)
+    assert is_sure(SHORT, good, {"a": good, "b": good}, Aim.ACCURACY, plain_is_guessing=False)
+    for loss in (standing(-0.2, -0.01), standing(-0.1, 0.05)):
+        by_task = {"a": good, "b": loss}
+        assert not is_sure(SHORT, good, by_task, Aim.ACCURACY, plain_is_guessing=False)
+
+
+def test_test_looks_at_the_best_and_at_those_that_may_be_as_good() -> None:
+    plain = [0.3, -0.3] * 100
+    better = [value + 0.5 for value in plain]
+    worse = [value - 0.6 for value in plain]
+    paths = [path_of_edits([Edit(layer, layer + 1, 0)], 6) for layer in range(1, 5)]
+    finalists = [Candidate(path=path, edits=(), step=0) for path in paths]
+    margins = dict(zip(paths, (worse, better, plain, better), strict=True))
+    found = confirm(finalists, table_of({IDENTITY: plain, **margins}), Aim.ACCURACY)
+    assert {item.path for item in found.order[:2]} == {paths[1], paths[3]}
+    assert found.reported == found.order[:2]
+    nothing = confirm(finalists[:1], table_of({IDENTITY: plain, paths[0]: worse}), Aim.ACCURACY)
+    assert [item.path for item in nothing.reported] == [paths[0]]  # the best of a bad lot
+    assert confirm([], table_of({IDENTITY: plain}), Aim.ACCURACY).reported == ()
+
+
+def test_whether_the_plain_model_guesses() -> None:
+    assert is_guessing_on(table_of({IDENTITY: [0.5, -0.5] * 50}))
+    assert not is_guessing_on(table_of({IDENTITY: [0.5, 0.5, 0.5, -0.5] * 50}))
