@@ -144,7 +144,7 @@ def _front(result: ScanResult) -> Table:
         for row in front_rows(result)
     ]
     return _table(
-        "Costs, time in % of plain; *: nothing gains as much at no higher cost",
+        "Costs, times in % of plain; *: on the front",
         {"#": "number", "path": "what", "gain, valid.": "gain", **{name: name for name in names}},
         rows,
     )

@@ -1,6 +1,6 @@
 """The first screen: what was found, whether it is true, what it cost, and what to do next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -79,7 +79,7 @@ def first_screen(
                 kind="fails",
             ),
         )
-    return (*lines, *_guard_lines(result))
+    return (*lines, *_guard_lines(result), *_note_lines(result))
 
 
 def chance_line(result: ScanResult) -> str:
@@ -217,3 +217,30 @@ def _guard_lines(result: ScanResult) -> list[ScreenLine]:
             )
         ]
     return [ScreenLine(topic="Elsewhere", text=f"No sure loss on the guards: {text} points.")]
+
+
+def _note_lines(result: ScanResult) -> list[ScreenLine]:
+    """What else a reader has to know of how it came about."""
+    lines = []
+    if result.stopped_by:
+        lines.append(
+            ScreenLine(
+                topic="Cut short",
+                text=f"The limit of {result.stopped_by} ended the search before its plan: fewer "
+                "paths met fewer questions. A larger one goes on where this one ended.",
+            )
+        )
+    lines += [
+        ScreenLine(
+            topic="Splits",
+            text=f"{task} has no {' and no '.join(splits)} of its own: {_were(splits)} cut from "
+            "train, question by question.",
+        )
+        for task, splits in sorted(result.made_splits.items())
+        if splits
+    ]
+    return lines
+
+
+def _were(splits: Sequence[str]) -> str:
+    return "it was" if len(splits) == 1 else "they were"
