@@ -5,13 +5,12 @@ Tried are content, clicks, live update, hostile texts, phone, light and dark.
 
 import contextlib
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.browser import BROWSER_MARKS, FITS, HOSTILE, PHONE, OpenPage, eventually, fits
 from support.dashboard_process import Dashboard, running_dashboard
 from support.prefix_proxy import behind_prefix
 from support.run_folders import (
@@ -36,71 +35,7 @@ from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="the package playwright is not installed"
-)
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install Debian's package chromium"),
-]
-
-HOSTILE = (
-    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = "
-    "2'></script></td><b>bold</b><svg/onload=window.hacked=3> {{7*7}} %{x} ${window.hacked=4} "
-    "javascript:window.hacked=5 \" ' & \u202e txet"
-)
-PHONE = {"width": 390, "height": 844}
-OpenPage = Callable[..., "sync_api.Page"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
-def _is_complaint(said: "sync_api.ConsoleMessage") -> bool:
-    """Whether a console message is an error.
-
-    A page that outlives its dashboard in a test may complain.
-    """
-    return said.type == "error" and "net::ERR_CONNECTION" not in said.text
-
-
-@pytest.fixture
-def open_page(browser: "sync_api.Browser") -> Iterator[OpenPage]:
-    """Opens a page of a dashboard.
-
-    Afterwards, no script has failed and nothing was asked of another server.
-    """
-    problems: list[str] = []
-    with contextlib.ExitStack() as stack:
-
-        def build(
-            dashboard: Dashboard, where: str = "", *, may_fail: bool = False, **options: object
-        ) -> "sync_api.Page":
-            context = stack.enter_context(contextlib.closing(browser.new_context(**options)))
-            page = context.new_page()
-            page.set_default_timeout(30_000)
-            page.on("pageerror", lambda error: problems.append(f"script failed: {error}"))
-            page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-            page.on(
-                "request",
-                lambda asked: asked.url.startswith(dashboard.url) or problems.append(asked.url),
-            )
-            if not may_fail:
-                page.on("console", lambda said: _is_complaint(said) and problems.append(said.text))
-            page.goto(dashboard.url + where)
-            page.wait_for_selector("main:not([hidden]):not(#loading)")
-            return page
-
-        yield build
-    assert problems == []
+pytestmark = BROWSER_MARKS
 
 
 @pytest.fixture(scope="module")
@@ -117,26 +52,6 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dashboard(run_dir: Path) -> Iterator[Dashboard]:
     with running_dashboard(run_dir) as running:
         yield running
-
-
-FITS = "document.documentElement.scrollWidth <= window.innerWidth"
-
-
-def _fits(page: "sync_api.Page") -> bool:
-    """Whether nothing makes the page scroll sideways."""
-    fits: bool = page.evaluate(FITS)
-    return fits
-
-
-def _eventually(page: "sync_api.Page", expression: str, *, timeout_s: float = 30) -> None:
-    """Waits until the expression is true.
-
-    The page's policy forbids Playwright's own way, which evaluates a string.
-    """
-    give_up_s = time.monotonic() + timeout_s
-    while not page.evaluate(expression):
-        assert time.monotonic() < give_up_s, f"in vain: {expression}"
-        page.wait_for_timeout(50)
 
 
 def test_what_the_overview_says(dashboard: Dashboard, open_page: OpenPage) -> None:
@@ -160,7 +75,7 @@ def test_what_the_overview_says(dashboard: Dashboard, open_page: OpenPage) -> No
     assert page.locator("#sessions tr").count() == 1
     assert "f" * 16 in page.inner_text("#provenance")
     page.select_option("#layers-of", "tried")
-    _eventually(
+    eventually(
         page,
         "document.querySelector('#plot-layers').data[0].customdata[0].some((count) => count > 40)",
     )
@@ -174,7 +89,7 @@ def test_machine_behind_a_proxy_with_a_path_of_its_own(
         assert page.inner_text("#progress-count") == "35 of 35 examples"
         page.wait_for_selector("#plot-lengths .barlayer .point", state="attached")
         page.click("#page-next")
-        _eventually(
+        eventually(
             page, "document.querySelector('#examples-count').textContent === '21–35 of 35 examples'"
         )
         page.click("#examples-rows tr[data-id] a >> nth=0")
@@ -192,24 +107,22 @@ def test_the_table_is_filtered_sorted_and_paged(dashboard: Dashboard, open_page:
     assert (rows.count(), page.inner_text("#examples-count")) == (20, "1–20 of 35 examples")
     assert rows.first.inner_text().startswith("Riddle 4?")
     page.click("#page-next")
-    _eventually(
+    eventually(
         page, "document.querySelector('#examples-count').textContent === '21–35 of 35 examples'"
     )
     assert page.is_disabled("#page-next")
     page.select_option("#filter-outcome", "unsolved")
-    _eventually(page, "document.querySelector('#examples-rows').textContent.includes('Riddle 3?')")
+    eventually(page, "document.querySelector('#examples-rows').textContent.includes('Riddle 3?')")
     page.fill("#filter-text", "RIDDLE 3?")
-    _eventually(
-        page, "document.querySelector('#examples-count').textContent === '1–1 of 1 example'"
-    )
+    eventually(page, "document.querySelector('#examples-count').textContent === '1–1 of 1 example'")
     page.fill("#filter-text", "no such riddle")
-    _eventually(
+    eventually(
         page, "document.querySelector('#examples-rows').textContent.includes('none that fits')"
     )
     page.fill("#filter-text", "")
     page.select_option("#filter-outcome", "")
     page.select_option("#filter-order", "question")
-    _eventually(
+    eventually(
         page, "document.querySelector('#examples-rows tr').textContent.startsWith('Riddle 0?')"
     )
 
@@ -238,7 +151,7 @@ def test_an_example_opens_with_its_tree_and_its_paths(
     box = nodes.first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    _eventually(page, "document.querySelector('#selected h2').textContent === 'Plain path'")
+    eventually(page, "document.querySelector('#selected h2').textContent === 'Plain path'")
     assert re.search(rf"visits\s+{num_paths}\b", page.inner_text("#selected"))
     assert page.locator("#paths tr.selected").get_attribute("data-path") == "0"
 
@@ -283,7 +196,7 @@ def test_what_speaks_for_a_path_is_shown(tmp_path: Path, open_page: OpenPage) ->
         assert re.search(r"right on other questions\s+40 of 90 \(plain path: 41\)", shown)
         assert re.search(r"95 % interval\s+44.4 % \(34.6 to 54.7\)", shown)
         assert re.search(r"guesses would be right on\s+25.0 %", shown)
-        assert _fits(page)
+        assert fits(page)
 
 
 def test_an_unknown_example_is_said(dashboard: Dashboard, open_page: OpenPage) -> None:
@@ -303,7 +216,7 @@ def test_the_page_follows_a_search_that_runs(tmp_path: Path, open_page: OpenPage
         write_run(folder, all_kinds()[:3], finish=False)
         write_session(folder, counters(40, done=4))
         write_samples(folder, [counters(second, done=second // 10) for second in range(0, 41, 4)])
-        _eventually(
+        eventually(
             page, "document.querySelector('#progress-count').textContent === '4 of 10 examples'"
         )
         assert page.inner_text("#state") == "running"
@@ -316,9 +229,9 @@ def test_the_page_follows_a_search_that_runs(tmp_path: Path, open_page: OpenPage
         write_run(folder, all_kinds()[3:])
         write_session(folder, counters(80, done=10))
         write_samples(folder, [counters(second, done=second // 8) for second in range(0, 81, 4)])
-        _eventually(page, "document.querySelector('#state').textContent === 'finished'")
-        _eventually(page, "document.querySelectorAll('#examples-rows tr[data-id]').length === 5")
-        _eventually(page, f"document.querySelector('#plot-rate').data[0].x.length > {before}")
+        eventually(page, "document.querySelector('#state').textContent === 'finished'")
+        eventually(page, "document.querySelectorAll('#examples-rows tr[data-id]').length === 5")
+        eventually(page, f"document.querySelector('#plot-rate').data[0].x.length > {before}")
 
 
 def _hostile_run(folder: Path) -> Example:
@@ -352,13 +265,13 @@ def test_hostile_texts_stay_texts(tmp_path: Path, open_page: OpenPage) -> None:
         assert HOSTILE in page.inner_text("#provenance")
         assert page.locator("#examples-rows a").text_content() == HOSTILE
         assert folder.name in (page.text_content("#problems") or "")
-        assert _fits(page)
+        assert fits(page)
         page.click("#examples-rows a")
         page.wait_for_selector("#tree .scatterlayer .point", state="attached")
         assert page.text_content("#question") == item.question
         assert page.text_content("#selected-output") == HOSTILE
         assert page.locator("ol.choices li").all_text_contents() == list(item.choices)
-        assert _fits(page)
+        assert fits(page)
         page.hover("#paths tbody tr:last-child .path")
         page.evaluate("Plotly.Fx.hover('tree', [{curveNumber: 3, pointNumber: 1}])")
         page.wait_for_selector("#tree .hovertext", state="attached")
@@ -392,16 +305,16 @@ def test_no_width_makes_the_page_scroll_sideways(
 ) -> None:
     page = open_page(dashboard, viewport={"width": width, "height": 800})
     page.wait_for_selector("#plot-layers .main-svg", state="attached")
-    assert _fits(page)
+    assert fits(page)
     widest = page.evaluate(
         "Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((e) => e.clientWidth))"
     )
     assert widest <= width
     page.set_viewport_size({"width": max(320, width // 2), "height": 800})
-    _eventually(page, FITS)
+    eventually(page, FITS)
     page.locator("#examples-rows tr[data-id] a").first.click()
     page.wait_for_selector("#tree .main-svg", state="attached")
-    assert _fits(page)
+    assert fits(page)
 
 
 def test_one_word_of_a_thousand_letters_fits_a_phone(tmp_path: Path, open_page: OpenPage) -> None:
@@ -414,10 +327,10 @@ def test_one_word_of_a_thousand_letters_fits_a_phone(tmp_path: Path, open_page: 
     with running_dashboard(folder) as dashboard:
         page = open_page(dashboard, viewport=PHONE)
         page.wait_for_selector("#examples-rows tr[data-id]")
-        assert _fits(page)
+        assert fits(page)
         page.click("#examples-rows a")
         page.wait_for_selector("#tree .main-svg", state="attached")
-        assert _fits(page)
+        assert fits(page)
 
 
 BRIGHTNESS = """(selector) => {
@@ -485,7 +398,7 @@ def test_the_view_of_a_cache_server(tmp_path: Path, run_dir: Path, open_page: Op
             assert HOSTILE in page.inner_text("#cache-contexts h2")
             assert "f00d" in page.inner_text("#cache-contexts")
             assert page.evaluate("window.hacked") is None
-            assert _fits(page)
+            assert fits(page)
         with running_dashboard(run_dir, LPS_REDIS_URL=server.url) as dashboard:
             page = open_page(dashboard)
             page.wait_for_selector("#cache-contexts .context")

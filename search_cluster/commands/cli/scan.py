@@ -74,11 +74,8 @@ def scan(
     All skips and repeats of one block race on questions of train, survivors are combined,
     validation confirms the best, test reports them once. Running it again resumes.
     """
-    from rich.console import Console
-
     from search_cluster.commands.scan import run_scan  # the rooms: a second
-    from search_cluster.report.scan.terminal import print_scan
-    from search_cluster.scan.result_file import read_result
+    from search_cluster.commands.scan_report import print_scan_run
 
     file = {} if config is None else read_settings(config)
     asked = SearchConfig(**{"run": DEFAULT_RUN} | file).overridden(
@@ -93,4 +90,4 @@ def scan(
     if json_output:
         print_json(result)
     else:
-        print_scan(Console(), read_result(asked.run))
+        print_scan_run(asked.run)

@@ -80,6 +80,7 @@ def finalist_cards(result: ScanResult) -> tuple[FinalistCard, ...]:
 def _card(finalist: Finalist, number: int, result: ScanResult) -> FinalistCard:
     summary = finalist.summary
     reach = _reach(finalist)
+    uses = result.test_uses
     rows = [
         _row("train", "chosen on it: flattered", summary.train, reach),
         CardRow(
@@ -96,7 +97,7 @@ def _card(finalist: Finalist, number: int, result: ScanResult) -> FinalistCard:
     ]
     for what, standing, note in (
         ("validation", finalist.validation, "the finalists were ranked on it"),
-        ("test", finalist.test, "fresh"),
+        ("test", finalist.test, "fresh" if uses <= 1 else f"looked at {uses} times"),
     ):
         if standing is not None:
             rows.append(_row(what, note, standing, reach))

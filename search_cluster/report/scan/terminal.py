@@ -15,8 +15,8 @@ from search_cluster.report.scan.tables import (
     rung_rows,
     top_rows,
 )
-from search_cluster.report.scan.verdict import chance_line, verdict_line
-from search_cluster.report.scan.words import is_better, is_worse, points
+from search_cluster.report.scan.verdict import chance_line, shown_line, verdict_line
+from search_cluster.report.scan.words import is_better, is_worse
 from search_cluster.scan.result import CandidateSummary, ScanResult
 
 NUM_TOP = 8
@@ -36,8 +36,7 @@ def print_scan(console: Console, result: ScanResult) -> None:
     _say(console, verdict_line(result))
     _say(
         console,
-        f"{chance_line(result)}; test's show gains from {points(result.smallest_gain)} up. Uses of "
-        f"test: {result.test_uses}.",
+        f"{chance_line(result)}. {shown_line(result)}. Uses of test: {result.test_uses}.",
     )
     _say(
         console,
@@ -145,7 +144,7 @@ def _front(result: ScanResult) -> Table:
         for row in front_rows(result)
     ]
     return _table(
-        "Costs, time in % of plain; *: nothing gains as much at no higher cost",
+        "Costs, times in % of plain; *: on the front",
         {"#": "number", "path": "what", "gain, valid.": "gain", **{name: name for name in names}},
         rows,
     )

@@ -1,6 +1,6 @@
 """The first screen: what was found, whether it is true, what it cost, and what to do next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -79,7 +79,7 @@ def first_screen(
                 kind="fails",
             ),
         )
-    return (*lines, *_guard_lines(result))
+    return (*lines, *_guard_lines(result), *_note_lines(result))
 
 
 def chance_line(result: ScanResult) -> str:
@@ -90,6 +90,14 @@ def chance_line(result: ScanResult) -> str:
     return (
         f"The best of {num_paths:,} by chance would show {points(result.chance_best)} points on "
         f"these{where} questions"
+    )
+
+
+def shown_line(result: ScanResult) -> str:
+    """What the questions of test can show."""
+    return (
+        f"A true gain of {points(result.smallest_gain)} points would show in four of five such "
+        "looks at test"
     )
 
 
@@ -175,10 +183,7 @@ def _truth(result: ScanResult) -> str:
             if standing is not None
         ]
         flattered = f" {edits_text(judged.summary)}: {', '.join(said)}."
-    return (
-        f"{chance_line(result)}; test's show gains from {points(result.smallest_gain)} up in four "
-        f"cases of five, and was {uses}.{flattered}"
-    )
+    return f"{chance_line(result)}. {shown_line(result)}, which was {uses}.{flattered}"
 
 
 def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:
@@ -212,3 +217,30 @@ def _guard_lines(result: ScanResult) -> list[ScreenLine]:
             )
         ]
     return [ScreenLine(topic="Elsewhere", text=f"No sure loss on the guards: {text} points.")]
+
+
+def _note_lines(result: ScanResult) -> list[ScreenLine]:
+    """What else a reader has to know of how it came about."""
+    lines = []
+    if result.stopped_by:
+        lines.append(
+            ScreenLine(
+                topic="Cut short",
+                text=f"The limit of {result.stopped_by} ended the search before its plan: fewer "
+                "paths met fewer questions. A larger one goes on where this one ended.",
+            )
+        )
+    lines += [
+        ScreenLine(
+            topic="Splits",
+            text=f"{task} has no {' and no '.join(splits)} of its own: {_were(splits)} cut from "
+            "train, question by question.",
+        )
+        for task, splits in sorted(result.made_splits.items())
+        if splits
+    ]
+    return lines
+
+
+def _were(splits: Sequence[str]) -> str:
+    return "it was" if len(splits) == 1 else "they were"

@@ -33,6 +33,11 @@ def test_train_shrunk_validation_and_test_stand_side_by_side(result: ScanResult)
     assert shrunk.gain == f"{100 * result.finalists[0].summary.shrunk:+.1f}"
 
 
+def test_test_is_called_fresh_at_the_first_look_only(result: ScanResult) -> None:
+    again = finalist_cards(replace(result, test_uses=2))[0].rows[3]
+    assert again.note == "1,000 questions, 2 paths compared; looked at 2 times"
+
+
 def test_no_path_is_called_reported_where_nothing_is_sure() -> None:
     assert not any(card.is_chosen for card in finalist_cards(scan_result(is_sure=False)))
 

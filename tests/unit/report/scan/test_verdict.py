@@ -66,8 +66,9 @@ def test_a_path_that_is_taken_for_its_layers_is_not_called_better(sure: ScanResu
 def test_luck_and_what_test_can_show_are_said(sure: ScanResult) -> None:
     said = screen(sure)["Is it true?"]
     assert (
-        "The best of 929 by chance would show +21.3 points on these 32 questions; test's show "
-        "gains from +4.4 up in four cases of five, and was looked at once." in said
+        "The best of 929 by chance would show +21.3 points on these 32 questions. A true gain of "
+        "+4.4 points would show in four of five such looks at test, which was looked at once."
+        in said
     )
     train = sure.finalists[0].summary.train.gain
     assert f"skip 14-19: {100 * train:+.1f} on train, which chose it" in said
@@ -119,3 +120,17 @@ def test_looking_at_test_again_and_losses_on_guards_are_warned_of(sure: ScanResu
     assert warned[1].startswith("It surely loses on mmlu. All guards: arc_easy ")
     assert "mmlu -4.0 (-7.0 to -1.0)" in warned[1]
     assert screen(sure)["Elsewhere"].startswith("No sure loss on the guards: arc_easy ")
+
+
+def test_a_search_that_was_cut_short_and_splits_that_were_made_are_said(sure: ScanResult) -> None:
+    assert not {"Cut short", "Splits"} & set(screen(sure))
+    said = screen(
+        replace(
+            sure, stopped_by="budget", made_splits={"mine": ("validation", "test"), "other": ()}
+        )
+    )
+    assert said["Cut short"].startswith("The limit of budget ended the search before its plan")
+    assert said["Splits"] == (
+        "mine has no validation and no test of its own: they were cut from train, question by "
+        "question."
+    )

@@ -1,0 +1,3 @@
+from support.browser import browser, open_page
+
+__all__ = ["browser", "open_page"]
