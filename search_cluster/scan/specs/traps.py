@@ -75,7 +75,7 @@ def _repeats(spec_format: SpecFormat, path: LayerPath, num_copies: int) -> str:
             f"({cache}): a loader that shares it among the runs of a layer computes something else"
         )
     clones = (
-        "; without --clone-tensors mergekit stops, as they would share memory"
+        "; without --clone-tensors mergekit 0.1.5 warns that they share memory, older ones may stop"
         if spec_format is SpecFormat.MERGEKIT
         else ""
     )
