@@ -53,7 +53,9 @@ def traps_of(spec_format: SpecFormat, path: LayerPath, facts: ModelFacts | None)
     num_copies = len(path) - len(set(path.layers))
     if num_copies:
         found.append(_repeats(spec_format, path, num_copies))
-    if spec_format is SpecFormat.MERGEKIT and (facts is None or facts.lists_layer_types):
+    changes_depth = len(path) != path.num_layers
+    may_list_types = facts is None or facts.lists_layer_types
+    if spec_format is SpecFormat.MERGEKIT and changes_depth and may_list_types:
         found.append(
             f"{'if' if facts is None else 'as'} the model's configuration lists layer_types, "
             "transformers 5 refuses to save it with another number of layers, which is all that "

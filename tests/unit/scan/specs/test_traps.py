@@ -42,6 +42,8 @@ def test_layer_types_break_a_merge_and_nothing_else() -> None:
     assert "as the model's configuration lists layer_types" in traps(
         SpecFormat.MERGEKIT, SKIP, LISTED
     )
+    as_long = LayerPath((0, 1, 1, 3, 4, 5), 6)
+    assert "layer_types" not in traps(SpecFormat.MERGEKIT, as_long, LISTED)
     assert traps(SpecFormat.GGUF_PATH, SKIP, LISTED) == ""
     assert traps(SpecFormat.HF, SKIP, PERIODIC) == ""
 
