@@ -25,7 +25,8 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
     if not rows:
         return evidence_line(result, path)
     sure = (
-        "On `test` it is better than the plain model, at 95 % and for all paths reported there."
+        f"On `test` it is better than the plain model (aim: {result.aim}), at 95 % and for all "
+        "paths reported there."
         if _is_choice(result, path) and result.sure
         else "The scan is **not sure** that it is better than the plain model."
     )

@@ -32,6 +32,8 @@ def test_repeats_cost_memory_or_places_in_the_cache(spec_format: SpecFormat) -> 
     text = traps(spec_format, REPEAT, LIKE)
     assert "the KV cache holds 8 layers instead of 6" in text
     assert "2 repeated runs" in text
+    as_long = LayerPath((0, 1, 1, 3, 4, 5), 6)
+    assert "the KV cache holds" not in traps(spec_format, as_long, LIKE)
     shares = spec_format in (SpecFormat.RYS, SpecFormat.LAYERS)
     assert ("a loader that shares it" in text) == shares
     assert ("copies of weights" in text) != shares
