@@ -20,6 +20,9 @@ ZERO_SLOT = 0
 """The slot whose row is all zeros. It stands for rows that only fill a shape up."""
 FIRST_ROWS = 4096
 """The smallest number of rows that is allocated."""
+LATE_GROWTH = 8
+"""Beyond what is enough, a slab grows by one part in so many, or by what is needed if that is more.
+Each growth copies all rows: by what is needed alone, every call would copy a full store."""
 
 
 class Slab:
@@ -30,7 +33,7 @@ class Slab:
         dtype: the type of the numbers.
         device: where the rows are.
         num_rows: the number of rows to begin with; it doubles whenever more are taken.
-        enough_rows: the number of rows up to which it doubles; beyond, it grows by what is needed.
+        enough_rows: the number of rows up to which it doubles; beyond, it grows less.
     """
 
     def __init__(
@@ -66,7 +69,8 @@ class Slab:
         """
         if count > self._num_free:
             held = len(self._free)
-            self._grow(max(count - self._num_free, min(held, self._enough_rows - held)))
+            usual = max(min(held, self._enough_rows - held), held // LATE_GROWTH)
+            self._grow(max(count - self._num_free, usual))
         self._num_free -= count
         return self._free[self._num_free : self._num_free + count][::-1].copy()
 

@@ -7,6 +7,8 @@ Shapes: S segments, R rows, L keys, H query heads, G key-value heads, r query he
 key-value head, E head width, N rows of all sequences.
 """
 
+from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 import torch
@@ -41,11 +43,49 @@ MAX_PROBE_KEY_HEADS = 2
 """Heads are alike, so a few will do."""
 
 
+@dataclass(frozen=True, slots=True)
+class AttentionKind:
+    """All that a layer's attention is tried with."""
+
+    num_key_heads: int
+    repeats: int
+    """Query heads that share a key-value head."""
+    width: int
+    softcap: float | None
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> "AttentionKind":
+        """A model's attention, with no more heads than have to be tried."""
+        config = model.config
+        return cls(
+            num_key_heads=min(config.num_key_value_heads, MAX_PROBE_KEY_HEADS),
+            repeats=config.num_attention_heads // config.num_key_value_heads,
+            width=head_width(config),
+            softcap=getattr(config, "attn_logit_softcapping", None),
+            device=model.device,
+            dtype=model.dtype,
+        )
+
+
 def attention_shapes(model: PreTrainedModel, layout: Layout) -> Shapes | None:
     """The first candidate in which a row's attention has the same bits, if there is one."""
     if model.device.type == "meta":  # where there are no bits
         return CANDIDATES[0]
-    probes = [_AttentionProbe(model, cancels=cancels) for cancels in (True, False)]
+    return shapes_found(AttentionKind.of(model), layout, torch.get_num_threads())
+
+
+@cache
+def shapes_found(kind: AttentionKind, layout: Layout, num_threads: int) -> Shapes | None:
+    """What `attention_shapes` says; tried once in a process.
+
+    Args:
+        kind: the attention.
+        layout: how rows stand in a call.
+        num_threads: the threads that torch uses now.
+    """
+    probes = [_AttentionProbe(kind, cancels=cancels) for cancels in (True, False)]
     tried = [(probe, position) for probe in probes for position in PROBE_POSITIONS]
     if layout is Layout.PACKED:
         is_invariant = all(probe.is_invariant_in_sequences(position) for probe, position in tried)
@@ -60,26 +100,24 @@ class _AttentionProbe:
     """Known queries, keys and values, to be looked at in calls of many sizes.
 
     Args:
-        model: whose attention is tried.
+        kind: the attention that is tried.
         cancels: whether terms nearly cancel each other, so that their order shows in what is left
             of the sums also where it is rounded to 16 bits: in scores the two halves of a head's
             width, in values each key and the one behind it.
     """
 
-    def __init__(self, model: PreTrainedModel, *, cancels: bool) -> None:
-        config = model.config
-        num_heads, num_key_heads = config.num_attention_heads, config.num_key_value_heads
-        width = head_width(config)
-        self._repeats = num_heads // num_key_heads
+    def __init__(self, kind: AttentionKind, *, cancels: bool) -> None:
+        width = kind.width
+        self._repeats = kind.repeats
         self._scaling = width**-0.5
-        self._softcap = getattr(config, "attn_logit_softcapping", None)
+        self._softcap = kind.softcap
         generator = torch.Generator().manual_seed(0)
-        num_key_heads = min(num_key_heads, MAX_PROBE_KEY_HEADS)
         num_keys = 2048
         half = width // 2
-        query_HLE = torch.randn(num_key_heads * self._repeats, num_keys, width, generator=generator)
-        key_GLE = torch.randn(num_key_heads, num_keys, width, generator=generator)
-        value_GLE = torch.randn(num_key_heads, num_keys, width, generator=generator)
+        num_heads = kind.num_key_heads * kind.repeats
+        query_HLE = torch.randn(num_heads, num_keys, width, generator=generator)
+        key_GLE = torch.randn(kind.num_key_heads, num_keys, width, generator=generator)
+        value_GLE = torch.randn(kind.num_key_heads, num_keys, width, generator=generator)
         if cancels:
             query_HLE[..., half : 2 * half] *= LEFT_OVER
             query_HLE[..., half : 2 * half] -= query_HLE[..., :half]
@@ -87,9 +125,9 @@ class _AttentionProbe:
             key_GLE[:, 1::2] = key_GLE[:, ::2]
             value_GLE[:, 1::2] *= LEFT_OVER
             value_GLE[:, 1::2] -= value_GLE[:, ::2]
-        self._query_HLE = query_HLE.to(model.device, model.dtype)
-        self._key_GLE = key_GLE.to(model.device, model.dtype)
-        self._value_GLE = value_GLE.to(model.device, model.dtype)
+        self._query_HLE = query_HLE.to(kind.device, kind.dtype)
+        self._key_GLE = key_GLE.to(kind.device, kind.dtype)
+        self._value_GLE = value_GLE.to(kind.device, kind.dtype)
 
     def is_invariant(self, position: int, shapes: Shapes) -> bool:
         """Whether the rows up to one have the same outputs in calls of all sizes."""

@@ -23,6 +23,13 @@ from search_cluster.paths.layer_path import LayerPath
 linear = torch.nn.functional.linear
 
 
+@pytest.fixture(autouse=True)
+def _attention_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found with another kernel counts for no other model."""
+    tried = attention_probe.shapes_found.__wrapped__
+    monkeypatch.setattr(attention_probe, "shapes_found", tried)
+
+
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()

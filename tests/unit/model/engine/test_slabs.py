@@ -48,7 +48,7 @@ def test_what_is_written_is_read_until_it_is_given_back(
     assert not slab.gather(zero, 1).any()
 
 
-def test_it_doubles_until_there_is_enough_and_grows_by_what_is_needed_then() -> None:
+def test_it_doubles_until_there_is_enough_and_grows_little_then() -> None:
     slab = new_slab(num_rows=4, enough_rows=8)
     sizes = []
     for _ in range(10):
@@ -56,6 +56,15 @@ def test_it_doubles_until_there_is_enough_and_grows_by_what_is_needed_then() -> 
         sizes.append(len(slab.parts_MW[0]) - 1)
     assert sizes == [4, 4, 4, 4, 8, 8, 8, 8, 9, 10]
     assert {len(part_MW) for part_MW in slab.parts_MW} == {11}
+
+
+def test_a_full_slab_is_not_copied_for_every_call() -> None:
+    slab = new_slab(num_rows=64, enough_rows=64)
+    sizes = set()
+    for _ in range(1000):
+        slab.take(1)
+        sizes.add(len(slab.parts_MW[0]))
+    assert len(sizes) < 40
 
 
 @pytest.mark.parametrize("failing_part", [1, 2])
