@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, Standing
+from search_cluster.scan.result import ScanResult, Standing
 
 
 def evidence_line(result: ScanResult, path: LayerPath) -> str:
@@ -25,7 +25,8 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
     if not rows:
         return evidence_line(result, path)
     sure = (
-        "On `test` it is better than the plain model, at 95 % and for all paths reported there."
+        f"On `test` it is better than the plain model (aim: {result.aim}), at 95 % and for all "
+        "paths reported there."
         if _is_choice(result, path) and result.sure
         else "The scan is **not sure** that it is better than the plain model."
     )
@@ -59,10 +60,10 @@ def standing_of(result: ScanResult, path: LayerPath, split: str) -> Standing | N
 
 
 def _standings(result: ScanResult, path: LayerPath) -> Iterator[tuple[str, Standing]]:
-    finalist = _finalist(result, path)
-    summary = _candidate(result, path) if finalist is None else finalist.summary
-    if summary is not None:
-        yield "train", summary.train
+    candidate = next((item for item in result.candidates if item.path == str(path)), None)
+    if candidate is not None:
+        yield "train", candidate.train
+    finalist = next((item for item in result.finalists if item.summary.path == str(path)), None)
     if finalist is None:
         return
     if finalist.validation is not None:
@@ -73,14 +74,6 @@ def _standings(result: ScanResult, path: LayerPath) -> Iterator[tuple[str, Stand
         yield f"test of {task}", standing
     for task, standing in finalist.guards.items():
         yield f"guard {task}", standing
-
-
-def _finalist(result: ScanResult, path: LayerPath) -> Finalist | None:
-    return next((item for item in result.finalists if item.summary.path == str(path)), None)
-
-
-def _candidate(result: ScanResult, path: LayerPath) -> CandidateSummary | None:
-    return next((item for item in result.candidates if item.path == str(path)), None)
 
 
 def _is_choice(result: ScanResult, path: LayerPath) -> bool:

@@ -27,7 +27,7 @@ def write_mergekit(path: LayerPath, *, model: str, dtype: str) -> str:
 def mergekit_command(file: str, out: str = "OUT") -> str:
     """The command that merges.
 
-    It copies the tokenizer, and repeated layers, which would share memory and can't be saved.
+    It copies the tokenizer, and repeated layers, which share memory and can't be saved so.
     """
     return f"mergekit-yaml {file} {out} --copy-tokenizer --clone-tensors"
 

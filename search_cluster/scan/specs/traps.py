@@ -53,7 +53,9 @@ def traps_of(spec_format: SpecFormat, path: LayerPath, facts: ModelFacts | None)
     num_copies = len(path) - len(set(path.layers))
     if num_copies:
         found.append(_repeats(spec_format, path, num_copies))
-    if spec_format is SpecFormat.MERGEKIT and (facts is None or facts.lists_layer_types):
+    changes_depth = len(path) != path.num_layers
+    may_list_types = facts is None or facts.lists_layer_types
+    if spec_format is SpecFormat.MERGEKIT and changes_depth and may_list_types:
         found.append(
             f"{'if' if facts is None else 'as'} the model's configuration lists layer_types, "
             "transformers 5 refuses to save it with another number of layers, which is all that "
@@ -69,17 +71,22 @@ def traps_of(spec_format: SpecFormat, path: LayerPath, facts: ModelFacts | None)
 
 def _repeats(spec_format: SpecFormat, path: LayerPath, num_copies: int) -> str:
     cache = f"the KV cache holds {len(path)} layers instead of {path.num_layers}"
+    is_larger = len(path) > path.num_layers
     if spec_format in (SpecFormat.RYS, SpecFormat.LAYERS):
         return (
-            f"each of the {num_copies} repeated runs needs a place of its own in the KV cache "
-            f"({cache}): a loader that shares it among the runs of a layer computes something else"
+            f"each of the {num_copies} repeated runs needs a place of its own in the KV cache"
+            f"{f' ({cache})' if is_larger else ''}: a loader that shares it among the runs of a "
+            "layer computes something else"
         )
     clones = (
-        "; without --clone-tensors mergekit stops, as they would share memory"
+        "; without --clone-tensors mergekit 0.1.5 warns that they share memory, older ones may stop"
         if spec_format is SpecFormat.MERGEKIT
         else ""
     )
-    return f"the {num_copies} repeated runs are copies of weights, and {cache}{clones}"
+    return (
+        f"the {num_copies} repeated runs are copies of weights"
+        f"{f', and {cache}' if is_larger else ''}{clones}"
+    )
 
 
 def _misplaced(path: LayerPath, kinds: Sequence[str]) -> str | None:

@@ -36,17 +36,26 @@ app = new_app("")
 app.add_typer(new_app("Scan.", scan_export), name="scan")
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2", "gemma3_text"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / request.param
-    tiny.save_tiny_model(folder, request.param, chat=True)
-    (folder / "LICENSE").write_text("Terms")
-    return folder
+FAMILIES = ("llama", "qwen2", "gemma3_text")
 
 
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_tiny_model(tmp_path_factory.mktemp("models") / "llama")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("models")
+    for family in FAMILIES:
+        tiny.save_tiny_model(place / family, family, chat=True)
+        (place / family / "LICENSE").write_text("Terms")
+    return {family: place / family for family in FAMILIES}
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request: pytest.FixtureRequest, models: dict[str, Path]) -> Path:
+    return models[request.param]
+
+
+@pytest.fixture
+def llama(models: dict[str, Path]) -> Path:
+    return models["llama"]
 
 
 def scan_of(
@@ -88,33 +97,34 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_a_checkpoint_opens_in_bare_transformers_with_equal_logits(
-    model: Path, tmp_path: Path
+@pytest.mark.slow
+def test_checkpoints_open_in_bare_transformers_with_equal_logits(
+    models: dict[str, Path], tmp_path: Path
 ) -> None:
     paths = {"skip": SKIP, "repeat": REPEAT}
-    for name, path in paths.items():
-        run = scan_of(tmp_path / f"run-{name}", model, path)
-        done = export(run, "--format", "hf", "--out", tmp_path / name)
+    outs = {(family, name): tmp_path / f"{family}-{name}" for family in models for name in paths}
+    for (family, name), out in outs.items():
+        run = scan_of(tmp_path / f"run-{family}-{name}", models[family], paths[name])
+        done = export(run, "--format", "hf", "--out", out)
         assert done.stdout.splitlines()[-1] == (
             f"as a router: router-train static {run} --out {run}/routers/static"
         )
     result = subprocess.run(
-        [sys.executable, "-c", BARE, *(str(tmp_path / name) for name in paths)],
+        [sys.executable, "-c", BARE, *map(str, outs.values())],
         env={**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    loaded = load_model(str(model))
-    ids = loaded.tokenizer("what is the capital", return_tensors="pt")
-    plain = loaded.model(**ids).logits
-    for name, path in paths.items():
-        logits, num_layers = torch.load(tmp_path / f"{name}.logits")
-        assert num_layers == len(path)
-        expected = materialise(loaded.model, path)(**ids).logits
+    for (family, name), out in outs.items():
+        logits, num_layers = torch.load(out.with_name(f"{out.name}.logits"))
+        assert num_layers == len(paths[name])
+        loaded = load_model(str(models[family]))
+        ids = loaded.tokenizer("what is the capital", return_tensors="pt")
+        expected = materialise(loaded.model, paths[name])(**ids).logits
         torch.testing.assert_close(logits, expected, atol=TOLERANCE, rtol=0)
-        assert not torch.allclose(logits, plain, atol=100 * TOLERANCE)
+        assert not torch.allclose(logits, loaded.model(**ids).logits, atol=100 * TOLERANCE)
 
 
 def test_a_checkpoint_comes_with_licence_scan_and_card(model: Path, tmp_path: Path) -> None:

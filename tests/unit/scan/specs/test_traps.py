@@ -32,6 +32,8 @@ def test_repeats_cost_memory_or_places_in_the_cache(spec_format: SpecFormat) -> 
     text = traps(spec_format, REPEAT, LIKE)
     assert "the KV cache holds 8 layers instead of 6" in text
     assert "2 repeated runs" in text
+    as_long = LayerPath((0, 1, 1, 3, 4, 5), 6)
+    assert "the KV cache holds" not in traps(spec_format, as_long, LIKE)
     shares = spec_format in (SpecFormat.RYS, SpecFormat.LAYERS)
     assert ("a loader that shares it" in text) == shares
     assert ("copies of weights" in text) != shares
@@ -42,6 +44,8 @@ def test_layer_types_break_a_merge_and_nothing_else() -> None:
     assert "as the model's configuration lists layer_types" in traps(
         SpecFormat.MERGEKIT, SKIP, LISTED
     )
+    as_long = LayerPath((0, 1, 1, 3, 4, 5), 6)
+    assert "layer_types" not in traps(SpecFormat.MERGEKIT, as_long, LISTED)
     assert traps(SpecFormat.GGUF_PATH, SKIP, LISTED) == ""
     assert traps(SpecFormat.HF, SKIP, PERIODIC) == ""
 
