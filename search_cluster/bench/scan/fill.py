@@ -8,6 +8,7 @@ of questions, so that all paths of a question share their prefixes.
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 from search_cluster.bench.scan.config import ScanTableConfig
@@ -109,20 +110,21 @@ class _Filling:
         started_s = time.perf_counter()
         num_done = 0
         asked = [self._paths[place] for place in paths]
-        for block, scores in scored_blocks(self._engines, blocks, self._examples, asked):
-            rows = {
-                question: dict(zip(paths, of_question, strict=True))
-                for question, of_question in zip(block, scores, strict=True)
-            }
-            write_block(self._config.out, rows)
-            num_done += len(block)
-            self._num_failed += sum(not item for of_one in scores for item in of_one)
-            rate = num_done / (time.perf_counter() - started_s)
-            self._say(
-                f"{len(questions) - len(missing) + num_done} of {len(questions)} questions, "
-                f"{rate * len(paths):.1f} pairs/s, {(len(missing) - num_done) / rate / 60:.1f} "
-                "minutes left"
-            )
+        with closing(scored_blocks(self._engines, blocks, self._examples, asked)) as scored:
+            for block, scores in scored:
+                rows = {
+                    question: dict(zip(paths, of_question, strict=True))
+                    for question, of_question in zip(block, scores, strict=True)
+                }
+                write_block(self._config.out, rows)
+                num_done += len(block)
+                self._num_failed += sum(not item for of_one in scores for item in of_one)
+                rate = num_done / (time.perf_counter() - started_s)
+                self._say(
+                    f"{len(questions) - len(missing) + num_done} of {len(questions)} questions, "
+                    f"{rate * len(paths):.1f} pairs/s, {(len(missing) - num_done) / rate / 60:.1f} "
+                    "minutes left"
+                )
         self._num_pairs += len(missing) * len(paths)
         self._seconds += time.perf_counter() - started_s
 

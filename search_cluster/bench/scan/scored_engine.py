@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.engine.answers import Answered
@@ -17,6 +17,8 @@ from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 Scores = tuple[float, ...]
+PATHS_AT_A_TIME = 128
+"""Paths that are asked together, after which a worker may stop."""
 Block = list[int]
 """Places of questions."""
 Scored = tuple[Block, list[list[Scores]]]
@@ -57,23 +59,25 @@ class ScoredEngine:
 
         It is ``None`` if it was told to stop before all were there.
         """
-        pairs = [(example, path) for example in examples for path in paths]
-        tickets = self._executor.submit(pairs)
-        outcomes: dict[int, Outcome] = {}
-        while len(outcomes) < len(tickets):
+        found: dict[tuple[str, LayerPath], Scores] = {}
+        in_order = sorted(paths, key=lambda path: path.layers)  # neighbours share prefixes
+        for first in range(0, len(in_order), PATHS_AT_A_TIME):
             if stop.is_set():
                 return None
-            outcomes |= self._executor.step()
-        found: list[Scores] = []
-        for ticket, (example, path) in zip(tickets, pairs, strict=True):
-            outcome, scores = outcomes[ticket], self._scores.pop((example.example_id, path), ())
-            if not isinstance(outcome, Verdict):
-                scores = ()
-            elif outcome.margin != choice_margin(list(scores), example):
-                self.num_other_verdicts += 1
-            found.append(scores)
-        size = len(paths)
-        return [found[first : first + size] for first in range(0, len(found), size)]
+            some = in_order[first : first + PATHS_AT_A_TIME]
+            pairs = [(example, path) for example in examples for path in some]
+            outcomes = self._executor.evaluate(pairs)
+            for (example, path), outcome in zip(pairs, outcomes, strict=True):
+                found[example.example_id, path] = self._scored(example, path, outcome)
+        return [[found[example.example_id, path] for path in paths] for example in examples]
+
+    def _scored(self, example: Example, path: LayerPath, outcome: Outcome) -> Scores:
+        scores = self._scores.pop((example.example_id, path), ())
+        if not isinstance(outcome, Verdict):
+            return ()
+        if outcome.margin != choice_margin(list(scores), example):
+            self.num_other_verdicts += 1
+        return scores
 
 
 def scored_blocks(
@@ -81,10 +85,10 @@ def scored_blocks(
     blocks: Sequence[Block],
     examples: Sequence[Example],
     paths: Sequence[LayerPath],
-) -> Iterator[Scored]:
+) -> Generator[Scored, None, None]:
     """The scores of all blocks, in the order in which they are done.
 
-    The first error of a thread is raised here.
+    The first error of a thread is raised here. Whoever does not take all of them closes it.
     """
     waiting: queue.SimpleQueue[Block] = queue.SimpleQueue()
     for block in blocks:
@@ -106,7 +110,7 @@ def scored_blocks(
                 done.put(error)
                 return
 
-    threads = [threading.Thread(target=work, args=(engine,)) for engine in engines]
+    threads = [threading.Thread(target=work, args=(engine,), name="scores") for engine in engines]
     for thread in threads:
         thread.start()
     try:
@@ -116,7 +120,7 @@ def scored_blocks(
                 raise found
             yield found
     finally:
-        # A process that ends while a thread computes crashes. A step takes a second or two.
+        # A process that ends while a thread computes crashes.
         stop.set()
         for thread in threads:
             thread.join()
