@@ -195,7 +195,7 @@ def test_with_several_tasks_a_path_that_loses_on_one_comes_last() -> None:
         example, path = trial
         value = margin(example, path)
         if path.counts()[3] == 0:  # what helps the first task most hurts the other one
-            value += 2.4 if example.task == "made up" else -0.9
+            value += 5.0 if example.task == "made up" else -0.9
         return Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=8)
 
     found, asked = run(plan(num_tasks=2, limit=96), tasks=("made up", "other"), respond=two_minds)
