@@ -142,7 +142,9 @@ def _look(job: ScanJob, asking: ScanAsking, started: datetime) -> ScanLooks:
     test_uses = count_test_use(job.config.run, TestUse.of(reported, asked, at=started.isoformat()))
     test = asking.look(ScanStage.TEST, TEST, asked, reported, identity)
     guards = {
-        name: asking.look(ScanStage.GUARDS, GUARD, questions, reported, identity)
+        name: asking.look(
+            ScanStage.GUARDS, GUARD, questions if reported else [], reported, identity
+        )
         for name, questions in job.guarding.items()
     }
     asking.end()
