@@ -187,8 +187,10 @@ class ScanSearch(SteppedRounds[None]):
                 break
             num_asked = num_questions * self._num_tasks
             self.step, self.num_asked = step, num_asked
+            before = numbers[place - 1] if place else 0
+            num_paths = [len(alive)] if place or not looks_first else [len(alive)] * 2
             self._num_planned = self.num_spent + self._num_left(
-                len(alive), numbers[place:], len(table.by_path[self._identity]), step
+                num_paths, numbers[place:], before, step
             )
             yield from self._ask(table, [self._identity, *(item.path for item in alive)], num_asked)
             alive = [item for item in alive if len(table.by_path[item.path]) >= num_asked]
@@ -215,17 +217,30 @@ class ScanSearch(SteppedRounds[None]):
             item for item in alive if table.by_path.get(item.path) and item not in self._survivors
         ]
 
-    def _num_left(self, num_paths: int, rungs: Sequence[int], num_before: int, step: int) -> int:
-        """Verdicts from here on, if no further path is a wreck and all steps of growth pay."""
+    def _num_left(
+        self, num_paths: Sequence[int], rungs: Sequence[int], before: int, step: int
+    ) -> int:
+        """Verdicts from here on, if no further path is a wreck and all steps of growth pay.
+
+        Args:
+            num_paths: of the next rungs; later ones keep their share.
+            rungs: those to come.
+            before: the one that came before, or 0.
+            step: the step that they belong to.
+        """
         per_task = sum(
             race_cost(RACE.num_bases * RACE.num_singles, later, RACE.num_bases)
             for later in self._plan.grown[step:]
         )
-        before = num_before // self._num_tasks
-        for rung in rungs:
-            per_task += (num_paths + 1) * max(0, rung - before)
-            before = max(before, rung)
-            num_paths = num_kept(num_paths, 1)
+        for number, rung in enumerate(rungs):
+            is_known = number < len(num_paths)
+            num_now = (
+                num_paths[number]
+                if is_known
+                else num_kept(num_paths[-1], number + 1 - len(num_paths))
+            )
+            per_task += (num_now + 1) * (rung - before)
+            before = rung
         return per_task * self._num_tasks
 
     def _pays(self, table: AnswerTable, bases: Sequence[Candidate]) -> bool:

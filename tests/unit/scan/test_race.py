@@ -90,7 +90,7 @@ def run(
     asked: list[Trial] = []
     while trials := search.next_round():
         asked += trials
-        assert len(asked) <= search.num_planned or search.num_spent < len(asked)
+        assert len(asked) <= search.num_planned <= planned.search_budget
         search.observe([respond(trial) for trial in trials])
     return search.result(), asked
 
