@@ -178,7 +178,11 @@ class ScanAsking:
         self._num_candidates = len(searched.candidates)
         found = summaries(searched)
         by_path = {item.path: item for item in found}
-        self._best = by_path.get(str(searched.finalists[0].path)) if searched.finalists else None
+        self._best = (
+            by_path.get(str(searched.finalists[0].path))
+            if searched.finalists
+            else max(found, key=lambda item: item.shrunk, default=None)
+        )
         self._progress.end_round(self._now(), found)
         self.keep()
 

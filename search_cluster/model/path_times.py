@@ -27,6 +27,10 @@ NEW_TOKENS = 8
 """Tokens that are written to each prompt."""
 NUM_ROUNDS = 5
 """Rounds, of which the median counts; one more comes first and is thrown away."""
+MIN_ROUNDS = 3
+"""Rounds that a slow machine makes in any case."""
+PATIENCE_S = 30.0
+"""Seconds at a batch size after which no round begins beyond `MIN_ROUNDS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,8 @@ def measure_path_times(
         batches: how many prompts at a time.
         prompt_tokens: the length of each prompt.
         new_tokens: tokens that are written to each, at least 1.
-        num_rounds: rounds that count.
+        num_rounds: rounds that count at most; fewer, but `MIN_ROUNDS`, where a batch size takes
+            longer than `PATIENCE_S`.
         clock: seconds that only grow.
 
     Raises:
@@ -77,12 +82,9 @@ def measure_path_times(
     found: dict[tuple[int, int], float] = {}
     for batch in batches:
         ids_BT = _prompts(model, batch, prompt_tokens)
-        rounds = [
-            _round_s(runners, ids_BT, new_tokens, first=number, clock=clock)
-            for number in range(num_rounds + 1)
-        ]
+        rounds = _rounds(runners, ids_BT, new_tokens, num_rounds, clock)
         for number in range(len(runners)):
-            found[number, batch] = statistics.median(times[number] for times in rounds[1:])
+            found[number, batch] = statistics.median(times[number] for times in rounds)
     return tuple(
         PathTime(
             path=path,
@@ -112,6 +114,25 @@ def _prompts(model: PreTrainedModel, batch: int, length: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     ids_BT = torch.randint(model.config.vocab_size, (batch, length), generator=generator)
     return ids_BT.to(model.device)
+
+
+def _rounds(
+    runners: Sequence[PreTrainedModel],
+    ids_BT: Tensor,
+    new_tokens: int,
+    num_rounds: int,
+    clock: Callable[[], float],
+) -> list[list[float]]:
+    """The seconds of each round that counts, for each runner."""
+    started_s = clock()
+    _round_s(runners, ids_BT, new_tokens, first=0, clock=clock)
+    rounds: list[list[float]] = []
+    while len(rounds) < num_rounds and (
+        len(rounds) < MIN_ROUNDS or clock() - started_s < PATIENCE_S
+    ):
+        number = len(rounds) + 1
+        rounds.append(_round_s(runners, ids_BT, new_tokens, first=number, clock=clock))
+    return rounds
 
 
 def _round_s(

@@ -60,25 +60,38 @@ def test_each_path_is_charged_for_its_own_layers_and_tokens(clock: CountingClock
     assert len(written) == 3 * len(read), "each of 4 tokens but the first is a call of one token"
 
 
-def test_the_first_round_does_not_count_and_one_slow_round_does_not_either() -> None:
-    model = tiny.tiny_model()
-    ticks = iter(
-        second
-        for took in (100, 100, 1, 3, 50, 2, 1, 4)  # two runners in each of four rounds
-        for second in (0, took)
-    )
+def slow_rounds(model: PreTrainedModel, rounds: list[tuple[float, float]], num_rounds: int):
+    """The times of a path, on a clock that follows each run of the first and the second runner."""
+    ticks = [0.0]
+    for took in (second for pair in rounds for second in pair):
+        ticks.append(ticks[-1] + took)
+
+    class Clock(CountingClock):
+        def __call__(self) -> float:
+            return ticks[len(self.shapes) // tiny.NUM_LAYERS]
+
+    clock = Clock()
+    clock.watch(model)
+    path = LayerPath((0, 1, 2, 3, 4, 4), tiny.NUM_LAYERS)  # as many calls as the plain model
     (found,) = measure_path_times(
-        model,
-        [SHORT],
-        [1],
-        prompt_tokens=3,
-        new_tokens=1,
-        num_rounds=3,
-        clock=lambda: float(next(ticks)),
+        model, [path], [1], prompt_tokens=3, new_tokens=1, num_rounds=num_rounds, clock=clock
     )
+    return found, len(clock.shapes) // tiny.NUM_LAYERS // 2
+
+
+def test_the_first_round_does_not_count_and_one_slow_round_does_not_either() -> None:
     # The rounds that count begin with the path, the plain model, and the path.
+    rounds = [(9.0, 9.0), (1.0, 3.0), (50.0, 2.0), (1.0, 4.0)]
+    found, num_rounds = slow_rounds(tiny.tiny_model(), rounds, 3)
     assert (found.seconds, found.plain_seconds) == (1.0, 4.0)
-    assert next(ticks, None) is None
+    assert num_rounds == 4
+
+
+@pytest.mark.parametrize(("took_s", "num_rounds"), [(0.5, 6), (3.0, 5), (20.0, 4)])
+def test_a_slow_machine_makes_fewer_rounds_but_three(took_s: float, num_rounds: int) -> None:
+    found, made = slow_rounds(tiny.tiny_model(), [(took_s, took_s)] * 9, 5)
+    assert made == num_rounds
+    assert found.seconds == found.plain_seconds == took_s
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
