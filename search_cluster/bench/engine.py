@@ -38,6 +38,7 @@ from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import StopRule
+from search_cluster.workers.batch_size import BATCHES_PER_WORKER
 
 ROUNDS = 3
 
@@ -142,13 +143,20 @@ def searched_paths(
 def _timed_engine(
     loaded: LoadedModel, task: Task, pairs: Sequence[Pair], config: EngineBenchConfig
 ) -> tuple[PathExecutor, float]:
-    """Send all pairs through a new engine, ordered by example, as workers get them."""
+    """Send all pairs through a new engine, ordered by example.
+
+    As in a worker, the next batch joins while the last answers of the one before are awaited.
+    """
     gc.collect()  # the states of the round before, whose nodes refer to each other
     executor = PathExecutor(loaded, task, max_state_bytes=config.state_bytes)
     ordered = sorted(pairs, key=lambda pair: pair[0].example_id)
     started_s = time.perf_counter()
-    for first in range(0, len(ordered), config.batch):
-        executor.evaluate(ordered[first : first + config.batch])
+    first, num_in_flight = 0, 0
+    while first < len(ordered) or num_in_flight:
+        while first < len(ordered) and num_in_flight <= (BATCHES_PER_WORKER - 1) * config.batch:
+            num_in_flight += len(executor.submit(ordered[first : first + config.batch]))
+            first += config.batch
+        num_in_flight -= len(executor.step())
     return executor, time.perf_counter() - started_s
 
 
