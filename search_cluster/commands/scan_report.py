@@ -8,8 +8,9 @@ from rich.console import Console
 
 from search_cluster.errors import CorpusError
 from search_cluster.report.scan.html import write_scan_report
+from search_cluster.report.scan.next_step import next_step
 from search_cluster.report.scan.terminal import print_scan
-from search_cluster.report.scan.verdict import next_step, verdict_line
+from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.report.scan.words import edits_text
 from search_cluster.scan.progress import read_progress
 from search_cluster.scan.result import ScanResult

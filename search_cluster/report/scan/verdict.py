@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
+from search_cluster.report.scan.next_step import next_step
 from search_cluster.report.scan.words import (
     change_text,
     chosen_finalist,
@@ -23,6 +23,9 @@ from search_cluster.stats import TOLERATED_LOSS
 
 NOTHING_SURE = "plain model: nothing is sure"
 """How the first line begins where no path is shown to be better."""
+
+LEAST_SHARE = 1.1
+"""From how many times as many verdicts on the difference is worth a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,38 +101,6 @@ def shown_line(result: ScanResult) -> str:
     )
 
 
-def next_step(result: ScanResult, folder: Path) -> str:
-    """What to do now: a command, or what it would take to be sure.
-
-    Args:
-        result: what the scan found.
-        folder: the run folder, for the command.
-    """
-    if result.sure:
-        return f"search-cluster scan export {quote(str(folder))} --format hf --out MODEL_FOLDER"
-    best = result.finalists[0] if result.finalists else None
-    standing = None if best is None else best.validation or best.test
-    if standing is None or standing.gain <= 0:
-        return (
-            "Fresh questions leave nothing of the best paths: try larger blocks, more passes or "
-            "another model; a router may still gain question by question."
-        )
-    num_questions = max(
-        (item.test.num_questions for item in result.finalists if item.test is not None),
-        default=standing.num_questions,
-    )
-    wanted = num_questions * (result.smallest_gain / standing.gain) ** 2
-    if wanted <= num_questions:
-        return (
-            f"{num_questions:,} questions of test would have shown what validation promised "
-            f"({points(standing.gain)} points): it is not there; try other families or edits."
-        )
-    return (
-        f"What validation promised ({points(standing.gain)} points) takes about {wanted:,.0f} "
-        f"questions of test to show; there were {num_questions:,}."
-    )
-
-
 def _best_of_nothing(result: ScanResult) -> str:
     """What the best path showed, though nothing is sure of it."""
     if not result.finalists:
@@ -185,10 +156,8 @@ def _truth(result: ScanResult) -> str:
 
 def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:
     share = result.exhaustive_verdicts / result.verdicts if result.verdicts else 1.0
-    text = (
-        f"{result.verdicts:,} verdicts, {share:.1f} times fewer than all paths on all questions "
-        "would take"
-    )
+    fewer = f"{share:.1f} times fewer than" if share >= LEAST_SHARE else "about as many as"
+    text = f"{result.verdicts:,} verdicts, {fewer} all paths on all questions would take"
     if isinstance(elapsed_s := run.get("elapsed_seconds"), int | float) and elapsed_s:
         text += f"; {seconds_text(elapsed_s)}"
         if isinstance(workers := run.get("workers"), int) and workers:

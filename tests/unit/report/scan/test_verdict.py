@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.scans import scan_result
 
-from search_cluster.report.scan.verdict import first_screen, next_step, verdict_line
+from search_cluster.report.scan.verdict import first_screen, verdict_line
 from search_cluster.scan.result import Finalist, ScanResult
 
 FOLDER = Path("runs/my scan")
@@ -81,32 +81,8 @@ def test_what_it_cost(sure: ScanResult) -> None:
         "workers."
     )
     assert screen(result)["What it cost"].endswith("would take.")
-
-
-def test_the_next_step_is_to_export_what_is_sure(sure: ScanResult) -> None:
-    assert next_step(sure, FOLDER) == (
-        "search-cluster scan export 'runs/my scan' --format hf --out MODEL_FOLDER"
-    )
-
-
-def promised(result: ScanResult, gain: float, smallest: float) -> ScanResult:
-    validation = replace(result.finalists[0].validation, gain=gain)
-    return replace(with_winner(result, validation=validation), smallest_gain=smallest)
-
-
-@pytest.mark.parametrize(
-    ("gain", "smallest", "words"),
-    [
-        (0.02, 0.04, "(+2.0 points) takes about 4,000 questions of test to show; there were 1,000"),
-        (0.05, 0.04, "would have shown what validation promised (+5.0 points): it is not there"),
-        (0.0, 0.04, "Fresh questions leave nothing of the best paths: try larger blocks"),
-        (-0.1, 0.04, "Fresh questions leave nothing of the best paths: try larger blocks"),
-    ],
-)
-def test_the_next_step_where_nothing_is_sure(
-    unsure: ScanResult, gain: float, smallest: float, words: str
-) -> None:
-    assert words in next_step(promised(unsure, gain, smallest), FOLDER)
+    whole = replace(sure, verdicts=1000, exhaustive_verdicts=1000)
+    assert screen(whole)["What it cost"].startswith("1,000 verdicts, about as many as all paths")
 
 
 def test_looking_at_test_again_and_losses_on_guards_are_warned_of(sure: ScanResult) -> None:
