@@ -26,8 +26,10 @@ from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import SearchJob
 from search_cluster.driver.open import open_driver, open_exporter
 from search_cluster.driver.pools import open_pool
+from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
 from search_cluster.report.notes import cut_notes, nothing_to_verify, search_notes
+from search_cluster.scan.progress import holds_scan
 from search_cluster.search.questions import Questions
 from search_cluster.search.record_gate import RecordGate
 from search_cluster.search.search_plan import preset_for_task
@@ -64,6 +66,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         # Before the model is loaded, which takes a while: a run folder has one writer.
         lock = lock_run_folder(config.run)
         stack.callback(os.close, lock)
+        if holds_scan(config.run):
+            raise ConfigError(f"{config.run} holds a scan; a search has a folder of its own")
         begun = provenance_so_far(config.run)
         if begun is not None and begun.chat and config.chat == "auto":
             config = config.overridden({"chat": begun.chat})

@@ -90,3 +90,25 @@ def path_of_edits(edits: Sequence[Edit], num_layers: int) -> LayerPath:
         at = edit.end
     layers += range(at, num_layers)
     return LayerPath(tuple(layers), num_layers)
+
+
+def edits_of_path(path: LayerPath) -> tuple[Edit, ...]:
+    """The edits that make a path of the plain one, in the order of their blocks.
+
+    None for the plain path, and for a path that no skips and repeats of blocks make.
+    """
+    passes: dict[tuple[int, int], int] = {}
+    at = 0
+    for first, last in path.runs():
+        if first > at:
+            passes[at, first] = 0
+        elif first < at:
+            passes[first, at] = passes.get((first, at), 1) + 1
+        at = last + 1
+    if at < path.num_layers:
+        passes[at, path.num_layers] = 0
+    try:
+        edits = tuple(sorted(Edit(*block, count) for block, count in passes.items()))
+        return edits if edits and path_of_edits(edits, path.num_layers) == path else ()
+    except InvalidPathError:  # blocks overlap, or one both runs again and is left out
+        return ()

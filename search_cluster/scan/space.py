@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from search_cluster.errors import InvalidPathError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.scan.edits import TWICE, Edit, path_of_edits
+from search_cluster.scan.edits import TWICE, Edit, edits_of_path, path_of_edits
 from search_cluster.scan.settings import Family
 
 
@@ -15,7 +15,8 @@ class Candidate:
 
     path: LayerPath
     edits: tuple[Edit, ...]
-    """What was done to the plain path, in the order of the blocks; none for a path of a list."""
+    """What was done to the plain path, in the order of the blocks; none for a listed path that no
+    edits make."""
     step: int
     """0: what a scan begins with; 1 and more: the steps of growth."""
 
@@ -50,7 +51,7 @@ def first_candidates(
         path = path_of_edits([edit], num_layers)
         found.setdefault(path, Candidate(path=path, edits=(edit,), step=0))
     for path in listed:
-        found.setdefault(path, Candidate(path=path, edits=(), step=0))
+        found.setdefault(path, Candidate(path=path, edits=edits_of_path(path), step=0))
     return tuple(item for item in found.values() if not item.path.is_identity)
 
 

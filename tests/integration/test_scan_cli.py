@@ -244,6 +244,9 @@ def test_a_search_or_another_model_keep_their_folders(
     (tmp_path / MANIFEST_NAME).write_text(json.dumps({}))
     _, err = run(*scan(model_dir, tmp_path, *LOCAL), expect=2)
     assert "holds a search; a scan has a folder of its own" in err
+    folder = str(scanned[0])
+    _, err = run("search-cluster", "search", "--model", model_dir, "--run", folder, expect=2)
+    assert "holds a scan; a search has a folder of its own" in err
     other = tmp_path / "other"
     tiny.save_tiny_model(other, seed=1)
     _, err = run(*scan(str(other), scanned[0], *LOCAL), expect=2)
