@@ -35,8 +35,8 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
         [
             f"{result.num_candidates} paths were tried on {_listed(result.tasks)}. {sure} Gains "
             "are in points of accuracy; intervals hold at 95 % for all paths compared at once. "
-            "`train` chose the path and flatters it; `validation` confirmed it; `test` has been "
-            f"looked at {uses} from this run folder.",
+            "`train` chose the finalists and flatters them, `validation` chose among them, `test` "
+            f"had no say; this run folder has looked at it {uses}.",
             "",
             "| questions of | number | paths compared | accuracy plain | accuracy | gain "
             "| adjusted p |",
