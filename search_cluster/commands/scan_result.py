@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search_cluster.commands.provenance import installed_versions
 from search_cluster.commands.scan_job import ScanJob
@@ -67,6 +68,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
             break
     searched, settings = looks.searched, job.settings
     candidates = summaries(searched)
+    chance_NP = _chance_table(job, searched)
     return ScanResult(
         model=job.config.model,
         model_fingerprint=info.model_fingerprint,
@@ -96,7 +98,9 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         finalists=finalists,
         chosen=str(chosen),
         sure=not chosen.is_identity,
-        chance_best=_chance_best(job, searched),
+        chance_best=best_by_chance(chance_NP),
+        chance_paths=chance_NP.shape[1],
+        chance_questions=chance_NP.shape[0],
         smallest_gain=_smallest_gain(looks, reported),
         num_candidates=len(candidates),
         verdicts=searched.num_verdicts,
@@ -137,18 +141,16 @@ def _standings_of(
     return dict(zip(paths, standings([table], paths, is_asked), strict=True))
 
 
-def _chance_best(job: ScanJob, searched: Searched) -> float:
-    """The best by chance of all paths that ran on the questions after which some were chosen."""
-    if not searched.tables:
-        return 0.0
-    first = searched.tables[0]
+def _chance_table(job: ScanJob, searched: Searched) -> NDArray[np.float64]:
+    """Differences on the first questions by which paths were chosen, of all that ran on them."""
     num_questions = job.plan.rungs[0] * len(job.tasks.names)
+    first = searched.tables[0]
     paths = [
         item.path
         for item in searched.candidates
         if len(first.by_path.get(item.path, ())) >= num_questions
     ]
-    return best_by_chance(differences([first], paths)[:num_questions]) if paths else 0.0
+    return differences([first], paths)[:num_questions]
 
 
 def _smallest_gain(looks: ScanLooks, reported: list[LayerPath]) -> float:
@@ -188,6 +190,8 @@ def scan_figures(result: ScanResult) -> dict[str, Any]:
         "gain_high": None if standing is None else standing.high,
         "p_adjusted": None if standing is None else standing.p_adjusted,
         "chance_best": result.chance_best,
+        "chance_paths": result.chance_paths,
+        "chance_questions": result.chance_questions,
         "smallest_gain": result.smallest_gain,
         "num_candidates": result.num_candidates,
         "verdicts": result.verdicts,

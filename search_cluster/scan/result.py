@@ -165,7 +165,12 @@ class ScanResult:
     sure: bool
     """Whether test says, at 95 % and for all paths reported, that it is better."""
     chance_best: float
-    """What the best of so many paths would gain by chance on the questions of the first rung."""
+    """What the best of `chance_paths` would gain by chance on `chance_questions`: the first ones by
+    which paths were chosen."""
+    chance_paths: int = 0
+    """The paths that ran on them, wrecks of a first look not among them."""
+    chance_questions: int = 0
+    """The number of the questions."""
     smallest_gain: float
     """The smallest true gain that the questions of test show with 80 % power."""
     num_candidates: int

@@ -59,6 +59,7 @@ def test_it_reports_what_it_wrote(scanned: tuple[Path, Any]) -> None:
     assert said["gain_low"] <= said["gain_test"] <= said["gain_high"]
     assert 0 < said["p_adjusted"] <= 1
     assert said["chance_best"] > 0
+    assert (said["chance_paths"], said["chance_questions"]) == (result.rungs[1].num_paths, 16)
     assert said["test_uses"] == len(read_test_uses(folder)) == 1
     assert said["paths_evaluated"] == said["verdicts_all"]
     rows = read_scan_table(folder / SCAN_TABLE_NAME).rows.values()

@@ -189,6 +189,8 @@ def scan_result(*, is_sure: bool = True, num_layers: int = 30, seed: int = 0) ->
         chosen=winner.summary.path if sure else f"0-{num_layers - 1}",
         sure=sure,
         chance_best=0.213,
+        chance_paths=929,
+        chance_questions=32,
         smallest_gain=0.044,
         num_candidates=len(candidates),
         verdicts=num_questions // 2,

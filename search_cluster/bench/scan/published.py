@@ -12,14 +12,18 @@ import numpy as np
 
 from search_cluster.bench.scan.config import ScanReplayConfig
 from search_cluster.bench.scan.stored_answers import Rows, StoredAnswers
+from search_cluster.errors import ConfigError
 from search_cluster.scan.edits import EditKind
 from search_cluster.scan.space import Candidate
 from search_cluster.scan.statistics.chance import best_by_chance
 from search_cluster.scan.statistics.simultaneous import simultaneous
 
+LEAST_QUESTIONS = 48
+"""Questions of a table over which protocols are replayed: those that they ask, and some others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
+class PublishedProtocol:
     """A published way to look for a block."""
 
     name: str
@@ -44,19 +48,19 @@ class Protocol:
 
 
 PROTOCOLS = (
-    Protocol(
+    PublishedProtocol(
         name="RYS: every repeated block, 16 + 16 questions",
         num_questions=(16, 16),
         smallest=1,
         largest=None,
     ),
-    Protocol(
+    PublishedProtocol(
         name="llm-circuit-finder: repeated blocks of 3 to 8 layers, 17 questions",
         num_questions=(17,),
         smallest=3,
         largest=8,
     ),
-    Protocol(
+    PublishedProtocol(
         name="every skipped or repeated block, 16 questions",
         num_questions=(16,),
         smallest=1,
@@ -74,14 +78,23 @@ def published_figures(
     Args:
         tables: of one or two tasks, with the same paths.
         config: how often each is run.
+
+    Raises:
+        ConfigError: a table has hardly more questions than a protocol asks.
     """
-    return (
-        [_figures(protocol, tables, config) for protocol in PROTOCOLS] if config.published else []
-    )
+    if not config.published:
+        return []
+    fewest = min(len(answers.table.full_questions) for answers in tables)
+    if fewest < LEAST_QUESTIONS:
+        raise ConfigError(
+            f"a table in which all paths were asked {fewest} questions; published protocols need "
+            f"{LEAST_QUESTIONS}, to say what others leave of their gain: give --published 0"
+        )
+    return [_figures(protocol, tables, config) for protocol in PROTOCOLS]
 
 
 def _figures(
-    protocol: Protocol, tables: Sequence[StoredAnswers], config: ScanReplayConfig
+    protocol: PublishedProtocol, tables: Sequence[StoredAnswers], config: ScanReplayConfig
 ) -> dict[str, Any]:
     tried = [place for place, item in enumerate(tables[0].candidates) if protocol.tries(item)]
     if not tried:

@@ -88,12 +88,9 @@ def first_screen(
 
 def chance_line(result: ScanResult) -> str:
     """What luck alone would show."""
-    first = result.rungs[0] if result.rungs else None
-    where = "" if first is None else f" {first.num_questions:,}"
-    num_paths = result.num_candidates if first is None else first.num_paths
     return (
-        f"The best of {num_paths:,} by chance would show {points(result.chance_best)} points on "
-        f"these{where} questions"
+        f"The best of {result.chance_paths:,} by chance would show {points(result.chance_best)} "
+        f"points on these {result.chance_questions:,} questions"
     )
 
 

@@ -16,7 +16,7 @@ NUM_RESAMPLES = 2000
 """Resamples, unless more are asked for: the smallest p-value is 0.0005."""
 
 Numbers = NDArray[np.float32]
-Draw = Callable[[np.random.Generator, tuple[int, int]], Numbers]
+DrawNumbers = Callable[[np.random.Generator, tuple[int, int]], Numbers]
 
 
 def random_signs(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
@@ -30,7 +30,7 @@ def normal_numbers(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
 
 
 def largest_sums(
-    columns_NP: Floats, draw: Draw, *, seed: int, num_resamples: int, signed: bool = False
+    columns_NP: Floats, draw: DrawNumbers, *, seed: int, num_resamples: int, signed: bool = False
 ) -> Floats:
     """The largest sum over questions of all columns, in resamples, in rising order.
 

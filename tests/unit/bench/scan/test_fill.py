@@ -11,15 +11,21 @@ from support.command import run, run_json
 from search_cluster.bench.scan import fill
 from search_cluster.bench.scan.config import ScanTableConfig
 from search_cluster.bench.scan.fill import fill_table
+from search_cluster.bench.scan.replayed_scan import Draw, replay_search
 from search_cluster.bench.scan.score_table import read_table
 from search_cluster.bench.scan.stored_answers import StoredAnswers
 from search_cluster.errors import ConfigError
+from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_example
 from search_cluster.model.scoring import evaluate_path, score_choices
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.rounds import Outcome
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.verdict import Verdict
 
 NUM_PATHS = 1 + 20 + 21
 """The plain path, the skips but that of all six layers, and the repeats."""
@@ -44,13 +50,13 @@ def test_a_table_has_what_the_materialised_model_scores_and_gives_its_verdicts(
 ) -> None:
     out = str(tmp_path / "table")
     command = ("search-cluster", "bench", "scan", "table", "--model", str(model), "--out", out)
-    asked = ("--task", "capitals", "--num-questions", "3", "--block", "2")
+    asked = ("--task", "capitals", "--num-questions", "2", "--workers", "1")
     said = run_json(*command, *asked)
-    assert (said["num_paths"], said["pairs"], said["failures"]) == (NUM_PATHS, 3 * NUM_PATHS, 0)
+    assert (said["num_paths"], said["pairs"], said["failures"]) == (NUM_PATHS, 2 * NUM_PATHS, 0)
     assert said["other_verdicts"] == 0
     table = read_table(Path(out))
     loaded, task = load_model(str(model)), get_task("capitals")
-    examples = select_examples(task.load("train", None).examples, 3, 0)
+    examples = select_examples(task.load("train", None).examples, 2, 0)
     answers = StoredAnswers(table)
     for row, example in enumerate(examples):
         assert table.questions[row].example_id == example.example_id
@@ -126,6 +132,41 @@ def test_a_fault_of_a_worker_ends_the_command(
 def test_a_task_whose_answers_are_generated_is_refused(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="answers of task arithmetic are generated; a table"):
         fill_table(config(model, tmp_path, task="arithmetic"), silent)
+
+
+def test_a_replayed_race_is_the_race_that_the_engine_runs(model: Path, tmp_path: Path) -> None:
+    fill_table(config(model, tmp_path, num_questions=24, block=12), silent)
+    answers = StoredAnswers(read_table(tmp_path))
+    rows = np.random.default_rng(0).permutation(24)
+    draw = Draw(train=rows, validation=rows, test=rows, fresh=rows)
+    replayed = replay_search(answers, draw)
+    task = get_task("capitals")
+    examples = select_examples(task.load("train", None).examples, 24, 0)
+    pairs = [(example, path) for example in examples for path in answers.table.paths]
+    outcomes = PathExecutor(load_model(str(model)), task).evaluate(pairs)
+    real = {
+        (stored.example_id, path): outcomes[row * len(answers.table.paths) + place]
+        for row, stored in enumerate(answers.examples)
+        for place, path in enumerate(answers.table.paths)
+    }
+
+    class Engine(StoredAnswers):
+        def outcome(self, example: Example, path: LayerPath) -> Outcome:
+            verdict = real[example.example_id, path]
+            assert isinstance(verdict, Verdict)
+            return verdict
+
+    ran = replay_search(Engine(answers.table), draw)
+    assert ran.rungs == replayed.rungs
+    assert ran.finalists == replayed.finalists
+    assert ran.num_verdicts == replayed.num_verdicts
+    paths = ran.tables[0].by_path
+    assert list(paths) == list(replayed.tables[0].by_path)
+    for path, verdicts in paths.items():
+        stored = replayed.tables[0].by_path[path]
+        assert [item and item.margin for item in verdicts] == [
+            item and item.margin for item in stored
+        ]
 
 
 def test_a_replay_prints_all_figures(model: Path, tmp_path: Path) -> None:

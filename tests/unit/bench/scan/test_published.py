@@ -6,6 +6,7 @@ from support.made_up_tables import made_up_table
 from search_cluster.bench.scan.config import ScanReplayConfig
 from search_cluster.bench.scan.published import PROTOCOLS, published_figures
 from search_cluster.bench.scan.stored_answers import StoredAnswers
+from search_cluster.errors import ConfigError
 from search_cluster.scan.edits import Edit, path_of_edits
 
 CONFIG = ScanReplayConfig(published=40)
@@ -53,3 +54,9 @@ def test_two_tables_give_half_of_the_questions_each() -> None:
 def test_protocols_that_are_run_no_times_say_nothing() -> None:
     answers = StoredAnswers(made_up_table(50, num_layers=4))
     assert published_figures([answers], ScanReplayConfig(published=0)) == []
+
+
+def test_a_table_of_few_questions_is_refused() -> None:
+    answers = StoredAnswers(made_up_table(47, num_layers=2))
+    with pytest.raises(ConfigError, match=r"all paths were asked 47 questions; .* need 48"):
+        published_figures([answers], CONFIG)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from support.made_up_answers import PLAIN_ACCURACY, differences, no_gain
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.scan.statistics.power import smallest_gain
+from search_cluster.scan.statistics.simultaneous import simultaneous
 from search_cluster.stats import mcnemar_p
 
 
@@ -33,6 +35,20 @@ def test_a_gain_of_that_size_is_seen_in_four_of_five_simulations(
     draws = rng.multinomial(num_questions, shares, size=3000)
     seen = [fixed > broken and mcnemar_p(fixed, broken) <= 0.05 for fixed, broken, _ in draws]
     assert np.mean(seen) == pytest.approx(0.8, abs=0.025)
+
+
+def test_simultaneous_intervals_of_eight_paths_show_such_a_gain_as_often() -> None:
+    num_questions, num_paths, change = 500, 8, 0.15
+    gain = smallest_gain(change, num_questions, num_paths)
+    fixes, breaks = no_gain(num_paths, change)
+    fixes[0] = (change + gain) / 2 / (1 - PLAIN_ACCURACY)
+    breaks[0] = (change - gain) / 2 / PLAIN_ACCURACY
+    rng = np.random.default_rng(0)
+    shown = []
+    for seed in range(200):
+        table = differences(rng, num_questions, fixes, breaks, correlation=0.3)
+        shown.append(simultaneous(table, seed=seed, num_resamples=400).low[0] > 0)
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.08)  # nearly three standard errors
 
 
 def test_more_questions_show_more_and_more_paths_hide_more() -> None:
