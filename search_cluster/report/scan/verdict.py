@@ -68,13 +68,14 @@ def first_screen(
     """
     lines = [
         ScreenLine(topic="What was found", text=_found(result)),
+        *_held(result),
         ScreenLine(topic="Is it true?", text=_truth(result)),
         ScreenLine(topic="What it cost", text=_cost(result, run)),
         ScreenLine(topic="What next", text=next_step(result, folder)),
     ]
     if result.test_uses > 1:
         lines.insert(
-            2,
+            -2,
             ScreenLine(
                 topic="Beware",
                 text=f"Test was looked at {result.test_uses} times in this folder. Whoever goes on "
@@ -141,17 +142,21 @@ def _truth(result: ScanResult) -> str:
     uses = {0: "not looked at yet", 1: "looked at once"}.get(
         result.test_uses, f"looked at {result.test_uses} times"
     )
+    return f"{chance_line(result)}. {shown_line(result)}, which was {uses}."
+
+
+def _held(result: ScanResult) -> list[ScreenLine]:
+    """What is left of a gain from split to split; nothing without a finalist."""
     judged = chosen_finalist(result) or next(iter(result.finalists), None)
-    flattered = ""
-    if judged is not None:
-        said = [f"{points(judged.summary.train.gain)} on train, which chose it"]
-        said += [
-            f"{points(standing.gain)} ({span(standing)}) on {split}"
-            for standing, split in ((judged.validation, "validation"), (judged.test, "test"))
-            if standing is not None
-        ]
-        flattered = f" {edits_text(judged.summary)}: {', '.join(said)}."
-    return f"{chance_line(result)}. {shown_line(result)}, which was {uses}.{flattered}"
+    if judged is None:
+        return []
+    said = [f"{points(judged.summary.train.gain)} on train, which chose it"]
+    said += [
+        f"{points(standing.gain)} ({span(standing)}) on {split}"
+        for standing, split in ((judged.validation, "validation"), (judged.test, "test"))
+        if standing is not None
+    ]
+    return [ScreenLine(topic="What held", text=f"{edits_text(judged.summary)}: {', '.join(said)}.")]
 
 
 def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:

@@ -109,8 +109,10 @@ def test_a_finished_scan(tmp_path: Path, is_sure: bool) -> None:
     scan = values["scan"]
     assert (scan["verdict"], scan["sure"]) == (verdict_line(result), is_sure)
     topics = [line["topic"] for line in scan["lines"]]
-    assert topics[:4] == ["What was found", "Is it true?", "What it cost", "What next"]
-    assert "12 min with 2 workers" in scan["lines"][2]["text"]
+    assert topics[:5] == [
+        "What was found", "What held", "Is it true?", "What it cost", "What next",
+    ]  # fmt: skip
+    assert "12 min with 2 workers" in scan["lines"][3]["text"]
     drawn = pictures(folder)
     assert [card["number"] for card in drawn["cards"]] == [1, 2, 3, 4, 5]
     assert len(drawn["front"]["layout"]["meta"]["views"]) == 3

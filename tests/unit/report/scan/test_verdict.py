@@ -71,7 +71,10 @@ def test_luck_and_what_test_can_show_are_said(sure: ScanResult) -> None:
         in said
     )
     train = sure.finalists[0].summary.train.gain
-    assert f"skip 14-19: {100 * train:+.1f} on train, which chose it" in said
+    held = screen(sure)["What held"]
+    assert held.startswith(f"skip 14-19: {100 * train:+.1f} on train, which chose it, ")
+    assert held.endswith(f"to {100 * sure.finalists[0].test.high:+.1f}) on test.")
+    assert "What held" not in screen(replace(sure, finalists=(), sure=False))
 
 
 def test_what_it_cost(sure: ScanResult) -> None:
