@@ -7,6 +7,7 @@ can be compared on the questions on which both ran.
 from collections.abc import Sequence
 
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.constants import ANSWERS
 from search_cluster.scan.gain import Gain, mean_gain, shrunk_gain
 from search_cluster.scan.measures import change, is_right, worth
 from search_cluster.tasks.example import Example
@@ -70,11 +71,17 @@ class AnswerTable:
         return any(answer is not None and answer.margin is not None for answer in identity_answers)
 
 
-def gain_of(gains: Sequence[float], mean_change: float, *, has_margins: bool) -> Gain:
+def gain_of(
+    gains: Sequence[float],
+    mean_change: float,
+    *,
+    has_margins: bool,
+    spread: float = ANSWERS.prior_spread,
+) -> Gain:
     """The estimate that gains make: shrunk where answers have margins, else their plain mean.
 
-    Without any gain a path loses all.
+    Without any gain a path loses all. For ``spread`` see `shrunk_gain`.
     """
     if not gains:
         return Gain(-1.0, 0.0)
-    return shrunk_gain(gains, mean_change) if has_margins else mean_gain(gains)
+    return shrunk_gain(gains, mean_change, spread=spread) if has_margins else mean_gain(gains)

@@ -28,14 +28,17 @@ def mean_gain(gains: Sequence[float]) -> Gain:
     return Gain(mean, math.sqrt(math.fsum((gain - mean) ** 2 for gain in gains)) / len(gains))
 
 
-def shrunk_gain(gains: Sequence[float], mean_change: float) -> Gain:
+def shrunk_gain(
+    gains: Sequence[float], mean_change: float, *, spread: float = ANSWERS.prior_spread
+) -> Gain:
     """The mean of at least one gain, pulled towards what is usual.
 
     Args:
         gains: in worth.
         mean_change: how much the path changes answers; what is usual depends on it.
+        spread: standard deviation of the true gains of paths that change answers as much.
     """
     seen = mean_gain(gains)
-    trust = ANSWERS.prior_spread**2 / (ANSWERS.prior_spread**2 + seen.error**2)
+    trust = spread**2 / (spread**2 + seen.error**2)
     usual = ANSWERS.prior_slope * (ANSWERS.harmless_change - mean_change)
     return Gain(trust * seen.mean + (1.0 - trust) * usual, math.sqrt(trust) * seen.error)

@@ -72,7 +72,7 @@ def estimate(candidate: Candidate, tables: Iterable[AnswerTable]) -> Estimate:
         all_gains = [gain for task in tasks for gain in gains[task]]
         all_changes = [change for task in tasks for change in changes[task]]
         mean_change = sum(all_changes) / len(all_changes) if all_changes else 1.0
-        return gain_of(all_gains, mean_change, has_margins=has_margins)
+        return gain_of(all_gains, mean_change, has_margins=has_margins, spread=RACE.prior_spread)
 
     everything = [gain for of_task in gains.values() for gain in of_task]
     return Estimate(
