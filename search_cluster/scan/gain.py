@@ -8,10 +8,13 @@ the more so the less the probes say: the posterior mean of a normal prior (Efron
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from search_cluster.scan.constants import ANSWERS
+
+Usual = Callable[[float], float]
+"""What paths that change answers so much on average usually gain, in worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,17 @@ def mean_gain(gains: Sequence[float]) -> Gain:
     return Gain(mean, math.sqrt(math.fsum((gain - mean) ** 2 for gain in gains)) / len(gains))
 
 
+def usual_of_single_layers(mean_change: float) -> float:
+    """What skips of single layers usually gain: a line."""
+    return ANSWERS.prior_slope * (ANSWERS.harmless_change - mean_change)
+
+
 def shrunk_gain(
-    gains: Sequence[float], mean_change: float, *, spread: float = ANSWERS.prior_spread
+    gains: Sequence[float],
+    mean_change: float,
+    *,
+    spread: float = ANSWERS.prior_spread,
+    usual: Usual = usual_of_single_layers,
 ) -> Gain:
     """The mean of at least one gain, pulled towards what is usual.
 
@@ -37,8 +49,9 @@ def shrunk_gain(
         gains: in worth.
         mean_change: how much the path changes answers; what is usual depends on it.
         spread: standard deviation of the true gains of paths that change answers as much.
+        usual: their mean.
     """
     seen = mean_gain(gains)
     trust = spread**2 / (spread**2 + seen.error**2)
-    usual = ANSWERS.prior_slope * (ANSWERS.harmless_change - mean_change)
-    return Gain(trust * seen.mean + (1.0 - trust) * usual, math.sqrt(trust) * seen.error)
+    mean = trust * seen.mean + (1.0 - trust) * usual(mean_change)
+    return Gain(mean, math.sqrt(trust) * seen.error)

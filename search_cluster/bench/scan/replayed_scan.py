@@ -14,6 +14,7 @@ from search_cluster.scan.racing.choice import Confirmed, confirm, is_guessing_on
 from search_cluster.scan.racing.plan import plan_scan
 from search_cluster.scan.racing.race import ScanSearch, Searched
 from search_cluster.scan.racing.ranking import NEUTRAL, estimate, ranked
+from search_cluster.scan.racing.usual import usual_gain
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim, ScanSettings
 from search_cluster.scan.standings import standings
@@ -117,7 +118,7 @@ def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
     searched = replay_search(answers, draw)
     finalists = [item.path for item in searched.finalists]
     validation = answers.answer_table(draw.validation, finalists)
-    confirmed = confirm(searched.finalists, validation, SINGLE_EDITS.aim)
+    confirmed = confirm(searched.finalists, validation, SINGLE_EDITS.aim, searched.usual)
     reported = [item.path for item in confirmed.reported]
     test = answers.answer_table(draw.test, reported)
     ran = [path for path in searched.tables[0].by_path if path != answers.identity]
@@ -145,7 +146,9 @@ def exhaustive_choice(answers: StoredAnswers, draw: Draw) -> LayerPath:
     """
     asked = [item for item in answers.candidates if answers.was_asked(item.path, draw.train)]
     table = answers.answer_table(draw.train, [item.path for item in asked])
-    estimates = [estimate(item, [table]) for item in asked]
+    seen = [estimate(item, [table]) for item in asked]
+    usual = usual_gain((item.mean_change, item.seen) for item in seen)
+    estimates = [estimate(item, [table], usual) for item in asked]
     return ranked(estimates, SINGLE_EDITS.aim, NEUTRAL)[0].path
 
 

@@ -15,6 +15,7 @@ from search_cluster.protocols.rounds import Outcome
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.edits import TWICE
 from search_cluster.scan.racing.ranking import NEUTRAL, estimate, ranked
+from search_cluster.scan.racing.usual import usual_gain
 from search_cluster.scan.settings import Aim, Family
 from search_cluster.scan.space import Candidate, first_candidates
 from search_cluster.tasks.example import Example
@@ -132,7 +133,9 @@ def best_places(table: ScoreTable, num_paths: int) -> list[int]:
     answers = StoredAnswers(table)
     rows = np.arange(len(table.questions))
     everything = answers.answer_table(rows, [item.path for item in answers.candidates])
-    estimates = [estimate(item, [everything]) for item in answers.candidates]
+    seen = [estimate(item, [everything]) for item in answers.candidates]
+    usual = usual_gain((item.mean_change, item.seen) for item in seen)
+    estimates = [estimate(item, [everything], usual) for item in answers.candidates]
     by_worth = [item.path for item in ranked(estimates, Aim.ACCURACY, NEUTRAL)]
     gains_P = answers.differences_QP.mean(axis=0)
     by_accuracy = [answers.candidates[place].path for place in np.argsort(-gains_P, kind="stable")]

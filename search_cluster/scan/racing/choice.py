@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
+from search_cluster.scan.gain import Usual, usual_of_single_layers
 from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
@@ -28,7 +29,12 @@ class Confirmed:
     """Those that test looks at; at least one if there is a finalist."""
 
 
-def confirm(finalists: Sequence[Candidate], table: AnswerTable, aim: str) -> Confirmed:
+def confirm(
+    finalists: Sequence[Candidate],
+    table: AnswerTable,
+    aim: str,
+    usual: Usual = usual_of_single_layers,
+) -> Confirmed:
     """What validation says of the finalists.
 
     Test looks at the best one and at those that may be as good, because each further path makes it
@@ -38,8 +44,9 @@ def confirm(finalists: Sequence[Candidate], table: AnswerTable, aim: str) -> Con
         finalists: all of them ran on the questions of the table.
         table: validation's answers.
         aim: what makes a path better.
+        usual: what paths usually gain.
     """
-    order = ranked([estimate(item, [table]) for item in finalists], aim, CAUTIOUS)
+    order = ranked([estimate(item, [table], usual) for item in finalists], aim, CAUTIOUS)
     close = [item for item in order if _may_be_as_good(item, order[0], aim)]
     return Confirmed(
         order=tuple(item.candidate for item in order),

@@ -15,8 +15,10 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
+from search_cluster.scan.gain import Usual, usual_of_single_layers
 from search_cluster.scan.racing.plan import ScanPlan, num_kept, race_cost
 from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
+from search_cluster.scan.racing.usual import usual_gain
 from search_cluster.scan.result import Rung
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate, grown_candidates
@@ -43,6 +45,8 @@ class Searched:
     """What was asked for."""
     num_exhaustive: int
     """What all paths on all questions of their step would have taken."""
+    usual: Usual
+    """What paths usually gain, by how much they change answers."""
     stopped_by: str
     """``minutes`` or ``budget`` if that ended the search, else nothing."""
 
@@ -87,6 +91,8 @@ class ScanSearch(SteppedRounds[None]):
         self._rungs: list[Rung] = []
         self._num_exhaustive = 0
         self._stopped_by = ""
+        self._usual: Usual = usual_of_single_layers
+        """Learnt from the first round after which some paths go on and others do not."""
         self._num_planned = plan.search_budget
         self.num_spent = 0
         """Verdicts so far."""
@@ -106,6 +112,7 @@ class ScanSearch(SteppedRounds[None]):
             rungs=tuple(self._rungs),
             num_verdicts=self.num_spent,
             num_exhaustive=self._num_exhaustive,
+            usual=self._usual,
             stopped_by=self._stopped_by,
         )
 
@@ -194,9 +201,12 @@ class ScanSearch(SteppedRounds[None]):
             )
             yield from self._ask(table, [self._identity, *(item.path for item in alive)], num_asked)
             alive = [item for item in alive if len(table.by_path[item.path]) >= num_asked]
-            estimates = [estimate(item, [table]) for item in alive]
-            sound = [item for item in estimates if not item.is_wreck]
+            estimates = [estimate(item, [table], self._usual) for item in alive]
             round_number = place + 1 - looks_first
+            if round_number == 1 and not step:
+                self._usual = usual_gain((item.mean_change, item.seen) for item in estimates)
+                estimates = [estimate(item, [table], self._usual) for item in alive]
+            sound = [item for item in estimates if not item.is_wreck]
             if round_number and num_questions != numbers[-1]:
                 order = ranked(sound, self._aim, OPTIMISTIC)
                 kept = order[: num_kept(len(runners), round_number)]
@@ -246,7 +256,7 @@ class ScanSearch(SteppedRounds[None]):
     def _pays(self, table: AnswerTable, bases: Sequence[Candidate]) -> bool:
         """Whether a path that was made in this step comes out ahead on the step's questions."""
         finished = [
-            estimate(item, [table])
+            estimate(item, [table], self._usual)
             for item in self._survivors
             if len(table.by_path.get(item.path, ())) == len(table.questions)
         ]
@@ -255,7 +265,7 @@ class ScanSearch(SteppedRounds[None]):
         return any(first and first[0].candidate not in bases for first in firsts)
 
     def _estimates(self, candidates: Sequence[Candidate]) -> list[Estimate]:
-        return [estimate(item, self._tables) for item in candidates]
+        return [estimate(item, self._tables, self._usual) for item in candidates]
 
     def _ask(self, table: AnswerTable, paths: Sequence[LayerPath], num_questions: int) -> Steps:
         """Bring paths to a number of questions; those that the budget has no room for stay behind.

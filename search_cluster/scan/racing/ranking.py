@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable, gain_of
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.gain import Gain, mean_gain
+from search_cluster.scan.gain import Gain, Usual, mean_gain, usual_of_single_layers
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
 from search_cluster.stats import TOLERATED_LOSS
@@ -25,6 +25,8 @@ class Estimate:
     """The plain mean gain in worth."""
     gain: Gain
     """The same, shrunk."""
+    mean_change: float
+    """How much it changes answers, in [0, 1] on average."""
     by_task: Mapping[str, Gain] = field(default_factory=dict)
     """The shrunk gain on each task of several; empty for one task."""
 
@@ -49,8 +51,16 @@ class Estimate:
         return self.gain.mean - num_errors * self.gain.error >= -slack
 
 
-def estimate(candidate: Candidate, tables: Iterable[AnswerTable]) -> Estimate:
-    """What the answers in the tables say of a candidate; at least on one it has run."""
+def estimate(
+    candidate: Candidate, tables: Iterable[AnswerTable], usual: Usual = usual_of_single_layers
+) -> Estimate:
+    """What the answers in the tables say of a candidate; at least on one it has run.
+
+    Args:
+        candidate: the path.
+        tables: answers to distinct questions.
+        usual: what paths usually gain.
+    """
     gains: dict[str, list[float]] = {}
     changes: dict[str, list[float]] = {}
     has_margins = False
@@ -71,16 +81,26 @@ def estimate(candidate: Candidate, tables: Iterable[AnswerTable]) -> Estimate:
     def shrunk(tasks: Iterable[str]) -> Gain:
         all_gains = [gain for task in tasks for gain in gains[task]]
         all_changes = [change for task in tasks for change in changes[task]]
-        mean_change = sum(all_changes) / len(all_changes) if all_changes else 1.0
-        return gain_of(all_gains, mean_change, has_margins=has_margins, spread=RACE.prior_spread)
+        return gain_of(
+            all_gains,
+            _mean(all_changes),
+            has_margins=has_margins,
+            spread=RACE.prior_spread,
+            usual=usual,
+        )
 
     everything = [gain for of_task in gains.values() for gain in of_task]
     return Estimate(
         candidate=candidate,
         seen=mean_gain(everything) if everything else Gain(-1.0, 0.0),
         gain=shrunk(gains),
+        mean_change=_mean([change for of_task in changes.values() for change in of_task]),
         by_task={task: shrunk([task]) for task in gains} if len(gains) > 1 else {},
     )
+
+
+def _mean(changes: Sequence[float]) -> float:
+    return sum(changes) / len(changes) if changes else 1.0
 
 
 def ranked(estimates: Sequence[Estimate], aim: str, num_errors: float) -> list[Estimate]:

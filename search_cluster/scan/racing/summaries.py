@@ -14,7 +14,7 @@ def summaries(searched: Searched) -> tuple[CandidateSummary, ...]:
         if any(table.by_path.get(item.path) for table in searched.tables)
     ]
     found = standings(searched.tables, [item.path for item in ran])
-    estimates = (estimate(item, searched.tables) for item in ran)
+    estimates = (estimate(item, searched.tables, searched.usual) for item in ran)
     return tuple(
         CandidateSummary(
             path=str(item.path),
