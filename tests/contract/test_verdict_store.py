@@ -686,6 +686,7 @@ class TestOutage:
             lambda: store.get_many([("e1", IDENTITY)]) == [LONG] and store.errors.num_buffered == 0
         )
 
+    @pytest.mark.slow
     def test_a_server_that_hangs_costs_little_after_a_few_calls(self, server: Server) -> None:
         with contextlib.closing(
             RedisStore(server.url, context=CONTEXT, probe_after_s=3.0)

@@ -115,6 +115,7 @@ def test_verdicts_are_the_materialised_models_on_every_family(
     assert executor.counters.layer_runs == num_prefixes(pairs)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32),
     task_name=st.sampled_from(sorted(TASKS)),
