@@ -6,6 +6,7 @@ Every error message gives the value, the rule and the next step.
     ├── InvalidValueError (also ValueError)   a caller's mistake
     │   ├── InvalidPathError                  a layer path that no model can run
     │   ├── TaskError                         an unknown task, a file without one good row
+    │   │   └── UnreadableDataError           data that is there, or should be, and can't be read
     │   └── ConfigError                       a setting, a flag, a run folder started otherwise
     ├── ModelError                            a model that can't be loaded or can't be re-ordered
     │   ├── UnsupportedFamilyError            an architecture without an anatomy entry
@@ -33,6 +34,10 @@ class InvalidPathError(InvalidValueError):
 
 class TaskError(InvalidValueError):
     """An unknown task, or data that holds no usable example."""
+
+
+class UnreadableDataError(TaskError):
+    """Data of a split that the task has, and that can't be read now: no network, no permission."""
 
 
 class ConfigError(InvalidValueError):

@@ -39,7 +39,7 @@ class EngineBenchConfig:
     """The number of pairs on which one-by-one evaluation is timed; the same number, in whole paths,
     is timed in same-path batches."""
     batch: int = field(default=256, metadata=AT_LEAST_ONE)
-    """The number of pairs per call of the timed engine."""
+    """The number of pairs in a batch of the timed engine, of which two are in flight."""
     state_bytes: int = field(default=2**30, metadata=AT_LEAST_ONE)
     """The bytes that the engine may keep of path prefixes."""
     seed: int = 0

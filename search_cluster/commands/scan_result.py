@@ -1,6 +1,6 @@
 """What a scan's answers say: ``scan.json``, and what ``--json`` reports of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from search_cluster.scan.digest import scan_digest
 from search_cluster.scan.racing.choice import Confirmed, is_guessing_on, is_sure
 from search_cluster.scan.racing.race import Searched
 from search_cluster.scan.racing.summaries import summaries
-from search_cluster.scan.result import Finalist, ScanResult, Standing
+from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, Standing
 from search_cluster.scan.space import Candidate
 from search_cluster.scan.standings import differences, standings
 from search_cluster.scan.statistics.chance import best_by_chance
@@ -49,7 +49,8 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         table: every pair that was asked, and no other.
         info: the workers'.
     """
-    finalists = _finalists(job, looks)
+    candidates = summaries(looks.searched)
+    finalists = _finalists(job, looks, candidates)
     identity = LayerPath.identity(job.num_layers)
     reported = [item.path for item in looks.confirmed.reported]
     plain_is_guessing = is_guessing_on(looks.test)
@@ -67,7 +68,6 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
             chosen = path
             break
     searched, settings = looks.searched, job.settings
-    candidates = summaries(searched)
     chance_NP = _chance_table(job, searched)
     return ScanResult(
         model=job.config.model,
@@ -111,9 +111,11 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
     )
 
 
-def _finalists(job: ScanJob, looks: ScanLooks) -> tuple[Finalist, ...]:
+def _finalists(
+    job: ScanJob, looks: ScanLooks, candidates: Sequence[CandidateSummary]
+) -> tuple[Finalist, ...]:
     order, reported = looks.confirmed.order, looks.confirmed.reported
-    summary_of = {item.path: item for item in summaries(looks.searched)}
+    summary_of = {item.path: item for item in candidates}
     on_validation = _standings_of(looks.validation, order)
     on_test = _standings_of(looks.test, reported)
     several = job.tasks.names if len(job.tasks.names) > 1 else ()

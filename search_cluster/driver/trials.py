@@ -20,8 +20,8 @@ def answers(
     waiting = iter(requests)
     num_in_flight = 0
     while True:
-        batch = list(islice(waiting, max(0, evaluator.max_in_flight - num_in_flight)))
-        if batch:
+        # What other jobs compute makes room for as many again, which shows when it was asked for.
+        while batch := list(islice(waiting, max(0, evaluator.max_in_flight - num_in_flight))):
             evaluator.submit(batch)
             num_in_flight += len(batch)
         if not num_in_flight:

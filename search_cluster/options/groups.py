@@ -28,6 +28,15 @@ RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of 
 ConfigOption = Annotated[
     Path | None, typer.Option(help="TOML file with settings; flags win over it.")
 ]
+PathOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Another path, such as 0-17,20-29 or blocks:31,34.", show_default="the scan's"
+    ),
+]
+BestOption = Annotated[
+    bool, typer.Option("--best", help="Take the first finalist if the scan is not sure.")
+]
 Flags = dict[str, Any]
 """What is written on a command line, by the names of the fields that the options were made from."""
 

@@ -7,7 +7,6 @@ can be compared on the questions on which both ran.
 from collections.abc import Sequence
 
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.scan.constants import ANSWERS
 from search_cluster.scan.gain import Gain, Usual, mean_gain, shrunk_gain, usual_of_single_layers
 from search_cluster.scan.measures import change, is_right, worth
 from search_cluster.tasks.example import Example
@@ -76,15 +75,14 @@ def gain_of(
     mean_change: float,
     *,
     has_margins: bool,
-    spread: float = ANSWERS.prior_spread,
     usual: Usual = usual_of_single_layers,
 ) -> Gain:
     """The estimate that gains make: shrunk where answers have margins, else their plain mean.
 
-    Without any gain a path loses all. For ``spread`` and ``usual`` see `shrunk_gain`.
+    Without any gain a path loses all. For ``usual`` see `shrunk_gain`.
     """
     if not gains:
         return Gain(-1.0, 0.0)
     if not has_margins:
         return mean_gain(gains)
-    return shrunk_gain(gains, mean_change, spread=spread, usual=usual)
+    return shrunk_gain(gains, mean_change, usual=usual)

@@ -23,7 +23,8 @@ class AnswerConstants:
     # Shrunk gains.
     prior_spread: float = 0.02
     """Standard deviation, in worth, of the true gains of paths that change answers equally much.
-    Log, *shrunk*: fitted with the next two to skips of single layers of the demo model."""
+    Log, *shrunk*: fitted with the next two to skips of single layers of the demo model. For blocks
+    0.02, 0.03 and 0.05 rank alike (log, "what blocks usually gain")."""
     prior_slope: float = 0.15
     """Worth that a path loses per unit of mean change beyond `harmless_change`. Log, *shrunk*."""
     harmless_change: float = 0.15
@@ -56,12 +57,11 @@ class RaceConstants:
     """Paths that a step of growth adds to."""
     num_singles: int = 16
     """Single edits that it adds to each."""
+    proven_share: float = 0.25
+    """Single edits are added that were asked at least this share of the race's questions."""
     min_questions: int = 16
     """Questions. With fewer in a split nothing can be said."""
 
-    prior_spread: float = 0.02
-    """What `AnswerConstants.prior_spread` is for the paths of a race. Log, "what blocks usually
-    gain": 0.02, 0.03 and 0.05 rank alike."""
     usual_paths: int = 48
     """Paths from which what is usual can be learnt."""
 

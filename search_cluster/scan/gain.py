@@ -40,7 +40,6 @@ def shrunk_gain(
     gains: Sequence[float],
     mean_change: float,
     *,
-    spread: float = ANSWERS.prior_spread,
     usual: Usual = usual_of_single_layers,
 ) -> Gain:
     """The mean of at least one gain, pulled towards what is usual.
@@ -48,10 +47,9 @@ def shrunk_gain(
     Args:
         gains: in worth.
         mean_change: how much the path changes answers; what is usual depends on it.
-        spread: standard deviation of the true gains of paths that change answers as much.
-        usual: their mean.
+        usual: the mean of the true gains of paths that change answers as much.
     """
     seen = mean_gain(gains)
-    trust = spread**2 / (spread**2 + seen.error**2)
+    trust = ANSWERS.prior_spread**2 / (ANSWERS.prior_spread**2 + seen.error**2)
     mean = trust * seen.mean + (1.0 - trust) * usual(mean_change)
     return Gain(mean, math.sqrt(trust) * seen.error)

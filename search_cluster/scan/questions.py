@@ -4,17 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.scan.constants import RACE
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed, select_examples
-from search_cluster.tasks.splits import split_of
+from search_cluster.tasks.splits import THREE_WAY, TRAIN_VALIDATION, split_of
 from search_cluster.tasks.task import Task
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SHARES = {
-    (VALIDATION, TEST): {TRAIN: 70, VALIDATION: 15, TEST: 15},
-    (VALIDATION,): {TRAIN: 85, VALIDATION: 15},
+    (VALIDATION, TEST): THREE_WAY,
+    (VALIDATION,): TRAIN_VALIDATION,
     (TEST,): {TRAIN: 85, TEST: 15},
 }
 """How train's questions are divided, in percent, where a task lacks these splits."""
@@ -37,12 +37,14 @@ def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestion
     Where the task has no validation or no test, train's questions are divided by their content.
 
     Raises:
-        TaskError: a part has too few questions.
+        TaskError: a part has too few questions, or can't be read.
     """
     parts = {TRAIN: _split(task, TRAIN, data_dir)}
     for split in (VALIDATION, TEST):
         try:
             parts[split] = _split(task, split, data_dir)
+        except UnreadableDataError:  # the task has it; another machine would take it
+            raise
         except TaskError:
             parts[split] = ()
     missing = tuple(split for split in (VALIDATION, TEST) if not parts[split])

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.tasks.raw_examples import Row
 from search_cluster.tasks.task import MalformedRow
 
@@ -38,7 +38,7 @@ def read_rows(path: Path) -> RawRows:
     try:
         data = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
-        raise TaskError(
+        raise UnreadableDataError(
             f"{path} can't be read ({error.strerror}); check its permissions"
         ) from error
     return readers[path.suffix](path.name, data)

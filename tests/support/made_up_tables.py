@@ -8,10 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from search_cluster.bench.scan.score_table import ScoreTable, StoredQuestion, TableFacts
+from search_cluster.bench.scan.stored_answers import single_edit_paths
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.scan.edits import TWICE
-from search_cluster.scan.settings import Family
-from search_cluster.scan.space import first_candidates
 
 NUM_CHOICES = 4
 KNOWLEDGE = 0.5
@@ -20,14 +18,6 @@ NOISE = 0.35
 """Standard deviation of what an edited layer does to a score, in nats."""
 HARM = 0.05
 """What the right choice loses by each layer that an edit leaves out or repeats, in nats."""
-
-
-def single_edit_paths(num_layers: int) -> tuple[LayerPath, ...]:
-    """The plain path, and all single edits."""
-    candidates = first_candidates(
-        num_layers, (Family.SKIP, Family.REPEAT), max_block=num_layers, passes=TWICE
-    )
-    return (LayerPath.identity(num_layers), *(item.path for item in candidates))
 
 
 def made_up_table(

@@ -7,7 +7,7 @@ import typer
 
 from search_cluster.console import TRAINING_RESUMES
 from search_cluster.options.commands import command
-from search_cluster.options.groups import JsonOption
+from search_cluster.options.groups import BestOption, JsonOption, PathOption
 
 
 @command(
@@ -18,15 +18,8 @@ def static(
     *,
     scan: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a finished scan.")],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint; the same one is kept.")],
-    path: Annotated[
-        str | None,
-        typer.Option(
-            help="Another path, such as 0-17,20-29 or blocks:31,34.", show_default="the scan's"
-        ),
-    ] = None,
-    best: Annotated[
-        bool, typer.Option("--best", help="Take the first finalist if the scan is not sure.")
-    ] = False,
+    path: PathOption = None,
+    best: BestOption = False,
     force: Annotated[bool, typer.Option("--force", help="Write over what --out holds.")] = False,
     json_output: JsonOption = False,
 ) -> None:

@@ -21,7 +21,7 @@ from search_cluster.bench.scan.score_table import (
     write_block,
 )
 from search_cluster.bench.scan.scored_engine import ScoredEngine, scored_blocks
-from search_cluster.bench.scan.stored_answers import best_places
+from search_cluster.bench.scan.stored_answers import best_places, single_edit_paths
 from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
 from search_cluster.model.kernels import kernels_of
@@ -29,9 +29,6 @@ from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import keep_freed_memory
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.scan.edits import TWICE
-from search_cluster.scan.settings import Family
-from search_cluster.scan.space import first_candidates
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
@@ -137,17 +134,6 @@ class _Filling:
             "failures": self._num_failed,
             "other_verdicts": sum(engine.num_other_verdicts for engine in self._engines),
         }
-
-
-def single_edit_paths(num_layers: int, max_block: int | None) -> tuple[LayerPath, ...]:
-    """The plain path, and every path of a scan's first race."""
-    candidates = first_candidates(
-        num_layers,
-        (Family.SKIP, Family.REPEAT),
-        max_block=max_block or num_layers,
-        passes=TWICE,
-    )
-    return (LayerPath.identity(num_layers), *(item.path for item in candidates))
 
 
 def _facts(

@@ -13,7 +13,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
 from search_cluster.protocols.rounds import Outcome
 from search_cluster.scan.answers import AnswerTable
-from search_cluster.scan.edits import TWICE
+from search_cluster.scan.edits import TWICE, edits_of_path
 from search_cluster.scan.racing.ranking import NEUTRAL, estimate, ranked
 from search_cluster.scan.racing.usual import usual_gain
 from search_cluster.scan.settings import Aim, Family
@@ -108,16 +108,20 @@ class StoredAnswers:
         )
 
 
+def single_edit_paths(num_layers: int, max_block: int | None = None) -> tuple[LayerPath, ...]:
+    """The plain path, and every path of a scan's first race."""
+    candidates = first_candidates(
+        num_layers,
+        (Family.SKIP, Family.REPEAT),
+        max_block=max_block or num_layers,
+        passes=TWICE,
+    )
+    return (LayerPath.identity(num_layers), *(item.path for item in candidates))
+
+
 def _candidates(paths: Sequence[LayerPath]) -> tuple[Candidate, ...]:
-    num_layers = paths[0].num_layers
-    known = {
-        item.path: item
-        for item in first_candidates(
-            num_layers, (Family.SKIP, Family.REPEAT), max_block=num_layers, passes=TWICE
-        )
-    }
     return tuple(
-        known.get(path, Candidate(path=path, edits=(), step=0))
+        Candidate(path=path, edits=edits_of_path(path), step=0)
         for path in paths
         if not path.is_identity
     )

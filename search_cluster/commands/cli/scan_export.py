@@ -7,7 +7,7 @@ import typer
 
 from search_cluster.config import SearchConfig
 from search_cluster.options.commands import command
-from search_cluster.options.groups import Flags, JsonOption, Overrides
+from search_cluster.options.groups import BestOption, Flags, JsonOption, Overrides, PathOption
 from search_cluster.scan.specs.traps import SpecFormat
 
 
@@ -19,15 +19,8 @@ def scan_export(
     *,
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a scan.")],
     format_: Annotated[SpecFormat, typer.Option("--format", help="What to write.")],
-    path: Annotated[
-        str | None,
-        typer.Option(
-            help="Another path, such as 0-17,20-29 or blocks:31,34.", show_default="the scan's"
-        ),
-    ] = None,
-    best: Annotated[
-        bool, typer.Option("--best", help="Take the first finalist if the scan is not sure.")
-    ] = False,
+    path: PathOption = None,
+    best: BestOption = False,
     out: Annotated[
         Path | None,
         typer.Option(help="File to write, for hf a new folder.", show_default="the terminal"),

@@ -155,12 +155,11 @@ class ScanSearch(SteppedRounds[None]):
         self, singles: Sequence[Candidate], step: int
     ) -> tuple[list[Candidate], list[Candidate]]:
         """What a step of growth begins with: the best so far, and what one more edit makes."""
-        most = max((len(self._tables[0].by_path.get(item.path, ())) for item in singles), default=0)
+        num_asked = [len(self._tables[0].by_path.get(item.path, ())) for item in singles]
+        enough = RACE.proven_share * max(num_asked, default=0)
         best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
         bases = [item.candidate for item in best if item.candidate.edits][: RACE.num_bases]
-        proven = [
-            item for item in singles if len(self._tables[0].by_path.get(item.path, ())) * 4 >= most
-        ]
+        proven = [item for item, num in zip(singles, num_asked, strict=True) if num >= enough]
         added = ranked(self._estimates(proven), self._aim, NEUTRAL)
         grown = grown_candidates(
             bases,

@@ -85,7 +85,6 @@ def estimate(
             all_gains,
             _mean(all_changes),
             has_margins=has_margins,
-            spread=RACE.prior_spread,
             usual=usual,
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from search_cluster.scan.constants import RACE
+from search_cluster.scan.constants import ANSWERS, RACE
 from search_cluster.scan.gain import Gain, Usual, usual_of_single_layers
 
 CHANGE_DIGITS = 6
@@ -47,16 +47,17 @@ def usual_gain(seen: Iterable[tuple[float, Gain]]) -> Usual:
     if len(points) < RACE.usual_paths:
         return usual_of_single_layers
     change_P, gain_P, error_P = np.array(points).T
-    weight_P = 1.0 / (error_P**2 + RACE.prior_spread**2)
+    weight_P = 1.0 / (error_P**2 + ANSWERS.prior_spread**2)
     changes_X, place_P = np.unique(change_P, return_inverse=True)
     weights_X = np.bincount(place_P, weights=weight_P)
     gains_X = np.bincount(place_P, weights=weight_P * gain_P) / weights_X
     # A path that changes nothing gains nothing, and is surer of it than any other.
     falling = isotonic_regression(
         np.concatenate([[0.0], gains_X]),
-        weights=np.concatenate([[1.0 / RACE.prior_spread**2], weights_X]),
+        weights=np.concatenate([[1.0 / ANSWERS.prior_spread**2], weights_X]),
         increasing=False,
     )
+    # One step behind the point in which nothing changes, where a path may be, too.
     return FallingUsual(
         changes=(0.0, *(float(change) + 10.0**-CHANGE_DIGITS for change in changes_X)),
         gains=tuple(float(gain) for gain in falling.x),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
 from search_cluster.tasks.files import RawRows, read_rows
 from search_cluster.tasks.raw_examples import Converter, RawExample, Row, RowError, collect_examples
@@ -140,7 +140,7 @@ class BenchmarkSource:
                 rows = load_dataset(repository, config, split=part.hub_split)
             except Exception as error:
                 # The library raises dozens of types: no network, no data set, a broken cache.
-                raise TaskError(
+                raise UnreadableDataError(
                     f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: "
                     f"{error}); check the connection, or name a folder with {part.files} by "
                     f"--data-dir or {DATA_DIR_VARIABLE}"

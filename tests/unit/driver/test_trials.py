@@ -1,11 +1,13 @@
 """Rounds of pairs are evaluated whole, in whatever order answers come; a common fault ends them."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from search_cluster.driver.trials import AnswerWatch, TrialRunner
 from search_cluster.errors import OneFaultError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.messages import EvaluationResult, Failure
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.protocols.rounds import Trial
 from search_cluster.protocols.scripted import ScriptedEvaluator
 from search_cluster.tasks.example import Example
@@ -62,3 +64,33 @@ def test_what_the_model_says_of_a_path_and_what_is_cached_are_no_fault() -> None
         watch.take(example, result("RuntimeError", from_cache=True))
     watch.take(EXAMPLES[0], result(None))
     watch.end()
+
+
+class Elsewhere(ScriptedEvaluator):
+    """Stands in for a cache of which another job has claimed the first pairs: they make room."""
+
+    def __init__(self, num_elsewhere: int) -> None:
+        super().__init__(reward_of, max_in_flight=2)
+        self._num_elsewhere = num_elsewhere
+        self.submitted_at_first: list[EvaluationRequest] = []
+        self._has_collected = False
+
+    @property
+    def max_in_flight(self) -> int:
+        waits = min(self._num_elsewhere, len(self.submitted_at_first))
+        return super().max_in_flight + waits
+
+    def submit(self, requests: Sequence[EvaluationRequest]) -> None:
+        if not self._has_collected:
+            self.submitted_at_first += requests
+        super().submit(requests)
+
+    def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
+        self._has_collected = True
+        return super().collect(timeout_s)
+
+
+def test_where_another_job_computes_the_first_pairs_others_are_asked_for_at_once() -> None:
+    evaluator = Elsewhere(num_elsewhere=6)
+    TrialRunner(evaluator, lambda trial, result: None).outcomes(TRIALS)
+    assert len(evaluator.submitted_at_first) == 8  # six that wait, and two for the own workers

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.scan.questions import taking_turns, task_questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
@@ -94,3 +94,15 @@ def test_several_tasks_take_turns() -> None:
     assert [(item.task, item.question) for item in found] == [
         (task, str(n)) for n in range(3) for task in ("a", "b")
     ]
+
+
+def test_a_split_that_cannot_be_read_is_none_that_is_missing() -> None:
+    class Offline(Splits):
+        def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
+            if split == "test":
+                raise UnreadableDataError("no network")
+            return super().load(split, data_dir)
+
+    task: Task = Offline({"train": range(1_000), "validation": range(2_000, 2_050)})  # type: ignore
+    with pytest.raises(UnreadableDataError, match="no network"):
+        task_questions(task, None, 0)
