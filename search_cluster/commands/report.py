@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from search_cluster.commands.scan_report import (
+from search_cluster.commands.scan.report import (
     describe_scan,
     print_scan_run,
     write_scan_run_report,

@@ -37,7 +37,7 @@ def scan_export(
     layer_path.py. prune-layers: for llama-quantize. rys: blocks or a list; to a .json file, a
     queue. layers: a plain list.
     """
-    from search_cluster.commands.scan_export import ExportedModel, export_path, show_export
+    from search_cluster.commands.scan.export import ExportedModel, export_path, show_export
 
     settings = SearchConfig().overridden(flags)
     done = export_path(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from search_cluster.commands.scan_job import ScanJob
+from search_cluster.commands.scan.job import ScanJob
 from search_cluster.driver.open import open_exporter
 from search_cluster.driver.trials import AnswerWatch, TrialRunner
 from search_cluster.paths.layer_path import LayerPath

@@ -12,10 +12,10 @@ from search_cluster.cache.by_task import open_stores
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.provenance import context_of_run
-from search_cluster.commands.scan_asking import ScanAsking
-from search_cluster.commands.scan_job import ScanJob, ScanTasks, scan_job
-from search_cluster.commands.scan_result import ScanLooks, scan_figures, scan_result
-from search_cluster.commands.scan_times import with_times
+from search_cluster.commands.scan.asking import ScanAsking
+from search_cluster.commands.scan.job import ScanJob, ScanTasks, scan_job
+from search_cluster.commands.scan.result import ScanLooks, scan_figures, scan_result
+from search_cluster.commands.scan.times import with_times
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.driver.pools import open_pool

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_cluster.commands.provenance import installed_versions
-from search_cluster.commands.scan_job import ScanJob
+from search_cluster.commands.scan.job import ScanJob
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.digest import scan_digest
