@@ -74,8 +74,8 @@ def scan(
     All skips and repeats of one block race on questions of train, survivors are combined,
     validation confirms the best, test reports them once. Running it again resumes.
     """
-    from search_cluster.commands.scan.run import run_scan  # the rooms: a second
     from search_cluster.commands.scan.report import print_scan_run
+    from search_cluster.commands.scan.run import run_scan  # the rooms: a second
 
     file = {} if config is None else read_settings(config)
     asked = SearchConfig(**{"run": DEFAULT_RUN} | file).overridden(
