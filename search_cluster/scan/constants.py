@@ -29,6 +29,9 @@ class AnswerConstants:
     """Worth that a path loses per unit of mean change beyond `harmless_change`. Log, *shrunk*."""
     harmless_change: float = 0.15
     """Mean change of the answers, in [0, 1], at which a path loses nothing. Log, *shrunk*."""
+    parts_share: float = 0.5
+    """Share of the summed gains of its parts that a combination is expected to gain, before what
+    its change costs. Log, "what combinations gain"."""
 
 
 ANSWERS = AnswerConstants()
@@ -53,11 +56,11 @@ class RaceConstants:
     """Worth. A path that surely loses more than this is a wreck and is stopped."""
     wreck_errors: float = 3.0
     """Standard errors that make it sure."""
-    num_bases: int = 4
+    num_bases: int = 6
     """Paths that a step of growth adds to."""
-    num_singles: int = 16
+    num_singles: int = 24
     """Single edits that it adds to each."""
-    proven_share: float = 0.25
+    proven_share: float = 0.18
     """Single edits are added that were asked at least this share of the race's questions."""
     min_questions: int = 16
     """Questions. With fewer in a split nothing can be said."""

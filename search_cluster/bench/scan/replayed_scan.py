@@ -12,8 +12,9 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Rounds
 from search_cluster.scan.racing.choice import Confirmed, confirm, is_guessing_on, is_sure
 from search_cluster.scan.racing.plan import plan_scan
-from search_cluster.scan.racing.race import ScanSearch, Searched
+from search_cluster.scan.racing.race import ScanSearch
 from search_cluster.scan.racing.ranking import NEUTRAL, estimate, ranked
+from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.usual import usual_gain
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim, ScanSettings
@@ -118,7 +119,7 @@ def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
     searched = replay_search(answers, draw)
     finalists = [item.path for item in searched.finalists]
     validation = answers.answer_table(draw.validation, finalists)
-    confirmed = confirm(searched.finalists, validation, SINGLE_EDITS.aim, searched.usual)
+    confirmed = confirm(searched, validation, SINGLE_EDITS.aim)
     reported = [item.path for item in confirmed.reported]
     test = answers.answer_table(draw.test, reported)
     ran = [path for path in searched.tables[0].by_path if path != answers.identity]

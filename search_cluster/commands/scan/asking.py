@@ -15,7 +15,8 @@ from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.progress import ProgressLog, ScanProgress, ScanStage
 from search_cluster.scan.questions import TRAIN
-from search_cluster.scan.racing.race import ScanSearch, Searched
+from search_cluster.scan.racing.race import ScanSearch
+from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.summaries import summaries
 from search_cluster.scan.result import CandidateSummary, Rung
 from search_cluster.scan.table import ScanRow, ScanTable, keep_unfinished_scan

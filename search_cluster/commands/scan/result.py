@@ -13,7 +13,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.digest import scan_digest
 from search_cluster.scan.racing.choice import Confirmed, is_guessing_on, is_sure
-from search_cluster.scan.racing.race import Searched
+from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.summaries import summaries
 from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, Standing
 from search_cluster.scan.space import Candidate

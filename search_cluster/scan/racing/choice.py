@@ -1,18 +1,18 @@
 """What is reported of the finalists, and whether test is sure of it.
 
-Validation puts the finalists in order and says which few of them test looks at. The path that is
-chosen is the first of them, in validation's order, of which test is sure; which of several sure
-ones is best on test has no say, because that would flatter it.
+Validation, together with what train said of them, puts the finalists in order and says which few of
+them test looks at. The path that is chosen is the first of them, in that order, of which test is
+sure; which of several sure ones is best on test has no say, because that would flatter it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.gain import Usual, usual_of_single_layers
 from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked
+from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
@@ -29,24 +29,23 @@ class Confirmed:
     """Those that test looks at; at least one if there is a finalist."""
 
 
-def confirm(
-    finalists: Sequence[Candidate],
-    table: AnswerTable,
-    aim: str,
-    usual: Usual = usual_of_single_layers,
-) -> Confirmed:
-    """What validation says of the finalists.
+def confirm(searched: Searched, table: AnswerTable, aim: str) -> Confirmed:
+    """What train and validation together say of the finalists.
+
+    Train's answers flatter whoever was chosen for them; as their gains are shrunk towards what was
+    usual before the choice, they count all the same, for validation alone has few questions.
 
     Test looks at the best one and at those that may be as good, because each further path makes it
     less sure of all.
 
     Args:
-        finalists: all of them ran on the questions of the table.
+        searched: what the search found; all finalists ran on the questions of the table.
         table: validation's answers.
         aim: what makes a path better.
-        usual: what paths usually gain.
     """
-    order = ranked([estimate(item, [table], usual) for item in finalists], aim, CAUTIOUS)
+    tables = [*searched.tables, table]
+    estimates = [estimate(item, tables, searched.usual.of(item)) for item in searched.finalists]
+    order = ranked(estimates, aim, CAUTIOUS)
     close = [item for item in order if _may_be_as_good(item, order[0], aim)]
     return Confirmed(
         order=tuple(item.candidate for item in order),

@@ -6,8 +6,7 @@ of answers, which orders paths better than accuracy does. Then the survivors are
 questions for each step, as long as a combination comes out ahead of what it was made of.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 from search_cluster.corpus.causes import require_sound
 from search_cluster.faults import FIRST
@@ -15,10 +14,10 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.gain import Usual, usual_of_single_layers
 from search_cluster.scan.racing.plan import ScanPlan, num_kept, race_cost
 from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
-from search_cluster.scan.racing.usual import usual_gain
+from search_cluster.scan.racing.searched import Searched
+from search_cluster.scan.racing.usual import UsualGains
 from search_cluster.scan.result import Rung
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate, grown_candidates
@@ -27,28 +26,6 @@ from search_cluster.tasks.verdict import Verdict
 
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 Always = Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """What the search found."""
-
-    candidates: tuple[Candidate, ...]
-    """All that were tried, by step, then in the order in which they were made."""
-    finalists: tuple[Candidate, ...]
-    """Those that are worth a second look, the best first."""
-    tables: tuple[AnswerTable, ...]
-    """The answers of each step."""
-    rungs: tuple[Rung, ...]
-    """The rounds."""
-    num_verdicts: int
-    """What was asked for."""
-    num_exhaustive: int
-    """What all paths on all questions of their step would have taken."""
-    usual: Usual
-    """What paths usually gain, by how much they change answers."""
-    stopped_by: str
-    """``minutes`` or ``budget`` if that ended the search, else nothing."""
 
 
 class ScanSearch(SteppedRounds[None]):
@@ -91,8 +68,7 @@ class ScanSearch(SteppedRounds[None]):
         self._rungs: list[Rung] = []
         self._num_exhaustive = 0
         self._stopped_by = ""
-        self._usual: Usual = usual_of_single_layers
-        """Learnt from the first round after which some paths go on and others do not."""
+        self._usual = UsualGains()
         self._num_planned = plan.search_budget
         self.num_spent = 0
         """Verdicts so far."""
@@ -131,6 +107,9 @@ class ScanSearch(SteppedRounds[None]):
         table = self._next_table(self._plan.rungs[-1])
         yield from self._ask(table, [self._identity], FIRST)  # if all of these fail, so does all
         yield from self._race(table, singles, self._plan.rungs, step=0)
+        self._usual.know_parts(
+            self._estimates(item for item in singles if item.path in table.by_path)
+        )
         for step, rungs in enumerate(self._plan.grown, start=1):
             if self._stopped_by:
                 return
@@ -200,11 +179,11 @@ class ScanSearch(SteppedRounds[None]):
             )
             yield from self._ask(table, [self._identity, *(item.path for item in alive)], num_asked)
             alive = [item for item in alive if len(table.by_path[item.path]) >= num_asked]
-            estimates = [estimate(item, [table], self._usual) for item in alive]
+            estimates = self._estimates(alive, [table])
             round_number = place + 1 - looks_first
-            if round_number == 1 and not step:
-                self._usual = usual_gain((item.mean_change, item.seen) for item in estimates)
-                estimates = [estimate(item, [table], self._usual) for item in alive]
+            if round_number == 1:
+                self._usual.learn(step, [it for it in estimates if it.candidate.step == step])
+                estimates = self._estimates(alive, [table])
             sound = [item for item in estimates if not item.is_wreck]
             if round_number and num_questions != numbers[-1]:
                 order = ranked(sound, self._aim, OPTIMISTIC)
@@ -254,17 +233,24 @@ class ScanSearch(SteppedRounds[None]):
 
     def _pays(self, table: AnswerTable, bases: Sequence[Candidate]) -> bool:
         """Whether a path that was made in this step comes out ahead on the step's questions."""
-        finished = [
-            estimate(item, [table], self._usual)
-            for item in self._survivors
-            if len(table.by_path.get(item.path, ())) == len(table.questions)
-        ]
+        finished = self._estimates(
+            (
+                item
+                for item in self._survivors
+                if len(table.by_path.get(item.path, ())) == len(table.questions)
+            ),
+            [table],
+        )
         aims = (Aim.ACCURACY, Aim.LAYERS) if self._aim == Aim.FRONT else (self._aim,)
         firsts = [ranked(finished, aim, NEUTRAL)[:1] for aim in aims]
         return any(first and first[0].candidate not in bases for first in firsts)
 
-    def _estimates(self, candidates: Sequence[Candidate]) -> list[Estimate]:
-        return [estimate(item, self._tables, self._usual) for item in candidates]
+    def _estimates(
+        self, candidates: Iterable[Candidate], tables: Sequence[AnswerTable] | None = None
+    ) -> list[Estimate]:
+        """What some tables, or all, say of candidates."""
+        of_tables = self._tables if tables is None else tables
+        return [estimate(item, of_tables, self._usual.of(item)) for item in candidates]
 
     def _ask(self, table: AnswerTable, paths: Sequence[LayerPath], num_questions: int) -> Steps:
         """Bring paths to a number of questions; those that the budget has no room for stay behind.

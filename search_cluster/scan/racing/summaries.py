@@ -1,7 +1,7 @@
 """What a search says of all its candidates, as the result keeps it."""
 
-from search_cluster.scan.racing.race import Searched
 from search_cluster.scan.racing.ranking import estimate
+from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.result import CandidateSummary
 from search_cluster.scan.standings import standings
 
@@ -14,7 +14,7 @@ def summaries(searched: Searched) -> tuple[CandidateSummary, ...]:
         if any(table.by_path.get(item.path) for table in searched.tables)
     ]
     found = standings(searched.tables, [item.path for item in ran])
-    estimates = (estimate(item, searched.tables, searched.usual) for item in ran)
+    estimates = (estimate(item, searched.tables, searched.usual.of(item)) for item in ran)
     return tuple(
         CandidateSummary(
             path=str(item.path),

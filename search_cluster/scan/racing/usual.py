@@ -5,17 +5,23 @@ can be changed for a loss that blocks do not have. A race has hundreds of paths 
 questions, so what is usual is there to be seen: gains as a falling function of the change, which is
 all that is assumed (empirical Bayes: Efron and Morris 1973, with a monotone mean).
 
+A combination is expected to gain a share of what its parts gained, and then again less, the more it
+changes: each step of growth learns how much less.
+
 Pure: equal answers give an equal function.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
 from search_cluster.scan.constants import ANSWERS, RACE
+from search_cluster.scan.edits import Edit
 from search_cluster.scan.gain import Gain, Usual, usual_of_single_layers
+from search_cluster.scan.racing.ranking import Estimate
+from search_cluster.scan.space import Candidate
 
 CHANGE_DIGITS = 6
 """Changes that differ by less are one."""
@@ -62,3 +68,44 @@ def usual_gain(seen: Iterable[tuple[float, Gain]]) -> Usual:
         changes=(0.0, *(float(change) + 10.0**-CHANGE_DIGITS for change in changes_X)),
         gains=tuple(float(gain) for gain in falling.x),
     )
+
+
+class UsualGains:
+    """What the candidates of one search usually gain, as far as it is known.
+
+    It learns as the search goes on, from rounds in which nobody was chosen yet.
+    """
+
+    def __init__(self) -> None:
+        self._by_step: dict[int, Usual] = {}
+        self._of_part: dict[Edit, float] = {}
+
+    def of(self, candidate: Candidate) -> Usual:
+        """What is usual for a candidate, as a function of its mean change."""
+        single = self._by_step.get(0, usual_of_single_layers)
+        if candidate.step == 0:
+            return single
+        of_parts = self._of_parts(candidate)
+        beside = self._by_step.get(candidate.step, single)
+        return lambda mean_change: of_parts + beside(mean_change)
+
+    def learn(self, step: int, estimates: Sequence[Estimate]) -> None:
+        """Learn from a round of a step before which no path was left behind by its answers."""
+        if len(estimates) >= RACE.usual_paths:
+            self._by_step[step] = usual_gain(
+                (item.mean_change, Gain(item.seen.mean - self._expected(item), item.seen.error))
+                for item in estimates
+            )
+
+    def know_parts(self, estimates: Iterable[Estimate]) -> None:
+        """Take note of what single edits gained, before they are combined."""
+        for item in estimates:
+            if len(item.candidate.edits) == 1:
+                self._of_part[item.candidate.edits[0]] = item.gain.mean
+
+    def _expected(self, item: Estimate) -> float:
+        return self._of_parts(item.candidate) if item.candidate.step else 0.0
+
+    def _of_parts(self, candidate: Candidate) -> float:
+        known = (self._of_part.get(edit, 0.0) for edit in candidate.edits)
+        return ANSWERS.parts_share * sum(known)

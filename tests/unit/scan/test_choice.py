@@ -6,6 +6,8 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.racing.choice import confirm, is_guessing_on, is_sure
+from search_cluster.scan.racing.searched import Searched
+from search_cluster.scan.racing.usual import UsualGains
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
@@ -54,6 +56,19 @@ def table_of(margins: dict[LayerPath, list[float]]) -> AnswerTable:
     return table
 
 
+def found_by(finalists: list[Candidate], *tables: AnswerTable) -> Searched:
+    return Searched(
+        candidates=tuple(finalists),
+        finalists=tuple(finalists),
+        tables=tables,
+        rungs=(),
+        num_verdicts=0,
+        num_exhaustive=0,
+        usual=UsualGains(),
+        stopped_by="",
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "low", "high", "aim", "sure"),
     [
@@ -93,12 +108,27 @@ def test_test_looks_at_the_best_and_at_those_that_may_be_as_good() -> None:
     paths = [path_of_edits([Edit(layer, layer + 1, 0)], 6) for layer in range(1, 5)]
     finalists = [Candidate(path=path, edits=(), step=0) for path in paths]
     margins = dict(zip(paths, (worse, better, plain, better), strict=True))
-    found = confirm(finalists, table_of({IDENTITY: plain, **margins}), Aim.ACCURACY)
+    found = confirm(found_by(finalists), table_of({IDENTITY: plain, **margins}), Aim.ACCURACY)
     assert {item.path for item in found.order[:2]} == {paths[1], paths[3]}
     assert found.reported == found.order[:2]
-    nothing = confirm(finalists[:1], table_of({IDENTITY: plain, paths[0]: worse}), Aim.ACCURACY)
+    wreck = table_of({IDENTITY: plain, paths[0]: worse})
+    nothing = confirm(found_by(finalists[:1]), wreck, Aim.ACCURACY)
     assert [item.path for item in nothing.reported] == [paths[0]]  # the best of a bad lot
-    assert confirm([], table_of({IDENTITY: plain}), Aim.ACCURACY).reported == ()
+    assert confirm(found_by([]), table_of({IDENTITY: plain}), Aim.ACCURACY).reported == ()
+
+
+def test_what_train_said_counts_beside_validation() -> None:
+    plain = [0.3, -0.3] * 50
+    paths = [path_of_edits([Edit(layer, layer + 1, 0)], 6) for layer in (1, 2)]
+    finalists = [Candidate(path=path, edits=(), step=0) for path in paths]
+    better, best = ([value + more for value in plain] for more in (0.5, 0.6))
+    validation = table_of({IDENTITY: plain, paths[0]: better, paths[1]: best})
+    assert confirm(found_by(finalists), validation, Aim.ACCURACY).order[0].path == paths[1]
+    train = table_of(
+        {IDENTITY: plain * 5, paths[0]: better * 5, paths[1]: [value - 0.1 for value in plain] * 5}
+    )
+    searched = found_by(finalists, train)
+    assert confirm(searched, validation, Aim.ACCURACY).order[0].path == paths[0]
 
 
 def test_whether_the_plain_model_guesses() -> None:

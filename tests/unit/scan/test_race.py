@@ -13,7 +13,8 @@ from search_cluster.protocols.messages import Failure
 from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.racing.plan import ScanPlan, plan_scan, race_cost
-from search_cluster.scan.racing.race import ScanSearch, Searched
+from search_cluster.scan.racing.race import ScanSearch
+from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.settings import Aim, ScanSettings
 from search_cluster.scan.space import first_candidates
 from search_cluster.tasks.example import Example

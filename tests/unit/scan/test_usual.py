@@ -1,6 +1,7 @@
 """What is usual is learnt from the paths of a race, and only falls with the change."""
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_cluster.scan.constants import RACE
+from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.gain import Gain, shrunk_gain, usual_of_single_layers
-from search_cluster.scan.racing.usual import usual_gain
+from search_cluster.scan.racing.ranking import Estimate
+from search_cluster.scan.racing.usual import UsualGains, usual_gain
+from search_cluster.scan.space import Candidate
 
 ERROR = 0.03
 
@@ -63,3 +67,37 @@ def test_a_block_that_changes_much_and_gains_comes_before_one_that_changes_littl
     block, idle = [0.35, -0.25] * 48, [0.1, -0.1] * 48
     assert shrunk_gain(block, 0.39, usual=usual).mean > shrunk_gain(idle, 0.1, usual=usual).mean
     assert shrunk_gain(block, 0.39).mean < shrunk_gain(idle, 0.1).mean
+
+
+def estimates(
+    edits: Sequence[tuple[Edit, ...]], step: int, change: float, gains: list[float]
+) -> list[Estimate]:
+    return [
+        Estimate(
+            candidate=Candidate(path=path_of_edits(of_one, 30), edits=of_one, step=step),
+            seen=Gain(gain, 0.01),
+            gain=Gain(gain, 0.01),
+            mean_change=change,
+        )
+        for of_one, gain in zip(edits, gains, strict=True)
+    ]
+
+
+def test_a_combination_is_expected_to_gain_a_share_of_its_parts_less_what_it_changes() -> None:
+    usual = UsualGains()
+    singles = [(Edit(layer, layer + 1, 0),) for layer in range(30)]
+    gains = [0.04 if layer < 15 else 0.0 for layer in range(30)]
+    usual.know_parts(estimates(singles, 0, 0.2, gains))
+    pairs = [(*a, *b) for place, a in enumerate(singles) for b in singles[place + 1 :]]
+    sums = [gains[a.first] + gains[b.first] for a, b in pairs]
+    made = estimates(pairs, 1, 0.5, [0.5 * total - 0.03 for total in sums])
+    few = made[: RACE.usual_paths - 1]
+    usual.learn(1, few)
+    good = made[0].candidate
+    assert usual.of(good)(0.2) == 0.5 * 0.08 + usual_of_single_layers(0.2)
+    usual.learn(1, made)
+    assert usual.of(good)(0.5) == pytest.approx(0.5 * 0.08 - 0.03, abs=1e-3)
+    assert usual.of(made[-1].candidate)(0.5) == pytest.approx(-0.03, abs=1e-3)
+    assert usual.of(good)(0.0) == pytest.approx(0.5 * 0.08)
+    single = estimates(singles, 0, 0.2, gains)[0].candidate
+    assert usual.of(single) is usual_of_single_layers
