@@ -50,6 +50,7 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
             f"The best of so many paths would gain {100 * result.chance_best:+.1f} points by "
             "chance on the questions that all of them were asked first; the smallest true gain "
             f"that `test` shows with 80 % power is {100 * result.smallest_gain:.1f} points.",
+            *_cut_splits(result),
         ]
     )
 
@@ -74,6 +75,14 @@ def _standings(result: ScanResult, path: LayerPath) -> Iterator[tuple[str, Stand
         yield f"test of {task}", standing
     for task, standing in finalist.guards.items():
         yield f"guard {task}", standing
+
+
+def _cut_splits(result: ScanResult) -> Iterator[str]:
+    """Lines on splits that tasks do not have of their own."""
+    for task, splits in sorted(result.made_splits.items()):
+        if splits:
+            yield ""
+            yield f"`{task}` has no {' and no '.join(splits)} of its own: cut from train."
 
 
 def _is_choice(result: ScanResult, path: LayerPath) -> bool:

@@ -1,5 +1,7 @@
 """Which path of a scan is given away, and what is said of it."""
 
+from dataclasses import replace
+
 import pytest
 from support.scanned import scan_result
 
@@ -59,3 +61,8 @@ def test_evidence_says_where_figures_come_from_and_what_is_not_sure() -> None:
     assert "| train | 500 | 929 |" in evidence_table(result, other)
     assert "| validation |" not in evidence_table(result, other)
     assert standing_of(result, other, "test") is None
+    assert "cut from train" not in table
+    cut = replace(result, made_splits={"made_up": ("validation", "test")})
+    assert "`made_up` has no validation and no test of its own: cut from train." in evidence_table(
+        cut, SKIP
+    )
