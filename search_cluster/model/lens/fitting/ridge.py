@@ -87,7 +87,11 @@ def fit_ridge(
 
 
 class RidgeSums:
-    """Sums over rows, float64: weights, states, final states, and their products per depth."""
+    """Sums over rows, float64: weights, states, final states, and their products per depth.
+
+    States are summed as their differences from the mean of the first rows. Some features have a
+    mean a hundred times as large as their deviation, and float32 products of those would lose it.
+    """
 
     def __init__(self, tensors: dict[str, Tensor], num_rows: int) -> None:
         self._tensors = tensors
@@ -101,6 +105,7 @@ class RidgeSums:
             "weight": (),
             "state_LD": (num_layers, width),
             "final_D": (width,),
+            "origin_SD": (num_layers + 1, width),
             "square_LDD": (num_layers, width, width),
             "cross_LDD": (num_layers, width, width),
         }
@@ -116,11 +121,14 @@ class RidgeSums:
         """Add rows."""
         sums = self._tensors
         weight_N = weight_N.to(states_SND.device)
-        final_ND = states_SND[-1].float()
+        if not self.num_rows:
+            sums["origin_SD"] += states_SND.double().mean(dim=1)
+        states_SND = states_SND.float() - sums["origin_SD"].float()[:, None]
+        final_ND = states_SND[-1]
         sums["weight"] += weight_N.double().sum()
         sums["final_D"] += weight_N.double() @ final_ND.double()
         for depth in range(states_SND.shape[0] - 1):
-            state_ND = states_SND[depth].float()
+            state_ND = states_SND[depth]
             weighed_ND = state_ND * weight_N[:, None]
             sums["state_LD"][depth] += weight_N.double() @ state_ND.double()
             sums["square_LDD"][depth] += weighed_ND.T @ state_ND
@@ -147,6 +155,8 @@ class RidgeSums:
             turned_DD / (value_D.clamp(min=0) + strength * unit) @ vector_DD.T
             for strength in strengths
         ]
+        state_D = state_D + sums["origin_SD"].float()[depth]
+        final_D = final_D + sums["origin_SD"].float()[-1]
         return weights, [final_D - state_D - weight_DD @ state_D for weight_DD in weights]
 
 
