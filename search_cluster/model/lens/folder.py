@@ -13,13 +13,13 @@ import json
 import logging
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -27,11 +27,10 @@ from torch import Tensor
 from search_cluster.errors import ConfigError, ModelError, in_one_line
 from search_cluster.files import replaced_whole, write_text_whole
 from search_cluster.model.lens.lens import Lens, LensKind
+from search_cluster.model.lens.record import RECORD_NAME, LensRecord, read_record
 from search_cluster.model.loaded import LoadedModel
 
-LENS_SCHEMA = 1
-"""The version of ``lens.json``."""
-CONFIG_NAME, RECORD_NAME = "config.json", "lens.json"
+CONFIG_NAME = "config.json"
 PARAMS_NAME, SAFE_PARAMS_NAME = "params.pt", "params.safetensors"
 LENS_TYPE = "linear_tuned_lens"
 """What tuned-lens calls translators of this form."""
@@ -63,30 +62,6 @@ class _PublishedConfig(BaseModel):
     base_model_revision: str | None = None
     unembed_hash: str | None = None
     lens_type: str = LENS_TYPE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LensRecord:
-    """What ``lens.json`` says."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
-
-    schema: int = LENS_SCHEMA
-    kind: str
-    """A value of `LensKind`."""
-    digest: str
-    """See `lens_digest`."""
-    model_fingerprint: str
-    model_spec: str
-    """The spec by which the model was loaded when the lens was fitted."""
-    model_dtype: str
-    model_parts: dict[str, str]
-    """A short hash of each part that the model's fingerprint covers."""
-    found: dict[str, Any]
-    """How it was fitted, and how good it is: what ``lens fit --json`` says."""
-
-
-_RECORD = TypeAdapter(LensRecord)
 
 
 def lens_digest(lens: Lens) -> str:
@@ -152,7 +127,7 @@ def save_lens(
         model_parts=dict(loaded.parts),
         found=dict(found or {}),
     )
-    text = json.dumps(_RECORD.dump_python(record), indent=2)
+    text = json.dumps(asdict(record), indent=2)
     write_text_whole(folder / RECORD_NAME, text + "\n")
 
 
@@ -195,31 +170,6 @@ def load_lens(folder: Path, loaded: LoadedModel) -> Lens:
         weight_LDD=torch.stack(weights).to(device),
         bias_LD=bias_LD.to(device),
     )
-
-
-def read_record(folder: Path) -> LensRecord | None:
-    """What ``lens.json`` says; ``None`` in folders that other tools wrote.
-
-    Raises:
-        ConfigError: it can't be read, or says what no version writes.
-    """
-    path = folder / RECORD_NAME
-    if not path.is_file():
-        return None
-    try:
-        record = _RECORD.validate_json(path.read_bytes())
-        LensKind(record.kind)
-    except (ValidationError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is not a lens description of schema {LENS_SCHEMA} "
-            f"({in_one_line(error)[:120]}); fit the lens again"
-        ) from error
-    if record.schema != LENS_SCHEMA:
-        raise ConfigError(
-            f"{path} has schema {record.schema}; this version reads {LENS_SCHEMA}: fit the lens "
-            "again"
-        )
-    return record
 
 
 def _read_config(folder: Path) -> _PublishedConfig:
