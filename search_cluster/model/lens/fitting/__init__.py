@@ -1,0 +1,1 @@
+"""Finding the translators of a tuned lens: in closed form, or by descent."""

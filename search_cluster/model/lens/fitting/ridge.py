@@ -1,0 +1,193 @@
+"""Translators in closed form: ridge regression from the state of each depth to the final one.
+
+Per depth the weights W and b of least ``sum_n w_n |h_n + W h_n + b - z_n|^2 + s |W|^2`` are found,
+where z is the final state before the final norm (Din et al., arXiv 2303.09435, do so without s and
+b). The penalty draws W to zero, that is to the logit lens. All that is needed of the rows are sums,
+which are formed in float64 from float32 products of one pass each.
+
+Shapes: L depths with a translator, N rows, D width, C strengths.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from search_cluster.errors import InvalidValueError
+from search_cluster.model.lens.fitting.divergence import candidate_divergences
+from search_cluster.model.lens.fitting.held_out import HeldOutRows, split_sequences
+from search_cluster.model.lens.fitting.rows import batches_of, read_rows
+from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
+from search_cluster.model.lens.fitting.weights import TokenWeights
+from search_cluster.model.lens.lens import Lens, LensKind
+from search_cluster.model.lens.texts import TokenSequence
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""The strengths s that are compared at each depth, as multiples of the median variance of a
+feature of its states. (The mean would follow the first position of a text, whose states are a
+hundred times as long as others in most models.)"""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RidgeFit:
+    """What a ridge regression found."""
+
+    lens: Lens
+    strengths: tuple[float, ...]
+    """The strength that was chosen at each depth, of `STRENGTHS`."""
+    held_out_divergence: tuple[float, ...]
+    """The divergence from the final prediction at each depth on the rows that chose it, in nats."""
+    num_rows: int
+    """The rows that the sums are over."""
+
+
+def fit_ridge(
+    model: PreTrainedModel,
+    sequences: Sequence[TokenSequence],
+    *,
+    weights: TokenWeights | None = None,
+    unfinished: UnfinishedFit | None = None,
+    progress: Callable[[int], None] = lambda num_sequences: None,
+) -> RidgeFit:
+    """Fit translators of all depths in one pass over texts.
+
+    Every tenth text is held out: its rows choose the strength of the penalty at each depth, by
+    divergence from the final prediction. The rest is summed.
+
+    Args:
+        model: the frozen model.
+        sequences: at least two texts.
+        weights: how much rows count; ``None``: all the same.
+        unfinished: where the sums are kept on the way; ``None``: nowhere.
+        progress: is told how many sequences are summed.
+
+    Raises:
+        InvalidValueError: there are too few texts.
+        NonFiniteLogitsError: a state leads to logits that are not finite.
+    """
+    split = split_sequences(sequences)
+    done, state = (0, {}) if unfinished is None else unfinished.read()
+    sums = RidgeSums.of(model, state)
+    progress(done)
+    for batch in batches_of(split.fitted):
+        if batch.start < done:
+            continue
+        rows = read_rows(model, split.fitted[batch])
+        weight_N = (weights or TokenWeights()).of_rows(model, rows.states_SND[-1], rows.next_N)
+        sums.add(rows.states_SND, weight_N)
+        if unfinished is not None:
+            unfinished.keep(batch.stop, sums.state())
+        progress(batch.stop)
+    if unfinished is not None and done < len(split.fitted):
+        unfinished.keep(len(split.fitted), sums.state(), now=True)
+    held_out = HeldOutRows.read(model, split.held_out)
+    return _chosen(model, sums, held_out)
+
+
+class RidgeSums:
+    """Sums over rows, float64: weights, states, final states, and their products per depth.
+
+    States are summed as their differences from the mean of the first rows. Some features have a
+    mean a hundred times as large as their deviation, and float32 products of those would lose it.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], num_rows: int) -> None:
+        self._tensors = tensors
+        self.num_rows = num_rows
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, state: dict[str, Tensor]) -> "RidgeSums":
+        """Sums over no rows, or as `state` gave them."""
+        num_layers, width = len(model.model.layers), int(model.config.hidden_size)
+        shapes = {
+            "weight": (),
+            "state_LD": (num_layers, width),
+            "final_D": (width,),
+            "origin_SD": (num_layers + 1, width),
+            "square_LDD": (num_layers, width, width),
+            "cross_LDD": (num_layers, width, width),
+        }
+        tensors = {
+            name: state[name] if state else torch.zeros(shape, dtype=torch.float64)
+            for name, shape in shapes.items()
+        }
+        num_rows = int(state["num_rows"]) if state else 0
+        tensors = {name: tensor.to(model.device) for name, tensor in tensors.items()}
+        return cls(tensors, num_rows)
+
+    def add(self, states_SND: Tensor, weight_N: Tensor) -> None:
+        """Add rows."""
+        sums = self._tensors
+        weight_N = weight_N.to(states_SND.device)
+        if not self.num_rows:
+            sums["origin_SD"] += states_SND.double().mean(dim=1)
+        states_SND = states_SND.float() - sums["origin_SD"].float()[:, None]
+        final_ND = states_SND[-1]
+        sums["weight"] += weight_N.double().sum()
+        sums["final_D"] += weight_N.double() @ final_ND.double()
+        for depth in range(states_SND.shape[0] - 1):
+            state_ND = states_SND[depth]
+            weighed_ND = state_ND * weight_N[:, None]
+            sums["state_LD"][depth] += weight_N.double() @ state_ND.double()
+            sums["square_LDD"][depth] += weighed_ND.T @ state_ND
+            sums["cross_LDD"][depth] += final_ND.T @ weighed_ND
+        self.num_rows += states_SND.shape[1]
+
+    def state(self) -> dict[str, Tensor]:
+        """The sums by name, for `of`."""
+        return {**self._tensors, "num_rows": torch.tensor(self.num_rows)}
+
+    def solve(self, depth: int, strengths: Sequence[float]) -> tuple[list[Tensor], list[Tensor]]:
+        """The weights ``[D, D]`` and biases ``[D]`` of a depth at each strength, float64."""
+        sums = self._tensors
+        total = sums["weight"].clamp(min=torch.finfo(torch.float64).tiny)
+        state_D, final_D = sums["state_LD"][depth] / total, sums["final_D"] / total
+        square_DD = sums["square_LDD"][depth] / total - torch.outer(state_D, state_D)
+        square_DD = (square_DD + square_DD.T) / 2
+        change_DD = sums["cross_LDD"][depth] / total - torch.outer(final_D, state_D) - square_DD
+        value_D, vector_DD = torch.linalg.eigh(square_DD)
+        # States without any variance, as at depth 0 of one token, leave nothing to divide by.
+        unit = square_DD.diagonal().median().clamp(min=torch.finfo(torch.float32).tiny)
+        turned_DD = change_DD @ vector_DD
+        weights = [
+            turned_DD / (value_D.clamp(min=0) + strength * unit) @ vector_DD.T
+            for strength in strengths
+        ]
+        state_D = state_D + sums["origin_SD"].float()[depth]
+        final_D = final_D + sums["origin_SD"].float()[-1]
+        return weights, [final_D - state_D - weight_DD @ state_D for weight_DD in weights]
+
+
+def _chosen(model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows) -> RidgeFit:
+    """The lens of the strengths that read held-out rows best."""
+    weights, biases, chosen, divergences = [], [], [], []
+    states_SND = held_out.states_SND
+    for depth in range(states_SND.shape[0] - 1):
+        weights_CDD, biases_CD = sums.solve(depth, STRENGTHS)
+        lens = Lens(
+            kind=LensKind.RIDGE,
+            weight_LDD=torch.stack(weights_CDD).float(),
+            bias_LD=torch.stack(biases_CD).float(),
+        )
+        read_C = candidate_divergences(
+            model,
+            states_SND[-1],
+            [lens.translate(states_SND[depth], index) for index in range(len(STRENGTHS))],
+        )
+        best = int(read_C.argmin())
+        weights.append(lens.weight_LDD[best])
+        biases.append(lens.bias_LD[best])
+        chosen.append(STRENGTHS[best])
+        divergences.append(float(read_C[best]))
+    if not all(weight.isfinite().all() for weight in weights):
+        raise InvalidValueError("a translator is not finite; fit it to more text")
+    return RidgeFit(
+        lens=Lens(
+            kind=LensKind.RIDGE, weight_LDD=torch.stack(weights), bias_LD=torch.stack(biases)
+        ),
+        strengths=tuple(chosen),
+        held_out_divergence=tuple(divergences),
+        num_rows=sums.num_rows,
+    )

@@ -1,0 +1,71 @@
+"""The rows that a lens is fitted to: the states of every depth at each position that counts.
+
+Shapes: S states of a position (L + 1 depths), N rows, B sequences, T tokens, D width.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from search_cluster.model.lens.states import walk_states
+from search_cluster.model.lens.texts import TokenSequence
+from search_cluster.paths.layer_path import LayerPath
+
+ROWS_PER_PASS = 1024
+"""The largest number of tokens, padding included, that one pass takes, unless one sequence has
+more."""
+NO_TOKEN = -1
+"""Stands where a sequence ends, and nobody knows the next token."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RowBatch:
+    """The rows of a few sequences, in their order."""
+
+    states_SND: Tensor
+    """In the model's dtype, before the final norm; the last is the final one."""
+    next_N: Tensor
+    """The token that follows in the text, or `NO_TOKEN`."""
+    num_sequences: int
+    """How many sequences they are from."""
+
+
+def batches_of(sequences: Sequence[TokenSequence]) -> Iterator[slice]:
+    """Which sequences share a pass, in their order; it depends on their lengths alone."""
+    first = longest = 0
+    for index, sequence in enumerate(sequences):
+        grown = max(longest, len(sequence.ids))
+        if index > first and grown * (index - first + 1) > ROWS_PER_PASS:
+            yield slice(first, index)
+            first, grown = index, len(sequence.ids)
+        longest = grown
+    if sequences:
+        yield slice(first, len(sequences))
+
+
+@torch.inference_mode()
+def read_rows(model: PreTrainedModel, sequences: Sequence[TokenSequence]) -> RowBatch:
+    """The rows of sequences, in one pass along the plain path."""
+    longest = max(len(sequence.ids) for sequence in sequences)
+    shape = (len(sequences), longest)
+    ids_BT = torch.zeros(shape, dtype=torch.long)
+    mask_BT = torch.zeros(shape, dtype=torch.long)
+    counts_BT = torch.zeros(shape, dtype=torch.bool)
+    next_BT = torch.full(shape, NO_TOKEN)
+    for index, sequence in enumerate(sequences):
+        length = len(sequence.ids)
+        ids_BT[index, :length] = torch.tensor(sequence.ids)
+        mask_BT[index, :length] = 1
+        counts_BT[index, sequence.first : length] = True
+        next_BT[index, : length - 1] = ids_BT[index, 1:length]
+    device = model.device
+    counts = counts_BT.to(device)
+    path = LayerPath.identity(len(model.model.layers))
+    padding = None if bool(mask_BT.all()) else mask_BT.to(device)
+    states_SND = torch.stack(
+        [hidden[counts] for hidden in walk_states(model, ids_BT.to(device), path, padding)]
+    )
+    return RowBatch(states_SND=states_SND, next_N=next_BT[counts_BT], num_sequences=len(sequences))

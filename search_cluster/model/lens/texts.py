@@ -1,0 +1,190 @@
+"""Token sequences of text: from a file, from a task's training prompts, or any that are at hand.
+
+What the model itself writes is in `search_cluster.model.lens.sampled`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_cluster.errors import ConfigError, PromptError
+from search_cluster.model.data_text import encode_marked, mark_data
+from search_cluster.model.lens.tokenised_text import restore_text, seems_tokenised
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.prompting import encode_example
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import Task
+
+SEQUENCE_LENGTH = 512
+"""The tokens of a sequence that is cut from running text."""
+BLOCK_CHARACTERS = 2**15
+"""Running text is tokenized in blocks of at least so many characters that end with a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSequence:
+    """The token ids of one text."""
+
+    ids: tuple[int, ...]
+    first: int = 0
+    """The first position that counts: those before it stand in another sequence, too."""
+
+    @property
+    def num_rows(self) -> int:
+        """The number of positions that count."""
+        return len(self.ids) - self.first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTexts:
+    """Token sequences, and where they come from."""
+
+    source: str
+    """In words: ``text FILE``, ``task NAME``, ``self, seed 0``."""
+    sequences: tuple[TokenSequence, ...]
+    notes: tuple[str, ...] = ()
+    """What a user should know of them, a line each."""
+
+    @property
+    def num_tokens(self) -> int:
+        """The number of positions that count."""
+        return sum(sequence.num_rows for sequence in self.sequences)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that are equal for equal sequences."""
+        content = json.dumps([[sequence.first, sequence.ids] for sequence in self.sequences])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def texts_of_file(
+    loaded: LoadedModel, path: Path, *, num_tokens: int, length: int = SEQUENCE_LENGTH
+) -> TokenTexts:
+    """The first tokens of a plain text file, in sequences of one length.
+
+    Each begins with the BOS if the tokenizer puts one in front of plain text. Control tokens in the
+    text are text. A file that was cut into words, such as WikiText, is put together again first.
+
+    Args:
+        loaded: the model whose tokenizer reads it.
+        path: UTF-8 text of any size; no more of it is read than is needed.
+        num_tokens: the number of tokens at most.
+        length: the number of tokens of a sequence, BOS included; the last one may be shorter.
+
+    Raises:
+        ConfigError: the file can't be read as text, or is empty.
+    """
+    start = _start_ids(loaded)
+    length = min(length, _window(loaded))
+    sequences: list[TokenSequence] = []
+    pending: list[int] = []
+    num_left = num_tokens
+    restored = False
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            for block in _blocks(stream):
+                restored = restored or (not sequences and not pending and seems_tokenised(block))
+                text = restore_text(block) if restored else block
+                pending += encode_marked(loaded.tokenizer, mark_data(loaded.tokenizer, text))
+                while len(pending) >= length - len(start) and num_left > 0:
+                    taken = min(length - len(start), num_left)
+                    sequences.append(TokenSequence(ids=(*start, *pending[:taken])))
+                    del pending[:taken]
+                    num_left -= taken
+                if num_left <= 0:
+                    break
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"text {path} is not UTF-8 ({error}); name a plain text file") from error
+    if num_left > 0 and pending:
+        sequences.append(TokenSequence(ids=(*start, *pending[:num_left])))
+    if not sequences:
+        raise ConfigError(f"text {path} holds no token; name a file with text in it")
+    notes = (
+        (f"{path} is cut into words (' ,', '@-@'); it was put together again, <unk> stays",)
+        if restored
+        else ()
+    )
+    return TokenTexts(source=f"text {path}", sequences=tuple(sequences), notes=notes)
+
+
+def texts_of_task(
+    loaded: LoadedModel,
+    task: Task,
+    *,
+    num_tokens: int,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    split: str = "train",
+) -> TokenTexts:
+    """A task's prompts with each of their choices, as the product asks them.
+
+    The context counts once, and each choice after it. The seed draws the order of the questions;
+    those that can't be asked are left out.
+
+    Args:
+        loaded: the model that is asked.
+        task: which task.
+        num_tokens: the number of positions at most; a question is taken whole.
+        seed: draws the questions.
+        data_dir: see `Task.load`.
+        split: the split that they are from.
+
+    Raises:
+        TaskError: the split can't be read.
+        ConfigError: not one question can be asked.
+    """
+    sequences: list[TokenSequence] = []
+    num_taken = num_left_out = 0
+    for example in select_examples(task.load(split, data_dir).examples, None, seed):
+        if num_taken >= num_tokens:
+            break
+        try:
+            encoded = encode_example(loaded, task, example)
+        except PromptError:
+            num_left_out += 1
+            continue
+        context, first = encoded.context_ids, 0
+        for choice in encoded.choice_ids or ((),):
+            sequences.append(TokenSequence(ids=(*context, *choice), first=first))
+            num_taken += sequences[-1].num_rows
+            first = len(context)
+    if not sequences:
+        raise ConfigError(
+            f"not one {split} question of task {task.name} can be asked ({num_left_out} tried); "
+            "look at them with search-cluster doctor"
+        )
+    notes = (f"{num_left_out} questions can't be asked and are left out",) if num_left_out else ()
+    return TokenTexts(source=f"task {task.name}", sequences=tuple(sequences), notes=notes)
+
+
+def texts_of_ids(source: str, ids: Sequence[Sequence[int]]) -> TokenTexts:
+    """Sequences whose every position counts."""
+    return TokenTexts(
+        source=source, sequences=tuple(TokenSequence(ids=tuple(item)) for item in ids)
+    )
+
+
+def _blocks(lines: Iterator[str]) -> Iterator[str]:
+    block: list[str] = []
+    size = 0
+    for line in lines:
+        block.append(line)
+        size += len(line)
+        if size >= BLOCK_CHARACTERS:
+            yield "".join(block)
+            block, size = [], 0
+    if block:
+        yield "".join(block)
+
+
+def _start_ids(loaded: LoadedModel) -> tuple[int, ...]:
+    """The BOS, if the tokenizer puts it in front of plain text."""
+    bos_id = loaded.tokenizer.bos_token_id
+    adds_bos = bos_id is not None and list(loaded.tokenizer("").input_ids[:1]) == [bos_id]
+    return (bos_id,) if adds_bos else ()
+
+
+def _window(loaded: LoadedModel) -> int:
+    return int(getattr(loaded.model.config, "max_position_embeddings", None) or SEQUENCE_LENGTH)
