@@ -194,6 +194,10 @@ def example_rows(records: Sequence[ExampleRecord]) -> list[dict[str, str]]:
     return [_example_row(record) for record in sorted(records, key=_interest)[:MAX_EXAMPLES]]
 
 
+_UNSET = {"limit": "all", "visit_total": "the preset's", "exploration": "the preset's"}
+"""What a field of the provenance stands for if nobody set it."""
+
+
 def provenance_rows(manifest: Manifest) -> list[tuple[str, str]]:
     """Everything that the records depend on."""
     provenance = manifest.provenance
@@ -207,7 +211,8 @@ def provenance_rows(manifest: Manifest) -> list[tuple[str, str]]:
     ]
     rows.append(("corpus digest", manifest.corpus_digest))
     return [
-        (name.replace("_", " "), "all" if value is None else str(value)) for name, value in rows
+        (name.replace("_", " "), _UNSET.get(name, "not set") if value is None else str(value))
+        for name, value in rows
     ]
 
 

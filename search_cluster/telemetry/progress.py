@@ -12,9 +12,14 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+
+WIDE_TERMINAL = 110
+"""Columns of a terminal from which on a bar is long."""
+NARROW_BAR, WIDE_BAR = 8, 30
+"""Columns of a bar."""
 
 
 class ProgressReporter:
@@ -131,12 +136,15 @@ class ProgressReporter:
 
 
 def _bar(console: Console) -> Progress:
+    """A bar whose last column gives way where a terminal is narrow, not the count nor the time."""
+    detail = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=24)),
+        BarColumn(bar_width=NARROW_BAR if console.width < WIDE_TERMINAL else WIDE_BAR),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        TextColumn("left,", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[detail]}", table_column=detail),
         console=console,
+        expand=True,
     )

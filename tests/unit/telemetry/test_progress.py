@@ -1,6 +1,9 @@
 """A bar on a terminal, lines elsewhere."""
 
 import io
+import re
+
+import pytest
 
 from search_cluster.telemetry.progress import ProgressReporter
 
@@ -77,6 +80,25 @@ def test_a_bar_on_a_terminal(monkeypatch):
     assert "10/10" in text
     assert "30 paths (4 cached, 0 failed)" in text
     assert "examples," not in text
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+def test_count_and_time_left_are_seen_on_a_narrow_terminal(monkeypatch, columns):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    stream, clock = _Terminal(), _Clock()
+    with ProgressReporter(91740, "searching arc_easy", stream, clock=clock) as reporter:
+        for num_done in range(0, 9174, 917):
+            clock.now_s += 10
+            reporter.update(num_done, 3 * num_done, num_done, 0)
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n").strip()
+    line = last.splitlines()[-1]
+    assert len(line) <= columns
+    assert line.startswith("searching arc_easy")
+    assert "9170/91740" in line
+    assert re.search(r"(\d+:\d\d|--:--) left", line)
 
 
 def test_what_is_counted_and_how_much_of_it_there_is_may_be_said_later():
