@@ -32,6 +32,8 @@ _TASKS: dict[str, Task] = {
     )
 }
 _LOADERS = {".py": load_python_task, ".toml": load_toml_task}
+_ROWS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+"""Files that somebody may take for a task."""
 
 
 def list_tasks() -> tuple[Task, ...]:
@@ -60,6 +62,11 @@ def get_task(spec: str) -> Task:
     if spec in _TASKS:
         return _TASKS[spec]
     path = Path(spec)
+    if path.suffix in _ROWS:
+        raise TaskError(
+            f"{spec} holds rows, not a task: describe in a .toml file beside it how they are asked "
+            "(search_cluster/tasks/README.md shows one), and name that file"
+        )
     if path.suffix not in _LOADERS:
         raise TaskError(
             f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the "

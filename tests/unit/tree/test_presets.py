@@ -117,6 +117,11 @@ def test_an_unknown_preset_lists_the_known_ones() -> None:
         get_preset("nope")
 
 
+def test_a_slip_of_the_pen_is_told_what_was_meant() -> None:
+    with pytest.raises(ConfigError, match=r"preset 'credibel' .*did you mean credible\?"):
+        get_preset("credibel")
+
+
 @pytest.mark.parametrize("name", EVERY)
 @given(num_layers=st.integers(1, 12), seed=st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
