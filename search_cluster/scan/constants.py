@@ -58,8 +58,8 @@ class RaceConstants:
     """Standard errors that make it sure."""
     num_bases: int = 6
     """Paths that a step of growth adds to."""
-    num_singles: int = 24
-    """Single edits that it adds to each."""
+    num_singles: int = 16
+    """Single edits that it adds to each, beside skips of one layer, of which it adds all."""
     proven_share: float = 0.18
     """Single edits are added that were asked at least this share of the race's questions."""
     min_questions: int = 16

@@ -20,6 +20,11 @@ class Candidate:
     step: int
     """0: what a scan begins with; 1 and more: the steps of growth."""
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one edit of the plain path."""
+        return len(self.edits) == 1
+
 
 def single_edits(
     num_layers: int, families: Collection[str], *, max_block: int, passes: int

@@ -90,6 +90,7 @@ def replay_search(answers: StoredAnswers, draw: Draw) -> Searched:
     plan = plan_scan(
         SINGLE_EDITS,
         limit=None,
+        num_layers=answers.identity.num_layers,
         num_paths=len(answers.candidates),
         num_tasks=1,
         num_guards=0,

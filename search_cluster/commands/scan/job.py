@@ -158,6 +158,7 @@ def scan_job(
     plan = plan_scan(
         settings,
         limit=config.limit,
+        num_layers=num_layers,
         num_paths=len(candidates),
         num_tasks=len(searched),
         num_guards=len(tasks.guards),

@@ -36,6 +36,11 @@ def num_kept(num_paths: int, round_number: int) -> int:
     return min(num_paths, max(RACE.min_kept, math.ceil(share * num_paths)))
 
 
+def most_grown(num_layers: int) -> int:
+    """Paths that a step of growth makes at most."""
+    return RACE.num_bases * (RACE.num_singles + num_layers)
+
+
 def race_cost(num_paths: int, rungs: Sequence[int], num_bases: int = 0) -> int:
     """Verdicts of a race without wrecks, per task, those of the plain model and bases included."""
     cost, before = rungs[-1] * (1 + num_bases), 0
@@ -49,6 +54,7 @@ def plan_scan(
     settings: ScanSettings,
     *,
     limit: int | None,
+    num_layers: int,
     num_paths: int,
     num_tasks: int,
     num_guards: int,
@@ -60,6 +66,7 @@ def plan_scan(
         settings: with the budget.
         limit: questions per task at most, in the race, in each step of growth, and in each later
             look.
+        num_layers: of the model.
         num_paths: candidates of the race.
         num_tasks: those that are searched.
         num_guards: those that are guarded.
@@ -77,7 +84,7 @@ def plan_scan(
     grown = (_rungs(RACE.grown_rungs, of_step),) * num_steps
     num_validation = min(limit or RACE.validation_questions, num_validation)
     num_test = min(limit or RACE.test_questions, num_test)
-    num_grown, num_bases = RACE.num_bases * RACE.num_singles, RACE.num_bases
+    num_grown, num_bases = most_grown(num_layers), RACE.num_bases
     if settings.budget is None:
         budget = num_tasks * (
             race_cost(num_paths, rungs)

@@ -14,7 +14,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.racing.plan import ScanPlan, num_kept, race_cost
+from search_cluster.scan.racing.plan import ScanPlan, most_grown, num_kept, race_cost
 from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.usual import UsualGains
@@ -134,17 +134,19 @@ class ScanSearch(SteppedRounds[None]):
         self, singles: Sequence[Candidate], step: int
     ) -> tuple[list[Candidate], list[Candidate]]:
         """What a step of growth begins with: the best so far, and what one more edit makes."""
-        num_asked = [len(self._tables[0].by_path.get(item.path, ())) for item in singles]
-        enough = RACE.proven_share * max(num_asked, default=0)
         best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
         bases = [item.candidate for item in best if item.candidate.edits][: RACE.num_bases]
-        proven = [item for item, num in zip(singles, num_asked, strict=True) if num >= enough]
-        added = ranked(self._estimates(proven), self._aim, NEUTRAL)
+        asked = self._tables[0].by_path
+        ran = self._estimates(item for item in singles if item.path in asked)
+        order = [item.candidate for item in ranked(ran, self._aim, NEUTRAL) if not item.is_wreck]
+        enough = RACE.proven_share * max(map(len, asked.values()))
+        proven = [item for item in order if item.is_single and len(asked[item.path]) >= enough]
+        # A layer that costs something alone may cost nothing beside another that is left out, and
+        # there are few of these.
+        thin = [item for item in order if item.is_single and item.edits[0].num_layers_added == -1]
         grown = grown_candidates(
             bases,
-            [item.candidate for item in added if len(item.candidate.edits) == 1][
-                : RACE.num_singles
-            ],
+            list(dict.fromkeys([*proven[: RACE.num_singles], *thin])),
             step=step,
             max_edits=self._max_edits,
             known={item.path for item in self._candidates},
@@ -217,7 +219,7 @@ class ScanSearch(SteppedRounds[None]):
             step: the step that they belong to.
         """
         per_task = sum(
-            race_cost(RACE.num_bases * RACE.num_singles, later, RACE.num_bases)
+            race_cost(most_grown(self._identity.num_layers), later, RACE.num_bases)
             for later in self._plan.grown[step:]
         )
         for number, rung in enumerate(rungs):

@@ -63,6 +63,7 @@ def plan(**settings: int | None) -> ScanPlan:
     return plan_scan(
         ScanSettings(budget=settings.get("budget"), grow=settings.get("grow") or 3),
         limit=settings.get("limit"),
+        num_layers=NUM_LAYERS,
         num_paths=len(SINGLES),
         num_tasks=settings.get("num_tasks") or 1,
         num_guards=0,
@@ -253,3 +254,27 @@ def test_questions_are_divided_so_that_growth_has_fresh_ones(
     found = plan(limit=limit, num_train=num_train)
     assert (found.rungs, found.grown) == (rungs, grown)
     assert found.num_train <= num_train
+
+
+def test_a_layer_that_costs_something_alone_is_tried_beside_others() -> None:
+    """Skipping layer 5 loses alone, and gains beside the skip that is best alone."""
+
+    def respond(trial: Trial) -> Outcome:
+        question, path = trial
+        counts = path.counts()
+        steps = 0.0
+        if len(path) == NUM_LAYERS - 1 and counts[GOOD_SKIP.first] == 0:
+            steps = 0.6
+        elif counts[5] == 0:
+            alone = counts[GOOD_SKIP.first] != 0 or len(path) != NUM_LAYERS - 2
+            steps = -0.5 if alone else 1.2
+        elif len(path) != NUM_LAYERS:
+            steps = -0.2
+        value = margin(question, IDENTITY) + steps
+        return Verdict(
+            reward=float(value > 0), margin=value, output=str(value > 0), num_layer_tokens=8
+        )
+
+    found, _ = run(plan(), respond=respond)
+    both = path_of_edits(sorted([GOOD_SKIP, Edit(5, 6, 0)]), NUM_LAYERS)
+    assert found.finalists[0].path == both
