@@ -58,6 +58,8 @@ class RaceConstants:
     """Standard errors that make it sure."""
     num_bases: int = 6
     """Paths that a step of growth adds to."""
+    num_caught_up: int = 12
+    """Paths that are asked, after a step of growth, all questions that others were asked."""
     num_singles: int = 16
     """Single edits that it adds to each, beside skips of one layer, of which it adds all."""
     proven_share: float = 0.18
@@ -72,6 +74,8 @@ class RaceConstants:
     grown_share: float = 0.25
     """Share of the search's budget, and of its questions where these are too few, that growth may
     take."""
+    caught_share: float = 0.1
+    """Share of the search's budget that may be spent on questions which others were asked."""
     validation_share: float = 0.15
     """Share of the budget that validation may take."""
     test_share: float = 0.15

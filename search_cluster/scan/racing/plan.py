@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from search_cluster.errors import ConfigError
 from search_cluster.scan.constants import RACE
@@ -17,6 +18,8 @@ class ScanPlan:
     """Questions on which a path has run after each round of the race."""
     grown: tuple[tuple[int, ...], ...]
     """The same for each step of growth, whose questions are fresh."""
+    num_caught_up: int
+    """Paths that are asked, after each step of growth, all questions that others were asked."""
     search_budget: int
     """Verdicts that the search may ask for at most."""
     num_validation: int
@@ -39,6 +42,20 @@ def num_kept(num_paths: int, round_number: int) -> int:
 def most_grown(num_layers: int) -> int:
     """Paths that a step of growth makes at most."""
     return RACE.num_bases * (RACE.num_singles + num_layers)
+
+
+def questions_to_catch_up(
+    rungs: Sequence[int], grown: Sequence[Sequence[int]], first_step: int = 1
+) -> int:
+    """Questions per task that paths may be asked after steps of growth, at most, one path a step.
+
+    Args:
+        rungs: of the race.
+        grown: of the steps.
+        first_step: the first one that counts.
+    """
+    ends = accumulate((of_step[-1] for of_step in grown), initial=rungs[-1])
+    return sum(list(ends)[max(1, first_step) :])
 
 
 def race_cost(num_paths: int, rungs: Sequence[int], num_bases: int = 0) -> int:
@@ -89,10 +106,12 @@ def plan_scan(
         budget = num_tasks * (
             race_cost(num_paths, rungs)
             + sum(race_cost(num_grown, of_one, num_bases) for of_one in grown)
+            + RACE.num_caught_up * questions_to_catch_up(rungs, grown)
         )
         return ScanPlan(
             rungs=rungs,
             grown=grown,
+            num_caught_up=RACE.num_caught_up,
             search_budget=budget,
             num_validation=num_validation,
             num_test=num_test,
@@ -101,14 +120,18 @@ def plan_scan(
     for_test = int(RACE.test_share * settings.budget)
     for_search = settings.budget - for_validation - for_test
     for_growth = int(RACE.grown_share * for_search) if num_steps else 0
-    affordable = _affordable(RACE.rungs, most, num_paths, (for_search - for_growth) // num_tasks)
+    for_caught = int(RACE.caught_share * for_search) if num_steps else 0
+    for_race = (for_search - for_growth - for_caught) // num_tasks
+    affordable = _affordable(RACE.rungs, most, num_paths, for_race)
     least_validation = for_validation // (num_tasks * (RACE.max_finalists + 1))
     least_test = for_test // ((num_tasks + num_guards) * (RACE.max_reported + 1))
     if affordable is None or min(least_validation, least_test) < RACE.look_questions:
         look = num_tasks * race_cost(num_paths, (min(most, RACE.look_questions),))
         confirming = num_tasks * (RACE.max_finalists + 1) * RACE.look_questions
         reporting = (num_tasks + num_guards) * (RACE.max_reported + 1) * RACE.look_questions
-        searching = (1 - RACE.validation_share - RACE.test_share) * (1 - RACE.grown_share)
+        searching = (1 - RACE.validation_share - RACE.test_share) * (
+            1 - RACE.grown_share - RACE.caught_share
+        )
         needed = max(
             look / searching, confirming / RACE.validation_share, reporting / RACE.test_share
         )
@@ -123,9 +146,12 @@ def plan_scan(
         if num_steps
         else None
     )
+    grown = () if step is None else (step,) * num_steps
+    questions = num_tasks * questions_to_catch_up(affordable, grown)
     return ScanPlan(
         rungs=affordable,
-        grown=() if step is None else (step,) * num_steps,
+        grown=grown,
+        num_caught_up=min(RACE.num_caught_up, for_caught // max(1, questions)),
         search_budget=for_search,
         num_validation=min(num_validation, least_validation),
         num_test=min(num_test, least_test),

@@ -14,16 +14,23 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.racing.plan import ScanPlan, most_grown, num_kept, race_cost
+from search_cluster.scan.racing.plan import (
+    ScanPlan,
+    most_grown,
+    num_kept,
+    questions_to_catch_up,
+    race_cost,
+)
 from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.usual import UsualGains
 from search_cluster.scan.result import Rung
-from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate, grown_candidates
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 
+AHEAD = 2
+"""Growth goes on as long as one of the best so many paths is new."""
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 Always = Callable[[], bool]
 
@@ -120,7 +127,8 @@ class ScanSearch(SteppedRounds[None]):
                 return
             self._candidates += grown
             yield from self._race(table, [*bases, *grown], rungs, step=step, bases=bases)
-            if not self._pays(table, bases):
+            yield from self._catch_up()
+            if not any(item.step == step for item in self._next_bases()[:AHEAD]):
                 return
 
     def _next_table(self, num_questions: int) -> AnswerTable:
@@ -134,8 +142,7 @@ class ScanSearch(SteppedRounds[None]):
         self, singles: Sequence[Candidate], step: int
     ) -> tuple[list[Candidate], list[Candidate]]:
         """What a step of growth begins with: the best so far, and what one more edit makes."""
-        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
-        bases = [item.candidate for item in best if item.candidate.edits][: RACE.num_bases]
+        bases = self._next_bases()
         asked = self._tables[0].by_path
         ran = self._estimates(item for item in singles if item.path in asked)
         order = [item.candidate for item in ranked(ran, self._aim, NEUTRAL) if not item.is_wreck]
@@ -222,6 +229,8 @@ class ScanSearch(SteppedRounds[None]):
             race_cost(most_grown(self._identity.num_layers), later, RACE.num_bases)
             for later in self._plan.grown[step:]
         )
+        plan = self._plan
+        per_task += plan.num_caught_up * questions_to_catch_up(plan.rungs, plan.grown, step)
         for number, rung in enumerate(rungs):
             is_known = number < len(num_paths)
             num_now = (
@@ -233,19 +242,23 @@ class ScanSearch(SteppedRounds[None]):
             before = rung
         return per_task * self._num_tasks
 
-    def _pays(self, table: AnswerTable, bases: Sequence[Candidate]) -> bool:
-        """Whether a path that was made in this step comes out ahead on the step's questions."""
-        finished = self._estimates(
-            (
-                item
-                for item in self._survivors
-                if len(table.by_path.get(item.path, ())) == len(table.questions)
-            ),
-            [table],
-        )
-        aims = (Aim.ACCURACY, Aim.LAYERS) if self._aim == Aim.FRONT else (self._aim,)
-        firsts = [ranked(finished, aim, NEUTRAL)[:1] for aim in aims]
-        return any(first and first[0].candidate not in bases for first in firsts)
+    def _catch_up(self) -> Steps:
+        """Ask the best so far all questions that others were asked.
+
+        Paths of a step have met few questions, and bases and finalists are chosen among them.
+        """
+        if not self._stopped_by and not self._may_go_on():
+            self._stopped_by = "minutes"
+        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
+        paths = [item.path for item in best[: self._plan.num_caught_up]]
+        for table in self._tables:
+            if not self._stopped_by:
+                yield from self._ask(table, paths, len(table.by_path[self._identity]))
+
+    def _next_bases(self) -> list[Candidate]:
+        """The best so far that can grow."""
+        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
+        return [item.candidate for item in best if item.candidate.edits][: RACE.num_bases]
 
     def _estimates(
         self, candidates: Iterable[Candidate], tables: Sequence[AnswerTable] | None = None
