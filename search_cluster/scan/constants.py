@@ -22,9 +22,10 @@ class AnswerConstants:
 
     # Shrunk gains.
     prior_spread: float = 0.02
-    """Standard deviation, in worth, of the true gains of paths that change answers equally much.
-    Log, *shrunk*: fitted with the next two to skips of single layers of the demo model. For blocks
-    0.02, 0.03 and 0.05 rank alike (log, "what blocks usually gain")."""
+    """Standard deviation, in worth, of the true gains of paths that change answers equally much,
+    the smallest one where a scan learns it. Log, *shrunk*: fitted with the next two to skips of
+    single layers of the demo model. For blocks 0.02, 0.03 and 0.05 rank alike (log, "what blocks
+    usually gain")."""
     prior_slope: float = 0.15
     """Worth that a path loses per unit of mean change beyond `harmless_change`. Log, *shrunk*."""
     harmless_change: float = 0.15

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 from search_cluster.scan.constants import ANSWERS
 
-Usual = Callable[[float], float]
-"""What paths that change answers so much on average usually gain, in worth."""
-
 
 @dataclass(frozen=True, slots=True)
 class Gain:
@@ -25,15 +22,29 @@ class Gain:
     error: float
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What paths of a kind truly gain, in worth: a normal distribution."""
+
+    mean: float
+    spread: float
+    """The standard deviation."""
+
+
+Usual = Callable[[float], Prior]
+"""What paths that change answers so much on average usually gain."""
+
+
 def mean_gain(gains: Sequence[float]) -> Gain:
     """The plain mean of at least one gain."""
     mean = math.fsum(gains) / len(gains)
     return Gain(mean, math.sqrt(math.fsum((gain - mean) ** 2 for gain in gains)) / len(gains))
 
 
-def usual_of_single_layers(mean_change: float) -> float:
+def usual_of_single_layers(mean_change: float) -> Prior:
     """What skips of single layers usually gain: a line."""
-    return ANSWERS.prior_slope * (ANSWERS.harmless_change - mean_change)
+    mean = ANSWERS.prior_slope * (ANSWERS.harmless_change - mean_change)
+    return Prior(mean, ANSWERS.prior_spread)
 
 
 def shrunk_gain(
@@ -47,9 +58,10 @@ def shrunk_gain(
     Args:
         gains: in worth.
         mean_change: how much the path changes answers; what is usual depends on it.
-        usual: the mean of the true gains of paths that change answers as much.
+        usual: the true gains of paths that change answers as much.
     """
     seen = mean_gain(gains)
-    trust = ANSWERS.prior_spread**2 / (ANSWERS.prior_spread**2 + seen.error**2)
-    mean = trust * seen.mean + (1.0 - trust) * usual(mean_change)
+    prior = usual(mean_change)
+    trust = prior.spread**2 / (prior.spread**2 + seen.error**2)
+    mean = trust * seen.mean + (1.0 - trust) * prior.mean
     return Gain(mean, math.sqrt(trust) * seen.error)

@@ -3,7 +3,8 @@
 The study's line was fitted to skips of single layers, and charges a block that changes 40 % of what
 can be changed for a loss that blocks do not have. A race has hundreds of paths that ran on the same
 questions, so what is usual is there to be seen: gains as a falling function of the change, which is
-all that is assumed (empirical Bayes: Efron and Morris 1973, with a monotone mean).
+all that is assumed (empirical Bayes: Efron and Morris 1973, with a monotone mean). Paths that
+change much differ more from each other: the spread may only rise, and is never below the study's.
 
 A combination is expected to gain a share of what its parts gained, and then again less, the more it
 changes: each step of growth learns how much less.
@@ -19,7 +20,7 @@ from scipy.optimize import isotonic_regression
 
 from search_cluster.scan.constants import ANSWERS, RACE
 from search_cluster.scan.edits import Edit
-from search_cluster.scan.gain import Gain, Usual, usual_of_single_layers
+from search_cluster.scan.gain import Gain, Prior, Usual, usual_of_single_layers
 from search_cluster.scan.racing.ranking import Estimate
 from search_cluster.scan.space import Candidate
 
@@ -35,10 +36,16 @@ class FallingUsual:
     """In rising order; the first is 0."""
     gains: tuple[float, ...]
     """What is usual there, in worth; 0 at first, because who changes nothing gains nothing."""
+    spreads: tuple[float, ...]
+    """How far true gains are from it, as a standard deviation; these never fall."""
 
-    def __call__(self, mean_change: float) -> float:
+    def __call__(self, mean_change: float) -> Prior:
         """The usual gain of paths that change answers so much."""
-        return float(np.interp(mean_change, self.changes, self.gains))
+        mean, spread = (
+            float(np.interp(mean_change, self.changes, values))
+            for values in (self.gains, self.spreads)
+        )
+        return Prior(mean, spread)
 
 
 def usual_gain(seen: Iterable[tuple[float, Gain]]) -> Usual:
@@ -63,10 +70,16 @@ def usual_gain(seen: Iterable[tuple[float, Gain]]) -> Usual:
         weights=np.concatenate([[1.0 / ANSWERS.prior_spread**2], weights_X]),
         increasing=False,
     )
+    # What scatters more than its own error was scattered before.
+    excess_P = (gain_P - falling.x[1:][place_P]) ** 2 - error_P**2
+    excess_X = np.bincount(place_P, weights=excess_P) / np.bincount(place_P)
+    rising = isotonic_regression(excess_X, weights=np.bincount(place_P))
+    spread_X = np.sqrt(np.maximum(rising.x, ANSWERS.prior_spread**2))
     # One step behind the point in which nothing changes, where a path may be, too.
     return FallingUsual(
         changes=(0.0, *(float(change) + 10.0**-CHANGE_DIGITS for change in changes_X)),
         gains=tuple(float(gain) for gain in falling.x),
+        spreads=(ANSWERS.prior_spread, *(float(spread) for spread in spread_X)),
     )
 
 
@@ -87,7 +100,12 @@ class UsualGains:
             return single
         of_parts = self._of_parts(candidate)
         beside = self._by_step.get(candidate.step, single)
-        return lambda mean_change: of_parts + beside(mean_change)
+
+        def with_parts(mean_change: float) -> Prior:
+            prior = beside(mean_change)
+            return Prior(of_parts + prior.mean, prior.spread)
+
+        return with_parts
 
     def learn(self, step: int, estimates: Sequence[Estimate]) -> None:
         """Learn from a round of a step before which no path was left behind by its answers."""

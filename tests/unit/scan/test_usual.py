@@ -1,5 +1,6 @@
 """What is usual is learnt from the paths of a race, and only falls with the change."""
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_cluster.scan.constants import RACE
+from search_cluster.scan.constants import ANSWERS, RACE
 from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.gain import Gain, shrunk_gain, usual_of_single_layers
 from search_cluster.scan.racing.ranking import Estimate
@@ -37,8 +38,9 @@ def test_of_few_paths_nothing_is_learnt() -> None:
 def test_what_blocks_usually_gain_is_found() -> None:
     usual = usual_gain(raced(600))
     for change in (0.15, 0.3, 0.39, 0.5, 0.7):
-        assert usual(change) == pytest.approx(truth(change), abs=0.012)
-    assert usual_of_single_layers(0.39) < truth(0.39) - 0.03  # what it takes the place of
+        assert usual(change).mean == pytest.approx(truth(change), abs=0.012)
+        assert usual(change).spread == pytest.approx(ANSWERS.prior_spread, abs=0.008)
+    assert usual_of_single_layers(0.39).mean < truth(0.39) - 0.03  # what it takes the place of
 
 
 @given(
@@ -55,7 +57,9 @@ def test_it_never_rises_starts_at_nothing_and_knows_no_order(
     paths = [(change, Gain(mean, error)) for change, mean, error in seen]
     usual = usual_gain(paths)
     values = [usual(change) for change in np.linspace(0.0, 1.0, 101)]
-    assert all(np.diff(values) <= 1e-12)
+    assert all(np.diff([prior.mean for prior in values]) <= 1e-12)
+    assert all(np.diff([prior.spread for prior in values]) >= -1e-12)
+    assert values[0].spread == ANSWERS.prior_spread
     order.shuffle(paths)
     again = usual_gain(paths)
     assert [again(change) for change in np.linspace(0.0, 1.0, 101)] == values
@@ -94,10 +98,24 @@ def test_a_combination_is_expected_to_gain_a_share_of_its_parts_less_what_it_cha
     few = made[: RACE.usual_paths - 1]
     usual.learn(1, few)
     good = made[0].candidate
-    assert usual.of(good)(0.2) == 0.5 * 0.08 + usual_of_single_layers(0.2)
+    assert usual.of(good)(0.2).mean == 0.5 * 0.08 + usual_of_single_layers(0.2).mean
     usual.learn(1, made)
-    assert usual.of(good)(0.5) == pytest.approx(0.5 * 0.08 - 0.03, abs=1e-3)
-    assert usual.of(made[-1].candidate)(0.5) == pytest.approx(-0.03, abs=1e-3)
-    assert usual.of(good)(0.0) == pytest.approx(0.5 * 0.08)
+    assert usual.of(good)(0.5).mean == pytest.approx(0.5 * 0.08 - 0.03, abs=1e-3)
+    assert usual.of(made[-1].candidate)(0.5).mean == pytest.approx(-0.03, abs=1e-3)
+    assert usual.of(good)(0.0).mean == pytest.approx(0.5 * 0.08)
     single = estimates(singles, 0, 0.2, gains)[0].candidate
     assert usual.of(single) is usual_of_single_layers
+
+
+def test_paths_that_change_much_are_known_to_differ_more() -> None:
+    rng = random.Random(0)
+    seen = []
+    for _ in range(400):
+        change = rng.uniform(0.1, 0.9)
+        spread = 0.01 if change < 0.5 else 0.1
+        seen.append((change, Gain(rng.gauss(-0.1 * change, math.hypot(spread, ERROR)), ERROR)))
+    usual = usual_gain(seen)
+    assert usual(0.3).spread == pytest.approx(ANSWERS.prior_spread, abs=0.005)
+    assert usual(0.75).spread == pytest.approx(0.1, abs=0.03)
+    lucky = [0.05] * 20
+    assert shrunk_gain(lucky, 0.75, usual=usual).mean > 0.04  # nothing is known of such a path
