@@ -1,6 +1,7 @@
 """The order in which candidates are better, by what their answers are worth and by their layers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search_cluster.paths.layer_path import LayerPath
@@ -105,8 +106,9 @@ def _mean(changes: Sequence[float]) -> float:
 def ranked(estimates: Sequence[Estimate], aim: str, num_errors: float) -> list[Estimate]:
     """The estimates, the best first.
 
-    Those that lose a task come last. For `Aim.FRONT` the best by accuracy and the best by layers
-    take turns.
+    Those that lose a task come last. By layers those stand first that no other one beats in layers
+    and in gain: of many that are as short the best one is enough. For `Aim.FRONT` the best by
+    accuracy and the best by layers take turns.
 
     Args:
         estimates: of distinct candidates.
@@ -117,11 +119,21 @@ def ranked(estimates: Sequence[Estimate], aim: str, num_errors: float) -> list[E
     def by_accuracy(item: Estimate) -> tuple[bool, float, int, tuple[int, ...]]:
         return item.loses_a_task, -item.gain.mean, len(item.path), item.path.layers
 
-    def by_layers(item: Estimate) -> tuple[bool, bool, int, float, tuple[int, ...]]:
+    def is_better(item: Estimate) -> bool:
         is_shorter = len(item.path) < item.path.num_layers
-        is_better = is_shorter and item.keeps(num_errors)
-        length = len(item.path) if is_better else 0
-        return item.loses_a_task, not is_better, length, -item.gain.mean, item.path.layers
+        return is_shorter and not item.loses_a_task and item.keeps(num_errors)
+
+    front = {item.path for item in _front(filter(is_better, estimates))}
+
+    def by_layers(item: Estimate) -> tuple[bool, bool, bool, int, float, tuple[int, ...]]:
+        return (
+            item.loses_a_task,
+            not is_better(item),
+            item.path not in front,
+            len(item.path) if is_better(item) else 0,
+            -item.gain.mean,
+            item.path.layers,
+        )
 
     if aim == Aim.ACCURACY:
         return sorted(estimates, key=by_accuracy)
@@ -130,3 +142,14 @@ def ranked(estimates: Sequence[Estimate], aim: str, num_errors: float) -> list[E
     pairs = zip(sorted(estimates, key=by_accuracy), sorted(estimates, key=by_layers), strict=True)
     turns = {item.path: item for pair in pairs for item in pair}
     return list(turns.values())
+
+
+def _front(estimates: Iterable[Estimate]) -> Iterator[Estimate]:
+    """Those that are beaten by no other one that is as short or shorter."""
+    best = -math.inf
+    for item in sorted(
+        estimates, key=lambda item: (len(item.path), -item.gain.mean, item.path.layers)
+    ):
+        if item.gain.mean > best:
+            best = item.gain.mean
+            yield item

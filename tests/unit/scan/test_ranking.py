@@ -48,6 +48,15 @@ def test_by_layers_the_shortest_comes_first_that_keeps_its_worth(
     assert not unsure.keeps(CAUTIOUS)
 
 
+def test_of_many_that_are_as_short_the_best_one_stands_first() -> None:
+    other = estimate(Edit(3, 6, 0), 0.005)  # as short as the next, and worth less
+    longer = estimate(Edit(2, 3, 0), 0.005)  # beaten on both counts
+    better = estimate(Edit(2, 5, 0), 0.02)
+    best = estimate(Edit(4, 5, 0), 0.03)
+    items = [other, longer, better, best]
+    assert ranked(items, Aim.LAYERS, NEUTRAL) == [better, best, other, longer]
+
+
 def test_on_the_front_both_orders_take_turns() -> None:
     assert ranked(FEW, Aim.FRONT, OPTIMISTIC) == [BEST, SHORTER, SHORT, RUIN]
 
