@@ -87,6 +87,8 @@ class RaceConstants:
     """Questions of test, and of each guard, at most."""
 
     # What is looked at again.
+    sure_errors: float = 2.4
+    """Standard errors by which test's interval is wide if it looks at `max_reported` paths."""
     max_finalists: int = 8
     """Paths that validation looks at."""
     max_reported: int = 4

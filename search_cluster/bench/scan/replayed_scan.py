@@ -120,7 +120,7 @@ def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
     searched = replay_search(answers, draw)
     finalists = [item.path for item in searched.finalists]
     validation = answers.answer_table(draw.validation, finalists)
-    confirmed = confirm(searched, validation, SINGLE_EDITS.aim)
+    confirmed = confirm(searched, validation, SINGLE_EDITS.aim, num_test=len(draw.test))
     reported = [item.path for item in confirmed.reported]
     test = answers.answer_table(draw.test, reported)
     ran = [path for path in searched.tables[0].by_path if path != answers.identity]

@@ -134,7 +134,7 @@ def _look(job: ScanJob, asking: ScanAsking, started: datetime) -> ScanLooks:
     identity = LayerPath.identity(job.num_layers)
     finalists = [item.path for item in searched.finalists]
     validation = asking.look(ScanStage.VALIDATION, VALIDATION, job.validation, finalists, identity)
-    confirmed = confirm(searched, validation, job.settings.aim)
+    confirmed = confirm(searched, validation, job.settings.aim, num_test=len(job.test))
     reported = [item.path for item in confirmed.reported]
     # Without a finalist nothing is looked at. A look is noted before it is made, for one that is
     # killed was a look.

@@ -5,18 +5,24 @@ them test looks at. The path that is chosen is the first of them, in that order,
 sure; which of several sure ones is best on test has no say, because that would flatter it.
 """
 
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked
+from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked, taking_turns
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
 from search_cluster.stats import TOLERATED_LOSS, is_guessing, mean_chance, wilson_interval
+
+NORMAL = statistics.NormalDist()
+SMALLEST_ERROR = 1e-9
+"""In worth, of a path that answers every question as the plain model does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,28 +35,49 @@ class Confirmed:
     """Those that test looks at; at least one if there is a finalist."""
 
 
-def confirm(searched: Searched, table: AnswerTable, aim: str) -> Confirmed:
+def confirm(searched: Searched, table: AnswerTable, aim: str, *, num_test: int) -> Confirmed:
     """What train and validation together say of the finalists.
 
     Train's answers flatter whoever was chosen for them; as their gains are shrunk towards what was
     usual before the choice, they count all the same, for validation alone has few questions.
 
     Test looks at the best one and at those that may be as good, because each further path makes it
-    less sure of all.
+    less sure of all. By layers the best is that from which most is expected: the layers that it
+    saves, times the chance that test will be sure.
 
     Args:
         searched: what the search found; all finalists ran on the questions of the table.
         table: validation's answers.
         aim: what makes a path better.
+        num_test: the number of questions that test has.
     """
     tables = [*searched.tables, table]
     estimates = [estimate(item, tables, searched.usual.of(item)) for item in searched.finalists]
-    order = ranked(estimates, aim, CAUTIOUS)
+    order = ranked(estimates, Aim.ACCURACY, CAUTIOUS)
+    if aim != Aim.ACCURACY:
+        saved = {item.path: _saved_layers(item, tables, num_test) for item in order}
+        by_layers = sorted(order, key=lambda item: (item.loses_a_task, -saved[item.path]))
+        order = by_layers if aim == Aim.LAYERS else taking_turns(order, by_layers)
     close = [item for item in order if _may_be_as_good(item, order[0], aim)]
     return Confirmed(
         order=tuple(item.candidate for item in order),
         reported=tuple(item.candidate for item in close[: RACE.max_reported]),
     )
+
+
+def _saved_layers(item: Estimate, tables: Sequence[AnswerTable], num_test: int) -> float:
+    """How many layers a path is expected to save: those that it saves if test is sure of it."""
+    differences = [
+        float(own) - float(plain)
+        for table in tables
+        for own, plain in zip(table.right(item.path), table.right(table.identity), strict=False)
+    ]
+    spread = statistics.pstdev(differences) if differences else 1.0
+    # What is seen is accuracy, what is expected is worth.
+    error = RACE.worth_share * spread / math.sqrt(max(1, num_test))
+    needed = RACE.sure_errors * error - RACE.worth_share * TOLERATED_LOSS
+    distance = (item.gain.mean - needed) / max(math.hypot(error, item.gain.error), SMALLEST_ERROR)
+    return (item.path.num_layers - len(item.path)) * NORMAL.cdf(distance)
 
 
 def _may_be_as_good(item: Estimate, best: Estimate, aim: str) -> bool:

@@ -139,8 +139,12 @@ def ranked(estimates: Sequence[Estimate], aim: str, num_errors: float) -> list[E
         return sorted(estimates, key=by_accuracy)
     if aim == Aim.LAYERS:
         return sorted(estimates, key=by_layers)
-    pairs = zip(sorted(estimates, key=by_accuracy), sorted(estimates, key=by_layers), strict=True)
-    turns = {item.path: item for pair in pairs for item in pair}
+    return taking_turns(sorted(estimates, key=by_accuracy), sorted(estimates, key=by_layers))
+
+
+def taking_turns(first: Sequence[Estimate], second: Sequence[Estimate]) -> list[Estimate]:
+    """Two orders of the same estimates in one, in which their best ones take turns."""
+    turns = {item.path: item for pair in zip(first, second, strict=True) for item in pair}
     return list(turns.values())
 
 
