@@ -3,7 +3,7 @@
 Both are the full model's own, on unlabelled text. The sums are those of lenses
 (`search_cluster.model.lens.fitting.ridge`), of one depth per jump, and all positions count alike.
 (To weigh each by one over the square of its state left the demo model's path without layers 18 to
-20 further from the full model: 0.295 in the place of 0.282 nats.)
+20 no nearer to the full model: 0.295 nats, in the place of 0.282, of 14,336 tokens.)
 
 Shapes: N rows, D width, S two states of a row.
 """
