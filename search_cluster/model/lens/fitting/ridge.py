@@ -19,6 +19,7 @@ from search_cluster.errors import InvalidValueError
 from search_cluster.model.lens.fitting.divergence import candidate_divergences
 from search_cluster.model.lens.fitting.held_out import HeldOutRows, split_sequences
 from search_cluster.model.lens.fitting.rows import batches_of, read_rows
+from search_cluster.model.lens.fitting.rows_on_disk import RowsOnDisk
 from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
 from search_cluster.model.lens.fitting.weights import TokenWeights
 from search_cluster.model.lens.lens import Lens, LensKind
@@ -41,6 +42,10 @@ class RidgeFit:
     """The divergence from the final prediction at each depth on the rows that chose it, in nats."""
     num_rows: int
     """The rows that the sums are over."""
+    mean_change_LD: Tensor
+    """The mean of what is missing to the final state: the bias of a lens without weights."""
+    held_out: HeldOutRows
+    """The rows that chose."""
 
 
 def fit_ridge(
@@ -49,6 +54,7 @@ def fit_ridge(
     *,
     weights: TokenWeights | None = None,
     unfinished: UnfinishedFit | None = None,
+    kept_rows: RowsOnDisk | None = None,
     progress: Callable[[int], None] = lambda num_sequences: None,
 ) -> RidgeFit:
     """Fit translators of all depths in one pass over texts.
@@ -61,6 +67,7 @@ def fit_ridge(
         sequences: at least two texts.
         weights: how much rows count; ``None``: all the same.
         unfinished: where the sums are kept on the way; ``None``: nowhere.
+        kept_rows: where rows are kept for a descent; ``None``: nowhere.
         progress: is told how many sequences are summed.
 
     Raises:
@@ -71,12 +78,17 @@ def fit_ridge(
     done, state = (0, {}) if unfinished is None else unfinished.read()
     sums = RidgeSums.of(model, state)
     progress(done)
+    num_passed = 0
     for batch in batches_of(split.fitted):
+        first = num_passed
+        num_passed += sum(sequence.num_rows for sequence in split.fitted[batch])
         if batch.start < done:
             continue
         rows = read_rows(model, split.fitted[batch])
         weight_N = (weights or TokenWeights()).of_rows(model, rows.states_SND[-1], rows.next_N)
         sums.add(rows.states_SND, weight_N)
+        if kept_rows is not None:  # before the sums are: what they say is done is on disk
+            kept_rows.add(first, rows, weight_N)
         if unfinished is not None:
             unfinished.keep(batch.stop, sums.state())
         progress(batch.stop)
@@ -139,10 +151,20 @@ class RidgeSums:
         """The sums by name, for `of`."""
         return {**self._tensors, "num_rows": torch.tensor(self.num_rows)}
 
+    def mean_change(self) -> Tensor:
+        """The mean of final minus own state at each depth ``[L, D]``, float64."""
+        sums = self._tensors
+        origin_SD = sums["origin_SD"].float().double()
+        change_LD = (sums["final_D"] - sums["state_LD"]) / self._total()
+        return change_LD + origin_SD[-1] - origin_SD[:-1]
+
+    def _total(self) -> Tensor:
+        return self._tensors["weight"].clamp(min=torch.finfo(torch.float64).tiny)
+
     def solve(self, depth: int, strengths: Sequence[float]) -> tuple[list[Tensor], list[Tensor]]:
         """The weights ``[D, D]`` and biases ``[D]`` of a depth at each strength, float64."""
         sums = self._tensors
-        total = sums["weight"].clamp(min=torch.finfo(torch.float64).tiny)
+        total = self._total()
         state_D, final_D = sums["state_LD"][depth] / total, sums["final_D"] / total
         square_DD = sums["square_LDD"][depth] / total - torch.outer(state_D, state_D)
         square_DD = (square_DD + square_DD.T) / 2
@@ -190,4 +212,6 @@ def _chosen(model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows) -> R
         strengths=tuple(chosen),
         held_out_divergence=tuple(divergences),
         num_rows=sums.num_rows,
+        mean_change_LD=sums.mean_change().float(),
+        held_out=held_out,
     )

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from search_cluster.files import replaced_whole
 
-PAUSE_S = 20.0
-"""The seconds between two writes, at least."""
 WRITE_SHARE = 0.05
 """The share of the time that writing may take."""
 
@@ -28,7 +26,7 @@ class UnfinishedFit:
         pause_s: the seconds between two writes, at least; 0: write every time.
     """
 
-    def __init__(self, path: Path, inputs: Mapping[str, Any], *, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, path: Path, inputs: Mapping[str, Any], *, pause_s: float) -> None:
         self._path = path
         self._key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         self._pause_s = pause_s

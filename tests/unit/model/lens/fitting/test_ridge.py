@@ -155,10 +155,10 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_lens(
 
 def test_sums_of_other_inputs_are_not_gone_on_from(tmp_path: Path) -> None:
     model = tiny.tiny_model()
-    one = UnfinishedFit(tmp_path / "fit", {"texts": 1})
+    one = UnfinishedFit(tmp_path / "fit", {"texts": 1}, pause_s=0.0)
     one.keep(3, RidgeSums.of(model, {}).state(), now=True)
     assert one.read()[0] == 3
-    assert UnfinishedFit(tmp_path / "fit", {"texts": 2}).read() == (0, {})
+    assert UnfinishedFit(tmp_path / "fit", {"texts": 2}, pause_s=0.0).read() == (0, {})
     (tmp_path / "fit").write_bytes(b"damaged")
     assert one.read() == (0, {})
     one.remove()
