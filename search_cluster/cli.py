@@ -7,6 +7,7 @@ inside the commands that need it, so that ``--help`` answers at once.
 from search_cluster.bench.cli import bench
 from search_cluster.commands.cli.crossexec import crossexec
 from search_cluster.commands.cli.export import export
+from search_cluster.commands.cli.lens import lens
 from search_cluster.commands.cli.machine import doctor, tasks
 from search_cluster.commands.cli.report import report, status
 from search_cluster.commands.cli.scan import scan
@@ -24,6 +25,7 @@ app = new_app(
     search, submit, status, report, export, crossexec, tasks, doctor, verify, dashboard, top,
 )  # fmt: skip
 app.add_typer(new_group(scan, scan_export), name="scan")
+app.add_typer(lens, name="lens")
 app.add_typer(bench, name="bench")
 
 
