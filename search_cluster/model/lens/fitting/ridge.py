@@ -25,7 +25,7 @@ from search_cluster.model.lens.fitting.weights import TokenWeights
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.texts import TokenSequence
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """The strengths s that are compared at each depth, as multiples of the median variance of a
 feature of its states. (The mean would follow the first position of a text, whose states are a
 hundred times as long as others in most models.)"""
