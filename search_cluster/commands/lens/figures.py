@@ -1,6 +1,6 @@
 """What a judged lens comes to, ready for JSON.
 
-Shapes: G groups of texts, S depths, R resamples.
+Shapes: G texts, S depths, R resamples.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ def figures_of(judged: LensFigures) -> dict[str, Any]:
     """The figures of ``lens fit`` and ``lens eval``.
 
     ``mean_cut`` is the mean over depths with a translator of the share of the logit lens'
-    divergence that the lens takes away; its interval resamples groups of texts. What is one off:
+    divergence that the lens takes away; its interval resamples texts. What is one off:
     ``before`` reads the state of depth i with translator i - 1 (as published scripts do, the last
     state included), ``after`` with i + 1.
     """
@@ -28,7 +28,7 @@ def figures_of(judged: LensFigures) -> dict[str, Any]:
     )
     return {
         "held_out_tokens": judged.num_rows,
-        "held_out_groups": len(judged.num_rows_G),
+        "held_out_texts": len(judged.num_rows_G),
         "divergence": tuned,
         "divergence_logit": logit,
         "divergence_one_off": {"before": before, "after": after},
@@ -54,7 +54,7 @@ def mean_cut(tuned: list[float | None], logit: list[float | None]) -> float:
 def cut_interval(
     tuned_GS: NDArray[np.float64], logit_GS: NDArray[np.float64]
 ) -> tuple[float | None, float | None]:
-    """The 95 % bootstrap interval of `mean_cut` over groups; nothing is known of one group."""
+    """The 95 % bootstrap interval of `mean_cut` over texts; nothing is known of one text."""
     num_groups = len(tuned_GS)
     if num_groups < 2:
         return None, None

@@ -28,19 +28,19 @@ TUNED, LOGIT, BEFORE, AFTER = "tuned", "logit", "before", "after"
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class LensFigures:
-    """Sums over the rows of each group of texts, from which all figures follow.
+    """Sums over the rows of each text, from which all figures follow.
 
     A translator that there is not leaves NaN: i - 1 at depth 0, i + 1 at the last two depths. The
     last depth has no translator of its own, and published scripts read it with that before it.
     """
 
     divergence_GWS: Tensor
-    """By group, way to read (`TUNED`, `LOGIT`, `BEFORE`, `AFTER`) and depth: the sum of KL(final ||
+    """By text, way to read (`TUNED`, `LOGIT`, `BEFORE`, `AFTER`) and depth: the sum of KL(final ||
     lens) in nats, float64."""
     agreement_GWS: Tensor
     """The same for how often the likeliest token is the final one."""
     num_rows_G: Tensor
-    """The rows of each group."""
+    """The rows of each text."""
 
     @property
     def num_rows(self) -> int:
@@ -77,7 +77,7 @@ def judge_lens(
     Args:
         model: the model.
         lens: its lens.
-        sequences: the texts; those that share a pass are a group.
+        sequences: the texts.
         one_off: whether to read with translators one off, too, which doubles the work.
         progress: is told how many texts are read.
 
@@ -86,28 +86,33 @@ def judge_lens(
     """
     divergences, agreements, counts = [], [], []
     for batch in batches_of(sequences):
-        states_SND = read_rows(model, sequences[batch]).states_SND
-        num_states = states_SND.shape[0]
-        divergence_WS = torch.full((len(_WAYS), num_states), torch.nan, dtype=torch.float64)
-        agreement_WS = divergence_WS.clone()
-        for chunk_SND in torch.split(states_SND, CHUNK_ROWS, dim=1):
+        rows = read_rows(model, sequences[batch])
+        num_states, num_texts = rows.states_SND.shape[0], batch.stop - batch.start
+        shape = (num_texts, len(_WAYS), num_states)
+        divergence_GWS = torch.full(shape, torch.nan, dtype=torch.float64)
+        agreement_GWS = divergence_GWS.clone()
+        for chunk_SND, text_N in zip(
+            torch.split(rows.states_SND, CHUNK_ROWS, dim=1),
+            torch.split(rows.sequence_N, CHUNK_ROWS),
+            strict=True,
+        ):
             reference_NV = log_probabilities(model, chunk_SND[-1])
             probability_NV, top_N = reference_NV.exp(), reference_NV.argmax(dim=-1)
             for depth in range(num_states):
                 for way, state_ND in _readings(lens, chunk_SND[depth], depth, one_off).items():
                     lens_NV = log_probabilities(model, state_ND)
-                    place = _WAYS.index(way), depth
-                    read_N = divergence(probability_NV, reference_NV, lens_NV).double()
-                    _add(divergence_WS, place, read_N.sum())
-                    _add(agreement_WS, place, (lens_NV.argmax(dim=-1) == top_N).sum())
-        divergences.append(divergence_WS)
-        agreements.append(agreement_WS)
-        counts.append(states_SND.shape[1])
+                    place = (slice(None), _WAYS.index(way), depth)
+                    read_N = divergence(probability_NV, reference_NV, lens_NV)
+                    _add(divergence_GWS[place], text_N, read_N)
+                    _add(agreement_GWS[place], text_N, lens_NV.argmax(dim=-1) == top_N)
+        divergences.append(divergence_GWS)
+        agreements.append(agreement_GWS)
+        counts.append(torch.bincount(rows.sequence_N, minlength=num_texts))
         progress(batch.stop)
     return LensFigures(
-        divergence_GWS=torch.stack(divergences),
-        agreement_GWS=torch.stack(agreements),
-        num_rows_G=torch.tensor(counts),
+        divergence_GWS=torch.cat(divergences),
+        agreement_GWS=torch.cat(agreements),
+        num_rows_G=torch.cat(counts),
     )
 
 
@@ -121,5 +126,6 @@ def _readings(lens: Lens, state_ND: Tensor, depth: int, one_off: bool) -> dict[s
     return found
 
 
-def _add(sum_WS: Tensor, place: tuple[int, int], value: Tensor) -> None:
-    sum_WS[place] = sum_WS[place].nan_to_num() + value.cpu()
+def _add(sum_G: Tensor, text_N: Tensor, value_N: Tensor) -> None:
+    """Add the values of rows to the sums of their texts."""
+    sum_G.nan_to_num_().index_add_(0, text_N, value_N.double().cpu())

@@ -1,6 +1,6 @@
 """A fit of any kind: closed form first, then a descent where one is asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from search_cluster.model.lens.fitting.descent import DescentSettings, descend
 from search_cluster.model.lens.fitting.held_out import split_sequences
 from search_cluster.model.lens.fitting.ridge import RidgeFit, fit_ridge
 from search_cluster.model.lens.fitting.rows_on_disk import RowsOnDisk
-from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
+from search_cluster.model.lens.fitting.unfinished import Progress, UnfinishedFit
 from search_cluster.model.lens.fitting.weights import TokenWeights
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.texts import TokenTexts
@@ -22,8 +22,6 @@ MOST_DESCENT_ROWS = 16_384
 """The largest number of rows that a descent goes over, at even distances in the texts."""
 KEPT_EVERY_S = 20.0
 """The seconds between two writes of an unfinished fit, at least."""
-Progress = Callable[[str, int, int], None]
-"""Is told what is done, how much of it, and of how much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,7 @@ def fit_lens(
         texts: at least two texts.
         settings: how to fit.
         kept: a folder in which the state is kept on the way.
-        progress: see `Progress`.
+        progress: see `search_cluster.model.lens.fitting.unfinished.Progress`.
 
     Raises:
         InvalidValueError: there are too few texts.
@@ -100,7 +98,7 @@ def fit_lens(
             weights=settings.weights,
             unfinished=UnfinishedFit(kept / "sums.safetensors", inputs, pause_s=KEPT_EVERY_S),
             kept_rows=rows if descends else None,
-            progress=lambda done: progress("texts", done, len(fitted)),
+            progress=progress,
         )
         found: dict[str, Any] = {"rows_fitted": ridge.num_rows, "strengths": ridge.strengths}
         if not descends:

@@ -8,7 +8,7 @@ which are formed in float64 from float32 products of one pass each.
 Shapes: L depths with a translator, N rows, D width, C strengths.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from search_cluster.model.lens.fitting.divergence import candidate_divergences
 from search_cluster.model.lens.fitting.held_out import HeldOutRows, split_sequences
 from search_cluster.model.lens.fitting.rows import batches_of, read_rows
 from search_cluster.model.lens.fitting.rows_on_disk import RowsOnDisk
-from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
+from search_cluster.model.lens.fitting.unfinished import Progress, UnfinishedFit
 from search_cluster.model.lens.fitting.weights import TokenWeights
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.texts import TokenSequence
@@ -55,7 +55,7 @@ def fit_ridge(
     weights: TokenWeights | None = None,
     unfinished: UnfinishedFit | None = None,
     kept_rows: RowsOnDisk | None = None,
-    progress: Callable[[int], None] = lambda num_sequences: None,
+    progress: Progress = lambda what, done, total: None,
 ) -> RidgeFit:
     """Fit translators of all depths in one pass over texts.
 
@@ -68,7 +68,7 @@ def fit_ridge(
         weights: how much rows count; ``None``: all the same.
         unfinished: where the sums are kept on the way; ``None``: nowhere.
         kept_rows: where rows are kept for a descent; ``None``: nowhere.
-        progress: is told how many sequences are summed.
+        progress: see `search_cluster.model.lens.fitting.unfinished.Progress`.
 
     Raises:
         InvalidValueError: there are too few texts.
@@ -77,7 +77,7 @@ def fit_ridge(
     split = split_sequences(sequences)
     done, state = (0, {}) if unfinished is None else unfinished.read()
     sums = RidgeSums.of(model, state)
-    progress(done)
+    progress("texts", done, len(split.fitted))
     num_passed = 0
     for batch in batches_of(split.fitted):
         first = num_passed
@@ -91,11 +91,11 @@ def fit_ridge(
             kept_rows.add(first, rows, weight_N)
         if unfinished is not None:
             unfinished.keep(batch.stop, sums.state())
-        progress(batch.stop)
+        progress("texts", batch.stop, len(split.fitted))
     if unfinished is not None and done < len(split.fitted):
         unfinished.keep(len(split.fitted), sums.state(), now=True)
     held_out = HeldOutRows.read(model, split.held_out)
-    return _chosen(model, sums, held_out)
+    return _chosen(model, sums, held_out, progress)
 
 
 class RidgeSums:
@@ -182,7 +182,9 @@ class RidgeSums:
         return weights, [final_D - state_D - weight_DD @ state_D for weight_DD in weights]
 
 
-def _chosen(model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows) -> RidgeFit:
+def _chosen(
+    model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows, progress: Progress
+) -> RidgeFit:
     """The lens of the strengths that read held-out rows best."""
     weights, biases, chosen, divergences = [], [], [], []
     states_SND = held_out.states_SND
@@ -203,6 +205,7 @@ def _chosen(model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows) -> R
         biases.append(lens.bias_LD[best])
         chosen.append(STRENGTHS[best])
         divergences.append(float(read_C[best]))
+        progress("depths", depth + 1, states_SND.shape[0] - 1)
     if not all(weight.isfinite().all() for weight in weights):
         raise InvalidValueError("a translator is not finite; fit it to more text")
     return RidgeFit(

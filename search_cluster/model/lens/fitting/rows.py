@@ -29,8 +29,8 @@ class RowBatch:
     """In the model's dtype, before the final norm; the last is the final one."""
     next_N: Tensor
     """The token that follows in the text, or `NO_TOKEN`."""
-    num_sequences: int
-    """How many sequences they are from."""
+    sequence_N: Tensor
+    """The place of its sequence among those of the batch."""
 
 
 def batches_of(sequences: Sequence[TokenSequence]) -> Iterator[slice]:
@@ -68,4 +68,6 @@ def read_rows(model: PreTrainedModel, sequences: Sequence[TokenSequence]) -> Row
     states_SND = torch.stack(
         [hidden[counts] for hidden in walk_states(model, ids_BT.to(device), path, padding)]
     )
-    return RowBatch(states_SND=states_SND, next_N=next_BT[counts_BT], num_sequences=len(sequences))
+    return RowBatch(
+        states_SND=states_SND, next_N=next_BT[counts_BT], sequence_N=counts_BT.nonzero()[:, 0]
+    )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from search_cluster.files import replaced_whole
 
+Progress = Callable[[str, int, int], None]
+"""Is told what is done, how much of it, and of how much."""
 WRITE_SHARE = 0.05
 """The share of the time that writing may take."""
 
