@@ -55,7 +55,7 @@ def test_a_fit_reports_how_good_it_is_and_leaves_a_folder_that_tuned_lens_reads(
     assert len(result["divergence"]) == tiny.NUM_LAYERS + 1
     assert result["depths_lower_than_logit"] == tiny.NUM_LAYERS
     assert result["mean_cut_low"] < result["mean_cut"] < result["mean_cut_high"]
-    assert result["divergence"][-1] == pytest.approx(0, abs=1e-6)
+    assert result["divergence"][-1] == pytest.approx(0, abs=1e-4)
     assert result["divergence_one_off"]["before"][0] is None
     assert sorted(file.name for file in out.iterdir()) == ["config.json", "lens.json", "params.pt"]
     state = torch.load(out / "params.pt", weights_only=True)

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 
 from search_cluster.model.lens.fitting.divergence import (
     CHUNK_ROWS,
-    divergence,
-    log_probabilities,
+    FinalPrediction,
+    lens_logits,
 )
 from search_cluster.model.lens.fitting.rows import batches_of, read_rows
 from search_cluster.model.lens.lens import Lens
@@ -96,15 +96,14 @@ def judge_lens(
             torch.split(rows.sequence_N, CHUNK_ROWS),
             strict=True,
         ):
-            reference_NV = log_probabilities(model, chunk_SND[-1])
-            probability_NV, top_N = reference_NV.exp(), reference_NV.argmax(dim=-1)
+            final = FinalPrediction.of(model, chunk_SND[-1])
             for depth in range(num_states):
                 for way, state_ND in _readings(lens, chunk_SND[depth], depth, one_off).items():
-                    lens_NV = log_probabilities(model, state_ND)
+                    logits_NV = lens_logits(model, state_ND)
                     place = (slice(None), _WAYS.index(way), depth)
-                    read_N = divergence(probability_NV, reference_NV, lens_NV)
-                    _add(divergence_GWS[place], text_N, read_N)
-                    _add(agreement_GWS[place], text_N, lens_NV.argmax(dim=-1) == top_N)
+                    _add(divergence_GWS[place], text_N, final.divergence(logits_NV))
+                    agrees_N = logits_NV.argmax(dim=-1) == final.top_N
+                    _add(agreement_GWS[place], text_N, agrees_N)
         divergences.append(divergence_GWS)
         agreements.append(agreement_GWS)
         counts.append(torch.bincount(rows.sequence_N, minlength=num_texts))

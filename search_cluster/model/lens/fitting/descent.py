@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from search_cluster.model.lens.fitting.divergence import divergence, log_probabilities
+from search_cluster.model.lens.fitting.divergence import FinalPrediction, cross_entropy, lens_logits
 from search_cluster.model.lens.fitting.held_out import HeldOutRows
 from search_cluster.model.lens.fitting.rows import NO_TOKEN
 from search_cluster.model.lens.fitting.rows_on_disk import RowsOnDisk
@@ -156,7 +156,7 @@ class _Descent:
         for depth in range(self._start.num_layers):
             parts = [tensor[depth].requires_grad_() for tensor in self._moved.values()]
             state_ND = self._translated(states_SND[depth], depth, *parts)
-            loss = (self._loss_of(state_ND, *reference) * weight_N).sum()
+            loss = (self._loss_of(state_ND, reference) * weight_N).sum()
             wanted = [part for part in parts if part.numel()]
             for part, gradient in zip(wanted, torch.autograd.grad(loss, wanted), strict=True):
                 name = "V_LDD" if part.dim() == 2 else "c_LD"
@@ -179,7 +179,7 @@ class _Descent:
             for depth in range(self._start.num_layers):
                 moved = [tensor[depth] for tensor in self._moved.values()]
                 state_ND = self._translated(states_SND[depth, part], depth, *moved)
-                loss_N = self._loss_of(state_ND, *reference)
+                loss_N = self._loss_of(state_ND, reference)
                 loss_L[depth] += (loss_N.double().cpu() * weight_N[part]).sum()
         better_L = loss_L < self._best_loss_L
         for name, tensor in self._moved.items():
@@ -238,19 +238,17 @@ class _Descent:
         return weight_N / weight_N.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
     @torch.no_grad()
-    def _reference(self, final_ND: Tensor, next_N: Tensor) -> tuple[Tensor, Tensor]:
-        """What a loss compares with: the final prediction, or the true tokens twice."""
+    def _reference(self, final_ND: Tensor, next_N: Tensor) -> FinalPrediction | Tensor:
+        """What a loss compares with: the final prediction, or the true tokens."""
         if self._kind is LensKind.CE:
-            token_N1 = next_N.clamp(min=0)[:, None].to(final_ND.device)
-            return token_N1, token_N1
-        reference_NV = log_probabilities(self._model, final_ND.to(self._model.dtype))
-        return reference_NV.exp(), reference_NV
+            return next_N.clamp(min=0).to(final_ND.device)
+        return FinalPrediction.of(self._model, final_ND.to(self._model.dtype))
 
-    def _loss_of(self, state_ND: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        lens_NV = log_probabilities(self._model, state_ND.to(self._model.dtype))
-        if self._kind is LensKind.CE:
-            return -lens_NV.gather(1, one)[:, 0]
-        return divergence(one, other, lens_NV)
+    def _loss_of(self, state_ND: Tensor, reference: FinalPrediction | Tensor) -> Tensor:
+        logits_NV = lens_logits(self._model, state_ND.to(self._model.dtype))
+        if isinstance(reference, Tensor):
+            return cross_entropy(logits_NV, reference)
+        return reference.divergence(logits_NV)
 
     def _translated(self, state_ND: Tensor, depth: int, V_DD: Tensor, c_D: Tensor) -> Tensor:
         translated_ND = self._start.translate(state_ND, depth) + c_D
