@@ -8,6 +8,7 @@ from search_cluster.bench.cli import bench
 from search_cluster.commands.cli.bridge import bridge_fit
 from search_cluster.commands.cli.crossexec import crossexec
 from search_cluster.commands.cli.export import export
+from search_cluster.commands.cli.lens import lens
 from search_cluster.commands.cli.machine import doctor, tasks
 from search_cluster.commands.cli.report import report, status
 from search_cluster.commands.cli.scan import scan
@@ -28,6 +29,7 @@ app.add_typer(new_group(scan, scan_export), name="scan")
 app.add_typer(
     new_app("Maps that stand for the layers which a path leaves out.", bridge_fit), name="bridge"
 )
+app.add_typer(lens, name="lens")
 app.add_typer(bench, name="bench")
 
 

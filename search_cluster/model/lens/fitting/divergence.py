@@ -1,11 +1,13 @@
-"""How far lenses are from the final prediction, in the mean over rows.
+"""How far lenses are from the final prediction.
 
-The reference is read once for all that is compared with it.
+With p the final prediction and x a lens' logits, ``KL(p || softmax x)`` is ``sum p (log p - x) +
+(sum p) (log sum exp x)``. In float32 the sum of p is not quite 1, which times a logit would show.
 
 Shapes: N rows, C candidates, D width, V vocabulary.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +18,71 @@ from search_cluster.model.head import float32_logits
 
 CHUNK_ROWS = 256
 """The rows that are read together: a few arrays of so many rows of logits are in memory at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class FinalPrediction:
+    """What a model says of rows at its end."""
+
+    probability_NV: Tensor
+    """Float32."""
+    log_NV: Tensor
+    """Its logarithm, in nats."""
+    mass_N: Tensor
+    """The sum of p."""
+    top_N: Tensor
+    """The likeliest token."""
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, final_ND: Tensor) -> "FinalPrediction":
+        """The prediction of final states, before the final norm."""
+        log_NV = lens_logits(model, final_ND).log_softmax(dim=-1)
+        probability_NV = log_NV.exp()
+        return cls(
+            probability_NV=probability_NV,
+            log_NV=log_NV,
+            mass_N=probability_NV.sum(dim=-1),
+            top_N=log_NV.argmax(dim=-1),
+        )
+
+    def divergence(self, logits_NV: Tensor) -> Tensor:
+        """KL(final || lens) of each row, in nats, from a lens' logits.
+
+        Raises:
+            NonFiniteLogitsError: a logit is NaN or infinite.
+        """
+        missing_N = (self.probability_NV * (self.log_NV - logits_NV)).sum(dim=-1)
+        read_N = missing_N + self.mass_N * logits_NV.logsumexp(dim=-1)
+        require_finite_readings(read_N)
+        return read_N
+
+
+def cross_entropy(logits_NV: Tensor, token_N: Tensor) -> Tensor:
+    """The negative log-probability of a token in each row, in nats.
+
+    Raises:
+        NonFiniteLogitsError: a logit is NaN or infinite.
+    """
+    read_N = logits_NV.logsumexp(dim=-1) - logits_NV.gather(1, token_N[:, None])[:, 0]
+    require_finite_readings(read_N)
+    return read_N
+
+
+def require_finite_readings(read_N: Tensor) -> None:
+    """Check what was read of rows: one logit that is not finite leaves nothing finite.
+
+    Raises:
+        NonFiniteLogitsError: a reading is NaN or infinite.
+    """
+    if not bool(read_N.isfinite().all()):
+        raise NonFiniteLogitsError(
+            "a logit that a lens reads is not finite; check the model's dtype, and the lens"
+        )
+
+
+def lens_logits(model: PreTrainedModel, state_ND: Tensor) -> Tensor:
+    """The float32 logits ``[N, V]`` of states that stand for final ones."""
+    return float32_logits(model, model.model.norm(state_ND))
 
 
 @torch.inference_mode()
@@ -35,29 +102,8 @@ def candidate_divergences(
     total_C = torch.zeros(len(candidates), dtype=torch.float64)
     for start in range(0, final_ND.shape[0], CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
-        reference_NV = log_probabilities(model, final_ND[rows])
-        probability_NV = reference_NV.exp()
+        final = FinalPrediction.of(model, final_ND[rows])
         for index, state_ND in enumerate(candidates):
-            lens_NV = log_probabilities(model, state_ND[rows].to(final_ND.dtype))
-            divergence_N = divergence(probability_NV, reference_NV, lens_NV)
-            total_C[index] += divergence_N.double().sum().cpu()
+            logits_NV = lens_logits(model, state_ND[rows].to(final_ND.dtype))
+            total_C[index] += final.divergence(logits_NV).double().sum().cpu()
     return total_C / final_ND.shape[0]
-
-
-def log_probabilities(model: PreTrainedModel, state_ND: Tensor) -> Tensor:
-    """The log-probabilities ``[N, V]`` of states that stand for final ones, float32.
-
-    Raises:
-        NonFiniteLogitsError: a logit is NaN or infinite.
-    """
-    logits_NV = float32_logits(model, model.model.norm(state_ND))
-    if not bool(logits_NV.isfinite().all()):
-        raise NonFiniteLogitsError(
-            "a logit that a lens reads is not finite; check the model's dtype, and the lens"
-        )
-    return logits_NV.log_softmax(dim=-1)
-
-
-def divergence(probability_NV: Tensor, reference_NV: Tensor, lens_NV: Tensor) -> Tensor:
-    """KL(reference || lens) of each row, in nats."""
-    return (probability_NV * (reference_NV - lens_NV)).sum(dim=-1)

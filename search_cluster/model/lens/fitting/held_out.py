@@ -16,7 +16,7 @@ from search_cluster.model.lens.texts import TokenSequence
 
 HELD_OUT_EVERY = 10
 """One of so many texts is held out."""
-MOST_ROWS = 512
+MOST_ROWS = 256
 """The largest number of rows that choose."""
 
 

@@ -8,7 +8,7 @@ which are formed in float64 from float32 products of one pass each.
 Shapes: L depths with a translator, N rows, D width, C strengths.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,12 +19,13 @@ from search_cluster.errors import InvalidValueError
 from search_cluster.model.lens.fitting.divergence import candidate_divergences
 from search_cluster.model.lens.fitting.held_out import HeldOutRows, split_sequences
 from search_cluster.model.lens.fitting.rows import batches_of, read_rows
-from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
+from search_cluster.model.lens.fitting.rows_on_disk import RowsOnDisk
+from search_cluster.model.lens.fitting.unfinished import Progress, UnfinishedFit
 from search_cluster.model.lens.fitting.weights import TokenWeights
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.texts import TokenSequence
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """The strengths s that are compared at each depth, as multiples of the median variance of a
 feature of its states. (The mean would follow the first position of a text, whose states are a
 hundred times as long as others in most models.)"""
@@ -41,6 +42,10 @@ class RidgeFit:
     """The divergence from the final prediction at each depth on the rows that chose it, in nats."""
     num_rows: int
     """The rows that the sums are over."""
+    mean_change_LD: Tensor
+    """The mean of what is missing to the final state: the bias of a lens without weights."""
+    held_out: HeldOutRows
+    """The rows that chose."""
 
 
 def fit_ridge(
@@ -49,7 +54,8 @@ def fit_ridge(
     *,
     weights: TokenWeights | None = None,
     unfinished: UnfinishedFit | None = None,
-    progress: Callable[[int], None] = lambda num_sequences: None,
+    kept_rows: RowsOnDisk | None = None,
+    progress: Progress = lambda what, done, total: None,
 ) -> RidgeFit:
     """Fit translators of all depths in one pass over texts.
 
@@ -61,7 +67,8 @@ def fit_ridge(
         sequences: at least two texts.
         weights: how much rows count; ``None``: all the same.
         unfinished: where the sums are kept on the way; ``None``: nowhere.
-        progress: is told how many sequences are summed.
+        kept_rows: where rows are kept for a descent; ``None``: nowhere.
+        progress: see `search_cluster.model.lens.fitting.unfinished.Progress`.
 
     Raises:
         InvalidValueError: there are too few texts.
@@ -70,20 +77,25 @@ def fit_ridge(
     split = split_sequences(sequences)
     done, state = (0, {}) if unfinished is None else unfinished.read()
     sums = RidgeSums.of(model, state)
-    progress(done)
+    progress("texts", done, len(split.fitted))
+    num_passed = 0
     for batch in batches_of(split.fitted):
+        first = num_passed
+        num_passed += sum(sequence.num_rows for sequence in split.fitted[batch])
         if batch.start < done:
             continue
         rows = read_rows(model, split.fitted[batch])
         weight_N = (weights or TokenWeights()).of_rows(model, rows.states_SND[-1], rows.next_N)
         sums.add(rows.states_SND, weight_N)
+        if kept_rows is not None:  # before the sums are: what they say is done is on disk
+            kept_rows.add(first, rows, weight_N)
         if unfinished is not None:
             unfinished.keep(batch.stop, sums.state())
-        progress(batch.stop)
+        progress("texts", batch.stop, len(split.fitted))
     if unfinished is not None and done < len(split.fitted):
         unfinished.keep(len(split.fitted), sums.state(), now=True)
     held_out = HeldOutRows.read(model, split.held_out)
-    return _chosen(model, sums, held_out)
+    return _chosen(model, sums, held_out, progress)
 
 
 class RidgeSums:
@@ -149,8 +161,7 @@ class RidgeSums:
 
     def moments(self, depth: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Float64 means over rows: the state, the final one, their product, the state's square."""
-        sums = self._tensors
-        total = sums["weight"].clamp(min=torch.finfo(torch.float64).tiny)
+        sums, total = self._tensors, self._total()
         shift_D, final_shift_D = sums["state_LD"][depth] / total, sums["final_D"] / total
         state_D = shift_D + sums["origin_SD"].float()[depth]
         final_D = final_shift_D + sums["origin_SD"].float()[-1]
@@ -159,10 +170,20 @@ class RidgeSums:
         square = (sums["square_LDD"][depth] / total).trace() - shift_D @ shift_D
         return state_D, final_D, product + state_D @ final_D, square + state_D @ state_D
 
+    def mean_change(self) -> Tensor:
+        """The mean of final minus own state at each depth ``[L, D]``, float64."""
+        sums = self._tensors
+        origin_SD = sums["origin_SD"].float().double()
+        change_LD = (sums["final_D"] - sums["state_LD"]) / self._total()
+        return change_LD + origin_SD[-1] - origin_SD[:-1]
+
+    def _total(self) -> Tensor:
+        return self._tensors["weight"].clamp(min=torch.finfo(torch.float64).tiny)
+
     def solve(self, depth: int, strengths: Sequence[float]) -> tuple[list[Tensor], list[Tensor]]:
         """The weights ``[D, D]`` and biases ``[D]`` of a depth at each strength, float64."""
         sums = self._tensors
-        total = sums["weight"].clamp(min=torch.finfo(torch.float64).tiny)
+        total = self._total()
         state_D, final_D = sums["state_LD"][depth] / total, sums["final_D"] / total
         square_DD = sums["square_LDD"][depth] / total - torch.outer(state_D, state_D)
         square_DD = (square_DD + square_DD.T) / 2
@@ -180,7 +201,9 @@ class RidgeSums:
         return weights, [final_D - state_D - weight_DD @ state_D for weight_DD in weights]
 
 
-def _chosen(model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows) -> RidgeFit:
+def _chosen(
+    model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows, progress: Progress
+) -> RidgeFit:
     """The lens of the strengths that read held-out rows best."""
     weights, biases, chosen, divergences = [], [], [], []
     states_SND = held_out.states_SND
@@ -201,6 +224,7 @@ def _chosen(model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows) -> R
         biases.append(lens.bias_LD[best])
         chosen.append(STRENGTHS[best])
         divergences.append(float(read_C[best]))
+        progress("depths", depth + 1, states_SND.shape[0] - 1)
     if not all(weight.isfinite().all() for weight in weights):
         raise InvalidValueError("a translator is not finite; fit it to more text")
     return RidgeFit(
@@ -210,4 +234,6 @@ def _chosen(model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows) -> R
         strengths=tuple(chosen),
         held_out_divergence=tuple(divergences),
         num_rows=sums.num_rows,
+        mean_change_LD=sums.mean_change().float(),
+        held_out=held_out,
     )

@@ -29,8 +29,8 @@ class RowBatch:
     """In the model's dtype, before the final norm; the last is the final one."""
     next_N: Tensor
     """The token that follows in the text, or `NO_TOKEN`."""
-    num_sequences: int
-    """How many sequences they are from."""
+    sequence_N: Tensor
+    """The place of its sequence among those of the batch."""
 
 
 def batches_of(sequences: Sequence[TokenSequence]) -> Iterator[slice]:
@@ -92,4 +92,5 @@ def read_rows(model: PreTrainedModel, sequences: Sequence[TokenSequence]) -> Row
             for hidden in walk_states(model, batch.ids_BT, path, batch.mask_BT)
         ]
     )
-    return RowBatch(states_SND=states_SND, next_N=batch.next_N, num_sequences=len(sequences))
+    sequence_N = batch.counts_BT.nonzero()[:, 0].cpu()
+    return RowBatch(states_SND=states_SND, next_N=batch.next_N, sequence_N=sequence_N)

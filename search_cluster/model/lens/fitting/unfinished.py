@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from search_cluster.files import replaced_whole
 
-PAUSE_S = 20.0
-"""The seconds between two writes, at least."""
+Progress = Callable[[str, int, int], None]
+"""Is told what is done, how much of it, and of how much."""
 WRITE_SHARE = 0.05
 """The share of the time that writing may take."""
 
@@ -28,7 +28,7 @@ class UnfinishedFit:
         pause_s: the seconds between two writes, at least; 0: write every time.
     """
 
-    def __init__(self, path: Path, inputs: Mapping[str, Any], *, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, path: Path, inputs: Mapping[str, Any], *, pause_s: float) -> None:
         self._path = path
         self._key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         self._pause_s = pause_s

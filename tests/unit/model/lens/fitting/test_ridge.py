@@ -15,7 +15,7 @@ from search_cluster.model.lens.fitting.divergence import candidate_divergences
 from search_cluster.model.lens.fitting.held_out import HeldOutRows, split_sequences
 from search_cluster.model.lens.fitting.ridge import RidgeSums, fit_ridge
 from search_cluster.model.lens.fitting.rows import NO_TOKEN, batches_of, read_rows
-from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
+from search_cluster.model.lens.fitting.unfinished import Progress, UnfinishedFit
 from search_cluster.model.lens.fitting.weights import TokenWeights, WeighedBy
 from search_cluster.model.lens.folder import lens_digest
 from search_cluster.model.lens.lens import Lens
@@ -125,9 +125,9 @@ class KillError(Exception):
     pass
 
 
-def killed_after(number: int) -> object:
-    def progress(num_sequences: int) -> None:
-        if num_sequences >= number:
+def killed_after(number: int) -> Progress:
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "texts" and done >= number:
             raise KillError
 
     return progress
@@ -144,21 +144,27 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_lens(
     unfinished = UnfinishedFit(tmp_path / "fit", {"texts": 1}, pause_s=0.0)
     for number in kills:
         with pytest.raises(KillError):
-            fit_ridge(model, sequences, unfinished=unfinished, progress=killed_after(number))  # type: ignore[arg-type]
+            fit_ridge(model, sequences, unfinished=unfinished, progress=killed_after(number))
     done, _ = unfinished.read()
     assert done >= min(kills[-1], 68)
-    told: list[int] = []
-    fit = fit_ridge(model, sequences, unfinished=unfinished, progress=told.append)
+    told: list[tuple[str, int]] = []
+    fit = fit_ridge(
+        model,
+        sequences,
+        unfinished=unfinished,
+        progress=lambda what, done, total: told.append((what, done)),
+    )
     assert lens_digest(fit.lens) == whole
-    assert told[0] == done
+    assert told[0] == ("texts", done)
+    assert told[-1] == ("depths", tiny.NUM_LAYERS)
 
 
 def test_sums_of_other_inputs_are_not_gone_on_from(tmp_path: Path) -> None:
     model = tiny.tiny_model()
-    one = UnfinishedFit(tmp_path / "fit", {"texts": 1})
+    one = UnfinishedFit(tmp_path / "fit", {"texts": 1}, pause_s=0.0)
     one.keep(3, RidgeSums.of(model, {}).state(), now=True)
     assert one.read()[0] == 3
-    assert UnfinishedFit(tmp_path / "fit", {"texts": 2}).read() == (0, {})
+    assert UnfinishedFit(tmp_path / "fit", {"texts": 2}, pause_s=0.0).read() == (0, {})
     (tmp_path / "fit").write_bytes(b"damaged")
     assert one.read() == (0, {})
     one.remove()

@@ -1,0 +1,201 @@
+"""``search-cluster lens fit``: translators from texts, judged on held-out ones."""
+
+import logging
+import os
+import resource
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search_cluster.commands.lens.figures import figures_of
+from search_cluster.commands.lens.progress import LensProgress
+from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
+from search_cluster.commands.lens.texts import asked_texts, named_texts
+from search_cluster.config import SearchConfig
+from search_cluster.errors import ConfigError
+from search_cluster.lock import lock_run_folder
+from search_cluster.model.data_text import encode_marked, mark_data
+from search_cluster.model.lens.fitting.descent import DescentSettings
+from search_cluster.model.lens.fitting.fit import FitSettings, fit_lens
+from search_cluster.model.lens.fitting.held_out import split_sequences
+from search_cluster.model.lens.fitting.weights import TokenWeights, WeighedBy
+from search_cluster.model.lens.folder import LensFormat, lens_digest, save_lens
+from search_cluster.model.lens.judged import judge_lens
+from search_cluster.model.lens.lens import LensKind
+from search_cluster.model.lens.record import read_record
+from search_cluster.model.lens.texts import TokenTexts, texts_of_file
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
+
+UNFINISHED = ".unfinished"
+"""The folder in a lens' folder that holds what a fit has so far."""
+logger = logging.getLogger(__name__)
+
+
+def fit(
+    config: SearchConfig,
+    asked: LensTextConfig,
+    settings: LensFitConfig,
+    *,
+    down_weight: Sequence[str],
+    out: Path,
+) -> dict[str, Any]:
+    """Fit a lens, judge it, and write it; what ``--json`` reports.
+
+    A lens that is there and was asked for alike is not fitted again.
+
+    Raises:
+        SearchClusterError: model, texts or settings can't be used, or the folder holds another
+            lens.
+        KeyboardInterrupt: what is done is kept, and the same call goes on from there.
+    """
+    started_s = time.perf_counter()
+    kind = _choice(LensKind, settings.kind, "kind", without=(LensKind.LOGIT,))
+    format_ = _choice(LensFormat, settings.format, "format")
+    by = _choice(WeighedBy, settings.weigh_by, "weigh_by")
+    loaded = load(config)
+    weights = TokenWeights(by_token=_token_weights(loaded, down_weight), by=by)
+    fit_settings = FitSettings(
+        kind=kind,
+        weights=weights,
+        descent=DescentSettings(num_epochs=settings.epochs, rate=settings.rate, seed=config.seed),
+        most_descent_rows=settings.descent_rows,
+    )
+    request = {
+        "model": loaded.fingerprint,
+        "texts": asked_texts(config, asked),
+        "held_out": None
+        if settings.held_out is None
+        else asked_texts(config, LensTextConfig(text=settings.held_out)),
+        "held_out_tokens": settings.held_out_tokens,
+        "fit": replace_texts(fit_settings, loaded),
+    }
+    known = read_record(out)
+    if known is not None:
+        if known.found.get("request") != request:
+            raise ConfigError(
+                f"{out} holds a lens that was fitted otherwise; give a new folder with --out, or "
+                "remove it"
+            )
+        return {**_without_request(known.found), "out": str(out), "seconds": 0.0}
+    with ExitStack() as stack:
+        kept = out / UNFINISHED
+        stack.callback(os.close, lock_run_folder(kept))
+        progress = LensProgress()
+        texts = named_texts(loaded, config, asked, kept=kept, progress=progress)
+        texts_s = time.perf_counter() - started_s
+        for note in texts.notes:
+            logger.warning("%s", note)
+        judged_on, texts = _held_out(loaded, settings, texts)
+        fitted = fit_lens(loaded, texts, fit_settings, kept=kept, progress=progress)
+        fitted_s = time.perf_counter() - started_s
+        judged = judge_lens(
+            loaded.model,
+            fitted.lens,
+            judged_on.sequences,
+            progress=lambda done: progress("held-out texts", done, len(judged_on.sequences)),
+        )
+        found = {
+            "digest": lens_digest(fitted.lens),
+            "kind": kind.value,
+            "model": loaded.spec,
+            "texts": texts.source,
+            "texts_digest": texts.digest,
+            "tokens": texts.num_tokens,
+            **fitted.found,
+            "held_out": judged_on.source,
+            **figures_of(judged),
+            "notes": list(texts.notes),
+            "request": request,
+        }
+        save_lens(out, fitted.lens, loaded, format_=format_, revision=config.revision, found=found)
+        shutil.rmtree(kept)
+    return {
+        **_without_request(found),
+        "out": str(out),
+        "seconds": fitted_s,
+        "seconds_texts": texts_s,
+        "seconds_all": time.perf_counter() - started_s,
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def load(config: SearchConfig) -> LoadedModel:
+    """The model that settings name."""
+    return load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+        chat=config.chat,
+    )
+
+
+def peak_bytes() -> int:
+    """The most memory that this process had at a time."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def replace_texts(settings: FitSettings, loaded: LoadedModel) -> dict[str, Any]:
+    """The inputs of a fit but for the texts, which are named in another way."""
+    inputs = settings.inputs(loaded, TokenTexts(source="", sequences=()))
+    return {name: value for name, value in inputs.items() if name not in ("texts", "model")}
+
+
+def _without_request(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != "request"}
+
+
+def _held_out(
+    loaded: LoadedModel, settings: LensFitConfig, texts: TokenTexts
+) -> tuple[TokenTexts, TokenTexts]:
+    """The texts to judge on, and those that are left to fit to."""
+    if settings.held_out is not None:
+        judged = texts_of_file(loaded, settings.held_out, num_tokens=settings.held_out_tokens)
+        return judged, texts
+    split = split_sequences(texts.sequences)
+    judged_on, num_tokens = [], 0
+    for sequence in split.held_out:
+        if num_tokens < settings.held_out_tokens:
+            judged_on.append(sequence)
+            num_tokens += sequence.num_rows
+    return (
+        TokenTexts(source=f"a tenth of {texts.source}", sequences=tuple(judged_on)),
+        replace(texts, sequences=split.fitted),
+    )
+
+
+def _token_weights(loaded: LoadedModel, items: Sequence[str]) -> dict[int, float]:
+    """The weights that ``TOKEN=FACTOR`` name."""
+    weights: dict[int, float] = {}
+    for item in items:
+        text, sign, factor = item.rpartition("=")
+        try:
+            value = float(factor)
+        except ValueError:
+            sign = ""
+        if not sign or not text or not value >= 0:
+            raise ConfigError(
+                f"--down-weight is {item!r}; it is TOKEN=FACTOR with a factor of at least 0, such "
+                "as ' the=0.001'"
+            )
+        ids = encode_marked(loaded.tokenizer, mark_data(loaded.tokenizer, text))
+        if len(ids) != 1:
+            raise ConfigError(
+                f"--down-weight names {text!r}, which is {len(ids)} tokens of this model; name one "
+                "token, with the space in front of it if it has one"
+            )
+        weights[ids[0]] = value
+    return weights
+
+
+def _choice(kinds: Any, value: str, name: str, without: Sequence[Any] = ()) -> Any:
+    allowed = [kind.value for kind in kinds if kind not in without]
+    if value not in allowed:
+        raise ConfigError(f"{name} is {value!r}; it is one of {', '.join(allowed)}")
+    return kinds(value)
