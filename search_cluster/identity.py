@@ -26,7 +26,12 @@ class ModelIdentity:
     def differences(self, parts: Mapping[str, str]) -> str:
         """The names of the parts that differ from those of another model, in words.
 
-        It is empty if the other model's parts are not known, as in corpora of former versions.
+        It is empty if the other model's parts are not known, as in corpora of former versions. A
+        part that only one of them has differs.
         """
-        names = [name for name in self.parts if name in parts and parts[name] != self.parts[name]]
+        if not self.parts or not parts:
+            return ""
+        names = [
+            name for name in {**self.parts, **parts} if parts.get(name) != self.parts.get(name)
+        ]
         return f" (what differs: {', '.join(names)})" if names else ""

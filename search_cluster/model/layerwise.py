@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from search_cluster.errors import InvalidPathError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
+from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.head import float32_logits
 
 
@@ -43,9 +44,11 @@ class LayerwisePass:
         self.num_steps = 0
         self._masks: dict[str, Tensor] = {}
         self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
+        self._bridges = bridges_of(model)
+        self._last_layer = -1
 
     def step(self, layer: int) -> None:
-        """Run one layer of the model on the current state.
+        """Run one layer of the model on the current state, which first crosses a bridge if need be.
 
         Raises:
             InvalidPathError: the model has no such layer.
@@ -57,7 +60,7 @@ class LayerwisePass:
             )
         layer_type = layer_type_of(self._model.config, layer)
         self.hidden_BTD = layers[layer](
-            self.hidden_BTD,
+            self._before(layer, self.hidden_BTD),
             attention_mask=self._mask(layer_type),
             position_ids=self._positions_BT,
             position_embeddings=self._rotary(layer_type),
@@ -65,13 +68,20 @@ class LayerwisePass:
             use_cache=False,
         )
         self.num_steps += 1
+        self._last_layer = layer
+
+    def _before(self, layer: int, hidden_BTD: Tensor) -> Tensor:
+        """What a layer, or the final norm, reads of the current state."""
+        bridge = None if self._bridges is None else self._bridges.at(self._last_layer, layer)
+        return hidden_BTD if bridge is None else bridge(hidden_BTD)
 
     def logits(self, rows: slice | Tensor = slice(-1, None)) -> Tensor:
         """Float32 logits ``[B, R, V]`` of the current state at some positions, by default the last.
 
         Final norm, head and the family's soft-capping are applied; the state itself stays as it is.
         """
-        return float32_logits(self._model, self._model.model.norm(self.hidden_BTD[:, rows]))
+        final_BRD = self._before(len(self._model.model.layers), self.hidden_BTD[:, rows])
+        return float32_logits(self._model, self._model.model.norm(final_BRD))
 
     def _mask(self, layer_type: str) -> Tensor:
         """The additive mask ``[B, 1, T, T]`` of a layer type.

@@ -3,7 +3,8 @@
 Replacing ``model.layers`` alone would be silently wrong: families cut a list that is longer than
 ``config.num_hidden_layers``, look masks up by position in ``config.layer_types``, and give both
 copies of a repeated layer the same KV-cache slot. So every *position* of the path gets its own
-shallow copy with its own slot.
+shallow copy with its own slot. Where the model has a bridge for a jump of the path, the layer (or
+the final norm) behind the jump crosses it first.
 """
 
 import copy
@@ -14,6 +15,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from search_cluster.errors import InvalidPathError, ModelError
 from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.bridge.bridges import ATTRIBUTE, Bridges, bridges_of
+from search_cluster.paths.jumps import steps_of
 from search_cluster.paths.layer_path import LayerPath
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -48,7 +51,21 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     view.model.layers = nn.ModuleList(
         _layer_at(model.model.layers[layer], position) for position, layer in enumerate(path.layers)
     )
+    bridges = bridges_of(model)
+    if bridges is not None:
+        _build_in(view, path, bridges)
     return view
+
+
+def _build_in(view: PreTrainedModel, path: LayerPath, bridges: Bridges) -> None:
+    """Let states cross the bridges of a path; the view's numbers of layers are positions."""
+    view.model.norm = shallow_copy(view.model.norm)
+    behind = (*view.model.layers, view.model.norm)
+    for step, module in zip(steps_of(path), behind, strict=True):
+        bridge = bridges.at(*step)
+        if bridge is not None:
+            module.register_forward_pre_hook(bridge.enter)
+    delattr(view.model, ATTRIBUTE)
 
 
 def path_config(config: PreTrainedConfig, path: LayerPath) -> PreTrainedConfig:

@@ -261,7 +261,7 @@ class PathExecutor:
             padded = np.full(size, ZERO_SLOT, dtype=np.int64)
             padded[: len(part)] = slots[first : first + len(part)]
             try:
-                found = self._logits(padded, [tokens for *_, tokens in part])
+                found = self._logits(padded, part)
             except torch.OutOfMemoryError:
                 if self._head_rows <= MIN_ROWS:
                     raise
@@ -274,11 +274,17 @@ class PathExecutor:
                 readings[job.index][row] = reading
             first += len(part)
         self.counters.head_rows += len(asked)
+        self.counters.bridged_rows = self._layers.num_bridged_rows
         return readings
 
-    def _logits(self, slots: Slots, asked: Sequence[Sequence[int]]) -> list[RowReading]:
+    def _logits(
+        self, slots: Slots, asked: Sequence[tuple[Job, int, list[int]]]
+    ) -> list[RowReading]:
         slots_R = torch.from_numpy(slots).to(self._layers.device, non_blocking=True)
-        return read_logits(self._layers.logits(self.store.hidden.gather(slots_R)), asked)
+        final_RD = self._layers.before_norm(
+            self.store.hidden.gather(slots_R), [job.path.layers[-1] for job, *_ in asked]
+        )
+        return read_logits(self._layers.logits(final_RD), [tokens for *_, tokens in asked])
 
     def _graded(self, job: Job, answered: Answered) -> Outcome:
         if self._on_answered is not None:

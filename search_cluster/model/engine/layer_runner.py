@@ -4,6 +4,7 @@ Shapes: N rows of a call, D width, V vocabulary, E width of a rotary embedding, 
 """
 
 import copy
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from search_cluster.model.anatomy import anatomy_of, head_width, layer_type_of
+from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.engine.calls.attention import KERNEL_NAME
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan
 from search_cluster.model.engine.fused_norm import fused
@@ -57,6 +59,12 @@ class LayerRunner:
         self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
         self._window: int | None = getattr(model.config, "sliding_window", None)
         self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
+        self._bridges = bridges_of(model)
+        self._bridged_from: dict[int, set[int]] = {}
+        for jump in () if self._bridges is None else self._bridges.jumps:
+            self._bridged_from.setdefault(jump.after, set()).add(jump.before)
+        self.num_bridged_rows = 0
+        """The number of rows that crossed a bridge so far."""
 
     def window(self, layer: int) -> int | None:
         """How many positions a layer looks back, itself included; ``None`` stands for all."""
@@ -82,6 +90,10 @@ class LayerRunner:
         hidden_ND: Tensor = self._model.model.embed_tokens(tokens_N[None])[0]
         return hidden_ND
 
+    def bridged_from(self, layer: int) -> Collection[int]:
+        """The layers from which a bridge leads to a layer, as `Jump` counts them; few if any."""
+        return self._bridged_from.get(layer, ())
+
     def run(self, layer: int, hidden_ND: Tensor, call: Call) -> Tensor:
         """Outputs ``[N, D]`` of one layer; keys and values go to the slots that the plan names.
 
@@ -89,13 +101,15 @@ class LayerRunner:
 
         Args:
             layer: the number of the layer.
-            hidden_ND: the layer's inputs.
+            hidden_ND: the layer's inputs, which first cross a bridge where one leads here.
             call: the plan, and where keys and values are held.
         """
         sections, plan = call.plan.sections, call.plan
         self._feed_forwards[layer].rows_read = (
             None if plan.forward_rows is None else sections[plan.forward_rows]
         )
+        for before, section in plan.bridged_rows.items():
+            self._cross(before, layer, hidden_ND, sections[section])
         with self._products_of_all or nullcontext():
             output_1ND: Tensor = self._layers[layer](
                 hidden_ND[None],
@@ -106,6 +120,29 @@ class LayerRunner:
                 use_cache=False,
             )
         return output_1ND[0]
+
+    def before_norm(self, hidden_ND: Tensor, last_layers: Sequence[int]) -> Tensor:
+        """What the final norm reads of the states that layers leave, in the same memory.
+
+        Args:
+            hidden_ND: final states of paths.
+            last_layers: the last layer of each one's path; of the rows behind these none crosses.
+        """
+        for before in self.bridged_from(self.num_layers):
+            rows = [row for row, layer in enumerate(last_layers) if layer == before]
+            if rows:
+                places = torch.tensor(rows).to(hidden_ND.device)
+                self._cross(before, self.num_layers, hidden_ND, places)
+        return hidden_ND
+
+    def _cross(self, before: int, after: int, hidden_ND: Tensor, rows: Tensor) -> None:
+        """Take some rows over the bridge from one layer to another, which there is."""
+        bridge = None if self._bridges is None else self._bridges.at(before, after)
+        assert bridge is not None, "it is one of those that lead there"
+        # The product takes any number of rows, so that only those are multiplied that cross.
+        crossed_ND = bridge(hidden_ND.index_select(0, rows), self.products.linear)
+        hidden_ND.index_copy_(0, rows, crossed_ND)
+        self.num_bridged_rows += len(rows)
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Float32 logits ``[N, V]`` of final states: norm, head and soft-capping."""

@@ -60,7 +60,8 @@ class Scheduler:
         self._calls_since_trouble = 0
         masks = Masks(layers.dtype, layers.device)
         self._plans = PlanBuilder(
-            arithmetic.layout, arithmetic.shapes, masks, layers.device, self._filled_up
+            *(arithmetic.layout, arithmetic.shapes, masks, layers.device),
+            *(self._filled_up, layers.bridged_from),
         )
         self._pinned: set[TrieNode] = set()
         self.counters = WorkCounters()

@@ -24,5 +24,7 @@ class WorkCounters:
     """The number of (layer, row, row it may look at) triples, which is the work of attention."""
     layer_calls: int = 0
     """The number of calls of a layer, each for many rows."""
+    bridged_rows: int = 0
+    """The number of rows that crossed a bridge to a layer or to the final norm."""
     head_rows: int = 0
     """The number of rows whose logits were computed."""

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import layer_type_of
+from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.online.cache import OnlineCache, Step
 from search_cluster.model.online.chooser import BeginOnlineRouting, keep_choice
 from search_cluster.model.online.inputs import LayerInputs
@@ -45,6 +46,7 @@ class OnlineBody(nn.Module):
             layer_type_of(model.config, layer) for layer in range(len(self.layers))
         )
         self._in_order = tuple(self.layers)
+        self._bridges = bridges_of(model)
         self._begin_routing = begin_routing
         self._slots = cast(list[DynamicLayer], DynamicCache(config=model.config).layers)
 
@@ -100,23 +102,55 @@ class OnlineBody(nn.Module):
             keep=keep,
             extra=kwargs,
         )
+        last_layers = [-1] * len(hidden_BTD)
         if cache.steps:
             for index in range(len(cache.steps)):
-                hidden_BTD = self._run(cache.enter_step(index), hidden_BTD, inputs)
+                step = cache.enter_step(index)
+                hidden_BTD = self._run(step, hidden_BTD, inputs, last_layers)
         else:
-            hidden_BTD = self._run_prompts(hidden_BTD, inputs, cache, input_ids, attention_mask)
+            hidden_BTD = self._run_prompts(
+                hidden_BTD, inputs, cache, input_ids, attention_mask, last_layers
+            )
+        every_row = tuple(range(len(hidden_BTD)))
+        hidden_BTD = self._cross(every_row, len(self.layers), hidden_BTD, inputs, last_layers)
         return MoeModelOutputWithPast(
             last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None
         )
 
-    def _run(self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs) -> Tensor:
-        """The states after one step; those of rows that do not take it stay as they are."""
+    def _run(
+        self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs, last_layers: list[int]
+    ) -> Tensor:
+        """The states after one step; those of rows that do not take it stay as they are.
+
+        ``last_layers`` has for each row of the batch the layer that it ran last, and is kept so.
+        """
+        hidden_BTD = self._cross(step.rows, step.layer, hidden_BTD, inputs, last_layers)
+        for row in step.rows:
+            last_layers[row] = step.layer
         layer, arguments = self._in_order[step.layer], inputs.of(step)
         if len(step.rows) == len(hidden_BTD):
             everything_BTD: Tensor = layer(hidden_BTD, **arguments)
             return everything_BTD
         rows_R = inputs.index_of(step.rows)
         return hidden_BTD.index_copy(0, rows_R, layer(hidden_BTD[rows_R], **arguments))
+
+    def _cross(
+        self,
+        rows: tuple[int, ...],
+        after: int,
+        hidden_BTD: Tensor,
+        inputs: LayerInputs,
+        last_layers: list[int],
+    ) -> Tensor:
+        """The states of all rows, after some crossed the bridges that lead to a layer."""
+        if self._bridges is None:
+            return hidden_BTD
+        for before in dict.fromkeys(last_layers[row] for row in rows):
+            bridge = self._bridges.at(before, after)
+            if bridge is not None:
+                rows_R = inputs.index_of(tuple(row for row in rows if last_layers[row] == before))
+                hidden_BTD = hidden_BTD.index_copy(0, rows_R, bridge(hidden_BTD[rows_R]))
+        return hidden_BTD
 
     def _run_prompts(
         self,
@@ -125,6 +159,7 @@ class OnlineBody(nn.Module):
         cache: OnlineCache,
         input_ids: Tensor,
         mask: Tensor | None,
+        last_layers: list[int],
     ) -> Tensor:
         embedded_BTD = hidden_BTD
         tokens = _tokens_of_rows(input_ids, mask)
@@ -137,6 +172,8 @@ class OnlineBody(nn.Module):
                         cache.drop_rows(prompt.rows)
                         rows_R = inputs.index_of(prompt.rows)
                         hidden_BTD = hidden_BTD.index_copy(0, rows_R, embedded_BTD[rows_R])
+                        for begun in prompt.rows:
+                            last_layers[begun] = -1
             planned = next_step(prompts)
             if planned is None:
                 break
@@ -145,7 +182,7 @@ class OnlineBody(nn.Module):
                 layer=layer, rows=tuple(sorted(row for prompt in takers for row in prompt.rows))
             )
             cache.open_step(step, self._slots[layer])
-            hidden_BTD = self._run(step, hidden_BTD, inputs)
+            hidden_BTD = self._run(step, hidden_BTD, inputs, last_layers)
             for prompt in takers:
                 prompt.ran_next_layer()
         by_row = {row: prompt for prompt in prompts for row in prompt.rows}

@@ -188,6 +188,9 @@ class CallPlan:
     """The section with the rows that start at the embedding; their inputs are no states."""
     root_tokens: slice
     """The section with their tokens."""
+    bridged_rows: dict[int, slice]
+    """For each layer from which a bridge leads here (-1: the embedding) the section with the rows
+    that cross it."""
     positions: slice
     """The section with the rows' positions, ``[N]``."""
     num_positions: int

@@ -5,7 +5,7 @@ them, L keys, Q rows of a chain.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,7 @@ class PlanBuilder:
         masks: the masks of blocks.
         device: where calls run.
         fill_up: gives the number of rows to which a call's rows are filled up.
+        bridged_from: gives the layers from which a bridge leads to a layer.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class PlanBuilder:
         masks: Masks,
         device: torch.device,
         fill_up: Callable[[int], int],
+        bridged_from: Callable[[int], Collection[int]] = lambda layer: (),
     ) -> None:
         self._layout = layout
         self._shapes = shapes
         self._masks = masks
         self._device = device
         self._fill_up = fill_up
+        self._bridged_from = bridged_from
 
     def build(self, visits: Sequence[Visit], *, window: int | None, keep_keys: bool) -> CallPlan:
         """The plan of a call; each visit learns where its rows stand.
@@ -92,10 +95,14 @@ class PlanBuilder:
         inputs = np.full(num_rows, ZERO_SLOT, dtype=np.int64)
         positions = np.zeros(num_rows, dtype=np.int64)
         roots: list[Visit] = []
+        bridged_from = self._bridged_from(visits[0].node.layer)
+        crossing: dict[int, list[Slots]] = defaultdict(list)
         for visit in visits:
             positions[visit.call_rows] = visit.run.positions
             parent = visit.node.parent
             assert parent is not None, "the root runs no layer"
+            if parent.layer in bridged_from:
+                crossing[parent.layer].append(visit.call_rows)
             if parent is visit.node.trie.root:
                 roots.append(visit)
             else:
@@ -112,6 +119,7 @@ class PlanBuilder:
             input_slots=sections.add([inputs]),
             root_rows=sections.add([visit.call_rows for visit in roots]),
             root_tokens=sections.add([visit.run.tokens for visit in roots]),
+            bridged_rows={layer: sections.add(rows) for layer, rows in crossing.items()},
             positions=sections.add([positions]),
             num_positions=int(positions.max()) + 1,
             key_rows=sections.add([visit.call_rows for visit in writers]),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.engine.calls.attention import HAS_VARLEN
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
@@ -67,6 +68,9 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     for weight, bias in _products_of(model):
         products.row_counts(weight, bias)
     call_rows = products.common_counts()
+    bridges = bridges_of(model)
+    if bridges is not None:  # They are float32, and as many rows cross as come.
+        products.row_counts(*bridges.tensors(bridges.jumps[0]))
     if model.device.type == "cpu":  # elsewhere the head has the same number of rows in every call
         bias = model.lm_head.bias
         products.row_counts(wide_weight(model.lm_head), None if bias is None else bias.float())

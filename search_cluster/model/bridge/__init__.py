@@ -1,0 +1,1 @@
+"""Bridges: what stands for the layers that a path leaves out."""
