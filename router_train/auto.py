@@ -18,12 +18,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from router_train.inference.routed_model import RoutedModel
 from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, load_router, read_meta
+from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.load.loading import load_model
 
 MODEL_TYPE = "search_cluster_routed"
 BASE_FOLDER = "base"
 """Where an export holds its base model, if it does."""
+BRIDGES_FOLDER = "bridges"
+"""Where an export holds the bridges of its base model, if that has any."""
 _HANDLED = ("dtype", "torch_dtype", "device_map", "trust_remote_code")
 _WITHOUT_EFFECT = ("adapter_kwargs", "_from_auto", "_commit_hash")
 _HUB = (
@@ -97,8 +100,9 @@ class RoutedForCausalLM(PreTrainedModel):  # type: ignore[no-untyped-call]
             )
         _check_dtype(kwargs.get("dtype", kwargs.get("torch_dtype")), config.base_dtype)
         folder = _folder(pretrained_model_name_or_path, hub)
+        bridges = folder / BRIDGES_FOLDER
         loaded = load_model(
-            _base(folder, config),
+            spec_with_bridges(_base(folder, config), bridges if bridges.is_dir() else None),
             dtype=config.base_dtype,
             device=_device(kwargs.get("device_map")),
             revision=config.base_revision,
@@ -121,7 +125,7 @@ def _folder(name: str | PathLike[str], hub: dict[str, Any]) -> Path:
                 cache_dir=hub.get("cache_dir"),
                 token=hub.get("token"),
                 local_files_only=bool(hub.get("local_files_only")),
-                allow_patterns=[META_NAME, WEIGHTS_NAME, f"{BASE_FOLDER}/*"],
+                allow_patterns=[META_NAME, WEIGHTS_NAME, f"{BASE_FOLDER}/*", f"{BRIDGES_FOLDER}/*"],
             )
         )
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:

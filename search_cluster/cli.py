@@ -5,6 +5,7 @@ inside the commands that need it, so that ``--help`` answers at once.
 """
 
 from search_cluster.bench.cli import bench
+from search_cluster.commands.cli.bridge import bridge_fit
 from search_cluster.commands.cli.crossexec import crossexec
 from search_cluster.commands.cli.export import export
 from search_cluster.commands.cli.machine import doctor, tasks
@@ -24,6 +25,9 @@ app = new_app(
     search, submit, status, report, export, crossexec, tasks, doctor, verify, dashboard, top,
 )  # fmt: skip
 app.add_typer(new_group(scan, scan_export), name="scan")
+app.add_typer(
+    new_app("Maps that stand for the layers which a path leaves out.", bridge_fit), name="bridge"
+)
 app.add_typer(bench, name="bench")
 
 

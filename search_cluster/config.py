@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError
 
 RAY_LOCAL = "local"
@@ -48,6 +49,9 @@ class SearchConfig:
     """``demo``, a hub id, a folder with safetensors, or a ``.gguf`` file."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
+    bridges: Path | None = None
+    """Folder of `search-cluster bridge fit`: paths cross its maps where they leave out layers;
+    ``None``: no bridges."""
     dtype: str = "auto"
     """``float32``, ``bfloat16``, ``float16``; ``auto``: float32 on the CPU, bfloat16 on a GPU."""
     device: str = "auto"
@@ -140,6 +144,15 @@ class SearchConfig:
         for name in ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it is above 0")
+
+    @property
+    def model_spec(self) -> str:
+        """The model's name with its bridges, as `search_cluster.bridged_spec` writes it.
+
+        Raises:
+            ConfigError: the name has other bridges already.
+        """
+        return spec_with_bridges(self.model, self.bridges)
 
     def overridden(self, values: Mapping[str, Any]) -> "SearchConfig":
         """This configuration with the values that are not ``None`` in place of its own."""

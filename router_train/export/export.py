@@ -9,13 +9,15 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from router_train.auto import BASE_FOLDER, RoutedConfig, RoutedForCausalLM
+from router_train.auto import BASE_FOLDER, BRIDGES_FOLDER, RoutedConfig, RoutedForCausalLM
 from router_train.export.card import plain_card, routed_card
 from router_train.export.evaluations import CardEvaluation
 from router_train.routers.fixed import FixedRouter
 from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, RouterMeta, load_router
+from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.files import new_folder_whole, require_new
+from search_cluster.model.bridge.folder import CONFIG_NAME, TENSORS_NAME
 from search_cluster.model.load.fingerprint import REMOTE_MODULES
 from search_cluster.model.load.hub import TEMPLATES_FOLDER, WANTED
 from search_cluster.model.load.loading import load_model, place_of
@@ -125,6 +127,7 @@ def _write_routed(
         shutil.copyfile(router_folder / file, folder / file)
     if options.with_base:
         _copy_base(folder / BASE_FOLDER, loaded, options.revision)
+    _copy_bridges(folder, loaded)
     save_tokenizer(loaded.tokenizer, folder)
     of_base = card_base(loaded, options.revision)
     if options.with_base:
@@ -166,9 +169,17 @@ def _write_plain(
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
 
 
+def _copy_bridges(folder: Path, loaded: LoadedModel) -> None:
+    """Copy the bridges of the model, which are as much a part of it as its weights."""
+    if loaded.bridges_folder is not None:
+        (folder / BRIDGES_FOLDER).mkdir()
+        for name in (CONFIG_NAME, TENSORS_NAME):
+            shutil.copyfile(loaded.bridges_folder / name, folder / BRIDGES_FOLDER / name)
+
+
 def _copy_base(folder: Path, loaded: LoadedModel, revision: str | None) -> None:
     """Copy the files that make up the model, and check that the copy is the model."""
-    place = place_of(loaded.spec, revision)
+    place = place_of(loaded.bare_spec, revision)
     folder.mkdir()
     if place.is_file():
         copied = Path(shutil.copyfile(place, folder / place.name))
@@ -184,7 +195,7 @@ def _copy_base(folder: Path, loaded: LoadedModel, revision: str | None) -> None:
             shutil.copytree(place / TEMPLATES_FOLDER, folder / TEMPLATES_FOLDER)
         copied = folder
     copy = load_model(
-        str(copied),
+        spec_with_bridges(str(copied), loaded.bridges_folder),
         dtype=loaded.dtype,
         trust_remote_code=type(loaded.model).__module__.startswith(REMOTE_MODULES),
         chat="always" if loaded.chat else "never",

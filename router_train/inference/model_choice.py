@@ -4,7 +4,10 @@ Command lines make their options from `ModelChoice`, so torch is imported only t
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from search_cluster.bridged_spec import spec_again
 
 if TYPE_CHECKING:
     from search_cluster.model.loaded import LoadedModel
@@ -22,13 +25,17 @@ class ModelChoice:
     """The dtype, which is part of the model's fingerprint; ``None``: the dtype of the search."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
+    bridges: Path | None = None
+    """Folder of `search-cluster bridge fit`; ``None``: the bridges of the search."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
 
     @property
     def is_named(self) -> bool:
         """Whether the user says which model it is, and not only where it runs."""
-        return any(value is not None for value in (self.spec, self.dtype, self.revision))
+        return any(
+            value is not None for value in (self.spec, self.dtype, self.revision, self.bridges)
+        )
 
     def load(self, spec: str, dtype: str, chat: str) -> "LoadedModel":
         """The chosen model, asked as in the search.
@@ -42,7 +49,7 @@ class ModelChoice:
         from search_cluster.model.load.loading import load_model  # torch and transformers: seconds
 
         return load_model(
-            self.spec or spec,
+            spec_again(spec, self.spec, self.bridges),
             dtype=self.dtype or dtype,
             device=self.device,
             revision=self.revision,

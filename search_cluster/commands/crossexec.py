@@ -9,8 +9,10 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
+from search_cluster.bridged_spec import spec_again
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import open_store, require_usable_url
 from search_cluster.commands.provenance import (
@@ -79,9 +81,9 @@ def cross_execute(
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     corpus = read_corpus(config.run)
     searched_with = corpus.manifest.provenance
-    config = config.overridden(
+    config = replace(config, bridges=None).overridden(
         {
-            "model": model or searched_with.model_spec,
+            "model": spec_again(searched_with.model_spec, model, config.bridges),
             "task": task or searched_with.task,
             "dtype": searched_with.dtype,
             "chat": searched_with.chat or None,
@@ -108,7 +110,7 @@ def cross_execute(
         known = list(known_verdicts(config.run, searched_with.verdict_context))
         tie_threshold = tie_threshold_of_run(searched_with)
         pool = stack.enter_context(open_pool(config, tie_threshold=tie_threshold))
-        require_same_model(searched_with, config.model, pool.info.model)
+        require_same_model(searched_with, config.model_spec, pool.info.model)
         context = context_of_run(asked, pool.info, searched_with, examples)
         require_same_context(searched_with, context, config.run)
         store = open_store(config.redis_url, context=context, run_dir=config.run)
@@ -132,7 +134,7 @@ def cross_execute(
             "run": str(config.run),
             "task": asked.name,
             "split": searched_with.split,
-            "model": config.model,
+            "model": config.model_spec,
             "corpus_digest": provenance.corpus_digest,
             "menu_file": str(target),
             "menu_size": menu_size,

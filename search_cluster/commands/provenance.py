@@ -45,7 +45,7 @@ def provenance_of(
     is_former = context.model_fingerprint != info.model_fingerprint
     chat = "" if is_former else "always" if info.chat else "never"
     return Provenance(
-        model_spec=config.model,
+        model_spec=config.model_spec,
         chat=chat,
         model_fingerprint=context.model_fingerprint,
         model_parts=dict(info.model.parts),

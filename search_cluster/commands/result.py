@@ -31,7 +31,7 @@ def search_result(
         "preset": manifest.provenance.preset,
         "budget": manifest.provenance.budget,
         "seed": config.seed,
-        "model": config.model,
+        "model": config.model_spec,
         "num_layers": manifest.provenance.num_layers,
         "run": str(config.run),
         **summary,

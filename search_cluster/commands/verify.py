@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from search_cluster.bridged_spec import spec_again
 from search_cluster.commands.provenance import tie_threshold_of_run
 from search_cluster.corpus.manifest import Provenance, require_same_model
 from search_cluster.corpus.reader import Corpus, read_corpus
@@ -45,6 +46,7 @@ def verify_corpus(
     task: str | None,
     device: str,
     revision: str | None = None,
+    bridges: Path | None = None,
     trust_remote_code: bool = False,
     reference: str = MATERIALISED,
 ) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def verify_corpus(
         task: the task's file, if its name alone does not find it.
         device: the device to run on.
         revision: branch, tag or commit of a hub id.
+        bridges: where the model's bridges are now; ``None``: where the corpus says they were.
         trust_remote_code: run Python code that the model brings along.
         reference: `MATERIALISED`, the transformers model without the engine, or `ENGINE`, an engine
             that has seen no other request.
@@ -83,7 +86,7 @@ def verify_corpus(
             "why"
         )
     loaded = load_model(
-        model or provenance.model_spec,
+        spec_again(provenance.model_spec, model, bridges),
         dtype=provenance.dtype,
         device=device,
         revision=revision,

@@ -37,7 +37,7 @@ def open_pool(
     from search_cluster.workers.messages import WorkerSpec  # torch: seconds
 
     spec = WorkerSpec(
-        model=config.model,
+        model=config.model_spec,
         dtype=config.dtype,
         device=config.device,
         revision=config.revision,

@@ -6,13 +6,15 @@ use it to read the states of a prompt and to decide on the way which layer comes
 Shapes: B rows, T tokens, D width, V vocabulary, R rows that are read.
 """
 
+import copy
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from search_cluster.errors import InvalidPathError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
-from search_cluster.model.bridge.bridges import bridges_of
+from search_cluster.model.bridge.bridges import Bridges, bridges_of
 from search_cluster.model.head import float32_logits
 
 
@@ -69,6 +71,17 @@ class LayerwisePass:
         )
         self.num_steps += 1
         self._last_layer = layer
+
+    @property
+    def final_states(self) -> Tensor:
+        """What the final norm would read now."""
+        return self._before(len(self._model.model.layers), self.hidden_BTD)
+
+    def fork(self, bridges: Bridges | None) -> "LayerwisePass":
+        """A pass that goes on from here by itself, with other bridges or none."""
+        twin = copy.copy(self)
+        twin._bridges = bridges
+        return twin
 
     def _before(self, layer: int, hidden_BTD: Tensor) -> Tensor:
         """What a layer, or the final norm, reads of the current state."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from search_cluster.bridged_spec import split_spec
 from search_cluster.identity import ModelIdentity
 
 
@@ -32,6 +34,16 @@ class LoadedModel:
     """A short hash of each part that the fingerprint covers."""
     warnings: tuple[str, ...] = ()
     """What a user should know of how it was loaded, a line each."""
+
+    @property
+    def bare_spec(self) -> str:
+        """The name of the model without its bridges."""
+        return split_spec(self.spec)[0]
+
+    @property
+    def bridges_folder(self) -> Path | None:
+        """Where its bridges were loaded from; ``None`` if it has none."""
+        return split_spec(self.spec)[1]
 
     @property
     def identity(self) -> ModelIdentity:

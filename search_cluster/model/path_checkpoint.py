@@ -13,8 +13,10 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.load.selftest import NUM_PROBE_TOKENS, RELATIVE_TOLERANCE
 from search_cluster.model.materialise import materialise, path_config
+from search_cluster.paths.jumps import steps_of
 from search_cluster.paths.layer_path import LayerPath
 
 LAYER_PREFIX = "model.layers."
@@ -31,8 +33,15 @@ def path_checkpoint(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
 
     Raises:
         InvalidPathError: the path belongs to a model of another depth.
-        ModelError: the family's configuration can't express the path.
+        ModelError: the family's configuration can't express the path, or the path crosses bridges.
     """
+    bridges = bridges_of(model)
+    if bridges is not None and bridges.crossed(steps_of(path)):
+        raise _inexpressible(
+            model,
+            path,
+            f"it crosses {bridges.crossed(steps_of(path))} bridges, which no plain model has",
+        )
     view = materialise(model, path)
     config = own_config(model.config, path)
     own: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]

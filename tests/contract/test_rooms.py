@@ -13,6 +13,7 @@ PACKAGES = ("search_cluster", "router_train")
 GROUND_FLOOR = {
     "search_cluster": {
         "__init__",
+        "bridged_spec",
         "cli",
         "config",
         "console",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 
 import torch
 from support import tiny
@@ -34,12 +35,14 @@ def random_bridges(jumps: Iterable[Jump] = ALL_JUMPS, *, seed: int = 0) -> Bridg
     )
 
 
+@cache
 def bare_tiny(family: str = "llama", dtype: torch.dtype = torch.float32) -> LoadedModel:
-    """A loaded tiny model of any dtype, without bridges."""
+    """A loaded tiny model of any dtype, without bridges; the same one each time."""
     loaded = loaded_tiny(tiny.tiny_model(family).to(dtype))
     return replace(loaded, dtype=str(dtype).removeprefix("torch."))
 
 
+@cache
 def bridged_tiny(family: str = "llama", dtype: torch.dtype = torch.float32) -> LoadedModel:
     """The same with a bridge for every jump."""
     return with_bridges(bare_tiny(family, dtype), random_bridges())

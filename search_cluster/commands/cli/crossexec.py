@@ -14,7 +14,7 @@ OPTIONS = Overrides(
     of=SearchConfig,
     only=(
         "limit", "ray", "redis_url", "workers", "threads_per_worker", "device", "revision",
-        "trust_remote_code",
+        "bridges", "trust_remote_code",
     ),
 )  # fmt: skip
 

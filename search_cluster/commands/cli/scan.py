@@ -16,8 +16,8 @@ DEFAULT_RUN = Path("runs/scan")
 OPTIONS = Overrides(
     of=SearchConfig,
     only=(
-        "model", "revision", "dtype", "device", "trust_remote_code", "chat", "data_dir", "seed",
-        "ray", "redis_url", "workers", "workers_per_gpu", "threads_per_worker",
+        "model", "revision", "bridges", "dtype", "device", "trust_remote_code", "chat", "data_dir",
+        "seed", "ray", "redis_url", "workers", "workers_per_gpu", "threads_per_worker",
     ),
 )  # fmt: skip
 

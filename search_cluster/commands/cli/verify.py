@@ -31,7 +31,8 @@ def verify(
     model: ModelOption = None,
     task: TaskOption = None,
     flags: Annotated[
-        Flags, Overrides(of=SearchConfig, only=("device", "revision", "trust_remote_code"))
+        Flags,
+        Overrides(of=SearchConfig, only=("device", "revision", "bridges", "trust_remote_code")),
     ],
     json_output: JsonOption = False,
 ) -> None:
@@ -52,6 +53,7 @@ def verify(
         task=task,
         device=settings.device,
         revision=settings.revision,
+        bridges=settings.bridges,
         trust_remote_code=settings.trust_remote_code,
         reference=reference.value,
     )

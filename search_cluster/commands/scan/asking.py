@@ -189,7 +189,7 @@ class ScanAsking:
 
     def _now(self) -> ScanProgress:
         return ScanProgress(
-            model=self._job.config.model,
+            model=self._job.config.model_spec,
             tasks=self._job.tasks.names,
             num_layers=self._job.num_layers,
             seed=self._job.config.seed,

@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
+from search_cluster.bridged_spec import spec_again, split_spec
 from search_cluster.commands.provenance import installed_versions
 from search_cluster.console import print_json, say
 from search_cluster.errors import ConfigError, ModelError
@@ -25,6 +26,7 @@ from search_cluster.model.portable.card import (
 from search_cluster.model.portable.checkpoint import WrittenCheckpoint
 from search_cluster.model.portable.layer_kinds import config_at_hand, layer_kinds
 from search_cluster.model.portable.path_folder import write_path
+from search_cluster.paths.jumps import jumps_of
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.result import SCAN_NAME, ScanResult
 from search_cluster.scan.result_file import read_result
@@ -102,6 +104,7 @@ def export_path(
         traps = traps_of(spec_format, path, None)
         _write_checkpoint(result, path, out, model, traps)
     else:
+        _require_bare(spec_again(result.model, model.spec), path)
         said = (
             f"Path {path}: {len(path)} layers; the plain model has {path.num_layers}.",
             evidence_line(result, path),
@@ -122,6 +125,16 @@ def export_path(
         mind=traps,
         router_command=_router_command(run, named=named, best=best),
     )
+
+
+def _require_bare(spec: str, path: LayerPath) -> None:
+    """Pass if other tools would run the path as the scan did."""
+    _, bridges = split_spec(spec)
+    if bridges is not None and jumps_of(path):
+        raise ConfigError(
+            f"path {path} was found with the bridges of {bridges}, which other tools don't have; "
+            "make a router of it (router-train static) and export that, or scan without --bridges"
+        )
 
 
 def show_export(done: PathExport, *, json_output: bool) -> None:
@@ -150,7 +163,7 @@ def show_export(done: PathExport, *, json_output: bool) -> None:
 def _target(
     result: ScanResult, spec_format: SpecFormat, out: Path | None, model: ExportedModel
 ) -> SpecTarget:
-    spec = model.spec or result.model
+    spec, _ = split_spec(model.spec or result.model)
     config = config_at_hand(spec, model.revision, trust_remote_code=model.trust_remote_code)
     facts = None
     if config is not None:
@@ -192,7 +205,7 @@ def _write_checkpoint(
 ) -> None:
     require_new(out)
     loaded = load_model(
-        model.spec or result.model,
+        spec_again(result.model, model.spec),
         dtype=result.dtype,
         device="cpu",
         revision=model.revision,

@@ -70,7 +70,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
     searched, settings = looks.searched, job.settings
     chance_NP = _chance_table(job, searched)
     return ScanResult(
-        model=job.config.model,
+        model=job.config.model_spec,
         model_fingerprint=info.model_fingerprint,
         num_layers=job.num_layers,
         dtype=info.dtype,

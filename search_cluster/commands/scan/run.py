@@ -71,7 +71,7 @@ def run_scan(
         contexts = {task.name: context_of_run(task, info, None, ()) for task in of_tasks.everybody}
         table = ScanTable(
             ScanContext(
-                model=config.model,
+                model=config.model_spec,
                 model_fingerprint=info.model_fingerprint,
                 num_layers=info.num_layers,
                 contexts={name: context.namespace for name, context in contexts.items()},

@@ -58,7 +58,7 @@ def _measured(
     from search_cluster.model.path_times import measure_path_times
 
     loaded = load_model(
-        config.model,
+        config.model_spec,
         dtype=config.dtype,
         device=config.device,
         revision=config.revision,

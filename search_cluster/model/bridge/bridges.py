@@ -11,7 +11,6 @@ Shapes: D width; ``...`` any leading shape.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
+from search_cluster.bridged_spec import BridgeKind
 from search_cluster.errors import InvalidValueError
 from search_cluster.model.head import Product
 from search_cluster.paths.jumps import Jump
@@ -26,17 +26,6 @@ from search_cluster.paths.jumps import Jump
 ATTRIBUTE = "bridges"
 """The name under which a model's decoder holds its bridges."""
 DIGEST_HEX_DIGITS = 32
-
-
-class BridgeKind(StrEnum):
-    """What a bridge may do to a state."""
-
-    LINEAR = "linear"
-    """Any affine map."""
-    SCALAR = "scalar"
-    """Multiply it by one number."""
-    BIAS = "bias"
-    """Add one vector."""
 
 
 class Bridge(nn.Module):

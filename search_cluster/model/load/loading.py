@@ -3,13 +3,17 @@
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from search_cluster.bridged_spec import split_spec
 from search_cluster.errors import ModelError
+from search_cluster.model.bridge.bridged import with_bridges
+from search_cluster.model.bridge.folder import load_bridges
 from search_cluster.model.chat_style import chat_style, uses_chat
 from search_cluster.model.decoding import end_ids
 from search_cluster.model.device_memory import require_memory
@@ -30,7 +34,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load_model(
-    spec: str,
+    named: str,
     *,
     dtype: str = "auto",
     device: str = "auto",
@@ -43,7 +47,8 @@ def load_model(
     """Load a model, frozen, in eval mode, on one device.
 
     Args:
-        spec: ``demo``, a folder (safetensors), a ``.gguf`` file, or a hub id.
+        named: ``demo``, a folder (safetensors), a ``.gguf`` file, or a hub id; behind it may stand
+            ``+bridges=`` and a folder (`search_cluster.bridged_spec`).
         dtype: ``float32``, ``bfloat16`` or ``float16``; ``auto`` means float32 on the CPU, else
             bfloat16.
         device: a torch device; ``auto`` means ``cuda`` if there is one, else ``cpu``.
@@ -57,8 +62,10 @@ def load_model(
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
+        ConfigError: the folder of the bridges holds none, or they are damaged.
         ModelError: anything else that keeps it from being loaded; the message says what to do.
     """
+    spec, bridges = split_spec(named)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     dtype = ("float32" if device == "cpu" else "bfloat16") if dtype == "auto" else dtype
     if dtype not in DTYPES:
@@ -102,7 +109,7 @@ def load_model(
         check_model(model)
     for line in (*notes, *said):
         logger.warning("%s", line)
-    return LoadedModel(
+    loaded = LoadedModel(
         model=model,
         tokenizer=tokenizer,
         spec=spec,
@@ -115,6 +122,9 @@ def load_model(
         device=device,
         dtype=dtype,
     )
+    if bridges is None:
+        return loaded
+    return replace(with_bridges(loaded, load_bridges(bridges, loaded)), spec=named)
 
 
 def place_of(

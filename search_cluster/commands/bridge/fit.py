@@ -1,0 +1,177 @@
+"""``search-cluster bridge fit``: maps for the layers that paths leave out."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from search_cluster.bridged_spec import BridgeKind
+from search_cluster.commands.bridge.texts import TextChoice, fitting_texts, judging_texts
+from search_cluster.config import SearchConfig
+from search_cluster.console import say
+from search_cluster.errors import ConfigError
+from search_cluster.model.bridge.bridged import with_bridges
+from search_cluster.model.bridge.bridges import bridge_cost
+from search_cluster.model.bridge.divergence import path_divergences
+from search_cluster.model.bridge.fitting import (
+    BridgeFit,
+    choosing_texts,
+    fit_bridges,
+    paths_of_jumps,
+)
+from search_cluster.model.bridge.folder import CONFIG_NAME, read_bridges_record, save_bridges
+from search_cluster.model.lens.fitting.held_out import split_sequences
+from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
+from search_cluster.model.lens.texts import TokenSequence, TokenTexts
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.paths.codec import parse_path
+from search_cluster.paths.jumps import parse_jump, steps_of
+from search_cluster.paths.layer_path import LayerPath
+
+UNFINISHED_NAME = "unfinished.safetensors"
+DIGITS = 6
+"""Digits behind the point of a divergence in nats."""
+
+
+def fit_bridge_set(
+    config: SearchConfig,
+    texts: TextChoice,
+    *,
+    paths: Sequence[str],
+    jumps: Sequence[str],
+    kind: BridgeKind,
+    out: Path,
+) -> dict[str, Any]:
+    """Fit bridges, judge them on text that they have not seen, and write the set.
+
+    Args:
+        config: which model, the seed, and where data is.
+        texts: what to fit to and to judge by.
+        paths: paths whose jumps get bridges.
+        jumps: more jumps, each judged as the only one of the plain model.
+        kind: what the maps may do.
+        out: the folder of the set; an unfinished fit of the same inputs there is gone on from, and
+            a finished one is taken as it is.
+
+    Raises:
+        ConfigError: no jump or not one kind of text is named, or the folder holds another set.
+        ModelError: the model can't be loaded, or has bridges already.
+    """
+    started_s = time.perf_counter()
+    loaded = load_model(
+        config.model_spec,
+        dtype=config.dtype,
+        device=config.device,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+        chat=config.chat,
+    )
+    if loaded.bridges_folder is not None:
+        raise ConfigError(
+            f"model {loaded.spec!r} has bridges already; fit bridges to the model without them"
+        )
+    judged = [parse_path(text, loaded.num_layers) for text in paths]
+    judged += paths_of_jumps(
+        [parse_jump(text, loaded.num_layers) for text in jumps], loaded.num_layers
+    )
+    if not judged:
+        raise ConfigError("nothing is named to bridge; give --path or --jump")
+    fitted = fitting_texts(loaded, texts, config, out)
+    for note in fitted.notes:
+        say(note)
+    inputs = {
+        "model": loaded.fingerprint,
+        "paths": list(map(str, judged)),
+        "texts": fitted.digest,
+        "kind": kind.value,
+        "judged_by": f"{texts.judge_text} {texts.judge_tokens}",
+    }
+    finished = _finished(out, inputs)
+    if finished is not None:
+        return finished
+    unfinished = UnfinishedFit(out / UNFINISHED_NAME, inputs)
+    fit = _fitted(loaded, judged, fitted, kind, unfinished)
+    num_chose = len(choosing_texts(split_sequences(fitted.sequences).held_out))
+    source, held_out = judging_texts(loaded, texts, fitted, num_chose)
+    figures = [_figures(loaded, path, fit, held_out) for path in judged]
+    found = {
+        "model": loaded.spec,
+        "kind": kind.value,
+        "digest": fit.bridges.digest,
+        "fingerprint": with_bridges(loaded, fit.bridges).fingerprint,
+        "jumps": list(map(str, fit.bridges.jumps)),
+        "strengths": {str(jump): strength for jump, strength in fit.strengths.items()},
+        "text": fitted.source,
+        "tokens": fitted.num_tokens,
+        "fitted_tokens": fit.num_rows,
+        "held_out_text": source,
+        **{name: value for name, value in figures[0].items() if name != "path"},
+        "paths": figures,
+    }
+    save_bridges(out, fit.bridges, loaded, {"inputs": inputs, **found})
+    unfinished.remove()
+    return {**found, "seconds": round(time.perf_counter() - started_s, 1), "out": str(out)}
+
+
+def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
+    """What a finished fit of these inputs found."""
+    if not (out / CONFIG_NAME).is_file():
+        return None
+    found = read_bridges_record(out).found
+    if found.get("inputs") != inputs:
+        raise ConfigError(
+            f"{out} holds bridges of other texts, paths or another model; name another folder with "
+            "--out"
+        )
+    say(f"{out} holds these bridges already")
+    kept = {name: value for name, value in found.items() if name != "inputs"}
+    return {**kept, "seconds": 0.0, "out": str(out)}
+
+
+def _fitted(
+    loaded: LoadedModel,
+    paths: Sequence[LayerPath],
+    texts: TokenTexts,
+    kind: BridgeKind,
+    unfinished: UnfinishedFit,
+) -> BridgeFit:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("summing states", total=len(texts.sequences))
+        return fit_bridges(
+            loaded.model,
+            paths,
+            texts.sequences,
+            kind=kind,
+            unfinished=unfinished,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+
+
+def _figures(
+    loaded: LoadedModel, path: LayerPath, fit: BridgeFit, held_out: Sequence[TokenSequence]
+) -> dict[str, Any]:
+    """How far a path is from the full model, and what it saves."""
+    others = sorted(fit.at_equal_cost.items())
+    sets = [fit.bridges, None, *(item for _, item in others)]
+    found = path_divergences(loaded.model, path, sets, held_out)
+    divergence, bare, *simple = found.mean_C
+    cost = bridge_cost(with_bridges(loaded, fit.bridges).model, steps_of(path))
+    saved = path.num_layers - len(path) - cost
+    return {
+        "path": str(path),
+        "held_out_tokens": found.num_rows,
+        "divergence": round(divergence, DIGITS),
+        "divergence_bare": round(bare, DIGITS),
+        "cut": round(1.0 - divergence / bare, 4) if bare else 0.0,
+        "divergence_at_equal_cost": {
+            kind.value: round(value, DIGITS)
+            for (kind, _), value in zip(others, simple, strict=True)
+        },
+        "bridge_cost_layers": round(cost, 4),
+        "layers_saved": round(saved, 4),
+        "share_saved": round(saved / path.num_layers, 4),
+    }

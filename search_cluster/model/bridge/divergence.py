@@ -1,0 +1,81 @@
+"""How far a path's predictions are from the full model's, with and without bridges.
+
+The full model and all sets of bridges share a pass up to the path's first jump.
+
+Shapes: B sequences, T tokens, N positions that count, C candidates, D width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from search_cluster.model.bridge.bridges import Bridges
+from search_cluster.model.layerwise import LayerwisePass
+from search_cluster.model.lens.fitting.divergence import candidate_divergences
+from search_cluster.model.lens.fitting.rows import batches_of, padded
+from search_cluster.model.lens.texts import TokenSequence
+from search_cluster.paths.layer_path import LayerPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathDivergences:
+    """KL(full model || path) in nats, in the mean over positions, for each set of bridges."""
+
+    mean_C: tuple[float, ...]
+    num_rows: int
+    """The positions."""
+
+
+@torch.inference_mode()
+def path_divergences(
+    model: PreTrainedModel,
+    path: LayerPath,
+    candidates: Sequence[Bridges | None],
+    sequences: Sequence[TokenSequence],
+) -> PathDivergences:
+    """Compare a path with the full model on texts.
+
+    Args:
+        model: the model without bridges.
+        path: the layers that run.
+        candidates: sets of bridges; ``None``: the path alone.
+        sequences: the texts.
+
+    Raises:
+        NonFiniteLogitsError: a logit is NaN or infinite.
+    """
+    total_C = torch.zeros(len(candidates), dtype=torch.float64)
+    num_rows = 0
+    for batch in batches_of(sequences):
+        full_ND, *found = _final_states(model, path, candidates, sequences[batch])
+        total_C += candidate_divergences(model, full_ND, found) * len(full_ND)
+        num_rows += len(full_ND)
+    return PathDivergences(mean_C=tuple((total_C / max(1, num_rows)).tolist()), num_rows=num_rows)
+
+
+def _final_states(
+    model: PreTrainedModel,
+    path: LayerPath,
+    candidates: Sequence[Bridges | None],
+    sequences: Sequence[TokenSequence],
+) -> list[Tensor]:
+    """What the final norm reads ``[N, D]``: in the full model, and along the path."""
+    batch = padded(sequences, model.device)
+    depth = len(model.model.layers)
+    shared = 0
+    while path.layers[shared : shared + 1] == (shared,):
+        shared += 1
+    trunk = LayerwisePass(model, batch.ids_BT, batch.mask_BT)
+    for layer in range(shared):
+        trunk.step(layer)
+    passes = [(trunk.fork(None), range(shared, depth))]
+    passes += [(trunk.fork(item), path.layers[shared:]) for item in candidates]
+    found = []
+    for one, layers in passes:
+        for layer in layers:
+            one.step(layer)
+        found.append(one.final_states[batch.counts_BT])
+    return found
