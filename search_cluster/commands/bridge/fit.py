@@ -20,6 +20,7 @@ from search_cluster.model.bridge.fitting import (
     BridgeFit,
     choosing_texts,
     fit_bridges,
+    jumps_to_bridge,
     paths_of_jumps,
 )
 from search_cluster.model.bridge.folder import CONFIG_NAME, read_bridges_record, save_bridges
@@ -80,6 +81,7 @@ def fit_bridge_set(
     )
     if not judged:
         raise ConfigError("nothing is named to bridge; give --path or --jump")
+    jumps_to_bridge(judged)  # before texts are made, which may take minutes
     fitted = fitting_texts(loaded, texts, config, out)
     for note in fitted.notes:
         say(note)

@@ -1,10 +1,9 @@
 """Bridges in closed form: ridge regression from the state before a jump to the state behind it.
 
 Both are the full model's own, on unlabelled text. The sums are those of lenses
-(`search_cluster.model.lens.fitting.ridge`), of one depth per jump. A position counts by one over
-the mean square of its state behind the jump, so that what is small is the error in proportion: the
-first position of a text, whose state is a hundred times as long as others in most models, would be
-all that is fitted otherwise.
+(`search_cluster.model.lens.fitting.ridge`), of one depth per jump, and all positions count alike.
+(To weigh each by one over the square of its state left the demo model's path without layers 18 to
+20 further from the full model: 0.295 in the place of 0.282 nats.)
 
 Shapes: N rows, D width, S two states of a row.
 """
@@ -62,6 +61,20 @@ def paths_of_jumps(jumps: Sequence[Jump], num_layers: int) -> list[LayerPath]:
     return paths
 
 
+def jumps_to_bridge(paths: Sequence[LayerPath]) -> tuple[Jump, ...]:
+    """The distinct jumps of some paths.
+
+    Raises:
+        ConfigError: they make none.
+    """
+    jumps = tuple(dict.fromkeys(jump for path in paths for jump in jumps_of(path)))
+    if not jumps:
+        raise ConfigError(
+            f"paths {', '.join(map(str, paths))} leave out no layer, so there is nothing to bridge"
+        )
+    return jumps
+
+
 def fit_bridges(
     model: PreTrainedModel,
     paths: Sequence[LayerPath],
@@ -90,11 +103,7 @@ def fit_bridges(
         InvalidValueError: there are too few texts.
         NonFiniteLogitsError: a state leads to logits that are not finite.
     """
-    jumps = tuple(dict.fromkeys(jump for path in paths for jump in jumps_of(path)))
-    if not jumps:
-        raise ConfigError(
-            f"paths {', '.join(map(str, paths))} leave out no layer, so there is nothing to bridge"
-        )
+    jumps = jumps_to_bridge(paths)
     split = split_sequences(sequences)
     sums = _summed(model, jumps, split.fitted, unfinished, progress)
     choosing = choosing_texts(split.held_out)
@@ -142,9 +151,8 @@ def _summed(
             continue
         states_SND = read_rows(model, sequences[batch]).states_SND
         for jump in jumps:
-            target_ND = states_SND[jump.after].float()
-            weight_N = 1.0 / target_ND.square().mean(dim=1).clamp(min=1e-12)
-            sums[jump].add(states_SND[[jump.before + 1, jump.after]], weight_N)
+            pair_SND = states_SND[[jump.before + 1, jump.after]]
+            sums[jump].add(pair_SND, torch.ones(pair_SND.shape[1]))
         done = batch.stop
         keep()
         progress(done)
@@ -162,11 +170,15 @@ def _state_of(kept: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def choosing_texts(held_out: Sequence[TokenSequence]) -> list[TokenSequence]:
-    """The texts, of those that are held out, that choose strengths."""
+    """The texts, of those that are held out, that choose strengths: half of them at most, or one.
+
+    Texts of one context stay together.
+    """
+    limit = min(MOST_CHOOSING_ROWS, sum(sequence.num_rows for sequence in held_out) // 2)
     taken: list[TokenSequence] = []
     num_rows = 0
     for sequence in held_out:
-        if num_rows >= MOST_CHOOSING_ROWS:
+        if taken and num_rows >= limit and not sequence.first:
             break
         taken.append(sequence)
         num_rows += sequence.num_rows

@@ -20,7 +20,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    lines = [f"the answer {number} is the capital city of the number" for number in range(400)]
+    lines = [f"the answer {number} is the capital city of the number" for number in range(1200)]
     path.write_text("\n".join(lines))
     return path
 
@@ -28,7 +28,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fit(model_dir: str, text: Path, out: Path, *more: str) -> dict[str, Any]:
     return run_json(
         *("search-cluster", "bridge", "fit", "--model", model_dir, "--text", str(text)),
-        *("--tokens", "12000", "--judge-tokens", "600", "--out", str(out)),
+        *("--tokens", "21000", "--judge-tokens", "600", "--out", str(out)),
         *(more or ("--path", PATH)),
     )
 
@@ -47,10 +47,9 @@ def test_a_fit_says_what_it_promises(bridges: tuple[Path, dict[str, Any]]) -> No
     assert said["divergence"] < said["divergence_bare"]
     assert said["cut"] == pytest.approx(1 - said["divergence"] / said["divergence_bare"], abs=1e-3)
     assert set(said["divergence_at_equal_cost"]) == {"bias", "scalar"}
-    assert said["held_out_tokens"] >= 500
+    assert said["held_out_tokens"] >= 200
     assert said["held_out_text"].endswith("held out")
-    assert said["tokens"] == 12000
-    assert said["fitted_tokens"] < 12000
+    assert 15_000 < said["fitted_tokens"] < said["tokens"] <= 21_100
     assert said["layers_saved"] == pytest.approx(3 - said["bridge_cost_layers"], abs=1e-3)
     assert said["seconds"] > 0
     record = read_bridges_record(out)
