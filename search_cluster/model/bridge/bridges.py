@@ -133,9 +133,14 @@ def bridges_of(model: PreTrainedModel) -> Bridges | None:
 def share_of_layer(model: PreTrainedModel) -> float:
     """What crossing a bridge costs in layers of one row, by the sizes of their products."""
     width = int(model.config.hidden_size)
-    layer = model.model.layers[0]
-    num_weights = sum(parameter.numel() for parameter in layer.parameters() if parameter.dim() > 1)
-    return width * width / max(1, num_weights)
+    num_weights = 0.0
+    for parameter in model.model.layers[0].parameters():
+        share = 1.0
+        if parameter.dim() == 3:  # all experts of a mixture, of which a row runs a few
+            share = int(model.config.num_experts_per_tok) / parameter.shape[0]
+        if parameter.dim() > 1:
+            num_weights += share * parameter.numel()
+    return width * width / max(1.0, num_weights)
 
 
 def bridge_cost(model: PreTrainedModel, steps: Iterable[tuple[int, int]]) -> float:

@@ -71,7 +71,7 @@ def _final_states(
     trunk = LayerwisePass(model, batch.ids_BT, batch.mask_BT)
     for layer in range(shared):
         trunk.step(layer)
-    passes = [(trunk.fork(None), range(shared, depth))]
+    passes = [(trunk.fork(None), tuple(range(shared, depth)))]
     passes += [(trunk.fork(item), path.layers[shared:]) for item in candidates]
     found = []
     for one, layers in passes:

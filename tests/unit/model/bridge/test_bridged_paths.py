@@ -116,8 +116,8 @@ def test_generating_with_a_cache_says_what_recomputing_does(
 def test_generate_takes_the_bridges() -> None:
     loaded, path = bridged_tiny(), path_of(PATHS["several"])
     options = {"max_new_tokens": 6, "do_sample": False}
-    bridged = materialise(loaded.model, path).generate(some_ids(), **options)
-    bare = materialise(bare_tiny().model, path).generate(some_ids(), **options)
+    bridged = materialise(loaded.model, path).generate(some_ids(), **options)  # type: ignore[operator]
+    bare = materialise(bare_tiny().model, path).generate(some_ids(), **options)  # type: ignore[operator]
     assert not torch.equal(bridged, bare)
 
 
@@ -145,7 +145,7 @@ def test_rows_of_a_routed_batch_cross_their_own_bridges(family: str) -> None:
     assert [choice.path for choice in cache.choices] == paths
     assert cache.discarded_layer_tokens[0] > 0
     for row, path in enumerate(paths):
-        alone = materialise(loaded.model, path).generate(ids_BT[[row]], **options)
+        alone = materialise(loaded.model, path).generate(ids_BT[[row]], **options)  # type: ignore[operator]
         assert torch.equal(said[[row]], alone), str(path)
 
 

@@ -32,8 +32,8 @@ def sequences(count: int = 20, seed: int = 0) -> tuple[TokenSequence, ...]:
     return texts_of_ids("drawn", ids).sequences
 
 
-def fit(kind: BridgeKind = BridgeKind.LINEAR, **settings: UnfinishedFit) -> BridgeFit:
-    return fit_bridges(bare_tiny().model, [PATH], sequences(), kind=kind, **settings)
+def fit(kind: BridgeKind = BridgeKind.LINEAR, unfinished: UnfinishedFit | None = None) -> BridgeFit:
+    return fit_bridges(bare_tiny().model, [PATH], sequences(), kind=kind, unfinished=unfinished)
 
 
 def test_the_map_is_the_ridge_regression_of_the_full_models_states() -> None:
