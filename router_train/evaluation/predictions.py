@@ -52,6 +52,9 @@ class Prediction:
     and in logs that did not keep it."""
     routed_cut: bool | None = None
     """The same of the routed answer."""
+    reading_layer_tokens: float = 0.0
+    """What reading states on the way and crossing bridges cost, in (layer, token) applications; 0
+    in logs that did not keep it, whose routers did neither."""
 
 
 _PREDICTION = TypeAdapter(Prediction)
