@@ -11,31 +11,28 @@ from torch import Tensor
 
 from router_train.data.progress import track
 from router_train.routers.early_exit.router import exit_path
+from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from router_train.routers.lens_exit.readings import first_tokens, read_logits_of, told_apart
 from router_train.routers.lens_exit.router import exit_bridges
-from search_cluster.errors import NonFiniteLogitsError, PromptError
+from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.head import float32_logits
-from search_cluster.model.layerwise import LayerwisePass
-from search_cluster.model.lens.fitting.ridge import fit_ridge
 from search_cluster.model.lens.lens import Lens
-from search_cluster.model.lens.texts import TokenSequence
+from search_cluster.model.lens.states import walk_states
 from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.prompting import encode_example
+from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.task import Task
+from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
 
 FIRST_DEPTH_SHARE = 0.6
 """No exit is tried before this share of the layers."""
-BATCH_SIZE = 8
-"""The number of questions whose exits are answered together."""
 
 
 def exit_depths(num_layers: int) -> tuple[int, ...]:
-    """The numbers of layers behind which an exit is tried; at least one where there are 2 layers."""
+    """The numbers of layers behind which an exit is tried; none is that of the whole model."""
     first = min(max(1, round(FIRST_DEPTH_SHARE * num_layers)), num_layers - 1)
     return tuple(range(first, num_layers))
 
@@ -50,34 +47,6 @@ def at_depths(lens: Lens, depths: Sequence[int]) -> Lens:
     )
 
 
-def fit_task_lens(loaded: LoadedModel, task: Task, examples: Sequence[Example]) -> Lens:
-    """A lens in closed form, fitted to these questions with all of their choices.
-
-    Where answers are generated it is fitted to the gold answers behind the prompts, too.
-    """
-    sequences: list[TokenSequence] = []
-    for example in examples:
-        try:
-            encoded = encode_example(loaded, task, example)
-        except PromptError:
-            continue
-        gold = loaded.tokenizer(example.gold, add_special_tokens=False)["input_ids"]
-        first = 0
-        for answer in encoded.choice_ids or (tuple(gold)[: task.max_new_tokens],):
-            sequences.append(TokenSequence(ids=(*encoded.context_ids, *answer), first=first))
-            first = len(encoded.context_ids)  # the context counts once
-    bar = track(range(len(sequences)), "texts of questions, to which the lens is fitted")
-    shown = iter(bar)
-    seen = 0
-
-    def progress(num_sequences: int) -> None:
-        nonlocal seen
-        while seen < num_sequences and next(shown, None) is not None:
-            seen += 1
-
-    return fit_ridge(loaded.model, sequences, progress=progress).lens
-
-
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ExitObserver:
     """Observes questions at some depths."""
@@ -89,7 +58,7 @@ class ExitObserver:
     """One translator for each of the depths."""
 
     def observe(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """Readings and verdicts; all depths of a question share one pass of the engine.
+        """Readings and verdicts.
 
         Returns:
             ``choices_NKR`` and ``vocabulary_NKR``, the readings of the first tokens of the choices
@@ -97,69 +66,121 @@ class ExitObserver:
             ``agrees_NK``, whether the answer through the lens is right, and the plain model's;
             ``plain_N``, whether that is right; and ``num_tokens_N``, of prompt and answer.
         """
+        if self.task.kind is AnswerKind.CHOICE:
+            recorder = AnswerRecorder(self.loaded)
+            rows = [
+                self._of_choices(recorder, example)
+                for example in track(examples, "questions, read at each depth")
+            ]
+        else:
+            rows = self._of_generated(examples)
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def _of_choices(self, recorder: AnswerRecorder, example: Example) -> dict[str, Tensor]:
+        """One pass over prompt and choices; every depth scores the choices through the lens."""
+        encoded = encode_example(self.loaded, self.task, example)
+        found = recorder.record(encoded)
+        plain = example.choices[_best(found.scores)]
+        outputs: list[str | None] = []
+        last_rows = []
+        with torch.inference_mode():
+            for place, depth in enumerate(self.depths):
+                logits_NV = self._logits(found.states_SND[depth], place)
+                last_rows.append(logits_NV[0])
+                if not bool(logits_NV.isfinite().all()):
+                    outputs.append(None)
+                    continue
+                scores = found.scores_of(logits_NV.log_softmax(dim=-1), encoded.choice_ids)
+                outputs.append(example.choices[_best(scores)])
+        return self._row(
+            example,
+            torch.stack(last_rows),
+            encoded,
+            outputs=outputs,
+            plain=plain,
+            num_tokens=encoded.num_tokens,
+        )
+
+    def _of_generated(self, examples: Sequence[Example]) -> list[dict[str, Tensor]]:
+        """Answers by the engine, in which all depths of a question share their layers."""
         bridged = with_bridges(
             self.loaded, exit_bridges(self.depths, self.lens, self.loaded.num_layers)
         )
         executor = PathExecutor(bridged, self.task, max_state_bytes=default_state_bytes(bridged))
         num_layers = self.loaded.num_layers
         paths = [exit_path(depth, num_layers) for depth in (*self.depths, num_layers)]
-        batches = [
-            examples[first : first + BATCH_SIZE] for first in range(0, len(examples), BATCH_SIZE)
-        ]
-        readings: list[tuple[Tensor, Tensor, float]] = []
-        outcomes: list[Outcome] = []
-        for batch in track(batches, f"batches of {BATCH_SIZE} questions, stopped at each depth"):
-            readings += [self._read(example) for example in batch]
-            outcomes += executor.evaluate([(example, path) for example in batch for path in paths])
-        verdicts = [_verdict(outcome) for outcome in outcomes]
-        rows = [
-            verdicts[first : first + len(paths)] for first in range(0, len(verdicts), len(paths))
-        ]
-        right = [[verdict is not None and verdict.is_correct for verdict in row] for row in rows]
-        agrees = [
-            [verdict is not None and verdict.output == _output(row[-1]) for verdict in row]
-            for row in rows
-        ]
-        num_tokens = [
-            max(
-                (verdict.num_layer_tokens // len(path) for verdict, path in pairs if verdict),
-                default=1,
+        rows = []
+        for example in track(examples, "questions, stopped at each depth"):
+            verdicts = [
+                _verdict(outcome)
+                for outcome in executor.evaluate([(example, path) for path in paths])
+            ]
+            *outputs, plain = [None if verdict is None else verdict.output for verdict in verdicts]
+            last = verdicts[-1]
+            encoded = encode_example(self.loaded, self.task, example)
+            rows.append(
+                self._row(
+                    example,
+                    self._last_rows(encoded),
+                    encoded,
+                    outputs=outputs,
+                    plain=plain,
+                    num_tokens=encoded.num_tokens
+                    if last is None
+                    else last.num_layer_tokens // num_layers,
+                )
             )
-            for pairs in (list(zip(row, paths, strict=True)) for row in rows)
-        ]
-        right_N = torch.tensor(right, dtype=torch.uint8)
+        return rows
+
+    def _row(
+        self,
+        example: Example,
+        logits_KV: Tensor,
+        encoded: EncodedExample,
+        *,
+        outputs: Sequence[str | None],
+        plain: str | None,
+        num_tokens: int,
+    ) -> dict[str, Tensor]:
+        """What `observe` says of one question; an output is ``None`` where there is no answer."""
+        vocabulary_KR = read_logits_of(logits_KV, ())
+        tokens = first_tokens(encoded.choice_ids)
+        right = [output is not None and self._is_right(example, output) for output in outputs]
+        agrees = [output is not None and output == plain for output in outputs]
         return {
-            "choices_NKR": torch.stack([choices for choices, _, _ in readings]),
-            "vocabulary_NKR": torch.stack([vocabulary for _, vocabulary, _ in readings]),
-            "told_apart_N": torch.tensor([apart for _, _, apart in readings]),
-            "right_NK": right_N[:, :-1].contiguous(),
-            "agrees_NK": torch.tensor(agrees, dtype=torch.uint8)[:, :-1].contiguous(),
-            "plain_N": right_N[:, -1].contiguous(),
+            "choices_NKR": read_logits_of(logits_KV[:, list(tokens)], tokens)
+            if tokens
+            else torch.zeros_like(vocabulary_KR),
+            "vocabulary_NKR": vocabulary_KR,
+            "told_apart_N": torch.tensor(told_apart(encoded.choice_ids)),
+            "right_NK": torch.tensor(right, dtype=torch.uint8),
+            "agrees_NK": torch.tensor(agrees, dtype=torch.uint8),
+            "plain_N": torch.tensor(
+                plain is not None and self._is_right(example, plain), dtype=torch.uint8
+            ),
             "num_tokens_N": torch.tensor(num_tokens),
         }
 
-    def _read(self, example: Example) -> tuple[Tensor, Tensor, float]:
+    def _is_right(self, example: Example, output: str) -> bool:
+        return self.task.grade(example, output) >= 1
+
+    def _last_rows(self, encoded: EncodedExample) -> Tensor:
+        """The logits ``[K, V]`` that the lens reads of the prompt's last row."""
         model = self.loaded.model
-        encoded = encode_example(self.loaded, self.task, example)
-        rows = []
+        input_ids = torch.tensor([list(encoded.context_ids)], device=model.device)
+        path = exit_path(self.depths[-1], self.loaded.num_layers)
         with torch.inference_mode():
-            prompt_pass = LayerwisePass(
-                model, torch.tensor([list(encoded.context_ids)], device=model.device)
-            )
-            for layer in range(self.depths[-1]):
-                prompt_pass.step(layer)
-                if layer + 1 in self.depths:
-                    place = self.depths.index(layer + 1)
-                    rows.append(self.lens.translate(prompt_pass.hidden_BTD[0, -1], place))
-            logits_KV = float32_logits(model, model.model.norm(torch.stack(rows)))
-        vocabulary_KR = read_logits_of(logits_KV, ())
-        tokens = first_tokens(encoded.choice_ids)
-        choices_KR = (
-            read_logits_of(logits_KV[:, list(tokens)], tokens)
-            if tokens
-            else torch.zeros_like(vocabulary_KR)
-        )
-        return choices_KR, vocabulary_KR, told_apart(encoded.choice_ids)
+            states = [state[0, -1:] for state in walk_states(model, input_ids, path)]
+            rows = [self._logits(states[depth], place) for place, depth in enumerate(self.depths)]
+        return torch.cat(rows)
+
+    def _logits(self, hidden_ND: Tensor, place: int) -> Tensor:
+        model = self.loaded.model
+        return float32_logits(model, model.model.norm(self.lens.translate(hidden_ND, place)))
+
+
+def _best(scores: Sequence[float]) -> int:
+    return max(range(len(scores)), key=scores.__getitem__)  # the first of equals
 
 
 def _verdict(outcome: Outcome) -> Verdict | None:
@@ -167,7 +188,3 @@ def _verdict(outcome: Outcome) -> Verdict | None:
     if isinstance(outcome, Exception) and not isinstance(outcome, NonFiniteLogitsError):
         raise outcome
     return outcome if isinstance(outcome, Verdict) else None
-
-
-def _output(verdict: Verdict | None) -> str | None:
-    return None if verdict is None else verdict.output

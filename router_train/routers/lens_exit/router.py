@@ -1,9 +1,9 @@
 """A router that stops where a lens can read the answer, and lets the lens read it.
 
 This is AdaInfer (arXiv 2403.02181) at the level of a prompt, with a tuned lens (arXiv 2303.08112)
-in the place of the bare head. At some depths the prompt's last row is read through the translator of
-that depth. What is read tells a classifier whether stopping there answers no worse than going on.
-The path is then the layers so far, for the whole answer, and every state that it ends in passes
+in the place of the bare head. At some depths the prompt's last row is read through the translator
+of that depth. What is read tells a classifier whether stopping there answers no worse than going
+on. The path is then the layers so far, for the whole answer, and every state that it ends in passes
 the translator before the final norm: the translators are bridges from a layer to the final norm
 (see `search_cluster.model.bridge.bridges`), so whoever runs the path on the router's model reads
 through them. A prompt of which nothing is sure goes on to the last layer.
@@ -40,6 +40,8 @@ from search_cluster.paths.jumps import Jump
 
 NEVER = 1.0
 """The threshold with which nothing stops early, and nothing is read."""
+MOST_SURE = 1 - 1e-6
+"""The highest probability, so that rounding makes nothing as sure as `NEVER`."""
 CHOICES, VOCABULARY = "choices", "vocabulary"
 
 
@@ -57,7 +59,8 @@ class ExitClassifier:
 
     def probabilities(self, features_NKF: Tensor) -> Tensor:
         """The probability ``[N, K]`` that stopping at a place answers no worse than going on."""
-        return torch.sigmoid(features_NKF @ self.weight_F + self.bias_K[: features_NKF.shape[1]])
+        score_NK = features_NKF @ self.weight_F + self.bias_K[: features_NKF.shape[1]]
+        return torch.sigmoid(score_NK).clamp(max=MOST_SURE)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

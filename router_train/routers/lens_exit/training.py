@@ -18,7 +18,6 @@ from router_train.routers.lens_exit.observing import (
     ExitObserver,
     at_depths,
     exit_depths,
-    fit_task_lens,
 )
 from router_train.routers.lens_exit.readings import read_cost
 from router_train.routers.lens_exit.router import (
@@ -27,6 +26,7 @@ from router_train.routers.lens_exit.router import (
     LensExitRouter,
     restore_lens_exit,
 )
+from router_train.routers.lens_exit.task_lens import fit_task_lens
 from search_cluster.errors import CorpusError
 from search_cluster.model.bridge.bridges import share_of_layer
 from search_cluster.model.lens.folder import lens_digest, load_lens
@@ -132,7 +132,7 @@ def _lens(inputs: FitInputs, depths: Sequence[int], examples: Sequence[Example])
         return at_depths(load_lens(Path(inputs.config.lens), loaded), depths)
 
     def compute() -> dict[str, Tensor]:
-        lens = at_depths(fit_task_lens(loaded, inputs.task, examples), depths)
+        lens = fit_task_lens(loaded, inputs.task, examples, depths)
         return {"weight_KDD": lens.weight_LDD.contiguous(), "bias_KD": lens.bias_LD.contiguous()}
 
     items = sorted(example.example_id for example in examples)

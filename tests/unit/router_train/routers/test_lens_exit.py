@@ -302,7 +302,7 @@ def test_a_saved_lens_exit_chooses_as_before(
     monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
     records = [record(fruit_example(n), (1, 1, 1, 0, 0, 1)) for n in range(30)]
     corpus = write_corpus(tmp_path / "corpus", records, task=fruit_task())
-    config = FitConfig(router="lens-exit", max_drop=50.0, floor_errors=0.0)
+    config = FitConfig(router="lens-exit", max_drop=100.0, floor_errors=0.0)
     metas = [
         fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=False).meta
         for out in (tmp_path / "routers" / "one", tmp_path / "elsewhere" / "two")
