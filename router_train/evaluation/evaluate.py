@@ -198,7 +198,7 @@ def _report(
         [row.routed_reward >= 1 for row in predictions],
     )
     lengths = tuple(len(row.layers) for row in predictions)
-    layers_reading = sum(map(_layers_reading, predictions)) / len(predictions)
+    layers_reading = sum(row.layers_reading for row in predictions) / len(predictions)
     layers_routed = sum(lengths) / len(lengths) + layers_reading
     plain_tokens = max(1, sum(row.plain_layer_tokens for row in predictions))
     routed_tokens = sum(row.routed_layer_tokens + row.reading_layer_tokens for row in predictions)
@@ -232,12 +232,6 @@ def _report(
         else _static(predictions, static_path, num_layers, plain_cannot),
         oracle=_oracle(predictions, menu, num_layers) if menu else None,
     )
-
-
-def _layers_reading(row: Prediction) -> float:
-    """What a question's reading costs in layers of all its tokens; 0 where there is no answer."""
-    num_tokens = row.routed_layer_tokens / len(row.layers)
-    return row.reading_layer_tokens / num_tokens if num_tokens else 0.0
 
 
 def _effect(

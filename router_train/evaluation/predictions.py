@@ -56,6 +56,12 @@ class Prediction:
     """What reading states on the way and crossing bridges cost, in (layer, token) applications; 0
     in logs that did not keep it, whose routers did neither."""
 
+    @property
+    def layers_reading(self) -> float:
+        """`reading_layer_tokens` in layers of all tokens; 0 where there is no routed answer."""
+        num_tokens = self.routed_layer_tokens / len(self.layers)
+        return self.reading_layer_tokens / num_tokens if num_tokens else 0.0
+
 
 _PREDICTION = TypeAdapter(Prediction)
 

@@ -41,17 +41,19 @@ def fit_task_lens(
         CorpusError: there are too few questions that can be asked.
     """
     model = loaded.model
-    sums, held_out = RidgeSums.of(model, {}), []
+    read = [*depths, loaded.num_layers]  # the last is what the others are fitted to
+    sums = RidgeSums.of_depths(len(depths), int(model.config.hidden_size), {}, model.device)
+    held_out = []
     rows_of = _rows_of(loaded, task, examples)
     for number, (context_STD, answer_SND) in enumerate(rows_of):
         if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 or not (held_out or number):
-            held_out.append(answer_SND)
+            held_out.append(answer_SND[read])
             continue
         num_context, num_answer = context_STD.shape[1], answer_SND.shape[1]
         weight_N = torch.cat(
             [torch.ones(num_context), torch.full((num_answer,), max(1.0, num_context / num_answer))]
         )
-        sums.add(torch.cat([context_STD, answer_SND], dim=1), weight_N)
+        sums.add(torch.cat([context_STD[read], answer_SND[read]], dim=1), weight_N)
     if not held_out or not sums.num_rows:
         raise CorpusError(
             f"{len(examples)} questions are there to fit a lens to; at least 2 are needed that can "
@@ -59,14 +61,16 @@ def fit_task_lens(
         )
     chosen_SND = torch.cat(held_out, dim=1)[:, :MOST_ROWS]
     weights, biases = [], []
-    for depth in depths:
-        weights_CDD, biases_CD = sums.solve(depth, STRENGTHS)
+    for place in range(len(depths)):
+        weights_CDD, biases_CD = sums.solve(place, STRENGTHS)
         lens = Lens(
             kind=LensKind.RIDGE,
             weight_LDD=torch.stack(weights_CDD).float(),
             bias_LD=torch.stack(biases_CD).float(),
         )
-        candidates = [lens.translate(chosen_SND[depth], place) for place in range(len(STRENGTHS))]
+        candidates = [
+            lens.translate(chosen_SND[place], strength) for strength in range(len(STRENGTHS))
+        ]
         best = int(candidate_divergences(model, chosen_SND[-1], candidates).argmin())
         weights.append(lens.weight_LDD[best].cpu())
         biases.append(lens.bias_LD[best].cpu())

@@ -27,8 +27,8 @@ from router_train.routers.lens_exit.router import (
     restore_lens_exit,
 )
 from router_train.routers.lens_exit.task_lens import fit_task_lens
-from search_cluster.errors import CorpusError
-from search_cluster.model.bridge.bridges import share_of_layer
+from search_cluster.errors import CorpusError, ModelError
+from search_cluster.model.bridge.bridges import bridges_of, share_of_layer
 from search_cluster.model.lens.folder import lens_digest, load_lens
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.loaded import LoadedModel
@@ -59,8 +59,14 @@ class LensExitKind:
 
         Raises:
             CorpusError: there are too few questions to learn from.
+            ModelError: the model has bridges.
         """
         loaded, config = _model(inputs), inputs.config
+        if bridges_of(loaded.model) is not None:
+            raise ModelError(
+                f"model {loaded.spec!r} has bridges; a lens exit brings its own to the final norm: "
+                "fit it to a corpus of the model without bridges"
+            )
         examples = select_examples(inputs.examples, config.train_limit, config.seed)
         hashes = question_hashes(examples)
         of_lens, teaching = _parts(examples, hashes, own_lens=config.lens is None)
