@@ -6,12 +6,14 @@ Shapes: S states of a row (L + 1 depths), N rows, C choices, T tokens, R rows of
 V vocabulary.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
@@ -27,7 +29,7 @@ class AnswerRows:
     states_SND: Tensor
     """Of the rows that are read: the prompt's last, then those of the choices."""
     context_STD: Tensor
-    """Of the prompt's other rows."""
+    """Of the prompt's other rows, without those of the template that questions begin with."""
     row_of_token: tuple[tuple[int, ...], ...]
     """For each choice, the row of ``states_SND`` that predicts each of its tokens."""
     scores: tuple[float, ...]
@@ -51,6 +53,7 @@ class AnswerRecorder:
     def __init__(self, loaded: LoadedModel) -> None:
         self._view = materialise(loaded.model, LayerPath.identity(loaded.num_layers))
         self._passes: list[list[Tensor]] = []
+        self._begun: dict[tuple[int, ...], DynamicCache] = {}
         layers = self._view.model.layers  # copies, whose hooks are their own
         layers[0].register_forward_pre_hook(self._begin)
         for layer in layers:
@@ -63,8 +66,9 @@ class AnswerRecorder:
         Raises:
             NonFiniteLogitsError: a logit that the plain model reads is NaN or infinite.
         """
+        begun = self._begin_alike(encoded)
         self._passes.clear()
-        scores = score_choices(self._view, encoded)
+        scores = score_choices(self._view, encoded, begun)
         context_STD = torch.stack([state[0] for state in self._passes[0]])
         places: dict[tuple[int, ...], int] = {(): 0}  # choices that begin alike share rows
         kept = [context_STD[:, -1]]
@@ -86,6 +90,19 @@ class AnswerRecorder:
             row_of_token=tuple(row_of_token),
             scores=tuple(scores),
         )
+
+    def _begin_alike(self, encoded: EncodedExample) -> DynamicCache:
+        """Keys and values of the template that a question begins with, which is run once."""
+        template_ids = encoded.context_ids[
+            : min(encoded.num_template_ids, len(encoded.context_ids) - 1)
+        ]
+        if template_ids not in self._begun:
+            cache = DynamicCache(config=self._view.config)
+            if template_ids:
+                ids_BT = torch.tensor([template_ids], device=self._view.device)
+                self._view.model(ids_BT, past_key_values=cache, use_cache=True)
+            self._begun[template_ids] = cache
+        return copy.deepcopy(self._begun[template_ids])
 
     def _begin(self, _: nn.Module, arguments: tuple[Any, ...]) -> None:
         self._passes.append([arguments[0]])

@@ -1,14 +1,17 @@
 """What a lens exit's training sees of a question: rows with their states, and a lens for them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from support import tiny
 from support.router_corpus import fruit_example, fruit_task, tiny_loaded
 
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from router_train.routers.lens_exit.observing import ExitObserver
 from router_train.routers.lens_exit.task_lens import fit_task_lens
 from search_cluster.errors import CorpusError
-from search_cluster.model.head import float32_logits
+from search_cluster.model.head import float32_logits, logits_of_tokens
 from search_cluster.model.lens.fitting.divergence import candidate_divergences
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.states import walk_states
@@ -57,6 +60,13 @@ def test_rows_are_those_of_a_plain_pass(loaded: LoadedModel) -> None:
     log_NV = float32_logits(loaded.model, norm(found.states_SND[-1])).log_softmax(dim=-1)
     again = found.scores_of(log_NV, encoded.choice_ids)
     assert again == pytest.approx(list(found.scores), abs=1e-5)
+    with_template = recorder.record(replace(encoded, num_template_ids=2))
+    assert with_template.scores == pytest.approx(list(found.scores), abs=1e-5)
+    assert torch.allclose(with_template.states_SND, found.states_SND, atol=1e-5)
+    assert torch.allclose(with_template.context_STD, found.context_STD[:, 2:], atol=1e-5)
+    for _ in range(2):  # what is kept of the template is not used up
+        once_more = recorder.record(replace(encoded, num_template_ids=2))
+        assert once_more.scores == with_template.scores
     plain = loaded.model.model.layers
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in plain)
 
@@ -110,3 +120,20 @@ def test_a_lens_of_zeros_observes_early_exits(loaded: LoadedModel) -> None:
             path = LayerPath(tuple(range(depth)), NUM_LAYERS)
             verdict = evaluate_path(loaded, fruit_task(), example, path)
             assert found["right_NK"][row, place] == verdict.is_correct
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_families_with_windows_and_caps_are_read_alike(family: str) -> None:
+    model = tiny.tiny_model(family)
+    loaded = replace(tiny_loaded(), model=model)
+    encoded = EncodedExample(
+        context_ids=tuple(range(5, 17)), choice_ids=((40, 41, 42), (50,)), num_template_ids=7
+    )
+    found = AnswerRecorder(loaded).record(encoded)
+    assert found.scores == pytest.approx(score_choices(model, encoded), abs=1e-4)
+    with torch.inference_mode():
+        final_ND = model.model.norm(found.states_SND[-1])
+        some = logits_of_tokens(model, final_ND, (40, 7, 12))
+        assert torch.allclose(some, float32_logits(model, final_ND)[:, [40, 7, 12]], atol=1e-4)
+    again = found.scores_of(float32_logits(model, final_ND).log_softmax(dim=-1), encoded.choice_ids)
+    assert again == pytest.approx(list(found.scores), abs=1e-4)
