@@ -37,11 +37,10 @@ class AnswerRows:
 
     def scores_of(self, log_NV: Tensor, choice_ids: Sequence[Sequence[int]]) -> list[float]:
         """The scores of the choices by other log-probabilities of the same rows."""
-        rows = [row for rows in self.row_of_token for row in rows]
-        tokens = [token for ids in choice_ids for token in ids]
-        log_probabilities = log_NV[torch.tensor(rows), torch.tensor(tokens)]
-        parts = log_probabilities.split([len(ids) for ids in choice_ids])
-        return [float(part.mean()) for part in parts]
+        return [
+            float(log_NV[torch.tensor(rows), torch.tensor(ids)].mean())
+            for rows, ids in zip(self.row_of_token, choice_ids, strict=True)
+        ]
 
 
 class AnswerRecorder:
@@ -66,9 +65,9 @@ class AnswerRecorder:
         Raises:
             NonFiniteLogitsError: a logit that the plain model reads is NaN or infinite.
         """
-        begun = self._begin_alike(encoded)
+        template = self._begin_alike(encoded)
         self._passes.clear()
-        scores = score_choices(self._view, encoded, begun)
+        scores = score_choices(self._view, encoded, template)
         context_STD = torch.stack([state[0] for state in self._passes[0]])
         places: dict[tuple[int, ...], int] = {(): 0}  # choices that begin alike share rows
         kept = [context_STD[:, -1]]

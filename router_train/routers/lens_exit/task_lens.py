@@ -43,7 +43,7 @@ def fit_task_lens(
     model = loaded.model
     read = [*depths, loaded.num_layers]  # the last is what the others are fitted to
     sums = RidgeSums.of_depths(len(depths), int(model.config.hidden_size), {}, model.device)
-    held_out = []
+    held_out: list[Tensor] = []
     rows_of = _rows_of(loaded, task, examples)
     for number, (context_STD, answer_SND) in enumerate(rows_of):
         if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 or not (held_out or number):
