@@ -9,6 +9,7 @@ FEATURE_DTYPES = ("float32", "float16", "bfloat16")
 LABELS_BEST, LABELS_UNGUARDED = "best", "unguarded"
 BALANCE_EFFECTIVE, BALANCE_INVERSE = "effective", "inverse"
 LOSS_VERDICT, LOSS_MARGIN = "verdict", "margin"
+LABEL_GOLD, LABEL_FINAL = "gold", "final"
 AIM_LAYERS, AIM_ACCURACY = "layers", "accuracy"
 NO_FLAG = {"flag": None}
 """Marks a field that no flag of ``router-train fit`` sets."""
@@ -26,7 +27,7 @@ class FitConfig:
     """
 
     router: str = "drllm"
-    """The kind of router: drllm, polar, menu, early-exit, static or identity."""
+    """The kind of router: drllm, polar, menu, early-exit, lens-exit, static or identity."""
     seed: int = 0
     """The seed of the initial weights and of the order of batches."""
     keep: str = KEEP_RIGHT
@@ -89,6 +90,12 @@ class FitConfig:
     loss: str = LOSS_MARGIN
     """What a menu router learns from: ``verdict`` (right minus identity's right) or ``margin`` (the
     same, softened by the distance to the decision boundary)."""
+    exit_label: str = field(default=LABEL_GOLD, metadata={"flag": "--label"})
+    """When a lens-exit router should stop: ``gold`` (the answer is no worse than the whole model's)
+    or ``final`` (it is the whole model's, as in AdaInfer)."""
+    lens: str | None = None
+    """The folder of the lens that a lens-exit router reads through; ``None``: one that it fits to
+    questions which teach it nothing else."""
     num_folds: int = field(default=5, metadata=NO_FLAG)
     """The number of parts of the table of verdicts; at least 2.
 
@@ -162,6 +169,7 @@ _CHOICES = {
     "labels": (LABELS_BEST, LABELS_UNGUARDED),
     "class_balance": (BALANCE_EFFECTIVE, BALANCE_INVERSE),
     "loss": (LOSS_VERDICT, LOSS_MARGIN),
+    "exit_label": (LABEL_GOLD, LABEL_FINAL),
     "aim": (AIM_LAYERS, AIM_ACCURACY),
 }
 

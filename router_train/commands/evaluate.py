@@ -108,6 +108,7 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
             f"right only routed {result['num_fixed']}, only plain {result['num_broken']}, exact "
             f"McNemar p = {result['p_value']:.3g}; {result['layer_token_share']:.1%} of the plain "
             "model's layer-token work",
+            *_reading_lines(result),
             *_chance_lines(result),
             *_beside_lines(result),
             *_left_out_lines(result),
@@ -128,6 +129,15 @@ def _saved_text(share: float) -> str:
     if share < 0:
         return f"{-share:.1%} more layer applications"
     return f"{share:.1%} of the layer applications saved"
+
+
+def _reading_lines(result: Mapping[str, Any]) -> list[str]:
+    if not result["layers_reading"]:
+        return []
+    return [
+        f"of the routed layers {result['layers_reading']:.2f} a question stand for what is read on "
+        "the way (translators and rows of the head)"
+    ]
 
 
 def _chance_lines(result: Mapping[str, Any]) -> list[str]:

@@ -9,8 +9,10 @@ from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
 from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError, SearchClusterError
 from search_cluster.faults import failed_evaluation
+from search_cluster.model.bridge.bridges import bridge_cost
 from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.paths.jumps import steps_of
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -27,10 +29,11 @@ class Answerer:
         task: Task,
         beside: Sequence[LayerPath],
         engine: PathAnswers,
+        engine_beside: PathAnswers,
     ) -> None:
         self._routed_model, self._task, self._beside = routed_model, task, beside
         self._identity = LayerPath.identity(loaded.num_layers)
-        self._engine = engine
+        self._engine, self._engine_beside = engine, engine_beside
 
     def answer(self, examples: Sequence[Example]) -> list[Prediction]:
         """One prediction per example that fits into the model's context.
@@ -42,27 +45,39 @@ class Answerer:
         for example in examples:
             with suppress(PromptTooLongError):
                 routed.append((example, self._routed_model.route_example(self._task, example)))
-        requests = [
+        own = [
             (example, path)
             for example, choice in routed
-            for path in dict.fromkeys((self._identity, choice.path, *self._beside))
+            for path in dict.fromkeys((self._identity, choice.path))
         ]
-        outcomes = self._engine.evaluate(requests)
-        answers: dict[str, dict[LayerPath, _Answer]] = {
-            example.example_id: {} for example, _ in routed
-        }
-        for (example, path), outcome in zip(requests, outcomes, strict=True):
-            answers[example.example_id][path] = _as_answer(example, path, outcome)
+        beside = [(example, path) for example, _ in routed for path in self._beside]
+        if self._engine is self._engine_beside:  # what paths have in common is computed once
+            answers = others = _answered(self._engine, [*own, *beside])
+        else:
+            answers = _answered(self._engine, own)
+            others = _answered(self._engine_beside, beside)
         return [
-            self._prediction(example, choice, answers[example.example_id])
+            self._prediction(
+                example,
+                choice,
+                answers[example.example_id],
+                others.get(example.example_id, {}),
+            )
             for example, choice in routed
         ]
 
     def _prediction(
-        self, example: Example, choice: RoutedPath, answers: Mapping[LayerPath, "_Answer"]
+        self,
+        example: Example,
+        choice: RoutedPath,
+        answers: Mapping[LayerPath, "_Answer"],
+        others: Mapping[LayerPath, "_Answer"],
     ) -> Prediction:
         plain, plain_failure = answers[self._identity]
         routed, routed_failure = answers[choice.path]
+        # Every state of the answer crosses the bridges of its path.
+        crossing = bridge_cost(self._routed_model.running.model, steps_of(choice.path))
+        num_tokens = routed.num_layer_tokens / len(choice.path)
         return Prediction(
             example_id=example.example_id,
             plain_reward=plain.reward,
@@ -76,7 +91,8 @@ class Answerer:
             confidence=choice.confidence,
             num_fallbacks=choice.num_fallbacks,
             failure=plain_failure or routed_failure,
-            others={str(path): answers[path][0].reward for path in self._beside},
+            reading_layer_tokens=choice.num_read_layer_tokens + crossing * num_tokens,
+            others={str(path): others[path][0].reward for path in self._beside},
             plain_cut=plain.is_cut,
             routed_cut=routed.is_cut,
         )
@@ -84,6 +100,20 @@ class Answerer:
 
 _Answer = tuple[Verdict, str]
 """A path's verdict, and the error if it could not say anything."""
+
+
+def _answered(
+    engine: PathAnswers, requests: Sequence[tuple[Example, LayerPath]]
+) -> dict[str, dict[LayerPath, _Answer]]:
+    """The answers by example and path; a request that comes twice is asked once."""
+    once = list(
+        {(example.example_id, path): (example, path) for example, path in requests}.values()
+    )
+    answers: dict[str, dict[LayerPath, _Answer]] = {}
+    for (example, path), outcome in zip(once, engine.evaluate(once), strict=True):
+        answer = _as_answer(example, path, outcome)
+        answers.setdefault(example.example_id, {})[path] = answer
+    return answers
 
 
 def _as_answer(example: Example, path: LayerPath, outcome: Outcome) -> _Answer:

@@ -68,19 +68,20 @@ class EvaluationReport:
     layers_plain: float
     """The number of layers that the plain model runs per question."""
     layers_routed: float
-    """The mean number of layers that the routed model runs per question."""
+    """The mean number of layers that the routed model runs per question, with what it reads on the
+    way (`layers_reading`)."""
     layers_saved_share: float
     """The layer applications per token that the router saves, as a share of the plain model's;
     negative if it adds some."""
     layer_token_share: float
-    """The (layer, token) applications of the routed answers over those of the plain ones, without
-    choosing the path."""
+    """The (layer, token) applications of the routed answers over those of the plain ones, with
+    `layers_reading` and without another pass that chooses the path."""
     layer_token_share_with_routing: float
     """The same, with the prompt pass in which the router chooses on top."""
     routed_decisions: tuple[tuple[int, int, int], ...]
     """How many questions skip, execute and repeat each layer. Shape ``[num_layers, 3]``."""
     layers_per_question: tuple[int, ...]
-    """The lengths of the routed paths, in the order of the questions."""
+    """The lengths of the routed paths, in the order of the questions, without `layers_reading`."""
     num_identity: int
     """The number of questions that the router sends down the plain path."""
     mean_confidence: float
@@ -103,6 +104,9 @@ class EvaluationReport:
     each, as of choices."""
     num_cut_routed: int | None
     """The same of the routed answers."""
+    layers_reading: float = 0.0
+    """What reading states on the way and crossing bridges cost per question, in layers: the
+    products of heads, translators and bridges over those of a layer."""
     static: StaticFigures | None = None
     """The figures of the one path for all questions, beside the router."""
     oracle: OracleFigures | None = None
@@ -132,13 +136,18 @@ def evaluate(
         static_path: a path that answers every question beside the router.
         menu: paths that an oracle may choose from; each answers every question.
         batch_size: questions that are answered together; changes no answer.
-        engine: what answers along paths; ``None`` makes a fast engine for this evaluation.
+        engine: what answers along the routed model's paths; ``None`` makes a fast engine for this
+            evaluation.
 
     Raises:
         TaskError: not one example fits into the model's context.
     """
     beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
-    answerer = Answerer(loaded, routed_model, task, beside, engine or open_engine(loaded, task))
+    engine = engine or open_engine(routed_model.running, task)
+    # A router's own model is not that of the paths beside it: these are the plain model's.
+    is_plain = routed_model.running is loaded or not beside
+    engine_beside = engine if is_plain else open_engine(loaded, task)
+    answerer = Answerer(loaded, routed_model, task, beside, engine, engine_beside)
     known: dict[str, Prediction] = {}
     num_too_long = 0
     waiting = []
@@ -189,9 +198,10 @@ def _report(
         [row.routed_reward >= 1 for row in predictions],
     )
     lengths = tuple(len(row.layers) for row in predictions)
-    layers_routed = sum(lengths) / len(lengths)
+    layers_reading = sum(row.layers_reading for row in predictions) / len(predictions)
+    layers_routed = sum(lengths) / len(lengths) + layers_reading
     plain_tokens = max(1, sum(row.plain_layer_tokens for row in predictions))
-    routed_tokens = sum(row.routed_layer_tokens for row in predictions)
+    routed_tokens = sum(row.routed_layer_tokens + row.reading_layer_tokens for row in predictions)
     routing_tokens = sum(row.routing_layer_tokens for row in predictions)
     identity = tuple(range(num_layers))
     plain_is_guessing = is_guessing(comparison.accuracy_plain_low, chance)
@@ -216,6 +226,7 @@ def _report(
         plain_is_guessing=plain_is_guessing,
         num_cut_plain=_num_cut([row.plain_cut for row in predictions if not row.failure]),
         num_cut_routed=_num_cut([row.routed_cut for row in predictions if not row.failure]),
+        layers_reading=layers_reading,
         static=None
         if static_path is None
         else _static(predictions, static_path, num_layers, plain_cannot),

@@ -86,7 +86,7 @@ class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
         ids_NT = pad_sequence(rows, batch_first=True).to(
             self._loaded.model.device
         )  # padded where nothing looks
-        view = materialise(self._loaded.model, path)
+        view = materialise(self._routed_model.running.model, path)
         final_NTD = view.model(ids_NT, use_cache=False).last_hidden_state
         answers = []
         for logits_TV, ids in zip(float32_logits(view, final_NTD), continuations, strict=True):

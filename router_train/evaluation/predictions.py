@@ -52,6 +52,15 @@ class Prediction:
     and in logs that did not keep it."""
     routed_cut: bool | None = None
     """The same of the routed answer."""
+    reading_layer_tokens: float = 0.0
+    """What reading states on the way and crossing bridges cost, in (layer, token) applications; 0
+    in logs that did not keep it, whose routers did neither."""
+
+    @property
+    def layers_reading(self) -> float:
+        """`reading_layer_tokens` in layers of all tokens; 0 where there is no routed answer."""
+        num_tokens = self.routed_layer_tokens / len(self.layers)
+        return self.reading_layer_tokens / num_tokens if num_tokens else 0.0
 
 
 _PREDICTION = TypeAdapter(Prediction)

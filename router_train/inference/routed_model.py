@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from router_train.routers.base import RoutedPath, Router
+from router_train.routers.base import ChoiceReader, ModelMaker, RoutedPath, Router
 from router_train.routers.online import begin_online_routing
 from search_cluster.errors import ConfigError
 from search_cluster.model.decoding import answer_text, end_ids, require_finite
@@ -64,13 +64,19 @@ class RoutedModel:
         self._loaded = loaded
         self._router = router
         self._threshold = threshold
-        self._causal_lm = with_online_routing(loaded.model, self._begin_routing)
+        self._running = router.model_of(loaded) if isinstance(router, ModelMaker) else loaded
+        self._causal_lm = with_online_routing(self._running.model, self._begin_routing)
         self._ends = sorted(end_ids(loaded.model, loaded.tokenizer))
         self._pad_id = self._ends[0] if self._ends else 0
         self._answering = shallow_copy(self._causal_lm)
         self._answering.generation_config = GenerationConfig(
             eos_token_id=self._ends or None, pad_token_id=self._pad_id
         )  # type: ignore[no-untyped-call]
+
+    @property
+    def running(self) -> LoadedModel:
+        """The model whose layers the paths run: the frozen one, or what the router made of it."""
+        return self._running
 
     @property
     def causal_lm(self) -> PreTrainedModel:
@@ -85,13 +91,20 @@ class RoutedModel:
         return self._router.route(self._loaded, context_ids, threshold=self._threshold)
 
     def route_example(self, task: Task, example: Example) -> RoutedPath:
-        """The path for an example's prompt; choices and gold answer are not looked at."""
-        return self.route(encode_example(self._loaded, task, example).context_ids)
+        """The path for an example's prompt; the gold answer is not looked at.
+
+        Choices are shown to routers that read them, as a `ChoiceReader` does.
+        """
+        encoded = encode_example(self._loaded, task, example)
+        router = self._router
+        if encoded.choice_ids and isinstance(router, ChoiceReader):
+            router = router.with_choices(encoded.choice_ids)
+        return router.route(self._loaded, encoded.context_ids, threshold=self._threshold)
 
     def evaluate(self, task: Task, example: Example) -> tuple[RoutedPath, Verdict]:
         """Route and answer an example of a task."""
         routed = self.route_example(task, example)
-        return routed, evaluate_path(self._loaded, task, example, routed.path)
+        return routed, evaluate_path(self._running, task, example, routed.path)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """``causal_lm.generate``, with the signature and results of ``GenerationMixin.generate``.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -32,6 +32,8 @@ class RoutedPath:
     would have left no layer."""
     num_layer_tokens: int
     """The number of (layer, token) applications that the choice cost, on top of answering."""
+    num_read_layer_tokens: float = 0.0
+    """What reading states on the way cost, in applications of a layer to a token."""
 
 
 class Router(Protocol):
@@ -56,6 +58,30 @@ class Router(Protocol):
 
     def tensors(self) -> dict[str, Tensor]:
         """The trained weights, contiguous and in main memory; may be empty."""
+        ...
+
+
+@runtime_checkable
+class ChoiceReader(Protocol):
+    """A router that reads the tokens in question, where a question has choices."""
+
+    def with_choices(self, choice_ids: Sequence[Sequence[int]]) -> Router:
+        """The router for one question with these choices, each as tokens.
+
+        Which of them is right is not said.
+        """
+        ...
+
+
+@runtime_checkable
+class ModelMaker(Protocol):
+    """A router whose paths are those of a model of its own making."""
+
+    def model_of(self, loaded: LoadedModel) -> LoadedModel:
+        """The model that runs the router's paths: the frozen one with bridges.
+
+        Its plain path answers as the frozen model does.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ from router_train.routers.base import RouterKind
 from router_train.routers.drllm.router import DrLLMKind
 from router_train.routers.early_exit.training import EarlyExitKind
 from router_train.routers.fixed import IdentityKind, StaticKind
+from router_train.routers.lens_exit.training import LensExitKind
 from router_train.routers.menu.training import MenuKind
 from router_train.routers.polar.training import PolarKind
 from search_cluster.errors import ConfigError
@@ -17,6 +18,7 @@ _KINDS: dict[str, RouterKind] = {
         PolarKind(),
         MenuKind(),
         EarlyExitKind(),
+        LensExitKind(),
         StaticKind(),
         IdentityKind(),
     )

@@ -43,13 +43,14 @@ def judge(
         "task": [task.name, task.version],
         "study": 1,
     }
-    executor = open_engine(loaded, task)
+    routed_model = RoutedModel(loaded, router)
+    executor = open_engine(routed_model.running, task)
     with VerdictDb(
-        verdicts, executor, loaded, task, tie_threshold=executor.tie_threshold
+        verdicts, executor, routed_model.running, task, tie_threshold=executor.tie_threshold
     ) as engine:
         report: EvaluationReport = evaluate(
             loaded,
-            RoutedModel(loaded, router),
+            routed_model,
             task,
             examples,
             PredictionLog(router_folder / PREDICTIONS_FOLDER, key),

@@ -8,7 +8,7 @@ Shapes: D width, V vocabulary.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -44,8 +44,24 @@ def float32_logits(
         logits_V = cpu_product(final_D.float(), wide_weight(head), bias)
     else:
         logits_V = float32_head(head)(final_D)
+    return _capped(causal_lm, logits_V)
+
+
+def logits_of_tokens(causal_lm: PreTrainedModel, final_D: Tensor, tokens: Sequence[int]) -> Tensor:
+    """The logits ``[..., C]`` of C tokens alone, at the price of C rows of the head.
+
+    They are those of `float32_logits` up to rounding.
+    """
+    head = causal_lm.lm_head
+    tokens_C = torch.tensor(tokens, device=final_D.device)
+    bias_C = None if head.bias is None else head.bias[tokens_C].float()
+    weight_CD = head.weight[tokens_C].float()
+    return _capped(causal_lm, nn.functional.linear(final_D.float(), weight_CD, bias_C))
+
+
+def _capped(causal_lm: PreTrainedModel, logits: Tensor) -> Tensor:
     cap = getattr(causal_lm.config, "final_logit_softcapping", None)
-    return logits_V if cap is None else torch.tanh(logits_V / cap) * cap
+    return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
 def float32_head(head: nn.Module) -> nn.Module:

@@ -116,12 +116,20 @@ def choice_margin(scores: list[float], example: Example) -> float | None:
 
 
 @torch.inference_mode()
-def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[float]:
+def score_choices(
+    causal_lm: PreTrainedModel, encoded: EncodedExample, begun: DynamicCache | None = None
+) -> list[float]:
     """The mean log-probability per token of each choice after the context, in nats.
 
     The context runs once; the choices run on top of its KV cache as one batch, padded on the right,
     where causal attention never looks. A choice of one token needs nothing but the context's last
     row.
+
+    Args:
+        causal_lm: the model that answers.
+        encoded: the question.
+        begun: keys and values of the first tokens of the context, which do not run again; it is
+            used up. ``None``: all of them run.
 
     Raises:
         NonFiniteLogitsError: a logit that is read is NaN or infinite.
@@ -134,8 +142,9 @@ def score_choices(causal_lm: PreTrainedModel, encoded: EncodedExample) -> list[f
         choices_CT[row] = ids[-1]
         choices_CT[row, : len(ids)] = torch.tensor(ids)
     choices_CT = choices_CT.to(causal_lm.device)
-    context_BT = torch.tensor([encoded.context_ids], device=causal_lm.device)
-    cache = DynamicCache(config=causal_lm.config)
+    cache = DynamicCache(config=causal_lm.config) if begun is None else begun
+    rest_ids = encoded.context_ids[cache.get_seq_length() :]
+    context_BT = torch.tensor([rest_ids], device=causal_lm.device)
     final_BTD = causal_lm.model(context_BT, past_key_values=cache, use_cache=True).last_hidden_state
     logits_CRV = float32_logits(causal_lm, final_BTD[:, -1:]).expand(len(lengths), -1, -1)
     if max(lengths) > 1:

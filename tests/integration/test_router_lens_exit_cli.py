@@ -1,0 +1,102 @@
+"""A lens-exit router from the command line to a folder that transformers loads, on a tiny model."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support import tiny
+from support.router_corpus import TASK_FILE, record, write_corpus
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner, Result
+
+import router_train.auto  # noqa: F401 (registers the model type)
+from router_train.cli import app
+from router_train.inference.routed_model import RoutedModel
+from router_train.routers.lens_exit.router import LensExitRouter
+from router_train.training.checkpoint import load_router
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.materialise import materialise
+from search_cluster.model.scoring import evaluate_path
+from search_cluster.tasks.registry import get_task
+
+
+def call(*arguments: object) -> Result:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, (done.stdout, done.stderr, done.exception)
+    return done
+
+
+def json_of(*arguments: object) -> dict[str, object]:
+    value: dict[str, object] = json.loads(call(*arguments, "--json").stdout.splitlines()[-1])
+    return value
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, a task, a corpus, and a router that takes every exit that it can."""
+    place = tmp_path_factory.mktemp("place")
+    tiny.save_tiny_model(place / "model")
+    (place / "fruit.py").write_text(TASK_FILE)
+    task = get_task(str(place / "fruit.py"))
+    write_corpus(
+        place / "corpus",
+        [record(example, (1, 1, 1, 0, 1, 1)) for example in task.load("train", None).examples],
+        task=task,
+        model_spec=str(place / "model"),
+        fingerprint=load_model(str(place / "model")).fingerprint,
+    )
+    fitted = json_of(
+        "fit", "--corpus", place / "corpus", "--router", "lens-exit", "--task", place / "fruit.py",
+        "--max-drop", 100, "--floor-errors", 0, "--out", place / "router",
+    )  # fmt: skip
+    assert fitted["metrics_in_sample"] is True
+    assert "out of fold" in str(fitted["metrics_judged_on"])
+    return place
+
+
+def test_evaluate_reads_through_the_lens(place: Path) -> None:
+    options = ("--router", place / "router", "--task", place / "fruit.py", "--limit", 12)
+    found = json_of("evaluate", *options)
+    text = call("evaluate", *options).stdout
+    assert "stand for what is read on the way (translators and rows of the head)" in text
+    lengths = found["layers_per_question"]
+    assert max(lengths) < 6  # type: ignore[call-overload]
+    mean = sum(lengths) / 12  # type: ignore[call-overload]
+    assert found["layers_reading"] > 0  # type: ignore[operator]
+    assert found["layers_routed"] == pytest.approx(mean + found["layers_reading"])  # type: ignore[operator]
+    loaded = load_model(str(place / "model"))
+    router, _ = load_router(place / "router", loaded)
+    assert isinstance(router, LensExitRouter)
+    model, task = RoutedModel(loaded, router), get_task(str(place / "fruit.py"))
+    right = []
+    for example in task.load("test", None).examples:
+        path = model.route_example(task, example).path
+        verdict = evaluate_path(router.model_of(loaded), task, example, path)
+        right.append(verdict.is_correct)
+    everything = json_of("evaluate", *options[:4])
+    assert everything["accuracy_routed"] == pytest.approx(sum(right) / len(right))
+
+
+def test_an_export_answers_as_the_router_does(place: Path, tmp_path: Path) -> None:
+    call("export", place / "router", "--out", tmp_path / "export")
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "export")
+    ids = torch.tensor([tokenizer("what is the capital city of the number").input_ids])
+    loaded = load_model(str(place / "model"))
+    router, _ = load_router(place / "router", loaded)
+    path = RoutedModel(loaded, router).route(ids[0].tolist()).path
+    assert len(path) < 6
+    assert isinstance(router, LensExitRouter)
+    through = materialise(router.model_of(loaded).model, path)
+    with torch.inference_mode():
+        assert torch.allclose(exported(ids).logits, through(ids).logits, atol=1e-5)
+    options = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 8, "do_sample": False}
+    assert torch.equal(exported.generate(ids, **options), through.generate(ids, **options))
+    bare = materialise(loaded.model, path)
+    assert not torch.equal(exported.generate(ids, **options), bare.generate(ids, **options))
+
+
+def test_generate_prints_an_answer(place: Path) -> None:
+    found = json_of("generate", "--router", place / "router", "--prompt", "what is the capital")
+    assert len(found["path"]) < 6  # type: ignore[arg-type]
