@@ -28,9 +28,7 @@ def lm_eval(
 ) -> None:
     """Run EleutherAI's evaluation harness on the routed model (needs the extra lm-eval)."""
     if find_spec("lm_eval") is None:
-        raise ConfigError(
-            f"the harness is not installed; install it: {install_command('lm-eval')}"
-        )
+        raise ConfigError(f"the harness is not installed; install it: {install_command('lm-eval')}")
     from router_train.commands.lm_eval import run_harness  # torch and transformers: seconds
 
     run_harness(router, options, model, out=out, json_output=json_output)

@@ -20,8 +20,6 @@ from search_cluster.model.loaded import LoadedModel
 
 MOST_DESCENT_ROWS = 16_384
 """The largest number of rows that a descent goes over, at even distances in the texts."""
-KEPT_EVERY_S = 20.0
-"""The seconds between two writes of an unfinished fit, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +94,7 @@ def fit_lens(
             model,
             texts.sequences,
             weights=settings.weights,
-            unfinished=UnfinishedFit(kept / "sums.safetensors", inputs, pause_s=KEPT_EVERY_S),
+            unfinished=UnfinishedFit(kept / "sums.safetensors", inputs),
             kept_rows=rows if descends else None,
             progress=progress,
         )
@@ -110,7 +108,7 @@ def fit_lens(
             rows,
             ridge.held_out,
             settings=settings.descent,
-            unfinished=UnfinishedFit(kept / "descent.safetensors", inputs, pause_s=KEPT_EVERY_S),
+            unfinished=UnfinishedFit(kept / "descent.safetensors", inputs),
             progress=lambda done, total: progress("steps", done, total),
         )
     found |= {

@@ -15,6 +15,8 @@ from search_cluster.files import replaced_whole
 
 Progress = Callable[[str, int, int], None]
 """Is told what is done, how much of it, and of how much."""
+KEPT_EVERY_S = 20.0
+"""The seconds between two writes, at least, unless somebody asks otherwise."""
 WRITE_SHARE = 0.05
 """The share of the time that writing may take."""
 
@@ -28,7 +30,9 @@ class UnfinishedFit:
         pause_s: the seconds between two writes, at least; 0: write every time.
     """
 
-    def __init__(self, path: Path, inputs: Mapping[str, Any], *, pause_s: float) -> None:
+    def __init__(
+        self, path: Path, inputs: Mapping[str, Any], *, pause_s: float = KEPT_EVERY_S
+    ) -> None:
         self._path = path
         self._key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         self._pause_s = pause_s
