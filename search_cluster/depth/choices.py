@@ -5,17 +5,58 @@ A choice's score is its mean log-probability per token, all of them read at the 
 Shapes: Q questions, S states of a position, C choices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from search_cluster.depth.readings import NO_TOKEN, Floats, Ints, ReadingTable
+from search_cluster.depth.readings import NO_TOKEN, AnyArray, Floats, Ints, ReadingTable
 
 DECISION = -1
-"""The label of the position where the answer begins; other positions are labelled by the choice
-whose next token they are asked for."""
+"""The label of the position where an answer begins; other positions are labelled by the choice
+whose next token they predict."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LaterTokens:
+    """The tokens of choices after their first ones, M in all, and how likely lenses find them."""
+
+    prompt_M: Ints
+    """The question."""
+    choice_M: Ints
+    """The choice."""
+    log_SM: Mapping[str, AnyArray]
+    """By lens: the log-probability at each depth, in nats."""
+
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """All arrays by name, as a file holds them."""
+        logs = {f"log {name}": values for name, values in self.log_SM.items()}
+        return {"prompt_M": self.prompt_M, "choice_M": self.choice_M, **logs}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> "LaterTokens":
+        """The tokens of which these are the arrays."""
+        return cls(
+            prompt_M=arrays["prompt_M"],
+            choice_M=arrays["choice_M"],
+            log_SM={
+                key.removeprefix("log "): values
+                for key, values in arrays.items()
+                if key.startswith("log ")
+            },
+        )
+
+
+def all_later(parts: Sequence[LaterTokens]) -> LaterTokens:
+    """The tokens of several parts."""
+    return LaterTokens(
+        prompt_M=np.concatenate([part.prompt_M for part in parts]),
+        choice_M=np.concatenate([part.choice_M for part in parts]),
+        log_SM={
+            name: np.concatenate([part.log_SM[name] for part in parts], axis=1)
+            for name in parts[0].log_SM
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -43,32 +84,30 @@ class ChoiceScores:
         return np.asarray(ordered[:, :, -1] - ordered[:, :, -2], dtype=np.float64)
 
 
-def choice_scores(table: ReadingTable, lens: str, questions: Sequence[int]) -> ChoiceScores:
+def choice_scores(
+    decisions: ReadingTable, later: LaterTokens, lens: str, questions: Sequence[int]
+) -> ChoiceScores:
     """The scores of the choices.
 
     Args:
-        table: for each question a position labelled `DECISION`, where the first tokens of all
-            choices are asked for, and one for each later token of each choice.
+        decisions: for each question the position where its answer begins; the first tokens of all
+            choices are asked for.
+        later: the choices' other tokens.
         lens: which lens.
         questions: prompts of the table, in the order that is wanted.
     """
-    readings = table.lenses[lens]
-    num_states = len(readings.top_SN)
-    decision_N = table.label_N == DECISION
-    num_choices = int((table.asked_NK[decision_N] != NO_TOKEN).sum(axis=1).max()) - 1
-    sums = np.zeros((num_states, len(questions), num_choices))
-    counts = np.zeros((len(questions), num_choices))
-    place_of = {prompt: place for place, prompt in enumerate(questions)}
-    place_N: NDArray[np.int64] = np.array(
-        [place_of.get(int(prompt), -1) for prompt in table.prompt_N], dtype=np.int64
+    log_SNK = decisions.lenses[lens].log_probability_SNK.astype(np.float64)
+    row_of = {int(prompt): row for row, prompt in enumerate(decisions.prompt_N)}
+    rows = [row_of[question] for question in questions]
+    there_QC = decisions.asked_NK[rows, 1:] != NO_TOKEN
+    sum_SQC = np.where(there_QC, log_SNK[:, rows, 1:], 0.0)
+    count_QC = there_QC.astype(np.float64)
+    place_of = {question: place for place, question in enumerate(questions)}
+    for at, (prompt, choice) in enumerate(zip(later.prompt_M, later.choice_M, strict=True)):
+        place = place_of.get(int(prompt))
+        if place is not None:
+            sum_SQC[:, place, choice] += later.log_SM[lens][:, at]
+            count_QC[place, choice] += 1
+    return ChoiceScores(
+        score_SQC=np.where(count_QC > 0, sum_SQC / np.maximum(count_QC, 1), -np.inf)
     )
-    log_SNK = readings.log_probability_SNK.astype(np.float64)
-    for row in np.flatnonzero(decision_N & (place_N >= 0)):
-        there = table.asked_NK[row, 1 : 1 + num_choices] != NO_TOKEN
-        sums[:, place_N[row], there] += log_SNK[:, row, 1 : 1 + num_choices][:, there]
-        counts[place_N[row], there] += 1
-    for row in np.flatnonzero(~decision_N & (place_N >= 0)):
-        sums[:, place_N[row], table.label_N[row]] += log_SNK[:, row, 1]
-        counts[place_N[row], table.label_N[row]] += 1
-    mean_SQC = np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)
-    return ChoiceScores(score_SQC=mean_SQC)

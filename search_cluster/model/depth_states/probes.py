@@ -13,7 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_cluster.depth.readings import NO_TOKEN, AnyArray, DepthReadings, ReadingTable, joined
+from search_cluster.depth.readings import (
+    NO_TOKEN,
+    AnyArray,
+    DepthReadings,
+    Ints,
+    ReadingTable,
+    joined,
+)
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.lens.readings import LensReadings, read_states
 from search_cluster.model.lens.states import depths_of, walk_states
@@ -45,7 +52,7 @@ def read_probes(
     loaded: LoadedModel,
     lenses: Mapping[str, Lens],
     probes: Sequence[PromptProbe],
-    groups_VG: Tensor | None = None,
+    bucket_V: Ints | None = None,
 ) -> ReadingTable:
     """What lenses read at the positions of probes, in their order.
 
@@ -55,37 +62,53 @@ def read_probes(
         loaded: the model.
         lenses: by name.
         probes: at least one.
-        groups_VG: see `read_states`.
+        bucket_V: the frequency bucket of each token, whose probabilities are read; ``None``: none.
 
     Raises:
         NonFiniteLogitsError: a logit is NaN or infinite.
     """
     identity = LayerPath.identity(loaded.num_layers)
-    depths = depths_of(identity)
-    tables = []
-    for batch in batches_of(probes):
-        states_SND = states_at(loaded, batch, identity)
-        own_N = Lens.logit(loaded.model).logits(loaded.model, states_SND[-1], depths[-1])
-        own_N1 = own_N.argmax(dim=-1, keepdim=True).cpu()
-        influence_LN = _influence(states_SND)
-        asked = [tokens for probe in batch for tokens in probe.asked]
-        asked_NK = np.full((len(asked), 1 + max(map(len, asked))), NO_TOKEN, dtype=np.int64)
-        asked_NK[:, 0] = own_N1[:, 0].numpy()
-        for row, tokens in enumerate(asked):
-            asked_NK[row, 1 : 1 + len(tokens)] = tokens
-        tables.append(
-            ReadingTable(
-                prompt_N=_repeated(batch),
-                label_N=np.array([label for probe in batch for label in probe.labels], np.int64),
-                asked_NK=asked_NK,
-                influence_LN=influence_LN.float().cpu().numpy(),
-                lenses={
-                    name: _read(loaded, lens, states_SND, depths, asked_NK, groups_VG)
-                    for name, lens in lenses.items()
-                },
-            )
-        )
-    return joined(tables)
+    groups_VG = None
+    if bucket_V is not None:
+        groups_VG = torch.nn.functional.one_hot(torch.from_numpy(bucket_V)).float()
+        groups_VG = groups_VG.to(loaded.model.device)
+    return joined(
+        [
+            table_of(loaded, lenses, batch, states_at(loaded, batch, identity), groups_VG)
+            for batch in batches_of(probes)
+        ]
+    )
+
+
+def table_of(
+    loaded: LoadedModel,
+    lenses: Mapping[str, Lens],
+    probes: Sequence[PromptProbe],
+    states_SND: Tensor,
+    groups_VG: Tensor | None = None,
+) -> ReadingTable:
+    """What lenses read of the plain path's states at the positions of probes."""
+    depths = depths_of(LayerPath.identity(loaded.num_layers))
+    own_NV = Lens.logit(loaded.model).logits(loaded.model, states_SND[-1], depths[-1])
+    asked = [tokens for probe in probes for tokens in probe.asked]
+    asked_NK = np.full((len(asked), 1 + max(map(len, asked))), NO_TOKEN, dtype=np.int64)
+    asked_NK[:, 0] = own_NV.argmax(dim=-1).cpu().numpy()
+    for row, tokens in enumerate(asked):
+        asked_NK[row, 1 : 1 + len(tokens)] = tokens
+    wide_SND = states_SND.float()
+    cosine_LN = torch.nn.functional.cosine_similarity(wide_SND[:-1], wide_SND[1:], dim=-1)
+    prompts = [probe.prompt for probe in probes for _ in probe.positions]
+    labels = [label for probe in probes for label in probe.labels]
+    return ReadingTable(
+        prompt_N=np.array(prompts, dtype=np.int64),
+        label_N=np.array(labels, dtype=np.int64),
+        asked_NK=asked_NK,
+        influence_LN=(1 - cosine_LN).cpu().numpy(),
+        lenses={
+            name: _read(loaded, lens, states_SND, depths, asked_NK, groups_VG)
+            for name, lens in lenses.items()
+        },
+    )
 
 
 def batches_of(probes: Sequence[PromptProbe]) -> list[list[PromptProbe]]:
@@ -122,16 +145,6 @@ def states_at(loaded: LoadedModel, batch: Sequence[PromptProbe], path: LayerPath
         None if bool(mask_BT.all()) else mask_BT.to(device),
     )
     return torch.stack([hidden_BTD.flatten(0, 1)[places_N] for hidden_BTD in walk])
-
-
-def _influence(states_SND: Tensor) -> Tensor:
-    wide_SND = states_SND.float()
-    return 1 - torch.nn.functional.cosine_similarity(wide_SND[:-1], wide_SND[1:], dim=-1)
-
-
-def _repeated(batch: Sequence[PromptProbe]) -> AnyArray:
-    counts = [len(probe.positions) for probe in batch]
-    return np.repeat(np.array([probe.prompt for probe in batch], dtype=np.int64), counts)
 
 
 def _read(

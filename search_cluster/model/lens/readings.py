@@ -84,12 +84,14 @@ def read_states(
     for start in range(0, num_rows, chunk):
         rows = slice(start, start + chunk)
         reference_NV = _log_probabilities(model, Lens.logit(model), end_ND[rows], lens.num_layers)
+        end_probability_NV = reference_NV.exp()
         asked = asked_NK[rows].to(states_SND.device)
         parts.append(
             [
                 _read(
                     _log_probabilities(model, lens, states_ND[rows], depth),
                     reference_NV,
+                    end_probability_NV,
                     asked,
                     groups_VG,
                 )
@@ -108,7 +110,8 @@ def read_states(
 
 def _log_probabilities(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, depth: int) -> Tensor:
     logits_NV = lens.logits(model, hidden_ND, depth)
-    if not bool(logits_NV.isfinite().all()):
+    smallest, largest = logits_NV.aminmax()  # NaN if there is one; far cheaper than every number
+    if not bool(smallest.isfinite() & largest.isfinite()):
         raise NonFiniteLogitsError(
             f"a logit that the lens reads at depth {depth} is not finite; check the model's dtype, "
             "and the lens"
@@ -117,7 +120,11 @@ def _log_probabilities(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, de
 
 
 def _read(
-    lens_NV: Tensor, reference_NV: Tensor, asked_NK: Tensor, groups_VG: Tensor
+    lens_NV: Tensor,
+    reference_NV: Tensor,
+    end_probability_NV: Tensor,
+    asked_NK: Tensor,
+    groups_VG: Tensor,
 ) -> dict[str, Tensor]:
     """The figures of one state of each position, by the names of `LensReadings`."""
     probability_NV = lens_NV.exp()
@@ -130,7 +137,7 @@ def _read(
         "top_probability_SN": best_N2[:, 0],
         "gap_SN": best_N2[:, 0] - best_N2[:, 1],
         "entropy_SN": -(probability_NV * lens_NV).sum(dim=-1),
-        "divergence_SN": (reference_NV.exp() * (reference_NV - lens_NV)).sum(dim=-1).clamp(min=0),
+        "divergence_SN": (end_probability_NV * (reference_NV - lens_NV)).sum(dim=-1).clamp(min=0),
         "rank_SNK": rank_NK.int(),
         "log_probability_SNK": asked_log_NK,
         "mass_SNG": probability_NV @ groups_VG,
