@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_cluster.depth.readings import REWEIGHTED, TUNED, ReadingTable
 from search_cluster.depth.resamples import Curve, Measured, Resamples
+from search_cluster.model.depth_states.tables import REWEIGHTED, TUNED, ReadingTable
 
-REWEIGHT = 1e-3
-"""What a position counts that the frequent word follows."""
 EARLY_SHARE = 0.5
 """Depths of this first part of the model are early."""
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_cluster.depth.readings import AnyArray, Bools, Floats, Ints, ReadingTable
 from search_cluster.depth.resamples import Curve, Measured, Resamples
+from search_cluster.model.depth_states.tables import AnyArray, Bools, Floats, Ints, ReadingTable
 from search_cluster.stats import mcnemar_p
 
 BUCKET_ENDS = (10, 100, 1000)

@@ -38,6 +38,10 @@ class ClassedSentence:
     text: str
     words: tuple[ClassedWord, ...]
 
+    def labels(self) -> dict[int, int]:
+        """The place in `WORD_CLASSES` of each word's class, by the word's first character."""
+        return {word.begin: WORD_CLASSES.index(word.word_class) for word in self.words}
+
 
 def read_conllu(path: Path) -> tuple[ClassedSentence, ...]:
     """The sentences of a file.
@@ -122,26 +126,3 @@ def _rows(path: Path, block: Sequence[tuple[int, str]]) -> Iterator[_Row]:
 
 def _text_of(rows: Sequence[_Row]) -> str:
     return "".join(f"{form} " if has_space else form for form, _, _, has_space in rows).strip()
-
-
-def words_at_tokens(
-    words: Sequence[ClassedWord], offsets: Sequence[tuple[int, int]], text: str
-) -> list[tuple[int, str]]:
-    """The tokens that begin a word, with the word's class.
-
-    A token begins a word if its first character that is no white space is the word's first. Words
-    that begin inside a token have none.
-
-    Args:
-        words: the words of a sentence.
-        offsets: the characters ``[begin, end)`` of each token.
-        text: the sentence.
-    """
-    begins = {word.begin: word.word_class for word in words}
-    found = []
-    for token, (begin, end) in enumerate(offsets):
-        piece = text[begin:end]
-        first = begin + len(piece) - len(piece.lstrip())
-        if first < end and first in begins:
-            found.append((token, begins.pop(first)))
-    return found

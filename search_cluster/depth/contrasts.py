@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from search_cluster.depth.onset import onsets_of
-from search_cluster.depth.readings import Bools, Floats, ReadingTable
 from search_cluster.depth.resamples import Measured, Resamples
+from search_cluster.model.depth_states.tables import Bools, Floats, ReadingTable
 
 NUM_BANDS = 8
 """Bands of entropy with as many positions each."""

@@ -1,7 +1,6 @@
 """Facts whose answers have several tokens: which token of an answer is known at which depth.
 
-A fact file is JSON: a list of ``{"prompt": ..., "attribute": ...}``, as in known_1000.json. The
-label of a position is ``10 * tokens of the answer + number of the token``: 21 is the first of two.
+A fact file is JSON: a list of ``{"prompt": ..., "attribute": ...}``, as in known_1000.json.
 """
 
 import json
@@ -11,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from search_cluster.depth.onset import onsets_of
-from search_cluster.depth.readings import Bools, Floats, ReadingTable
 from search_cluster.depth.resamples import Measured, Resamples
 from search_cluster.errors import ConfigError
+from search_cluster.model.depth_states.labels import LABEL_STEP, answer_label
+from search_cluster.model.depth_states.tables import Bools, Floats, ReadingTable
 
 GOLD = 1
 """Where the answer's token stands among those that are asked for."""
 MAX_TOKENS = 3
 """Tokens of the longest answers that have groups of their own."""
-LABEL_STEP = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +68,6 @@ def read_facts(path: Path) -> tuple[CompletedFact, ...]:
             )
         facts.append(CompletedFact(prompt=prompt.rstrip(), answer=answer.strip()))
     return tuple(facts)
-
-
-def answer_label(num_tokens: int, number: int) -> int:
-    """The label of a token (from 1) of an answer."""
-    return LABEL_STEP * min(num_tokens, LABEL_STEP - 1) + min(number, LABEL_STEP - 1)
 
 
 def answer_groups(table: ReadingTable) -> dict[str, Bools]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from search_cluster.depth.readings import TUNED, Floats, ReadingTable
 from search_cluster.depth.resamples import Measured, Resamples
 from search_cluster.depth.verdicts import spearman
+from search_cluster.model.depth_states.tables import TUNED, Floats, ReadingTable
 
 TOP = 12
 """Layers that a search tries as the next skip: those of the best scores."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_cluster.depth.readings import Bools, Floats, ReadingTable
 from search_cluster.depth.resamples import Measured, Resamples
+from search_cluster.model.depth_states.tables import Bools, Floats, ReadingTable
 
 THRESHOLDS = (1, 5, 10, 100)
 """Ranks that count as "among the likeliest", from 1 for the likeliest."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_cluster.depth.readings import NO_TOKEN, Bools, Floats, Ints, ReadingTable
 from search_cluster.depth.resamples import Curve, Measured, Resamples
+from search_cluster.model.depth_states.tables import NO_TOKEN, Bools, Floats, Ints, ReadingTable
 
 COLLECTED_SHARE = 0.5
 """Options count as collected, and choices as made, from the depth on from which so much of what

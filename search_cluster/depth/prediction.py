@@ -16,9 +16,9 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from search_cluster.depth.readings import Bools, Floats
 from search_cluster.depth.resamples import Measured
 from search_cluster.depth.verdicts import RowsFigure, redrawn
+from search_cluster.model.depth_states.tables import Bools, Floats
 
 NUM_FOLDS = 5
 MIN_OF_EACH = 10

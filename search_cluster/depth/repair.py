@@ -10,29 +10,13 @@ Shapes: N positions, P states of the path (its layers and the first), S states o
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search_cluster.depth.onset import OWN, onsets_of
-from search_cluster.depth.readings import ReadingTable
 from search_cluster.depth.resamples import Curve, Measured, Resamples
+from search_cluster.model.depth_states.tables import PathReadings, ReadingTable
 
 REPAIRED_SHARE = 0.5
 """A difference counts as repaired where it is down to half of its peak, and stays there."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class PathReadings:
-    """What one lens reads along a path, beside the plain model at the same depths."""
-
-    prompt_N: NDArray[np.int64]
-    rank_PN: NDArray[np.int32]
-    """The rank of the plain model's prediction."""
-    end_divergence_PN: NDArray[np.float32]
-    """KL from the plain model's output, in nats."""
-    apart_PN: NDArray[np.float32]
-    """KL from what the lens reads of the plain model's state at the same depth, in nats."""
-    distance_PN: NDArray[np.float32]
-    """1 - cos of the two states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

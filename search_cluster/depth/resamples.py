@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from search_cluster.depth.readings import Bools, Floats, Ints
+from search_cluster.model.depth_states.tables import Bools, Floats, Ints
 from search_cluster.stats import CONFIDENCE
 
 NUM_DRAWS = 1000

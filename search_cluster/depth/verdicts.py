@@ -16,8 +16,8 @@ from sklearn.metrics import cohen_kappa_score
 
 from search_cluster.depth.choices import ChoiceScores
 from search_cluster.depth.options import settled_depth
-from search_cluster.depth.readings import Bools, Floats, Ints
 from search_cluster.depth.resamples import NUM_DRAWS, Curve, Measured, Resamples
+from search_cluster.model.depth_states.tables import Bools, Floats, Ints
 
 NUM_BANDS = 3
 """Bands of depth that kappa and the confusion compare: early, middle, late."""

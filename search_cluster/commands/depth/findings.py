@@ -21,9 +21,9 @@ from search_cluster.depth.layers import (
     priors,
 )
 from search_cluster.depth.onset import THRESHOLDS, onset_figures
-from search_cluster.depth.readings import Bools, Floats, ReadingTable
 from search_cluster.depth.repair import PathFigures, path_figures
 from search_cluster.depth.result import FactPart, QuestionPart, TextPart, WordClassPart
+from search_cluster.model.depth_states.tables import Bools, Floats, ReadingTable
 from search_cluster.paths.layer_path import LayerPath
 
 PUBLISHED_FUNCTION, PUBLISHED_CONTENT = ("DET", "ADP"), ("NOUN", "VERB", "ADJ")

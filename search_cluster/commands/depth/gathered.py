@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from search_cluster.depth.choices import LaterTokens
-from search_cluster.depth.executed import ExecutedAnswers
-from search_cluster.depth.readings import Ints, ReadingTable
-from search_cluster.depth.repair import PathReadings
+from search_cluster.model.depth_states.executed_answers import ExecutedAnswers
+from search_cluster.model.depth_states.later_tokens import LaterTokens
+from search_cluster.model.depth_states.tables import Ints, PathReadings, ReadingTable
 from search_cluster.paths.layer_path import LayerPath
 
 

@@ -13,10 +13,10 @@ from search_cluster.commands.depth.lenses import StudyLenses, lenses_of
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.depth.buckets import buckets_of, corpus_counts, frequent_word
 from search_cluster.depth.conllu import read_conllu
-from search_cluster.depth.executed import ExecutedAnswers
 from search_cluster.depth.facts import read_facts
-from search_cluster.depth.readings import REWEIGHTED, TUNED, Ints, ReadingTable
 from search_cluster.errors import ConfigError, PromptError
+from search_cluster.model.depth_states.executed_answers import ExecutedAnswers
+from search_cluster.model.depth_states.tables import REWEIGHTED, TUNED, Ints, ReadingTable
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -174,7 +174,7 @@ class StudyGathering:
         sentences = read_conllu(self.request.pos)
         probes = word_probes(
             self.loaded,
-            sentences,
+            [(sentence.text, sentence.labels()) for sentence in sentences],
             num_words=self.request.settings.words,
             seed=self.request.config.seed,
         )
@@ -187,7 +187,7 @@ class StudyGathering:
             return []
         self.on_stage("facts")
         settings, seed = self.request.settings, self.request.config.seed
-        facts = read_facts(self.request.facts)
+        facts = [(fact.prompt, fact.answer) for fact in read_facts(self.request.facts)]
         probes = fact_probes(self.loaded, facts, num_facts=settings.known, seed=seed)
         found = [(self.request.facts.name, self.reader.table("facts", lenses.read, probes))]
         for name in FACT_TASKS:

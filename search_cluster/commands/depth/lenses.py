@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search_cluster.depth.readings import LOGIT, REWEIGHTED, TUNED
 from search_cluster.errors import ConfigError
 from search_cluster.files import write_text_whole
+from search_cluster.model.depth_states.tables import LOGIT, REWEIGHTED, TUNED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from search_cluster.depth.readings import AnyArray
 from search_cluster.errors import ConfigError
 from search_cluster.files import replaced_whole, write_text_whole
+from search_cluster.model.depth_states.tables import AnyArray
 
 PLAN_NAME = "plan.json"
 PARTS_NAME = "parts"

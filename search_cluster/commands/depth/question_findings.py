@@ -4,10 +4,8 @@ import numpy as np
 
 from search_cluster.commands.depth.gathered import GatheredQuestions
 from search_cluster.depth.choices import ChoiceScores, choice_scores
-from search_cluster.depth.executed import ExecutedAnswers
 from search_cluster.depth.options import OptionRace, option_race, settled_depth
 from search_cluster.depth.prediction import BASELINE, DepthPrediction, predict_fate
-from search_cluster.depth.readings import LOGIT, Floats, Ints
 from search_cluster.depth.resamples import Resamples
 from search_cluster.depth.result import PathEffect, QuestionPart
 from search_cluster.depth.verdicts import (
@@ -16,6 +14,8 @@ from search_cluster.depth.verdicts import (
     check_prefixes,
     compare_depths,
 )
+from search_cluster.model.depth_states.executed_answers import ExecutedAnswers
+from search_cluster.model.depth_states.tables import LOGIT, Floats, Ints
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.constants import ANSWERS
 from search_cluster.stats import mean_chance

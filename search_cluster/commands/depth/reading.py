@@ -5,11 +5,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from search_cluster.commands.depth.parts import Arrays, PartStore
-from search_cluster.depth.choices import LaterTokens, all_later
-from search_cluster.depth.executed import ExecutedAnswers, all_questions
-from search_cluster.depth.readings import AnyArray, Ints, ReadingTable, joined
-from search_cluster.depth.repair import PathReadings
 from search_cluster.errors import ConfigError
+from search_cluster.model.depth_states.executed_answers import ExecutedAnswers, all_questions
+from search_cluster.model.depth_states.later_tokens import LaterTokens, all_later
+from search_cluster.model.depth_states.tables import (
+    AnyArray,
+    Ints,
+    PathReadings,
+    ReadingTable,
+    joined,
+)
 
 if TYPE_CHECKING:
     from search_cluster.model.depth_states.probes import PromptProbe

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from search_cluster.commands.depth.gathered import Gathered
 from search_cluster.depth.onset import OWN, THRESHOLDS, onsets_of
-from search_cluster.depth.readings import NO_TOKEN, ReadingTable
 from search_cluster.files import replaced_whole
+from search_cluster.model.depth_states.tables import NO_TOKEN, ReadingTable
 
 ROWS_NAME = "rows.parquet"
 """The file's name in the study's folder."""

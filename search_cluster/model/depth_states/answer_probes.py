@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search_cluster.depth.facts import CompletedFact, answer_label
 from search_cluster.errors import PromptError
+from search_cluster.model.depth_states.labels import answer_label
 from search_cluster.model.depth_states.plain_text import plain_ids
 from search_cluster.model.depth_states.probes import PromptProbe
 from search_cluster.model.loaded import LoadedModel
@@ -15,17 +15,20 @@ from search_cluster.tasks.task import Task
 
 
 def fact_probes(
-    loaded: LoadedModel, facts: Sequence[CompletedFact], *, num_facts: int, seed: int
+    loaded: LoadedModel, facts: Sequence[tuple[str, str]], *, num_facts: int, seed: int
 ) -> tuple[PromptProbe, ...]:
-    """Facts, drawn; equal prompts stand once, and answers that merge with their prompt are out."""
-    distinct = list({fact.prompt: fact for fact in facts}.values())
+    """Facts, drawn: prompts and answers.
+
+    Equal prompts stand once, and answers that merge with their prompt are left out.
+    """
+    distinct = list(dict(facts).items())
     probes: list[PromptProbe] = []
     for number in np.random.default_rng(seed).permutation(len(distinct)):
         if len(probes) >= num_facts:
             break
-        fact = distinct[number]
-        context = plain_ids(loaded, fact.prompt)
-        joint = plain_ids(loaded, f"{fact.prompt} {fact.answer}")
+        prompt, answer = distinct[number]
+        context = plain_ids(loaded, prompt)
+        joint = plain_ids(loaded, f"{prompt} {answer}")
         if context and joint[: len(context)] == context and len(joint) > len(context):
             probes.append(_probe(context, joint[len(context) :], int(number)))
     return tuple(probes)

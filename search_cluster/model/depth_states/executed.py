@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search_cluster.depth.executed import ExecutedAnswers
+from search_cluster.model.depth_states.executed_answers import ExecutedAnswers
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_cluster.depth.repair import PathReadings
 from search_cluster.model.depth_states.probes import PromptProbe, batches_of, states_at
+from search_cluster.model.depth_states.tables import PathReadings
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.lens.readings import LOGIT_BYTES
 from search_cluster.model.lens.states import depths_of

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_cluster.depth.readings import (
+from search_cluster.model.depth_states.tables import (
     NO_TOKEN,
     AnyArray,
     DepthReadings,

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_cluster.depth.choices import DECISION, LaterTokens, all_later
-from search_cluster.depth.readings import AnyArray, ReadingTable, joined
 from search_cluster.errors import NonFiniteLogitsError, PromptError
+from search_cluster.model.depth_states.later_tokens import DECISION, LaterTokens, all_later
 from search_cluster.model.depth_states.plain_text import plain_ids
 from search_cluster.model.depth_states.probes import (
     PromptProbe,
@@ -20,6 +19,7 @@ from search_cluster.model.depth_states.probes import (
     states_at,
     table_of,
 )
+from search_cluster.model.depth_states.tables import AnyArray, ReadingTable, joined
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.lens.states import depths_of
 from search_cluster.model.loaded import LoadedModel

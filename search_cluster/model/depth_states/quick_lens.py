@@ -15,13 +15,14 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 from torch import Tensor
 
-from search_cluster.depth.bias import REWEIGHT
 from search_cluster.model.depth_states.probes import PromptProbe, batches_of, states_at
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
+REWEIGHT = 1e-3
+"""What a position counts, in the second fit, that the token follows."""
 RIDGE = 1e-3
 """The penalty, in means of the state's own second moments."""
 

@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import numpy as np
 
-from search_cluster.depth.readings import Ints
 from search_cluster.errors import PromptError
 from search_cluster.model.depth_states.probes import PromptProbe
+from search_cluster.model.depth_states.tables import Ints
 from search_cluster.model.lens.texts import TokenSequence, TokenTexts
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example

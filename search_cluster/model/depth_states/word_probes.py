@@ -1,10 +1,9 @@
 """Probes of sentences with known word classes: where the first token of a word is predicted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from search_cluster.depth.conllu import WORD_CLASSES, ClassedSentence, words_at_tokens
 from search_cluster.model.depth_states.plain_text import start_ids, token_offsets
 from search_cluster.model.depth_states.probes import PromptProbe
 from search_cluster.model.loaded import LoadedModel
@@ -14,12 +13,22 @@ FIRST_TOKEN = 3
 
 
 def word_probes(
-    loaded: LoadedModel, sentences: Sequence[ClassedSentence], *, num_words: int, seed: int
+    loaded: LoadedModel,
+    sentences: Sequence[tuple[str, Mapping[int, int]]],
+    *,
+    num_words: int,
+    seed: int,
 ) -> tuple[PromptProbe, ...]:
-    """Words of sentences, drawn; each is asked for its first token and labelled by its class.
+    """Words of sentences, drawn; each is asked for its first token.
 
     All sentences have a part in it: so many words of each are drawn that there are about
     ``num_words`` in all.
+
+    Args:
+        loaded: the model.
+        sentences: texts, with the label of each word by the word's first character.
+        num_words: words at most.
+        seed: draws them.
 
     Raises:
         ModelError: the tokenizer does not say which characters its tokens are of.
@@ -30,11 +39,11 @@ def word_probes(
     probes: list[PromptProbe] = []
     num_left = num_words
     for number in rng.permutation(len(sentences)):
-        sentence = sentences[number]
-        ids, offsets = token_offsets(loaded, sentence.text)
+        text, labels = sentences[number]
+        ids, offsets = token_offsets(loaded, text)
         found = [
-            (token, name)
-            for token, name in words_at_tokens(sentence.words, offsets, sentence.text)
+            (token, label)
+            for token, label in words_at_tokens(labels, offsets, text)
             if token >= FIRST_TOKEN
         ]
         size = min(len(found), per_sentence, num_left)
@@ -48,8 +57,31 @@ def word_probes(
                 prompt=int(number),
                 ids=(*start, *ids),
                 positions=tuple(len(start) + token - 1 for token, _ in words),
-                labels=tuple(WORD_CLASSES.index(name) for _, name in words),
+                labels=tuple(label for _, label in words),
                 asked=tuple((ids[token],) for token, _ in words),
             )
         )
     return tuple(probes)
+
+
+def words_at_tokens(
+    labels: Mapping[int, int], offsets: Sequence[tuple[int, int]], text: str
+) -> list[tuple[int, int]]:
+    """The tokens that begin a word, with the word's label.
+
+    A token begins a word if its first character that is no white space is the word's first. Words
+    that begin inside a token have none.
+
+    Args:
+        labels: of words, by their first character.
+        offsets: the characters ``[begin, end)`` of each token.
+        text: the sentence.
+    """
+    open_labels = dict(labels)
+    found = []
+    for token, (begin, end) in enumerate(offsets):
+        piece = text[begin:end]
+        first = begin + len(piece) - len(piece.lstrip())
+        if first < end and first in open_labels:
+            found.append((token, open_labels.pop(first)))
+    return found

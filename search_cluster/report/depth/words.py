@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from search_cluster.depth.contrasts import Contrast
 from search_cluster.depth.facts import TokenOrder
 from search_cluster.depth.layers import PriorCheck
-from search_cluster.depth.readings import TUNED
 from search_cluster.depth.resamples import Measured
 from search_cluster.depth.result import DepthResult
+from search_cluster.model.depth_states.tables import TUNED
 
 SURE, UNSURE = "sure", "can't tell"
 

@@ -1,7 +1,7 @@
 """What lenses read of the positions of an experiment, and nothing of how they do.
 
 Shapes: N positions, S states of a position (depths 0..L), L layers, K tokens that are asked for, G
-frequency buckets.
+frequency buckets, P states of a path.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,6 +116,21 @@ class ReadingTable:
                 for name in names
             },
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PathReadings:
+    """What one lens reads along a path, beside the plain model at the same depths."""
+
+    prompt_N: NDArray[np.int64]
+    rank_PN: NDArray[np.int32]
+    """The rank of the plain model's prediction."""
+    end_divergence_PN: NDArray[np.float32]
+    """KL from the plain model's output, in nats."""
+    apart_PN: NDArray[np.float32]
+    """KL from what the lens reads of the plain model's state at the same depth, in nats."""
+    distance_PN: NDArray[np.float32]
+    """1 - cos of the two states."""
 
 
 def joined(tables: Sequence[ReadingTable]) -> ReadingTable:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from search_cluster.depth.readings import AnyArray, Bools, Floats, Ints
+from search_cluster.model.depth_states.tables import AnyArray, Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
