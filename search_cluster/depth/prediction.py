@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -91,9 +91,12 @@ def _gain_of(happened_Q: Bools, score_Q: Floats, base_Q: Floats) -> RowsFigure:
 
 
 def _auc(happened_Q: Bools, score_Q: Floats) -> float:
-    if happened_Q.all() or not happened_Q.any():
+    """The Mann-Whitney statistic, from ranks: scikit-learn's function takes 20 times as long."""
+    num, num_others = int(happened_Q.sum()), int((~happened_Q).sum())
+    if not num or not num_others:
         return float("nan")
-    return float(roc_auc_score(happened_Q, score_Q))
+    ranks = float(rankdata(score_Q)[happened_Q].sum())
+    return (ranks - num * (num + 1) / 2) / (num * num_others)
 
 
 def _out_of_fold(values_QF: Floats, happened_Q: Bools) -> Floats:
