@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 
 from search_cluster.model.depth_states.tables import Bools, Floats, Ints
 from search_cluster.stats import CONFIDENCE
@@ -75,13 +76,15 @@ class Resamples:
         counts = rng.multinomial(self.num_prompts, shares, size=num_draws)
         drawn_BP = np.concatenate([np.ones((1, self.num_prompts)), counts])
         self._drawn_BP = drawn_BP
+        ones = np.ones(len(place_N))
+        self._member_PN = csr_array(
+            (ones, (place_N, np.arange(len(place_N)))), shape=(self.num_prompts, len(place_N))
+        )
 
     def sums(self, values_NM: ArrayLike) -> Floats:
         """The sums ``[B, M]`` of values ``[N, M]`` (or ``[B]`` of ``[N]``) over positions."""
         values = np.asarray(values_NM, dtype=np.float64)
-        of_prompts = np.zeros((self.num_prompts, *values.shape[1:]))
-        np.add.at(of_prompts, self.prompt_N, values)
-        sums: Floats = self._drawn_BP @ of_prompts
+        sums: Floats = self._drawn_BP @ (self._member_PN @ values)
         return sums
 
     def ratio(self, part_NM: ArrayLike, whole_NM: ArrayLike) -> Floats:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from support.html_page import parse_page
+from support.html_page import HOSTILE, parsed, plots_of
 from support.tiny import save_tiny_model
 
 from search_cluster.commands.depth.asked import StudyRequest
@@ -17,6 +18,7 @@ from search_cluster.config import SearchConfig
 from search_cluster.depth.result import DEPTH_NAME, read_depth_result
 from search_cluster.depth.settings import DepthSettings
 from search_cluster.errors import ConfigError
+from search_cluster.report.depth.html import write_depth_report
 
 SMALL = DepthSettings(
     positions=60,
@@ -81,8 +83,14 @@ def test_a_study_writes_its_files_and_the_same_ones_after_an_interrupt(
     assert [source.source for source in result.facts] == ["facts.json", "capitals", "elements"]
     rows = pq.read_table(whole / "rows.parquet")
     assert set(rows["lens"].to_pylist()) == {"logit", "tuned"}
-    page = parse_page((whole / "report.html").read_text())
-    assert "What was found" in page.text
+    page = parsed(whole / "report.html")
+    assert "What was found" in page.words
+    assert len(plots_of(page)) >= 9
+    assert f"{part.prefix_check.pairs} pairs" in page.words
+    bias = replace(result.text.bias, word=HOSTILE)
+    hostile = replace(result, text=replace(result.text, bias=bias))
+    write_depth_report(whole, tmp_path / "hostile.html", hostile)
+    assert parsed(tmp_path / "hostile.html").tags == page.tags
 
     kept = PartStore.arrays
     num_left = 9
@@ -120,8 +128,6 @@ def test_a_folder_of_another_plan_is_refused(
 
 
 def test_a_damaged_part_is_made_again(tmp_path: Path) -> None:
-    import numpy as np
-
     store = PartStore(tmp_path, {})
     values = {"a": np.arange(3)}
     store.arrays("text-0000", lambda: values)
