@@ -58,7 +58,8 @@ class PartStore:
         path = self._path(name)
         if path.is_file():
             try:
-                with np.load(path, allow_pickle=False) as found:
+                # Opened here, because numpy leaves a damaged file open.
+                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
                     return {key: found[key] for key in found.files}
             except (OSError, ValueError, zipfile.BadZipFile):
                 path.unlink()  # damaged from outside: it is made again

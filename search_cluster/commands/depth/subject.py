@@ -12,7 +12,7 @@ from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.result_file import is_finished, read_result
 from search_cluster.scan.specs.reading import read_path
-from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.registry import get_task, list_tasks
 from search_cluster.tasks.task import Task
 
 MAX_FOUND = 3
@@ -31,12 +31,15 @@ class StudySubject:
 def subject_of(spec: str) -> StudySubject:
     """The task of that name or file, or the task and the best paths of a run folder.
 
+    A task's name wins over a folder's.
+
     Raises:
         TaskError: there is no such task.
         CorpusError: the folder is unfinished or damaged.
     """
     folder = Path(spec)
-    if not folder.is_dir():
+    is_known = spec in {task.name for task in list_tasks()}
+    if is_known or not folder.is_dir():  # a folder of a task's name stands for itself as ./NAME
         return StudySubject(task=get_task(spec), found=())
     if is_finished(folder):
         result = read_result(folder)
