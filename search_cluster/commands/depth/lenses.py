@@ -29,7 +29,7 @@ class StudyLenses:
     read: "Mapping[str, Lens]"
     """By name."""
     pair: "Mapping[str, Lens]"
-    """The fitted lens and its twin; empty if none was fitted."""
+    """The fitted lens and its twin; empty if the lens' own bias is not checked."""
     said: str
     """Where the tuned lens came from."""
     taught: int
@@ -72,13 +72,17 @@ def lenses_of(
     pair: dict[str, Lens] = {}
     rows = taught = 0
     if named is None or needs_pair:
-        pair, rows, taught = _fitted(loaded, folder, token, fit_on, on_fitted)
+        pair, rows, taught = _fitted(
+            loaded, folder, token, fit_on, with_twin=needs_pair, on_fitted=on_fitted
+        )
     if named is None:
         read[TUNED] = pair[TUNED]
         said = f"ridge, fitted on {rows:,} positions of {source}"
     else:
         read[TUNED] = load_lens(Path(named), loaded)
         said = f"{named} ({read[TUNED].kind})"
+    if not needs_pair:
+        pair = {}
     return StudyLenses(read=read, pair=pair, said=said, taught=taught)
 
 
@@ -87,6 +91,8 @@ def _fitted(
     folder: Path,
     token: int,
     fit_on: "Callable[[], Sequence[TokenSequence]]",
+    *,
+    with_twin: bool,
     on_fitted: Callable[[int], None],
 ) -> "tuple[dict[str, Lens], int, int]":
     from search_cluster.model.depth_states.quick_lens import fit_pair
@@ -102,11 +108,12 @@ def _fitted(
                 f"{path} is damaged; remove it, and the lens is fitted again"
             ) from error
     else:
-        fitted = fit_pair(loaded, fit_on(), token, on_fitted)
+        fitted = fit_pair(loaded, fit_on(), token, with_twin=with_twin, progress=on_fitted)
         save_lens(folder / LENS_FOLDER, fitted.tuned, loaded)
-        save_lens(folder / TWIN_FOLDER, fitted.reweighted, loaded)
+        if fitted.reweighted is not None:
+            save_lens(folder / TWIN_FOLDER, fitted.reweighted, loaded)
         rows, taught = fitted.rows, fitted.taught
         write_text_whole(path, json.dumps({"rows": rows, "taught": taught}) + "\n")
-    names = {TUNED: LENS_FOLDER, REWEIGHTED: TWIN_FOLDER}
+    names = {TUNED: LENS_FOLDER} | ({REWEIGHTED: TWIN_FOLDER} if with_twin else {})
     pair = {name: load_lens(folder / place, loaded) for name, place in names.items()}
     return pair, rows, taught

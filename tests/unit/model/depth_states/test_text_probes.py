@@ -59,7 +59,8 @@ def test_a_quick_lens_is_nearer_to_the_end_and_its_twin_differs_from_it() -> Non
     texts = texts_of_ids("made up", drawn(120))
     studied, fitted = draw_sequences(texts, num_positions=200, num_fit_tokens=4000, seed=0)
     token = fitted[0].ids[5]
-    pair = fit_pair(loaded, fitted, token)
+    pair = fit_pair(loaded, fitted, token, with_twin=True)
+    assert pair.reweighted is not None
     assert pair.taught > 0
     probes = text_probes(studied, num_positions=200, seed=0)
     lenses = {LOGIT: Lens.logit(loaded.model), TUNED: pair.tuned}
@@ -67,5 +68,6 @@ def test_a_quick_lens_is_nearer_to_the_end_and_its_twin_differs_from_it() -> Non
     means = {name: table.lenses[name].divergence_SN.mean(axis=1) for name in lenses}
     assert (means[TUNED][:-1] < means[LOGIT][:-1]).all()
     assert not torch.equal(pair.tuned.weight_LDD, pair.reweighted.weight_LDD)
-    again = fit_pair(loaded, fitted, token)
+    again = fit_pair(loaded, fitted, token, with_twin=False)
+    assert again.reweighted is None
     assert torch.equal(pair.tuned.weight_LDD, again.tuned.weight_LDD)
