@@ -140,6 +140,11 @@ def write_depth_result(folder: Path, result: DepthResult) -> Path:
     return target
 
 
+def holds_study(folder: Path) -> bool:
+    """Whether a depth study has ended in this folder."""
+    return (folder / DEPTH_NAME).is_file()
+
+
 def read_depth_result(folder: Path) -> DepthResult:
     """What the study of a folder found.
 

@@ -65,8 +65,8 @@ class PartStore:
                 path.unlink()  # damaged from outside: it is made again
         arrays = dict(make())
         self.num_made += 1
-        with replaced_whole(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
+        with replaced_whole(path) as temporary, temporary.open("wb") as target:
+            np.savez(target, **arrays)  # type: ignore[arg-type]
         return arrays
 
     def _path(self, name: str) -> Path:
