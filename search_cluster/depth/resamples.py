@@ -17,6 +17,8 @@ from search_cluster.stats import CONFIDENCE
 
 NUM_DRAWS = 1000
 """Resamples of an interval."""
+MIN_PROMPTS = 5
+"""Prompts that an interval needs: drawn again, fewer say next to nothing, and one says nothing."""
 DIGITS = 6
 """Significant digits of a figure in a file: more are noise of the arithmetic."""
 
@@ -28,7 +30,7 @@ class Measured:
     value: float | None
     """The figure; ``None`` where there is nothing to count."""
     low: float | None
-    """The interval's lower end."""
+    """The interval's lower end; ``None`` with fewer than `MIN_PROMPTS` prompts."""
     high: float | None
     """The interval's upper end."""
     n: int
@@ -109,19 +111,18 @@ class Resamples:
             where_N: the positions that it is of.
         """
         value, low, high = _ends(drawn_B)
-        return Measured(
-            value=value,
-            low=low,
-            high=high,
-            n=int(where_N.sum()),
-            prompts=len(np.unique(self.prompt_N[where_N])),
-        )
+        num_prompts = len(np.unique(self.prompt_N[where_N]))
+        if num_prompts < MIN_PROMPTS:
+            low = high = None
+        return Measured(value=value, low=low, high=high, n=int(where_N.sum()), prompts=num_prompts)
 
     def curve(self, part_NM: ArrayLike, whole_NM: ArrayLike) -> Curve:
         """The ratio of two sums for each depth."""
         whole = np.asarray(whole_NM, dtype=np.float64)
         drawn_BM = self.ratio(part_NM, whole)
         ends = [_ends(drawn_B) for drawn_B in drawn_BM.T]
+        if self.num_prompts < MIN_PROMPTS:
+            ends = [(value, None, None) for value, _, _ in ends]
         counts = np.broadcast_to((whole > 0).sum(axis=0), drawn_BM.shape[1:])
         return Curve(
             value=tuple(value for value, _, _ in ends),
