@@ -126,6 +126,7 @@ def _add(figure: Any, item: NamedCurve, colour: str, factor: float, *, visible: 
     figure.add_scatter(
         x=band_x,
         y=band_y,
+        mode="lines",
         fill="toself",
         fillcolor=_faint(colour),
         line={"width": 0},
