@@ -7,6 +7,7 @@ inside the commands that need it, so that ``--help`` answers at once.
 from search_cluster.bench.cli import bench
 from search_cluster.commands.cli.bridge import bridge_fit
 from search_cluster.commands.cli.crossexec import crossexec
+from search_cluster.commands.cli.depth import depth
 from search_cluster.commands.cli.export import export
 from search_cluster.commands.cli.lens import lens
 from search_cluster.commands.cli.machine import doctor, tasks
@@ -23,7 +24,7 @@ from search_cluster.options.commands import new_app, new_group
 app = new_app(
     "Search the layer paths of a frozen LLM: skip or repeat layers per question, find shorter "
     "right paths.",
-    search, submit, status, report, export, crossexec, tasks, doctor, verify, dashboard, top,
+    search, submit, status, report, export, crossexec, depth, tasks, doctor, verify, dashboard, top,
 )  # fmt: skip
 app.add_typer(new_group(scan, scan_export), name="scan")
 app.add_typer(

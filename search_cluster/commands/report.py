@@ -16,7 +16,10 @@ from search_cluster.commands.scan.report import (
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
+from search_cluster.depth.result import holds_study, read_depth_result
 from search_cluster.errors import CorpusError, InvalidValueError
+from search_cluster.report.depth.html import write_depth_report
+from search_cluster.report.depth.words import headline
 from search_cluster.report.html import write_report
 from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.preset_benches import parse_search_bench
@@ -85,12 +88,15 @@ def describe_status(run: Path) -> dict[str, Any]:
 
 
 def write_run_report(run: Path, out: Path | None) -> Path:
-    """Write the HTML report of a finished search or scan; returns its path.
+    """Write the HTML report of a finished search, scan or depth study; returns its path.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
     target = run / "report.html" if out is None else out
+    if holds_study(run):
+        write_depth_report(run, target, read_depth_result(run))
+        return target
     sessions, problems = read_sessions(run)
     if holds_scan(run):
         _warn_of(problems)
@@ -116,7 +122,7 @@ def write_run_report(run: Path, out: Path | None) -> Path:
 def print_run(run: Path, *, with_notes: bool) -> None:
     """Print the table of a finished search, what its routers achieve, and the next commands to try.
 
-    Of a scan, print what it found.
+    Of a scan or a depth study, print what it found.
 
     Args:
         run: the run folder.
@@ -126,6 +132,10 @@ def print_run(run: Path, *, with_notes: bool) -> None:
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
+    if holds_study(run):
+        for line in headline(read_depth_result(run)):
+            print(line)
+        return
     if holds_scan(run):
         print_scan_run(run)
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter
 
-from search_cluster.scan.json_files import read_value, write_value
+from search_cluster.corpus.json_files import read_value, write_value
 from search_cluster.scan.result import CandidateSummary, Rung
 from search_cluster.scan.result_file import is_finished
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from search_cluster.corpus.json_files import read_value, write_value
 from search_cluster.errors import CorpusError
-from search_cluster.scan.json_files import read_value, write_value
 from search_cluster.scan.result import SCAN_NAME, SCAN_SCHEMA, ScanResult
 
 _RESULT = TypeAdapter(ScanResult)

@@ -37,7 +37,8 @@ def report(
 ) -> None:
     """Write the HTML report of a finished search and of its routers, and print the summary table.
 
-    Of a scan: the heat map of all blocks, the finalists and what they cost.
+    Of a scan: the heat map of all blocks, the finalists and what they cost. Of a depth study: its
+    findings and curves.
 
     The routers are those that were evaluated on the run. What 'bench search --json' printed is
     drawn, too, if it lies in DIR/benches/*.json.

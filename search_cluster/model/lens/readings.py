@@ -4,7 +4,7 @@ Rows of logits are as long as the vocabulary, so states are read in chunks and o
 kept.
 
 Shapes: S states of a position (the depths of a path), N positions, K tokens that are asked for,
-D width, V vocabulary.
+D width, V vocabulary, G groups of tokens.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,8 @@ class LensReadings:
     that the likeliest has rank 0."""
     log_probability_SNK: Tensor
     """The log-probability of each token that was asked for, in nats, float32."""
+    mass_SNG: Tensor
+    """The probability of all tokens of each group together, float32; G is 0 without groups."""
 
 
 @torch.inference_mode()
@@ -50,6 +52,7 @@ def read_states(
     depths: Sequence[int],
     asked_NK: Tensor,
     reference_ND: Tensor | None = None,
+    groups_VG: Tensor | None = None,
 ) -> LensReadings:
     """Read states through a lens.
 
@@ -61,6 +64,7 @@ def read_states(
         asked_NK: the ids of the tokens that are asked for at each position; K may be 0.
         reference_ND: the final states, before the final norm, of what lens and end are compared
             with; ``None``: the last of ``states_SND``.
+        groups_VG: float32, 1 where a token belongs to a group, else 0; ``None``: no groups.
 
     Raises:
         InvalidValueError: the shapes do not fit together.
@@ -73,15 +77,24 @@ def read_states(
             f"{tuple(asked_NK.shape)}; they are [S, N, D], S and [N, K]"
         )
     end_ND = states_SND[-1] if reference_ND is None else reference_ND
+    if groups_VG is None:
+        groups_VG = states_SND.new_zeros(int(model.config.vocab_size), 0, dtype=torch.float32)
     chunk = max(1, LOGIT_BYTES // (4 * int(model.config.vocab_size)))
     parts = []
     for start in range(0, num_rows, chunk):
         rows = slice(start, start + chunk)
         reference_NV = _log_probabilities(model, Lens.logit(model), end_ND[rows], lens.num_layers)
+        end_probability_NV = reference_NV.exp()
         asked = asked_NK[rows].to(states_SND.device)
         parts.append(
             [
-                _read(_log_probabilities(model, lens, states_ND[rows], depth), reference_NV, asked)
+                _read(
+                    _log_probabilities(model, lens, states_ND[rows], depth),
+                    reference_NV,
+                    end_probability_NV,
+                    asked,
+                    groups_VG,
+                )
                 for states_ND, depth in zip(states_SND, depths, strict=True)
             ]
         )
@@ -97,7 +110,8 @@ def read_states(
 
 def _log_probabilities(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, depth: int) -> Tensor:
     logits_NV = lens.logits(model, hidden_ND, depth)
-    if not bool(logits_NV.isfinite().all()):
+    smallest, largest = logits_NV.aminmax()  # NaN if there is one; far cheaper than every number
+    if not bool(smallest.isfinite() & largest.isfinite()):
         raise NonFiniteLogitsError(
             f"a logit that the lens reads at depth {depth} is not finite; check the model's dtype, "
             "and the lens"
@@ -105,7 +119,13 @@ def _log_probabilities(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, de
     return logits_NV.log_softmax(dim=-1)
 
 
-def _read(lens_NV: Tensor, reference_NV: Tensor, asked_NK: Tensor) -> dict[str, Tensor]:
+def _read(
+    lens_NV: Tensor,
+    reference_NV: Tensor,
+    end_probability_NV: Tensor,
+    asked_NK: Tensor,
+    groups_VG: Tensor,
+) -> dict[str, Tensor]:
     """The figures of one state of each position, by the names of `LensReadings`."""
     probability_NV = lens_NV.exp()
     best_N2 = probability_NV.topk(2).values
@@ -117,7 +137,8 @@ def _read(lens_NV: Tensor, reference_NV: Tensor, asked_NK: Tensor) -> dict[str, 
         "top_probability_SN": best_N2[:, 0],
         "gap_SN": best_N2[:, 0] - best_N2[:, 1],
         "entropy_SN": -(probability_NV * lens_NV).sum(dim=-1),
-        "divergence_SN": (reference_NV.exp() * (reference_NV - lens_NV)).sum(dim=-1).clamp(min=0),
+        "divergence_SN": (end_probability_NV * (reference_NV - lens_NV)).sum(dim=-1).clamp(min=0),
         "rank_SNK": rank_NK.int(),
         "log_probability_SNK": asked_log_NK,
+        "mass_SNG": probability_NV @ groups_VG,
     }

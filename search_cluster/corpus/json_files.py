@@ -1,4 +1,4 @@
-"""Values of a scan as JSON files that appear whole."""
+"""Values as JSON files that appear whole."""
 
 from pathlib import Path
 from typing import TypeVar

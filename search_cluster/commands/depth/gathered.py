@@ -1,0 +1,66 @@
+"""All that a study has read and executed, ready to be counted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from search_cluster.model.depth_states.executed_answers import ExecutedAnswers
+from search_cluster.model.depth_states.later_tokens import LaterTokens
+from search_cluster.model.depth_states.tables import Ints, PathReadings, ReadingTable
+from search_cluster.paths.layer_path import LayerPath
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class GatheredText:
+    """Positions of text."""
+
+    source: str
+    table: ReadingTable
+    counts_V: Ints
+    """How often each token stands in the corpus."""
+    bias: ReadingTable | None
+    """The positions at which the lens' own bias is checked."""
+    word: int
+    """The frequent word."""
+    taught: int
+    """Positions of the fit that it follows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class GatheredQuestions:
+    """A task's questions; those of which nothing is missing."""
+
+    task: str
+    split: str
+    gold_Q: Ints
+    """The right choice; -1 where there are no choices."""
+    num_choices: tuple[int, ...]
+    left_out: int
+    decisions: ReadingTable | None
+    """Where answers begin; ``None`` where answers are generated."""
+    later: LaterTokens | None
+    letters: ReadingTable | None
+    letter_gold: Ints | None
+    prefixes: ExecutedAnswers | None
+    """The paths of the layers 0..k-1, k = 1, ..., L."""
+    plain: ExecutedAnswers
+    """The plain model's answers."""
+    found: ExecutedAnswers | None
+    """Those of the study's paths."""
+    skips: ExecutedAnswers | None
+    """Those of each single skip, on the first questions."""
+    num_options: int
+    """The largest number of choices of a question."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Gathered:
+    """All of a study."""
+
+    text: GatheredText
+    words: ReadingTable | None
+    facts: Sequence[tuple[str, ReadingTable]]
+    """By source."""
+    questions: GatheredQuestions
+    paths: tuple[LayerPath, ...]
+    along: Sequence[Mapping[str, PathReadings]]
+    """For each path and lens."""

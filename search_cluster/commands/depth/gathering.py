@@ -1,0 +1,300 @@
+"""Reads all experiments of a study: text, word classes, facts, questions, paths."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search_cluster.commands.depth.asked import StudyRequest
+from search_cluster.commands.depth.gathered import Gathered, GatheredQuestions, GatheredText
+from search_cluster.commands.depth.lenses import StudyLenses, lenses_of
+from search_cluster.commands.depth.reading import StudyReader
+from search_cluster.depth.buckets import buckets_of, corpus_counts, frequent_word
+from search_cluster.depth.conllu import read_conllu
+from search_cluster.depth.facts import read_facts
+from search_cluster.errors import ConfigError, PromptError
+from search_cluster.model.depth_states.executed_answers import ExecutedAnswers
+from search_cluster.model.depth_states.tables import REWEIGHTED, TUNED, Ints, ReadingTable
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import AnswerKind, Task
+
+if TYPE_CHECKING:
+    from search_cluster.model.depth_states.probes import PromptProbe
+    from search_cluster.model.lens.texts import TokenTexts
+    from search_cluster.model.loaded import LoadedModel
+    from search_cluster.tasks.example import Example
+
+CORPUS_TOKENS = 1_000_000
+"""Tokens of a text at most that frequencies are counted on."""
+PROMPT_TOKENS = 100_000
+"""The same where the task's prompts are the text."""
+FACT_TASKS = ("capitals", "elements")
+"""Built-in tasks whose right answers are facts; they are read where a file of facts is."""
+
+
+@dataclass(slots=True)
+class StudyGathering:
+    """Gathers what a study needs; each part is kept as soon as it is read."""
+
+    request: StudyRequest
+    loaded: "LoadedModel"
+    task: Task
+    paths: tuple[LayerPath, ...]
+    reader: StudyReader
+    on_stage: Callable[[str], None]
+    """Called with what begins, in words."""
+
+    def gather(self) -> tuple[Gathered, StudyLenses]:
+        """Read everything."""
+        examples, others = self._examples()
+        texts = self._texts(others)
+        text, lenses, probes = self._text(texts, others)
+        words = self._words(lenses)
+        facts = self._facts(lenses)
+        questions = self._questions(lenses, examples, others)
+        along = []
+        few = probes[: max(1, self.request.settings.path_positions // 20)]
+        for number, path in enumerate(self.paths):
+            self.on_stage(f"path {path}")
+            along.append(self.reader.path(f"path-{number}", lenses.read, few, path))
+        return (
+            Gathered(
+                text=text,
+                words=words,
+                facts=facts,
+                questions=questions,
+                paths=self.paths,
+                along=along,
+            ),
+            lenses,
+        )
+
+    def _examples(self) -> "tuple[tuple[Example, ...], tuple[Example, ...]]":
+        """The questions of the study, and those that are left for fitting."""
+        from search_cluster.tasks.data_dir import resolve_data_dir
+
+        config = self.request.config
+        data_dir = resolve_data_dir(config.data_dir)
+        loaded = self.task.load(config.split, data_dir).examples
+        ordered = select_examples(loaded, None, config.seed)
+        num = min(self.request.settings.questions, max(1, len(ordered) // 2))
+        return ordered[:num], ordered[num:]
+
+    def _texts(self, others: "Sequence[Example]") -> "TokenTexts":
+        from search_cluster.model.depth_states.text_probes import SEQUENCE_TOKENS, prompt_sequences
+        from search_cluster.model.lens.texts import TokenTexts, texts_of_file
+
+        self.on_stage("text")
+        if self.request.text is not None:
+            return texts_of_file(
+                self.loaded, self.request.text, num_tokens=CORPUS_TOKENS, length=SEQUENCE_TOKENS
+            )
+        sequences = prompt_sequences(
+            self.loaded, self.task, others or self._examples()[0], num_tokens=PROMPT_TOKENS
+        )
+        if not sequences:
+            raise ConfigError(
+                f"not one question of task {self.task.name} can be asked; name a text with --text"
+            )
+        return TokenTexts(source=f"prompts of {self.task.name}", sequences=sequences)
+
+    def _text(
+        self, texts: "TokenTexts", others: "Sequence[Example]"
+    ) -> "tuple[GatheredText, StudyLenses, Sequence[PromptProbe]]":
+        from search_cluster.model.depth_states.text_probes import (
+            corpus_ids,
+            draw_sequences,
+            prompt_sequences,
+            text_probes,
+        )
+
+        settings, seed = self.request.settings, self.request.config.seed
+        vocabulary = int(self.loaded.model.config.vocab_size)
+        counts_V = corpus_counts(corpus_ids(texts), vocabulary)
+        word = frequent_word(counts_V, self.text_of)
+        has_file = self.request.text is not None
+        fit_tokens = settings.fit_tokens // (2 if has_file else 1)
+        studied, fitted = draw_sequences(
+            texts, num_positions=settings.positions, num_fit_tokens=fit_tokens, seed=seed
+        )
+        probes = text_probes(studied, num_positions=settings.positions, seed=seed)
+        source = texts.source
+        if has_file:
+            source += f" and prompts of {self.task.name}"
+        self.on_stage("lens")
+        lenses = lenses_of(
+            self.loaded,
+            self.request.lens,
+            self.request.out,
+            token=word,
+            fit_on=lambda: [
+                *fitted,
+                *(
+                    prompt_sequences(self.loaded, self.task, others, num_tokens=fit_tokens)
+                    if has_file
+                    else ()
+                ),
+            ],
+            source=source,
+            needs_pair=settings.bias_positions > 0,
+            on_fitted=lambda _: None,
+        )
+        self.on_stage("positions of text")
+        table = self.reader.table("text", lenses.read, probes, buckets_of(counts_V))
+        bias: ReadingTable | None = None
+        if lenses.pair and settings.bias_positions:
+            self.on_stage("the lens' own bias")
+            pair = {name: lenses.pair[name] for name in (TUNED, REWEIGHTED)}
+            few = probes[: max(1, settings.bias_positions // 20)]
+            bias = self.reader.table("bias", pair, few)
+        gathered = GatheredText(
+            source=texts.source,
+            table=table,
+            counts_V=counts_V,
+            bias=bias,
+            word=word,
+            taught=lenses.taught,
+        )
+        return gathered, lenses, probes
+
+    def text_of(self, token: int) -> str:
+        """What a token says."""
+        return str(self.loaded.tokenizer.decode([token]))
+
+    def _words(self, lenses: StudyLenses) -> ReadingTable | None:
+        from search_cluster.model.depth_states.word_probes import word_probes
+
+        if self.request.pos is None:
+            return None
+        self.on_stage("word classes")
+        sentences = read_conllu(self.request.pos)
+        probes = word_probes(
+            self.loaded,
+            [(sentence.text, sentence.labels()) for sentence in sentences],
+            num_words=self.request.settings.words,
+            seed=self.request.config.seed,
+        )
+        return self.reader.table("words", lenses.read, probes)
+
+    def _facts(self, lenses: StudyLenses) -> list[tuple[str, ReadingTable]]:
+        from search_cluster.model.depth_states.answer_probes import fact_probes, gold_probes
+
+        if self.request.facts is None:
+            return []
+        self.on_stage("facts")
+        settings, seed = self.request.settings, self.request.config.seed
+        facts = [(fact.prompt, fact.answer) for fact in read_facts(self.request.facts)]
+        probes = fact_probes(self.loaded, facts, num_facts=settings.known, seed=seed)
+        found = [(self.request.facts.name, self.reader.table("facts", lenses.read, probes))]
+        for name in FACT_TASKS:
+            task = get_task(name)
+            examples = select_examples(task.load("train", None).examples, settings.known // 3, seed)
+            gold = gold_probes(self.loaded, task, examples)
+            found.append((name, self.reader.table(f"facts-{name}", lenses.read, gold)))
+        return found
+
+    def _questions(
+        self, lenses: StudyLenses, examples: "Sequence[Example]", others: "Sequence[Example]"
+    ) -> GatheredQuestions:
+        from search_cluster.model.depth_states.question_probes import question_probes
+        from search_cluster.model.prompting import encode_example
+
+        settings = self.request.settings
+        self.on_stage("questions")
+        usable: list[Example] = []
+        by_question: list[tuple[PromptProbe, ...]] = []
+        for example in examples:
+            with suppress(PromptError):
+                encode_example(self.loaded, self.task, example)
+                by_question.append(question_probes(self.loaded, self.task, example, len(usable)))
+                usable.append(example)
+        if not usable:
+            raise ConfigError(
+                f"not one question of task {self.task.name} can be asked; look at them with "
+                "search-cluster doctor"
+            )
+        decisions = later = letters = letter_gold = prefixes = found = skips = None
+        num_layers = self.loaded.num_layers
+        gold_Q = np.array(
+            [-1 if item.gold_index is None else item.gold_index for item in usable], dtype=np.int64
+        )
+        identity = LayerPath.identity(num_layers)
+        if self.task.kind is AnswerKind.CHOICE:
+            decisions, later = self.reader.questions("questions", lenses.read, by_question)
+            self.on_stage("letters")
+            letters, letter_gold = self._letters(lenses, usable, others)
+            self.on_stage("prefix paths")
+            paths = [
+                LayerPath(tuple(range(depth)), num_layers) for depth in range(1, num_layers + 1)
+            ]
+            prefixes = self.reader.executed("prefixes", self.task, usable, paths)
+            plain = _last(prefixes)
+        else:
+            plain = self.reader.executed("plain", self.task, usable, [identity])
+        if self.paths:
+            self.on_stage("answers of the paths")
+            found = self.reader.executed("found", self.task, usable, self.paths)
+        if settings.skip_questions:
+            self.on_stage("single skips")
+            singles = [
+                LayerPath(tuple(item for item in range(num_layers) if item != layer), num_layers)
+                for layer in range(num_layers)
+            ]
+            few = usable[: settings.skip_questions]
+            skips = self.reader.executed("skips", self.task, few, singles)
+        return GatheredQuestions(
+            task=self.task.name,
+            split=self.request.config.split,
+            gold_Q=gold_Q,
+            num_choices=tuple(len(item.choices) for item in usable),
+            left_out=len(examples) - len(usable),
+            decisions=decisions,
+            later=later,
+            letters=letters,
+            letter_gold=letter_gold,
+            prefixes=prefixes,
+            plain=plain,
+            found=found,
+            skips=skips,
+            num_options=max(len(item.choices) for item in usable),
+        )
+
+    def _letters(
+        self, lenses: StudyLenses, examples: "Sequence[Example]", others: "Sequence[Example]"
+    ) -> tuple[ReadingTable | None, Ints | None]:
+        """Questions of the most usual number of choices, asked for letters."""
+        from search_cluster.model.depth_states.question_probes import (
+            letter_probe,
+            worked_questions,
+        )
+
+        counts = [len(item.choices) for item in examples]
+        usual = max(set(counts), key=lambda count: (counts.count(count), -count))
+        worked = worked_questions([item for item in others if len(item.choices) == usual])
+        probes: list[PromptProbe] = []
+        gold: list[int] = []
+        for number, example in enumerate(examples):
+            if len(probes) >= self.request.settings.letter_questions:
+                break
+            if len(example.choices) == usual and example.gold_index is not None:
+                probe = letter_probe(self.loaded, worked, example, number)
+                if probe is not None:
+                    probes.append(probe)
+                    gold.append(example.gold_index)
+        if not probes:
+            return None, None
+        table = self.reader.table("letters", lenses.read, probes)
+        return table, np.array(gold, dtype=np.int64)
+
+
+def _last(answers: ExecutedAnswers) -> ExecutedAnswers:
+    """The answers of the last path alone."""
+    return ExecutedAnswers(
+        choice_PQ=answers.choice_PQ[-1:],
+        margin_PQ=answers.margin_PQ[-1:],
+        reward_PQ=answers.reward_PQ[-1:],
+    )

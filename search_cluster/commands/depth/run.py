@@ -1,0 +1,134 @@
+"""``search-cluster depth``: the depth study of a model, from what is asked to its files."""
+
+import os
+from contextlib import ExitStack
+from typing import Any
+
+from search_cluster.commands.depth.asked import StudyRequest
+from search_cluster.commands.depth.findings import Findings, findings_of
+from search_cluster.commands.depth.gathering import StudyGathering
+from search_cluster.commands.depth.notes import study_notes
+from search_cluster.commands.depth.parts import PartStore
+from search_cluster.commands.depth.reading import StudyReader
+from search_cluster.commands.depth.rows import write_rows
+from search_cluster.commands.depth.subject import paths_of, subject_of
+from search_cluster.commands.provenance import installed_versions
+from search_cluster.console import say
+from search_cluster.depth.onset import THRESHOLDS
+from search_cluster.depth.result import DepthResult, write_depth_result
+from search_cluster.lock import lock_run_folder
+from search_cluster.report.depth.html import write_depth_report
+from search_cluster.report.depth.words import headline
+
+REPORT_NAME = "report.html"
+
+
+def run_depth(request: StudyRequest) -> dict[str, Any]:
+    """Study, write ``depth.json``, ``rows.parquet`` and the report, and give what ``--json`` says.
+
+    Running it again on the same folder computes nothing twice.
+
+    Raises:
+        SearchClusterError: settings, data or model are not as they must be.
+        KeyboardInterrupt: parts that were read so far are on disk.
+    """
+    from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
+    from search_cluster.model.load.loading import load_model
+
+    subject = subject_of(request.task)
+    config = request.config
+    loaded = load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+        chat=config.chat,
+    )
+    paths = paths_of([*request.paths, *subject.found], loaded.num_layers)
+    task = subject.task
+    with ExitStack() as stack:
+        stack.callback(os.close, lock_run_folder(request.out))
+        plan = request.plan(
+            loaded.fingerprint, f"{task.name} {task.version}", [str(path) for path in paths]
+        )
+        progress = _Progress()
+        reader = StudyReader(
+            loaded=loaded, store=PartStore(request.out, plan), on_part=progress.part
+        )
+        gathering = StudyGathering(
+            request=request,
+            loaded=loaded,
+            task=task,
+            paths=paths,
+            reader=reader,
+            on_stage=progress.stage,
+        )
+        gathered, lenses = gathering.gather()
+        progress.stage("figures")
+        found = findings_of(
+            gathered,
+            text_of=gathering.text_of,
+            threshold=TIE_THRESHOLDS[loaded.dtype],
+            words_source=request.pos.name if request.pos is not None else "",
+        )
+        result = _result(request, found, loaded_as=loaded, lens=lenses.said, counts=reader.counts)
+        write_rows(request.out, gathered)
+        write_depth_result(request.out, result)
+        write_depth_report(request.out, request.out / REPORT_NAME, result)
+    return {
+        "out": str(request.out),
+        "model": result.model,
+        "task": task.name,
+        "found": headline(result),
+        "report": str(request.out / REPORT_NAME),
+        **reader.counts,
+    }
+
+
+def _result(
+    request: StudyRequest, found: Findings, *, loaded_as: Any, lens: str, counts: dict[str, int]
+) -> DepthResult:
+    return DepthResult(
+        model=request.config.model,
+        model_fingerprint=loaded_as.fingerprint,
+        num_layers=loaded_as.num_layers,
+        dtype=loaded_as.dtype,
+        seed=request.config.seed,
+        lens=lens,
+        thresholds=THRESHOLDS,
+        text=found.text,
+        word_classes=found.word_classes,
+        facts=found.facts,
+        questions=found.questions,
+        paths=found.paths,
+        layers=found.layers,
+        prior_checks=found.prior_checks,
+        notes=study_notes(found),
+        counts=dict(counts),
+        versions=installed_versions(),
+    )
+
+
+class _Progress:
+    """Says what begins, and how many parts of it are done."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._num_parts = 0
+
+    def stage(self, name: str) -> None:
+        """Something else begins."""
+        self._end()
+        self._stage, self._num_parts = name, 0
+        say(f"depth: {name}")
+
+    def part(self) -> None:
+        """A part is read."""
+        self._num_parts += 1
+        if self._num_parts % 5 == 0:
+            say(f"depth: {self._stage}, {self._num_parts} parts")
+
+    def _end(self) -> None:
+        if self._num_parts % 5:
+            say(f"depth: {self._stage}, {self._num_parts} parts")

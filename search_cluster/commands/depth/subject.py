@@ -1,0 +1,70 @@
+"""What a study is about: a task by name, or the task and paths of a finished search or scan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_cluster.corpus.coverage import pick_menu
+from search_cluster.corpus.manifest import MANIFEST_NAME
+from search_cluster.corpus.reader import read_corpus
+from search_cluster.corpus.task import task_of_corpus
+from search_cluster.errors import ConfigError
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.result_file import is_finished, read_result
+from search_cluster.scan.specs.reading import read_path
+from search_cluster.tasks.registry import get_task, list_tasks
+from search_cluster.tasks.task import Task
+
+MAX_FOUND = 3
+"""Paths of a folder that are looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySubject:
+    """A task, and paths as they were found."""
+
+    task: Task
+    found: tuple[str, ...]
+    """Paths of the folder, as `LayerPath` writes them."""
+
+
+def subject_of(spec: str) -> StudySubject:
+    """The task of that name or file, or the task and the best paths of a run folder.
+
+    A task's name wins over a folder's.
+
+    Raises:
+        TaskError: there is no such task.
+        CorpusError: the folder is unfinished or damaged.
+    """
+    folder = Path(spec)
+    is_known = spec in {task.name for task in list_tasks()}
+    if is_known or not folder.is_dir():  # a folder of a task's name stands for itself as ./NAME
+        return StudySubject(task=get_task(spec), found=())
+    if is_finished(folder):
+        result = read_result(folder)
+        finalists = [item.summary.path for item in result.finalists]
+        found = list(dict.fromkeys([result.chosen, *finalists]))
+        return StudySubject(task=get_task(result.tasks[0]), found=tuple(found[:MAX_FOUND]))
+    if (folder / MANIFEST_NAME).is_file():
+        corpus = read_corpus(folder)
+        provenance = corpus.manifest.provenance
+        menu = pick_menu(corpus.records, num_layers=provenance.num_layers, size=MAX_FOUND + 1)
+        return StudySubject(
+            task=task_of_corpus(provenance, None),
+            found=tuple(str(choice.path) for choice in menu if not choice.path.is_identity),
+        )
+    raise ConfigError(
+        f"--task is {spec}, a folder without a finished search or scan; name a task, or a run "
+        "folder whose search has ended"
+    )
+
+
+def paths_of(texts: Sequence[str], num_layers: int) -> tuple[LayerPath, ...]:
+    """Paths of a model, each once, the plain one left out.
+
+    Raises:
+        InvalidValueError: a text is no path of it.
+    """
+    paths = dict.fromkeys(read_path(text, num_layers) for text in texts)
+    return tuple(path for path in paths if not path.is_identity)

@@ -1,0 +1,1 @@
+"""What a depth study asks of a model: chosen positions, read by lenses, as plain arrays."""

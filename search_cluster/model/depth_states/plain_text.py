@@ -1,0 +1,42 @@
+"""Plain text as tokens: with the BOS that the tokenizer puts in front, without a chat template."""
+
+from search_cluster.errors import ModelError, PromptTooLongError
+from search_cluster.model.data_text import encode_marked, mark_data
+from search_cluster.model.loaded import LoadedModel
+
+
+def start_ids(loaded: LoadedModel) -> tuple[int, ...]:
+    """The BOS if the tokenizer puts it in front of plain text, else nothing."""
+    bos_id = loaded.tokenizer.bos_token_id
+    adds_bos = bos_id is not None and list(loaded.tokenizer("").input_ids[:1]) == [bos_id]
+    return (bos_id,) if adds_bos else ()
+
+
+def plain_ids(loaded: LoadedModel, text: str) -> tuple[int, ...]:
+    """The tokens of a text; control tokens in it are text.
+
+    Raises:
+        PromptTooLongError: they do not fit into the context window.
+    """
+    ids = encode_marked(loaded.tokenizer, mark_data(loaded.tokenizer, text))
+    window = getattr(loaded.model.config, "max_position_embeddings", None)
+    if window is not None and len(ids) >= window:
+        raise PromptTooLongError(
+            f"a text of {len(ids)} tokens; the model's context window is {window}: leave it out"
+        )
+    return (*start_ids(loaded), *ids)
+
+
+def token_offsets(loaded: LoadedModel, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+    """The tokens of a text, without BOS, and the characters ``[begin, end)`` of each.
+
+    Raises:
+        ModelError: the tokenizer does not say which characters its tokens are of.
+    """
+    if not loaded.tokenizer.is_fast:
+        raise ModelError(
+            "the tokenizer does not say which characters its tokens are of; word classes need a "
+            "fast tokenizer (tokenizer.json)"
+        )
+    encoded = loaded.tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
+    return tuple(encoded.input_ids), [(begin, end) for begin, end in encoded.offset_mapping]

@@ -1,0 +1,187 @@
+"""Probes: prompts with the positions that are read, and what lenses read there.
+
+Each position's states are computed once and read once by each lens.
+
+Shapes: B prompts of a batch, T tokens, N positions, S states of a position, L layers, D width, K
+tokens that are asked for, V vocabulary, G groups of tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search_cluster.model.depth_states.tables import (
+    NO_TOKEN,
+    AnyArray,
+    DepthReadings,
+    Ints,
+    ReadingTable,
+    joined,
+)
+from search_cluster.model.lens.lens import Lens
+from search_cluster.model.lens.readings import LensReadings, read_states
+from search_cluster.model.lens.states import depths_of, walk_states
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.paths.layer_path import LayerPath
+
+BATCH_TOKENS = 2048
+"""The tokens of a batch of prompts, padding included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptProbe:
+    """A prompt, and the positions of it that are read."""
+
+    prompt: int
+    """Its number; positions of equal numbers are drawn together where intervals are made."""
+    ids: tuple[int, ...]
+    """Its tokens."""
+    positions: tuple[int, ...]
+    """The positions; a position's states predict the token after it."""
+    labels: tuple[int, ...]
+    """What the experiment calls each of them."""
+    asked: tuple[tuple[int, ...], ...]
+    """The tokens whose rank and probability are read at each of them."""
+
+
+@torch.inference_mode()
+def read_probes(
+    loaded: LoadedModel,
+    lenses: Mapping[str, Lens],
+    probes: Sequence[PromptProbe],
+    bucket_V: Ints | None = None,
+) -> ReadingTable:
+    """What lenses read at the positions of probes, in their order.
+
+    The first token that is asked for is the model's own prediction at each position.
+
+    Args:
+        loaded: the model.
+        lenses: by name.
+        probes: at least one.
+        bucket_V: the frequency bucket of each token, whose probabilities are read; ``None``: none.
+
+    Raises:
+        NonFiniteLogitsError: a logit is NaN or infinite.
+    """
+    identity = LayerPath.identity(loaded.num_layers)
+    groups_VG = None
+    if bucket_V is not None:
+        groups_VG = torch.nn.functional.one_hot(torch.from_numpy(bucket_V)).float()
+        groups_VG = groups_VG.to(loaded.model.device)
+    return joined(
+        [
+            table_of(loaded, lenses, batch, states_at(loaded, batch, identity), groups_VG)
+            for batch in batches_of(probes)
+        ]
+    )
+
+
+def table_of(
+    loaded: LoadedModel,
+    lenses: Mapping[str, Lens],
+    probes: Sequence[PromptProbe],
+    states_SND: Tensor,
+    groups_VG: Tensor | None = None,
+) -> ReadingTable:
+    """What lenses read of the plain path's states at the positions of probes."""
+    depths = depths_of(LayerPath.identity(loaded.num_layers))
+    own_NV = Lens.logit(loaded.model).logits(loaded.model, states_SND[-1], depths[-1])
+    asked = [tokens for probe in probes for tokens in probe.asked]
+    asked_NK = np.full((len(asked), 1 + max(map(len, asked))), NO_TOKEN, dtype=np.int64)
+    asked_NK[:, 0] = own_NV.argmax(dim=-1).cpu().numpy()
+    for row, tokens in enumerate(asked):
+        asked_NK[row, 1 : 1 + len(tokens)] = tokens
+    wide_SND = states_SND.float()
+    cosine_LN = torch.nn.functional.cosine_similarity(wide_SND[:-1], wide_SND[1:], dim=-1)
+    prompts = [probe.prompt for probe in probes for _ in probe.positions]
+    labels = [label for probe in probes for label in probe.labels]
+    return ReadingTable(
+        prompt_N=np.array(prompts, dtype=np.int64),
+        label_N=np.array(labels, dtype=np.int64),
+        asked_NK=asked_NK,
+        influence_LN=(1 - cosine_LN).cpu().numpy(),
+        lenses={
+            name: _read(loaded, lens, states_SND, depths, asked_NK, groups_VG)
+            for name, lens in lenses.items()
+        },
+    )
+
+
+def batches_of(probes: Sequence[PromptProbe]) -> list[list[PromptProbe]]:
+    """Neighbours that fit into a batch."""
+    batches: list[list[PromptProbe]] = []
+    longest = 0
+    for probe in probes:
+        longest = max(longest, len(probe.ids))
+        if not batches or longest * (len(batches[-1]) + 1) > BATCH_TOKENS:
+            batches.append([])
+            longest = len(probe.ids)
+        batches[-1].append(probe)
+    return batches
+
+
+def states_at(loaded: LoadedModel, batch: Sequence[PromptProbe], path: LayerPath) -> Tensor:
+    """The states ``[S, N, D]`` at the positions of a batch, along a path."""
+    longest = max(len(probe.ids) for probe in batch)
+    ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, probe in enumerate(batch):
+        # Padded with a token of the prompt; nothing before it looks at it.
+        ids_BT[row] = probe.ids[-1]
+        ids_BT[row, : len(probe.ids)] = torch.tensor(probe.ids)
+        mask_BT[row, : len(probe.ids)] = 1
+    device = loaded.model.device
+    places_N = torch.tensor(
+        [row * longest + place for row, probe in enumerate(batch) for place in probe.positions]
+    ).to(device)
+    walk = walk_states(
+        loaded.model,
+        ids_BT.to(device),
+        path,
+        None if bool(mask_BT.all()) else mask_BT.to(device),
+    )
+    return torch.stack([hidden_BTD.flatten(0, 1)[places_N] for hidden_BTD in walk])
+
+
+def _read(
+    loaded: LoadedModel,
+    lens: Lens,
+    states_SND: Tensor,
+    depths: Sequence[int],
+    asked_NK: AnyArray,
+    groups_VG: Tensor | None,
+) -> DepthReadings:
+    """Read all positions; those that ask for equally many tokens are read together."""
+    num_N = (asked_NK != NO_TOKEN).sum(axis=1)
+    arrays: dict[str, AnyArray] = {}
+    for num_asked in np.unique(num_N):
+        rows = np.flatnonzero(num_N == num_asked)
+        found = read_states(
+            loaded.model,
+            lens,
+            states_SND[:, torch.from_numpy(rows).to(states_SND.device)],
+            depths,
+            torch.from_numpy(asked_NK[rows, :num_asked]),
+            groups_VG=groups_VG,
+        )
+        for item in fields(LensReadings):
+            value = getattr(found, item.name).numpy()
+            if item.name not in arrays:
+                arrays[item.name] = _empty(item.name, value, asked_NK)
+            if item.name.endswith("SNK"):
+                arrays[item.name][:, rows, :num_asked] = value
+            else:
+                arrays[item.name][:, rows] = value
+    return DepthReadings(**arrays)
+
+
+def _empty(name: str, like: AnyArray, asked_NK: AnyArray) -> AnyArray:
+    shape = [len(like), len(asked_NK), *like.shape[2:]]
+    if name.endswith("SNK"):
+        shape[2] = asked_NK.shape[1]
+    filler = NO_TOKEN if np.issubdtype(like.dtype, np.integer) else np.nan
+    return np.full(shape, filler, dtype=like.dtype)

@@ -1,0 +1,202 @@
+"""What a depth study found, in sentences that say how sure they are."""
+
+from collections.abc import Iterable
+
+from search_cluster.depth.contrasts import Contrast
+from search_cluster.depth.facts import TokenOrder
+from search_cluster.depth.layers import PriorCheck
+from search_cluster.depth.resamples import Measured
+from search_cluster.depth.result import DepthResult
+from search_cluster.model.depth_states.tables import TUNED
+
+SURE, UNSURE = "sure", "can't tell"
+
+
+def number(measured: Measured, *, percent: bool = False, sign: bool = False) -> str:
+    """A figure with its interval."""
+    if measured.value is None:
+        return "nothing to count"
+    factor, unit = (100, " %") if percent else (1, "")
+    plus = "+" if sign else ""
+    ends = [measured.value, measured.low, measured.high]
+    value, low, high = (
+        "?" if item is None else format(factor * item, f"{plus}.{1 if percent else 2}f")
+        for item in ends
+    )
+    return f"{value}{unit} ({low} to {high})"
+
+
+def sized(measured: Measured) -> str:
+    """What a figure is of."""
+    return f"n = {measured.n:,}, {measured.prompts:,} prompts"
+
+
+def verdict_of(measured: Measured) -> str:
+    """Whether its interval excludes 0."""
+    return SURE if measured.excludes_zero else UNSURE
+
+
+def best_lens(result: DepthResult) -> str:
+    """The tuned lens if there is one."""
+    lenses = [figures.lens for figures in result.text.guesses]
+    return TUNED if TUNED in lenses else lenses[0]
+
+
+def headline(result: DepthResult) -> list[str]:
+    """What was found, most important first, a sentence each."""
+    return [text for _, text in screen(result)]
+
+
+def screen(result: DepthResult) -> list[tuple[str, str]]:
+    """Topics and what was found of each."""
+    lens = best_lens(result)
+    lines = [("guesses", text) for text in _guesses(result)]
+    lines += [("word classes", text) for text in _word_classes(result, lens)]
+    lines += [("facts", text) for text in _facts(result, lens)]
+    lines += [("options", text) for text in _options(result)]
+    lines += [("verdicts", text) for text in _verdicts(result)]
+    lines += [("paths", text) for text in _paths(result, lens)]
+    lines += [("layers", text) for text in _layers(result)]
+    return lines
+
+
+def _guesses(result: DepthResult) -> Iterable[str]:
+    for figures in result.text.guesses:
+        early = figures.early_share
+        yield (
+            f"{figures.lens} lens: after one layer the ten most frequent tokens are "
+            f"{_share(figures.shares[0].value[1])} of the guesses, at the end "
+            f"{_share(figures.shares[0].value[-1])}: {number(early, percent=True, sign=True)}, "
+            f"{verdict_of(early)} ({sized(early)}; sign test p = {figures.early_sign_p:.2g}); "
+            f"{number(figures.early_flips, percent=True)} of those early guesses are overturned."
+        )
+    bias = result.text.bias
+    if bias is not None:
+        yield (
+            f"The lens' own bias: taught {bias.word!r} a thousandth as much, its early share of "
+            f"guesses changes by {number(bias.change, percent=True, sign=True)} "
+            f"({sized(bias.change)})."
+        )
+
+
+def _word_classes(result: DepthResult, lens: str) -> Iterable[str]:
+    if result.word_classes is None:
+        return
+    for item in result.word_classes.contrasts:
+        if _is_shown(item, lens):
+            how = "at equal entropy of the output" if item.matched else "as they are"
+            yield (
+                f"{item.what}, right cases, stable at rank {item.threshold}, {how}: "
+                f"{number(item.difference, sign=True)} layers, {verdict_of(item.difference)} "
+                f"({sized(item.difference)})."
+            )
+
+
+def _is_shown(item: Contrast, lens: str) -> bool:
+    return (
+        item.lens == lens
+        and item.case == "right"
+        and item.crossing == "stable"
+        and item.threshold in (1, 10)
+        and item.what.startswith("function")
+    )
+
+
+def _facts(result: DepthResult, lens: str) -> Iterable[str]:
+    for part in result.facts:
+        for item in part.orders:
+            if _is_main(item, lens):
+                yield (
+                    f"{part.source}: an answer's first token is stable "
+                    f"{number(item.difference, sign=True)} layers later than its second (rank "
+                    f"{item.threshold}, the model's own predictions), "
+                    f"{verdict_of(item.difference)} ({sized(item.difference)})."
+                )
+
+
+def _is_main(item: TokenOrder, lens: str) -> bool:
+    wanted = (lens, "all", 1, "stable")
+    return (item.lens, item.case, item.threshold, item.crossing) == wanted
+
+
+def _options(result: DepthResult) -> Iterable[str]:
+    if result.questions is None:
+        return
+    for race in result.questions.races:
+        if race.options != "foreign letters":
+            yield (
+                f"{race.options}, {race.lens} lens: options are collected at depth "
+                f"{number(race.collected_depth)}, decided at {number(race.decided_depth)}; "
+                f"later by {number(race.decided_later, sign=True)}, "
+                f"{verdict_of(race.decided_later)} (n = {race.decided_later.n})."
+            )
+
+
+def _verdicts(result: DepthResult) -> Iterable[str]:
+    part = result.questions
+    if part is None:
+        return
+    check = part.prefix_check
+    if check is not None:
+        yield (
+            f"The logit lens says what the path of the first k layers says: {check.mismatches} "
+            f"mismatches of {check.pairs:,} pairs, {check.ties} ties within "
+            f"{check.threshold:g} nats; margins differ by {check.largest_difference:g} at most."
+        )
+    for item in part.agreements:
+        yield (
+            f"{item.lens} lens: answers are settled at depth {number(item.lens_depth)}, by "
+            f"execution at {number(item.verdict_depth)}; rank correlation "
+            f"{number(item.spearman)}, kappa {number(item.kappa)} (n = {item.lens_depth.n}). "
+            f"Wrong answers settle {number(item.late_if_wrong, sign=True)} layers later, "
+            f"{verdict_of(item.late_if_wrong)}."
+        )
+    for found in part.predictions:
+        if found.gain is not None and found.by.startswith("lens depth"):
+            yield (
+                f"Whether {found.path} leaves an answer {found.what}: {found.by} has AUC "
+                f"{number(found.auc)}, {number(found.gain, sign=True)} beside the margin alone, "
+                f"{verdict_of(found.gain)} (n = {found.auc.n}, true of {_share(found.share)})."
+            )
+
+
+def _paths(result: DepthResult, lens: str) -> Iterable[str]:
+    for item in result.paths:
+        if item.lens == lens:
+            where = (
+                f"down to half from depth {item.repaired_depth} on"
+                if item.repaired_depth is not None
+                else "never down to half"
+            )
+            yield (
+                f"{item.path}: the difference from the plain model peaks at depth "
+                f"{item.peak_depth}, {where}; KL between the outputs {number(item.last_apart)}, "
+                f"same prediction {number(item.agreement, percent=True)}; stable onset at rank 1 "
+                f"moves by {number(item.onset_moved[0], sign=True)} layers, "
+                f"{verdict_of(item.onset_moved[0])} ({sized(item.onset_moved[0])})."
+            )
+
+
+def _layers(result: DepthResult) -> Iterable[str]:
+    if result.layers:
+        ordered = sorted(result.layers, key=lambda card: (-card.score, card.layer))
+        names = ", ".join(str(card.layer) for card in ordered[:5])
+        yield f"By lens and influence alone, least is lost by skipping layers {names}."
+    for check in result.prior_checks:
+        if check.by.startswith("all"):
+            yield f"Against measured single skips: {check_text(check)}"
+
+
+def check_text(check: PriorCheck) -> str:
+    """How well a prior orders layers."""
+    held = "; ".join(
+        f"{count} of the layers that {path} skips" for path, count in check.held.items()
+    )
+    return (
+        f"{check.by}: rank correlation {number(check.spearman)} (n = {check.spearman.n} "
+        f"questions){'; its best twelve hold ' + held if held else ''}."
+    )
+
+
+def _share(value: float | None) -> str:
+    return "?" if value is None else f"{100 * value:.1f} %"

@@ -1,0 +1,137 @@
+"""A whole study of a tiny model: its files, going on after an interrupt, the same bytes again."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from support.html_page import HOSTILE, parsed, plots_of
+from support.tiny import save_tiny_model
+
+from search_cluster.commands.depth.asked import StudyRequest
+from search_cluster.commands.depth.parts import PartStore
+from search_cluster.commands.depth.run import run_depth
+from search_cluster.config import SearchConfig
+from search_cluster.depth.result import DEPTH_NAME, read_depth_result
+from search_cluster.depth.settings import DepthSettings
+from search_cluster.errors import ConfigError
+from search_cluster.report.depth.html import write_depth_report
+
+SMALL = DepthSettings(
+    positions=60,
+    questions=12,
+    words=20,
+    known=12,
+    fit_tokens=600,
+    skip_questions=4,
+    letter_questions=4,
+    path_positions=20,
+    bias_positions=40,
+)
+SENTENCE = (
+    "# text = the answer is the number\n"
+    + "".join(
+        f"{at}\t{form}\t_\t{name}\t_\t_\t_\t_\t_\t_\n"
+        for at, (form, name) in enumerate(
+            [("the", "DET"), ("answer", "NOUN"), ("is", "AUX"), ("the", "DET"), ("number", "NOUN")],
+            start=1,
+        )
+    )
+    + "\n"
+)
+FACTS = [{"prompt": f"the city {number} is", "attribute": "the answer"} for number in range(20)]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], StudyRequest]:
+    folder = tmp_path_factory.mktemp("study")
+    model = save_tiny_model(folder / "model")
+    text, pos, facts = (folder / name for name in ("text.txt", "pos.conllu", "facts.json"))
+    text.write_text("\n".join(f"the number {n} is the answer of the city" for n in range(400)))
+    pos.write_text(SENTENCE * 30)
+    facts.write_text(json.dumps(FACTS))
+    return lambda out: StudyRequest(
+        config=SearchConfig(model=str(model), device="cpu", dtype="float32"),
+        settings=SMALL,
+        task="elements",
+        lens=None,
+        text=text,
+        pos=pos,
+        facts=facts,
+        paths=("0-2,4-5",),
+        out=out,
+    )
+
+
+def test_a_study_writes_its_files_and_the_same_ones_after_an_interrupt(
+    study: Callable[[Path], StudyRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    done = run_depth(study(whole))
+    assert done["executed_verdicts"] == 12 * 6 + 12 + 4 * 6
+    result = read_depth_result(whole)
+    part = result.questions
+    assert part is not None
+    assert part.prefix_check is not None
+    assert (part.prefix_check.pairs, part.prefix_check.mismatches) == (72, 0)
+    assert len(result.layers) == 6
+    assert {item.lens for item in result.paths} == {"logit", "tuned"}
+    assert result.text.bias is not None
+    assert [source.source for source in result.facts] == ["facts.json", "capitals", "elements"]
+    rows = pq.read_table(whole / "rows.parquet")
+    assert set(rows["lens"].to_pylist()) == {"logit", "tuned"}
+    page = parsed(whole / "report.html")
+    assert "What was found" in page.words
+    assert len(plots_of(page)) >= 9
+    assert f"{part.prefix_check.pairs} pairs" in page.words
+    bias = replace(result.text.bias, word=HOSTILE)
+    hostile = replace(result, text=replace(result.text, bias=bias))
+    write_depth_report(whole, tmp_path / "hostile.html", hostile)
+    assert parsed(tmp_path / "hostile.html").tags == page.tags
+
+    kept = PartStore.arrays
+    num_left = 9
+
+    def interrupted(store: PartStore, name: str, make: Callable[[], object]) -> object:
+        nonlocal num_left
+        num_left -= 1
+        if not num_left:
+            raise KeyboardInterrupt
+        return kept(store, name, make)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PartStore, "arrays", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_depth(study(cut))
+    monkeypatch.undo()
+    assert not (cut / DEPTH_NAME).exists()
+    before = {path.name: path.stat().st_mtime_ns for path in (cut / "parts").iterdir()}
+    assert len(before) == 8
+    run_depth(study(cut))
+    assert {name: (cut / "parts" / name).stat().st_mtime_ns for name in before} == before
+    for name in (DEPTH_NAME, "rows.parquet"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_folder_of_another_plan_is_refused(
+    study: Callable[[Path], StudyRequest], tmp_path: Path
+) -> None:
+    request = study(tmp_path)
+    plan = request.plan("model", "task 1", [])
+    PartStore(tmp_path, plan)
+    PartStore(tmp_path, plan)
+    other = replace(request, settings=replace(SMALL, positions=80)).plan("model", "task 1", [])
+    with pytest.raises(ConfigError, match=r"was begun with positions 60, .* asked for 80"):
+        PartStore(tmp_path, other)
+
+
+def test_a_damaged_part_is_made_again(tmp_path: Path) -> None:
+    store = PartStore(tmp_path, {})
+    values = {"a": np.arange(3)}
+    store.arrays("text-0000", lambda: values)
+    path = tmp_path / "parts" / "text-0000.npz"
+    path.write_bytes(path.read_bytes()[:40])
+    assert store.arrays("text-0000", lambda: values)["a"].tolist() == [0, 1, 2]
+    assert store.num_made == 2

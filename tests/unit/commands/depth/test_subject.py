@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from search_cluster.commands.depth.subject import paths_of, subject_of
+from search_cluster.errors import ConfigError, InvalidPathError, TaskError
+
+
+def test_a_tasks_name_wins_over_a_folder_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elements").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert subject_of("elements").task.name == "elements"
+    with pytest.raises(ConfigError, match="without a finished search or scan"):
+        subject_of("./elements")
+
+
+def test_what_is_no_task_is_refused() -> None:
+    with pytest.raises(TaskError, match="no task is called"):
+        subject_of("elementz")
+
+
+def test_paths_stand_once_and_the_plain_one_is_left_out() -> None:
+    paths = paths_of(["0-2,4-5", "0-5", "0,1,2,4,5"], 6)
+    assert [str(path) for path in paths] == ["0-2,4-5"]
+    with pytest.raises(InvalidPathError):
+        paths_of(["0-2,4-9"], 6)

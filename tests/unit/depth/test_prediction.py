@@ -1,0 +1,30 @@
+import numpy as np
+
+from search_cluster.depth.prediction import BASELINE, predict_fate
+
+
+def fate(num: int, strength: float) -> dict[str, object]:
+    rng = np.random.default_rng(0)
+    depth_Q = rng.normal(size=num)
+    happened_Q = strength * depth_Q + rng.normal(size=num) > 0
+    features = {BASELINE: rng.normal(size=num), "lens depth, tuned": depth_Q}
+    return {item.by: item for item in predict_fate("0-2", "kept", happened_Q, features)}
+
+
+def test_a_feature_that_tells_beats_the_baseline() -> None:
+    found = fate(300, 3.0)
+    item = found["lens depth, tuned"]
+    assert (item.auc.low or 0) > 0.8
+    assert item.gain.excludes_zero
+    assert found[BASELINE].gain is None
+
+
+def test_a_feature_that_does_not_tell_stays_at_chance() -> None:
+    item = fate(300, 0.0)["lens depth, tuned"]
+    assert (item.auc.low or 1) < 0.56
+    assert not item.gain.low > 0
+
+
+def test_too_few_of_a_kind_say_nothing() -> None:
+    happened_Q = np.arange(100) < 5
+    assert predict_fate("0-2", "fixed", happened_Q, {BASELINE: np.arange(100.0)}) == ()
