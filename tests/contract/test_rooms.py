@@ -18,6 +18,7 @@ GROUND_FLOOR = {
         "config",
         "console",
         "errors",
+        "extras",
         "faults",
         "files",
         "identity",

@@ -46,11 +46,16 @@ def fit_pair(
     Raises:
         InvalidValueError: there are too few texts.
     """
-    fitted = fit_ridge(loaded.model, sequences, progress=progress)
+
+    def tell(what: str, done: int, total: int) -> None:
+        if what == "texts":
+            progress(done)
+
+    fitted = fit_ridge(loaded.model, sequences, progress=tell)
     twin = None
     if with_twin:
         weights = TokenWeights(by_token={token: REWEIGHT})
-        twin = fit_ridge(loaded.model, sequences, weights=weights, progress=progress).lens
+        twin = fit_ridge(loaded.model, sequences, weights=weights, progress=tell).lens
     return LensPair(
         tuned=fitted.lens,
         reweighted=twin,
