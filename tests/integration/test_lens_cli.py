@@ -54,7 +54,8 @@ def test_a_fit_reports_how_good_it_is_and_leaves_a_folder_that_tuned_lens_reads(
     assert 10_000 < result["tokens"] <= 12_100
     assert len(result["divergence"]) == tiny.NUM_LAYERS + 1
     assert result["depths_lower_than_logit"] == tiny.NUM_LAYERS
-    assert result["mean_cut_low"] < result["mean_cut"] < result["mean_cut_high"]
+    assert result["mean_cut"] > 0
+    assert result["mean_cut_low"] is None  # a tenth of 24 texts
     assert result["divergence"][-1] == pytest.approx(0, abs=1e-4)
     assert result["divergence_one_off"]["before"][0] is None
     assert sorted(file.name for file in out.iterdir()) == ["config.json", "lens.json", "params.pt"]
@@ -155,11 +156,11 @@ def test_eval_reads_other_text_and_the_logit_lens_cuts_nothing(
     fitted: tuple[Path, dict[str, Any]], model: Path, text: Path
 ) -> None:
     common = ("search-cluster", "lens", "eval", "--model", str(model), "--text", str(text))
-    result = run_json(*common, "--lens", str(fitted[0]), "--tokens", "1000")
+    result = run_json(*common, "--lens", str(fitted[0]), "--tokens", "3000")
     assert set(result) >= FIGURES
     assert result["digest"] == fitted[1]["digest"]
-    assert 0 < result["mean_cut"] < 1
-    logit = run_json(*common, "--lens", "logit", "--tokens", "1000", "--no-one-off")
+    assert 0 < result["mean_cut_low"] < result["mean_cut"] < result["mean_cut_high"] < 1
+    logit = run_json(*common, "--lens", "logit", "--tokens", "3000", "--no-one-off")
     assert logit["mean_cut"] == 0
     assert logit["divergence"] == logit["divergence_logit"] == result["divergence_logit"]
     assert set(logit["divergence_one_off"]["before"]) == {None}

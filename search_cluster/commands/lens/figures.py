@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from search_cluster.model.lens.judged import AFTER, BEFORE, LOGIT, TUNED, LensFigures
 from search_cluster.stats import NUM_RESAMPLES
 
+FEWEST_TEXTS = 5
+"""Fewer texts say too little of how texts differ."""
+
 
 def figures_of(judged: LensFigures) -> dict[str, Any]:
     """The figures of ``lens fit`` and ``lens eval``.
@@ -54,9 +57,9 @@ def mean_cut(tuned: list[float | None], logit: list[float | None]) -> float:
 def cut_interval(
     tuned_GS: NDArray[np.float64], logit_GS: NDArray[np.float64]
 ) -> tuple[float | None, float | None]:
-    """The 95 % bootstrap interval of `mean_cut` over texts; nothing is known of one text."""
+    """The 95 % bootstrap interval of `mean_cut` over texts; ``None`` of fewer than `FEWEST_TEXTS`."""
     num_groups = len(tuned_GS)
-    if num_groups < 2:
+    if num_groups < FEWEST_TEXTS:
         return None, None
     rng = np.random.default_rng(0)
     counts_RG = rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=NUM_RESAMPLES)

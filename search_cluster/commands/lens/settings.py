@@ -49,7 +49,7 @@ class LensFitConfig:
     held_out: Path | None = None
     """Plain text on which the lens is judged; ``None``: every tenth of its texts, kept out of the
     fit."""
-    held_out_tokens: int = field(default=512, metadata=SMALLEST)
+    held_out_tokens: int = field(default=1024, metadata=SMALLEST)
     """The number of its tokens at most. Each takes as long as 240 layers of one token in the demo
     model."""
     format: str = "tuned-lens"
