@@ -57,7 +57,7 @@ def mean_cut(tuned: list[float | None], logit: list[float | None]) -> float:
 def cut_interval(
     tuned_GS: NDArray[np.float64], logit_GS: NDArray[np.float64]
 ) -> tuple[float | None, float | None]:
-    """The 95 % bootstrap interval of `mean_cut` over texts; ``None`` of fewer than `FEWEST_TEXTS`."""
+    """The 95 % bootstrap interval of `mean_cut` over texts, if there are enough."""
     num_groups = len(tuned_GS)
     if num_groups < FEWEST_TEXTS:
         return None, None
