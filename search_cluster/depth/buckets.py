@@ -21,6 +21,8 @@ BUCKET_ENDS = (10, 100, 1000)
 BUCKET_NAMES = ("1-10", "11-100", "101-1000", "rest")
 NUM_SHOWN = 20
 """Tokens of a bucket that are shown."""
+NUM_SEARCHED = 200
+"""The most frequent tokens, among which a word is looked for."""
 EARLY_DEPTH = 1
 """The depth that is compared with the end."""
 TARGET = 1
@@ -113,12 +115,18 @@ def describe_buckets(counts_V: Ints, text_of: Callable[[int], str]) -> tuple[Tok
 
 
 def frequent_word(counts_V: Ints, text_of: Callable[[int], str]) -> int:
-    """The id of the most frequent token that is a word: "the" in English."""
-    for token in np.lexsort((np.arange(len(counts_V)), -counts_V)):
-        text = text_of(int(token)).strip()
-        if len(text) > 1 and text.isalpha():
-            return int(token)
-    return int(np.argmax(counts_V))
+    """The id of the most frequent token that is a word: " the" in English.
+
+    Tokens with a space in front go first: others may be pieces, such as the middle of ``<unk>``.
+    """
+    found: list[int] = []
+    for token in np.lexsort((np.arange(len(counts_V)), -counts_V))[:NUM_SEARCHED]:
+        text = text_of(int(token))
+        if len(text.strip()) > 1 and text.strip().isalpha():
+            if text[0].isspace():
+                return int(token)
+            found.append(int(token))
+    return found[0] if found else int(np.argmax(counts_V))
 
 
 def guess_figures(table: ReadingTable, lens: str, bucket_V: Ints) -> GuessFigures:

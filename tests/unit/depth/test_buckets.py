@@ -31,6 +31,14 @@ def test_a_bucket_shows_its_tokens_and_flags_white_space_and_digits() -> None:
     assert frequent_word(counts_V, texts.__getitem__) == 0
 
 
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [(["unk", " <", " the", "of"], 2), (["a", "unk", "7", "of"], 1), (["<", ",", ".", "7"], 0)],
+)
+def test_the_frequent_word_is_a_whole_one_where_spaces_tell(texts: list[str], wanted: int) -> None:
+    assert frequent_word(np.array([9, 8, 7, 6]), texts.__getitem__) == wanted
+
+
 TOPS_SN = [[0, 0, 20, 20, 20], [0, 20, 20, 21, 20], [0, 20, 21, 21, 21]]
 TARGETS = [0, 20, 20, 22, 21]
 """The end is right on the first two and the last."""

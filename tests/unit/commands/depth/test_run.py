@@ -66,6 +66,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], StudyReq
     )
 
 
+@pytest.mark.slow
 def test_a_study_writes_its_files_and_the_same_ones_after_an_interrupt(
     study: Callable[[Path], StudyRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
