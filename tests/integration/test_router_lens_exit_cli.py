@@ -17,6 +17,7 @@ from router_train.routers.lens_exit.router import LensExitRouter
 from router_train.training.checkpoint import load_router
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.materialise import materialise
+from search_cluster.model.prompting import encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.registry import get_task
 
@@ -97,6 +98,11 @@ def test_an_export_answers_as_the_router_does(place: Path, tmp_path: Path) -> No
     assert not torch.equal(exported.generate(ids, **options), bare.generate(ids, **options))
 
 
-def test_generate_prints_an_answer(place: Path) -> None:
-    found = json_of("generate", "--router", place / "router", "--prompt", "what is the capital")
-    assert len(found["path"]) < 6  # type: ignore[arg-type]
+def test_generate_answers_along_the_routers_path(place: Path) -> None:
+    prompt = "Which fruit has number 1003?"
+    found = json_of("generate", "--router", place / "router", "--prompt", prompt)
+    loaded = load_model(str(place / "model"))
+    router, _ = load_router(place / "router", loaded)
+    path = RoutedModel(loaded, router).route(encode_prompt_text(loaded, prompt)).path
+    assert found["path"] == list(path.layers)
+    assert found["path"] == list(range(len(path)))
