@@ -67,6 +67,9 @@ code {
 .right::after { content: " \\2713"; }
 .wrong::after { content: " \\2717"; }
 .plot text { fill: var(--ink) !important; }
+.cells { overflow-x: auto; }
+.cells .plot { min-width: 52rem; }
+.cells .plot .heatmap-label text { fill: #16202c !important; }
 .plot .gridlayer path { stroke: var(--line) !important; }
 .plot .errorbar path { stroke: var(--ink) !important; }
 .plot .hovertext path { fill: var(--panel) !important; stroke: var(--line) !important; }

@@ -15,7 +15,7 @@ PAGE = """{% extends "shell" %}
 {% from "parts" import no_script, plot_section %}
 {% block content %}
 {{ no_script() }}
-{{ plot_section(heat_map, 1, "wide") }}
+{{ plot_section(heat_map, 1, "wide cells") }}
 {{ plot_section(curves, 2, "wide") }}
 <section id="end">
 <h2>Where each position settles</h2>
@@ -35,8 +35,10 @@ COLOURS = ((0.0, "#2f78d0"), (0.5, "#e6e0c8"), (1.0, "#d9762b"))
 """From the same as the end to far from it."""
 MOST_DIVERGENCE = 12.0
 """Nats at the end of the scale of colours, at most."""
-ROW_HEIGHT, COLUMN_WIDTH = 20, 62
-"""Pixels of a cell."""
+ROW_HEIGHT, CELL_FONT = 20, 11
+"""Pixels of a cell, and of its letters, which plotly shrinks beyond reading if it is let."""
+SHOWN_COLUMNS, CELL_LETTERS = 16, 8
+"""Positions that are seen at first, and letters of a token that a cell has room for then."""
 
 
 def write_lens_page(out: Path, view: LensView) -> None:
@@ -71,7 +73,8 @@ def heat_map(view: LensView) -> ReportFigure:
         go.Heatmap(
             z=divergence.tolist(),
             y=[row.name for row in view.rows],
-            text=[[_shown(token) for token in row.top] for row in view.rows],
+            text=[[_cell(token) for token in row.top] for row in view.rows],
+            textfont={"size": CELL_FONT},
             customdata=_hover(view),
             texttemplate="%{text}",
             hovertemplate="%{customdata}<extra></extra>",
@@ -90,7 +93,7 @@ def heat_map(view: LensView) -> ReportFigure:
         ticktext=[_shown(token) for token in view.tokens],
         side="top",
         fixedrange=False,
-        range=[max(-0.5, len(view.tokens) - 24.5), len(view.tokens) - 0.5],
+        range=[max(-0.5, len(view.tokens) - SHOWN_COLUMNS - 0.5), len(view.tokens) - 0.5],
     )
     return ReportFigure(
         title="Layer by layer",
@@ -140,7 +143,17 @@ def settled_rows(view: LensView) -> list[dict[str, str]]:
 
 def _shown(token: str) -> str:
     """A token as plotly shows it, which reads a few HTML tags in texts."""
-    return storable_text(shown_token(token)).replace("&", "&amp;").replace("<", "&lt;")
+    return _as_text(shown_token(token))
+
+
+def _as_text(text: str) -> str:
+    return storable_text(text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _cell(token: str) -> str:
+    shown = shown_token(token)
+    cut = shown if len(shown) <= CELL_LETTERS else f"{shown[: CELL_LETTERS - 1]}…"
+    return _as_text(cut)
 
 
 def _hover(view: LensView) -> list[list[str]]:
