@@ -27,15 +27,15 @@ class UnfinishedFit:
     Args:
         path: the file.
         inputs: all that the result depends on; a file of other inputs is not gone on from.
-        pause_s: the seconds between two writes, at least; 0: write every time.
+        pause_s: the seconds between two writes, at least; 0: write every time; ``None``: the usual.
     """
 
     def __init__(
-        self, path: Path, inputs: Mapping[str, Any], *, pause_s: float = KEPT_EVERY_S
+        self, path: Path, inputs: Mapping[str, Any], *, pause_s: float | None = None
     ) -> None:
         self._path = path
         self._key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-        self._pause_s = pause_s
+        self._pause_s = KEPT_EVERY_S if pause_s is None else pause_s
         self._written_s = time.monotonic()
         self._took_s = 0.0
 

@@ -113,7 +113,7 @@ def test_a_descent_that_was_killed_goes_on_to_the_same_lens(
 ) -> None:
     module = "search_cluster.model.lens.fitting"
     monkeypatch.setattr(f"{module}.rows.ROWS_PER_PASS", 100)
-    monkeypatch.setattr(f"{module}.fit.KEPT_EVERY_S", 0.0)
+    monkeypatch.setattr(f"{module}.unfinished.KEPT_EVERY_S", 0.0)
     loaded = loaded_tiny()
     settings = dataclasses.replace(SETTINGS, kind=kind)
     whole = lens_digest(fitted(loaded, tmp_path / "whole", settings).lens)
