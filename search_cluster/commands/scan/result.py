@@ -144,13 +144,16 @@ def _standings_of(
 
 
 def _chance_table(job: ScanJob, searched: Searched) -> NDArray[np.float64]:
-    """Differences on the first questions by which paths were chosen, of all that ran on them."""
+    """Differences on the first questions by which paths were chosen, of all that raced on them.
+
+    Combinations are asked these questions later, when they are among the best already.
+    """
     num_questions = job.plan.rungs[0] * len(job.tasks.names)
     first = searched.tables[0]
     paths = [
         item.path
         for item in searched.candidates
-        if len(first.by_path.get(item.path, ())) >= num_questions
+        if item.step == 0 and len(first.by_path.get(item.path, ())) >= num_questions
     ]
     return differences([first], paths)[:num_questions]
 

@@ -251,9 +251,11 @@ class ScanSearch(SteppedRounds[None]):
             self._stopped_by = "minutes"
         best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
         paths = [item.path for item in best[: self._plan.num_caught_up]]
+        spent_before = self.num_spent
         for table in self._tables:
             if not self._stopped_by:
                 yield from self._ask(table, paths, len(table.by_path[self._identity]))
+        self._num_exhaustive += self.num_spent - spent_before  # no race saves any of these
 
     def _next_bases(self) -> list[Candidate]:
         """The best so far that can grow."""

@@ -23,7 +23,8 @@ class Searched:
     num_verdicts: int
     """What was asked for."""
     num_exhaustive: int
-    """What all paths on all questions of their step would have taken."""
+    """What all paths on all questions of their step would have taken, and what the best were asked
+    beyond that."""
     usual: UsualGains
     """What paths usually gain."""
     stopped_by: str
