@@ -73,6 +73,9 @@ _FAMILY_SETTINGS: dict[str, dict[str, object]] = {
     "olmoe": _EXPERTS,
 }
 FAMILIES = tuple(_FAMILY_SETTINGS)
+QUICK_FAMILIES = ("llama", "gemma2", "qwen2_moe")
+"""A plain one, one with caps and windows, and a mixture of experts: what costly tests of `make test`
+make do with."""
 
 
 def tiny_tokenizer(chat: bool = False) -> PreTrainedTokenizerFast:

@@ -25,9 +25,8 @@ from search_cluster.tasks.verdict import Verdict
 TASKS = {name: get_task(name) for name in ("capitals", "arithmetic")}
 """One of choices and one that generates."""
 EXAMPLES = {name: task.load("train", None).examples[:3] for name, task in TASKS.items()}
-QUICK = ("llama", "gemma2", "mistral", "qwen2_moe")
 CASES = [
-    pytest.param(family, dtype, marks=[] if family in QUICK else [pytest.mark.slow])
+    pytest.param(family, dtype, marks=[] if family in tiny.QUICK_FAMILIES else [pytest.mark.slow])
     for family in tiny.FAMILIES
     for dtype in (torch.float32, torch.bfloat16)
 ]
@@ -71,7 +70,7 @@ def assert_same_bits(got: Logits, alone: Logits) -> None:
 
 @pytest.mark.parametrize("task_name", TASKS)
 @pytest.mark.parametrize(
-    "family", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+    "family", [pytest.param(name, marks=[] if name in tiny.QUICK_FAMILIES else [pytest.mark.slow])
                for name in tiny.FAMILIES]
 )  # fmt: skip
 def test_verdicts_of_bridged_paths_are_the_materialised_models(family: str, task_name: str) -> None:

@@ -135,7 +135,13 @@ def test_no_more_questions_are_taken_than_are_needed_and_the_seed_draws_them() -
     assert texts.digest != texts_of_task(loaded_tiny(), task, num_tokens=100, seed=1).digest
 
 
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=[] if name in tiny.QUICK_FAMILIES else [pytest.mark.slow])
+        for name in tiny.FAMILIES
+    ],
+)
 def test_a_model_writes_the_same_text_for_the_same_seed(family: str) -> None:
     loaded = loaded_tiny(family=family, chat=True)
     texts = texts_of_model(loaded, num_tokens=80 * 24, length=24)

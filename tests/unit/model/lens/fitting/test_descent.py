@@ -42,7 +42,13 @@ def mean_divergence(loaded: LoadedModel, lens: Lens, way: str = TUNED) -> Tensor
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=[] if name in tiny.QUICK_FAMILIES else [pytest.mark.slow])
+        for name in tiny.FAMILIES
+    ],
+)
 def test_a_descent_never_ends_worse_than_it_began_on_the_rows_that_choose(
     tmp_path: Path, family: str, dtype: torch.dtype
 ) -> None:

@@ -48,7 +48,13 @@ def divergences(model: PreTrainedModel, lens: Lens, rows: HeldOutRows, off: int 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=[] if name in tiny.QUICK_FAMILIES else [pytest.mark.slow])
+        for name in tiny.FAMILIES
+    ],
+)
 def test_a_ridge_lens_is_nearer_to_the_end_than_the_logit_lens(
     family: str, dtype: torch.dtype
 ) -> None:
