@@ -74,8 +74,8 @@ _FAMILY_SETTINGS: dict[str, dict[str, object]] = {
 }
 FAMILIES = tuple(_FAMILY_SETTINGS)
 QUICK_FAMILIES = ("llama", "gemma2", "qwen2_moe")
-"""A plain one, one with caps and windows, and a mixture of experts: what costly tests of `make test`
-make do with."""
+"""A plain one, one with caps and windows, and a mixture of experts: enough for costly tests of
+`make test`."""
 
 
 def tiny_tokenizer(chat: bool = False) -> PreTrainedTokenizerFast:
