@@ -3,8 +3,6 @@
 import shlex
 from importlib import metadata
 
-from packaging.requirements import Requirement
-
 DISTRIBUTION = "search-cluster"
 
 
@@ -14,6 +12,8 @@ def install_command(extra: str) -> str:
     It names the packages themselves: whoever installed from a wheel or a checkout has no index that
     knows ours.
     """
+    from packaging.requirements import Requirement  # a tenth of every command's start
+
     requirements = map(Requirement, metadata.requires(DISTRIBUTION) or ())
     packages = [
         f"{item.name}{f'[{chr(44).join(sorted(item.extras))}]' if item.extras else ''}"

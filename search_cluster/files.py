@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and text that every format can hold."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -91,6 +92,16 @@ def new_folder_whole(out: Path) -> Iterator[Path]:
         unfinished.mkdir()
         yield unfinished
         unfinished.rename(out)
+
+
+def content_digest(path: Path) -> str:
+    """16 hexadecimal digits that are equal for files of equal content.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def _fsync(path: Path) -> None:

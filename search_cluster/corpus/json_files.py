@@ -42,3 +42,22 @@ def read_value(path: Path, adapter: TypeAdapter[T], *, remedy: str) -> T:
             f"{path}: {place}: {first['msg']}; the file was changed or written by another version: "
             f"{remedy}"
         ) from error
+
+
+def require_schema(path: Path, found: int, read: int, *, again: str) -> None:
+    """Pass if a file has the schema that this version reads.
+
+    Args:
+        path: the file.
+        found: its schema.
+        read: the one that is read.
+        again: what makes another file, such as "scan again".
+
+    Raises:
+        CorpusError: it has another one.
+    """
+    if found != read:
+        raise CorpusError(
+            f"{path} has schema {found}; this version reads schema {read}: {again} in a new "
+            "folder, or install the version that wrote it"
+        )

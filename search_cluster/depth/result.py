@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter
 
-from search_cluster.corpus.json_files import read_value, write_value
+from search_cluster.corpus.json_files import read_value, require_schema, write_value
 from search_cluster.depth.bias import BiasFigures
 from search_cluster.depth.buckets import GuessFigures, TokenBucket
 from search_cluster.depth.contrasts import Contrast
@@ -23,7 +23,6 @@ from search_cluster.depth.prediction import DepthPrediction
 from search_cluster.depth.repair import PathFigures
 from search_cluster.depth.resamples import Measured
 from search_cluster.depth.verdicts import DepthAgreement, PrefixCheck
-from search_cluster.errors import CorpusError
 
 DEPTH_SCHEMA = 1
 """The version of ``depth.json``."""
@@ -153,9 +152,5 @@ def read_depth_result(folder: Path) -> DepthResult:
     """
     path = folder / DEPTH_NAME
     result = read_value(path, _RESULT, remedy=_AGAIN)
-    if result.schema != DEPTH_SCHEMA:
-        raise CorpusError(
-            f"{path} has schema {result.schema}; this version reads schema {DEPTH_SCHEMA}: study "
-            "again in a new folder, or install the version that wrote it"
-        )
+    require_schema(path, result.schema, DEPTH_SCHEMA, again="study again")
     return result

@@ -37,6 +37,13 @@ _PATTERNS: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, _ControlTokens
 )
 
 
+def leading_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The BOS if the tokenizer puts it in front of plain text, else nothing."""
+    bos_id = tokenizer.bos_token_id
+    adds_bos = bos_id is not None and list(tokenizer("").input_ids[:1]) == [bos_id]
+    return (bos_id,) if adds_bos else ()
+
+
 def mark_data(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """The text with marks around what the tokenizer would take for control tokens.
 

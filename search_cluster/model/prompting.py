@@ -13,7 +13,13 @@ from itertools import combinations, takewhile
 from search_cluster.errors import PromptError, PromptTooLongError
 from search_cluster.model.anatomy import num_embeddings
 from search_cluster.model.chat_style import chat_style, render_message, require_no_open_section
-from search_cluster.model.data_text import encode_marked, mark_data, mark_inside, without_marks
+from search_cluster.model.data_text import (
+    encode_marked,
+    leading_ids,
+    mark_data,
+    mark_inside,
+    without_marks,
+)
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.frames import asked_prompt
@@ -202,10 +208,9 @@ def _encode_context(loaded: LoadedModel, text: str) -> tuple[int, ...]:
     A text that begins with the BOS does not get a second one.
     """
     ids = _encode(loaded, text)
-    bos_id = loaded.tokenizer.bos_token_id
-    adds_bos = bos_id is not None and list(loaded.tokenizer("").input_ids[:1]) == [bos_id]
-    if adds_bos and not loaded.chat and ids[:1] != (bos_id,):
-        ids = (bos_id, *ids)
+    leading = leading_ids(loaded.tokenizer)
+    if not loaded.chat and ids[: len(leading)] != leading:
+        ids = (*leading, *ids)
     if not ids:
         raise PromptError(
             "the prompt is empty and the tokenizer adds no BOS token; a prompt has at least one "

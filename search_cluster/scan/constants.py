@@ -59,6 +59,8 @@ class RaceConstants:
     """Standard errors that make it sure."""
     num_bases: int = 6
     """Paths that a step of growth adds to."""
+    num_ahead: int = 2
+    """Growth goes on as long as one of the best so many paths is new."""
     num_caught_up: int = 12
     """Paths that are asked, after a step of growth, all questions that others were asked."""
     num_singles: int = 16

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from search_cluster.corpus.json_files import read_value, write_value
-from search_cluster.errors import CorpusError
+from search_cluster.corpus.json_files import read_value, require_schema, write_value
 from search_cluster.scan.result import SCAN_NAME, SCAN_SCHEMA, ScanResult
 
 _RESULT = TypeAdapter(ScanResult)
@@ -36,9 +35,5 @@ def read_result(folder: Path) -> ScanResult:
     """
     path = folder / SCAN_NAME
     result = read_value(path, _RESULT, remedy=_SCAN_AGAIN)
-    if result.schema != SCAN_SCHEMA:
-        raise CorpusError(
-            f"{path} has schema {result.schema}; this version reads schema {SCAN_SCHEMA}: scan "
-            "again in a new folder, or install the version that wrote it"
-        )
+    require_schema(path, result.schema, SCAN_SCHEMA, again="scan again")
     return result

@@ -35,6 +35,11 @@ def random_bridges(jumps: Iterable[Jump] = ALL_JUMPS, *, seed: int = 0) -> Bridg
     )
 
 
+def zero_bridges(jumps: Iterable[Jump], width: int) -> Bridges:
+    """Bridges that change nothing."""
+    return Bridges({jump: (torch.zeros(width, width), torch.zeros(width)) for jump in jumps})
+
+
 @cache
 def bare_tiny(family: str = "llama", dtype: torch.dtype = torch.float32) -> LoadedModel:
     """A loaded tiny model of any dtype, without bridges; the same one each time."""

@@ -14,8 +14,7 @@ from torch import Tensor
 from router_train.data.progress import track
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from search_cluster.errors import CorpusError, PromptError
-from search_cluster.model.lens.fitting.divergence import candidate_divergences
-from search_cluster.model.lens.fitting.ridge import RidgeSums
+from search_cluster.model.lens.fitting.ridge import RidgeSums, choose_translators
 from search_cluster.model.lens.fitting.rows import read_rows
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.texts import TokenSequence
@@ -60,21 +59,8 @@ def fit_task_lens(
             "be asked: take more, or name a lens with --lens"
         )
     chosen_SND = torch.cat(held_out, dim=1)[:, :MOST_ROWS]
-    weights, biases = [], []
-    for place in range(len(depths)):
-        weights_CDD, biases_CD = sums.solve(place, STRENGTHS)
-        lens = Lens(
-            kind=LensKind.RIDGE,
-            weight_LDD=torch.stack(weights_CDD).float(),
-            bias_LD=torch.stack(biases_CD).float(),
-        )
-        candidates = [
-            lens.translate(chosen_SND[place], strength) for strength in range(len(STRENGTHS))
-        ]
-        best = int(candidate_divergences(model, chosen_SND[-1], candidates).argmin())
-        weights.append(lens.weight_LDD[best].cpu())
-        biases.append(lens.bias_LD[best].cpu())
-    return Lens(kind=LensKind.RIDGE, weight_LDD=torch.stack(weights), bias_LD=torch.stack(biases))
+    lens = choose_translators(model, sums, chosen_SND, STRENGTHS).lens
+    return Lens(kind=LensKind.RIDGE, weight_LDD=lens.weight_LDD.cpu(), bias_LD=lens.bias_LD.cpu())
 
 
 def _rows_of(

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
 from search_cluster.bridged_spec import BridgeKind
 from search_cluster.commands.bridge.texts import TextChoice, fitting_texts, judging_texts
+from search_cluster.commands.lens.settings import LensTextConfig
+from search_cluster.commands.lens.texts import asked_texts
+from search_cluster.commands.model import load_configured
+from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.console import say
 from search_cluster.errors import ConfigError
@@ -26,8 +27,7 @@ from search_cluster.model.bridge.fitting import (
 from search_cluster.model.bridge.folder import CONFIG_NAME, read_bridges_record, save_bridges
 from search_cluster.model.lens.fitting.held_out import split_sequences
 from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
-from search_cluster.model.lens.texts import TokenSequence, TokenTexts
-from search_cluster.model.load.loading import load_model
+from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.jumps import parse_jump, steps_of
@@ -63,14 +63,7 @@ def fit_bridge_set(
         ModelError: the model can't be loaded, or has bridges already.
     """
     started_s = time.perf_counter()
-    loaded = load_model(
-        config.model_spec,
-        dtype=config.dtype,
-        device=config.device,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-        chat=config.chat,
-    )
+    loaded = load_configured(config)
     if loaded.bridges_folder is not None:
         raise ConfigError(
             f"model {loaded.spec!r} has bridges already; fit bridges to the model without them"
@@ -82,7 +75,8 @@ def fit_bridge_set(
     if not judged:
         raise ConfigError("nothing is named to bridge; give --path or --jump")
     jumps_to_bridge(judged)  # before texts are made, which may take minutes
-    fitted = fitting_texts(loaded, texts, config, out)
+    progress = PassProgress("bridges")
+    fitted = fitting_texts(loaded, texts, config, kept=out, progress=progress)
     for note in fitted.notes:
         say(note)
     inputs = {
@@ -90,14 +84,25 @@ def fit_bridge_set(
         "paths": list(map(str, judged)),
         "texts": fitted.digest,
         "kind": kind.value,
-        "judged_by": f"{texts.judge_text} {texts.judge_tokens}",
+        "judged_by": None
+        if texts.judge_text is None
+        else asked_texts(config, LensTextConfig(text=texts.judge_text)),
+        "judge_tokens": texts.judge_tokens,
     }
     finished = _finished(out, inputs)
     if finished is not None:
         return finished
     unfinished = UnfinishedFit(out / UNFINISHED_NAME, inputs)
-    fit = _fitted(loaded, judged, fitted, kind, unfinished)
-    num_chose = len(choosing_texts(split_sequences(fitted.sequences).held_out))
+    split = split_sequences(fitted.sequences)
+    fit = fit_bridges(
+        loaded.model,
+        judged,
+        fitted.sequences,
+        kind=kind,
+        unfinished=unfinished,
+        progress=lambda done: progress("texts", done, len(split.fitted)),
+    )
+    num_chose = len(choosing_texts(split.held_out))
     source, held_out = judging_texts(loaded, texts, fitted, num_chose)
     figures = [_figures(loaded, path, fit, held_out) for path in judged]
     found = {
@@ -132,25 +137,6 @@ def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
     say(f"{out} holds these bridges already")
     kept = {name: value for name, value in found.items() if name != "inputs"}
     return {**kept, "seconds": 0.0, "out": str(out)}
-
-
-def _fitted(
-    loaded: LoadedModel,
-    paths: Sequence[LayerPath],
-    texts: TokenTexts,
-    kind: BridgeKind,
-    unfinished: UnfinishedFit,
-) -> BridgeFit:
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("summing states", total=len(texts.sequences))
-        return fit_bridges(
-            loaded.model,
-            paths,
-            texts.sequences,
-            kind=kind,
-            unfinished=unfinished,
-            progress=lambda done: bar.update(task, completed=done),
-        )
 
 
 def _figures(

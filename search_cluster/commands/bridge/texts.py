@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_cluster.commands.lens.settings import LensTextConfig
+from search_cluster.commands.lens.texts import named_texts
+from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
 from search_cluster.model.lens.fitting.held_out import split_sequences
-from search_cluster.model.lens.sampled import texts_of_model
 from search_cluster.model.lens.texts import (
     TokenSequence,
     TokenTexts,
+    first_sequences,
     texts_of_file,
-    texts_of_task,
 )
 from search_cluster.model.loaded import LoadedModel
-from search_cluster.tasks.registry import get_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,12 @@ class TextChoice:
 
 
 def fitting_texts(
-    loaded: LoadedModel, choice: TextChoice, config: SearchConfig, kept: Path
+    loaded: LoadedModel,
+    choice: TextChoice,
+    config: SearchConfig,
+    *,
+    kept: Path,
+    progress: PassProgress,
 ) -> TokenTexts:
     """The texts to fit to and to choose by.
 
@@ -41,6 +47,7 @@ def fitting_texts(
         choice: which texts.
         config: the seed, and where data is.
         kept: a folder for what the model writes itself.
+        progress: is told how far that is.
 
     Raises:
         ConfigError: not exactly one kind of text is named, or there is none in it.
@@ -50,17 +57,10 @@ def fitting_texts(
         raise ConfigError(
             f"{sum(named)} kinds of text are named; name one of --text FILE, --task NAME and --self"
         )
-    if choice.text is not None:
-        return texts_of_file(loaded, choice.text, num_tokens=choice.num_tokens)
-    if choice.task is not None:
-        return texts_of_task(
-            loaded,
-            get_task(choice.task),
-            num_tokens=choice.num_tokens,
-            seed=config.seed,
-            data_dir=config.data_dir,
-        )
-    return texts_of_model(loaded, num_tokens=choice.num_tokens, seed=config.seed, kept=kept)
+    asked = LensTextConfig(
+        text=choice.text, task=choice.task, self_=choice.own, tokens=choice.num_tokens
+    )
+    return named_texts(loaded, config, asked, kept=kept, progress=progress)
 
 
 def judging_texts(
@@ -86,9 +86,4 @@ def judging_texts(
             f"{fitted.num_tokens} tokens of {fitted.source} leave nothing to judge the bridges by; "
             "give more --tokens, or another file with --judge-text"
         )
-    taken: list[TokenSequence] = []
-    for sequence in left:
-        if sum(item.num_rows for item in taken) >= choice.judge_tokens:
-            break
-        taken.append(sequence)
-    return f"{fitted.source}, held out", tuple(taken)
+    return f"{fitted.source}, held out", first_sequences(left, choice.judge_tokens)

@@ -1,6 +1,5 @@
 """What a depth study is asked for: its subject, its files, its sizes."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from search_cluster.config import SearchConfig
 from search_cluster.depth.settings import DepthSettings
 from search_cluster.errors import ConfigError
+from search_cluster.files import content_digest
 
 PARTS_VERSION = 1
 """Changes whenever the same plan would read other parts."""
@@ -65,7 +65,7 @@ def _digest(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return content_digest(path)
     except OSError as error:
         raise ConfigError(
             f"{path} can't be read: {error.strerror or error}; name a file that is there"

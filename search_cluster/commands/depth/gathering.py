@@ -15,7 +15,6 @@ from search_cluster.depth.buckets import buckets_of, corpus_counts, frequent_wor
 from search_cluster.depth.conllu import read_conllu
 from search_cluster.depth.facts import read_facts
 from search_cluster.errors import ConfigError, PromptError
-from search_cluster.model.depth_states.executed_answers import ExecutedAnswers
 from search_cluster.model.depth_states.tables import REWEIGHTED, TUNED, Ints, ReadingTable
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
@@ -85,15 +84,19 @@ class StudyGathering:
         return ordered[:num], ordered[num:]
 
     def _texts(self, others: "Sequence[Example]") -> "TokenTexts":
-        from search_cluster.model.depth_states.text_probes import SEQUENCE_TOKENS, prompt_sequences
-        from search_cluster.model.lens.texts import TokenTexts, texts_of_file
+        from search_cluster.model.depth_states.text_probes import SEQUENCE_TOKENS
+        from search_cluster.model.lens.texts import (
+            TokenTexts,
+            sequences_of_questions,
+            texts_of_file,
+        )
 
         self.on_stage("text")
         if self.request.text is not None:
             return texts_of_file(
                 self.loaded, self.request.text, num_tokens=CORPUS_TOKENS, length=SEQUENCE_TOKENS
             )
-        sequences = prompt_sequences(
+        sequences, _ = sequences_of_questions(
             self.loaded, self.task, others or self._examples()[0], num_tokens=PROMPT_TOKENS
         )
         if not sequences:
@@ -108,9 +111,9 @@ class StudyGathering:
         from search_cluster.model.depth_states.text_probes import (
             corpus_ids,
             draw_sequences,
-            prompt_sequences,
             text_probes,
         )
+        from search_cluster.model.lens.texts import sequences_of_questions
 
         settings, seed = self.request.settings, self.request.config.seed
         vocabulary = int(self.loaded.model.config.vocab_size)
@@ -134,14 +137,13 @@ class StudyGathering:
             fit_on=lambda: [
                 *fitted,
                 *(
-                    prompt_sequences(self.loaded, self.task, others, num_tokens=fit_tokens)
+                    sequences_of_questions(self.loaded, self.task, others, num_tokens=fit_tokens)[0]
                     if has_file
                     else ()
                 ),
             ],
             source=source,
             needs_pair=settings.bias_positions > 0,
-            on_fitted=lambda _: None,
         )
         self.on_stage("positions of text")
         table = self.reader.table("text", lenses.read, probes, buckets_of(counts_V))
@@ -214,8 +216,8 @@ class StudyGathering:
                 usable.append(example)
         if not usable:
             raise ConfigError(
-                f"not one question of task {self.task.name} can be asked; look at them with "
-                "search-cluster doctor"
+                f"not one question of task {self.task.name} can be asked; search-cluster search "
+                f"--task {self.task.name} --limit 10 says why"
             )
         decisions = later = letters = letter_gold = prefixes = found = skips = None
         num_layers = self.loaded.num_layers
@@ -232,7 +234,7 @@ class StudyGathering:
                 LayerPath(tuple(range(depth)), num_layers) for depth in range(1, num_layers + 1)
             ]
             prefixes = self.reader.executed("prefixes", self.task, usable, paths)
-            plain = _last(prefixes)
+            plain = prefixes.of_last_path()
         else:
             plain = self.reader.executed("plain", self.task, usable, [identity])
         if self.paths:
@@ -289,12 +291,3 @@ class StudyGathering:
             return None, None
         table = self.reader.table("letters", lenses.read, probes)
         return table, np.array(gold, dtype=np.int64)
-
-
-def _last(answers: ExecutedAnswers) -> ExecutedAnswers:
-    """The answers of the last path alone."""
-    return ExecutedAnswers(
-        choice_PQ=answers.choice_PQ[-1:],
-        margin_PQ=answers.margin_PQ[-1:],
-        reward_PQ=answers.reward_PQ[-1:],
-    )

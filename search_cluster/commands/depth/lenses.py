@@ -45,7 +45,6 @@ def lenses_of(
     fit_on: "Callable[[], Sequence[TokenSequence]]",
     source: str,
     needs_pair: bool,
-    on_fitted: Callable[[int], None],
 ) -> StudyLenses:
     """Load the lens that is named, and fit a pair of lenses if the study needs one.
 
@@ -57,7 +56,6 @@ def lenses_of(
         fit_on: gives the sequences to fit on.
         source: where they are from, in words.
         needs_pair: whether the lens' own bias is checked.
-        on_fitted: called with the number of sequences that are done.
 
     Raises:
         ConfigError: the lens can't be read.
@@ -72,9 +70,7 @@ def lenses_of(
     pair: dict[str, Lens] = {}
     rows = taught = 0
     if named is None or needs_pair:
-        pair, rows, taught = _fitted(
-            loaded, folder, token, fit_on, with_twin=needs_pair, on_fitted=on_fitted
-        )
+        pair, rows, taught = _fitted(loaded, folder, token, fit_on, with_twin=needs_pair)
     if named is None:
         read[TUNED] = pair[TUNED]
         said = f"ridge, fitted on {rows:,} positions of {source}"
@@ -93,7 +89,6 @@ def _fitted(
     fit_on: "Callable[[], Sequence[TokenSequence]]",
     *,
     with_twin: bool,
-    on_fitted: Callable[[int], None],
 ) -> "tuple[dict[str, Lens], int, int]":
     from search_cluster.model.depth_states.quick_lens import fit_pair
     from search_cluster.model.lens.folder import load_lens, save_lens
@@ -108,7 +103,7 @@ def _fitted(
                 f"{path} is damaged; remove it, and the lens is fitted again"
             ) from error
     else:
-        fitted = fit_pair(loaded, fit_on(), token, with_twin=with_twin, progress=on_fitted)
+        fitted = fit_pair(loaded, fit_on(), token, with_twin=with_twin)
         save_lens(folder / LENS_FOLDER, fitted.tuned, loaded)
         if fitted.reweighted is not None:
             save_lens(folder / TWIN_FOLDER, fitted.reweighted, loaded)

@@ -45,10 +45,6 @@ class PartStore:
         else:
             write_text_whole(path, json.dumps(wanted, indent=2) + "\n")
 
-    def has(self, name: str) -> bool:
-        """Whether a part is there."""
-        return self._path(name).is_file()
-
     def arrays(self, name: str, make: Callable[[], Arrays]) -> dict[str, AnyArray]:
         """The arrays of a part, made if they are not there.
 

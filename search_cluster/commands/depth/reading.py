@@ -171,8 +171,3 @@ class StudyReader:
 def split(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """The items in parts of that size; the last one may be smaller."""
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def num_parts(num_items: int, size: int) -> int:
-    """The number of parts that `split` makes."""
-    return -(-num_items // size)

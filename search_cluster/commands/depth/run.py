@@ -32,19 +32,12 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         SearchClusterError: settings, data or model are not as they must be.
         KeyboardInterrupt: parts that were read so far are on disk.
     """
+    from search_cluster.commands.model import load_configured
     from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
-    from search_cluster.model.load.loading import load_model
 
     subject = subject_of(request.task)
     config = request.config
-    loaded = load_model(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-        chat=config.chat,
-    )
+    loaded = load_configured(config)
     paths = paths_of([*request.paths, *subject.found], loaded.num_layers)
     task = subject.task
     with ExitStack() as stack:

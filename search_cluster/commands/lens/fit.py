@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.commands.lens.figures import figures_of
-from search_cluster.commands.lens.progress import LensProgress
 from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
 from search_cluster.commands.lens.texts import asked_texts, named_texts
+from search_cluster.commands.model import load_configured
+from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
@@ -27,8 +28,7 @@ from search_cluster.model.lens.folder import LensFormat, lens_digest, save_lens
 from search_cluster.model.lens.judged import judge_lens
 from search_cluster.model.lens.lens import LensKind
 from search_cluster.model.lens.record import read_record
-from search_cluster.model.lens.texts import TokenTexts, texts_of_file
-from search_cluster.model.load.loading import load_model
+from search_cluster.model.lens.texts import TokenTexts, first_sequences, texts_of_file
 from search_cluster.model.loaded import LoadedModel
 
 UNFINISHED = ".unfinished"
@@ -57,7 +57,7 @@ def fit(
     kind = _choice(LensKind, settings.kind, "kind", without=(LensKind.LOGIT,))
     format_ = _choice(LensFormat, settings.format, "format")
     by = _choice(WeighedBy, settings.weigh_by, "weigh_by")
-    loaded = load(config)
+    loaded = load_configured(config)
     weights = TokenWeights(by_token=_token_weights(loaded, down_weight), by=by)
     fit_settings = FitSettings(
         kind=kind,
@@ -85,7 +85,7 @@ def fit(
     with ExitStack() as stack:
         kept = out / UNFINISHED
         stack.callback(os.close, lock_run_folder(kept))
-        progress = LensProgress()
+        progress = PassProgress("lens")
         texts = named_texts(loaded, config, asked, kept=kept, progress=progress)
         texts_s = time.perf_counter() - started_s
         for note in texts.notes:
@@ -124,18 +124,6 @@ def fit(
     }
 
 
-def load(config: SearchConfig) -> LoadedModel:
-    """The model that settings name."""
-    return load_model(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-        chat=config.chat,
-    )
-
-
 def peak_bytes() -> int:
     """The most memory that this process had at a time."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -159,13 +147,9 @@ def _held_out(
         judged = texts_of_file(loaded, settings.held_out, num_tokens=settings.held_out_tokens)
         return judged, texts
     split = split_sequences(texts.sequences)
-    judged_on, num_tokens = [], 0
-    for sequence in split.held_out:
-        if num_tokens < settings.held_out_tokens:
-            judged_on.append(sequence)
-            num_tokens += sequence.num_rows
+    judged_on = first_sequences(split.held_out, settings.held_out_tokens)
     return (
-        TokenTexts(source=f"a tenth of {texts.source}", sequences=tuple(judged_on)),
+        TokenTexts(source=f"a tenth of {texts.source}", sequences=judged_on),
         replace(texts, sequences=split.fitted),
     )
 

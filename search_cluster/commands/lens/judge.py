@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.commands.lens.figures import figures_of
-from search_cluster.commands.lens.fit import load, peak_bytes
-from search_cluster.commands.lens.progress import LensProgress
+from search_cluster.commands.lens.fit import peak_bytes
 from search_cluster.commands.lens.settings import LensTextConfig
 from search_cluster.commands.lens.texts import named_texts
+from search_cluster.commands.model import load_configured
+from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.model.lens.folder import lens_digest, load_lens
 from search_cluster.model.lens.judged import judge_lens
@@ -38,9 +39,9 @@ def judge(
         SearchClusterError: model, lens or texts can't be used.
     """
     started_s = time.perf_counter()
-    loaded = load(config)
+    loaded = load_configured(config)
     named = named_lens(lens, loaded)
-    progress = LensProgress()
+    progress = PassProgress("lens")
     texts = named_texts(loaded, config, asked, kept=None, progress=progress)
     judged = judge_lens(
         loaded.model,

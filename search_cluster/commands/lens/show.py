@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from search_cluster.commands.lens.fit import load
 from search_cluster.commands.lens.judge import named_lens
 from search_cluster.commands.lens.settings import LensShowConfig
+from search_cluster.commands.model import load_configured
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
 from search_cluster.model.lens.show import TextReadings, read_sequence
@@ -24,7 +24,7 @@ def read_text(config: SearchConfig, shown: LensShowConfig, *, lens: str) -> Lens
     Raises:
         SearchClusterError: model, lens, path or text can't be used.
     """
-    loaded = load(config)
+    loaded = load_configured(config)
     named = named_lens(lens, loaded)
     path = (
         LayerPath.identity(loaded.num_layers)

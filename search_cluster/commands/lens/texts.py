@@ -1,12 +1,12 @@
 """From what a command line names to token sequences."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-from search_cluster.commands.lens.progress import LensProgress
 from search_cluster.commands.lens.settings import LensTextConfig
+from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
+from search_cluster.files import content_digest
 from search_cluster.model.lens.sampled import texts_of_model
 from search_cluster.model.lens.texts import TokenTexts, texts_of_file, texts_of_task
 from search_cluster.model.loaded import LoadedModel
@@ -21,9 +21,7 @@ def asked_texts(config: SearchConfig, asked: LensTextConfig) -> dict[str, Any]:
         OSError: the file can't be read.
     """
     if asked.text is not None:
-        with asked.text.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-        return {"text": content, "tokens": asked.tokens}
+        return {"text": content_digest(asked.text), "tokens": asked.tokens}
     return {"task": asked.task, "seed": config.seed, "tokens": asked.tokens}
 
 
@@ -33,7 +31,7 @@ def named_texts(
     asked: LensTextConfig,
     *,
     kept: Path | None,
-    progress: LensProgress,
+    progress: PassProgress,
 ) -> TokenTexts:
     """The texts.
 

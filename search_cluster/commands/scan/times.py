@@ -54,16 +54,9 @@ def _timings(finalist: Finalist, measured: tuple["PathTime", ...]) -> tuple[Timi
 def _measured(
     config: SearchConfig, finalists: list[Finalist], num_layers: int
 ) -> tuple["PathTime", ...]:
-    from search_cluster.model.load.loading import load_model
+    from search_cluster.commands.model import load_configured
     from search_cluster.model.path_times import measure_path_times
 
-    loaded = load_model(
-        config.model_spec,
-        dtype=config.dtype,
-        device=config.device,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-        chat=config.chat,
-    )
+    loaded = load_configured(config)
     paths = [parse_path(item.summary.path, num_layers) for item in finalists]
     return measure_path_times(loaded.model, paths)

@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
@@ -147,8 +146,3 @@ def bridge_cost(model: PreTrainedModel, steps: Iterable[tuple[int, int]]) -> flo
     """What the bridges of a path cost, in layers of one row; 0 without bridges."""
     bridges = bridges_of(model)
     return 0.0 if bridges is None else bridges.crossed(steps) * share_of_layer(model)
-
-
-def zero_bridges(jumps: Iterable[Jump], width: int) -> Bridges:
-    """Bridges that change nothing."""
-    return Bridges({jump: (torch.zeros(width, width), torch.zeros(width)) for jump in jumps})

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from search_cluster.bridged_spec import BridgeKind
-from search_cluster.errors import ConfigError, ModelError, in_one_line
+from search_cluster.errors import ConfigError, in_one_line
 from search_cluster.files import replaced_whole, write_text_whole
 from search_cluster.model.bridge.bridges import Bridges
-from search_cluster.model.lens.folder import COMPARED_PARTS
+from search_cluster.model.fitted import read_fitted_record, require_same_model
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.jumps import parse_jump
 
@@ -37,8 +37,7 @@ class BridgesRecord:
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     schema: int = BRIDGES_SCHEMA
-    kind: str
-    """A value of `BridgeKind`."""
+    kind: BridgeKind
     jumps: list[str]
     digest: str
     """See `Bridges.digest`."""
@@ -81,7 +80,7 @@ def save_bridges(
     with replaced_whole(folder / TENSORS_NAME) as temporary:
         temporary.write_bytes(save(tensors))
     record = BridgesRecord(
-        kind=bridges.kind.value,
+        kind=bridges.kind,
         jumps=[str(jump) for jump in bridges.jumps],
         digest=bridges.digest,
         model_fingerprint=loaded.fingerprint,
@@ -108,20 +107,13 @@ def read_bridges_record(folder: Path) -> BridgesRecord:
             f"{folder} holds no {CONFIG_NAME}, so it is no set of bridges; name a folder of "
             "search-cluster bridge fit"
         )
-    try:
-        record = _RECORD.validate_json(path.read_bytes())
-        BridgeKind(record.kind)
-    except (ValidationError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is not a description of bridges of schema {BRIDGES_SCHEMA} "
-            f"({in_one_line(error)[:120]}); fit the bridges again"
-        ) from error
-    if record.schema != BRIDGES_SCHEMA:
-        raise ConfigError(
-            f"{path} has schema {record.schema}; this version reads {BRIDGES_SCHEMA}: fit the "
-            "bridges again"
-        )
-    return record
+    return read_fitted_record(
+        path,
+        _RECORD,
+        schema=BRIDGES_SCHEMA,
+        what="a description of bridges",
+        again="fit the bridges again",
+    )
 
 
 def load_bridges(folder: Path, loaded: LoadedModel) -> Bridges:
@@ -132,7 +124,14 @@ def load_bridges(folder: Path, loaded: LoadedModel) -> Bridges:
         ModelError: they belong to another model.
     """
     record = read_bridges_record(folder)
-    _require_same_model(folder, record, loaded)
+    require_same_model(
+        record,
+        loaded,
+        what=f"bridges {folder}",
+        was="were",
+        again="the bridges' own model, or fit bridges for this one",
+        same_shape=record.num_layers == loaded.num_layers,
+    )
     path = folder / TENSORS_NAME
     try:
         tensors = load_file(path)
@@ -140,7 +139,7 @@ def load_bridges(folder: Path, loaded: LoadedModel) -> Bridges:
         maps = {
             jump: (tensors.pop(f"{jump}.weight"), tensors.pop(f"{jump}.bias")) for jump in jumps
         }
-        bridges = Bridges(maps, BridgeKind(record.kind))
+        bridges = Bridges(maps, record.kind)
         is_whole = not tensors and bridges.digest == record.digest
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ConfigError(
@@ -153,28 +152,3 @@ def load_bridges(folder: Path, loaded: LoadedModel) -> Bridges:
             f"{record.digest}); copy the folder again, or fit the bridges again"
         )
     return bridges
-
-
-def _require_same_model(folder: Path, record: BridgesRecord, loaded: LoadedModel) -> None:
-    if loaded.identity.is_known_as(record.model_fingerprint):
-        return
-    # Weights of another dtype have another hash, though they may be the same model's.
-    same_dtype = record.model_dtype == loaded.dtype
-    compared = COMPARED_PARTS if same_dtype else COMPARED_PARTS[1:]
-    differing = [
-        name for name in compared if record.model_parts.get(name) != loaded.parts.get(name)
-    ]
-    if differing or not record.model_parts or record.num_layers != loaded.num_layers:
-        raise ModelError(
-            f"bridges {folder} were fitted to model {record.model_spec!r} ({record.model_dtype}, "
-            f"fingerprint {record.model_fingerprint}); the loaded model {loaded.spec!r} "
-            f"({loaded.dtype}) has fingerprint {loaded.fingerprint} (what differs: "
-            f"{', '.join(differing) or 'not known'}): load the bridges' own model, or fit bridges "
-            "for this one"
-        )
-    if not same_dtype:
-        _logger.warning(
-            "bridges %s were fitted in %s and are used in %s; that the weights are the same "
-            "model's can't be checked",
-            *(folder, record.model_dtype, loaded.dtype),
-        )

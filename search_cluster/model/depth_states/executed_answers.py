@@ -26,6 +26,12 @@ class ExecutedAnswers:
         """Whether each answer ``[P, Q]`` is right."""
         return np.asarray(self.reward_PQ >= 1.0)
 
+    def of_last_path(self) -> "ExecutedAnswers":
+        """The answers of the last path alone."""
+        return ExecutedAnswers(
+            **{item.name: getattr(self, item.name)[-1:] for item in fields(self)}
+        )
+
     def to_arrays(self) -> dict[str, AnyArray]:
         """All arrays by name, as a file holds them."""
         return {item.name: getattr(self, item.name) for item in fields(self)}

@@ -1,15 +1,8 @@
 """Plain text as tokens: with the BOS that the tokenizer puts in front, without a chat template."""
 
 from search_cluster.errors import ModelError, PromptTooLongError
-from search_cluster.model.data_text import encode_marked, mark_data
+from search_cluster.model.data_text import encode_marked, leading_ids, mark_data
 from search_cluster.model.loaded import LoadedModel
-
-
-def start_ids(loaded: LoadedModel) -> tuple[int, ...]:
-    """The BOS if the tokenizer puts it in front of plain text, else nothing."""
-    bos_id = loaded.tokenizer.bos_token_id
-    adds_bos = bos_id is not None and list(loaded.tokenizer("").input_ids[:1]) == [bos_id]
-    return (bos_id,) if adds_bos else ()
 
 
 def plain_ids(loaded: LoadedModel, text: str) -> tuple[int, ...]:
@@ -24,7 +17,7 @@ def plain_ids(loaded: LoadedModel, text: str) -> tuple[int, ...]:
         raise PromptTooLongError(
             f"a text of {len(ids)} tokens; the model's context window is {window}: leave it out"
         )
-    return (*start_ids(loaded), *ids)
+    return (*leading_ids(loaded.tokenizer), *ids)
 
 
 def token_offsets(loaded: LoadedModel, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:

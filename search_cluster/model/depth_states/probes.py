@@ -23,7 +23,7 @@ from search_cluster.model.depth_states.tables import (
 )
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.lens.readings import LensReadings, read_states
-from search_cluster.model.lens.states import depths_of, walk_states
+from search_cluster.model.lens.states import depths_of, pad_right, pass_slices, walk_states
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
@@ -111,39 +111,21 @@ def table_of(
     )
 
 
-def batches_of(probes: Sequence[PromptProbe]) -> list[list[PromptProbe]]:
+def batches_of(probes: Sequence[PromptProbe]) -> list[Sequence[PromptProbe]]:
     """Neighbours that fit into a batch."""
-    batches: list[list[PromptProbe]] = []
-    longest = 0
-    for probe in probes:
-        longest = max(longest, len(probe.ids))
-        if not batches or longest * (len(batches[-1]) + 1) > BATCH_TOKENS:
-            batches.append([])
-            longest = len(probe.ids)
-        batches[-1].append(probe)
-    return batches
+    slices = pass_slices([len(probe.ids) for probe in probes], BATCH_TOKENS)
+    return [probes[part] for part in slices]
 
 
 def states_at(loaded: LoadedModel, batch: Sequence[PromptProbe], path: LayerPath) -> Tensor:
     """The states ``[S, N, D]`` at the positions of a batch, along a path."""
-    longest = max(len(probe.ids) for probe in batch)
-    ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
-    mask_BT = torch.zeros_like(ids_BT)
-    for row, probe in enumerate(batch):
-        # Padded with a token of the prompt; nothing before it looks at it.
-        ids_BT[row] = probe.ids[-1]
-        ids_BT[row, : len(probe.ids)] = torch.tensor(probe.ids)
-        mask_BT[row, : len(probe.ids)] = 1
     device = loaded.model.device
+    ids_BT, mask_BT = pad_right([probe.ids for probe in batch], device)
+    longest = ids_BT.shape[1]
     places_N = torch.tensor(
         [row * longest + place for row, probe in enumerate(batch) for place in probe.positions]
     ).to(device)
-    walk = walk_states(
-        loaded.model,
-        ids_BT.to(device),
-        path,
-        None if bool(mask_BT.all()) else mask_BT.to(device),
-    )
+    walk = walk_states(loaded.model, ids_BT, path, mask_BT)
     return torch.stack([hidden_BTD.flatten(0, 1)[places_N] for hidden_BTD in walk])
 
 

@@ -1,6 +1,6 @@
 """A tuned lens for studies that are given none, and its twin to which one word hardly counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search_cluster.model.lens.fitting.ridge import fit_ridge
@@ -32,7 +32,6 @@ def fit_pair(
     token: int,
     *,
     with_twin: bool,
-    progress: Callable[[int], None] = lambda num_sequences: None,
 ) -> LensPair:
     """Fit a lens in closed form, and its twin.
 
@@ -41,21 +40,15 @@ def fit_pair(
         sequences: at least two texts.
         token: positions that it follows count `REWEIGHT` in the twin's fit.
         with_twin: whether the twin is fitted, too.
-        progress: is told how many sequences are done, from the start for each lens.
 
     Raises:
         InvalidValueError: there are too few texts.
     """
-
-    def tell(what: str, done: int, total: int) -> None:
-        if what == "texts":
-            progress(done)
-
-    fitted = fit_ridge(loaded.model, sequences, progress=tell)
+    fitted = fit_ridge(loaded.model, sequences)
     twin = None
     if with_twin:
         weights = TokenWeights(by_token={token: REWEIGHT})
-        twin = fit_ridge(loaded.model, sequences, weights=weights, progress=tell).lens
+        twin = fit_ridge(loaded.model, sequences, weights=weights).lens
     return LensPair(
         tuned=fitted.lens,
         reweighted=twin,

@@ -1,18 +1,12 @@
 """Probes of running text: sequences drawn from a corpus, and positions drawn from each."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 
-from search_cluster.errors import PromptError
 from search_cluster.model.depth_states.probes import PromptProbe
 from search_cluster.model.depth_states.tables import Ints
-from search_cluster.model.lens.texts import TokenSequence, TokenTexts
-from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.prompting import encode_example
-from search_cluster.tasks.example import Example
-from search_cluster.tasks.task import Task
+from search_cluster.model.lens.texts import TokenSequence, TokenTexts, first_sequences
 
 SEQUENCE_TOKENS = 96
 """Tokens of a sequence."""
@@ -48,41 +42,8 @@ def draw_sequences(
     num_studied = -(-num_positions // POSITIONS_PER_SEQUENCE)
     # A small corpus is shared half and half.
     num_studied = min(num_studied, max(1, len(usable) // 2))
-    fitted: list[TokenSequence] = []
-    num_tokens = 0
-    for sequence in usable[num_studied:]:
-        if num_tokens >= num_fit_tokens:
-            break
-        fitted.append(sequence)
-        num_tokens += sequence.num_rows
-    return tuple(usable[:num_studied]), tuple(fitted)
-
-
-def prompt_sequences(
-    loaded: LoadedModel, task: Task, examples: Sequence[Example], *, num_tokens: int
-) -> tuple[TokenSequence, ...]:
-    """Questions with each of their choices, as the product asks them; the context counts once.
-
-    Args:
-        loaded: the model that is asked.
-        task: which task.
-        examples: its questions; those that can't be asked are left out.
-        num_tokens: positions at most; a question is taken whole.
-    """
-    sequences: list[TokenSequence] = []
-    num_taken = 0
-    for example in examples:
-        if num_taken >= num_tokens:
-            break
-        with suppress(PromptError):
-            encoded = encode_example(loaded, task, example)
-            first = 0
-            for choice in encoded.choice_ids or ((),):
-                ids = (*encoded.context_ids, *choice)
-                sequences.append(TokenSequence(ids=ids, first=first))
-                num_taken += len(ids) - first
-                first = len(encoded.context_ids)
-    return tuple(sequences)
+    fitted = first_sequences(usable[num_studied:], num_fit_tokens)
+    return tuple(usable[:num_studied]), fitted
 
 
 def text_probes(

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from search_cluster.model.depth_states.plain_text import start_ids, token_offsets
+from search_cluster.model.data_text import leading_ids
+from search_cluster.model.depth_states.plain_text import token_offsets
 from search_cluster.model.depth_states.probes import PromptProbe
 from search_cluster.model.loaded import LoadedModel
 
@@ -35,7 +36,7 @@ def word_probes(
     """
     rng = np.random.default_rng(seed)
     per_sentence = max(1, -(-num_words // len(sentences)))
-    start = start_ids(loaded)
+    start = leading_ids(loaded.tokenizer)
     probes: list[PromptProbe] = []
     num_left = num_words
     for number in rng.permutation(len(sentences)):

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from search_cluster.errors import ConfigError, ModelError, in_one_line
 from search_cluster.files import replaced_whole, write_text_whole
+from search_cluster.model.fitted import require_same_model
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.record import RECORD_NAME, LensRecord, read_record
 from search_cluster.model.loaded import LoadedModel
@@ -34,10 +35,6 @@ CONFIG_NAME = "config.json"
 PARAMS_NAME, SAFE_PARAMS_NAME = "params.pt", "params.safetensors"
 LENS_TYPE = "linear_tuned_lens"
 """What tuned-lens calls translators of this form."""
-COMPARED_PARTS = ("weights", "config", "tokenizer", "code")
-"""The parts of a model that a lens belongs to. Its dtype, template and end tokens may differ: they
-change no state by more than rounding."""
-
 _logger = logging.getLogger(__name__)
 
 
@@ -119,7 +116,7 @@ def save_lens(
     )
     write_text_whole(folder / CONFIG_NAME, json.dumps(config.model_dump(), indent=2) + "\n")
     record = LensRecord(
-        kind=lens.kind.value,
+        kind=lens.kind,
         digest=lens_digest(lens),
         model_fingerprint=loaded.fingerprint,
         model_spec=loaded.spec,
@@ -166,7 +163,7 @@ def load_lens(folder: Path, loaded: LoadedModel) -> Lens:
     weights = [translators[f"{i}.weight"].float() for i in range(num_layers)]
     return Lens(
         # Published lenses were found by descent on the divergence, unless somebody asked otherwise.
-        kind=LensKind.KL if record is None else LensKind(record.kind),
+        kind=LensKind.KL if record is None else record.kind,
         weight_LDD=torch.stack(weights).to(device),
         bias_LD=bias_LD.to(device),
     )
@@ -243,25 +240,10 @@ def _require_same_model(
                 *(folder, config.base_model_name_or_path, loaded.spec),
             )
         return
-    if loaded.identity.is_known_as(record.model_fingerprint):
-        return
-    # Weights of another dtype have another hash, though they may be the same model's.
-    same_dtype = record.model_dtype == loaded.dtype
-    compared = COMPARED_PARTS if same_dtype else COMPARED_PARTS[1:]
-    differing = [
-        name for name in compared if record.model_parts.get(name) != loaded.parts.get(name)
-    ]
-    if differing or not record.model_parts:
-        raise ModelError(
-            f"lens {folder} was fitted to model {record.model_spec!r} ({record.model_dtype}, "
-            f"fingerprint {record.model_fingerprint}); the loaded model {loaded.spec!r} "
-            f"({loaded.dtype}) has fingerprint {loaded.fingerprint} (what differs: "
-            f"{', '.join(differing) or 'not known'}): load the lens' own model, or fit a lens for "
-            "this one"
-        )
-    if not same_dtype:
-        _logger.warning(
-            "lens %s was fitted in %s and is used in %s; that the weights are the same model's "
-            "can't be checked",
-            *(folder, record.model_dtype, loaded.dtype),
-        )
+    require_same_model(
+        record,
+        loaded,
+        what=f"lens {folder}",
+        was="was",
+        again="the lens' own model, or fit a lens for this one",
+    )

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from search_cluster.errors import ConfigError, in_one_line
+from search_cluster.model.fitted import read_fitted_record
 from search_cluster.model.lens.lens import LensKind
 
 LENS_SCHEMA = 1
@@ -21,8 +21,7 @@ class LensRecord:
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     schema: int = LENS_SCHEMA
-    kind: str
-    """A value of `LensKind`."""
+    kind: LensKind
     digest: str
     """See `search_cluster.model.lens.folder.lens_digest`."""
     model_fingerprint: str
@@ -47,17 +46,10 @@ def read_record(folder: Path) -> LensRecord | None:
     path = folder / RECORD_NAME
     if not path.is_file():
         return None
-    try:
-        record = _RECORD.validate_json(path.read_bytes())
-        LensKind(record.kind)
-    except (ValidationError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is not a lens description of schema {LENS_SCHEMA} "
-            f"({in_one_line(error)[:120]}); fit the lens again"
-        ) from error
-    if record.schema != LENS_SCHEMA:
-        raise ConfigError(
-            f"{path} has schema {record.schema}; this version reads {LENS_SCHEMA}: fit the lens "
-            "again"
-        )
-    return record
+    return read_fitted_record(
+        path,
+        _RECORD,
+        schema=LENS_SCHEMA,
+        what="a lens description",
+        again="fit the lens again",
+    )

@@ -1,10 +1,11 @@
-"""The states that a prompt passes through along a layer path.
+"""The states that prompts pass through along a layer path, and how prompts share a pass.
 
 Shapes: B sequences, T tokens, D width, S layers of the path.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -52,3 +53,38 @@ def walk_states(
     for layer in path.layers:
         prompt_pass.step(layer)
         yield prompt_pass.hidden_BTD
+
+
+def pass_slices(lengths: Sequence[int], most_tokens: int) -> Iterator[slice]:
+    """Which neighbours share a pass, in their order; it depends on their lengths alone.
+
+    Args:
+        lengths: of the sequences, in tokens.
+        most_tokens: the number of tokens of a pass at most, padding included, unless one sequence
+            has more.
+    """
+    first = longest = 0
+    for index, length in enumerate(lengths):
+        longest = max(longest, length)
+        if index > first and longest * (index - first + 1) > most_tokens:
+            yield slice(first, index)
+            first, longest = index, length
+    if lengths:
+        yield slice(first, len(lengths))
+
+
+def pad_right(
+    sequences: Sequence[Sequence[int]], device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Token ids ``[B, T]`` and mask ``[B, T]``; no mask if nothing is padded.
+
+    Padding is a token of the sequence: nothing looks at it, but a NaN in the embedding of a token
+    that no sequence holds would spread (0 times NaN is NaN).
+    """
+    ids_BT = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, ids in enumerate(sequences):
+        ids_BT[row] = ids[-1]
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+        mask_BT[row, : len(ids)] = 1
+    return ids_BT.to(device), None if bool(mask_BT.all()) else mask_BT.to(device)

@@ -5,15 +5,16 @@ What the model itself writes is in `search_cluster.model.lens.sampled`.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from search_cluster.errors import ConfigError, PromptError
-from search_cluster.model.data_text import encode_marked, mark_data
+from search_cluster.model.data_text import encode_marked, leading_ids, mark_data
 from search_cluster.model.lens.tokenised_text import restore_text, seems_tokenised
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import Task
 
@@ -76,7 +77,7 @@ def texts_of_file(
     Raises:
         ConfigError: the file can't be read as text, or is empty.
     """
-    start = _start_ids(loaded)
+    start = leading_ids(loaded.tokenizer)
     length = min(length, _window(loaded))
     sequences: list[TokenSequence] = []
     pending: list[int] = []
@@ -135,9 +136,34 @@ def texts_of_task(
         TaskError: the split can't be read.
         ConfigError: not one question can be asked.
     """
+    examples = select_examples(task.load(split, data_dir).examples, None, seed)
+    sequences, num_left_out = sequences_of_questions(loaded, task, examples, num_tokens=num_tokens)
+    if not sequences:
+        raise ConfigError(
+            f"not one {split} question of task {task.name} can be asked ({num_left_out} tried); "
+            f"search-cluster search --task {task.name} --limit 10 says why"
+        )
+    notes = (f"{num_left_out} questions can't be asked and are left out",) if num_left_out else ()
+    return TokenTexts(source=f"task {task.name}", sequences=sequences, notes=notes)
+
+
+def sequences_of_questions(
+    loaded: LoadedModel, task: Task, examples: Iterable[Example], *, num_tokens: int
+) -> tuple[tuple[TokenSequence, ...], int]:
+    """Questions with each of their choices, as the product asks them; the context counts once.
+
+    Args:
+        loaded: the model that is asked.
+        task: which task.
+        examples: its questions; those that can't be asked are left out.
+        num_tokens: the number of positions at most; a question is taken whole.
+
+    Returns:
+        The sequences, and how many questions are left out.
+    """
     sequences: list[TokenSequence] = []
     num_taken = num_left_out = 0
-    for example in select_examples(task.load(split, data_dir).examples, None, seed):
+    for example in examples:
         if num_taken >= num_tokens:
             break
         try:
@@ -150,13 +176,19 @@ def texts_of_task(
             sequences.append(TokenSequence(ids=(*context, *choice), first=first))
             num_taken += sequences[-1].num_rows
             first = len(context)
-    if not sequences:
-        raise ConfigError(
-            f"not one {split} question of task {task.name} can be asked ({num_left_out} tried); "
-            "look at them with search-cluster doctor"
-        )
-    notes = (f"{num_left_out} questions can't be asked and are left out",) if num_left_out else ()
-    return TokenTexts(source=f"task {task.name}", sequences=tuple(sequences), notes=notes)
+    return tuple(sequences), num_left_out
+
+
+def first_sequences(sequences: Iterable[TokenSequence], num_rows: int) -> tuple[TokenSequence, ...]:
+    """The first of some sequences, until they have so many positions that count."""
+    taken: list[TokenSequence] = []
+    num_taken = 0
+    for sequence in sequences:
+        if num_taken >= num_rows:
+            break
+        taken.append(sequence)
+        num_taken += sequence.num_rows
+    return tuple(taken)
 
 
 def texts_of_ids(source: str, ids: Sequence[Sequence[int]]) -> TokenTexts:
@@ -177,13 +209,6 @@ def _blocks(lines: Iterator[str]) -> Iterator[str]:
             block, size = [], 0
     if block:
         yield "".join(block)
-
-
-def _start_ids(loaded: LoadedModel) -> tuple[int, ...]:
-    """The BOS, if the tokenizer puts it in front of plain text."""
-    bos_id = loaded.tokenizer.bos_token_id
-    adds_bos = bos_id is not None and list(loaded.tokenizer("").input_ids[:1]) == [bos_id]
-    return (bos_id,) if adds_bos else ()
 
 
 def _window(loaded: LoadedModel) -> int:

@@ -29,8 +29,6 @@ from search_cluster.scan.space import Candidate, grown_candidates
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 
-AHEAD = 2
-"""Growth goes on as long as one of the best so many paths is new."""
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 Always = Callable[[], bool]
 
@@ -87,7 +85,7 @@ class ScanSearch(SteppedRounds[None]):
 
     def result(self) -> Searched:
         """What was found, when nothing is left to ask."""
-        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
+        best = self._best()
         return Searched(
             candidates=tuple(self._candidates),
             finalists=tuple(item.candidate for item in best[: RACE.max_finalists]),
@@ -128,7 +126,7 @@ class ScanSearch(SteppedRounds[None]):
             self._candidates += grown
             yield from self._race(table, [*bases, *grown], rungs, step=step, bases=bases)
             yield from self._catch_up()
-            if not any(item.step == step for item in self._next_bases()[:AHEAD]):
+            if not any(item.step == step for item in self._next_bases()[: RACE.num_ahead]):
                 return
 
     def _next_table(self, num_questions: int) -> AnswerTable:
@@ -249,18 +247,21 @@ class ScanSearch(SteppedRounds[None]):
         """
         if not self._stopped_by and not self._may_go_on():
             self._stopped_by = "minutes"
-        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
-        paths = [item.path for item in best[: self._plan.num_caught_up]]
+        paths = [item.path for item in self._best()[: self._plan.num_caught_up]]
         spent_before = self.num_spent
         for table in self._tables:
             if not self._stopped_by:
                 yield from self._ask(table, paths, len(table.by_path[self._identity]))
         self._num_exhaustive += self.num_spent - spent_before  # no race saves any of these
 
+    def _best(self) -> list[Estimate]:
+        """Those that ran to the end of a race, the best first."""
+        return ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
+
     def _next_bases(self) -> list[Candidate]:
         """The best so far that can grow."""
-        best = ranked(self._estimates(self._survivors), self._aim, NEUTRAL)
-        return [item.candidate for item in best if item.candidate.edits][: RACE.num_bases]
+        best = (item.candidate for item in self._best())
+        return [item for item in best if item.edits][: RACE.num_bases]
 
     def _estimates(
         self, candidates: Iterable[Candidate], tables: Sequence[AnswerTable] | None = None

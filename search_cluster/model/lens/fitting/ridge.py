@@ -201,14 +201,36 @@ class RidgeSums:
         return weights, [final_D - state_D - weight_DD @ state_D for weight_DD in weights]
 
 
-def _chosen(
-    model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows, progress: Progress
-) -> RidgeFit:
-    """The lens of the strengths that read held-out rows best."""
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ChosenTranslators:
+    """The translators of the strengths that read some rows best, by depth."""
+
+    lens: Lens
+    strengths: tuple[float, ...]
+    divergence: tuple[float, ...]
+    """From the final prediction on these rows, in nats."""
+
+
+def choose_translators(
+    model: PreTrainedModel,
+    sums: RidgeSums,
+    states_SND: Tensor,
+    strengths: Sequence[float],
+    progress: Progress = lambda what, done, total: None,
+) -> ChosenTranslators:
+    """Solve each depth at all strengths, and take the one that reads rows best.
+
+    Args:
+        model: the frozen model.
+        sums: over other rows.
+        states_SND: the rows that choose, at each depth of the sums and then at the end.
+        strengths: which to compare.
+        progress: see `search_cluster.model.lens.fitting.unfinished.Progress`.
+    """
     weights, biases, chosen, divergences = [], [], [], []
-    states_SND = held_out.states_SND
-    for depth in range(states_SND.shape[0] - 1):
-        weights_CDD, biases_CD = sums.solve(depth, STRENGTHS)
+    num_depths = states_SND.shape[0] - 1
+    for depth in range(num_depths):
+        weights_CDD, biases_CD = sums.solve(depth, strengths)
         lens = Lens(
             kind=LensKind.RIDGE,
             weight_LDD=torch.stack(weights_CDD).float(),
@@ -217,22 +239,34 @@ def _chosen(
         read_C = candidate_divergences(
             model,
             states_SND[-1],
-            [lens.translate(states_SND[depth], index) for index in range(len(STRENGTHS))],
+            [lens.translate(states_SND[depth], index) for index in range(len(strengths))],
         )
         best = int(read_C.argmin())
         weights.append(lens.weight_LDD[best])
         biases.append(lens.bias_LD[best])
-        chosen.append(STRENGTHS[best])
+        chosen.append(strengths[best])
         divergences.append(float(read_C[best]))
-        progress("depths", depth + 1, states_SND.shape[0] - 1)
-    if not all(weight.isfinite().all() for weight in weights):
-        raise InvalidValueError("a translator is not finite; fit it to more text")
-    return RidgeFit(
+        progress("depths", depth + 1, num_depths)
+    return ChosenTranslators(
         lens=Lens(
             kind=LensKind.RIDGE, weight_LDD=torch.stack(weights), bias_LD=torch.stack(biases)
         ),
         strengths=tuple(chosen),
-        held_out_divergence=tuple(divergences),
+        divergence=tuple(divergences),
+    )
+
+
+def _chosen(
+    model: PreTrainedModel, sums: RidgeSums, held_out: HeldOutRows, progress: Progress
+) -> RidgeFit:
+    """The lens of the strengths that read held-out rows best."""
+    found = choose_translators(model, sums, held_out.states_SND, STRENGTHS, progress)
+    if not bool(found.lens.weight_LDD.isfinite().all()):
+        raise InvalidValueError("a translator is not finite; fit it to more text")
+    return RidgeFit(
+        lens=found.lens,
+        strengths=found.strengths,
+        held_out_divergence=found.divergence,
         num_rows=sums.num_rows,
         mean_change_LD=sums.mean_change().float(),
         held_out=held_out,

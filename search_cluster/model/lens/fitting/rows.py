@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from search_cluster.model.lens.states import walk_states
+from search_cluster.model.lens.states import pad_right, pass_slices, walk_states
 from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.paths.layer_path import LayerPath
 
@@ -34,16 +34,8 @@ class RowBatch:
 
 
 def batches_of(sequences: Sequence[TokenSequence]) -> Iterator[slice]:
-    """Which sequences share a pass, in their order; it depends on their lengths alone."""
-    first = longest = 0
-    for index, sequence in enumerate(sequences):
-        grown = max(longest, len(sequence.ids))
-        if index > first and grown * (index - first + 1) > ROWS_PER_PASS:
-            yield slice(first, index)
-            first, grown = index, len(sequence.ids)
-        longest = grown
-    if sequences:
-        yield slice(first, len(sequences))
+    """Which sequences share a pass, in their order."""
+    return pass_slices([len(sequence.ids) for sequence in sequences], ROWS_PER_PASS)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -61,23 +53,15 @@ class PaddedSequences:
 
 def padded(sequences: Sequence[TokenSequence], device: torch.device) -> PaddedSequences:
     """Sequences as one batch on a device."""
-    longest = max(len(sequence.ids) for sequence in sequences)
-    shape = (len(sequences), longest)
-    ids_BT = torch.zeros(shape, dtype=torch.long)
-    mask_BT = torch.zeros(shape, dtype=torch.long)
-    counts_BT = torch.zeros(shape, dtype=torch.bool)
-    next_BT = torch.full(shape, NO_TOKEN)
+    ids_BT, mask_BT = pad_right([sequence.ids for sequence in sequences], device)
+    counts_BT = torch.zeros(ids_BT.shape, dtype=torch.bool)
+    next_BT = torch.full(ids_BT.shape, NO_TOKEN)
     for index, sequence in enumerate(sequences):
         length = len(sequence.ids)
-        ids_BT[index, :length] = torch.tensor(sequence.ids)
-        mask_BT[index, :length] = 1
         counts_BT[index, sequence.first : length] = True
-        next_BT[index, : length - 1] = ids_BT[index, 1:length]
+        next_BT[index, : length - 1] = torch.tensor(sequence.ids[1:])
     return PaddedSequences(
-        ids_BT=ids_BT.to(device),
-        mask_BT=None if bool(mask_BT.all()) else mask_BT.to(device),
-        counts_BT=counts_BT.to(device),
-        next_N=next_BT[counts_BT],
+        ids_BT=ids_BT, mask_BT=mask_BT, counts_BT=counts_BT.to(device), next_N=next_BT[counts_BT]
     )
 
 

@@ -5,7 +5,14 @@ from itertools import pairwise
 import pytest
 import torch
 from support import tiny
-from support.bridges import ALL_JUMPS, WIDTH, bare_tiny, bridged_tiny, random_bridges
+from support.bridges import (
+    ALL_JUMPS,
+    WIDTH,
+    bare_tiny,
+    bridged_tiny,
+    random_bridges,
+    zero_bridges,
+)
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
@@ -18,7 +25,6 @@ from search_cluster.model.bridge.bridges import (
     bridge_cost,
     bridges_of,
     share_of_layer,
-    zero_bridges,
 )
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.load.fingerprint import fingerprint_of

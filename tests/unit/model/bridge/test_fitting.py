@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 from support import tiny
-from support.bridges import WIDTH, bare_tiny
+from support.bridges import WIDTH, bare_tiny, zero_bridges
 from torch.nn.functional import kl_div
 
 from search_cluster.bridged_spec import BridgeKind
 from search_cluster.errors import ConfigError
 from search_cluster.model.bridge.bridged import with_bridges
-from search_cluster.model.bridge.bridges import zero_bridges
 from search_cluster.model.bridge.divergence import path_divergences
 from search_cluster.model.bridge.fitting import BridgeFit, fit_bridges, paths_of_jumps
 from search_cluster.model.lens.fitting.rows import read_rows

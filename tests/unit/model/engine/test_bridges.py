@@ -7,11 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 from support import tiny
-from support.bridges import ALL_JUMPS, WIDTH, bare_tiny, bridged_tiny, random_bridges
+from support.bridges import (
+    ALL_JUMPS,
+    WIDTH,
+    bare_tiny,
+    bridged_tiny,
+    random_bridges,
+    zero_bridges,
+)
 from support.watched_executor import Logits, WatchedExecutor
 
 from search_cluster.model.bridge.bridged import with_bridges
-from search_cluster.model.bridge.bridges import zero_bridges
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path

@@ -7,10 +7,15 @@ from search_cluster.console import say
 INTERVAL_S = 5.0
 
 
-class LensProgress:
-    """Says how much of what is done; the first line of each kind comes at once."""
+class PassProgress:
+    """Says how much of what is done; the first line of each kind comes at once.
 
-    def __init__(self) -> None:
+    Args:
+        command: whose progress it is, in a word.
+    """
+
+    def __init__(self, command: str) -> None:
+        self._command = command
         self._what = ""
         self._started_s = self._said_s = 0.0
         self._first = 0
@@ -25,4 +30,4 @@ class LensProgress:
         self._said_s = now_s
         gone_s, num_new = now_s - self._started_s, done - self._first
         left = f", about {gone_s / num_new * (total - done):.0f} s left" if num_new else ""
-        say(f"lens: {what} {done:,}/{total:,}{left if done < total else ''}")
+        say(f"{self._command}: {what} {done:,}/{total:,}{left if done < total else ''}")
