@@ -48,6 +48,10 @@ class ModelError(SearchClusterError):
     """A model that can't be loaded, or can't be used as asked."""
 
 
+class UnreachableHubError(ModelError):
+    """The hub can't be reached, and what is asked of it is not in the local cache."""
+
+
 class UnsupportedFamilyError(ModelError):
     """An architecture that has no anatomy entry."""
 

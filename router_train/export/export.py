@@ -20,7 +20,8 @@ from search_cluster.files import new_folder_whole, require_new
 from search_cluster.model.bridge.folder import CONFIG_NAME, TENSORS_NAME
 from search_cluster.model.load.fingerprint import REMOTE_MODULES
 from search_cluster.model.load.hub import TEMPLATES_FOLDER, WANTED
-from search_cluster.model.load.loading import load_model, place_of
+from search_cluster.model.load.loading import load_model
+from search_cluster.model.load.place import place_of
 from search_cluster.model.load.weight_files import weight_files
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.portable.base import (

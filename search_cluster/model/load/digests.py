@@ -4,20 +4,30 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from search_cluster.errors import ModelError
-from search_cluster.model.load.user_cache import user_cache_dir
+from search_cluster.model.load.user_cache import one_at_a_time, user_cache_dir
 
 logger = logging.getLogger(__name__)
 
+HUB_BLOBS = "blobs"
+"""The folder in the hub's cache where the files themselves lie, to which snapshots link."""
+SHA256_NAME = re.compile("[0-9a-f]{64}")
 REMEMBERED_FROM_BYTES = 1 << 20
 """The size from which on a digest is remembered; smaller ones are computed each time."""
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file; the digest of a large one is remembered, see `remembered_digest`."""
+    """The sha256 of a file; the digest of a large one is remembered, see `remembered_digest`.
+
+    The hub's cache names a large file by its sha256, which was checked when it was downloaded.
+    """
+    place = path.resolve()
+    if place.parent.name == HUB_BLOBS and SHA256_NAME.fullmatch(place.name):
+        return place.name
     return remembered_digest(path, (), ["file"], lambda: _digest(path))
 
 
@@ -57,11 +67,14 @@ def _remembered(key: str, name: str, compute: Callable[[], str]) -> str:
         return compute()
     if memo.is_file():
         return memo.read_text(encoding="ascii")
-    digest = compute()
-    memo.parent.mkdir(exist_ok=True)
-    unfinished = memo.with_name(f"{key}.{os.getpid()}")
-    unfinished.write_text(digest, encoding="ascii")
-    unfinished.replace(memo)
+    with one_at_a_time(f"digests/{key}"):  # the workers of a machine start together
+        if memo.is_file():
+            return memo.read_text(encoding="ascii")
+        digest = compute()
+        memo.parent.mkdir(exist_ok=True)
+        unfinished = memo.with_name(f"{key}.{os.getpid()}")
+        unfinished.write_text(digest, encoding="ascii")
+        unfinished.replace(memo)
     return digest
 
 

@@ -64,7 +64,7 @@ def parts_of(
     ends: frozenset[int],
     source: Path,
 ) -> dict[str, str]:
-    """A short hash of each part of a model that is on the CPU.
+    """A short hash of each part of a model.
 
     Args:
         model: the model as it was loaded.

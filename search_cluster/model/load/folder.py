@@ -34,14 +34,19 @@ def load_folder(
     dtype: torch.dtype,
     *,
     trust_remote_code: bool,
+    device: str = "cpu",
     require_room: Callable[[PreTrainedConfig], None] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
-    """The model of a folder, on the CPU, its tokenizer, and what a user should know of both.
+    """The model of a folder, its tokenizer, and what a user should know of both.
+
+    Weights for a GPU go there one by one as they are read, so that the machine's own memory never
+    holds them all.
 
     Args:
         folder: where it lies.
         dtype: of its weights.
         trust_remote_code: whether to run Python code that the model brings along.
+        device: where it is to compute; only a GPU is loaded to, other devices take it later.
         require_room: raises if a model of this configuration is too large; called before weights
             are read.
 
@@ -59,7 +64,7 @@ def load_folder(
         )
     if require_room is not None:
         require_room(text_config)
-    model, info = _load_weights(folder, text_config, dtype, trust_remote_code)
+    model, info = _load_weights(folder, text_config, dtype, device, trust_remote_code)
     if text_config is config:
         notes += require_whole(info, str(folder))
     else:  # what else it holds belongs to its other parts, and the note above says so
@@ -97,7 +102,11 @@ def _load_config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
 
 
 def _load_weights(
-    folder: Path, config: PreTrainedConfig, dtype: torch.dtype, trust_remote_code: bool
+    folder: Path,
+    config: PreTrainedConfig,
+    dtype: torch.dtype,
+    device: str,
+    trust_remote_code: bool,
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     try:
         model: PreTrainedModel
@@ -106,6 +115,7 @@ def _load_weights(
             folder,
             config=config,
             dtype=dtype,
+            device_map={"": device} if device.startswith("cuda") else None,
             attn_implementation=anatomy_of(config).attention_kernel,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,

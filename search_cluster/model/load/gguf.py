@@ -46,8 +46,7 @@ def load_gguf(
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     except ImportError as error:
         raise ModelError(
-            f"{file} is a GGUF file, which needs the packages gguf and accelerate: "
-            f"{install_command('demo')}"
+            f"{file} is a GGUF file, which needs the package gguf: {install_command('demo')}"
         ) from error
     except UnsupportedFamilyError:
         raise

@@ -1,8 +1,6 @@
 """Loading a frozen model: the demo, a local folder, a GGUF file or a hub id."""
 
 import logging
-import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +15,12 @@ from search_cluster.model.bridge.folder import load_bridges
 from search_cluster.model.chat_style import chat_style, uses_chat
 from search_cluster.model.decoding import end_ids
 from search_cluster.model.device_memory import require_memory
-from search_cluster.model.load.demo import DEMO_SPEC, demo_model_dir
 from search_cluster.model.load.fingerprint import fingerprint_of, parts_of
 from search_cluster.model.load.folder import load_config, load_folder
 from search_cluster.model.load.former_fingerprint import former_fingerprints
 from search_cluster.model.load.gguf import load_gguf
-from search_cluster.model.load.hub import download
 from search_cluster.model.load.loading_report import transformers_warnings
+from search_cluster.model.load.place import place_of
 from search_cluster.model.load.selftest import check_model
 from search_cluster.model.load.vocabulary import require_vocabulary
 from search_cluster.model.loaded import LoadedModel
@@ -71,6 +68,8 @@ def load_model(
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it is auto or one of {', '.join(DTYPES)}")
 
+    _require_device(device)
+
     def require_room(config: PreTrainedConfig) -> None:
         try:
             require_memory(config, DTYPES[dtype], device, num_workers=workers_per_gpu)
@@ -81,7 +80,7 @@ def load_model(
         if (folder / "config.json").is_file():
             require_room(load_config(folder, trust_remote_code=trust_remote_code)[1])
 
-    place = place_of(spec, revision, check=check if device != "cpu" else None)
+    place = place_of(spec, revision, check=check)
     with transformers_warnings() as said:
         if place.suffix == ".gguf":
             model, tokenizer, notes = load_gguf(place, DTYPES[dtype])
@@ -89,6 +88,7 @@ def load_model(
             model, tokenizer, notes = load_folder(
                 place,
                 DTYPES[dtype],
+                device=device,
                 trust_remote_code=trust_remote_code,
                 require_room=require_room,
             )
@@ -127,40 +127,12 @@ def load_model(
     return replace(with_bridges(loaded, load_bridges(bridges, loaded)), spec=named)
 
 
-def place_of(
-    spec: str, revision: str | None, *, check: Callable[[Path], None] | None = None
-) -> Path:
-    """The folder or GGUF file that a spec names, downloaded or converted if that is needed.
-
-    Args:
-        spec: what `load_model` takes.
-        revision: the branch, tag or commit of a hub id.
-        check: as `search_cluster.model.load.hub.download` takes it.
-
-    Raises:
-        ModelError: there is no such place; the message says what to do.
-    """
-    if spec == DEMO_SPEC:
-        return demo_model_dir()
-    if not spec:
-        raise ModelError("model is ''; give a folder, a .gguf file, a hub id or 'demo'")
-    path = Path(os.path.expanduser(spec))  # noqa: PTH111 - the other one raises for no such user
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise ModelError(f"model {spec!r}: there is no such GGUF file; check the path")
-        return path
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise ModelError(
-            f"model {spec!r} is a file; give the folder around it, a .gguf file, a hub id or 'demo'"
-        )
-    if path.is_absolute() or spec.startswith((".", "~")) or spec.count("/") > 1:
-        raise ModelError(
-            f"model {spec!r}: there is no such folder; give a folder, a .gguf file, a hub id or "
-            "'demo'"
-        )
-    return download(spec, revision, check=check)
+def _require_device(device: str) -> None:
+    """Pass if there is such a device; asked before anything is downloaded or read."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise _device_error(device, error) from error
 
 
 def _on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
@@ -169,7 +141,11 @@ def _on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
     try:
         module.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"device {device!r} can't take the model ({error}); use auto, cpu, cuda or cuda:N"
-        ) from error
+        raise _device_error(device, error) from error
     return model
+
+
+def _device_error(device: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"device {device!r} can't take the model ({error}); use auto, cpu, cuda or cuda:N"
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from search_cluster.model.load.demo import DEMO_PACKAGE, DEMO_SPEC
-from search_cluster.model.load.loading import place_of
+from search_cluster.model.load.place import place_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.portable.checkpoint import CONFIG_FILE
 from search_cluster.model.portable.licence import Licence, licence_of

@@ -12,8 +12,9 @@ from support import tiny
 from transformers import AutoConfig, PreTrainedConfig
 
 from search_cluster.errors import ModelError
+from search_cluster.model import device_memory
 from search_cluster.model.device_memory import cpu_state_bytes, memory_of, require_memory
-from search_cluster.model.load import hub
+from search_cluster.model.load import hub, loading
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.memory_plan import (
     CALL_ROWS,
@@ -169,6 +170,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU of 80 GB of which 64 are free."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (64 * GB, 80 * GB))
+    monkeypatch.setattr(loading, "_require_device", lambda device: None)
 
 
 @pytest.mark.usefixtures("gpu")
@@ -235,3 +237,26 @@ def test_workers_of_one_gpu_do_not_take_each_others_states(tmp_path: Path) -> No
         each = memory_of(loaded, num_workers=2, shares_weights=shares_weights)
         assert 2 * (each.activation_bytes + each.state_bytes) <= 80 * GB
         assert each.state_bytes > 35 * GB
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_its_weights_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def snapshot_download(hub_id: str, *, allow_patterns: list[str], **_: object) -> str:
+        asked.append(allow_patterns)
+        config_of("8B").save_pretrained(tmp_path)
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(device_memory, "usable_memory_bytes", lambda: 24 * GB)
+    text = (
+        r"^model 'owner/large' in float32: its weights are 3\d\.\d GB, and this process may have "
+        r"24\.0 GB of memory \(.*\); take a smaller model, a 16-bit dtype, or "
+    )
+    with pytest.raises(ModelError, match=text):
+        load_model("owner/large", device="cpu")
+    (patterns,) = asked
+    assert not any("safetensors" in pattern for pattern in patterns)
+    require_memory(config_of("8B"), torch.bfloat16, "cpu")
