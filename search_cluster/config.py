@@ -87,6 +87,9 @@ class SearchConfig:
     in place of those of a study of its own; ``None``: no scan."""
     seed: int = 0
     """The seed of the sample of examples and of every search tree."""
+    report_to: str = ""
+    """Trackers that are told the figures of the run, too, with commas between: ``tensorboard``,
+    ``wandb``, ``mlflow``, ``trackio``; the run folder has them in any case."""
     run: Path = Path("runs/search")
     """Run folder: the corpus, the embedded cache, the report. The same command on the same folder
     resumes."""

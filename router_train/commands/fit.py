@@ -1,14 +1,17 @@
 """``router-train fit``: train a router from a corpus, and say what it learned from."""
 
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import Protocol
 
 from router_train.config import FitConfig
 from router_train.inference.model_choice import ModelChoice
-from router_train.training.checkpoint import RouterMeta
+from router_train.routers.curve import read_curve
+from router_train.training.checkpoint import CURVE_NAME, RouterMeta
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.console import print_json, say, show
+from search_cluster.trackers import open_trackers, tracker_names
 
 _POINT = ("num_questions", "accuracy_routed", "accuracy_plain", "standard_error", "mean_layers")
 """The figures of an operating point, as `OperatingPoint.metrics` names them."""
@@ -41,8 +44,22 @@ def run_fit(
     force: bool,
     json_output: bool,
     train: Train | None = None,
+    report_to: str = "",
 ) -> None:
-    """``router-train fit``; ``train`` takes the place of training in this process."""
+    """``router-train fit``.
+
+    Args:
+        corpus: a finished corpus.
+        out: the checkpoint's folder.
+        config: settings of the training.
+        model: where another model than the corpus's is named.
+        task_spec: the corpus's task, if its name alone does not find it.
+        force: whether to train over what ``out`` holds.
+        json_output: whether to print one JSON object.
+        train: takes the place of training in this process.
+        report_to: trackers that are told the curve and the figures, with commas between.
+    """
+    reports_to = tracker_names(report_to)
     if train is None:
         outcome = fit(
             corpus,
@@ -56,6 +73,10 @@ def run_fit(
     else:
         outcome = train(corpus, out, config, model, task_spec=task_spec, force=force)
     meta = outcome.meta
+    with open_trackers(reports_to, out, asdict(config) | {"corpus": corpus}) as trackers:
+        for row in read_curve(out / CURVE_NAME):
+            trackers.log(row, step=int(row["epoch"]))
+        trackers.log(meta.metrics)
     if outcome.already_finished:
         say(
             f"{out} already holds this {meta.kind} router (same corpus, model and settings); "

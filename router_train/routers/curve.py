@@ -55,6 +55,13 @@ class CurveWriter:
             self._board.close()
 
 
+def read_curve(file: Path) -> list[dict[str, float]]:
+    """The rows of a curve; none of a router that was trained without epochs."""
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def _open_board(folder: Path) -> Any:
     if find_spec("tensorboardX") is None:
         return None

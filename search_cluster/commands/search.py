@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +40,7 @@ from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.run_counters import RunCounters
 from search_cluster.telemetry.sessions import SessionLog
+from search_cluster.trackers import open_trackers, tracker_names
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     started = datetime.now(UTC)
     started_s = time.perf_counter()
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
+    reports_to = tracker_names(config.report_to)
     if config.preset is not None:
         preset_with_settings(config.preset, config)  # so is a preset that can't be
     task = get_task(config.task)
@@ -105,7 +108,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         if preset.study is not None and scan is None:
             probes = questions.probes(preset.study.max_probes)
         driver = stack.enter_context(open_driver(config, job, pool, asked.examples, probes, known))
-        sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"))
+        trackers = stack.enter_context(open_trackers(reports_to, config.run, asdict(config)))
+        sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"), trackers=trackers)
         metrics = RunMetrics(open_exporter(config), run=str(config.run))
 
         def counters() -> RunCounters:
@@ -130,6 +134,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         for note in (*search_notes(found, provenance), *cut_notes(ended)):
             logger.warning("%s", note)
         summary = found_figures(found) | ended | {"malformed_rows": len(asked.malformed)}
+        trackers.log(summary)
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return search_result(
         config,

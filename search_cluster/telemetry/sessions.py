@@ -17,6 +17,7 @@ from search_cluster.telemetry.run_counters import (
     paths_per_device_hour,
 )
 from search_cluster.telemetry.samples import SAMPLES_SUFFIX, SampleLog
+from search_cluster.trackers import NO_TRACKERS, Trackers
 
 SESSIONS_FOLDER = "sessions"
 SUMMED = tuple(
@@ -43,6 +44,7 @@ class SessionLog:
         name: unique within the folder, sorting by start time.
         clock: seconds that only grow.
         interval_s: between two writes.
+        trackers: who is told the same.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class SessionLog:
         *,
         clock: Callable[[], float] = time.monotonic,
         interval_s: float = 2.0,
+        trackers: Trackers = NO_TRACKERS,
     ) -> None:
         self._path = run_dir / SESSIONS_FOLDER / f"{name}.json"
         self._samples = SampleLog(
@@ -60,6 +63,7 @@ class SessionLog:
         self._clock = clock
         self._interval_s = interval_s
         self._last_s: float | None = None
+        self._trackers = trackers
 
     def update(self, counters: RunCounters, *, force: bool = False) -> None:
         """Write the counters if the last write is old enough, or if forced."""
@@ -68,7 +72,9 @@ class SessionLog:
             return
         self._last_s = now_s
         self._samples.take(counters, force=force)
-        write_text_whole(self._path, json.dumps(counters.to_json()) + "\n")
+        values = counters.to_json()
+        write_text_whole(self._path, json.dumps(values) + "\n")
+        self._trackers.log(values)
 
 
 def read_sessions(run_dir: Path) -> tuple[dict[Path, dict[str, Any]], tuple[str, ...]]:

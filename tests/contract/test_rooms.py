@@ -23,6 +23,7 @@ GROUND_FLOOR = {
         "files",
         "identity",
         "lock",
+        "trackers",
         "machine",
         "stats",
     },

@@ -44,6 +44,13 @@ def fit(
     num_workers: Annotated[
         int, typer.Option(min=1, help="Processes that train together on Ray.")
     ] = 1,
+    report_to: Annotated[
+        str,
+        typer.Option(
+            help="Trackers that are told the training curve and its figures, with commas between: "
+            "tensorboard, wandb, mlflow, trackio."
+        ),
+    ] = "",
     json_output: JsonOption = False,
 ) -> None:
     """Train a router on the best paths of a corpus."""
@@ -64,4 +71,5 @@ def fit(
         force=force,
         json_output=json_output,
         train=train,
+        report_to=report_to,
     )

@@ -26,6 +26,7 @@ from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.run_counters import RunCounters
 from search_cluster.telemetry.sessions import SessionLog
+from search_cluster.trackers import NO_TRACKERS, Trackers
 
 
 class ScanAsking:
@@ -39,6 +40,7 @@ class ScanAsking:
         table: takes the rows.
         known: rows of earlier runs, which stay in the unfinished file.
         started: when the run began.
+        trackers: who is told how it goes.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ScanAsking:
         known: ScanTable,
         *,
         started: datetime,
+        trackers: Trackers = NO_TRACKERS,
     ) -> None:
         self._job = job
         self._evaluator = evaluator
@@ -63,7 +66,7 @@ class ScanAsking:
             0, f"scanning {', '.join(job.tasks.names)}", unit="verdicts"
         )
         run = job.config.run
-        self._sessions = SessionLog(run, started.strftime("%Y%m%dT%H%M%S.%f"))
+        self._sessions = SessionLog(run, started.strftime("%Y%m%dT%H%M%S.%f"), trackers=trackers)
         self._metrics = RunMetrics(open_exporter(job.config), run=str(run))
         self._every_second = EverySecond()
         self._progress = ProgressLog(run)

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from search_cluster.scan.result_file import write_result
 from search_cluster.scan.settings import ScanSettings
 from search_cluster.scan.table import ScanContext, ScanTable, finish_scan_table, known_rows
 from search_cluster.scan.uses import TestUse, count_test_use
+from search_cluster.trackers import open_trackers, tracker_names
 
 GUARD = "guard"
 """What the rows of guards have for a split."""
@@ -60,6 +62,7 @@ def run_scan(
     """
     started = datetime.now(UTC)
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
+    reports_to = tracker_names(config.report_to)
     of_tasks = ScanTasks.of(config, tasks, guards)
     with ExitStack() as folder, ExitStack() as stack:
         _require_scan_folder(config.run)
@@ -83,11 +86,15 @@ def run_scan(
         )
         evaluator = CachedEvaluator(pool, stack.enter_context(store))
         evaluator.preload(known.verdicts())
-        with ScanAsking(job, evaluator, table, known, started=started) as asking:
+        trackers = stack.enter_context(
+            open_trackers(reports_to, config.run, asdict(config) | asdict(settings))
+        )
+        with ScanAsking(job, evaluator, table, known, started=started, trackers=trackers) as asking:
             looks = _look(job, asking, started)
         result = scan_result(job, looks, table, info)
         finish_scan_table(config.run, table, known)
         counters = asking.counters().to_json()
+        trackers.log(scan_figures(result))
         stack.close()
         if settings.timings:
             asking.announce(ScanStage.TIMING)
