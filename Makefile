@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo study study-check test test-all soak lint format bench clean
+.PHONY: help install demo study study-check test test-all soak wheel lint format bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ test-all: $(VENV)/.installed-dev ## Run all rings of tests: real servers, real R
 
 soak: $(VENV)/.installed-dev ## Run the long tests that `make test-all` leaves out: faults, many processes, large numbers
 	$(PYTEST) -m soak --timeout 900 $(ARGS)
+
+wheel: $(VENV)/.installed-dev ## Build wheel and sdist, install the wheel elsewhere, and run the main job on it
+	PYTHON="$(BIN)/python" bash .ci/wheel
 
 lint: $(VENV)/.installed-dev ## Check style, types and the import rules
 	$(BIN)/ruff check .

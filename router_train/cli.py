@@ -13,9 +13,9 @@ from router_train.commands.cli.lm_eval import lm_eval
 from router_train.commands.cli.static import static
 from router_train.study.cli import study
 from search_cluster.console import run_app
-from search_cluster.options.commands import new_app
+from search_cluster.options.commands import new_program
 
-app = new_app(
+app = new_program(
     "Train routers on a corpus of layer paths, and run and judge the routed model.",
     fit, static, evaluate, generate, bench, export, lm_eval,
 )  # fmt: skip

@@ -2,6 +2,13 @@
 #
 # The Python of constraints.txt; a node of Ray, a job's driver and the command line all run from
 # this image.
+FROM python:3.11-slim-bookworm AS wheel
+WORKDIR /source
+COPY pyproject.toml MANIFEST.in README.md LICENSE ./
+COPY search_cluster search_cluster
+COPY router_train router_train
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
 FROM python:3.11-slim-bookworm
 
 # wget: the operator's health probes use it. The folders are where volumes are mounted, which take
@@ -15,10 +22,9 @@ WORKDIR /opt/search-cluster
 # torch without CUDA is a tenth of the size and comes from PyTorch's own index; the rest is pinned
 # by constraints.txt.
 RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu torch==2.13.0
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-COPY search_cluster search_cluster
-COPY router_train router_train
-RUN pip install --no-cache-dir --constraint constraints.txt '.[search,train]'
+COPY constraints.txt ./
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[search,train]"
 COPY deploy deploy
 
 ENV RAY_USAGE_STATS_ENABLED=0 TOKENIZERS_PARALLELISM=false

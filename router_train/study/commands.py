@@ -99,8 +99,9 @@ def _restore(
     """Restore the kept corpora whose texts are at hand; with ``names``, only these."""
     if not runner.corpus_names:
         raise ConfigError(
-            f"no corpus is kept in {runner.kept}; keep one: router-train study keep RUN --name "
-            f"NAME --kept {runner.kept}"
+            f"no corpus is kept in {runner.kept}; name their folder in a checkout with --kept (a "
+            "wheel has none), or keep one: router-train study keep RUN --name NAME --kept "
+            f"{runner.kept}"
         )
     restored: dict[str, RestoredCorpus] = {}
     for name in runner.corpus_names:

@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
 from search_cluster.console import RESUMABLE, one_line_errors
+from search_cluster.extras import DISTRIBUTION
 from search_cluster.options.groups import Flags, OptionGroup, group_of
 
 
@@ -45,12 +47,36 @@ class Command:
         }
 
 
-def new_app(text: str, *commands: Command) -> typer.Typer:
-    """A program, or a group of commands of one."""
+def new_program(text: str, *commands: Command) -> typer.Typer:
+    """A program, which also says its version and completes its words in a shell."""
+    app = new_app(text, *commands, completes=True)
+
+    def main(
+        *,
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version", is_eager=True, callback=_say_version, help="Say the version."
+            ),
+        ] = False,
+    ) -> None: ...
+
+    app.callback(help=text, no_args_is_help=True)(main)
+    return app
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
+def new_app(text: str, *commands: Command, completes: bool = False) -> typer.Typer:
+    """A group of commands, or with ``completes`` a program."""
     app = typer.Typer(
         help=text,
         no_args_is_help=bool(commands),
-        add_completion=False,
+        add_completion=completes,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
