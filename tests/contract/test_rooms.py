@@ -13,6 +13,7 @@ PACKAGES = ("search_cluster", "router_train")
 GROUND_FLOOR = {
     "search_cluster": {
         "__init__",
+        "api",
         "bridged_spec",
         "cli",
         "config",

@@ -263,8 +263,8 @@ def test_without_a_kept_corpus_it_is_said_how_to_keep_one(tmp_path: Path) -> Non
         assert (done.exit_code, done.stdout) == (2, "")
         assert (
             f"error: no corpus is kept in {tmp_path / 'none'}; name their folder in a checkout "
-            "with --kept (a wheel has none), or keep one: router-train study keep RUN" in done.stderr
-        )
+            "with --kept (a wheel has none), or keep one: router-train study keep RUN"
+        ) in done.stderr
 
 
 def test_a_limit_of_no_question_is_refused_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,296 @@
+"""The Python interface, for notebooks and scripts: what the commands do, and tables of the results.
+
+    from search_cluster.api import scan
+
+    found = scan("elements", run="runs/scan", limit=100)
+    print(found.sentence)
+    found.candidates()          # a pandas DataFrame
+    found.plot().show()         # plotly
+
+Settings are those of the commands, under the names of their flags. Work that is done already is
+done at once: the same call on the same folder resumes, and `open_corpus` and `open_scan` read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search_cluster.commands.report import write_run_report
+from search_cluster.config import SearchConfig
+from search_cluster.corpus.reader import Corpus, read_corpus
+from search_cluster.corpus.record import ExampleRecord
+from search_cluster.corpus.summary import summarise
+from search_cluster.errors import ConfigError
+from search_cluster.report.scan.verdict import verdict_line
+from search_cluster.report.scan.words import edits_text
+from search_cluster.scan.result import ScanResult
+from search_cluster.scan.result_file import read_result
+from search_cluster.scan.settings import ScanSettings
+from search_cluster.scan.table import SCAN_TABLE_NAME
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from datasets import Dataset
+
+    from search_cluster.model.loaded import LoadedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchedCorpus:
+    """A finished corpus and its folder."""
+
+    folder: Path
+    """The run folder."""
+    corpus: Corpus
+    """What it holds, every shard checked."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was found, in figures: accuracies, layers saved, failures."""
+        return asdict(summarise(self.corpus.records))
+
+    def paths(self) -> "pd.DataFrame":
+        """A row for each path that ran on an example.
+
+        Columns: ``example_id``, ``question``, ``gold``, ``path``, ``layers``, ``reward``,
+        ``is_correct``, ``margin`` (nats), ``output``, ``is_identity``, ``is_best``.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([row for record in self.corpus.records for row in _rows(record)])
+
+    def dataset(self) -> "Dataset":
+        """A row for each example, with its lists of paths, as the Parquet files hold them."""
+        return _dataset(*(self.folder / shard.name for shard in self.corpus.manifest.shards))
+
+    def report(self) -> Path:
+        """Write the HTML report; returns the file."""
+        return write_run_report(self.folder, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedScan:
+    """A finished scan and its folder."""
+
+    folder: Path
+    """The run folder."""
+    result: ScanResult
+    """What was found, and all that it depends on."""
+
+    @property
+    def path(self) -> str:
+        """The path that is reported; the plain one if nothing is sure."""
+        return self.result.chosen
+
+    @property
+    def sure(self) -> bool:
+        """Whether test says that it is better."""
+        return self.result.sure
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in one sentence."""
+        return verdict_line(self.result)
+
+    def candidates(self) -> "pd.DataFrame":
+        """A row for each path that was tried: its edits, layers, and gain on questions of train.
+
+        Gains are differences of accuracy, in [-1, 1], with simultaneous 95 % intervals; ``shrunk``
+        is what a choice goes by. Gains of train are flattered by the choice.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "path": item.path,
+                    "edits": edits_text(item),
+                    "layers": item.layers,
+                    "step": item.step,
+                    "num_questions": item.train.num_questions,
+                    "gain": item.train.gain,
+                    "low": item.train.low,
+                    "high": item.train.high,
+                    "shrunk": item.shrunk,
+                    "is_wreck": item.is_wreck,
+                }
+                for item in self.result.candidates
+            ]
+        )
+
+    def finalists(self) -> "pd.DataFrame":
+        """A row for each finalist and split on which it was looked at: train, validation, test."""
+        import pandas as pd
+
+        looks = [
+            (item.summary, split, standing)
+            for item in self.result.finalists
+            for split, standing in (
+                ("train", item.summary.train), ("validation", item.validation), ("test", item.test),
+            )
+            if standing is not None
+        ]  # fmt: skip
+        return pd.DataFrame(
+            [
+                {
+                    "path": summary.path,
+                    "edits": edits_text(summary),
+                    "layers": summary.layers,
+                    "split": split,
+                    **asdict(standing),
+                }
+                for summary, split, standing in looks
+            ]
+        )
+
+    def answers(self) -> "Dataset":
+        """A row for each verdict: split, task, example, path, reward, margin, output."""
+        return _dataset(self.folder / SCAN_TABLE_NAME)
+
+    def plot(self) -> "go.Figure":
+        """The heat map: repeats above the diagonal, skips below.
+
+        Raises:
+            ConfigError: no single block was tried.
+        """
+        from search_cluster.report.scan.heat_map import heat_map_figure
+
+        shown = heat_map_figure(self.result.candidates, self.result.num_layers)
+        if shown is None:
+            raise ConfigError(f"the scan in {self.folder} tried no single block; it has no map")
+        return shown.figure
+
+    def report(self) -> Path:
+        """Write the HTML report; returns the file."""
+        return write_run_report(self.folder, None)
+
+
+def load_model(model: str = "demo", **settings: Any) -> "LoadedModel":
+    """A frozen model; see `search_cluster.model.load.loading.load_model`.
+
+    Raises:
+        ModelError: it can't be loaded; the message says what to do.
+    """
+    from search_cluster.model.load import loading  # torch: seconds
+
+    return loading.load_model(model, **settings)
+
+
+def search(task: str, *, run: str | Path, model: str = "demo", **settings: Any) -> SearchedCorpus:
+    """Search paths for a task's examples, as ``search-cluster search``.
+
+    Args:
+        task: a name or a file.
+        run: the run folder; the same call on it resumes.
+        model: ``demo``, a hub id, a folder or a ``.gguf`` file.
+        settings: any other field of `SearchConfig`, such as ``limit``, ``preset``, ``ray``.
+
+    Raises:
+        SearchClusterError: settings, data, model, server or cluster are not as they must be.
+        KeyboardInterrupt: what was found so far is on disk.
+    """
+    from search_cluster.commands.search import run_search
+
+    _require_known(settings, SearchConfig)
+    run_search(SearchConfig(task=task, run=Path(run), model=model, **settings))
+    return open_corpus(run)
+
+
+def scan(
+    tasks: str | Sequence[str],
+    *,
+    run: str | Path,
+    model: str = "demo",
+    guards: Sequence[str] = (),
+    **settings: Any,
+) -> FinishedScan:
+    """Find the best one path for a task, as ``search-cluster scan``.
+
+    Args:
+        tasks: names or files, one or several.
+        run: the run folder; the same call on it resumes.
+        model: ``demo``, a hub id, a folder or a ``.gguf`` file.
+        guards: tasks on which losses are reported.
+        settings: any other field of `ScanSettings` and `SearchConfig`, such as ``aim``, ``limit``,
+            ``families``, ``ray``.
+
+    Raises:
+        SearchClusterError: settings, data, model, server or cluster are not as they must be.
+        KeyboardInterrupt: what was answered so far is on disk.
+    """
+    from search_cluster.commands.scan.run import run_scan
+
+    _require_known(settings, SearchConfig, ScanSettings)
+    names = {item.name for item in fields(ScanSettings)}
+    of_scan = {name: value for name, value in settings.items() if name in names}
+    others = {name: value for name, value in settings.items() if name not in names}
+    run_scan(
+        SearchConfig(run=Path(run), model=model, **others),
+        ScanSettings(**of_scan),
+        tasks=[tasks] if isinstance(tasks, str) else list(tasks),
+        guards=guards,
+    )
+    return open_scan(run)
+
+
+def open_corpus(folder: str | Path) -> SearchedCorpus:
+    """A finished corpus.
+
+    Raises:
+        CorpusError: it is unfinished, changed or damaged.
+    """
+    return SearchedCorpus(folder=Path(folder), corpus=read_corpus(Path(folder)))
+
+
+def open_scan(folder: str | Path) -> FinishedScan:
+    """A finished scan.
+
+    Raises:
+        CorpusError: it is unfinished or damaged.
+    """
+    return FinishedScan(folder=Path(folder), result=read_result(Path(folder)))
+
+
+def _dataset(*files: Path) -> "Dataset":
+    """Files of Parquet in memory; datasets' own reader would copy them into the user's cache."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    tables = [pq.read_table(file).replace_schema_metadata() for file in files]
+    return Dataset(InMemoryTable(pa.concat_tables(tables)))
+
+
+def _require_known(settings: dict[str, Any], *configs: type) -> None:
+    known = sorted({item.name for config in configs for item in fields(config)})
+    for name in settings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigError(
+                f"there is no setting {name!r}; settings are: {', '.join(known)}{hint}"
+            )
+
+
+def _rows(record: ExampleRecord) -> list[dict[str, Any]]:
+    best = {str(item.path) for item in record.best}
+    return [
+        {
+            "example_id": record.example.example_id,
+            "question": record.example.question,
+            "gold": record.example.gold,
+            "path": str(item.path),
+            "layers": len(item.path),
+            "reward": item.verdict.reward,
+            "is_correct": item.verdict.is_correct,
+            "margin": item.verdict.margin,
+            "output": item.verdict.output,
+            "is_identity": item.path.is_identity,
+            "is_best": str(item.path) in best,
+        }
+        for item in record.evaluated
+    ]
