@@ -18,7 +18,7 @@ from search_cluster.report.scan.heat_map import heat_map_figure
 from search_cluster.report.scan.html import scan_title
 from search_cluster.report.scan.tables import provenance_rows, rung_rows, top_rows
 from search_cluster.report.scan.verdict import first_screen, verdict_line
-from search_cluster.report.scan.words import edits_text, gain_text
+from search_cluster.report.scan.words import edits_text, gain_text, layers_text
 from search_cluster.scan.progress import (
     STANDINGS_NAME,
     ScanProgress,
@@ -157,7 +157,7 @@ def running_lines(progress: ScanProgress) -> list[tuple[str, str]]:
         lines.append(
             (
                 "Best so far",
-                f"{edits_text(best)}, {best.layers} of {progress.num_layers} layers: "
+                f"{edits_text(best)}, {layers_text(best.layers, progress.num_layers)} layers: "
                 f"{gain_text(best.train)} questions of train, which flatter it.",
             )
         )

@@ -45,8 +45,8 @@ class CandidateSummary:
 
     path: str
     """As `LayerPath` writes itself."""
-    layers: int
-    """The length of the path."""
+    layers: int | float
+    """What the path costs, in layers: its length, and what the bridges that it crosses cost."""
     edits: tuple[Edit, ...]
     """What was done to the plain path; none for a path of a list that no edits make."""
     step: int

@@ -134,9 +134,15 @@ def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
         on_validation=dict(zip(finalists, standings([validation], finalists), strict=True)),
         on_test=on_test,
         sure=tuple(
-            path
-            for path, standing in on_test.items()
-            if is_sure(path, standing, {}, SINGLE_EDITS.aim, plain_is_guessing=plain_is_guessing)
+            item.path
+            for item in confirmed.reported
+            if is_sure(
+                item,
+                on_test[item.path],
+                {},
+                SINGLE_EDITS.aim,
+                plain_is_guessing=plain_is_guessing,
+            )
         ),
     )
 

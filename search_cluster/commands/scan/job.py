@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
+from search_cluster.paths.cost import PathCosts
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.questions import TaskQuestions, taking_turns, task_questions
 from search_cluster.scan.racing.plan import ScanPlan, plan_scan
@@ -77,6 +78,7 @@ class ScanJob:
     candidates: tuple[Candidate, ...]
     plan: ScanPlan
     num_layers: int
+    costs: PathCosts
 
     @property
     def train(self) -> list[Example]:
@@ -125,6 +127,7 @@ def scan_job(
     tasks: ScanTasks,
     *,
     num_layers: int,
+    costs: PathCosts,
     paths: Path | None,
 ) -> ScanJob:
     """Plan a scan of a model of so many layers.
@@ -134,6 +137,7 @@ def scan_job(
         settings: what to look for.
         tasks: with their questions.
         num_layers: the model's depth.
+        costs: what its paths cost.
         paths: a file with paths to try, too.
 
     Raises:
@@ -151,6 +155,7 @@ def scan_job(
         max_block=settings.max_block or num_layers,
         passes=settings.passes,
         listed=listed,
+        costs=costs,
     )
     if not candidates:
         raise ConfigError("no path is left to try; name --families, or a --paths file with paths")
@@ -175,4 +180,5 @@ def scan_job(
         candidates=candidates,
         plan=plan,
         num_layers=num_layers,
+        costs=costs,
     )

@@ -55,17 +55,15 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
     reported = [item.path for item in looks.confirmed.reported]
     plain_is_guessing = is_guessing_on(looks.test)
     chosen = identity
-    for path, finalist in zip(
-        [item.path for item in looks.confirmed.order], finalists, strict=True
-    ):
+    for candidate, finalist in zip(looks.confirmed.order, finalists, strict=True):
         if finalist.test is not None and is_sure(
-            path,
+            candidate,
             finalist.test,
             finalist.test_by_task,
             job.settings.aim,
             plain_is_guessing=plain_is_guessing,
         ):
-            chosen = path
+            chosen = candidate.path
             break
     searched, settings = looks.searched, job.settings
     chance_NP = _chance_table(job, searched)

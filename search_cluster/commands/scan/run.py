@@ -70,7 +70,14 @@ def run_scan(
         config = config.overridden({"task": tasks[0]})
         pool = stack.enter_context(open_pool(config, more_tasks=(*tasks[1:], *guards)))
         info = pool.info
-        job = scan_job(config, settings, of_tasks, num_layers=info.num_layers, paths=paths)
+        job = scan_job(
+            config,
+            settings,
+            of_tasks,
+            num_layers=info.num_layers,
+            costs=info.costs,
+            paths=paths,
+        )
         contexts = {task.name: context_of_run(task, info, None, ()) for task in of_tasks.everybody}
         table = ScanTable(
             ScanContext(
@@ -135,6 +142,7 @@ def _look(job: ScanJob, asking: ScanAsking, started: datetime) -> ScanLooks:
         plan=job.plan,
         aim=job.settings.aim,
         max_edits=job.settings.grow,
+        costs=job.costs,
         may_go_on=lambda: minutes is None or time.monotonic() - started_s < 60.0 * minutes,
     )
     searched = asking.search(search)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 
 from search_cluster.corpus.causes import require_sound
 from search_cluster.faults import FIRST
+from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.scan.answers import AnswerTable
@@ -44,6 +45,7 @@ class ScanSearch(SteppedRounds[None]):
         plan: how much is asked.
         aim: what makes a path better.
         max_edits: in a path that grows.
+        costs: what paths cost.
         may_go_on: asked before each round; where it says no, the search ends.
     """
 
@@ -57,6 +59,7 @@ class ScanSearch(SteppedRounds[None]):
         plan: ScanPlan,
         aim: str,
         max_edits: int,
+        costs: PathCosts = BARE,
         may_go_on: Always = lambda: True,
     ) -> None:
         self._questions = list(questions)
@@ -65,6 +68,7 @@ class ScanSearch(SteppedRounds[None]):
         self._plan = plan
         self._aim = aim
         self._max_edits = max_edits
+        self._costs = costs
         self._may_go_on = may_go_on
         self._candidates = list(candidates)
         self._survivors: list[Candidate] = []
@@ -155,6 +159,7 @@ class ScanSearch(SteppedRounds[None]):
             step=step,
             max_edits=self._max_edits,
             known={item.path for item in self._candidates},
+            costs=self._costs,
         )
         return bases, list(grown)
 
