@@ -58,6 +58,15 @@ class PriorCheck:
     """By path: how many of the layers that it skips are among them."""
 
 
+def influence_of(cards: Sequence[LayerCard]) -> tuple[float, ...]:
+    """What a search may know of layers before it asks anything: the influence of each on text.
+
+    Alone it puts single skips in order better than together with what lenses read, and better than
+    the influence on the task's questions.
+    """
+    return tuple(card.influence.value for card in cards)
+
+
 def layer_values(table: ReadingTable) -> dict[str, Floats]:
     """By name, what layers do at each position ``[L, N]``; less of it means less is lost."""
     values: dict[str, Floats] = {"influence": table.influence_LN.astype(np.float64)}

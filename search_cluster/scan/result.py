@@ -148,6 +148,8 @@ class ScanResult:
     """The largest number of verdicts; ``None``: as many as the plan needs."""
     minutes: float | None = None
     """When the search was to end; what was found then depends on the machine's speed."""
+    depth_prior: str = ""
+    """The digest of what was known of layers beforehand; empty if nothing."""
     stopped_by: str = ""
     """``minutes`` or ``budget`` if that ended the search before its plan."""
     made_splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

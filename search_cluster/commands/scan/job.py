@@ -9,6 +9,7 @@ from search_cluster.errors import ConfigError
 from search_cluster.paths.cost import PathCosts
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.questions import TaskQuestions, taking_turns, task_questions
+from search_cluster.scan.racing.layer_prior import LayerPrior
 from search_cluster.scan.racing.plan import ScanPlan, plan_scan
 from search_cluster.scan.settings import Family, ScanSettings
 from search_cluster.scan.space import Candidate, first_candidates
@@ -79,6 +80,7 @@ class ScanJob:
     plan: ScanPlan
     num_layers: int
     costs: PathCosts
+    prior: LayerPrior | None
 
     @property
     def train(self) -> list[Example]:
@@ -128,6 +130,7 @@ def scan_job(
     *,
     num_layers: int,
     costs: PathCosts,
+    prior: LayerPrior | None,
     paths: Path | None,
 ) -> ScanJob:
     """Plan a scan of a model of so many layers.
@@ -138,6 +141,7 @@ def scan_job(
         tasks: with their questions.
         num_layers: the model's depth.
         costs: what its paths cost.
+        prior: what is known of its layers beforehand; ``None``: nothing.
         paths: a file with paths to try, too.
 
     Raises:
@@ -181,4 +185,5 @@ def scan_job(
         plan=plan,
         num_layers=num_layers,
         costs=costs,
+        prior=prior,
     )

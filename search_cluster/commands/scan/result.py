@@ -66,6 +66,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
             chosen = candidate.path
             break
     searched, settings = looks.searched, job.settings
+    prior = "" if job.prior is None else job.prior.digest
     chance_NP = _chance_table(job, searched)
     return ScanResult(
         model=job.config.model_spec,
@@ -84,6 +85,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         limit=job.config.limit,
         budget=settings.budget,
         minutes=settings.minutes,
+        depth_prior=prior,
         stopped_by=searched.stopped_by,
         made_splits={
             task.name: job.tasks.questions[task.name].made
@@ -105,7 +107,9 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         exhaustive_verdicts=searched.num_exhaustive,
         test_uses=looks.test_uses,
         versions=installed_versions(),
-        digest=scan_digest(table, [item.path for item in looks.confirmed.order], chosen),
+        digest=scan_digest(
+            table, [item.path for item in looks.confirmed.order], chosen, depth_prior=prior
+        ),
     )
 
 
@@ -183,6 +187,7 @@ def scan_figures(result: ScanResult) -> dict[str, Any]:
         "tasks": list(result.tasks),
         "aim": result.aim,
         "seed": result.seed,
+        "depth_prior": result.depth_prior,
         "path": result.chosen,
         "layers": chosen,
         "num_layers": result.num_layers,

@@ -44,7 +44,9 @@ def costs_of(result: ScanResult) -> tuple[Cost, ...]:
     finalists = result.finalists
     layers = Cost(
         label="layers",
-        axis="layers of the path",
+        axis="layers of the path, bridges included"
+        if any(isinstance(item.summary.layers, float) for item in finalists)
+        else "layers of the path",
         unit="",
         plain=float(result.num_layers),
         of=tuple(float(item.summary.layers) for item in finalists),

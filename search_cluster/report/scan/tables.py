@@ -110,7 +110,8 @@ def front_rows(result: ScanResult) -> list[FrontRow]:
 def _cost_text(cost: Cost, value: float | None, is_best: bool) -> str:
     if value is None:
         return ""
-    return f"{value:.0f}{cost.unit}{' *' if is_best else ''}"
+    number = f"{value:.0f}" if cost.unit else number_of_layers(value)
+    return f"{number}{cost.unit}{' *' if is_best else ''}"
 
 
 def guard_rows(result: ScanResult) -> list[dict[str, str]]:

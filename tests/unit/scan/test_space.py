@@ -54,7 +54,7 @@ def test_candidates_know_what_their_bridges_cost() -> None:
     assert {type(item.layers) for item in found if not item.crossing} == {int}
     last = candidate(Edit(5, 6, 0))
     (grown,) = grown_candidates(crossing, [last], step=1, max_edits=2, known=(), costs=costs)
-    assert (str(grown.path), grown.layers) == ("0,3,4", 3.25)
+    assert (str(grown.path), grown.layers) == ("0,3-4", 3.25)
 
 
 def test_growth_adds_one_edit_to_each_base_and_gives_each_path_once() -> None:
