@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from search_cluster.depth.resamples import Measured, Resamples
 from search_cluster.depth.verdicts import spearman
+from search_cluster.errors import InvalidValueError
 from search_cluster.model.depth_states.tables import TUNED, Floats, ReadingTable
 
 TOP = 12
@@ -63,8 +64,18 @@ def influence_of(cards: Sequence[LayerCard]) -> tuple[float, ...]:
 
     Alone it puts single skips in order better than together with what lenses read, and better than
     the influence on the task's questions.
+
+    Raises:
+        InvalidValueError: no position of text was read.
     """
-    return tuple(card.influence.value for card in cards)
+    values = [card.influence.value for card in cards]
+    known = tuple(value for value in values if value is not None)
+    if not known or len(known) < len(values):
+        raise InvalidValueError(
+            f"the depth study knows the influence of {len(known)} of {len(values)} layers; study "
+            "the model again"
+        )
+    return known
 
 
 def layer_values(table: ReadingTable) -> dict[str, Floats]:
