@@ -3,7 +3,7 @@
 What a search finds on one question may be luck; what holds on many is not. The study asks identity
 some probe questions and keeps those that it is least sure of, because good paths hardly change the
 others. It skips each layer alone on a part of them and ranks the layers by how little identity's
-answers change. Then it grows: the best layers race to be the next skip, ranked by what their
+answers change (and by what is known of layers, if anything is: `single_layers`). Then it grows: the best layers race to be the next skip, ranked by what their
 answers are worth, in this race and in those before, for the last few on all probes. As the winner
 of so many comparisons on so few probes is mostly a lucky one, what it seems to gain is shrunk.
 Growth ends when that leads nowhere any more. What is left of the budget goes to other paths that
