@@ -3,12 +3,13 @@
 What a search finds on one question may be luck; what holds on many is not. The study asks identity
 some probe questions and keeps those that it is least sure of, because good paths hardly change the
 others. It skips each layer alone on a part of them and ranks the layers by how little identity's
-answers change (and by what is known of layers, if anything is: `single_layers`). Then it grows: the best layers race to be the next skip, ranked by what their
-answers are worth, in this race and in those before, for the last few on all probes. As the winner
-of so many comparisons on so few probes is mostly a lucky one, what it seems to gain is shrunk.
-Growth ends when that leads nowhere any more. What is left of the budget goes to other paths that
-may be good, blocks that run twice among them, for different paths fix different questions. What is
-likely worth as much as identity is on the menu; what is sure, for right answers, too.
+answers change (and by what is known of layers, if anything is: `single_layers`). Then it grows: the
+best layers race to be the next skip, ranked by what their answers are worth, in this race and in
+those before, for the last few on all probes. As the winner of so many comparisons on so few probes
+is mostly a lucky one, what it seems to gain is shrunk. Growth ends when that leads nowhere any
+more. What is left of the budget goes to other paths that may be good, blocks that run twice among
+them, for different paths fix different questions. What is likely worth as much as identity is on
+the menu; what is sure, for right answers, too.
 
 Neither measure is accuracy, because accuracy takes far more questions to see: what changes little
 is harmless, and a smooth function of the margin tells helpful paths from harmful ones. Accuracy
