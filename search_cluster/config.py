@@ -85,6 +85,9 @@ class SearchConfig:
     study: Path | None = None
     """Folder of a finished scan of the same model and task, whose paths a preset with a study tries
     in place of those of a study of its own; ``None``: no scan."""
+    depth_prior: Path | None = None
+    """Folder of a finished depth study of the same model, whose layers' influence on states tells a
+    scan, or the study of a preset, which layers likely matter; ``None``: nothing is known."""
     seed: int = 0
     """The seed of the sample of examples and of every search tree."""
     report_to: str = ""

@@ -45,8 +45,8 @@ def lock_run_folder(folder: Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise CorpusError(
-            f"another process writes the corpus {folder}; wait for it or stop it, then run the "
-            "same command again"
+            f"another process writes into {folder}; wait for it or stop it, then run the same "
+            "command again"
         ) from error
     return descriptor
 

@@ -135,8 +135,8 @@ def _reading_lines(result: Mapping[str, Any]) -> list[str]:
     if not result["layers_reading"]:
         return []
     return [
-        f"of the routed layers {result['layers_reading']:.2f} a question stand for what is read on "
-        "the way (translators and rows of the head)"
+        f"of the routed layers {result['layers_reading']:.2f} a question stand for what is read "
+        "and crossed on the way (translators, rows of the head, bridges)"
     ]
 
 
@@ -181,8 +181,9 @@ def _beside_lines(result: Mapping[str, Any]) -> list[str]:
     lines = []
     if (static := result["static"]) is not None:
         lines.append(
-            f"beside it: one path for all, {static['path']} ({static['layers']} layers), accuracy "
-            f"{static['accuracy']:.3f}, difference {_difference_text(static)} ({static['effect']})"
+            f"beside it: one path for all, {static['path']} ({static['layers']:.4g} layers), "
+            f"accuracy {static['accuracy']:.3f}, difference {_difference_text(static)} "
+            f"({static['effect']})"
         )
     if (oracle := result["oracle"]) is not None:
         lines.append(

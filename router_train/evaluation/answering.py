@@ -9,10 +9,9 @@ from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
 from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError, SearchClusterError
 from search_cluster.faults import failed_evaluation
-from search_cluster.model.bridge.bridges import bridge_cost
+from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
-from search_cluster.paths.jumps import steps_of
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -34,6 +33,7 @@ class Answerer:
         self._routed_model, self._task, self._beside = routed_model, task, beside
         self._identity = LayerPath.identity(loaded.num_layers)
         self._engine, self._engine_beside = engine, engine_beside
+        self._costs = path_costs(routed_model.running.model)
 
     def answer(self, examples: Sequence[Example]) -> list[Prediction]:
         """One prediction per example that fits into the model's context.
@@ -76,7 +76,7 @@ class Answerer:
         plain, plain_failure = answers[self._identity]
         routed, routed_failure = answers[choice.path]
         # Every state of the answer crosses the bridges of its path.
-        crossing = bridge_cost(self._routed_model.running.model, steps_of(choice.path))
+        crossing = self._costs.crossing(choice.path)
         num_tokens = routed.num_layer_tokens / len(choice.path)
         return Prediction(
             example_id=example.example_id,

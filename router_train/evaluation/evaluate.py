@@ -11,53 +11,30 @@ from dataclasses import dataclass
 
 from router_train.data.progress import track
 from router_train.evaluation.answering import Answerer
+from router_train.evaluation.beside import (
+    OracleFigures,
+    StaticFigures,
+    effect_of,
+    oracle_figures,
+    static_figures,
+)
 from router_train.evaluation.paired import PairedComparison, compare
 from router_train.evaluation.predictions import Prediction, PredictionLog
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
 from search_cluster.errors import TaskError
+from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.paths.cost import PathCosts
 from search_cluster.paths.layer_path import REPEAT, LayerPath
-from search_cluster.stats import Effect, is_guessing, judge_effect, mean_chance
+from search_cluster.stats import Effect, is_guessing, mean_chance
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
 
 BATCH_SIZE = 16
 """The number of questions that are answered together."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaticFigures:
-    """One path for all questions against the plain model: what a learned router has to beat."""
-
-    path: str
-    layers: int
-    accuracy: float
-    diff: float
-    """Its accuracy minus the plain model's; the next two fields are the ends of the bootstrap
-    interval at 95 %."""
-    diff_low: float
-    diff_high: float
-    p_value: float
-    """The p-value of the exact McNemar test against the plain model."""
-    effect: Effect
-    """What it does, as in `EvaluationReport.effect`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OracleFigures:
-    """The figures of somebody who knows the answers and takes the shortest right path of a menu.
-
-    They are a bound, and no accuracy of anything.
-    """
-
-    num_paths: int
-    accuracy: float
-    """The share of questions that some path of the menu answers right."""
-    layers: float
-    """The mean number of layers of these paths, identity's where no path is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +150,7 @@ def evaluate(
     return _report(
         [known[example.example_id] for example in answered],
         loaded.num_layers,
+        path_costs(loaded.model),
         num_too_long,
         static_path,
         menu,
@@ -188,6 +166,7 @@ def open_engine(loaded: LoadedModel, task: Task) -> PathExecutor:
 def _report(
     predictions: Sequence[Prediction],
     num_layers: int,
+    costs: PathCosts,
     num_too_long: int,
     static_path: LayerPath | None,
     menu: Sequence[LayerPath],
@@ -206,7 +185,7 @@ def _report(
     identity = tuple(range(num_layers))
     plain_is_guessing = is_guessing(comparison.accuracy_plain_low, chance)
     plain_cannot = bool(plain_is_guessing) or comparison.accuracy_plain == 0
-    effect = _effect(comparison, num_layers, layers_routed, plain_cannot)
+    effect = effect_of(comparison, num_layers, layers_routed, plain_cannot)
     return EvaluationReport(
         comparison=comparison,
         layers_plain=float(num_layers),
@@ -229,54 +208,8 @@ def _report(
         layers_reading=layers_reading,
         static=None
         if static_path is None
-        else _static(predictions, static_path, num_layers, plain_cannot),
-        oracle=_oracle(predictions, menu, num_layers) if menu else None,
-    )
-
-
-def _effect(
-    comparison: PairedComparison, num_layers: int, layers_routed: float, plain_cannot: bool
-) -> Effect:
-    return judge_effect(
-        comparison.num_fixed,
-        comparison.num_broken,
-        comparison.n,
-        layers_plain=num_layers,
-        layers_routed=layers_routed,
-        plain_is_guessing=plain_cannot,
-    )
-
-
-def _static(
-    predictions: Sequence[Prediction], path: LayerPath, num_layers: int, plain_cannot: bool
-) -> StaticFigures:
-    comparison = compare(
-        [row.plain_reward >= 1 for row in predictions],
-        [row.others[str(path)] >= 1 for row in predictions],
-    )
-    return StaticFigures(
-        path=str(path),
-        layers=len(path),
-        accuracy=comparison.accuracy_routed,
-        diff=comparison.diff,
-        diff_low=comparison.diff_low,
-        diff_high=comparison.diff_high,
-        p_value=comparison.p_value,
-        effect=_effect(comparison, num_layers, len(path), plain_cannot),
-    )
-
-
-def _oracle(
-    predictions: Sequence[Prediction], menu: Sequence[LayerPath], num_layers: int
-) -> OracleFigures:
-    lengths = [
-        min((len(path) for path in menu if row.others[str(path)] >= 1), default=None)
-        for row in predictions
-    ]
-    return OracleFigures(
-        num_paths=len(menu),
-        accuracy=sum(length is not None for length in lengths) / len(lengths),
-        layers=sum(num_layers if length is None else length for length in lengths) / len(lengths),
+        else static_figures(predictions, static_path, costs.layers(static_path), plain_cannot),
+        oracle=oracle_figures(predictions, menu, num_layers, costs) if menu else None,
     )
 
 

@@ -37,10 +37,12 @@ def provenance_of(
     context: VerdictContext,
     started: datetime,
     study: str = "",
+    depth_prior: str = "",
 ) -> Provenance:
     """What a search that starts now, or goes on in a context of a former version, records.
 
-    ``study`` is the digest of the scan that takes the place of its study.
+    ``study`` is the digest of the scan that takes the place of its study, ``depth_prior`` that of
+    what its study knows of layers.
     """
     is_former = context.model_fingerprint != info.model_fingerprint
     chat = "" if is_former else "always" if info.chat else "never"
@@ -62,6 +64,7 @@ def provenance_of(
         exploration=config.exploration,
         evidence="" if preset.evidence is None else preset.evidence.describe(),
         study=study,
+        depth_prior=depth_prior,
         limit=config.limit,
         tie_threshold=info.tie_threshold,
         arithmetic=context.arithmetic,

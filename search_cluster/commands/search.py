@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from search_cluster.cache.open import num_waiting, require_usable_url
+from search_cluster.commands.depth_prior import read_depth_prior, with_depth_prior
 from search_cluster.commands.examples import load_examples, require_same_examples, write_malformed
 from search_cluster.commands.preset_choice import preset_of_run, preset_with_settings
 from search_cluster.commands.provenance import (
@@ -62,6 +63,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     reports_to = tracker_names(config.report_to)
     if config.preset is not None:
         preset_with_settings(config.preset, config)  # so is a preset that can't be
+    prior = read_depth_prior(config.depth_prior)
     task = get_task(config.task)
     asked = load_examples(config, task)
     questions = Questions(task, asked.split, asked.examples, seed=config.seed)
@@ -75,14 +77,25 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         if begun is not None and begun.chat and config.chat == "auto":
             config = config.overridden({"chat": begun.chat})
         preset = preset_for_task(preset_of_run(config, len(asked.examples), len(asked.split)), task)
+        preset = with_depth_prior(preset, prior, config.study)
         if preset.evidence is not None and not questions.can_verify(asked.examples):
             logger.warning("%s", nothing_to_verify(preset.name, task.name))
         scan = None if config.study is None else read_study(config.study, task, preset)
         tie_threshold = tie_threshold_of_run(begun)
         pool = stack.enter_context(open_pool(config, tie_threshold=tie_threshold))
+        if prior is not None:
+            prior.require_of(pool.info.model)
         context = context_of_run(task, pool.info, begun, asked.examples)
-        digest = "" if scan is None else scan.result.digest
-        provenance = provenance_of(config, task, preset, pool.info, context, started, digest)
+        provenance = provenance_of(
+            config,
+            task,
+            preset,
+            pool.info,
+            context,
+            started,
+            study="" if scan is None else scan.result.digest,
+            depth_prior="" if prior is None else prior.digest,
+        )
         writer = stack.enter_context(
             CorpusWriter(
                 config.run, provenance, examples_per_shard=config.examples_per_shard, lock=lock

@@ -65,6 +65,8 @@ class Provenance:
     """What best paths had to prove, in words of the preset; empty if nothing."""
     study: str = ""
     """The digest of the scan that took the place of the preset's study; empty without one."""
+    depth_prior: str = ""
+    """The digest of what the preset's study knew of layers beforehand; empty if nothing."""
     limit: int | None
     """The largest number of examples; ``None`` stands for all of the split."""
     tie_threshold: float | None = field(default=None, compare=False)

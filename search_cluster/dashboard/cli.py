@@ -13,7 +13,8 @@ from search_cluster.options.groups import RunArgument
 @command(epilog="Example: search-cluster dashboard runs/demo")
 def dashboard(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Run folder of a search.")
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Folder of a search, a scan or a depth study."),
     ] = None,
     redis_url: Annotated[
         str | None,
@@ -39,7 +40,10 @@ def dashboard(
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
 ) -> None:
-    """Serve a live page about a search: speed, progress, costs, paths, and each search tree."""
+    """Serve a live page about a search: speed, progress, costs, paths, and each search tree.
+
+    Of a scan, or of a depth study, also in the folder depth of a run: what was found.
+    """
     from search_cluster.dashboard.serve import serve_dashboard
 
     shown = [str(run)] if run is not None else []

@@ -28,13 +28,14 @@ SESSION_COUNTERS = (
 
 
 def describe_run(folder: RunFolder) -> dict[str, Any]:
-    """Everything about a run but the table of examples and the plots and cards of a scan."""
+    """Everything about a run but the table of examples, and plots and tables of scan and study."""
     snapshot = folder.read()
     problems = list(snapshot.problems)
+    scan = depth = None
     try:
         scan = folder.scan.describe(total_of(snapshot.sessions))
+        depth = folder.depth.describe()
     except CorpusError as error:
-        scan = None
         problems.append(str(error))
     return {
         "run": _run(folder.folder, snapshot),
@@ -47,6 +48,7 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
             for session in snapshot.sessions
         ],
         "scan": scan,
+        "depth": depth,
         "problems": problems,
     }
 

@@ -11,12 +11,13 @@ from typing import Any
 from search_cluster.corpus.manifest import MANIFEST_NAME, Provenance
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.shards import read_shard, shard_paths
+from search_cluster.dashboard.depth_folder import DepthFolder
 from search_cluster.dashboard.scan_folder import ScanFolder
 from search_cluster.dashboard.shard_digest import ExampleRow, ShardDigest, digest_shard
+from search_cluster.depth.result import DEPTH_NAME
 from search_cluster.errors import CorpusError
 from search_cluster.lock import WRITER_LOCK_NAME
 from search_cluster.scan.result import SCAN_NAME
-from search_cluster.scan.result_file import is_finished
 from search_cluster.telemetry.samples import SAMPLES_SUFFIX, Sample, read_samples
 from search_cluster.telemetry.sessions import SESSIONS_FOLDER, read_sessions
 
@@ -35,7 +36,7 @@ class RunState(StrEnum):
     SILENT = "silent"
     """It is unfinished, and nothing was written for `SILENT_AFTER_S`: stopped, killed, or stuck."""
     FINISHED = "finished"
-    """The manifest is there, or what a scan found."""
+    """The manifest is there, or what a scan or a depth study found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class RunFolder:
     """Reads a run folder again and again; safe to share between threads.
 
     Args:
-        folder: what ``search --run`` or ``scan --run`` named.
+        folder: what ``search --run``, ``scan --run`` or ``depth --out`` named.
         now: gives seconds since the epoch, comparable with file times.
 
     Raises:
@@ -80,10 +81,11 @@ class RunFolder:
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
         self.folder = folder
         self.scan = ScanFolder(folder)
+        self.depth = DepthFolder(folder)
         self._now = now
         self._lock = Lock()
         self._digests: dict[tuple[Path, int, int], ShardDigest | str] = {}
-        signs = (MANIFEST_NAME, WRITER_LOCK_NAME, SESSIONS_FOLDER, SCAN_NAME)
+        signs = (MANIFEST_NAME, WRITER_LOCK_NAME, SESSIONS_FOLDER, SCAN_NAME, DEPTH_NAME)
         if not any((folder / sign).exists() for sign in signs) and not shard_paths(folder):
             raise CorpusError(
                 f"{folder} is not a run folder: it has no shard, no session and no lock; name what "
@@ -136,7 +138,8 @@ class RunFolder:
         return digests, tuple(item for item in seen.values() if isinstance(item, str))
 
     def _state(self, last_sign_s: float | None) -> RunState:
-        if (self.folder / MANIFEST_NAME).is_file() or is_finished(self.folder):
+        signs = (MANIFEST_NAME, SCAN_NAME, DEPTH_NAME)
+        if any((self.folder / sign).is_file() for sign in signs):
             return RunState.FINISHED
         if last_sign_s is None:
             return RunState.STARTING

@@ -4,12 +4,12 @@ What changes every few seconds is small; the plots and cards are large and have 
 page asks for them only when they are others.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from search_cluster.dashboard.pictures import picture, tag_of
 from search_cluster.errors import CorpusError
 from search_cluster.report.chart import ReportFigure
 from search_cluster.report.scan.cards import finalist_cards
@@ -18,7 +18,7 @@ from search_cluster.report.scan.heat_map import heat_map_figure
 from search_cluster.report.scan.html import scan_title
 from search_cluster.report.scan.tables import provenance_rows, rung_rows, top_rows
 from search_cluster.report.scan.verdict import first_screen, verdict_line
-from search_cluster.report.scan.words import edits_text, gain_text
+from search_cluster.report.scan.words import edits_text, gain_text, layers_text
 from search_cluster.scan.progress import (
     STANDINGS_NAME,
     ScanProgress,
@@ -98,7 +98,7 @@ class ScanFolder:
     def _read_result(self) -> ScanResult | None:
         if not is_finished(self._folder):
             return None
-        tag = _tag_of(self._folder / SCAN_NAME)
+        tag = tag_of(self._folder / SCAN_NAME)
         with self._lock:
             if self._result is None or tag != self._tag:
                 self._tag, self._result = tag, read_result(self._folder)
@@ -106,7 +106,7 @@ class ScanFolder:
 
     def _pictures_tag(self) -> str:
         name = SCAN_NAME if is_finished(self._folder) else STANDINGS_NAME
-        return f"{name} {_tag_of(self._folder / name)}"
+        return f"{name} {tag_of(self._folder / name)}"
 
     def _finished(self, result: ScanResult, total: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -157,7 +157,7 @@ def running_lines(progress: ScanProgress) -> list[tuple[str, str]]:
         lines.append(
             (
                 "Best so far",
-                f"{edits_text(best)}, {best.layers} of {progress.num_layers} layers: "
+                f"{edits_text(best)}, {layers_text(best.layers, progress.num_layers)} layers: "
                 f"{gain_text(best.train)} questions of train, which flatter it.",
             )
         )
@@ -165,18 +165,4 @@ def running_lines(progress: ScanProgress) -> list[tuple[str, str]]:
 
 
 def _figure(figure: ReportFigure | None) -> dict[str, Any] | None:
-    if figure is None:
-        return None
-    return {
-        "title": figure.title,
-        "caption": figure.caption,
-        **json.loads(figure.figure.to_json()),
-    }
-
-
-def _tag_of(path: Path) -> str:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return "none"
-    return f"{status.st_mtime_ns} {status.st_size}"
+    return None if figure is None else picture(figure)

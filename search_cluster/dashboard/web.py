@@ -50,6 +50,7 @@ def build_app(
     if run is not None:
         app.router.add_get("/api/run", _json_handler(lambda _: describe_run(run)))
         app.router.add_get("/api/scan", _json_handler(lambda _: run.scan.describe_pictures()))
+        app.router.add_get("/api/depth", _json_handler(lambda _: run.depth.describe_pictures()))
         app.router.add_get("/api/examples", _json_handler(lambda request: _table(run, request)))
         app.router.add_get(
             "/api/examples/{example_id}", _json_handler(lambda request: _example(run, request))

@@ -8,6 +8,7 @@ from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.files import write_text_whole
+from search_cluster.report.beside import pages_beside
 from search_cluster.report.figures import report_figures
 from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.page import PAGE
@@ -73,6 +74,7 @@ def write_report(
     provenance = corpus.manifest.provenance
     text = render_page(
         PAGE,
+        beside=pages_beside(folder, out),
         title=f"Layer paths of {provenance.model_spec} on {provenance.task}",
         subtitle=(
             f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "

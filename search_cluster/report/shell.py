@@ -4,6 +4,7 @@ Pages are Jinja templates that extend the shell and are rendered with autoescape
 as JSON in script elements of a data type; the one script of our own draws them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search_cluster.files import storable_text
+from search_cluster.report.beside import PageLink
 from search_cluster.report.chart import ReportFigure
 from search_cluster.report.style import STYLE
 
@@ -29,7 +31,9 @@ SHELL = """<!doctype html>
 <main>
 <h1>{{ title }}</h1>
 <p class="quiet">{{ subtitle }}</p>
-{% block content %}{% endblock %}
+{% if beside %}<p class="quiet" id="beside">The same model: {% for link in beside %}
+<a href="{{ link.address }}">{{ link.text }}</a>{{ ", " if not loop.last }}{% endfor %}</p>
+{% endif %}{% block content %}{% endblock %}
 <section id="provenance">
 <h2>Provenance</h2>
 <table class="facts"><tbody>{% for name, value in provenance %}
@@ -94,11 +98,12 @@ All numbers are in the tables.</p>
 """
 
 
-def render_page(page: str, **values: Any) -> str:
+def render_page(page: str, *, beside: Sequence[PageLink] = (), **values: Any) -> str:
     """The text of a page that extends the shell.
 
     Args:
         page: the template; it begins with ``{% extends "shell" %}``.
+        beside: other pages about the same model.
         values: what it and the shell show: ``title``, ``subtitle``, ``provenance``, and its own.
     """
     environment = Environment(
@@ -107,7 +112,7 @@ def render_page(page: str, **values: Any) -> str:
         loader=DictLoader({"shell": SHELL, "parts": PARTS}),
     )
     text = environment.from_string(page).render(
-        style=Markup(STYLE), plotly=Markup(get_plotlyjs()), **values
+        style=Markup(STYLE), plotly=Markup(get_plotlyjs()), beside=beside, **values
     )
     return storable_text(text)
 

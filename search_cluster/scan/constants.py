@@ -57,6 +57,10 @@ class RaceConstants:
     """Worth. A path that surely loses more than this is a wreck and is stopped."""
     wreck_errors: float = 3.0
     """Standard errors that make it sure."""
+    prior_errors: float = 2.0
+    """Standard errors by which a path must be behind those that the first round would keep to be
+    left out of it, by a first look and a prior of its layers. Log, "what block influence saves": at
+    1 the best are lost now and then, at 2 none was."""
     num_bases: int = 6
     """Paths that a step of growth adds to."""
     num_ahead: int = 2

@@ -19,15 +19,24 @@ SCAN_DIGEST_SCHEMA = 1
 """Changes whenever the canonical form changes."""
 
 
-def scan_digest(table: ScanTable, finalists: Sequence[LayerPath], chosen: LayerPath) -> str:
+def scan_digest(
+    table: ScanTable,
+    finalists: Sequence[LayerPath],
+    chosen: LayerPath,
+    *,
+    depth_prior: str = "",
+) -> str:
     """64 hexadecimal digits.
 
     Args:
         table: every pair that the scan asked for, and no other.
         finalists: in their order.
         chosen: the path that is reported.
+        depth_prior: the digest of what was known of layers beforehand; empty if nothing.
     """
     digest = hashlib.sha256(f"scan {SCAN_DIGEST_SCHEMA}\n".encode())
+    if depth_prior:
+        digest.update(f"depth prior {depth_prior}\n".encode())
     for row in table.in_order():
         content: list[Any] = [row.split, row.task, row.example_id, str(row.path)]
         if isinstance(row.outcome, Failure):

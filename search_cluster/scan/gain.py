@@ -60,8 +60,11 @@ def shrunk_gain(
         mean_change: how much the path changes answers; what is usual depends on it.
         usual: the true gains of paths that change answers as much.
     """
-    seen = mean_gain(gains)
-    prior = usual(mean_change)
+    return pulled(mean_gain(gains), usual(mean_change))
+
+
+def pulled(seen: Gain, prior: Prior) -> Gain:
+    """What was seen, pulled towards what is usual: mean and spread of the posterior."""
     trust = prior.spread**2 / (prior.spread**2 + seen.error**2)
     mean = trust * seen.mean + (1.0 - trust) * prior.mean
     return Gain(mean, math.sqrt(trust) * seen.error)

@@ -45,8 +45,8 @@ class CandidateSummary:
 
     path: str
     """As `LayerPath` writes itself."""
-    layers: int
-    """The length of the path."""
+    layers: int | float
+    """What the path costs, in layers: its length, and what the bridges that it crosses cost."""
     edits: tuple[Edit, ...]
     """What was done to the plain path; none for a path of a list that no edits make."""
     step: int
@@ -148,6 +148,8 @@ class ScanResult:
     """The largest number of verdicts; ``None``: as many as the plan needs."""
     minutes: float | None = None
     """When the search was to end; what was found then depends on the machine's speed."""
+    depth_prior: str = ""
+    """The digest of what was known of layers beforehand; empty if nothing."""
     stopped_by: str = ""
     """``minutes`` or ``budget`` if that ended the search before its plan."""
     made_splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from search_cluster.errors import InvalidPathError
+from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.edits import TWICE, Edit, edits_of_path, path_of_edits
 from search_cluster.scan.settings import Family
@@ -19,6 +20,13 @@ class Candidate:
     edits make."""
     step: int
     """0: what a scan begins with; 1 and more: the steps of growth."""
+    crossing: float = 0.0
+    """What the bridges that it crosses cost, in layers."""
+
+    @property
+    def layers(self) -> int | float:
+        """What the path costs with all that it crosses, as `PathCosts.layers` counts it."""
+        return len(self.path) + self.crossing if self.crossing else len(self.path)
 
     @property
     def is_single(self) -> bool:
@@ -49,14 +57,19 @@ def first_candidates(
     max_block: int,
     passes: int,
     listed: Iterable[LayerPath] = (),
+    costs: PathCosts = BARE,
 ) -> tuple[Candidate, ...]:
     """What a scan begins with, each path once, in a fixed order, identity not among them."""
     found: dict[LayerPath, Candidate] = {}
+
+    def add(path: LayerPath, edits: tuple[Edit, ...]) -> None:
+        crossing = costs.crossing(path)
+        found.setdefault(path, Candidate(path=path, edits=edits, step=0, crossing=crossing))
+
     for edit in single_edits(num_layers, families, max_block=max_block, passes=passes):
-        path = path_of_edits([edit], num_layers)
-        found.setdefault(path, Candidate(path=path, edits=(edit,), step=0))
+        add(path_of_edits([edit], num_layers), (edit,))
     for path in listed:
-        found.setdefault(path, Candidate(path=path, edits=edits_of_path(path), step=0))
+        add(path, edits_of_path(path))
     return tuple(item for item in found.values() if not item.path.is_identity)
 
 
@@ -67,6 +80,7 @@ def grown_candidates(
     step: int,
     max_edits: int,
     known: Collection[LayerPath],
+    costs: PathCosts = BARE,
 ) -> tuple[Candidate, ...]:
     """Bases with one more edit, each path once, in the order of the bases, then of the singles.
 
@@ -76,6 +90,7 @@ def grown_candidates(
         step: the step of growth.
         max_edits: in a path at most.
         known: paths that were tried before.
+        costs: what paths cost.
     """
     found: dict[LayerPath, Candidate] = {}
     for base in bases:
@@ -88,5 +103,7 @@ def grown_candidates(
             except InvalidPathError:  # the blocks overlap, or nothing is left to run
                 continue
             if not path.is_identity and path not in known:
-                found.setdefault(path, Candidate(path=path, edits=edits, step=step))
+                crossing = costs.crossing(path)
+                grown = Candidate(path=path, edits=edits, step=step, crossing=crossing)
+                found.setdefault(path, grown)
     return tuple(found.values())

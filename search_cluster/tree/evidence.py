@@ -73,3 +73,6 @@ class StudyPlan:
     """The largest number of probe questions."""
     max_menu: int
     """The largest number of paths that the study hands on."""
+    influence: tuple[float, ...] = ()
+    """How much each layer changes states, by which the study judges single layers beside few
+    answers (`search_cluster.search.study.single_layers`); empty: nobody knows."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from search_cluster.errors import EvaluatorError
 from search_cluster.identity import ModelIdentity
+from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationResult
 
@@ -66,6 +67,8 @@ class WorkerInfo:
     """The device and the kernels that its verdicts depend on; empty for float32."""
     device_share: float = 1.0
     """The part of its device that it has."""
+    costs: PathCosts = BARE
+    """What paths of its model cost."""
     warnings: tuple[str, ...] = ()
     """What a user should know of how it loaded its model, a line each."""
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
 from search_cluster.faults import FailureLog
+from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
@@ -139,6 +140,7 @@ class PathWorker:
             node=platform.node(),
             arithmetic=kernels_of(loaded.device, loaded.dtype),
             device_share=self._device_share,
+            costs=path_costs(loaded.model),
             warnings=self._warnings,
         )
 

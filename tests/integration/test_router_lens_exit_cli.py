@@ -60,7 +60,7 @@ def test_evaluate_reads_through_the_lens(place: Path) -> None:
     options = ("--router", place / "router", "--task", place / "fruit.py", "--limit", 12)
     found = json_of("evaluate", *options)
     text = call("evaluate", *options).stdout
-    assert "stand for what is read on the way (translators and rows of the head)" in text
+    assert "stand for what is read and crossed on the way (translators, " in text
     lengths = found["layers_per_question"]
     assert max(lengths) < 6  # type: ignore[call-overload]
     mean = sum(lengths) / 12  # type: ignore[call-overload]

@@ -373,7 +373,7 @@ def test_a_second_writer_is_refused_before_anything_is_loaded(
     lock = lock_run_folder(run_dir)
     command = [*search, "--model", "/no/such/folder", "--run", str(run_dir)]
     _, err = run(*command, expect=2)
-    assert f"another process writes the corpus {run_dir}; wait for it or stop it" in err
+    assert f"another process writes into {run_dir}; wait for it or stop it" in err
     os.close(lock)
     _, err = run(*command, expect=2)
     assert "there is no such folder" in err

@@ -69,5 +69,8 @@ class ScanReplayConfig:
     second: Path | None = None
     """Folder of the table of another task, from which published protocols that ask two tasks take
     the second half of their questions; ``None``: both halves are of one task."""
+    depth_prior: Path | None = None
+    """Folder of a depth study of the same model; the same races are run once more with what it says
+    of layers; ``None``: they are not."""
     seed: int = 0
     """The seed of all draws of questions."""

@@ -16,8 +16,10 @@ from search_cluster.bench.scan.replayed_scan import (
     draw_apart,
     exhaustive_choice,
     most_accurate,
+    race_draw,
     replay_scan,
     replay_search,
+    rng_of,
 )
 from search_cluster.bench.scan.score_table import ScoreTable
 from search_cluster.bench.scan.stored_answers import StoredAnswers
@@ -42,7 +44,7 @@ def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
     verdicts, shares, num_fresh, num_unknown = [], [], [], 0
     gains: dict[str, list[float]] = {"race": [], "exhaustive": [], "exhaustive_by_accuracy": []}
     for number in range(config.races):
-        draw = draw_apart(table, config, _rng(config, "race", number))
+        draw = race_draw(table, config, number)
         fresh = np.concatenate([draw.validation, draw.test, draw.fresh])
         searched = replay_search(answers, draw)
         verdicts.append(searched.num_verdicts)
@@ -79,7 +81,7 @@ def null_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
     num_sure = num_usual = 0
     usual_gains = []
     for number in range(config.nulls):
-        rng = _rng(config, "null", number)
+        rng = rng_of(config, "null", number)
         num_choices_Q = np.array([item.num_choices for item in table.questions])
         answers = StoredAnswers(table, rng.integers(0, num_choices_Q))
         draw = draw_apart(table, config, rng)
@@ -113,7 +115,7 @@ def _cover(table: ScoreTable, config: ScanReplayConfig, name: str, drawn: Drawn)
     answers = StoredAnswers(table)
     seen: dict[str, list[list[_Seen]]] = {"train": [], "validation": [], "test": []}
     for number in range(config.covers):
-        draw = drawn(table, config, _rng(config, name, number))
+        draw = drawn(table, config, rng_of(config, name, number))
         found = replay_scan(answers, draw)
         for stage, standings in _stages(found).items():
             seen[stage].append(
@@ -141,8 +143,3 @@ def _held(scans: Sequence[Sequence[_Seen]]) -> dict[str, Any] | None:
 def _holds(seen: _Seen) -> bool:
     standing, true = seen
     return standing.low <= true <= standing.high
-
-
-def _rng(config: ScanReplayConfig, name: str, number: int) -> np.random.Generator:
-    """A source of draws of its own, whatever else is replayed."""
-    return np.random.default_rng([config.seed, *name.encode(), number])

@@ -11,10 +11,14 @@ from typing import Any
 
 from search_cluster.bench.scan.config import ScanReplayConfig
 from search_cluster.bench.scan.figures import cover_figures, null_figures, race_figures
+from search_cluster.bench.scan.prior_figures import prior_figures
 from search_cluster.bench.scan.published import published_figures
 from search_cluster.bench.scan.score_table import read_table
 from search_cluster.bench.scan.stored_answers import StoredAnswers
+from search_cluster.depth.layers import influence_of
+from search_cluster.depth.result import read_depth_result
 from search_cluster.errors import ConfigError
+from search_cluster.scan.racing.layer_prior import LayerPrior
 
 
 def replay_table(
@@ -28,7 +32,7 @@ def replay_table(
         say: takes a line for people now and then.
 
     Raises:
-        CorpusError: a table can't be read.
+        CorpusError: a table, or the depth study, can't be read.
         ConfigError: it has too few questions, or the second one other paths.
     """
     started_s = time.perf_counter()
@@ -55,6 +59,10 @@ def replay_table(
         "cover": lambda: cover_figures(table, config),
         "published": lambda: published_figures(answers, config),
     }
+    if config.depth_prior is not None:
+        cards = read_depth_result(config.depth_prior).layers
+        prior = LayerPrior(influence=influence_of(cards))
+        parts["prior"] = lambda: prior_figures(table, config, prior)
     for name, figures in parts.items():
         result[name] = figures()
         say(f"{name}: {result[name]}, {time.perf_counter() - started_s:.0f} s")

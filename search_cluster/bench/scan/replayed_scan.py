@@ -11,6 +11,7 @@ from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Rounds
 from search_cluster.scan.racing.choice import Confirmed, confirm, is_guessing_on, is_sure
+from search_cluster.scan.racing.layer_prior import LayerPrior
 from search_cluster.scan.racing.plan import plan_scan
 from search_cluster.scan.racing.race import ScanSearch
 from search_cluster.scan.racing.ranking import NEUTRAL, estimate, ranked
@@ -85,8 +86,24 @@ def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Gener
     return Draw(train=train, validation=validation, test=test, fresh=np.arange(num_questions))
 
 
-def replay_search(answers: StoredAnswers, draw: Draw) -> Searched:
-    """The search of a scan over a table."""
+def race_draw(table: ScoreTable, config: ScanReplayConfig, number: int) -> Draw:
+    """The questions of one of the races that are compared."""
+    return draw_apart(table, config, rng_of(config, "race", number))
+
+
+def rng_of(config: ScanReplayConfig, name: str, number: int) -> np.random.Generator:
+    """A source of draws of its own, whatever else is replayed."""
+    return np.random.default_rng([config.seed, *name.encode(), number])
+
+
+def replay_search(answers: StoredAnswers, draw: Draw, prior: LayerPrior | None = None) -> Searched:
+    """The search of a scan over a table.
+
+    Args:
+        answers: of the table.
+        draw: which questions play which part.
+        prior: what is known of layers beforehand; ``None``: nothing.
+    """
     plan = plan_scan(
         SINGLE_EDITS,
         limit=None,
@@ -104,6 +121,7 @@ def replay_search(answers: StoredAnswers, draw: Draw) -> Searched:
         plan=plan,
         aim=SINGLE_EDITS.aim,
         max_edits=SINGLE_EDITS.grow,
+        prior=prior,
     )
     drive(search, answers)
     return search.result()
@@ -134,9 +152,15 @@ def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
         on_validation=dict(zip(finalists, standings([validation], finalists), strict=True)),
         on_test=on_test,
         sure=tuple(
-            path
-            for path, standing in on_test.items()
-            if is_sure(path, standing, {}, SINGLE_EDITS.aim, plain_is_guessing=plain_is_guessing)
+            item.path
+            for item in confirmed.reported
+            if is_sure(
+                item,
+                on_test[item.path],
+                {},
+                SINGLE_EDITS.aim,
+                plain_is_guessing=plain_is_guessing,
+            )
         ),
     )
 

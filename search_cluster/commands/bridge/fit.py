@@ -1,7 +1,9 @@
 """``search-cluster bridge fit``: maps for the layers that paths leave out."""
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.console import say
 from search_cluster.errors import ConfigError
+from search_cluster.lock import lock_run_folder
 from search_cluster.model.bridge.bridged import with_bridges
-from search_cluster.model.bridge.bridges import bridge_cost
+from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.bridge.divergence import path_divergences
 from search_cluster.model.bridge.fitting import (
     BridgeFit,
@@ -30,7 +33,7 @@ from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
 from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
-from search_cluster.paths.jumps import parse_jump, steps_of
+from search_cluster.paths.jumps import parse_jump
 from search_cluster.paths.layer_path import LayerPath
 
 UNFINISHED_NAME = "unfinished.safetensors"
@@ -61,6 +64,7 @@ def fit_bridge_set(
     Raises:
         ConfigError: no jump or not one kind of text is named, or the folder holds another set.
         ModelError: the model can't be loaded, or has bridges already.
+        CorpusError: another process writes into the folder, or this one can't.
     """
     started_s = time.perf_counter()
     loaded = load_configured(config)
@@ -75,53 +79,55 @@ def fit_bridge_set(
     if not judged:
         raise ConfigError("nothing is named to bridge; give --path or --jump")
     jumps_to_bridge(judged)  # before texts are made, which may take minutes
-    progress = PassProgress("bridges")
-    fitted = fitting_texts(loaded, texts, config, kept=out, progress=progress)
-    for note in fitted.notes:
-        say(note)
-    inputs = {
-        "model": loaded.fingerprint,
-        "paths": list(map(str, judged)),
-        "texts": fitted.digest,
-        "kind": kind.value,
-        "judged_by": None
-        if texts.judge_text is None
-        else asked_texts(config, LensTextConfig(text=texts.judge_text)),
-        "judge_tokens": texts.judge_tokens,
-    }
-    finished = _finished(out, inputs)
-    if finished is not None:
-        return finished
-    unfinished = UnfinishedFit(out / UNFINISHED_NAME, inputs)
-    split = split_sequences(fitted.sequences)
-    fit = fit_bridges(
-        loaded.model,
-        judged,
-        fitted.sequences,
-        kind=kind,
-        unfinished=unfinished,
-        progress=lambda done: progress("texts", done, len(split.fitted)),
-    )
-    num_chose = len(choosing_texts(split.held_out))
-    source, held_out = judging_texts(loaded, texts, fitted, num_chose)
-    figures = [_figures(loaded, path, fit, held_out) for path in judged]
-    found = {
-        "model": loaded.spec,
-        "kind": kind.value,
-        "digest": fit.bridges.digest,
-        "fingerprint": with_bridges(loaded, fit.bridges).fingerprint,
-        "jumps": list(map(str, fit.bridges.jumps)),
-        "strengths": {str(jump): strength for jump, strength in fit.strengths.items()},
-        "text": fitted.source,
-        "tokens": fitted.num_tokens,
-        "fitted_tokens": fit.num_rows,
-        "held_out_text": source,
-        **{name: value for name, value in figures[0].items() if name != "path"},
-        "paths": figures,
-    }
-    save_bridges(out, fit.bridges, loaded, {"inputs": inputs, **found})
-    unfinished.remove()
-    return {**found, "seconds": round(time.perf_counter() - started_s, 1), "out": str(out)}
+    with ExitStack() as stack:
+        stack.callback(os.close, lock_run_folder(out))
+        progress = PassProgress("bridges")
+        fitted = fitting_texts(loaded, texts, config, kept=out, progress=progress)
+        for note in fitted.notes:
+            say(note)
+        inputs = {
+            "model": loaded.fingerprint,
+            "paths": list(map(str, judged)),
+            "texts": fitted.digest,
+            "kind": kind.value,
+            "judged_by": None
+            if texts.judge_text is None
+            else asked_texts(config, LensTextConfig(text=texts.judge_text)),
+            "judge_tokens": texts.judge_tokens,
+        }
+        finished = _finished(out, inputs)
+        if finished is not None:
+            return finished
+        unfinished = UnfinishedFit(out / UNFINISHED_NAME, inputs)
+        split = split_sequences(fitted.sequences)
+        fit = fit_bridges(
+            loaded.model,
+            judged,
+            fitted.sequences,
+            kind=kind,
+            unfinished=unfinished,
+            progress=lambda done: progress("texts", done, len(split.fitted)),
+        )
+        num_chose = len(choosing_texts(split.held_out))
+        source, held_out = judging_texts(loaded, texts, fitted, num_chose)
+        figures = [_figures(loaded, path, fit, held_out) for path in judged]
+        found = {
+            "model": loaded.spec,
+            "kind": kind.value,
+            "digest": fit.bridges.digest,
+            "fingerprint": with_bridges(loaded, fit.bridges).fingerprint,
+            "jumps": list(map(str, fit.bridges.jumps)),
+            "strengths": {str(jump): strength for jump, strength in fit.strengths.items()},
+            "text": fitted.source,
+            "tokens": fitted.num_tokens,
+            "fitted_tokens": fit.num_rows,
+            "held_out_text": source,
+            **{name: value for name, value in figures[0].items() if name != "path"},
+            "paths": figures,
+        }
+        save_bridges(out, fit.bridges, loaded, {"inputs": inputs, **found})
+        unfinished.remove()
+        return {**found, "seconds": round(time.perf_counter() - started_s, 1), "out": str(out)}
 
 
 def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
@@ -147,7 +153,7 @@ def _figures(
     sets = [fit.bridges, None, *(item for _, item in others)]
     found = path_divergences(loaded.model, path, sets, held_out)
     divergence, bare, *simple = found.mean_C
-    cost = bridge_cost(with_bridges(loaded, fit.bridges).model, steps_of(path))
+    cost = path_costs(with_bridges(loaded, fit.bridges).model).crossing(path)
     saved = path.num_layers - len(path) - cost
     return {
         "path": str(path),

@@ -17,7 +17,8 @@ OPTIONS = Overrides(
     of=SearchConfig,
     only=(
         "model", "revision", "bridges", "dtype", "device", "trust_remote_code", "chat", "data_dir",
-        "seed", "report_to", "ray", "redis_url", "workers", "workers_per_gpu", "threads_per_worker",
+        "seed", "depth_prior", "report_to", "ray", "redis_url", "workers", "workers_per_gpu",
+        "threads_per_worker",
     ),
 )  # fmt: skip
 

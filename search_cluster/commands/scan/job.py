@@ -6,8 +6,10 @@ from pathlib import Path
 
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
+from search_cluster.paths.cost import PathCosts
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.questions import TaskQuestions, taking_turns, task_questions
+from search_cluster.scan.racing.layer_prior import LayerPrior
 from search_cluster.scan.racing.plan import ScanPlan, plan_scan
 from search_cluster.scan.settings import Family, ScanSettings
 from search_cluster.scan.space import Candidate, first_candidates
@@ -77,6 +79,8 @@ class ScanJob:
     candidates: tuple[Candidate, ...]
     plan: ScanPlan
     num_layers: int
+    costs: PathCosts
+    prior: LayerPrior | None
 
     @property
     def train(self) -> list[Example]:
@@ -125,6 +129,8 @@ def scan_job(
     tasks: ScanTasks,
     *,
     num_layers: int,
+    costs: PathCosts,
+    prior: LayerPrior | None,
     paths: Path | None,
 ) -> ScanJob:
     """Plan a scan of a model of so many layers.
@@ -134,6 +140,8 @@ def scan_job(
         settings: what to look for.
         tasks: with their questions.
         num_layers: the model's depth.
+        costs: what its paths cost.
+        prior: what is known of its layers beforehand; ``None``: nothing.
         paths: a file with paths to try, too.
 
     Raises:
@@ -151,6 +159,7 @@ def scan_job(
         max_block=settings.max_block or num_layers,
         passes=settings.passes,
         listed=listed,
+        costs=costs,
     )
     if not candidates:
         raise ConfigError("no path is left to try; name --families, or a --paths file with paths")
@@ -175,4 +184,6 @@ def scan_job(
         candidates=candidates,
         plan=plan,
         num_layers=num_layers,
+        costs=costs,
+        prior=prior,
     )

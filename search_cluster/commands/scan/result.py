@@ -55,19 +55,18 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
     reported = [item.path for item in looks.confirmed.reported]
     plain_is_guessing = is_guessing_on(looks.test)
     chosen = identity
-    for path, finalist in zip(
-        [item.path for item in looks.confirmed.order], finalists, strict=True
-    ):
+    for candidate, finalist in zip(looks.confirmed.order, finalists, strict=True):
         if finalist.test is not None and is_sure(
-            path,
+            candidate,
             finalist.test,
             finalist.test_by_task,
             job.settings.aim,
             plain_is_guessing=plain_is_guessing,
         ):
-            chosen = path
+            chosen = candidate.path
             break
     searched, settings = looks.searched, job.settings
+    prior = "" if job.prior is None else job.prior.digest
     chance_NP = _chance_table(job, searched)
     return ScanResult(
         model=job.config.model_spec,
@@ -86,6 +85,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         limit=job.config.limit,
         budget=settings.budget,
         minutes=settings.minutes,
+        depth_prior=prior,
         stopped_by=searched.stopped_by,
         made_splits={
             task.name: job.tasks.questions[task.name].made
@@ -107,7 +107,9 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         exhaustive_verdicts=searched.num_exhaustive,
         test_uses=looks.test_uses,
         versions=installed_versions(),
-        digest=scan_digest(table, [item.path for item in looks.confirmed.order], chosen),
+        digest=scan_digest(
+            table, [item.path for item in looks.confirmed.order], chosen, depth_prior=prior
+        ),
     )
 
 
@@ -185,6 +187,7 @@ def scan_figures(result: ScanResult) -> dict[str, Any]:
         "tasks": list(result.tasks),
         "aim": result.aim,
         "seed": result.seed,
+        "depth_prior": result.depth_prior,
         "path": result.chosen,
         "layers": chosen,
         "num_layers": result.num_layers,

@@ -12,6 +12,7 @@ from typing import Any
 from search_cluster.cache.by_task import open_stores
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import num_waiting, require_usable_url
+from search_cluster.commands.depth_prior import read_depth_prior
 from search_cluster.commands.provenance import context_of_run
 from search_cluster.commands.scan.asking import ScanAsking
 from search_cluster.commands.scan.job import ScanJob, ScanTasks, scan_job
@@ -63,6 +64,7 @@ def run_scan(
     started = datetime.now(UTC)
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     reports_to = tracker_names(config.report_to)
+    prior = read_depth_prior(config.depth_prior)
     of_tasks = ScanTasks.of(config, tasks, guards)
     with ExitStack() as folder, ExitStack() as stack:
         _require_scan_folder(config.run)
@@ -70,7 +72,17 @@ def run_scan(
         config = config.overridden({"task": tasks[0]})
         pool = stack.enter_context(open_pool(config, more_tasks=(*tasks[1:], *guards)))
         info = pool.info
-        job = scan_job(config, settings, of_tasks, num_layers=info.num_layers, paths=paths)
+        if prior is not None:
+            prior.require_of(info.model)
+        job = scan_job(
+            config,
+            settings,
+            of_tasks,
+            num_layers=info.num_layers,
+            costs=info.costs,
+            prior=None if prior is None else prior.layers,
+            paths=paths,
+        )
         contexts = {task.name: context_of_run(task, info, None, ()) for task in of_tasks.everybody}
         table = ScanTable(
             ScanContext(
@@ -135,6 +147,8 @@ def _look(job: ScanJob, asking: ScanAsking, started: datetime) -> ScanLooks:
         plan=job.plan,
         aim=job.settings.aim,
         max_edits=job.settings.grow,
+        costs=job.costs,
+        prior=job.prior,
         may_go_on=lambda: minutes is None or time.monotonic() - started_s < 60.0 * minutes,
     )
     searched = asking.search(search)

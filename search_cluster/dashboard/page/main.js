@@ -2,6 +2,7 @@
 // All addresses are relative: a proxy may serve the page below a path of its own.
 
 import { showCache } from "./cache.js";
+import { showDepth, showDepthPictures, wantedDepthTag } from "./depth.js";
 import { byId, forget, show } from "./dom.js";
 import { isShown, showExample, showExampleProblem, startExample } from "./example.js";
 import { showHeader, showRun, startOverview } from "./overview.js";
@@ -48,11 +49,16 @@ async function refresh() {
       ]);
       if (mine !== asked) return;
       showOnly(sources.run ? "overview" : "cache");
-      if (run !== null) { showRun(run); showTable(table); showScan(run.scan); }
+      if (run !== null) { showRun(run); showTable(table); showScan(run.scan); showDepth(run.depth); }
       if (wantedTag(run?.scan) !== null) {
         const pictures = await ask("api/scan");
         if (mine !== asked) return;
         showPictures(pictures);
+      }
+      if (wantedDepthTag(run?.depth) !== null) {
+        const pictures = await ask("api/depth");
+        if (mine !== asked) return;
+        showDepthPictures(pictures);
       }
       if (cache !== null) { byId("cache").hidden = false; showCache(cache, run === null); }
     }
@@ -77,6 +83,7 @@ async function live() {
   setTimeout(live, PAUSE_MS);
 }
 
+byId("depth").addEventListener("toggle", refresh);
 addEventListener("hashchange", () => { scrollTo(0, 0); refresh(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 startOverview();

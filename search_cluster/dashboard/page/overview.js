@@ -13,11 +13,11 @@ let latest = null;
 export function showHeader(run) {
   const provenance = run.run.provenance;
   const found = provenance ? `Layer paths of ${provenance.model_spec} on ${provenance.task}` : `Run ${run.run.name}`;
-  const title = run.scan ? run.scan.title : found;
+  const title = run.scan ? run.scan.title : run.depth?.is_all ? run.depth.title : found;
   byId("title").textContent = title;
   document.title = title;
   byId("subtitle").textContent = [
-    (provenance || run.scan) && `run ${run.run.name}`,
+    (provenance || run.scan || run.depth?.is_all) && `run ${run.run.name}`,
     run.scan && `seed ${run.scan.seed}`,
     provenance && `${provenance.split} split`, provenance && `preset ${provenance.preset}`, provenance && `seed ${provenance.seed}`,
     run.run.started_at && `since ${moment(run.run.started_at)}`,

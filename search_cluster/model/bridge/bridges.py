@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from search_cluster.bridged_spec import BridgeKind
 from search_cluster.errors import InvalidValueError
 from search_cluster.model.head import Product
+from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.paths.jumps import Jump
 
 ATTRIBUTE = "bridges"
@@ -142,7 +143,9 @@ def share_of_layer(model: PreTrainedModel) -> float:
     return width * width / max(1.0, num_weights)
 
 
-def bridge_cost(model: PreTrainedModel, steps: Iterable[tuple[int, int]]) -> float:
-    """What the bridges of a path cost, in layers of one row; 0 without bridges."""
+def path_costs(model: PreTrainedModel) -> PathCosts:
+    """What paths of a model cost, the bridges that belong to it included."""
     bridges = bridges_of(model)
-    return 0.0 if bridges is None else bridges.crossed(steps) * share_of_layer(model)
+    if bridges is None:
+        return BARE
+    return PathCosts(bridged=frozenset(bridges.jumps), share=share_of_layer(model))

@@ -32,10 +32,9 @@ def write_depth_report(folder: Path, out: Path, result: DepthResult) -> None:
     Raises:
         CorpusError: the operating system refused.
     """
-    task = "" if result.questions is None else f" on {result.questions.task}"
     text = render_page(
         DEPTH_PAGE,
-        title=f"Depth of {result.model}{task}",
+        title=depth_title(result),
         subtitle=(
             f"Study {folder.name}: {result.num_layers} layers, "
             f"{result.counts.get('positions', 0):,} positions, "
@@ -48,12 +47,19 @@ def write_depth_report(folder: Path, out: Path, result: DepthResult) -> None:
         plots=[plot_values(figure) for figure in depth_figures(result)],
         tables=depth_tables(result),
         limits=LIMITS,
-        provenance=_provenance(result),
+        provenance=depth_provenance(result),
     )
     write_text_whole(out, text)
 
 
-def _provenance(result: DepthResult) -> list[tuple[str, str]]:
+def depth_title(result: DepthResult) -> str:
+    """What the page of a study is called."""
+    task = "" if result.questions is None else f" on {result.questions.task}"
+    return f"Depth of {result.model}{task}"
+
+
+def depth_provenance(result: DepthResult) -> list[tuple[str, str]]:
+    """What the figures depend on."""
     rows = [
         ("model", result.model),
         ("fingerprint", result.model_fingerprint),

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from search_cluster.depth.layers import TOP
 from search_cluster.depth.onset import OnsetFigures
 from search_cluster.depth.result import DepthResult, QuestionPart
 from search_cluster.depth.verdicts import BAND_NAMES
-from search_cluster.report.depth.words import check_text, number, verdict_of
+from search_cluster.report.depth.words import number, verdict_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ def depth_tables(result: DepthResult) -> list[DepthTable]:
     """All tables that have rows, in the order of the page."""
     tables = [
         _layers(result),
+        _priors(result),
         *_verdicts(result.questions),
         _contrasts(result),
         _orders(result),
@@ -39,7 +41,7 @@ def _layers(result: DepthResult) -> DepthTable:
         (
             str(card.layer),
             f"{card.score:.2f}",
-            number(card.influence),
+            number(card.influence, digits=3),
             *(number(card.progress[lens], sign=True) for lens in lenses),
             *(number(card.repairs[lens], percent=True, sign=True) for lens in lenses),
             "" if card.skip_change is None else number(card.skip_change),
@@ -49,14 +51,11 @@ def _layers(result: DepthResult) -> DepthTable:
         )
         for card in result.layers
     ]
-    caption = (
-        "Score: how little is lost if the layer is skipped, by lens and influence alone (1: skip "
-        "it first). "
-    ) + " ".join(check_text(check) for check in result.prior_checks)
     return DepthTable(
         id="layers",
         title="Layer cards",
-        caption=caption,
+        caption="Score: how little is lost if the layer is skipped, by lens and influence alone "
+        "(1: skip it first).",
         columns=(
             "layer",
             "score",
@@ -66,6 +65,30 @@ def _layers(result: DepthResult) -> DepthTable:
             "skipped alone: change of answers",
             "accuracy",
         ),
+        rows=tuple(rows),
+    )
+
+
+def _priors(result: DepthResult) -> DepthTable:
+    """How well each figure of layers foretells what skipping them does."""
+    paths = list(result.prior_checks[0].held) if result.prior_checks else []
+    rows = [
+        (
+            check.by,
+            number(check.spearman),
+            str(check.spearman.n),
+            *(str(check.held[path]) for path in paths),
+        )
+        for check in result.prior_checks
+    ]
+    return DepthTable(
+        id="priors",
+        title="What foretells single skips",
+        caption="The rank correlation, over layers, of what is known beforehand with how little "
+        "the task's answers change if a layer alone is skipped; and how many of the layers that a "
+        f"path skips are among the first {TOP} by it. A scan takes influence on text alone "
+        "(--depth-prior).",
+        columns=("by", "rank correlation", "questions", *(f"skipped by {path}" for path in paths)),
         rows=tuple(rows),
     )
 

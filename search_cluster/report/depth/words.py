@@ -12,15 +12,24 @@ from search_cluster.model.depth_states.tables import TUNED
 SURE, UNSURE = "sure", "can't tell"
 
 
-def number(measured: Measured, *, percent: bool = False, sign: bool = False) -> str:
-    """A figure with its interval."""
+def number(
+    measured: Measured, *, percent: bool = False, sign: bool = False, digits: int = 2
+) -> str:
+    """A figure with its interval.
+
+    Args:
+        measured: the figure.
+        percent: as a percentage, to a tenth.
+        sign: with a sign.
+        digits: behind the point, if it is no percentage.
+    """
     if measured.value is None:
         return "nothing to count"
     factor, unit = (100, " %") if percent else (1, "")
     plus = "+" if sign else ""
     ends = [measured.value, measured.low, measured.high]
     value, low, high = (
-        "?" if item is None else format(factor * item, f"{plus}.{1 if percent else 2}f")
+        "?" if item is None else format(factor * item, f"{plus}.{1 if percent else digits}f")
         for item in ends
     )
     return f"{value}{unit} ({low} to {high})"

@@ -16,7 +16,7 @@ from search_cluster.report.chart import (
     lay_out,
     offer_views,
 )
-from search_cluster.report.scan.words import edits_text, points, span
+from search_cluster.report.scan.words import edits_text, layers_text, points, span
 from search_cluster.scan.result import Finalist, ScanResult, Standing
 
 PLAIN_GAIN = 0.0
@@ -44,7 +44,9 @@ def costs_of(result: ScanResult) -> tuple[Cost, ...]:
     finalists = result.finalists
     layers = Cost(
         label="layers",
-        axis="layers of the path",
+        axis="layers of the path, bridges included"
+        if any(isinstance(item.summary.layers, float) for item in finalists)
+        else "layers of the path",
         unit="",
         plain=float(result.num_layers),
         of=tuple(float(item.summary.layers) for item in finalists),
@@ -236,7 +238,8 @@ def _said_of(item: Finalist, standing: Standing, split: str, result: ScanResult)
         for timing in item.timings
     )
     return (
-        f"{escape(edits_text(item.summary))}, {item.summary.layers} of "
-        f"{result.num_layers} layers<br>{split}: {points(standing.gain)} points "
-        f"({span(standing)}), {100 * standing.accuracy:.1f} % right{times}"
+        f"{escape(edits_text(item.summary))}, "
+        f"{layers_text(item.summary.layers, result.num_layers)} layers<br>"
+        f"{split}: {points(standing.gain)} points ({span(standing)}), "
+        f"{100 * standing.accuracy:.1f} % right{times}"
     )

@@ -16,7 +16,15 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from search_cluster.report.chart import FigureView, ReportFigure, lay_out, offer_views
-from search_cluster.report.scan.words import edits_text, is_better, is_worse, p_text, points, span
+from search_cluster.report.scan.words import (
+    edits_text,
+    is_better,
+    is_worse,
+    layers_text,
+    p_text,
+    points,
+    span,
+)
 from search_cluster.scan.result import CandidateSummary
 
 WORSE, NEUTRAL, BETTER = "#d9762b", "rgba(127,137,155,0.2)", "#2f78d0"
@@ -162,7 +170,7 @@ def _add_hover(figure: go.Figure, blocks: BlockMap) -> None:
 def _said_of(item: CandidateSummary, blocks: BlockMap) -> str:
     train = item.train
     words = (
-        f"{escape(edits_text(item))}, {item.layers} of {blocks.num_layers} layers<br>"
+        f"{escape(edits_text(item))}, {layers_text(item.layers, blocks.num_layers)} layers<br>"
         f"gain {points(train.gain)} points ({span(train)}), p {p_text(train.p_adjusted)}<br>"
         f"{train.num_questions:,} questions; shrunk worth {points(item.shrunk)}"
     )

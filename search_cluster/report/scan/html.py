@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.files import write_text_whole
+from search_cluster.report.beside import pages_beside
 from search_cluster.report.scan.cards import finalist_cards
 from search_cluster.report.scan.front import front_figure
 from search_cluster.report.scan.heat_map import heat_map_figure
@@ -53,6 +54,7 @@ def write_scan_report(
     front = front_figure(result)
     text = render_page(
         SCAN_PAGE,
+        beside=pages_beside(folder, out),
         title=scan_title(result.model, result.tasks),
         subtitle=(
             f"Scan {folder.name}: {result.num_candidates:,} paths of {', '.join(result.families)}, "

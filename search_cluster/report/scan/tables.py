@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from search_cluster.report.scan.front import Cost, costs_of, fresh_gains, on_front
-from search_cluster.report.scan.words import edits_text, p_text, points, span
+from search_cluster.report.scan.words import edits_text, number_of_layers, p_text, points, span
 from search_cluster.scan.result import CandidateSummary, Rung, ScanResult
 
 FOUND_FIELDS = (
@@ -38,7 +38,7 @@ def top_rows(
     return [
         {
             "what": edits_text(item),
-            "layers": str(item.layers),
+            "layers": number_of_layers(item.layers),
             "shrunk": points(item.shrunk),
             "gain": points(item.train.gain),
             "interval": span(item.train),
@@ -69,7 +69,7 @@ def finalist_rows(result: ScanResult) -> list[dict[str, str]]:
         {
             "number": str(number),
             "what": edits_text(item.summary),
-            "layers": str(item.summary.layers),
+            "layers": number_of_layers(item.summary.layers),
             "train": points(item.summary.train.gain),
             "shrunk": points(item.summary.shrunk),
             "validation": "" if item.validation is None else points(item.validation.gain),
@@ -110,7 +110,8 @@ def front_rows(result: ScanResult) -> list[FrontRow]:
 def _cost_text(cost: Cost, value: float | None, is_best: bool) -> str:
     if value is None:
         return ""
-    return f"{value:.0f}{cost.unit}{' *' if is_best else ''}"
+    number = f"{value:.0f}" if cost.unit else number_of_layers(value)
+    return f"{number}{cost.unit}{' *' if is_best else ''}"
 
 
 def guard_rows(result: ScanResult) -> list[dict[str, str]]:

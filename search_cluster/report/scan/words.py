@@ -31,19 +31,25 @@ def edits_text(summary: CandidateSummary) -> str:
     return ", ".join(map(str, summary.edits)) or f"path {summary.path}"
 
 
-def layers_text(layers: int, num_layers: int) -> str:
-    """How many layers a path has, beside the plain model's."""
-    return f"{layers} of {num_layers}"
+def number_of_layers(layers: float) -> str:
+    """What a path costs in layers, to a hundredth of one."""
+    return f"{round(layers, 2):g}"
 
 
-def change_text(layers: int, num_layers: int) -> str:
-    """What a path's length means."""
+def layers_text(layers: float, num_layers: int) -> str:
+    """What a path costs in layers, beside the plain model."""
+    return f"{number_of_layers(layers)} of {num_layers}"
+
+
+def change_text(layers: float, num_layers: int) -> str:
+    """What that is in comparison."""
     if layers == num_layers:
         return "as many layers as the plain model"
     share = f"{abs(layers - num_layers) / num_layers:.0%}"
     fewer = num_layers - layers
     word = "layer" if abs(fewer) == 1 else "layers"
-    return f"{fewer} {word} fewer ({share})" if fewer > 0 else f"{-fewer} {word} more ({share})"
+    change = number_of_layers(abs(fewer))
+    return f"{change} {word} {'fewer' if fewer > 0 else 'more'} ({share})"
 
 
 def seconds_text(seconds: float) -> str:

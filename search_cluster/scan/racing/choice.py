@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked, taking_turns
@@ -77,7 +76,7 @@ def _saved_layers(item: Estimate, tables: Sequence[AnswerTable], num_test: int) 
     error = RACE.worth_share * spread / math.sqrt(max(1, num_test))
     needed = RACE.sure_errors * error - RACE.worth_share * TOLERATED_LOSS
     distance = (item.gain.mean - needed) / max(math.hypot(error, item.gain.error), SMALLEST_ERROR)
-    return (item.path.num_layers - len(item.path)) * NORMAL.cdf(distance)
+    return (item.path.num_layers - item.layers) * NORMAL.cdf(distance)
 
 
 def _may_be_as_good(item: Estimate, best: Estimate, aim: str) -> bool:
@@ -85,8 +84,7 @@ def _may_be_as_good(item: Estimate, best: Estimate, aim: str) -> bool:
         return True
     if item.loses_a_task:
         return False
-    is_shorter = len(item.path) < item.path.num_layers
-    if aim in (Aim.LAYERS, Aim.FRONT) and is_shorter and item.keeps(CAUTIOUS):
+    if aim in (Aim.LAYERS, Aim.FRONT) and item.is_shorter and item.keeps(CAUTIOUS):
         return True
     has_gain = item.gain.mean > item.gain.error
     return aim != Aim.LAYERS and has_gain and item.gain.mean + item.gain.error >= best.gain.mean
@@ -101,7 +99,7 @@ def is_guessing_on(table: AnswerTable) -> bool:
 
 
 def is_sure(
-    path: LayerPath,
+    candidate: Candidate,
     standing: Standing,
     by_task: Mapping[str, Standing],
     aim: str,
@@ -110,11 +108,11 @@ def is_sure(
 ) -> bool:
     """Whether test is sure that a path is better than the plain model.
 
-    By accuracy: the simultaneous interval excludes 0. By layers: the path is shorter, and a loss of
+    By accuracy: the simultaneous interval excludes 0. By layers: the path costs less, and a loss of
     more than `stats.TOLERATED_LOSS` is ruled out. On no task of several may it lose.
 
     Args:
-        path: the path.
+        candidate: the path.
         standing: on test, all tasks together.
         by_task: on each task of several; empty for one.
         aim: what makes a path better.
@@ -123,7 +121,7 @@ def is_sure(
     if any(item.high < 0.0 or item.gain < -TOLERATED_LOSS for item in by_task.values()):
         return False
     by_accuracy = standing.low > 0.0
-    is_shorter = len(path) < path.num_layers
+    is_shorter = candidate.layers < candidate.path.num_layers
     by_layers = is_shorter and standing.low >= -TOLERATED_LOSS and not plain_is_guessing
     return {
         Aim.ACCURACY.value: by_accuracy,

@@ -67,6 +67,38 @@ def race_cost(num_paths: int, rungs: Sequence[int], num_bases: int = 0) -> int:
     return cost
 
 
+def verdicts_left(
+    plan: ScanPlan,
+    num_layers: int,
+    num_paths: Sequence[int],
+    rungs: Sequence[int],
+    before: int,
+    step: int,
+) -> int:
+    """Verdicts per task from here on, if no further path is a wreck and all steps of growth pay.
+
+    Args:
+        plan: of the scan.
+        num_layers: of the model.
+        num_paths: of the next rungs; later ones keep their share.
+        rungs: those to come.
+        before: the one that came before, or 0.
+        step: the step that they belong to.
+    """
+    num_left = sum(
+        race_cost(most_grown(num_layers), later, RACE.num_bases) for later in plan.grown[step:]
+    )
+    num_left += plan.num_caught_up * questions_to_catch_up(plan.rungs, plan.grown, step)
+    for number, rung in enumerate(rungs):
+        is_known = number < len(num_paths)
+        num_now = (
+            num_paths[number] if is_known else num_kept(num_paths[-1], number + 1 - len(num_paths))
+        )
+        num_left += (num_now + 1) * (rung - before)
+        before = rung
+    return num_left
+
+
 def plan_scan(
     settings: ScanSettings,
     *,

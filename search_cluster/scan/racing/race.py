@@ -10,17 +10,14 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 
 from search_cluster.corpus.causes import require_sound
 from search_cluster.faults import FIRST
+from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
-from search_cluster.scan.racing.plan import (
-    ScanPlan,
-    most_grown,
-    num_kept,
-    questions_to_catch_up,
-    race_cost,
-)
+from search_cluster.scan.racing.behind import not_behind
+from search_cluster.scan.racing.layer_prior import LayerPrior
+from search_cluster.scan.racing.plan import ScanPlan, num_kept, verdicts_left
 from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.usual import UsualGains
@@ -44,6 +41,8 @@ class ScanSearch(SteppedRounds[None]):
         plan: how much is asked.
         aim: what makes a path better.
         max_edits: in a path that grows.
+        costs: what paths cost.
+        prior: what is known of layers beforehand; ``None``: nothing.
         may_go_on: asked before each round; where it says no, the search ends.
     """
 
@@ -57,6 +56,8 @@ class ScanSearch(SteppedRounds[None]):
         plan: ScanPlan,
         aim: str,
         max_edits: int,
+        costs: PathCosts = BARE,
+        prior: LayerPrior | None = None,
         may_go_on: Always = lambda: True,
     ) -> None:
         self._questions = list(questions)
@@ -65,6 +66,8 @@ class ScanSearch(SteppedRounds[None]):
         self._plan = plan
         self._aim = aim
         self._max_edits = max_edits
+        self._costs = costs
+        self._prior = prior
         self._may_go_on = may_go_on
         self._candidates = list(candidates)
         self._survivors: list[Candidate] = []
@@ -155,6 +158,7 @@ class ScanSearch(SteppedRounds[None]):
             step=step,
             max_edits=self._max_edits,
             known={item.path for item in self._candidates},
+            costs=self._costs,
         )
         return bases, list(grown)
 
@@ -169,6 +173,7 @@ class ScanSearch(SteppedRounds[None]):
     ) -> Steps:
         """Run paths on more and more questions, fewer and fewer of them; bases stay to the end."""
         alive = list(runners)
+        behind: list[Estimate] = []
         looks_first = rungs[0] > RACE.look_questions and not step
         numbers = (RACE.look_questions, *rungs) if looks_first else tuple(rungs)
         self._num_exhaustive += (len(runners) + 1) * len(table.questions)
@@ -181,15 +186,17 @@ class ScanSearch(SteppedRounds[None]):
             self.step, self.num_asked = step, num_asked
             before = numbers[place - 1] if place else 0
             num_paths = [len(alive)] if place or not looks_first else [len(alive)] * 2
-            self._num_planned = self.num_spent + self._num_left(
-                num_paths, numbers[place:], before, step
+            num_left = verdicts_left(
+                self._plan, self._identity.num_layers, num_paths, numbers[place:], before, step
             )
+            self._num_planned = self.num_spent + self._num_tasks * num_left
             yield from self._ask(table, [self._identity, *(item.path for item in alive)], num_asked)
             alive = [item for item in alive if len(table.by_path[item.path]) >= num_asked]
             estimates = self._estimates(alive, [table])
             round_number = place + 1 - looks_first
             if round_number == 1:
-                self._usual.learn(step, [it for it in estimates if it.candidate.step == step])
+                everybody = [*estimates, *behind]
+                self._usual.learn(step, [it for it in everybody if it.candidate.step == step])
                 estimates = self._estimates(alive, [table])
             sound = [item for item in estimates if not item.is_wreck]
             if round_number and num_questions != numbers[-1]:
@@ -198,6 +205,10 @@ class ScanSearch(SteppedRounds[None]):
                 kept += [item for item in order[len(kept) :] if item.candidate in bases]
             else:
                 kept = sound
+                if not round_number and self._prior is not None:
+                    num_needed = num_kept(len(runners), 1)
+                    kept = not_behind(sound, self._prior, self._aim, num_needed)
+                    behind = [item for item in sound if item not in kept]
             self._rungs.append(
                 Rung(
                     step=step,
@@ -211,34 +222,6 @@ class ScanSearch(SteppedRounds[None]):
         self._survivors += [
             item for item in alive if table.by_path.get(item.path) and item not in self._survivors
         ]
-
-    def _num_left(
-        self, num_paths: Sequence[int], rungs: Sequence[int], before: int, step: int
-    ) -> int:
-        """Verdicts from here on, if no further path is a wreck and all steps of growth pay.
-
-        Args:
-            num_paths: of the next rungs; later ones keep their share.
-            rungs: those to come.
-            before: the one that came before, or 0.
-            step: the step that they belong to.
-        """
-        per_task = sum(
-            race_cost(most_grown(self._identity.num_layers), later, RACE.num_bases)
-            for later in self._plan.grown[step:]
-        )
-        plan = self._plan
-        per_task += plan.num_caught_up * questions_to_catch_up(plan.rungs, plan.grown, step)
-        for number, rung in enumerate(rungs):
-            is_known = number < len(num_paths)
-            num_now = (
-                num_paths[number]
-                if is_known
-                else num_kept(num_paths[-1], number + 1 - len(num_paths))
-            )
-            per_task += (num_now + 1) * (rung - before)
-            before = rung
-        return per_task * self._num_tasks
 
     def _catch_up(self) -> Steps:
         """Ask the best so far all questions that others were asked.

@@ -37,6 +37,16 @@ class Estimate:
         return self.candidate.path
 
     @property
+    def layers(self) -> int | float:
+        """What it costs, in layers."""
+        return self.candidate.layers
+
+    @property
+    def is_shorter(self) -> bool:
+        """Whether it costs less than the plain model."""
+        return self.layers < self.path.num_layers
+
+    @property
     def loses_a_task(self) -> bool:
         """Whether it is likely worse than the plain model on one task of several."""
         return any(gain.mean + gain.error < 0.0 for gain in self.by_task.values())
@@ -116,21 +126,20 @@ def ranked(estimates: Sequence[Estimate], aim: str, num_errors: float) -> list[E
         num_errors: how careful the choice by layers is (`Estimate.keeps`).
     """
 
-    def by_accuracy(item: Estimate) -> tuple[bool, float, int, tuple[int, ...]]:
-        return item.loses_a_task, -item.gain.mean, len(item.path), item.path.layers
+    def by_accuracy(item: Estimate) -> tuple[bool, float, float, tuple[int, ...]]:
+        return item.loses_a_task, -item.gain.mean, item.layers, item.path.layers
 
     def is_better(item: Estimate) -> bool:
-        is_shorter = len(item.path) < item.path.num_layers
-        return is_shorter and not item.loses_a_task and item.keeps(num_errors)
+        return item.is_shorter and not item.loses_a_task and item.keeps(num_errors)
 
     front = {item.path for item in _front(filter(is_better, estimates))}
 
-    def by_layers(item: Estimate) -> tuple[bool, bool, bool, int, float, tuple[int, ...]]:
+    def by_layers(item: Estimate) -> tuple[bool, bool, bool, float, float, tuple[int, ...]]:
         return (
             item.loses_a_task,
             not is_better(item),
             item.path not in front,
-            len(item.path) if is_better(item) else 0,
+            item.layers if is_better(item) else 0,
             -item.gain.mean,
             item.path.layers,
         )
@@ -152,7 +161,7 @@ def _front(estimates: Iterable[Estimate]) -> Iterator[Estimate]:
     """Those that are beaten by no other one that is as short or shorter."""
     best = -math.inf
     for item in sorted(
-        estimates, key=lambda item: (len(item.path), -item.gain.mean, item.path.layers)
+        estimates, key=lambda item: (item.layers, -item.gain.mean, item.path.layers)
     ):
         if item.gain.mean > best:
             best = item.gain.mean

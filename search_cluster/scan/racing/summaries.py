@@ -18,7 +18,7 @@ def summaries(searched: Searched) -> tuple[CandidateSummary, ...]:
     return tuple(
         CandidateSummary(
             path=str(item.path),
-            layers=len(item.path),
+            layers=item.layers,
             edits=item.candidate.edits,
             step=item.candidate.step,
             train=standing,

@@ -30,7 +30,10 @@ CHANGE_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class FallingUsual:
-    """A function of the change that never rises, straight between its points."""
+    """A function of the change, or of what foretells it, that never rises.
+
+    It is straight between its points.
+    """
 
     changes: tuple[float, ...]
     """In rising order; the first is 0."""
@@ -56,9 +59,17 @@ def usual_gain(seen: Iterable[tuple[float, Gain]]) -> Usual:
             gains would be lucky ones. With fewer than `RaceConstants.usual_paths` of them the
             study's line is taken.
     """
+    points = list(seen)
+    return usual_of_single_layers if len(points) < RACE.usual_paths else falling_gain(points)
+
+
+def falling_gain(seen: Iterable[tuple[float, Gain]]) -> FallingUsual:
+    """The same of at least one path, however few there are.
+
+    Args:
+        seen: how much each changes, by a measure that is 0 where nothing changes, and its gain.
+    """
     points = sorted((round(change, CHANGE_DIGITS), gain.mean, gain.error) for change, gain in seen)
-    if len(points) < RACE.usual_paths:
-        return usual_of_single_layers
     change_P, gain_P, error_P = np.array(points).T
     weight_P = 1.0 / (error_P**2 + ANSWERS.prior_spread**2)
     changes_X, place_P = np.unique(change_P, return_inverse=True)

@@ -3,12 +3,13 @@
 What a search finds on one question may be luck; what holds on many is not. The study asks identity
 some probe questions and keeps those that it is least sure of, because good paths hardly change the
 others. It skips each layer alone on a part of them and ranks the layers by how little identity's
-answers change. Then it grows: the best layers race to be the next skip, ranked by what their
-answers are worth, in this race and in those before, for the last few on all probes. As the winner
-of so many comparisons on so few probes is mostly a lucky one, what it seems to gain is shrunk.
-Growth ends when that leads nowhere any more. What is left of the budget goes to other paths that
-may be good, blocks that run twice among them, for different paths fix different questions. What is
-likely worth as much as identity is on the menu; what is sure, for right answers, too.
+answers change (and by what is known of layers, if anything is: `single_layers`). Then it grows: the
+best layers race to be the next skip, ranked by what their answers are worth, in this race and in
+those before, for the last few on all probes. As the winner of so many comparisons on so few probes
+is mostly a lucky one, what it seems to gain is shrunk. Growth ends when that leads nowhere any
+more. What is left of the budget goes to other paths that may be good, blocks that run twice among
+them, for different paths fix different questions. What is likely worth as much as identity is on
+the menu; what is sure, for right answers, too.
 
 Neither measure is accuracy, because accuracy takes far more questions to see: what changes little
 is harmless, and a smooth function of the margin tells helpful paths from harmful ones. Accuracy
@@ -26,6 +27,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
 from search_cluster.search.study.answers import ProbeAnswers
 from search_cluster.search.study.constants import STUDY
+from search_cluster.search.study.single_layers import by_change
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.evidence import StudyPlan
@@ -76,6 +78,7 @@ class MenuStudy(SteppedRounds[None]):
     ) -> None:
         self._budget = min(max_evaluations, plan.max_evaluations)
         self._max_menu = plan.max_menu
+        self._influence = plan.influence
         num_asked = num_probes_studied(len(probes), max_evaluations, plan)
         self._identity = LayerPath.identity(num_layers)
         self._answers = ProbeAnswers(probes[:num_asked], self._identity, max_drop=max_drop)
@@ -117,17 +120,22 @@ class MenuStudy(SteppedRounds[None]):
         num_layers = self._identity.num_layers
         skips = [_without(self._identity, layer) for layer in range(num_layers)]
         singles = [path for path in skips if path is not None]
+        influence = {
+            path: value
+            for path, value in zip(skips, self._influence, strict=False)
+            if path is not None
+        }
         affordable = round(STUDY.ranking_share * self._budget) // max(1, len(singles))
         most = max(2, min(STUDY.max_ranking_probes, affordable))
         num_few = min(len(self._answers.questions), most)
         for round_number in range(STUDY.race_rounds):
             num_left = max(STUDY.num_tried, round(STUDY.singles_kept**round_number * len(singles)))
-            singles = sorted(singles, key=self._answers.rank)[:num_left]
+            singles = by_change(self._answers, singles, influence)[:num_left]
             num_probes = math.ceil(num_few * (round_number + 1) / STUDY.race_rounds)
             yield from self._run(singles, num_probes)
         if not singles or not self._answers.by_path[singles[-1]]:
             return
-        best = sorted(singles, key=self._answers.rank)[: STUDY.num_tried]
+        best = by_change(self._answers, singles, influence)[: STUDY.num_tried]
         yield from self._grow([layer for path in best for layer in _skipped(path)], num_few)
         yield from self._look_at_blocks(num_few)
         yield from self._complete()

@@ -1,5 +1,6 @@
 """``search-cluster bridge fit`` on a tiny model."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from support import tiny
 from support.command import call, run_json
 
+from search_cluster.lock import lock_run_folder
 from search_cluster.model.bridge.folder import read_bridges_record
 
 PATH = "0-1,4"
@@ -54,7 +56,11 @@ def test_a_fit_says_what_it_promises(bridges: tuple[Path, dict[str, Any]]) -> No
     assert said["seconds"] > 0
     record = read_bridges_record(out)
     assert record.digest == said["digest"]
-    assert sorted(path.name for path in out.iterdir()) == ["bridges.safetensors", "config.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".writer.lock",
+        "bridges.safetensors",
+        "config.json",
+    ]
 
 
 def test_the_same_command_gives_the_same_files(
@@ -80,6 +86,21 @@ def test_a_folder_keeps_one_set(
     )
     assert done.returncode == 2
     assert "holds bridges of other texts, paths or another model" in done.stderr
+
+
+def test_of_two_at_once_the_second_is_refused(model_dir: str, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "b"
+    lock = lock_run_folder(out)
+    try:
+        done = call(
+            *("search-cluster", "bridge", "fit", "--model", model_dir, "--text", str(text)),
+            *("--path", PATH, "--out", str(out)),
+        )
+    finally:
+        os.close(lock)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].startswith(f"error: another process writes into {out}")
+    assert [path.name for path in out.iterdir()] == [".writer.lock"]
 
 
 @pytest.mark.parametrize(

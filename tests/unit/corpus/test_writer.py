@@ -110,7 +110,7 @@ def test_an_error_in_the_block_gives_the_folder_back(tmp_path, provenance, recor
 def test_two_writers_do_not_share_a_folder(tmp_path, provenance):
     with (
         CorpusWriter(tmp_path, provenance),
-        pytest.raises(CorpusError, match=r"another process writes the corpus .* wait for it"),
+        pytest.raises(CorpusError, match=r"another process writes into .* wait for it"),
     ):
         CorpusWriter(tmp_path, provenance)
 

@@ -1,11 +1,10 @@
 from pathlib import Path
 
 import pytest
+from support.depth_studies import made_up_study
 
 from search_cluster.depth.result import (
     DEPTH_NAME,
-    DepthResult,
-    TextPart,
     holds_study,
     read_depth_result,
     write_depth_result,
@@ -13,35 +12,11 @@ from search_cluster.depth.result import (
 from search_cluster.errors import CorpusError
 
 
-def made_up_result() -> DepthResult:
-    return DepthResult(
-        model="tiny",
-        model_fingerprint="0",
-        num_layers=6,
-        dtype="float32",
-        seed=0,
-        lens="none",
-        thresholds=(1, 10),
-        text=TextPart(
-            source="made up", corpus_tokens=1, buckets=(), guesses=(), onsets=(), bias=None
-        ),
-        word_classes=None,
-        facts=(),
-        questions=None,
-        paths=(),
-        layers=(),
-        prior_checks=(),
-        notes=("a line",),
-        counts={"positions": 3},
-        versions={"python": "3.11"},
-    )
-
-
 def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert not holds_study(tmp_path)
-    write_depth_result(tmp_path, made_up_result())
+    write_depth_result(tmp_path, made_up_study())
     assert holds_study(tmp_path)
-    assert read_depth_result(tmp_path) == made_up_result()
+    assert read_depth_result(tmp_path) == made_up_study()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +30,7 @@ def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_another_schema_or_a_changed_file_is_refused(
     old: str, new: str, said: str, tmp_path: Path
 ) -> None:
-    path = write_depth_result(tmp_path, made_up_result())
+    path = write_depth_result(tmp_path, made_up_study())
     text = (tmp_path / DEPTH_NAME).read_text()
     assert old in text
     path.write_text(text.replace(old, new))

@@ -69,6 +69,10 @@ def found_by(finalists: list[Candidate], *tables: AnswerTable) -> Searched:
     )
 
 
+def of_path(path: LayerPath) -> Candidate:
+    return Candidate(path=path, edits=(), step=0)
+
+
 @pytest.mark.parametrize(
     ("path", "low", "high", "aim", "sure"),
     [
@@ -86,19 +90,28 @@ def found_by(finalists: list[Candidate], *tables: AnswerTable) -> Searched:
 def test_what_it_takes_to_be_sure(
     path: LayerPath, low: float, high: float, aim: str, sure: bool
 ) -> None:
-    assert is_sure(path, standing(low, high), {}, aim, plain_is_guessing=False) is sure
+    assert is_sure(of_path(path), standing(low, high), {}, aim, plain_is_guessing=False) is sure
+
+
+def test_a_path_whose_bridges_cost_what_it_leaves_out_saves_nothing() -> None:
+    kept = standing(-0.005, 0.03)
+    layers = SHORT.num_layers - len(SHORT)
+    for crossing, sure in ((layers - 0.1, True), (layers, False)):
+        candidate = Candidate(path=SHORT, edits=(), step=0, crossing=crossing)
+        assert is_sure(candidate, kept, {}, Aim.LAYERS, plain_is_guessing=False) is sure
 
 
 def test_a_shorter_path_of_a_model_that_guesses_keeps_nothing() -> None:
-    assert not is_sure(SHORT, standing(-0.005, 0.02), {}, Aim.LAYERS, plain_is_guessing=True)
+    kept = standing(-0.005, 0.02)
+    assert not is_sure(of_path(SHORT), kept, {}, Aim.LAYERS, plain_is_guessing=True)
 
 
 def test_a_path_that_loses_one_task_of_several_is_not_sure() -> None:
-    good = standing(0.02, 0.08)
-    assert is_sure(SHORT, good, {"a": good, "b": good}, Aim.ACCURACY, plain_is_guessing=False)
+    short, good = of_path(SHORT), standing(0.02, 0.08)
+    assert is_sure(short, good, {"a": good, "b": good}, Aim.ACCURACY, plain_is_guessing=False)
     for loss in (standing(-0.2, -0.01), standing(-0.1, 0.05)):
         by_task = {"a": good, "b": loss}
-        assert not is_sure(SHORT, good, by_task, Aim.ACCURACY, plain_is_guessing=False)
+        assert not is_sure(short, good, by_task, Aim.ACCURACY, plain_is_guessing=False)
 
 
 def test_test_looks_at_the_best_and_at_those_that_may_be_as_good() -> None:

@@ -12,6 +12,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
 from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.scan.edits import Edit, path_of_edits
+from search_cluster.scan.racing.layer_prior import LayerPrior
 from search_cluster.scan.racing.plan import ScanPlan, plan_scan, race_cost
 from search_cluster.scan.racing.race import ScanSearch
 from search_cluster.scan.racing.searched import Searched
@@ -78,6 +79,7 @@ def run(
     tasks: Sequence[str] = ("made up",),
     respond: Callable[[Trial], Outcome] = answer,
     may_go_on: Callable[[], bool] = lambda: True,
+    prior: LayerPrior | None = None,
 ) -> tuple[Searched, list[Trial]]:
     search = ScanSearch(
         examples(planned.num_train, tasks),
@@ -87,6 +89,7 @@ def run(
         plan=planned,
         aim=aim,
         max_edits=3,
+        prior=prior,
         may_go_on=may_go_on,
     )
     asked: list[Trial] = []
@@ -103,6 +106,20 @@ def test_it_finds_the_best_combination_with_a_part_of_the_verdicts() -> None:
     assert found.finalists[0].edits == (GOOD_SKIP, GOOD_REPEAT)
     assert found.num_verdicts == len(asked) < found.num_exhaustive / 2.5
     assert len(found.finalists) <= 8
+
+
+def test_a_prior_of_layers_finds_the_same_with_fewer_verdicts() -> None:
+    influence = tuple(0.02 if layer in (3, 5, 6) else 0.2 for layer in range(NUM_LAYERS))
+    planned = plan()
+    without, asked = run(planned)
+    found, fewer = run(planned, prior=LayerPrior(influence=influence))
+    assert found.finalists[0].path == without.finalists[0].path == BEST
+    look, first = found.rungs[:2]
+    assert look.num_kept == first.num_paths < without.rungs[1].num_paths
+    assert first.num_kept == without.rungs[1].num_kept
+    assert len(fewer) <= len(asked) - 24 * (without.rungs[1].num_paths - first.num_paths)
+    misleading = LayerPrior(influence=tuple(0.22 - value for value in influence))
+    assert run(planned, prior=misleading)[0].finalists[0].path == BEST
 
 
 def test_no_pair_is_asked_twice_and_all_paths_of_a_step_run_on_the_same_first_questions() -> None:

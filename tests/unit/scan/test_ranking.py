@@ -1,5 +1,7 @@
 """The order of candidates by accuracy, by layers, and on the front of both."""
 
+from dataclasses import replace
+
 import pytest
 
 from search_cluster.scan.edits import Edit, path_of_edits
@@ -25,6 +27,12 @@ SHORT = estimate(Edit(2, 4, 0), 0.01)
 SHORTER = estimate(Edit(2, 5, 0), -0.01)
 RUIN = estimate(Edit(2, 8, 0), -0.2)
 FEW = (RUIN, SHORT, BEST, SHORTER)
+
+
+def test_by_layers_bridges_count() -> None:
+    crossing = replace(SHORTER, candidate=replace(SHORTER.candidate, crossing=1.5))
+    assert ranked((SHORT, crossing), Aim.LAYERS, OPTIMISTIC) == [SHORT, crossing]
+    assert ranked((SHORT, SHORTER), Aim.LAYERS, OPTIMISTIC) == [SHORTER, SHORT]
 
 
 def test_by_accuracy_the_worth_decides() -> None:

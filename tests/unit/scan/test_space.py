@@ -3,6 +3,8 @@
 import pytest
 
 from search_cluster.paths.codec import parse_path
+from search_cluster.paths.cost import PathCosts
+from search_cluster.paths.jumps import Jump
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.space import Candidate, first_candidates, grown_candidates
@@ -42,6 +44,17 @@ def test_listed_paths_come_last_and_not_twice() -> None:
     found = first_candidates(6, BOTH, max_block=6, passes=2, listed=listed)
     assert [str(item.path) for item in found[41:]] == ["5,0-4"]
     assert found[41].edits == ()
+
+
+def test_candidates_know_what_their_bridges_cost() -> None:
+    costs = PathCosts(bridged=frozenset({Jump(0, 3)}), share=0.25)
+    found = first_candidates(6, BOTH, max_block=6, passes=2, costs=costs)
+    crossing = [item for item in found if item.crossing]
+    assert [(str(item.path), item.layers) for item in crossing] == [("0,3-5", 4.25)]
+    assert {type(item.layers) for item in found if not item.crossing} == {int}
+    last = candidate(Edit(5, 6, 0))
+    (grown,) = grown_candidates(crossing, [last], step=1, max_edits=2, known=(), costs=costs)
+    assert (str(grown.path), grown.layers) == ("0,3-4", 3.25)
 
 
 def test_growth_adds_one_edit_to_each_base_and_gives_each_path_once() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support import tiny
 from support.command import run, run_json
+from support.depth_studies import INFLUENCE, made_up_study
 
 from search_cluster.bench.scan import fill
 from search_cluster.bench.scan.config import ScanTableConfig
@@ -14,6 +15,7 @@ from search_cluster.bench.scan.fill import fill_table
 from search_cluster.bench.scan.replayed_scan import Draw, replay_search
 from search_cluster.bench.scan.score_table import read_table
 from search_cluster.bench.scan.stored_answers import StoredAnswers
+from search_cluster.depth.result import write_depth_result
 from search_cluster.errors import ConfigError
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.load.loading import load_model
@@ -22,6 +24,7 @@ from search_cluster.model.prompting import encode_example
 from search_cluster.model.scoring import evaluate_path, score_choices
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome
+from search_cluster.scan.racing.layer_prior import LayerPrior
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -174,7 +177,13 @@ def test_a_replay_prints_all_figures(model: Path, tmp_path: Path) -> None:
     fill_table(config(model, out, num_questions=72, max_block=1, block=24), silent)
     sizes = ("--num-train", "24", "--num-validation", "16", "--num-test", "16")
     times = ("--races", "2", "--nulls", "2", "--covers", "2", "--published", "2")
-    said = run_json("search-cluster", "bench", "scan", "replay", str(out), *sizes, *times)
+    write_depth_result(tmp_path, made_up_study())
+    said = run_json(
+        *("search-cluster", "bench", "scan", "replay", str(out), *sizes, *times),
+        *("--depth-prior", str(tmp_path)),
+    )
+    assert said["prior"]["digest"] == LayerPrior(influence=INFLUENCE).digest
+    assert said["prior"]["verdicts_with_prior"] <= said["prior"]["verdicts"]
     assert (said["num_paths"], said["num_questions"]) == (1 + 2 * 6, 72)
     assert said["race"]["num_fresh"] == 48
     assert said["null"]["scans"] == 2

@@ -22,8 +22,8 @@ from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.bridge.bridges import (
     Bridge,
     Bridges,
-    bridge_cost,
     bridges_of,
+    path_costs,
     share_of_layer,
 )
 from search_cluster.model.layerwise import LayerwisePass
@@ -32,6 +32,7 @@ from search_cluster.model.materialise import materialise
 from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.causal_lm import with_online_routing
 from search_cluster.model.online.chooser import OnlineRouting
+from search_cluster.paths.cost import BARE
 from search_cluster.paths.jumps import Jump, steps_of
 from search_cluster.paths.layer_path import LayerPath
 
@@ -198,8 +199,8 @@ def test_the_cost_of_a_path_counts_each_bridge_it_crosses() -> None:
     weights = 2 * (32 * 32 + 32 * 16) + 3 * 32 * 64
     assert share == pytest.approx(32 * 32 / weights)
     twice = path_of((0, 3, 0, 3, 4, 5))
-    assert bridge_cost(loaded.model, steps_of(twice)) == pytest.approx(2 * share)
-    assert bridge_cost(bare_tiny().model, steps_of(twice)) == 0.0
+    assert path_costs(loaded.model).layers(twice) == pytest.approx(6 + 2 * share, abs=1e-6)
+    assert path_costs(bare_tiny().model) == BARE
 
 
 def test_all_jumps_are_all() -> None:

@@ -69,6 +69,11 @@ def test_what_a_path_saves_or_costs_is_in_words(result: ScanResult) -> None:
         "31 of 30 layers", "1 layer more (3%)", "50% less time at batch 1",
         "20% more time at batch 8",
     )  # fmt: skip
+    bridged = replace(finalist, timings=(), summary=replace(finalist.summary, layers=26.28125))
+    assert finalist_cards(replace(result, finalists=(bridged,)))[0].saves == (
+        "26.28 of 30 layers",
+        "3.72 layers fewer (12%)",
+    )
     same = replace(finalist, timings=(), summary=replace(finalist.summary, layers=30))
     assert finalist_cards(replace(result, finalists=(same,)))[0].saves[1] == (
         "as many layers as the plain model"

@@ -99,3 +99,19 @@ def test_hostile_texts_stay_texts_and_nothing_is_fetched(tmp_path: Path) -> None
     assert "{{ 7*7 }}" in page.words
     assert not [(name, value) for name, value in page.attributes if name in EXTERNAL]
     assert "link" not in page.tags
+
+
+def test_pages_about_the_same_model_in_the_run_folder_are_linked(tmp_path: Path) -> None:
+    folder = tmp_path / "a run"
+    (folder / "depth").mkdir(parents=True)
+    result = scan_result()
+    write_scan_report(folder, folder / "report.html", result=result, run={})
+    assert 'id="beside"' not in (folder / "report.html").read_text()
+    for name in ("lens.html", "depth/report.html"):
+        (folder / name).write_text("")
+    write_scan_report(folder, folder / "report.html", result=result, run={})
+    text = (folder / "report.html").read_text()
+    assert '<a href="lens.html">what it would say after each layer</a>' in text
+    assert '<a href="depth/report.html">' in text
+    write_scan_report(folder, tmp_path / "elsewhere.html", result=result, run={})
+    assert '<a href="a%20run/lens.html">' in (tmp_path / "elsewhere.html").read_text()

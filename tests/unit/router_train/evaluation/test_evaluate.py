@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from scipy.stats import binomtest
+from support.bridges import random_bridges
 from support.router_corpus import FRUIT, fruit_task, tiny_loaded
 
 from router_train.evaluation.evaluate import EvaluationReport, evaluate
@@ -15,6 +16,8 @@ from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import RoutedPath
 from router_train.routers.fixed import FixedRouter
 from search_cluster.errors import TaskError
+from search_cluster.model.bridge.bridged import with_bridges
+from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
@@ -98,6 +101,21 @@ def test_the_report_counts_what_the_models_said(loaded: LoadedModel, tmp_path: P
     share = sum(v.num_layer_tokens for v in routed) / sum(v.num_layer_tokens for v in plain)
     assert report.layer_token_share == pytest.approx(share)
     assert report.layer_token_share_with_routing > share
+
+
+def test_what_bridges_cost_is_counted_for_everybody(tmp_path: Path) -> None:
+    loaded = with_bridges(tiny_loaded(), random_bridges())
+    costs = path_costs(loaded.model)
+    assert SHORT.layers == (0, 2, 3, 3, 5)  # it crosses two, one of them to the last layer
+    report = run(loaded, tmp_path, FixedRouter(SHORT), static_path=SHORT, menu=[SHORT])  # type: ignore[arg-type]
+    layers = 5 + 2 * costs.share
+    assert report.layers_routed == pytest.approx(layers, abs=1e-6)
+    assert report.layers_saved_share == pytest.approx(1 - layers / 6, abs=1e-6)
+    assert report.static is not None
+    assert report.oracle is not None
+    assert report.static.layers == pytest.approx(layers, abs=1e-6)
+    right = report.oracle.accuracy
+    assert report.oracle.layers == pytest.approx(right * layers + (1 - right) * 6, abs=1e-6)
 
 
 def test_an_interrupted_evaluation_continues(loaded: LoadedModel, tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""What paths of a model cost: their layers, and the bridges that they cross."""
+
+from dataclasses import dataclass
+
+from search_cluster.paths.jumps import Jump, steps_of
+from search_cluster.paths.layer_path import LayerPath
+
+DIGITS = 6
+"""Digits behind the point of a number of layers that is no whole one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathCosts:
+    """What paths of one model cost, in layers of one row. Without bridges: their layers."""
+
+    bridged: frozenset[Jump] = frozenset()
+    """The jumps that have a bridge."""
+    share: float = 0.0
+    """What crossing one of them costs, in layers."""
+
+    def crossing(self, path: LayerPath) -> float:
+        """What the bridges of a path cost."""
+        num_crossed = sum(step in self.bridged for step in steps_of(path))
+        return round(self.share * num_crossed, DIGITS)
+
+    def layers(self, path: LayerPath) -> int | float:
+        """What a path costs with all that it crosses; a whole number where it crosses nothing."""
+        crossing = self.crossing(path)
+        return len(path) + crossing if crossing else len(path)
+
+
+BARE = PathCosts()
+"""Those of a model without bridges."""
