@@ -79,8 +79,13 @@ class RaceConstants:
 
     # What a budget and the questions that there are pay for.
     grown_share: float = 0.25
-    """Share of the search's budget, and of its questions where these are too few, that growth may
-    take."""
+    """Share of the search's questions that growth may take where these are too few."""
+    race_share: float = 0.65
+    """Share of the search's budget that the race may take before growth."""
+    least_race_share: float = 0.4
+    """Share that it may take even if its single edits have been asked `base_questions`."""
+    base_questions: int = 96
+    """Questions after which single edits are ground enough to build on."""
     caught_share: float = 0.1
     """Share of the search's budget that may be spent on questions which others were asked."""
     validation_share: float = 0.15

@@ -20,6 +20,8 @@ class ScanPlan:
     """The same for each step of growth, whose questions are fresh."""
     num_caught_up: int
     """Paths that are asked, after each step of growth, all questions that others were asked."""
+    num_bases: int = RACE.num_bases
+    """Paths that each step of growth adds to."""
     search_budget: int
     """Verdicts that the search may ask for at most."""
     num_validation: int
@@ -39,9 +41,9 @@ def num_kept(num_paths: int, round_number: int) -> int:
     return min(num_paths, max(RACE.min_kept, math.ceil(share * num_paths)))
 
 
-def most_grown(num_layers: int) -> int:
+def most_grown(num_layers: int, num_bases: int = RACE.num_bases) -> int:
     """Paths that a step of growth makes at most."""
-    return RACE.num_bases * (RACE.num_singles + num_layers)
+    return num_bases * (RACE.num_singles + num_layers)
 
 
 def questions_to_catch_up(
@@ -86,7 +88,8 @@ def verdicts_left(
         step: the step that they belong to.
     """
     num_left = sum(
-        race_cost(most_grown(num_layers), later, RACE.num_bases) for later in plan.grown[step:]
+        race_cost(most_grown(num_layers, plan.num_bases), later, plan.num_bases)
+        for later in plan.grown[step:]
     )
     num_left += plan.num_caught_up * questions_to_catch_up(plan.rungs, plan.grown, step)
     for number, rung in enumerate(rungs):
@@ -133,11 +136,10 @@ def plan_scan(
     grown = (_rungs(RACE.grown_rungs, of_step),) * num_steps
     num_validation = min(limit or RACE.validation_questions, num_validation)
     num_test = min(limit or RACE.test_questions, num_test)
-    num_grown, num_bases = most_grown(num_layers), RACE.num_bases
     if settings.budget is None:
         budget = num_tasks * (
             race_cost(num_paths, rungs)
-            + sum(race_cost(num_grown, of_one, num_bases) for of_one in grown)
+            + sum(race_cost(most_grown(num_layers), step, RACE.num_bases) for step in grown)
             + RACE.num_caught_up * questions_to_catch_up(rungs, grown)
         )
         return ScanPlan(
@@ -151,9 +153,16 @@ def plan_scan(
     for_validation = int(RACE.validation_share * settings.budget)
     for_test = int(RACE.test_share * settings.budget)
     for_search = settings.budget - for_validation - for_test
-    for_growth = int(RACE.grown_share * for_search) if num_steps else 0
     for_caught = int(RACE.caught_share * for_search) if num_steps else 0
-    for_race = (for_search - for_growth - for_caught) // num_tasks
+    for_race = for_search // num_tasks
+    if num_steps:
+        # Single edits that were asked little are no ground to build on; once they stand, what is
+        # yet to be found lies in growth, and not in ever more questions on them.
+        enough = race_cost(num_paths, _rungs(RACE.rungs, min(most, RACE.base_questions)))
+        least, largest = (
+            int(share * for_race) for share in (RACE.least_race_share, RACE.race_share)
+        )
+        for_race = min(max(enough, least), largest)
     affordable = _affordable(RACE.rungs, most, num_paths, for_race)
     least_validation = for_validation // (num_tasks * (RACE.max_finalists + 1))
     least_test = for_test // ((num_tasks + num_guards) * (RACE.max_reported + 1))
@@ -162,7 +171,7 @@ def plan_scan(
         confirming = num_tasks * (RACE.max_finalists + 1) * RACE.look_questions
         reporting = (num_tasks + num_guards) * (RACE.max_reported + 1) * RACE.look_questions
         searching = (1 - RACE.validation_share - RACE.test_share) * (
-            1 - RACE.grown_share - RACE.caught_share
+            RACE.race_share if num_steps else 1
         )
         needed = max(
             look / searching, confirming / RACE.validation_share, reporting / RACE.test_share
@@ -172,18 +181,14 @@ def plan_scan(
             f"paths; it takes about {math.ceil(1.01 * needed)}: raise --budget, or try fewer paths "
             "with --max-block or --families"
         )
-    per_step = for_growth // (num_steps * num_tasks) if num_steps else 0
-    step = (
-        _affordable(RACE.grown_rungs, of_step, num_grown, per_step, num_bases)
-        if num_steps
-        else None
-    )
-    grown = () if step is None else (step,) * num_steps
-    questions = num_tasks * questions_to_catch_up(affordable, grown)
+    for_growth = (for_search - for_caught) // num_tasks - race_cost(num_paths, affordable)
+    grown, num_bases = _affordable_growth(num_steps, of_step, num_layers, for_growth)
+    questions = questions_to_catch_up(affordable, grown)
     return ScanPlan(
         rungs=affordable,
         grown=grown,
-        num_caught_up=min(RACE.num_caught_up, for_caught // max(1, questions)),
+        num_caught_up=min(RACE.num_caught_up, for_caught // max(1, num_tasks * questions)),
+        num_bases=num_bases,
         search_budget=for_search,
         num_validation=min(num_validation, least_validation),
         num_test=min(num_test, least_test),
@@ -200,6 +205,24 @@ def _grown_questions(
     if not num_steps:
         return 0, 0
     return num_steps, min(max(RACE.grown_rungs), limit or left, left // num_steps)
+
+
+def _affordable_growth(
+    num_steps: int, most: int, num_layers: int, budget: int
+) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """The steps of growth that a budget pays for, and the paths that each adds to.
+
+    Fewer bases come before fewer steps, for a path of several edits takes as many steps; with fewer
+    questions than those of the first rung a step would choose by luck.
+    """
+    least = min(most, RACE.grown_rungs[0])
+    for steps in range(num_steps, 0, -1):
+        for num_bases in range(RACE.num_bases, 1, -1):
+            num_grown = most_grown(num_layers, num_bases)
+            rungs = _affordable(RACE.grown_rungs, most, num_grown, budget // steps, num_bases)
+            if rungs is not None and rungs[-1] >= least:
+                return (rungs,) * steps, num_bases
+    return (), RACE.num_bases
 
 
 def _rungs(usual: Sequence[int], most: int) -> tuple[int, ...]:

@@ -244,7 +244,7 @@ class ScanSearch(SteppedRounds[None]):
     def _next_bases(self) -> list[Candidate]:
         """The best so far that can grow."""
         best = (item.candidate for item in self._best())
-        return [item for item in best if item.edits][: RACE.num_bases]
+        return [item for item in best if item.edits][: self._plan.num_bases]
 
     def _estimates(
         self, candidates: Iterable[Candidate], tables: Sequence[AnswerTable] | None = None

@@ -11,9 +11,16 @@ from search_cluster.errors import ConfigError, OneFaultError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
 from search_cluster.protocols.rounds import Outcome, Trial
+from search_cluster.scan.constants import RACE
 from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.racing.layer_prior import LayerPrior
-from search_cluster.scan.racing.plan import ScanPlan, plan_scan, race_cost
+from search_cluster.scan.racing.plan import (
+    ScanPlan,
+    most_grown,
+    plan_scan,
+    questions_to_catch_up,
+    race_cost,
+)
 from search_cluster.scan.racing.race import ScanSearch
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.settings import Aim, ScanSettings
@@ -295,3 +302,32 @@ def test_a_layer_that_costs_something_alone_is_tried_beside_others() -> None:
     found, _ = run(plan(), respond=respond)
     both = path_of_edits(sorted([GOOD_SKIP, Edit(5, 6, 0)]), NUM_LAYERS)
     assert found.finalists[0].path == both
+
+
+@pytest.mark.parametrize(
+    ("num_paths", "budget", "least_steps"),
+    [(114, 16_000, 1), (114, 20_000, 2), (929, 40_000, 2), (929, 80_000, 3)],
+)
+def test_a_small_budget_pays_for_growth_too(num_paths: int, budget: int, least_steps: int) -> None:
+    """Fewer bases come before fewer steps; no step asks fewer questions than its first rung."""
+    planned = plan_scan(
+        ScanSettings(budget=budget), limit=None, num_layers=30, num_paths=num_paths, num_tasks=1,
+        num_guards=0, available=(1_500, 370, 474),
+    )  # fmt: skip
+    assert len(planned.grown) >= least_steps
+    assert all(rungs[-1] >= RACE.grown_rungs[0] for rungs in planned.grown)
+    assert 2 <= planned.num_bases <= RACE.num_bases
+    cost = race_cost(num_paths, planned.rungs) + sum(
+        race_cost(most_grown(30, planned.num_bases), rungs, planned.num_bases)
+        for rungs in planned.grown
+    )
+    cost += planned.num_caught_up * questions_to_catch_up(planned.rungs, planned.grown)
+    assert cost <= planned.search_budget <= 0.7 * budget
+
+
+def test_a_step_adds_to_as_many_paths_as_the_plan_says() -> None:
+    planned = dataclasses.replace(plan(), num_bases=2)
+    found, _ = run(planned)
+    steps = [rung for rung in found.rungs if rung.step == 1]
+    assert steps
+    assert steps[0].num_paths <= most_grown(NUM_LAYERS, 2) + 2
