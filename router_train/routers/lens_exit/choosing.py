@@ -1,12 +1,18 @@
 """Which depths a lens-exit router reads, how it judges them, and from which threshold on it stops.
 
-All of it is chosen by probabilities that are out of fold.
+The best of many rules looks better than it is on the questions that chose it, also out of fold. So
+the choice itself is cross-fitted: each fold of the questions is stopped by what the others chose,
+which take depths, classifier and threshold from probabilities out of their own folds. That says how
+the *choice* does on questions that had no part in it. It is made more or less careful (so many
+standard errors above the floor, among those that choose), and the boldest care is taken that holds
+the floor on all folds together, where every more careful one did, too: tests in a fixed order, so
+that trying several costs no certainty.
 
-Shapes: N questions, K depths, R readings, F features, P candidates.
+Shapes: N questions, K depths, F features.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,146 +21,149 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from router_train.config import LABEL_FINAL, FitConfig
+from router_train.config import FitConfig
 from router_train.data.operating_point import OperatingPoint, choose_point
+from router_train.routers.lens_exit.classifier import ExitClassifier
+from router_train.routers.lens_exit.evidence import NEVER, ExitCosts, ExitEvidence, Stopped
 from router_train.routers.lens_exit.readings import FEATURES, features_of
-from router_train.routers.lens_exit.router import NEVER, ExitClassifier
 
-NUM_THRESHOLDS = 101
+NUM_THRESHOLDS = 21
 """The number of quantiles of the out-of-fold probabilities that are tried as thresholds."""
 STEPS = (1, 2, 4)
 """How far apart the depths are that a candidate reads; beside these stand single depths."""
+CARES = (3.0, 2.0, 1.0, 0.0)
+"""By how many standard errors the floor is cleared among the questions that choose, the most
+careful first."""
+NO_EXIT = float("inf")
+"""The care with which nothing stops."""
 ALWAYS_SURE = 20.0
 """The bias of a depth at which every question may stop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class ExitEvidence:
-    """What is known of the questions that teach."""
+class _Rule:
+    """A classifier with its threshold; where it never stops it reads nothing."""
 
-    readings_NKR: Tensor
-    told_apart_N: Tensor
-    right_NK: NDArray[np.bool_]
-    agrees_NK: NDArray[np.bool_]
-    plain_N: NDArray[np.bool_]
-    num_tokens_N: NDArray[np.int64]
-    groups_N: NDArray[np.uint64]
-    """Numbers that are equal for questions that must stay on one side."""
+    classifier: ExitClassifier
 
-    @classmethod
-    def of(
-        cls, observed: Mapping[str, Tensor], reading: str, groups_N: NDArray[np.uint64]
-    ) -> "ExitEvidence":
-        """The evidence of one way of reading, from what an `ExitObserver` saw."""
-        return cls(
-            readings_NKR=observed[f"{reading}_NKR"],
-            told_apart_N=observed["told_apart_N"],
-            right_NK=observed["right_NK"].numpy() > 0,
-            agrees_NK=observed["agrees_NK"].numpy() > 0,
-            plain_N=observed["plain_N"].numpy() > 0,
-            num_tokens_N=observed["num_tokens_N"].numpy(),
-            groups_N=groups_N,
+    def stops(self, evidence: ExitEvidence, costs: ExitCosts) -> Stopped:
+        """What becomes of questions, which had no part in the rule."""
+        places = list(self.classifier.places)
+        features_NKF = features_of(evidence.readings_NKR[:, places], evidence.told_apart_N)
+        return Stopped.where_sure(
+            self.classifier.probabilities(features_NKF).numpy(),
+            places,
+            self.classifier.threshold,
+            evidence,
+            costs,
         )
-
-    def may_stop(self, label: str) -> NDArray[np.bool_]:
-        """Whether a question should stop at a depth. Shape ``[N, K]``."""
-        return self.agrees_NK if label == LABEL_FINAL else self.right_NK | ~self.plain_N[:, None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExitCosts:
-    """What stopping costs, in layers of one row."""
-
-    num_layers: int
-    depths: tuple[int, ...]
-    read: float
-    """Of one read of one row."""
-    bridge: float
-    """Of one translator of one row."""
 
 
 def candidates_of(num_depths: int) -> list[tuple[int, ...]]:
-    """The sets of places that are tried: from each place on in some steps, and each place alone."""
-    found: dict[tuple[int, ...], None] = {(place,): None for place in range(num_depths)}
-    for step in STEPS:
-        found |= {tuple(range(first, num_depths, step)): None for first in range(num_depths)}
+    """The sets of places that are tried: all in some steps, and every second place alone.
+
+    All end at the last place, or are single.
+    """
+    found = {tuple(range((num_depths - 1) % step, num_depths, step)): None for step in STEPS}
+    found |= {(place,): None for place in range((num_depths - 1) % 2, num_depths, 2)}
     return list(found)
 
 
 def choose_exits(
     evidence: ExitEvidence, costs: ExitCosts, config: FitConfig
 ) -> tuple[ExitClassifier, OperatingPoint]:
-    """The classifier of all questions, and the point of its threshold out of fold.
+    """The classifier of all questions, and the point of the choice on folds that others chose for.
 
-    It never stops where no candidate meets floor and budget.
+    It never stops where no care holds floor and budget.
     """
-    may_stop_NK = evidence.may_stop(config.exit_label)
-    splitter = GroupKFold(
-        n_splits=min(config.num_folds, len(np.unique(evidence.groups_N))),
-        shuffle=True,
-        random_state=config.seed,
-    )
-    folds = list(splitter.split(evidence.plain_N, groups=evidence.groups_N))
-    points: list[OperatingPoint] = []
-    of_point: list[tuple[int, ...]] = []
-    for places in candidates_of(len(costs.depths)):
-        chosen = list(places)
-        features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
-        probability_NK = np.zeros((len(evidence.plain_N), len(places)))
-        for seen, held_out in folds:
-            classifier = _fit(places, features_NKF[seen], may_stop_NK[seen][:, chosen])
-            probability_NK[held_out] = classifier.probabilities(features_NKF[held_out]).numpy()
-        found = points_of(probability_NK, places, evidence, costs)
-        points += found
-        of_point += [places] * len(found)
-    place = choose_point(points, costs.num_layers, config)
-    if place is None or points[place].threshold >= NEVER:
-        return _never(), plain_point(evidence, costs)
-    places, point = of_point[place], points[place]
-    chosen = list(places)
-    features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
-    fitted = _fit(places, features_NKF, may_stop_NK[:, chosen], point.threshold)
-    return fitted, point
+    num_questions = len(evidence.plain_N)
+    stopped: dict[float, list[tuple[NDArray[np.int64], Stopped]]] = {care: [] for care in CARES}
+    for seen_N, held_out_N in _folds(evidence, config):
+        held_out = evidence.of_questions(held_out_N)
+        for care, rule in _rules(evidence.of_questions(seen_N), costs, config).items():
+            stopped[care].append((held_out_N, rule.stops(held_out, costs)))
+    accepted: dict[float, OperatingPoint] = {NO_EXIT: never_point(evidence, costs)}
+    for care in CARES:
+        right_N, layers_N = evidence.plain_N.copy(), np.full(num_questions, float(costs.num_layers))
+        for rows_N, part in stopped[care]:
+            right_N[rows_N], layers_N[rows_N] = part.right_N, part.layers_N
+        whole = Stopped(right_N=right_N, layers_N=layers_N)
+        judged = whole.point(evidence.plain_N, threshold=0.0)
+        if judged.mean_layers < costs.num_layers:
+            if choose_point([judged], costs.num_layers, config) is None:
+                break
+            accepted[care] = judged
+    number = choose_point(list(accepted.values()), costs.num_layers, config) or 0
+    best, point = list(accepted.items())[number]
+    classifier = never() if best == NO_EXIT else _rules(evidence, costs, config)[best].classifier
+    if classifier.threshold >= NEVER:
+        return never(), accepted[NO_EXIT]
+    return classifier, replace(point, threshold=classifier.threshold)
 
 
-def points_of(
-    probability_NK: NDArray[np.float64],
-    places: Sequence[int],
-    evidence: ExitEvidence,
-    costs: ExitCosts,
-) -> list[OperatingPoint]:
-    """The points of all thresholds of one candidate, and that of never stopping."""
-    num_questions, num_places = probability_NK.shape
-    rows_N = np.arange(num_questions)
-    right_NK = np.concatenate([evidence.right_NK[:, places], evidence.plain_N[:, None]], axis=1)
-    depths = np.array([costs.depths[place] for place in places])
-    points = [plain_point(evidence, costs)]
-    for threshold in sorted(
-        set(map(float, np.quantile(probability_NK, np.linspace(0, 1, NUM_THRESHOLDS))))
-    ):
-        if threshold >= NEVER:
-            continue
-        sure_NK = probability_NK >= threshold
-        stops_N = np.where(sure_NK.any(axis=1), sure_NK.argmax(axis=1), num_places)
-        lengths_N = np.append(depths + costs.bridge, costs.num_layers)[stops_N]
-        num_reads_N = np.minimum(stops_N + 1, num_places)
-        lengths_N = lengths_N + costs.read * num_reads_N / evidence.num_tokens_N
-        points.append(
-            OperatingPoint.of(right_NK[rows_N, stops_N], evidence.plain_N, lengths_N, threshold)
-        )
-    return points
-
-
-def plain_point(evidence: ExitEvidence, costs: ExitCosts) -> OperatingPoint:
+def never_point(evidence: ExitEvidence, costs: ExitCosts) -> OperatingPoint:
     """The point of never stopping, at which nothing is read."""
-    lengths_N = np.full(len(evidence.plain_N), costs.num_layers)
-    return OperatingPoint.of(evidence.plain_N, evidence.plain_N, lengths_N, NEVER)
+    layers_N = np.full(len(evidence.plain_N), float(costs.num_layers))
+    return OperatingPoint.of(evidence.plain_N, evidence.plain_N, layers_N, NEVER)
 
 
-def _never() -> ExitClassifier:
+def never() -> ExitClassifier:
+    """The classifier that reads nothing, and never stops."""
     return ExitClassifier(
         places=(), weight_F=torch.zeros(len(FEATURES)), bias_K=torch.zeros(0), threshold=NEVER
     )
+
+
+def _folds(
+    evidence: ExitEvidence, config: FitConfig
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    num_groups = len(np.unique(evidence.groups_N))
+    if num_groups < 2:
+        return
+    splitter = GroupKFold(
+        n_splits=min(config.num_folds, num_groups), shuffle=True, random_state=config.seed
+    )
+    yield from splitter.split(evidence.plain_N, groups=evidence.groups_N)
+
+
+def _rules(evidence: ExitEvidence, costs: ExitCosts, config: FitConfig) -> dict[float, _Rule]:
+    """The rule that these questions choose at each care, by probabilities out of fold."""
+    may_stop_NK = evidence.may_stop(config.exit_label)
+    folds = list(_folds(evidence, config))
+    points = [never_point(evidence, costs)]
+    of_point: list[tuple[int, ...]] = [()]
+    for places in candidates_of(len(costs.depths)) if folds else ():
+        chosen = list(places)
+        features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
+        probability_NK = np.zeros((len(evidence.plain_N), len(places)))
+        for seen_N, held_out_N in folds:
+            classifier = _fit(places, features_NKF[seen_N], may_stop_NK[seen_N][:, chosen])
+            probability_NK[held_out_N] = classifier.probabilities(features_NKF[held_out_N]).numpy()
+        for threshold in thresholds_of(probability_NK):
+            stopped = Stopped.where_sure(probability_NK, places, threshold, evidence, costs)
+            points.append(stopped.point(evidence.plain_N, threshold))
+            of_point.append(places)
+    rules: dict[float, _Rule] = {}
+    for care in CARES:
+        careful = replace(config, floor_errors=max(care, config.floor_errors))
+        number = choose_point(points, costs.num_layers, careful) or 0
+        if points[number].threshold >= NEVER:
+            rules[care] = _Rule(classifier=never())
+            continue
+        places = of_point[number]
+        chosen = list(places)
+        features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
+        classifier = _fit(
+            places, features_NKF, may_stop_NK[:, chosen], threshold=points[number].threshold
+        )
+        rules[care] = _Rule(classifier=classifier)
+    return rules
+
+
+def thresholds_of(probability_NK: NDArray[np.float64]) -> list[float]:
+    """The thresholds that are tried, ascending."""
+    quantiles = np.quantile(probability_NK, np.linspace(0, 1, NUM_THRESHOLDS))
+    return [threshold for threshold in sorted(set(map(float, quantiles))) if threshold < NEVER]
 
 
 def _fit(
