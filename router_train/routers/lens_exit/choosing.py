@@ -3,16 +3,16 @@
 The best of many rules looks better than it is on the questions that chose it, also out of fold. So
 the choice itself is cross-fitted: each fold of the questions is stopped by what the others chose,
 which take depths, classifier and threshold from probabilities out of their own folds. That says how
-the *choice* does on questions that had no part in it. It is made more or less careful (so many
-standard errors above the floor, among those that choose), and the boldest care is taken that holds
-the floor on all folds together, where every more careful one did, too: tests in a fixed order, so
-that trying several costs no certainty.
+the *choice* does on questions that had no part in it. It is made with more or less care (so many
+standard errors above the floor, among those that choose). From the most careful on each must hold
+the floor on all folds together, or it ends there; what saves most of those that did is taken. Tests
+in a fixed order that end with the first failure cost no certainty, however many they are.
 
-Shapes: N questions, K depths, F features.
+Shapes: N rows (see `ExitEvidence`), K depths, F features.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,25 +40,6 @@ ALWAYS_SURE = 20.0
 """The bias of a depth at which every question may stop."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Rule:
-    """A classifier with its threshold; where it never stops it reads nothing."""
-
-    classifier: ExitClassifier
-
-    def stops(self, evidence: ExitEvidence, costs: ExitCosts) -> Stopped:
-        """What becomes of questions, which had no part in the rule."""
-        places = list(self.classifier.places)
-        features_NKF = features_of(evidence.readings_NKR[:, places], evidence.told_apart_N)
-        return Stopped.where_sure(
-            self.classifier.probabilities(features_NKF).numpy(),
-            places,
-            self.classifier.threshold,
-            evidence,
-            costs,
-        )
-
-
 def candidates_of(num_depths: int) -> list[tuple[int, ...]]:
     """The sets of places that are tried: all in some steps, and every second place alone.
 
@@ -72,30 +53,27 @@ def candidates_of(num_depths: int) -> list[tuple[int, ...]]:
 def choose_exits(
     evidence: ExitEvidence, costs: ExitCosts, config: FitConfig
 ) -> tuple[ExitClassifier, OperatingPoint]:
-    """The classifier of all questions, and the point of the choice on folds that others chose for.
+    """The classifier of all rows, and the point of the choice on folds that others chose for.
 
     It never stops where no care holds floor and budget.
     """
-    num_questions = len(evidence.plain_N)
-    stopped: dict[float, list[tuple[NDArray[np.int64], Stopped]]] = {care: [] for care in CARES}
+    by_care: dict[float, Stopped] = {}
     for seen_N, held_out_N in _folds(evidence, config):
-        held_out = evidence.of_questions(held_out_N)
-        for care, rule in _rules(evidence.of_questions(seen_N), costs, config).items():
-            stopped[care].append((held_out_N, rule.stops(held_out, costs)))
-    accepted: dict[float, OperatingPoint] = {NO_EXIT: never_point(evidence, costs)}
-    for care in CARES:
-        right_N, layers_N = evidence.plain_N.copy(), np.full(num_questions, float(costs.num_layers))
-        for rows_N, part in stopped[care]:
-            right_N[rows_N], layers_N[rows_N] = part.right_N, part.layers_N
-        whole = Stopped(right_N=right_N, layers_N=layers_N)
-        judged = whole.point(evidence.plain_N, threshold=0.0)
+        held_out = evidence.of_rows(held_out_N)
+        for care, classifier in _chosen(evidence.of_rows(seen_N), costs, config).items():
+            part = _stopped(classifier, held_out, costs)
+            whole = by_care.setdefault(care, _nowhere(evidence, costs))
+            whole.right_N[held_out_N], whole.layers_N[held_out_N] = part.right_N, part.layers_N
+    accepted = {NO_EXIT: never_point(evidence, costs)}
+    for care, whole in by_care.items():
+        judged = whole.point(evidence, threshold=0.0)
         if judged.mean_layers < costs.num_layers:
             if choose_point([judged], costs.num_layers, config) is None:
                 break
             accepted[care] = judged
     number = choose_point(list(accepted.values()), costs.num_layers, config) or 0
     best, point = list(accepted.items())[number]
-    classifier = never() if best == NO_EXIT else _rules(evidence, costs, config)[best].classifier
+    classifier = never() if best == NO_EXIT else _chosen(evidence, costs, config)[best]
     if classifier.threshold >= NEVER:
         return never(), accepted[NO_EXIT]
     return classifier, replace(point, threshold=classifier.threshold)
@@ -103,8 +81,7 @@ def choose_exits(
 
 def never_point(evidence: ExitEvidence, costs: ExitCosts) -> OperatingPoint:
     """The point of never stopping, at which nothing is read."""
-    layers_N = np.full(len(evidence.plain_N), float(costs.num_layers))
-    return OperatingPoint.of(evidence.plain_N, evidence.plain_N, layers_N, NEVER)
+    return replace(Stopped.nowhere(evidence, costs).point(evidence, NEVER), standard_error=0.0)
 
 
 def never() -> ExitClassifier:
@@ -126,38 +103,58 @@ def _folds(
     yield from splitter.split(evidence.plain_N, groups=evidence.groups_N)
 
 
-def _rules(evidence: ExitEvidence, costs: ExitCosts, config: FitConfig) -> dict[float, _Rule]:
-    """The rule that these questions choose at each care, by probabilities out of fold."""
+def _chosen(
+    evidence: ExitEvidence, costs: ExitCosts, config: FitConfig
+) -> dict[float, ExitClassifier]:
+    """What these rows choose at each care, the most careful first, by probabilities out of fold."""
     may_stop_NK = evidence.may_stop(config.exit_label)
     folds = list(_folds(evidence, config))
     points = [never_point(evidence, costs)]
     of_point: list[tuple[int, ...]] = [()]
     for places in candidates_of(len(costs.depths)) if folds else ():
-        chosen = list(places)
-        features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
         probability_NK = np.zeros((len(evidence.plain_N), len(places)))
         for seen_N, held_out_N in folds:
-            classifier = _fit(places, features_NKF[seen_N], may_stop_NK[seen_N][:, chosen])
-            probability_NK[held_out_N] = classifier.probabilities(features_NKF[held_out_N]).numpy()
+            classifier = _fit(places, evidence.of_rows(seen_N), may_stop_NK[seen_N])
+            probability_NK[held_out_N] = _probabilities(classifier, evidence.of_rows(held_out_N))
         for threshold in thresholds_of(probability_NK):
             stopped = Stopped.where_sure(probability_NK, places, threshold, evidence, costs)
-            points.append(stopped.point(evidence.plain_N, threshold))
+            points.append(stopped.point(evidence, threshold))
             of_point.append(places)
-    rules: dict[float, _Rule] = {}
+    found: dict[float, ExitClassifier] = {}
     for care in CARES:
         careful = replace(config, floor_errors=max(care, config.floor_errors))
         number = choose_point(points, costs.num_layers, careful) or 0
-        if points[number].threshold >= NEVER:
-            rules[care] = _Rule(classifier=never())
-            continue
-        places = of_point[number]
-        chosen = list(places)
-        features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
-        classifier = _fit(
-            places, features_NKF, may_stop_NK[:, chosen], threshold=points[number].threshold
+        found[care] = (
+            _fit(of_point[number], evidence, may_stop_NK, points[number].threshold)
+            if points[number].threshold < NEVER
+            else never()
         )
-        rules[care] = _Rule(classifier=classifier)
-    return rules
+    return found
+
+
+def _probabilities(classifier: ExitClassifier, evidence: ExitEvidence) -> NDArray[np.float64]:
+    features_NKF = _features(classifier.places, evidence)
+    return classifier.probabilities(features_NKF).double().numpy()
+
+
+def _features(places: Sequence[int], evidence: ExitEvidence) -> Tensor:
+    return features_of(evidence.readings_NKR[:, list(places)], evidence.told_apart_N)
+
+
+def _stopped(classifier: ExitClassifier, evidence: ExitEvidence, costs: ExitCosts) -> Stopped:
+    """What becomes of rows under a classifier with its threshold."""
+    if not classifier.places:
+        return Stopped.nowhere(evidence, costs)
+    probability_NK = _probabilities(classifier, evidence)
+    return Stopped.where_sure(
+        probability_NK, classifier.places, classifier.threshold, evidence, costs
+    )
+
+
+def _nowhere(evidence: ExitEvidence, costs: ExitCosts) -> Stopped:
+    """Arrays that may be written to."""
+    stopped = Stopped.nowhere(evidence, costs)
+    return Stopped(right_N=stopped.right_N.copy(), layers_N=stopped.layers_N)
 
 
 def thresholds_of(probability_NK: NDArray[np.float64]) -> list[float]:
@@ -168,13 +165,14 @@ def thresholds_of(probability_NK: NDArray[np.float64]) -> list[float]:
 
 def _fit(
     places: tuple[int, ...],
-    features_NKF: Tensor,
+    evidence: ExitEvidence,
     may_stop_NK: NDArray[np.bool_],
     threshold: float = NEVER,
 ) -> ExitClassifier:
     """A logistic classifier of standardised features, folded back into what it is given."""
-    num_questions, num_places, num_features = features_NKF.shape
-    labels = may_stop_NK.ravel()
+    features_NKF = _features(places, evidence)
+    num_rows, num_places, num_features = features_NKF.shape
+    labels = may_stop_NK[:, list(places)].ravel()
     if labels.all() or not labels.any():  # nothing to tell apart
         bias = ALWAYS_SURE if labels.all() else -ALWAYS_SURE
         return ExitClassifier(
@@ -186,7 +184,7 @@ def _fit(
     values = features_NKF.double().numpy().reshape(-1, num_features)
     mean_F, scale_F = values.mean(axis=0), values.std(axis=0)
     scale_F[scale_F < 1e-6] = np.inf  # what never varies has no say
-    depth = np.tile(np.eye(num_places), (num_questions, 1))
+    depth = np.tile(np.eye(num_places), (num_rows, 1))
     rows = np.concatenate([(values - mean_F) / scale_F, depth], axis=1)
     found = LogisticRegression(fit_intercept=False, max_iter=1000).fit(rows, labels)
     weight_F = found.coef_[0][:num_features] / scale_F

@@ -1,6 +1,6 @@
-"""What is known of the questions that teach a lens exit, and what stopping costs.
+"""What is known of the questions or tokens that teach a lens exit, and what stopping costs.
 
-Shapes: N questions, K depths, R readings.
+Shapes: N rows, which are questions, or tokens of texts; K depths, R readings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,26 @@ NEVER = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ExitEvidence:
-    """What is known of the questions that teach."""
+    """What is known of the rows that teach.
+
+    A row is a question, or the last token of a prompt or a generated one, of which it is known what
+    comes next.
+    """
 
     readings_NKR: Tensor
     told_apart_N: Tensor
     right_NK: NDArray[np.bool_]
-    """Whether the answer through the lens is right at each depth."""
+    """Whether the answer, or the next token, through the lens is right at each depth."""
     agrees_NK: NDArray[np.bool_]
-    """Whether it is the answer at the path's end."""
+    """Whether it is that at the path's end."""
     plain_N: NDArray[np.bool_]
-    """Whether the answer at the path's end is right."""
+    """Whether the latter is right."""
     num_tokens_N: NDArray[np.int64]
+    """Of the question with its answer; of a token 1, of the last one of a prompt the prompt's."""
     groups_N: NDArray[np.uint64]
-    """Numbers that are equal for questions that must stay on one side."""
+    """Numbers that are equal for rows that must stay on one side."""
+    texts_N: NDArray[np.int64] | None = None
+    """The number of each token's text, ascending; ``None``: rows are questions."""
 
     @classmethod
     def of(
@@ -48,8 +55,8 @@ class ExitEvidence:
             groups_N=groups_N,
         )
 
-    def of_questions(self, rows_N: NDArray[np.int64]) -> "ExitEvidence":
-        """The evidence of some of the questions."""
+    def of_rows(self, rows_N: NDArray[np.int64]) -> "ExitEvidence":
+        """The evidence of some of the rows, ascending; of a text all or none."""
         return ExitEvidence(
             readings_NKR=self.readings_NKR[rows_N],
             told_apart_N=self.told_apart_N[rows_N],
@@ -58,10 +65,11 @@ class ExitEvidence:
             plain_N=self.plain_N[rows_N],
             num_tokens_N=self.num_tokens_N[rows_N],
             groups_N=self.groups_N[rows_N],
+            texts_N=None if self.texts_N is None else self.texts_N[rows_N],
         )
 
     def may_stop(self, label: str) -> NDArray[np.bool_]:
-        """Whether a question should stop at a depth. Shape ``[N, K]``."""
+        """Whether a row should stop at a depth. Shape ``[N, K]``."""
         return self.agrees_NK if label == LABEL_FINAL else self.right_NK | ~self.plain_N[:, None]
 
 
@@ -80,11 +88,17 @@ class ExitCosts:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Stopped:
-    """What became of each question under one rule of stopping."""
+    """What became of each row under one rule of stopping."""
 
     right_N: NDArray[np.bool_]
     layers_N: NDArray[np.float64]
-    """What ran of the path, with what was read, in layers of all the question's tokens."""
+    """What ran of the path, with what was read, in layers of all the row's tokens."""
+
+    @classmethod
+    def nowhere(cls, evidence: ExitEvidence, costs: ExitCosts) -> "Stopped":
+        """Nothing stops, and nothing is read."""
+        layers_N = np.full(len(evidence.plain_N), float(costs.num_layers))
+        return cls(right_N=evidence.plain_N, layers_N=layers_N)
 
     @classmethod
     def where_sure(
@@ -95,41 +109,57 @@ class Stopped:
         evidence: ExitEvidence,
         costs: ExitCosts,
     ) -> "Stopped":
-        """Each question stops at the first of the places at which its probability suffices.
+        """Each row stops at the first of the places at which its probability suffices.
 
-        Nothing is read where the threshold is `NEVER`.
+        All rows of a question's answer cross the translator, which was read before. A token that
+        stops is read once for both; but what it leaves out runs as far as a later token of its text
+        goes.
         """
         if threshold >= NEVER or not places:
-            return cls(
-                right_N=evidence.plain_N,
-                layers_N=np.full(len(evidence.plain_N), float(costs.num_layers)),
-            )
+            return cls.nowhere(evidence, costs)
         right_NK = np.concatenate([evidence.right_NK[:, places], evidence.plain_N[:, None]], axis=1)
         sure_NK = probability_NK >= threshold
-        stops_N = np.where(sure_NK.any(axis=1), sure_NK.argmax(axis=1), len(places))
-        depths = np.array([costs.depths[place] for place in places])
-        layers_N = np.append(depths + costs.bridge, costs.num_layers)[stops_N]
+        is_sure_N = sure_NK.any(axis=1)
+        stops_N = np.where(is_sure_N, sure_NK.argmax(axis=1), len(places))
+        layers_N = np.array([*(costs.depths[place] for place in places), costs.num_layers])[stops_N]
         num_reads_N = np.minimum(stops_N + 1, len(places))
+        if evidence.texts_N is None:
+            layers_N = layers_N + costs.bridge * is_sure_N
+            read_N = costs.read * num_reads_N
+        else:
+            layers_N = _as_later_ones(layers_N, evidence.texts_N)
+            read_N = costs.read * (num_reads_N - is_sure_N) + costs.bridge * is_sure_N
         return cls(
             right_N=right_NK[np.arange(len(stops_N)), stops_N],
-            layers_N=layers_N + costs.read * num_reads_N / evidence.num_tokens_N,
+            layers_N=layers_N + read_N / evidence.num_tokens_N,
         )
 
-    def point(self, plain_N: NDArray[np.bool_], threshold: float) -> OperatingPoint:
+    def point(self, evidence: ExitEvidence, threshold: float) -> OperatingPoint:
         """The operating point, with an error that is never zero.
 
         The standard error is that of Bonett and Price (2012), as in
-        `search_cluster.stats.adjusted_difference`: as if two more questions had changed, one for
-        the better and one for the worse. So few questions prove little, also where none changed.
+        `search_cluster.stats.adjusted_difference`: as if two more rows had changed, one for the
+        better and one for the worse. So few rows prove little, also where none changed. Rows of one
+        group count as one draw.
         """
-        difference_N = self.right_N.astype(np.float64) - plain_N
+        difference_N = self.right_N.astype(np.float64) - evidence.plain_N
         num = len(difference_N) + 2
-        mean, square = difference_N.sum() / num, ((difference_N**2).sum() + 2) / num
+        mean = difference_N.sum() / num
+        _, group_N = np.unique(evidence.groups_N, return_inverse=True)
+        square = (np.bincount(group_N, difference_N - mean) ** 2).sum() + 2 * (1 + mean**2)
+        weight_N = None if evidence.texts_N is None else evidence.num_tokens_N
         return OperatingPoint(
             threshold=threshold,
             accuracy=float(self.right_N.mean()),
-            accuracy_plain=float(plain_N.mean()),
-            standard_error=float(np.sqrt((square - mean**2) / num)),
-            mean_layers=float(self.layers_N.mean()),
-            num_questions=len(difference_N),
+            accuracy_plain=float(evidence.plain_N.mean()),
+            standard_error=float(np.sqrt(square) / num),
+            mean_layers=float(np.average(self.layers_N, weights=weight_N)),
+            num_questions=len(np.unique(evidence.groups_N)),
         )
+
+
+def _as_later_ones(layers_N: NDArray[np.int64], texts_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each token's layers, or those of the deepest token behind it in its text."""
+    # Backwards the numbers of texts fall, so that each text begins above all of the one behind it.
+    above_N = -texts_N * (int(layers_N.max()) + 1)
+    return np.maximum.accumulate((layers_N + above_N)[::-1])[::-1] - above_N

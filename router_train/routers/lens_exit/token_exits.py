@@ -51,6 +51,11 @@ class LensTokenExits:
                 return TokenExit(
                     depth=self.depths[place],
                     logits_1V=logits_1V,
+                    confidence=probability,
                     num_read_layers=in_vain + share_of_layer(self.loaded.model),
                 )
-        return TokenExit(depth=len(self.path), num_read_layers=reader.cost * reader.num_reads)
+        return TokenExit(
+            depth=len(self.path),
+            confidence=reader.surest,
+            num_read_layers=reader.cost * reader.num_reads,
+        )

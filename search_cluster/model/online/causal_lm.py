@@ -16,8 +16,8 @@ from search_cluster.model.head import float32_head
 from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.body import OnlineBody
 from search_cluster.model.online.cache import OnlineCache
-from search_cluster.model.online.lazy_cache import LazyCache
 from search_cluster.model.online.chooser import BeginOnlineRouting
+from search_cluster.model.online.lazy_cache import LazyCache
 
 _SPLIT_PROMPTS = ("prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_model")
 """The arguments of ``generate()`` with which the first pass sees less than the prompt, or more."""

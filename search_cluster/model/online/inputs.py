@@ -134,5 +134,7 @@ def layer_mask(
         past_key_values=held,
         layer_idx=slot,
     )
-    assert mask is None or isinstance(mask, Tensor), "models are loaded with SDPA or eager attention"
+    assert mask is None or isinstance(mask, Tensor), (
+        "models are loaded with SDPA or eager attention"
+    )
     return mask

@@ -80,7 +80,8 @@ class LazyPass:
             raise InvalidPathError(
                 f"path {path} runs a layer twice; tokens stop by themselves on paths that do not"
             )
-        self._model, self._path = model, path
+        self._model = model
+        self.path = path
         self._steps, self._bridges = steps_of(path), bridges_of(model)
         self._types = [layer_type_of(model.config, layer) for layer in path.layers]
         self._cache = DynamicCache(config=model.config)
@@ -95,7 +96,7 @@ class LazyPass:
 
     def append(self, ids_T: Tensor) -> None:
         """Put tokens at the end of the text; nothing runs yet."""
-        if self._waiting and self._waiting[0].depth == len(self._path):
+        if self._waiting and self._waiting[0].depth == len(self.path):
             del self._waiting[0]  # nobody needs the states that have reached the end
         hidden_1TD = self._model.model.embed_tokens(ids_T[None])
         positions_1T = torch.arange(
@@ -141,8 +142,8 @@ class LazyPass:
         except StopIteration as end:
             stopped: TokenExit = end.value
         hidden_1TD = self.run_to(stopped.depth)
-        last = self._path.layers[stopped.depth - 1]
-        return self._crossed(hidden_1TD, last, self._path.num_layers), stopped
+        last = self.path.layers[stopped.depth - 1]
+        return self._crossed(hidden_1TD, last, self.path.num_layers), stopped
 
     def fork(self) -> "LazyPass":
         """A pass that goes on from here by itself."""
@@ -163,7 +164,7 @@ class LazyPass:
         positions_1T = torch.arange(first, self.num_tokens, device=hidden_1TD.device)[None]
         masks: dict[str, Tensor | None] = {}
         for place in range(tokens.depth, until):
-            layer, layer_type = self._path.layers[place], self._types[place]
+            layer, layer_type = self.path.layers[place], self._types[place]
             hidden_1TD = self._crossed(hidden_1TD, *self._steps[place])
             if layer_type not in masks:
                 masks[layer_type] = layer_mask(

@@ -20,6 +20,8 @@ class TokenExit:
     """How many layers of the path run for it before its successor is read."""
     logits_1V: Tensor | None = None
     """The float32 logits ``[1, V]`` that were read there; ``None``: nobody read, the model does."""
+    confidence: float = 1.0
+    """How sure the decision was, in [0, 1]; of a token that stopped nowhere the highest so far."""
     num_read_layers: float = 0.0
     """What reading it cost beside the logits that any token needs, in layers of one row."""
 
