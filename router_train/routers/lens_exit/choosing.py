@@ -60,7 +60,7 @@ def choose_exits(
     by_care: dict[float, Stopped] = {}
     for seen_N, held_out_N in _folds(evidence, config):
         held_out = evidence.of_rows(held_out_N)
-        for care, classifier in _chosen(evidence.of_rows(seen_N), costs, config).items():
+        for care, classifier in choices_by_care(evidence.of_rows(seen_N), costs, config).items():
             part = _stopped(classifier, held_out, costs)
             whole = by_care.setdefault(care, _nowhere(evidence, costs))
             whole.right_N[held_out_N], whole.layers_N[held_out_N] = part.right_N, part.layers_N
@@ -73,7 +73,7 @@ def choose_exits(
             accepted[care] = judged
     number = choose_point(list(accepted.values()), costs.num_layers, config) or 0
     best, point = list(accepted.items())[number]
-    classifier = never() if best == NO_EXIT else _chosen(evidence, costs, config)[best]
+    classifier = never() if best == NO_EXIT else choices_by_care(evidence, costs, config)[best]
     if classifier.threshold >= NEVER:
         return never(), accepted[NO_EXIT]
     return classifier, replace(point, threshold=classifier.threshold)
@@ -103,7 +103,7 @@ def _folds(
     yield from splitter.split(evidence.plain_N, groups=evidence.groups_N)
 
 
-def _chosen(
+def choices_by_care(
     evidence: ExitEvidence, costs: ExitCosts, config: FitConfig
 ) -> dict[float, ExitClassifier]:
     """What these rows choose at each care, the most careful first, by probabilities out of fold."""

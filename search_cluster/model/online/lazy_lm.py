@@ -100,7 +100,7 @@ class _LazyForward(RoutedGeneration):
             rows.append(self._row(text, row, lazy, input_ids[row], kept_BT[row], wanted))
         lazy.num_columns += num_tokens
         keep = past_key_values is not None or bool(
-            self.config.use_cache if use_cache is None else use_cache
+            model.config.use_cache if use_cache is None else use_cache
         )
         return CausalLMOutputWithPast(
             logits=cast(Any, torch.stack(rows)), past_key_values=lazy if keep else None

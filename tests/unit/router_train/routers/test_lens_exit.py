@@ -11,7 +11,11 @@ from router_train.evaluation.evaluate import evaluate
 from router_train.evaluation.predictions import PredictionLog
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.early_exit.router import exit_path, readings_of
-from router_train.routers.lens_exit.choosing import candidates_of, choose_exits
+from router_train.routers.lens_exit.choosing import (
+    candidates_of,
+    choices_by_care,
+    choose_exits,
+)
 from router_train.routers.lens_exit.classifier import CHOICES, VOCABULARY, ExitClassifier
 from router_train.routers.lens_exit.evidence import NEVER, ExitCosts, ExitEvidence, Stopped
 from router_train.routers.lens_exit.exit_paths import exit_depths
@@ -267,31 +271,23 @@ def test_few_questions_prove_nothing() -> None:
     assert (few.places, point.mean_layers) == ((), 10.0)
 
 
-def test_luck_among_many_rules_is_seen_through() -> None:
-    """Exits that are right or wrong by chance, whatever is read: no rule does better than another.
+@pytest.mark.parametrize("seed", range(2))
+def test_luck_among_many_rules_is_seen_through(seed: int) -> None:
+    """Every exit loses six in a hundred right answers, whatever is read of it.
 
-    Some of the many look free of loss on the questions that chose them.
+    The best of many rules, out of fold, loses none of note on the questions that chose it.
     """
-    num_stopped = 0
-    for seed in range(3):
-        evidence = planted(200, seed=seed)
-        rng = np.random.default_rng(seed)
-        flipped = rng.random(evidence.right_NK.shape) < 0.06  # for the worse only
-        right = evidence.plain_N[:, None] & ~flipped
-        noise = torch.tensor(rng.random(evidence.readings_NKR.shape)).float()
-        evidence = replace(evidence, readings_NKR=noise, right_NK=right)
-        best = max(
-            Stopped.where_sure(probability, (place,), 0.8, evidence, CHEAP)
-            .point(evidence, 0.8)
-            .accuracy
-            - evidence.plain_N.mean()
-            for place in range(4)
-            for probability in rng.random((50, 200, 1))
-        )
-        assert best > -0.005  # as in-sample choices see it
-        found, _ = choose_exits(evidence, CHEAP, replace(QUICK, max_drop=0.5, floor_errors=1.0))
-        num_stopped += bool(found.places)
-    assert num_stopped == 0
+    evidence, rng = planted(200, seed=seed), np.random.default_rng(seed)
+    lost_NK = rng.random(evidence.right_NK.shape) < 0.06
+    evidence = replace(
+        evidence,
+        readings_NKR=torch.tensor(rng.random(evidence.readings_NKR.shape)).float(),
+        right_NK=evidence.plain_N[:, None] & ~lost_NK,
+    )
+    config = replace(QUICK, max_drop=0.5)
+    assert choices_by_care(evidence, CHEAP, config)[0.0].places
+    found, point = choose_exits(evidence, CHEAP, config)
+    assert (found.places, point.mean_layers) == ((), 10.0)
 
 
 def test_the_error_is_that_of_bonett_and_price_and_groups_count_once() -> None:
