@@ -2,8 +2,8 @@
 
 An answer is read off few rows: the prompt's last one, and those of each choice but its last token.
 
-Shapes: S states of a row (one more than the path has layers), N rows, C choices, T tokens, R rows of
-a choice, D width, V vocabulary.
+Shapes: S states of a row (one more than the path has layers), N rows, C choices, T tokens, R rows
+of a choice, D width, V vocabulary.
 """
 
 import copy

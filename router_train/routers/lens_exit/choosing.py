@@ -65,10 +65,11 @@ def choose_exits(
             whole = by_care.setdefault(care, _nowhere(evidence, costs))
             whole.right_N[held_out_N], whole.layers_N[held_out_N] = part.right_N, part.layers_N
     accepted = {NO_EXIT: never_point(evidence, costs)}
+    floor = replace(config, max_layers_share=1.0)  # a bolder choice may meet the budget
     for care, whole in by_care.items():
         judged = whole.point(evidence, threshold=0.0)
         if judged.mean_layers < costs.num_layers:
-            if choose_point([judged], costs.num_layers, config) is None:
+            if choose_point([judged], costs.num_layers, floor) is None:
                 break
             accepted[care] = judged
     number = choose_point(list(accepted.values()), costs.num_layers, config) or 0

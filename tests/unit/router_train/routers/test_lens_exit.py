@@ -263,6 +263,17 @@ def test_a_planted_depth_is_found_and_dear_reads_are_spared(label: str) -> None:
     assert stays_point.mean_layers == 10.0
 
 
+def test_a_budget_that_only_the_bold_meet_is_met_or_nothing_stops() -> None:
+    config = replace(QUICK, max_drop=3.0, max_layers_share=0.8)
+    found, point = choose_exits(planted(300, seed=1), CHEAP, config)
+    assert found.places
+    assert point.mean_layers <= 8.0
+    impossible, point = choose_exits(
+        planted(300, seed=1), CHEAP, replace(config, max_layers_share=0.5)
+    )
+    assert (impossible.places, point.mean_layers) == ((), 10.0)
+
+
 def test_few_questions_prove_nothing() -> None:
     config = replace(QUICK, max_drop=0.5, floor_errors=1.0)
     found, _ = choose_exits(planted(600, seed=1), CHEAP, config)
