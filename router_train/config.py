@@ -10,6 +10,8 @@ LABELS_BEST, LABELS_UNGUARDED = "best", "unguarded"
 BALANCE_EFFECTIVE, BALANCE_INVERSE = "effective", "inverse"
 LOSS_VERDICT, LOSS_MARGIN = "verdict", "margin"
 LABEL_GOLD, LABEL_FINAL = "gold", "final"
+EXIT_PROMPT, EXIT_TOKEN = "prompt", "token"
+STATIC_PATH = "static"
 AIM_LAYERS, AIM_ACCURACY = "layers", "accuracy"
 NO_FLAG = {"flag": None}
 """Marks a field that no flag of ``router-train fit`` sets."""
@@ -96,6 +98,14 @@ class FitConfig:
     lens: str | None = None
     """The folder of the lens that a lens-exit router reads through; ``None``: one that it fits to
     questions which teach it nothing else."""
+    exit_by: str = field(default=EXIT_PROMPT, metadata={"flag": "--exit"})
+    """What stops in a lens-exit router: ``prompt`` (the whole answer, once) or ``token`` (each
+    generated token by itself)."""
+    exit_path: str | None = field(default=None, metadata={"flag": "--path"})
+    """The path on which a lens-exit router stops early, such as 0-13,15-29; ``static``: the one
+    that ``--router static`` takes; ``None``: the plain one.
+
+    Where it is not sure it goes to this path's end, and the floor is below this path's accuracy."""
     num_folds: int = field(default=5, metadata=NO_FLAG)
     """The number of parts of the table of verdicts; at least 2.
 
@@ -170,6 +180,7 @@ _CHOICES = {
     "class_balance": (BALANCE_EFFECTIVE, BALANCE_INVERSE),
     "loss": (LOSS_VERDICT, LOSS_MARGIN),
     "exit_label": (LABEL_GOLD, LABEL_FINAL),
+    "exit_by": (EXIT_PROMPT, EXIT_TOKEN),
     "aim": (AIM_LAYERS, AIM_ACCURACY),
 }
 

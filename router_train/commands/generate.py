@@ -1,5 +1,6 @@
 """``router-train generate``: the routed model's answer to one prompt."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from router_train.inference.model_choice import ModelChoice
@@ -29,11 +30,16 @@ def run_generate(
     is_cut = len(answer.token_ids) >= max_new_tokens and answer.token_ids[-1] not in ends
     if is_cut:
         say(f"the answer is cut after {max_new_tokens} tokens; raise --max-new-tokens for the rest")
-    path = answer.routed.path
+    path, work = answer.routed.path, answer.work
     say(
         f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence "
         f"{answer.routed.confidence:.2f}"
     )
+    if work is not None:
+        say(
+            f"tokens stopped behind {' '.join(map(str, work.depths))} layers; layers ran for "
+            f"{work.num_layer_tokens} tokens in {work.num_layer_calls} calls"
+        )
     if not json_output:
         print(answer.text)
         return
@@ -46,5 +52,10 @@ def run_generate(
             "num_fallbacks": answer.routed.num_fallbacks,
             "new_tokens": len(answer.token_ids),
             "is_cut": is_cut,
+            **(
+                {}
+                if work is None
+                else {f"token_{name}": value for name, value in asdict(work).items()}
+            ),
         }
     )

@@ -42,13 +42,22 @@ class Answerer:
             EvaluatorError: code that is not ours failed, such as the task's grader.
         """
         routed: list[tuple[Example, RoutedPath]] = []
+        by_token: dict[str, _Answer] = {}
         for example in examples:
             with suppress(PromptTooLongError):
-                routed.append((example, self._routed_model.route_example(self._task, example)))
+                if self._routed_model.stops_by_token(self._task):
+                    choice, by_token[example.example_id] = self._by_token(example)
+                else:
+                    choice = self._routed_model.route_example(self._task, example)
+                routed.append((example, choice))
         own = [
             (example, path)
             for example, choice in routed
-            for path in dict.fromkeys((self._identity, choice.path))
+            for path in dict.fromkeys(
+                (self._identity,)
+                if example.example_id in by_token
+                else (self._identity, choice.path)
+            )
         ]
         beside = [(example, path) for example, _ in routed for path in self._beside]
         if self._engine is self._engine_beside:  # what paths have in common is computed once
@@ -62,9 +71,21 @@ class Answerer:
                 choice,
                 answers[example.example_id],
                 others.get(example.example_id, {}),
+                by_token.get(example.example_id),
             )
             for example, choice in routed
         ]
+
+    def _by_token(self, example: Example) -> tuple[RoutedPath, "_Answer"]:
+        """An answer whose tokens stop by themselves, which is along no one path."""
+        try:
+            choice, verdict = self._routed_model.evaluate(self._task, example)
+        except Exception as error:  # a logit that is no number, or code that is not ours
+            choice = RoutedPath(
+                path=self._identity, confidence=0.0, num_fallbacks=0, num_layer_tokens=0
+            )
+            return choice, _as_answer(example, self._identity, error)
+        return choice, (verdict, "")
 
     def _prediction(
         self,
@@ -72,11 +93,13 @@ class Answerer:
         choice: RoutedPath,
         answers: Mapping[LayerPath, "_Answer"],
         others: Mapping[LayerPath, "_Answer"],
+        by_token: "_Answer | None",
     ) -> Prediction:
         plain, plain_failure = answers[self._identity]
-        routed, routed_failure = answers[choice.path]
-        # Every state of the answer crosses the bridges of its path.
-        crossing = self._costs.crossing(choice.path)
+        routed, routed_failure = by_token or answers[choice.path]
+        # Every state of the answer crosses the bridges of its path; tokens that stop by themselves
+        # have counted theirs.
+        crossing = self._costs.crossing(choice.path) if by_token is None else 0.0
         num_tokens = routed.num_layer_tokens / len(choice.path)
         return Prediction(
             example_id=example.example_id,

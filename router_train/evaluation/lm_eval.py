@@ -21,7 +21,6 @@ from search_cluster.model.decoding import require_finite
 from search_cluster.model.head import float32_logits
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
-from search_cluster.model.online.cache import OnlineCache
 from search_cluster.paths.layer_path import LayerPath
 
 
@@ -103,7 +102,7 @@ class RoutedLM(HFLM):  # type: ignore[misc]  # the harness has no types
         self, context: Any, max_length: int, stop: list[str], **generation_kwargs: Any
     ) -> Any:
         """Generate as the harness does, and take note of the paths."""
-        cache = OnlineCache()
+        cache = self._routed_model.new_cache()
         output = super()._model_generate(
             context, max_length, stop, past_key_values=cache, **generation_kwargs
         )

@@ -18,6 +18,7 @@ from router_train.inference.routed_model import RoutedModel, pad_left
 from search_cluster.errors import ConfigError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.cache import OnlineCache
+from search_cluster.model.online.lazy_cache import LazyCache
 from search_cluster.model.runtime import wait_for_device
 
 MIN_GAIN = 0.01
@@ -187,7 +188,7 @@ def _batch(
 def _round(
     loaded: LoadedModel, routed: RoutedModel, batch: Batch, *, new_tokens: int, plain_first: bool
 ) -> RoundTimes:
-    cache = OnlineCache()
+    cache = routed.new_cache()
     times_s: dict[str, float] = {}
     for name in ("plain", "routed") if plain_first else ("routed", "plain"):
         if name == "plain":
@@ -196,18 +197,36 @@ def _round(
             times_s[name] = _generate_s(routed.causal_lm, batch, new_tokens, cache)
     with _layer_clock(loaded.model) as clock:
         clocked_s = _generate_s(loaded.model, batch, new_tokens)
-    lengths = [len(choice.path) for choice in cache.choices]
+    layer_share, layer_call_share = _shares(cache, batch, new_tokens, loaded.num_layers)
     return RoundTimes(
         plain_s=times_s["plain"],
         routed_s=times_s["routed"],
         layer_time_share=clock.total_s / clocked_s,
-        layer_share=statistics.fmean(lengths) / loaded.num_layers,
-        layer_call_share=len(cache.steps) / loaded.num_layers,
+        layer_share=layer_share,
+        layer_call_share=layer_call_share,
+    )
+
+
+def _shares(
+    cache: OnlineCache | LazyCache, batch: Batch, new_tokens: int, num_layers: int
+) -> tuple[float, float]:
+    """The layer applications, and the layer calls, of the routed batch over the plain ones."""
+    if isinstance(cache, OnlineCache):
+        lengths = [len(choice.path) for choice in cache.choices]
+        return statistics.fmean(lengths) / num_layers, len(cache.steps) / num_layers
+    # The last token of an answer is not read. Rows are called one by one.
+    num_tokens = int(batch[1].sum()) + len(batch[1]) * (new_tokens - 1)
+    return (
+        sum(text.num_layer_tokens for text in cache.passes) / (num_tokens * num_layers),
+        sum(text.num_layer_calls for text in cache.passes) / (new_tokens * num_layers),
     )
 
 
 def _generate_s(
-    model: PreTrainedModel, batch: Batch, new_tokens: int, cache: OnlineCache | None = None
+    model: PreTrainedModel,
+    batch: Batch,
+    new_tokens: int,
+    cache: OnlineCache | LazyCache | None = None,
 ) -> float:
     ids_BT, mask_BT = batch
     extra = {} if cache is None else {"past_key_values": cache}

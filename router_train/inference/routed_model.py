@@ -1,9 +1,8 @@
 """The routed model: a frozen LLM that answers each prompt along the path of a router.
 
-The router chooses a layer path for each prompt.
-
 The router is asked once per prompt, while the prompt runs; the path then holds for all tokens of
-the answer. Every prompt of a batch gets its own path.
+the answer. Every prompt of a batch gets its own path. A `TokenRouter` may be asked for each token
+instead, where text is generated; it still chooses a path for what is scored.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from router_train.routers.base import ChoiceReader, ModelMaker, RoutedPath, Router
+from router_train.inference.token_answers import TokenWork, answer_by_token, deepest_path
+from router_train.routers.base import ChoiceReader, ModelMaker, RoutedPath, Router, TokenRouter
 from router_train.routers.online import begin_online_routing
 from search_cluster.errors import ConfigError
 from search_cluster.model.decoding import answer_text, end_ids, require_finite
@@ -23,10 +23,12 @@ from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.causal_lm import with_online_routing
 from search_cluster.model.online.chooser import OnlineRouting
+from search_cluster.model.online.lazy_cache import LazyCache
+from search_cluster.model.online.lazy_lm import with_token_exits
 from search_cluster.model.prompting import encode_example, encode_prompt_text, require_known_tokens
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.task import Task
+from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
 
 
@@ -40,7 +42,9 @@ class RoutedAnswer:
     """The generated tokens, the end token included."""
     routed: RoutedPath
     """The router's choice. Its cost is what ran before the choice and is no part of the path, which
-    as a rule is nothing."""
+    as a rule is nothing. Where tokens stop by themselves, the path of the one that went deepest."""
+    work: TokenWork | None = None
+    """What ran where tokens stop by themselves; ``None``: the path for each token."""
 
 
 class RoutedModel:
@@ -65,7 +69,16 @@ class RoutedModel:
         self._router = router
         self._threshold = threshold
         self._running = router.model_of(loaded) if isinstance(router, ModelMaker) else loaded
-        self._causal_lm = with_online_routing(self._running.model, self._begin_routing)
+        self._token_exits = (
+            router.token_exits(loaded, threshold=threshold)
+            if isinstance(router, TokenRouter)
+            else None
+        )
+        self._causal_lm = (
+            with_online_routing(self._running.model, self._begin_routing)
+            if self._token_exits is None
+            else with_token_exits(self._running.model, self._token_exits)
+        )
         self._ends = sorted(end_ids(loaded.model, loaded.tokenizer))
         self._pad_id = self._ends[0] if self._ends else 0
         self._answering = shallow_copy(self._causal_lm)
@@ -77,6 +90,14 @@ class RoutedModel:
     def running(self) -> LoadedModel:
         """The model whose layers the paths run: the frozen one, or what the router made of it."""
         return self._running
+
+    def stops_by_token(self, task: Task) -> bool:
+        """Whether the tokens of a task's answers stop by themselves, so that no path answers it."""
+        return self._token_exits is not None and task.kind is AnswerKind.GENERATE
+
+    def new_cache(self) -> OnlineCache | LazyCache:
+        """What ``generate()`` takes as ``past_key_values``; `routed_paths` reads it afterwards."""
+        return OnlineCache() if self._token_exits is None else LazyCache()
 
     @property
     def causal_lm(self) -> PreTrainedModel:
@@ -103,14 +124,16 @@ class RoutedModel:
 
     def evaluate(self, task: Task, example: Example) -> tuple[RoutedPath, Verdict]:
         """Route and answer an example of a task."""
+        if self._token_exits is not None and self.stops_by_token(task):
+            return answer_by_token(self._loaded, self._running, self._token_exits, task, example)
         routed = self.route_example(task, example)
         return routed, evaluate_path(self._running, task, example, routed.path)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """``causal_lm.generate``, with the signature and results of ``GenerationMixin.generate``.
 
-        Batches are padded on the left, with an attention mask. To learn the paths, pass a
-        `OnlineCache` as ``past_key_values`` and read its ``choices``.
+        Batches are padded on the left, with an attention mask. To learn the paths, pass
+        `new_cache` as ``past_key_values``, and give it to `routed_paths`.
         """
         return cast(Any, self._causal_lm.generate)(*args, **kwargs)
 
@@ -119,7 +142,8 @@ class RoutedModel:
     ) -> tuple[RoutedAnswer, ...]:
         """Answers to free prompts, each along its own path, in their order.
 
-        They are one batch, and decoded greedily unless ``options`` say otherwise.
+        They are one batch (where tokens stop by themselves, each is alone), and decoded greedily
+        unless ``options`` say otherwise.
 
         Penalties and other processors that the model's generation config asks for do not apply.
 
@@ -141,8 +165,19 @@ class RoutedModel:
             for prompt in prompts
         ]
         require_known_tokens(self._loaded, *rows)
+        batches = [rows] if self._token_exits is None else [[row] for row in rows]
+        return tuple(
+            answer
+            for batch in batches
+            for answer in self._answers(batch, max_new_tokens=max_new_tokens, **options)
+        )
+
+    def _answers(
+        self, rows: Sequence[Sequence[int]], *, max_new_tokens: int, **options: Any
+    ) -> list[RoutedAnswer]:
+        """The answers of one batch."""
         ids_BT, mask_BT = pad_left(rows, self._pad_id, self._loaded.model.device)
-        cache = OnlineCache()
+        cache = self.new_cache()
         sequences_BT = cast(Any, self._answering.generate)(
             ids_BT,
             attention_mask=mask_BT,
@@ -153,12 +188,20 @@ class RoutedModel:
         generated = [
             _until_end(ids, self._ends) for ids in sequences_BT[:, ids_BT.shape[1] :].tolist()
         ]
-        return tuple(
-            RoutedAnswer(
-                text=answer_text(self._loaded.tokenizer, ids), token_ids=ids, routed=routed
-            )
-            for ids, routed in zip(generated, routed_paths(cache), strict=True)
+        works: Sequence[TokenWork | None] = (
+            list(map(TokenWork.of, cache.passes, cache.exits))
+            if isinstance(cache, LazyCache)
+            else [None] * len(rows)
         )
+        return [
+            RoutedAnswer(
+                text=answer_text(self._loaded.tokenizer, ids),
+                token_ids=ids,
+                routed=routed,
+                work=work,
+            )
+            for ids, routed, work in zip(generated, routed_paths(cache), works, strict=True)
+        ]
 
     def _begin_routing(self, context_ids: tuple[int, ...]) -> OnlineRouting:
         return begin_online_routing(
@@ -166,8 +209,16 @@ class RoutedModel:
         )
 
 
-def routed_paths(cache: OnlineCache) -> tuple[RoutedPath, ...]:
-    """What a router chose for each row; layers that it let run in vain are part of the cost."""
+def routed_paths(cache: OnlineCache | LazyCache) -> tuple[RoutedPath, ...]:
+    """What a router chose for each row; layers that it let run in vain are part of the cost.
+
+    Where tokens stop by themselves, it is the path of the one that went deepest.
+    """
+    if isinstance(cache, LazyCache):
+        return tuple(
+            deepest_path(text.path, exits)
+            for text, exits in zip(cache.passes, cache.exits, strict=True)
+        )
     return tuple(
         replace(routed, num_layer_tokens=routed.num_layer_tokens + discarded)
         for choice, discarded in zip(cache.choices, cache.discarded_layer_tokens, strict=True)

@@ -11,6 +11,7 @@ from router_train.config import FitConfig
 from router_train.data.labels import LabelSet
 from router_train.data.path_table import VerdictTable
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.online.token_exits import TokenExits
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -81,6 +82,20 @@ class ModelMaker(Protocol):
         """The model that runs the router's paths: the frozen one with bridges.
 
         Its plain path answers as the frozen model does.
+        """
+        ...
+
+
+@runtime_checkable
+class TokenRouter(Protocol):
+    """A router that may let each generated token stop by itself."""
+
+    def token_exits(self, loaded: LoadedModel, *, threshold: float) -> TokenExits | None:
+        """Where tokens stop on the router's model; ``None`` if it decides once per prompt.
+
+        Args:
+            loaded: the model that the router was trained for.
+            threshold: a token stops nowhere of which the router is less sure.
         """
         ...
 

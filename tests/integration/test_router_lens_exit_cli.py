@@ -106,3 +106,35 @@ def test_generate_answers_along_the_routers_path(place: Path) -> None:
     path = RoutedModel(loaded, router).route(encode_prompt_text(loaded, prompt)).path
     assert found["path"] == list(path.layers)
     assert found["path"] == list(range(len(path)))
+
+
+def test_tokens_that_stop_by_themselves_are_exported_and_shown(place: Path, tmp_path: Path) -> None:
+    fitted = json_of(
+        "fit", "--corpus", place / "corpus", "--router", "lens-exit", "--task", place / "fruit.py",
+        "--max-drop", 100, "--floor-errors", 0, "--exit", "token", "--label", "final",
+        "--path", "0-1,3-5", "--out", tmp_path / "router",
+    )  # fmt: skip
+    metrics = fitted["metrics"]
+    assert metrics["tokens_mean_layers"] < 5  # type: ignore[index]
+    prompt = "what is the capital city of the number"
+    found = json_of(
+        "generate", "--router", tmp_path / "router", "--prompt", prompt, "--max-new-tokens", 8
+    )
+    depths = found["token_depths"]
+    assert set(depths) <= {3, 4, 5}  # type: ignore[call-overload]
+    assert found["path"] == [0, 1, 3, 4, 5][: max(depths)]  # type: ignore[call-overload]
+    call("export", tmp_path / "router", "--out", tmp_path / "export")
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
+    loaded = load_model(str(place / "model"))
+    router, _ = load_router(tmp_path / "router", loaded)
+    (answer,) = RoutedModel(loaded, router).answer([prompt], max_new_tokens=8)
+    assert answer.text == found["text"]
+    ids = torch.tensor([encode_prompt_text(loaded, prompt)])
+    cache = RoutedModel(loaded, router).new_cache()
+    done = exported.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False,
+        past_key_values=cache,
+    )  # fmt: skip
+    assert tuple(done[0, ids.shape[1] :].tolist()) == answer.token_ids
+    assert answer.work is not None
+    assert tuple(stopped.depth for stopped in cache.exits[0]) == answer.work.depths

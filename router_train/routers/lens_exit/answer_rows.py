@@ -1,9 +1,9 @@
-"""The states of a question's rows after every layer, from the one pass that scores its choices.
+"""The states of a question's rows along a path, from the one pass that scores its choices.
 
 An answer is read off few rows: the prompt's last one, and those of each choice but its last token.
 
-Shapes: S states of a row (L + 1 depths), N rows, C choices, T tokens, R rows of a choice, D width,
-V vocabulary.
+Shapes: S states of a row (one more than the path has layers), N rows, C choices, T tokens, R rows
+of a choice, D width, V vocabulary.
 """
 
 import copy
@@ -33,7 +33,7 @@ class AnswerRows:
     row_of_token: tuple[tuple[int, ...], ...]
     """For each choice, the row of ``states_SND`` that predicts each of its tokens."""
     scores: tuple[float, ...]
-    """The plain model's mean log-probability per token of each choice, in nats."""
+    """The path's mean log-probability per token of each choice, in nats."""
 
     def scores_of(self, log_NV: Tensor, choice_ids: Sequence[Sequence[int]]) -> list[float]:
         """The scores of the choices by other log-probabilities of the same rows."""
@@ -44,13 +44,13 @@ class AnswerRows:
 
 
 class AnswerRecorder:
-    """Scores choices as the plain model does, and keeps the states on the way.
+    """Scores choices along a path, and keeps the states on the way.
 
     The model itself is not changed; one thread uses it.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        self._view = materialise(loaded.model, LayerPath.identity(loaded.num_layers))
+    def __init__(self, loaded: LoadedModel, path: LayerPath) -> None:
+        self._view = materialise(loaded.model, path)
         self._passes: list[list[Tensor]] = []
         self._begun: dict[tuple[int, ...], DynamicCache] = {}
         layers = self._view.model.layers  # copies, whose hooks are their own
@@ -63,7 +63,7 @@ class AnswerRecorder:
         """The rows of one question with choices.
 
         Raises:
-            NonFiniteLogitsError: a logit that the plain model reads is NaN or infinite.
+            NonFiniteLogitsError: a logit that the path ends in is NaN or infinite.
         """
         template = self._begin_alike(encoded)
         self._passes.clear()

@@ -1,12 +1,18 @@
 """Which depths a lens-exit router reads, how it judges them, and from which threshold on it stops.
 
-All of it is chosen by probabilities that are out of fold.
+The best of many rules looks better than it is on the questions that chose it, also out of fold. So
+the choice itself is cross-fitted: each fold of the questions is stopped by what the others chose,
+which take depths, classifier and threshold from probabilities out of their own folds. That says how
+the *choice* does on questions that had no part in it. It is made with more or less care (so many
+standard errors above the floor, among those that choose). From the most careful on each must hold
+the floor on all folds together, or it ends there; what saves most of those that did is taken. Tests
+in a fixed order that end with the first failure cost no certainty, however many they are.
 
-Shapes: N questions, K depths, R readings, F features, P candidates.
+Shapes: N rows (see `ExitEvidence`), K depths, F features.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,157 +21,159 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from router_train.config import LABEL_FINAL, FitConfig
+from router_train.config import FitConfig
 from router_train.data.operating_point import OperatingPoint, choose_point
+from router_train.routers.lens_exit.classifier import ExitClassifier
+from router_train.routers.lens_exit.evidence import NEVER, ExitCosts, ExitEvidence, Stopped
 from router_train.routers.lens_exit.readings import FEATURES, features_of
-from router_train.routers.lens_exit.router import NEVER, ExitClassifier
 
-NUM_THRESHOLDS = 101
+NUM_THRESHOLDS = 21
 """The number of quantiles of the out-of-fold probabilities that are tried as thresholds."""
 STEPS = (1, 2, 4)
 """How far apart the depths are that a candidate reads; beside these stand single depths."""
+CARES = (3.0, 2.0, 1.0, 0.0)
+"""By how many standard errors the floor is cleared among the questions that choose, the most
+careful first."""
+NO_EXIT = float("inf")
+"""The care with which nothing stops."""
 ALWAYS_SURE = 20.0
 """The bias of a depth at which every question may stop."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class ExitEvidence:
-    """What is known of the questions that teach."""
-
-    readings_NKR: Tensor
-    told_apart_N: Tensor
-    right_NK: NDArray[np.bool_]
-    agrees_NK: NDArray[np.bool_]
-    plain_N: NDArray[np.bool_]
-    num_tokens_N: NDArray[np.int64]
-    groups_N: NDArray[np.uint64]
-    """Numbers that are equal for questions that must stay on one side."""
-
-    @classmethod
-    def of(
-        cls, observed: Mapping[str, Tensor], reading: str, groups_N: NDArray[np.uint64]
-    ) -> "ExitEvidence":
-        """The evidence of one way of reading, from what an `ExitObserver` saw."""
-        return cls(
-            readings_NKR=observed[f"{reading}_NKR"],
-            told_apart_N=observed["told_apart_N"],
-            right_NK=observed["right_NK"].numpy() > 0,
-            agrees_NK=observed["agrees_NK"].numpy() > 0,
-            plain_N=observed["plain_N"].numpy() > 0,
-            num_tokens_N=observed["num_tokens_N"].numpy(),
-            groups_N=groups_N,
-        )
-
-    def may_stop(self, label: str) -> NDArray[np.bool_]:
-        """Whether a question should stop at a depth. Shape ``[N, K]``."""
-        return self.agrees_NK if label == LABEL_FINAL else self.right_NK | ~self.plain_N[:, None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExitCosts:
-    """What stopping costs, in layers of one row."""
-
-    num_layers: int
-    depths: tuple[int, ...]
-    read: float
-    """Of one read of one row."""
-    bridge: float
-    """Of one translator of one row."""
-
-
 def candidates_of(num_depths: int) -> list[tuple[int, ...]]:
-    """The sets of places that are tried: from each place on in some steps, and each place alone."""
-    found: dict[tuple[int, ...], None] = {(place,): None for place in range(num_depths)}
-    for step in STEPS:
-        found |= {tuple(range(first, num_depths, step)): None for first in range(num_depths)}
+    """The sets of places that are tried: all in some steps, and every second place alone.
+
+    All end at the last place, or are single.
+    """
+    found = {tuple(range((num_depths - 1) % step, num_depths, step)): None for step in STEPS}
+    found |= {(place,): None for place in range((num_depths - 1) % 2, num_depths, 2)}
     return list(found)
 
 
 def choose_exits(
     evidence: ExitEvidence, costs: ExitCosts, config: FitConfig
 ) -> tuple[ExitClassifier, OperatingPoint]:
-    """The classifier of all questions, and the point of its threshold out of fold.
+    """The classifier of all rows, and the point of the choice on folds that others chose for.
 
-    It never stops where no candidate meets floor and budget.
+    It never stops where no care holds floor and budget.
     """
-    may_stop_NK = evidence.may_stop(config.exit_label)
-    splitter = GroupKFold(
-        n_splits=min(config.num_folds, len(np.unique(evidence.groups_N))),
-        shuffle=True,
-        random_state=config.seed,
-    )
-    folds = list(splitter.split(evidence.plain_N, groups=evidence.groups_N))
-    points: list[OperatingPoint] = []
-    of_point: list[tuple[int, ...]] = []
-    for places in candidates_of(len(costs.depths)):
-        chosen = list(places)
-        features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
-        probability_NK = np.zeros((len(evidence.plain_N), len(places)))
-        for seen, held_out in folds:
-            classifier = _fit(places, features_NKF[seen], may_stop_NK[seen][:, chosen])
-            probability_NK[held_out] = classifier.probabilities(features_NKF[held_out]).numpy()
-        found = points_of(probability_NK, places, evidence, costs)
-        points += found
-        of_point += [places] * len(found)
-    place = choose_point(points, costs.num_layers, config)
-    if place is None or points[place].threshold >= NEVER:
-        return _never(), plain_point(evidence, costs)
-    places, point = of_point[place], points[place]
-    chosen = list(places)
-    features_NKF = features_of(evidence.readings_NKR[:, chosen], evidence.told_apart_N)
-    fitted = _fit(places, features_NKF, may_stop_NK[:, chosen], point.threshold)
-    return fitted, point
+    by_care: dict[float, Stopped] = {}
+    for seen_N, held_out_N in _folds(evidence, config):
+        held_out = evidence.of_rows(held_out_N)
+        for care, classifier in choices_by_care(evidence.of_rows(seen_N), costs, config).items():
+            part = _stopped(classifier, held_out, costs)
+            whole = by_care.setdefault(care, _nowhere(evidence, costs))
+            whole.right_N[held_out_N], whole.layers_N[held_out_N] = part.right_N, part.layers_N
+    accepted = {NO_EXIT: never_point(evidence, costs)}
+    floor = replace(config, max_layers_share=1.0)  # a bolder choice may meet the budget
+    for care, whole in by_care.items():
+        judged = whole.point(evidence, threshold=0.0)
+        if judged.mean_layers < costs.num_layers:
+            if choose_point([judged], costs.num_layers, floor) is None:
+                break
+            accepted[care] = judged
+    number = choose_point(list(accepted.values()), costs.num_layers, config) or 0
+    best, point = list(accepted.items())[number]
+    classifier = never() if best == NO_EXIT else choices_by_care(evidence, costs, config)[best]
+    if classifier.threshold >= NEVER:
+        return never(), accepted[NO_EXIT]
+    return classifier, replace(point, threshold=classifier.threshold)
 
 
-def points_of(
-    probability_NK: NDArray[np.float64],
-    places: Sequence[int],
-    evidence: ExitEvidence,
-    costs: ExitCosts,
-) -> list[OperatingPoint]:
-    """The points of all thresholds of one candidate, and that of never stopping."""
-    num_questions, num_places = probability_NK.shape
-    rows_N = np.arange(num_questions)
-    right_NK = np.concatenate([evidence.right_NK[:, places], evidence.plain_N[:, None]], axis=1)
-    depths = np.array([costs.depths[place] for place in places])
-    points = [plain_point(evidence, costs)]
-    for threshold in sorted(
-        set(map(float, np.quantile(probability_NK, np.linspace(0, 1, NUM_THRESHOLDS))))
-    ):
-        if threshold >= NEVER:
-            continue
-        sure_NK = probability_NK >= threshold
-        stops_N = np.where(sure_NK.any(axis=1), sure_NK.argmax(axis=1), num_places)
-        lengths_N = np.append(depths + costs.bridge, costs.num_layers)[stops_N]
-        num_reads_N = np.minimum(stops_N + 1, num_places)
-        lengths_N = lengths_N + costs.read * num_reads_N / evidence.num_tokens_N
-        points.append(
-            OperatingPoint.of(right_NK[rows_N, stops_N], evidence.plain_N, lengths_N, threshold)
-        )
-    return points
-
-
-def plain_point(evidence: ExitEvidence, costs: ExitCosts) -> OperatingPoint:
+def never_point(evidence: ExitEvidence, costs: ExitCosts) -> OperatingPoint:
     """The point of never stopping, at which nothing is read."""
-    lengths_N = np.full(len(evidence.plain_N), costs.num_layers)
-    return OperatingPoint.of(evidence.plain_N, evidence.plain_N, lengths_N, NEVER)
+    return replace(Stopped.nowhere(evidence, costs).point(evidence, NEVER), standard_error=0.0)
 
 
-def _never() -> ExitClassifier:
+def never() -> ExitClassifier:
+    """The classifier that reads nothing, and never stops."""
     return ExitClassifier(
         places=(), weight_F=torch.zeros(len(FEATURES)), bias_K=torch.zeros(0), threshold=NEVER
     )
 
 
+def _folds(
+    evidence: ExitEvidence, config: FitConfig
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    num_groups = len(np.unique(evidence.groups_N))
+    if num_groups < 2:
+        return
+    splitter = GroupKFold(
+        n_splits=min(config.num_folds, num_groups), shuffle=True, random_state=config.seed
+    )
+    yield from splitter.split(evidence.plain_N, groups=evidence.groups_N)
+
+
+def choices_by_care(
+    evidence: ExitEvidence, costs: ExitCosts, config: FitConfig
+) -> dict[float, ExitClassifier]:
+    """What these rows choose at each care, the most careful first, by probabilities out of fold."""
+    may_stop_NK = evidence.may_stop(config.exit_label)
+    folds = list(_folds(evidence, config))
+    points = [never_point(evidence, costs)]
+    of_point: list[tuple[int, ...]] = [()]
+    for places in candidates_of(len(costs.depths)) if folds else ():
+        probability_NK = np.zeros((len(evidence.plain_N), len(places)))
+        for seen_N, held_out_N in folds:
+            classifier = _fit(places, evidence.of_rows(seen_N), may_stop_NK[seen_N])
+            probability_NK[held_out_N] = _probabilities(classifier, evidence.of_rows(held_out_N))
+        for threshold in thresholds_of(probability_NK):
+            stopped = Stopped.where_sure(probability_NK, places, threshold, evidence, costs)
+            points.append(stopped.point(evidence, threshold))
+            of_point.append(places)
+    found: dict[float, ExitClassifier] = {}
+    for care in CARES:
+        careful = replace(config, floor_errors=max(care, config.floor_errors))
+        number = choose_point(points, costs.num_layers, careful) or 0
+        found[care] = (
+            _fit(of_point[number], evidence, may_stop_NK, points[number].threshold)
+            if points[number].threshold < NEVER
+            else never()
+        )
+    return found
+
+
+def _probabilities(classifier: ExitClassifier, evidence: ExitEvidence) -> NDArray[np.float64]:
+    features_NKF = _features(classifier.places, evidence)
+    return classifier.probabilities(features_NKF).double().numpy()
+
+
+def _features(places: Sequence[int], evidence: ExitEvidence) -> Tensor:
+    return features_of(evidence.readings_NKR[:, list(places)], evidence.told_apart_N)
+
+
+def _stopped(classifier: ExitClassifier, evidence: ExitEvidence, costs: ExitCosts) -> Stopped:
+    """What becomes of rows under a classifier with its threshold."""
+    if not classifier.places:
+        return Stopped.nowhere(evidence, costs)
+    probability_NK = _probabilities(classifier, evidence)
+    return Stopped.where_sure(
+        probability_NK, classifier.places, classifier.threshold, evidence, costs
+    )
+
+
+def _nowhere(evidence: ExitEvidence, costs: ExitCosts) -> Stopped:
+    """Arrays that may be written to."""
+    stopped = Stopped.nowhere(evidence, costs)
+    return Stopped(right_N=stopped.right_N.copy(), layers_N=stopped.layers_N)
+
+
+def thresholds_of(probability_NK: NDArray[np.float64]) -> list[float]:
+    """The thresholds that are tried, ascending."""
+    quantiles = np.quantile(probability_NK, np.linspace(0, 1, NUM_THRESHOLDS))
+    return [threshold for threshold in sorted(set(map(float, quantiles))) if threshold < NEVER]
+
+
 def _fit(
     places: tuple[int, ...],
-    features_NKF: Tensor,
+    evidence: ExitEvidence,
     may_stop_NK: NDArray[np.bool_],
     threshold: float = NEVER,
 ) -> ExitClassifier:
     """A logistic classifier of standardised features, folded back into what it is given."""
-    num_questions, num_places, num_features = features_NKF.shape
-    labels = may_stop_NK.ravel()
+    features_NKF = _features(places, evidence)
+    num_rows, num_places, num_features = features_NKF.shape
+    labels = may_stop_NK[:, list(places)].ravel()
     if labels.all() or not labels.any():  # nothing to tell apart
         bias = ALWAYS_SURE if labels.all() else -ALWAYS_SURE
         return ExitClassifier(
@@ -177,7 +185,7 @@ def _fit(
     values = features_NKF.double().numpy().reshape(-1, num_features)
     mean_F, scale_F = values.mean(axis=0), values.std(axis=0)
     scale_F[scale_F < 1e-6] = np.inf  # what never varies has no say
-    depth = np.tile(np.eye(num_places), (num_questions, 1))
+    depth = np.tile(np.eye(num_places), (num_rows, 1))
     rows = np.concatenate([(values - mean_F) / scale_F, depth], axis=1)
     found = LogisticRegression(fit_intercept=False, max_iter=1000).fit(rows, labels)
     weight_F = found.coef_[0][:num_features] / scale_F

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from router_train.data.progress import track
-from router_train.routers.early_exit.router import exit_path
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
+from router_train.routers.lens_exit.exit_paths import exit_bridges, path_to
 from router_train.routers.lens_exit.readings import first_tokens, read_logits_of, told_apart
-from router_train.routers.lens_exit.router import exit_bridges
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.device_memory import default_state_bytes
@@ -23,28 +22,10 @@ from search_cluster.model.lens.lens import Lens
 from search_cluster.model.lens.states import walk_states
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import EncodedExample, encode_example
+from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
-
-FIRST_DEPTH_SHARE = 0.6
-"""No exit is tried before this share of the layers."""
-
-
-def exit_depths(num_layers: int) -> tuple[int, ...]:
-    """The numbers of layers behind which an exit is tried; none is that of the whole model."""
-    first = min(max(1, round(FIRST_DEPTH_SHARE * num_layers)), num_layers - 1)
-    return tuple(range(first, num_layers))
-
-
-def at_depths(lens: Lens, depths: Sequence[int]) -> Lens:
-    """The translators of some depths, in their order."""
-    chosen = torch.tensor(depths)
-    return Lens(
-        kind=lens.kind,
-        weight_LDD=lens.weight_LDD[chosen].float().cpu(),
-        bias_LD=lens.bias_LD[chosen].float().cpu(),
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -53,7 +34,9 @@ class ExitObserver:
 
     loaded: LoadedModel
     task: Task
+    path: LayerPath
     depths: tuple[int, ...]
+    """Numbers of the path's layers."""
     lens: Lens
     """One translator for each of the depths."""
 
@@ -63,11 +46,11 @@ class ExitObserver:
         Returns:
             ``choices_NKR`` and ``vocabulary_NKR``, the readings of the first tokens of the choices
             (zeros without choices) and of the vocabulary; ``told_apart_N``; ``right_NK`` and
-            ``agrees_NK``, whether the answer through the lens is right, and the plain model's;
-            ``plain_N``, whether that is right; and ``num_tokens_N``, of prompt and answer.
+            ``agrees_NK``, whether the answer through the lens is right, and that at the path's end;
+            ``plain_N``, whether the latter is right; and ``num_tokens_N``, of prompt and answer.
         """
         if self.task.kind is AnswerKind.CHOICE:
-            recorder = AnswerRecorder(self.loaded)
+            recorder = AnswerRecorder(self.loaded, self.path)
             rows = [
                 self._of_choices(recorder, example)
                 for example in track(examples, "questions, read at each depth")
@@ -103,12 +86,9 @@ class ExitObserver:
 
     def _of_generated(self, examples: Sequence[Example]) -> list[dict[str, Tensor]]:
         """Answers by the engine, in which all depths of a question share their layers."""
-        bridged = with_bridges(
-            self.loaded, exit_bridges(self.depths, self.lens, self.loaded.num_layers)
-        )
+        bridged = with_bridges(self.loaded, exit_bridges(self.path, self.depths, self.lens))
         executor = PathExecutor(bridged, self.task, max_state_bytes=default_state_bytes(bridged))
-        num_layers = self.loaded.num_layers
-        paths = [exit_path(depth, num_layers) for depth in (*self.depths, num_layers)]
+        paths = [*(path_to(self.path, depth) for depth in self.depths), self.path]
         rows = []
         for example in track(examples, "questions, stopped at each depth"):
             verdicts = [
@@ -127,7 +107,7 @@ class ExitObserver:
                     plain=plain,
                     num_tokens=encoded.num_tokens
                     if last is None
-                    else last.num_layer_tokens // num_layers,
+                    else last.num_layer_tokens // len(self.path),
                 )
             )
         return rows
@@ -168,7 +148,7 @@ class ExitObserver:
         """The logits ``[K, V]`` that the lens reads of the prompt's last row."""
         model = self.loaded.model
         input_ids = torch.tensor([list(encoded.context_ids)], device=model.device)
-        path = exit_path(self.depths[-1], self.loaded.num_layers)
+        path = path_to(self.path, self.depths[-1])
         with torch.inference_mode():
             states = [state[0, -1:] for state in walk_states(model, input_ids, path)]
             rows = [self._logits(states[depth], place) for place, depth in enumerate(self.depths)]

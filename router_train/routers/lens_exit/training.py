@@ -3,44 +3,52 @@
 Shapes: N questions, K depths.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from router_train.config import EXIT_TOKEN, STATIC_PATH
 from router_train.data.feature_store import stored_features, stored_rows
 from router_train.data.labels import question_hashes
+from router_train.data.operating_point import OperatingPoint
 from router_train.routers.base import FitInputs, Fitted, Settings
-from router_train.routers.lens_exit.choosing import ExitCosts, ExitEvidence, choose_exits
-from router_train.routers.lens_exit.observing import (
-    ExitObserver,
-    at_depths,
-    exit_depths,
-)
-from router_train.routers.lens_exit.readings import read_cost
-from router_train.routers.lens_exit.router import (
+from router_train.routers.fixed import FixedRouter, StaticKind
+from router_train.routers.lens_exit.choosing import choose_exits, never
+from router_train.routers.lens_exit.classifier import (
     CHOICES,
+    TOKENS,
     VOCABULARY,
-    LensExitRouter,
-    restore_lens_exit,
+    ExitClassifier,
 )
-from router_train.routers.lens_exit.task_lens import fit_task_lens
+from router_train.routers.lens_exit.evidence import ExitCosts, ExitEvidence
+from router_train.routers.lens_exit.exit_paths import at_depths, exit_depths
+from router_train.routers.lens_exit.observing import ExitObserver
+from router_train.routers.lens_exit.readings import read_cost
+from router_train.routers.lens_exit.restoring import restore_lens_exit
+from router_train.routers.lens_exit.router import LensExitRouter
+from router_train.routers.lens_exit.task_lens import TaskLens, fit_task_lens
+from router_train.routers.lens_exit.token_observing import TokenObserver, token_evidence
 from search_cluster.errors import CorpusError, ModelError
 from search_cluster.model.bridge.bridges import bridges_of, share_of_layer
 from search_cluster.model.lens.folder import lens_digest, load_lens
-from search_cluster.model.lens.lens import Lens, LensKind
+from search_cluster.model.lens.lens import Lens
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.model.scoring import SCORING_VERSIONS
+from search_cluster.paths.codec import parse_path
+from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import AnswerKind
 
-LENS_SHARE = 0.3
-"""The share of questions to which a router fits its own lens; they teach nothing else, because a
-lens reads them better than others."""
+MOST_TEXTS = 200
+"""The number of questions, at most, behind whose prompts tokens are read one by one."""
+_Chosen = tuple[ExitClassifier, OperatingPoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,14 @@ class LensExitKind:
     def fit(self, inputs: FitInputs) -> Fitted:
         """A lens, and classifiers with the thresholds that meet floor and budget out of fold.
 
-        There are two, one that reads the choices' tokens and one that reads the vocabulary for
-        prompts of which no choices are known. The metrics are of the way in which the task is
-        asked.
+        There are two, one that reads the choices' tokens and one that reads the vocabulary, for
+        prompts of which no choices are known or for each generated token. The metrics are of the
+        way in which the task is asked.
 
         Raises:
             CorpusError: there are too few questions to learn from.
+            ConfigError: the path can't be left early.
+            InvalidPathError: it is no path of the model.
             ModelError: the model has bridges.
         """
         loaded, config = _model(inputs), inputs.config
@@ -67,43 +77,38 @@ class LensExitKind:
                 f"model {loaded.spec!r} has bridges; a lens exit brings its own to the final norm: "
                 "fit it to a corpus of the model without bridges"
             )
+        path = _path(inputs)
+        depths = exit_depths(path)
         examples = select_examples(inputs.examples, config.train_limit, config.seed)
-        hashes = question_hashes(examples)
-        of_lens, teaching = _parts(examples, hashes, own_lens=config.lens is None)
-        depths = exit_depths(loaded.num_layers)
-        lens = _lens(inputs, depths, of_lens)
-        observer = ExitObserver(loaded=loaded, task=inputs.task, depths=depths, lens=lens)
-        observed = stored_rows(
-            inputs.feature_folder,
-            {**_key(inputs, depths), "what": "lens exit", "lens": lens_digest(lens)},
-            teaching,
-            seed=config.seed,
-            name=lambda example: [example.example_id],
-            compute=observer.observe,
-        )
-        groups_N = np.array([hashes[example.example_id] for example in teaching], dtype=np.uint64)
+        teaching = _Teaching(inputs=inputs, path=path, depths=depths, halves=_halves(examples))
+        lens = teaching.lens()
         asks_choices = inputs.task.kind is AnswerKind.CHOICE
-        found = {}
-        for reading in (CHOICES, VOCABULARY):
-            # Without choices there is nothing to read but the vocabulary.
-            read = reading if asks_choices else VOCABULARY
-            found[reading] = choose_exits(
-                ExitEvidence.of(observed, read, groups_N),
-                _costs(loaded, inputs, depths, read, teaching),
-                config,
-            )
+        by_token = config.exit_by == EXIT_TOKEN
+        # By token nothing but choices is answered per prompt.
+        asked = ([CHOICES] if asks_choices else []) + ([] if by_token else [VOCABULARY])
+        found: dict[str, _Chosen] = teaching.of_prompts(lens, asked) if asked else {}
+        if by_token:
+            found[TOKENS] = teaching.of_tokens(lens)
+        classifiers = {name: found[name][0] for name in found}
+        if not asks_choices and not by_token:  # nothing but the vocabulary is ever read
+            classifiers[CHOICES] = classifiers[VOCABULARY]
+        classifiers = {CHOICES: never(), VOCABULARY: never(), **classifiers}
         router = LensExitRouter(
-            num_layers=loaded.num_layers,
+            path=path,
             depths=depths,
-            weight_KDD=lens.weight_LDD,
-            bias_KD=lens.bias_LD,
-            classifiers={reading: classifier for reading, (classifier, _) in found.items()},
+            weight_KDD=lens.lens.weight_LDD,
+            bias_KD=lens.lens.bias_LD,
+            classifiers=classifiers,
         )
+        name = CHOICES if asks_choices else TOKENS if by_token else VOCABULARY
+        metrics = found[name][1].metrics()
+        if by_token and name != TOKENS:
+            metrics |= found[TOKENS][1].metrics(TOKENS)
         return Fitted(
             router=router,
-            metrics=found[CHOICES if asks_choices else VOCABULARY][1].metrics(),
-            judged_on="the questions that chose depths and threshold (probabilities are out of "
-            "fold)",
+            metrics=metrics,
+            judged_on="the questions that chose how careful the choice is (out of fold: others "
+            "chose depths, classifier and threshold for each)",
         )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> LensExitRouter:
@@ -111,70 +116,147 @@ class LensExitKind:
         return restore_lens_exit(settings, tensors)
 
 
-def _parts(
-    examples: Sequence[Example], hashes: Mapping[str, int], *, own_lens: bool
-) -> tuple[list[Example], list[Example]]:
-    """The questions to which a lens is fitted, and those that teach; equal ones stay together."""
-    limit = LENS_SHARE * 2**64 if own_lens else 0
-    of_lens = [example for example in examples if _turned(hashes[example.example_id]) < limit]
-    teaching = [example for example in examples if _turned(hashes[example.example_id]) >= limit]
-    if len({hashes[example.example_id] for example in teaching}) < 2 or (own_lens and not of_lens):
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Teaching:
+    """The questions that teach, in two halves, and what is seen of them."""
+
+    inputs: FitInputs
+    path: LayerPath
+    depths: tuple[int, ...]
+    halves: tuple[list[Example], list[Example]]
+
+    def lens(self) -> TaskLens:
+        """The translators of these depths, of the lens that is named or one of these questions."""
+        loaded, named = _model(self.inputs), self.inputs.config.lens
+        if named is not None:
+            lens = at_depths(load_lens(Path(named), loaded), self.path, self.depths)
+            return TaskLens(lens=lens, of_halves=(lens, lens))
+
+        def compute() -> dict[str, Tensor]:
+            task = self.inputs.task
+            return fit_task_lens(loaded, task, self.halves, self.path, self.depths).tensors()
+
+        items = [[example.example_id for example in half] for half in self.halves]
+        key = {**self._key(), "what": "lenses of questions", "items": items}
+        return TaskLens.restored(stored_features(self.inputs.feature_folder, key, compute))
+
+    def of_prompts(self, lens: TaskLens, readings: Sequence[str]) -> dict[str, _Chosen]:
+        """What is chosen for prompts, by what is read of them."""
+        inputs, loaded = self.inputs, _model(self.inputs)
+        parts, groups = [], []
+        for half, of_other in zip(self.halves, reversed(lens.of_halves), strict=True):
+            observer = ExitObserver(
+                loaded=loaded, task=inputs.task, path=self.path, depths=self.depths, lens=of_other
+            )
+            parts.append(self._stored(half, {"what": "lens exit"}, of_other, observer.observe))
+            groups.append(_groups(half, inputs))
+        observed = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        examples = [example for half in self.halves for example in half]
+        return {
+            reading: choose_exits(
+                ExitEvidence.of(observed, reading, np.concatenate(groups)),
+                self._costs(reading, examples),
+                inputs.config,
+            )
+            for reading in readings
+        }
+
+    def of_tokens(self, lens: TaskLens) -> _Chosen:
+        """What is chosen for tokens that stop by themselves."""
+        inputs, label = self.inputs, self.inputs.config.exit_label
+        parts, groups = [], []
+        for half, of_other in zip(self.halves, reversed(lens.of_halves), strict=True):
+            texts = select_examples(half, MOST_TEXTS // 2, inputs.config.seed)
+            observer = TokenObserver(
+                loaded=_model(inputs),
+                task=inputs.task,
+                path=self.path,
+                depths=self.depths,
+                lens=of_other,
+                label=label,
+            )
+            key = {"what": "lens exit by token", "label": label}
+            parts.append(self._stored(texts, key, of_other, observer.observe))
+            groups.append(_groups(texts, inputs))
+        observed = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return choose_exits(
+            token_evidence(observed, np.concatenate(groups)),
+            self._costs(TOKENS, ()),
+            inputs.config,
+        )
+
+    def _stored(
+        self,
+        examples: Sequence[Example],
+        key: Mapping[str, object],
+        lens: Lens,
+        compute: Callable[[Sequence[Example]], dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        return stored_rows(
+            self.inputs.feature_folder,
+            {**self._key(), **key, "lens": lens_digest(lens)},
+            examples,
+            seed=self.inputs.config.seed,
+            name=lambda example: [example.example_id],
+            compute=compute,
+        )
+
+    def _costs(self, reading: str, examples: Sequence[Example]) -> ExitCosts:
+        loaded = _model(self.inputs)
+        num_read = int(loaded.model.config.vocab_size)
+        if reading == CHOICES:
+            num_read = max(
+                len(encode_example(loaded, self.inputs.task, example).choice_ids)
+                for example in examples
+            )
+        return ExitCosts(
+            num_layers=len(self.path),
+            depths=self.depths,
+            read=read_cost(loaded.model, num_read),
+            bridge=share_of_layer(loaded.model),
+        )
+
+    def _key(self) -> dict[str, object]:
+        model, task = _model(self.inputs), self.inputs.task
+        scoring = SCORING_VERSIONS[model.dtype]
+        return {
+            "model": model.fingerprint,
+            "task": [task.name, task.version, PROMPTING_VERSION, scoring],
+            "path": str(self.path),
+            "depths": list(self.depths),
+        }
+
+
+def _path(inputs: FitInputs) -> LayerPath:
+    """The path on which exits lie."""
+    named, num_layers = inputs.config.exit_path, _model(inputs).num_layers
+    if named is None:
+        return LayerPath.identity(num_layers)
+    if named != STATIC_PATH:
+        return parse_path(named, num_layers)
+    fixed = StaticKind().fit(inputs).router
+    assert isinstance(fixed, FixedRouter), "a static router has one path"
+    return fixed.path
+
+
+def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Two parts of the questions, about as large; equal ones stay together."""
+    hashes = question_hashes(examples)
+    ranked = sorted(set(hashes.values()))
+    if len(ranked) < 2:
         raise CorpusError(
             f"{len(examples)} examples can teach; a lens exit needs at least 2 different questions"
-            + (", and others for its lens" if own_lens else "")
         )
-    return of_lens, teaching
-
-
-def _turned(value: int) -> int:
-    """A hash from the other end: the low ones are validation questions of other routers."""
-    return 2**64 - 1 - value
-
-
-def _lens(inputs: FitInputs, depths: Sequence[int], examples: Sequence[Example]) -> Lens:
-    """The translators of these depths, of the lens that is named or one of these questions."""
-    loaded = _model(inputs)
-    if inputs.config.lens is not None:
-        return at_depths(load_lens(Path(inputs.config.lens), loaded), depths)
-
-    def compute() -> dict[str, Tensor]:
-        lens = fit_task_lens(loaded, inputs.task, examples, depths)
-        return {"weight_KDD": lens.weight_LDD.contiguous(), "bias_KD": lens.bias_LD.contiguous()}
-
-    items = sorted(example.example_id for example in examples)
-    key = {**_key(inputs, depths), "what": "lens of questions", "items": items}
-    found = stored_features(inputs.feature_folder, key, compute)
-    return Lens(kind=LensKind.RIDGE, weight_LDD=found["weight_KDD"], bias_LD=found["bias_KD"])
-
-
-def _costs(
-    loaded: LoadedModel,
-    inputs: FitInputs,
-    depths: tuple[int, ...],
-    reading: str,
-    examples: Sequence[Example],
-) -> ExitCosts:
-    num_read = int(loaded.model.config.vocab_size)
-    if reading == CHOICES:
-        num_read = max(
-            len(encode_example(loaded, inputs.task, example).choice_ids) for example in examples
-        )
-    return ExitCosts(
-        num_layers=loaded.num_layers,
-        depths=depths,
-        read=read_cost(loaded.model, num_read),
-        bridge=share_of_layer(loaded.model),
+    of_first = set(ranked[::2])
+    return (
+        [example for example in examples if hashes[example.example_id] in of_first],
+        [example for example in examples if hashes[example.example_id] not in of_first],
     )
 
 
-def _key(inputs: FitInputs, depths: Sequence[int]) -> dict[str, object]:
-    model = _model(inputs)
-    scoring = SCORING_VERSIONS[model.dtype]
-    return {
-        "model": model.fingerprint,
-        "task": [inputs.task.name, inputs.task.version, PROMPTING_VERSION, scoring],
-        "depths": list(depths),
-    }
+def _groups(examples: Sequence[Example], inputs: FitInputs) -> NDArray[np.uint64]:
+    hashes = question_hashes(inputs.examples)
+    return np.array([hashes[example.example_id] for example in examples], dtype=np.uint64)
 
 
 def _model(inputs: FitInputs) -> LoadedModel:

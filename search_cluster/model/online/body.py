@@ -70,11 +70,7 @@ class OnlineBody(nn.Module):
         """
         if input_ids is None or inputs_embeds is not None:
             raise ModelError("a routed model reads token ids; pass input_ids, not inputs_embeds")
-        for name in _NOT_RECORDED:
-            if kwargs.pop(name, False):
-                raise ModelError(
-                    f"{name} is not recorded, because rows take different layers; leave it out"
-                )
+        refuse_records(kwargs)
         if past_key_values is not None and not isinstance(past_key_values, OnlineCache):
             raise ModelError(
                 f"past_key_values is a {type(past_key_values).__name__}; a routed model keeps its "
@@ -212,6 +208,19 @@ class OnlineBody(nn.Module):
             )
             for ids, group in rows.items()
         ]
+
+
+def refuse_records(kwargs: dict[str, Any]) -> None:
+    """Take out of a call's further arguments those that ask for records.
+
+    Raises:
+        ModelError: one of them asks.
+    """
+    for name in _NOT_RECORDED:
+        if kwargs.pop(name, False):
+            raise ModelError(
+                f"{name} is not recorded, because rows take different layers; leave it out"
+            )
 
 
 def _tokens_of_rows(input_ids: Tensor, mask: Tensor | None) -> list[Tensor | None]:

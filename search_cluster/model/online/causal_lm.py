@@ -17,6 +17,7 @@ from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.body import OnlineBody
 from search_cluster.model.online.cache import OnlineCache
 from search_cluster.model.online.chooser import BeginOnlineRouting
+from search_cluster.model.online.lazy_cache import LazyCache
 
 _SPLIT_PROMPTS = ("prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_model")
 """The arguments of ``generate()`` with which the first pass sees less than the prompt, or more."""
@@ -48,10 +49,12 @@ def with_online_routing(
     return view
 
 
-class _OnlineGeneration(GenerationMixin):
-    """Puts an `OnlineCache` where the family would put its own cache."""
+class RoutedGeneration(GenerationMixin):
+    """Puts a cache of ours where the family would put its own."""
 
     generation_config: Any
+    cache_class: type[OnlineCache | LazyCache] = OnlineCache
+    """The cache that keeps what a routed model knows of its rows."""
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """See ``transformers.GenerationMixin.generate``.
@@ -72,7 +75,7 @@ class _OnlineGeneration(GenerationMixin):
                     f"else: leave {name} out"
                 )
         if kwargs.get("past_key_values") is None:
-            kwargs["past_key_values"] = OnlineCache()
+            kwargs["past_key_values"] = self.cache_class()
         return super().generate(*args, **kwargs)  # type: ignore[misc]
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
@@ -82,11 +85,11 @@ class _OnlineGeneration(GenerationMixin):
         """
         inputs = super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[misc]
         cache = kwargs.get("past_key_values")
-        if isinstance(cache, OnlineCache) and inputs.get("past_key_values") is None:
+        if isinstance(cache, self.cache_class) and inputs.get("past_key_values") is None:
             inputs["past_key_values"] = cache.without_keys()
         return inputs
 
 
 @cache
 def _online_class(family: Any) -> Any:
-    return type(f"Online{family.__name__}", (_OnlineGeneration, family), {})
+    return type(f"Online{family.__name__}", (RoutedGeneration, family), {})

@@ -5,16 +5,19 @@ They are made for any set of rows of the batch.
 Shapes: B rows of the batch, R rows that take a layer, T tokens of the call, D width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import Cache, PreTrainedConfig
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 
 from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.online.cache import OnlineCache, Step
+
+SLIDING = "sliding_attention"
+"""The layer type that looks at a window of the last tokens only."""
 
 
 class LayerInputs:
@@ -55,13 +58,8 @@ class LayerInputs:
         types = {layer_types[step.layer] for step in cache.steps} or set(layer_types)
         # Masks are sized by what the slots hold before the call, and so before its first step.
         self._masks = {layer_type: self._mask(layer_type, padding) for layer_type in types}
-        per_type = anatomy_of(config).rotary_per_layer_type
         # Of all rows, since some families scale by the longest one.
-        self._rotaries: dict[str, tuple[Tensor, Tensor]] = (
-            {layer_type: rotary_emb(hidden_BTD, positions, layer_type) for layer_type in types}
-            if per_type
-            else dict.fromkeys(types, rotary_emb(hidden_BTD, positions))
-        )
+        self._rotaries = layer_rotaries(config, types, rotary_emb, hidden_BTD, positions)
 
     def of(self, step: Step) -> dict[str, Any]:
         """The keyword arguments of the step's layer."""
@@ -92,17 +90,51 @@ class LayerInputs:
         return value[self.index_of(rows)]
 
     def _mask(self, layer_type: str, padding: Tensor | None) -> Tensor | None:
-        sliding = layer_type == "sliding_attention"
-        create = create_sliding_window_causal_mask if sliding else create_causal_mask
         held = self._cache if self._cache.steps else None
-        mask = create(
-            config=self._config,
-            inputs_embeds=self._hidden_BTD,
-            attention_mask=padding,
-            past_key_values=held,
-            layer_idx=None if held is None else held.slot_like(sliding=sliding),
-        )
-        assert mask is None or isinstance(mask, Tensor), (
-            "models are loaded with SDPA or eager attention"
-        )
-        return mask
+        slot = None if held is None else held.slot_like(sliding=layer_type == SLIDING)
+        return layer_mask(self._config, layer_type, self._hidden_BTD, padding, held, slot)
+
+
+def layer_rotaries(
+    config: PreTrainedConfig,
+    layer_types: Iterable[str],
+    rotary_emb: nn.Module,
+    hidden_BTD: Tensor,
+    positions: Tensor,
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Cosine and sine of the positions for each layer type."""
+    if anatomy_of(config).rotary_per_layer_type:
+        return {name: rotary_emb(hidden_BTD, positions, name) for name in layer_types}
+    return dict.fromkeys(layer_types, rotary_emb(hidden_BTD, positions))
+
+
+def layer_mask(
+    config: PreTrainedConfig,
+    layer_type: str,
+    hidden_BTD: Tensor,
+    padding: Tensor | None,
+    held: Cache | None,
+    slot: int | None,
+) -> Tensor | None:
+    """The mask of a layer type, as the family makes it; ``None`` where attention needs none.
+
+    Args:
+        config: the model's configuration.
+        layer_type: see `layer_type_of`.
+        hidden_BTD: any states of the call.
+        padding: see `LayerInputs`.
+        held: what came before the call; ``None``: nothing.
+        slot: a slot of ``held`` of this layer type.
+    """
+    create = create_sliding_window_causal_mask if layer_type == SLIDING else create_causal_mask
+    mask = create(
+        config=config,
+        inputs_embeds=hidden_BTD,
+        attention_mask=padding,
+        past_key_values=held,
+        layer_idx=slot,
+    )
+    assert mask is None or isinstance(mask, Tensor), (
+        "models are loaded with SDPA or eager attention"
+    )
+    return mask

@@ -12,12 +12,14 @@ from router_train.evaluation.predictions import PredictionLog
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.early_exit.router import exit_path, readings_of
 from router_train.routers.lens_exit.choosing import (
-    ExitCosts,
-    ExitEvidence,
     candidates_of,
+    choices_by_care,
     choose_exits,
 )
-from router_train.routers.lens_exit.observing import ExitObserver, exit_depths
+from router_train.routers.lens_exit.classifier import CHOICES, VOCABULARY, ExitClassifier
+from router_train.routers.lens_exit.evidence import NEVER, ExitCosts, ExitEvidence, Stopped
+from router_train.routers.lens_exit.exit_paths import exit_depths
+from router_train.routers.lens_exit.observing import ExitObserver
 from router_train.routers.lens_exit.readings import (
     FEATURES,
     features_of,
@@ -26,13 +28,7 @@ from router_train.routers.lens_exit.readings import (
     read_logits_of,
     told_apart,
 )
-from router_train.routers.lens_exit.router import (
-    CHOICES,
-    NEVER,
-    VOCABULARY,
-    ExitClassifier,
-    LensExitRouter,
-)
+from router_train.routers.lens_exit.router import LensExitRouter
 from router_train.training.checkpoint import load_router
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
@@ -40,15 +36,18 @@ from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.head import float32_logits, logits_of_tokens
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.lens.lens import Lens, LensKind
+from search_cluster.model.lens.states import walk_states
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_example
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.stats import NORMAL_BOUND, adjusted_difference
 
 NUM_LAYERS, WIDTH = 6, 32
 IDS = [5, 9, 12, 30, 7]
 DEPTHS = (3, 4, 5)
+PLAIN = LayerPath.identity(NUM_LAYERS)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def router_of(*, stop: int | None, scale: float = 0.05) -> LensExitRouter:
     )
     generator = torch.Generator().manual_seed(3)
     return LensExitRouter(
-        num_layers=NUM_LAYERS,
+        path=PLAIN,
         depths=DEPTHS,
         weight_KDD=scale * torch.randn(len(DEPTHS), WIDTH, WIDTH, generator=generator),
         bias_KD=scale * torch.randn(len(DEPTHS), WIDTH, generator=generator),
@@ -243,47 +242,100 @@ def planted(num_questions: int, seed: int) -> ExitEvidence:
     )
 
 
+CHEAP = ExitCosts(num_layers=10, depths=(6, 7, 8, 9), read=0.0, bridge=0.1)
+QUICK = FitConfig(max_drop=1.0, floor_errors=0.0, num_folds=2)
+
+
 @pytest.mark.parametrize("label", ["gold", "final"])
 def test_a_planted_depth_is_found_and_dear_reads_are_spared(label: str) -> None:
-    config = FitConfig(max_drop=1.0, floor_errors=0.0, exit_label=label)
-    cheap = ExitCosts(num_layers=10, depths=(6, 7, 8, 9), read=0.0, bridge=0.1)
-    classifier, point = choose_exits(planted(300, seed=1), cheap, config)
+    config = replace(QUICK, exit_label=label)
+    classifier, point = choose_exits(planted(300, seed=1), CHEAP, config)
     assert point.accuracy >= point.accuracy_plain - 0.01
     assert point.mean_layers < 8.5
     assert len(classifier.places) == 4
-    dear = replace(cheap, read=40.0)  # 0.8 layers of all tokens each
+    dear = replace(CHEAP, read=40.0)  # 0.8 layers of all tokens each
     spared, dear_point = choose_exits(planted(300, seed=1), dear, config)
     assert len(spared.places) < 4
     assert point.mean_layers < dear_point.mean_layers < 10
-    prohibitive = replace(cheap, read=400.0)
+    prohibitive = replace(CHEAP, read=400.0)
     stays, stays_point = choose_exits(planted(300, seed=1), prohibitive, config)
     assert (stays.places, stays.threshold) == ((), NEVER)
     assert stays_point.mean_layers == 10.0
+
+
+def test_a_budget_that_only_the_bold_meet_is_met_or_nothing_stops() -> None:
+    config = replace(QUICK, max_drop=3.0, max_layers_share=0.8)
+    found, point = choose_exits(planted(300, seed=1), CHEAP, config)
+    assert found.places
+    assert point.mean_layers <= 8.0
+    impossible, point = choose_exits(
+        planted(300, seed=1), CHEAP, replace(config, max_layers_share=0.5)
+    )
+    assert (impossible.places, point.mean_layers) == ((), 10.0)
+
+
+def test_few_questions_prove_nothing() -> None:
+    config = replace(QUICK, max_drop=0.5, floor_errors=1.0)
+    found, _ = choose_exits(planted(600, seed=1), CHEAP, config)
+    assert found.places
+    few, point = choose_exits(planted(60, seed=1), CHEAP, config)
+    assert (few.places, point.mean_layers) == ((), 10.0)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_luck_among_many_rules_is_seen_through(seed: int) -> None:
+    """Every exit loses six in a hundred right answers, whatever is read of it.
+
+    The best of many rules, out of fold, loses none of note on the questions that chose it.
+    """
+    evidence, rng = planted(200, seed=seed), np.random.default_rng(seed)
+    lost_NK = rng.random(evidence.right_NK.shape) < 0.06
+    evidence = replace(
+        evidence,
+        readings_NKR=torch.tensor(rng.random(evidence.readings_NKR.shape)).float(),
+        right_NK=evidence.plain_N[:, None] & ~lost_NK,
+    )
+    config = replace(QUICK, max_drop=0.5)
+    assert choices_by_care(evidence, CHEAP, config)[0.0].places
+    found, point = choose_exits(evidence, CHEAP, config)
+    assert (found.places, point.mean_layers) == ((), 10.0)
+
+
+def test_the_error_is_that_of_bonett_and_price_and_groups_count_once() -> None:
+    evidence = planted(120, seed=2)
+    right = evidence.right_NK[:, 0]
+    stopped = Stopped(right_N=right, layers_N=np.full(120, 7.0))
+    point = stopped.point(evidence, 0.5)
+    fixed, broken = int((right & ~evidence.plain_N).sum()), int((evidence.plain_N & ~right).sum())
+    low, high = adjusted_difference(fixed, broken, 120)
+    assert point.standard_error == pytest.approx((high - low) / 2 / NORMAL_BOUND)
+    twice = evidence.of_rows(np.repeat(np.arange(120), 2))
+    doubled = Stopped(right_N=np.repeat(right, 2), layers_N=np.full(240, 7.0))
+    assert doubled.point(twice, 0.5).standard_error == pytest.approx(point.standard_error, rel=0.05)
 
 
 def test_readings_that_tell_nothing_never_break_the_floor() -> None:
     evidence = planted(300, seed=1)
     noise = torch.rand(evidence.readings_NKR.shape, generator=torch.Generator().manual_seed(0))
     evidence = replace(evidence, readings_NKR=noise)
-    costs = ExitCosts(num_layers=10, depths=(6, 7, 8, 9), read=0.0, bridge=0.1)
-    _, point = choose_exits(evidence, costs, FitConfig(max_drop=0.0))
+    _, point = choose_exits(evidence, CHEAP, replace(QUICK, max_drop=0.0, floor_errors=1.0))
     assert point.accuracy >= point.accuracy_plain
 
 
 def test_candidates_are_ascending_and_distinct() -> None:
     found = candidates_of(5)
     assert len(set(found)) == len(found)
-    assert (0, 1, 2, 3, 4) in found
-    assert (1, 3) in found
+    assert found[:3] == [(0, 1, 2, 3, 4), (0, 2, 4), (0, 4)]
+    assert len(candidates_of(12)) == 9
     assert all(places == tuple(sorted(places)) and places for places in found)
-    assert exit_depths(30) == tuple(range(18, 30))
-    assert exit_depths(2) == (1,)
+    assert exit_depths(LayerPath.identity(30)) == tuple(range(18, 30))
+    assert exit_depths(LayerPath.identity(2)) == (1,)
 
 
 def test_what_training_observes_is_what_exits_answer(loaded: LoadedModel) -> None:
     router = router_of(stop=0)
     task, examples = fruit_task(), [fruit_example(number) for number in range(5)]
-    observer = ExitObserver(loaded=loaded, task=task, depths=DEPTHS, lens=router.lens)
+    observer = ExitObserver(loaded=loaded, task=task, path=PLAIN, depths=DEPTHS, lens=router.lens)
     found = observer.observe(examples)
     running = router.model_of(loaded)
     for row, example in enumerate(examples):
@@ -302,7 +354,7 @@ def test_a_saved_lens_exit_chooses_as_before(
     monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
     records = [record(fruit_example(n), (1, 1, 1, 0, 0, 1)) for n in range(30)]
     corpus = write_corpus(tmp_path / "corpus", records, task=fruit_task())
-    config = FitConfig(router="lens-exit", max_drop=100.0, floor_errors=0.0)
+    config = FitConfig(router="lens-exit", max_drop=100.0, floor_errors=0.0, num_folds=2)
     metas = [
         fit(corpus, out, config, lambda *_: loaded, task_spec=None, force=False).meta
         for out in (tmp_path / "routers" / "one", tmp_path / "elsewhere" / "two")
@@ -310,7 +362,9 @@ def test_a_saved_lens_exit_chooses_as_before(
     assert metas[0].weights_sha256 == metas[1].weights_sha256
     router, _ = load_router(tmp_path / "routers" / "one", loaded)
     assert isinstance(router, LensExitRouter)
-    assert router.depths == exit_depths(NUM_LAYERS)
+    assert router.path.is_identity
+    assert "path" not in metas[0].settings  # as former versions wrote it
+    assert router.depths == exit_depths(PLAIN)
     asked = router.with_choices([(40,), (41, 5), (42,)])
     routed = asked.route(loaded, IDS, threshold=0.0)
     assert routed.path.layers == tuple(range(len(routed.path)))
@@ -338,10 +392,45 @@ def test_a_named_lens_is_read_through(
     monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
     records = [record(fruit_example(n), (1, 1, 1, 0, 0, 1)) for n in range(10)]
     corpus = write_corpus(tmp_path / "corpus", records, task=fruit_task())
-    config = FitConfig(router="lens-exit", lens=str(tmp_path / "lens"))
+    config = FitConfig(router="lens-exit", lens=str(tmp_path / "lens"), num_folds=2)
     fit(corpus, tmp_path / "out", config, lambda *_: loaded, task_spec=None, force=False)
     router, _ = load_router(tmp_path / "out", loaded)
     assert isinstance(router, LensExitRouter)
     for place, depth in enumerate(router.depths):
         assert torch.equal(router.weight_KDD[place], lens.weight_LDD[depth])
         assert torch.equal(router.bias_KD[place], lens.bias_LD[depth])
+
+
+def test_exits_lie_on_a_path(
+    tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
+    records = [record(fruit_example(n), (1, 1, 0, 1, 1, 0)) for n in range(20)]
+    corpus = write_corpus(tmp_path / "corpus", records, task=fruit_task())
+    config = FitConfig(
+        router="lens-exit", max_drop=100.0, floor_errors=0.0, exit_path="static", num_folds=2
+    )
+    fit(corpus, tmp_path / "out", config, lambda *_: loaded, task_spec=None, force=False)
+    router, meta = load_router(tmp_path / "out", loaded)
+    assert isinstance(router, LensExitRouter)
+    assert meta.settings["path"] == "0-1,3-4"
+    assert (router.path.layers, router.depths) == ((0, 1, 3, 4), (2, 3))
+    routed = router.with_choices([(40,), (41, 5)]).route(loaded, IDS, threshold=0.0)
+    assert routed.path.layers == (0, 1)  # the floor lets it stop at once
+    never = router.route(loaded, IDS, threshold=1.0)
+    assert never.path == router.path
+    running = router.model_of(loaded).model
+    whole, bare = materialise(running, router.path), materialise(loaded.model, router.path)
+    inputs = torch.tensor([IDS])
+    with torch.inference_mode():  # its end is no exit, though it leaves out the last layer
+        assert torch.equal(whole(inputs).logits, bare(inputs).logits)
+        exit_logits = materialise(running, routed.path)(inputs).logits
+        states = list(walk_states(loaded.model, inputs, routed.path))[-1]
+        read = loaded.model.model.norm(router.lens.translate(states, 0))
+    assert torch.allclose(exit_logits, float32_logits(loaded.model, read), atol=1e-5)
+    for text in ("0,1,1,2", "3,1,4", "2"):
+        with pytest.raises(ConfigError, match="can't be left early; a lens exit takes a path"):
+            fit(
+                corpus, tmp_path / "other", replace(config, exit_path=text), lambda *_: loaded,
+                task_spec=None, force=False,
+            )  # fmt: skip

@@ -7,15 +7,17 @@ import torch
 from support import tiny
 from support.router_corpus import fruit_example, fruit_task, tiny_loaded
 
+from router_train.routers.lens_exit import task_lens
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from router_train.routers.lens_exit.observing import ExitObserver
-from router_train.routers.lens_exit.task_lens import fit_task_lens
+from router_train.routers.lens_exit.task_lens import TaskLens, fit_task_lens
 from search_cluster.errors import CorpusError
 from search_cluster.model.head import float32_logits, logits_of_tokens
 from search_cluster.model.lens.fitting.divergence import candidate_divergences
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.states import walk_states
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.model.scoring import evaluate_path, score_choices
 from search_cluster.paths.layer_path import LayerPath
@@ -24,6 +26,7 @@ from search_cluster.tasks.simple import generate_task
 
 NUM_LAYERS, WIDTH = 6, 32
 DEPTHS = (4, 5)
+PLAIN = LayerPath.identity(NUM_LAYERS)
 GENERATED = generate_task(
     name="fruit",
     description="d",
@@ -44,7 +47,7 @@ def test_rows_are_those_of_a_plain_pass(loaded: LoadedModel) -> None:
     encoded = EncodedExample(
         context_ids=(5, 9, 12, 30), choice_ids=((40, 41, 42), (40, 41, 43), (50,))
     )
-    recorder = AnswerRecorder(loaded)
+    recorder = AnswerRecorder(loaded, PLAIN)
     recorder.record(encode_example(loaded, fruit_task(), fruit_example(3)))  # leaves nothing behind
     found = recorder.record(encoded)
     assert found.scores == tuple(score_choices(loaded.model, encoded))
@@ -71,12 +74,22 @@ def test_rows_are_those_of_a_plain_pass(loaded: LoadedModel) -> None:
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in plain)
 
 
-def test_a_task_lens_reads_its_answers_better_than_no_lens(loaded: LoadedModel) -> None:
+def test_a_task_lens_reads_its_answers_better_than_no_lens(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_lens, "STRENGTHS", (1e-2,))  # held-out rows of both halves choose it
     examples = [fruit_example(number) for number in range(60)]
-    lens = fit_task_lens(loaded, fruit_task(), examples[:40], DEPTHS)
-    again = fit_task_lens(loaded, fruit_task(), examples[:40], DEPTHS)
-    assert torch.equal(lens.weight_LDD, again.weight_LDD)
-    recorder = AnswerRecorder(loaded)
+    halves = (examples[:20], examples[20:40])
+    found = fit_task_lens(loaded, fruit_task(), halves, PLAIN, DEPTHS)
+    again = fit_task_lens(loaded, fruit_task(), halves, PLAIN, DEPTHS)
+    assert torch.equal(found.lens.weight_LDD, again.lens.weight_LDD)
+    back = TaskLens.restored(found.tensors())
+    assert torch.equal(back.of_halves[1].bias_LD, found.of_halves[1].bias_LD)
+    # A half's lens knows nothing of the other half.
+    changed = fit_task_lens(loaded, fruit_task(), (examples[:20], examples[40:60]), PLAIN, DEPTHS)
+    assert changed.of_halves[0].bias_LD.equal(found.of_halves[0].bias_LD)
+    assert not changed.of_halves[1].bias_LD.equal(found.of_halves[1].bias_LD)
+    recorder = AnswerRecorder(loaded, PLAIN)
     rows = torch.cat(
         [
             recorder.record(encode_example(loaded, fruit_task(), example)).states_SND
@@ -84,18 +97,20 @@ def test_a_task_lens_reads_its_answers_better_than_no_lens(loaded: LoadedModel) 
         ],
         dim=1,
     )
-    for place, depth in enumerate(DEPTHS):
-        candidates = [rows[depth], lens.translate(rows[depth], place)]
-        bare, translated = candidate_divergences(loaded.model, rows[-1], candidates).tolist()
-        assert translated < 0.5 * bare
+    for lens in (found.lens, *found.of_halves):
+        for place, depth in enumerate(DEPTHS):
+            candidates = [rows[depth], lens.translate(rows[depth], place)]
+            bare, translated = candidate_divergences(loaded.model, rows[-1], candidates).tolist()
+            assert translated < 0.5 * bare
     with pytest.raises(CorpusError, match="at least 2 are needed that can be asked"):
-        fit_task_lens(loaded, fruit_task(), examples[:1], DEPTHS)
+        fit_task_lens(loaded, fruit_task(), (examples[:1], []), PLAIN, DEPTHS)
 
 
 def test_generated_answers_are_observed_through_the_lens(loaded: LoadedModel) -> None:
     examples = [fruit_example(number) for number in range(3)]
-    lens = fit_task_lens(loaded, GENERATED, [fruit_example(n) for n in range(9)], DEPTHS)
-    observer = ExitObserver(loaded=loaded, task=GENERATED, depths=DEPTHS, lens=lens)
+    halves = ([fruit_example(n) for n in range(5)], [fruit_example(n) for n in range(5, 9)])
+    lens = fit_task_lens(loaded, GENERATED, halves, PLAIN, DEPTHS).lens
+    observer = ExitObserver(loaded=loaded, task=GENERATED, path=PLAIN, depths=DEPTHS, lens=lens)
     found = observer.observe(examples)
     assert found["vocabulary_NKR"].shape == (3, 2, 4)
     assert not found["choices_NKR"].any()
@@ -113,7 +128,7 @@ def test_a_lens_of_zeros_observes_early_exits(loaded: LoadedModel) -> None:
         bias_LD=torch.zeros(2, WIDTH),
     )
     examples = [fruit_example(number) for number in range(6)]
-    observer = ExitObserver(loaded=loaded, task=fruit_task(), depths=DEPTHS, lens=zeros)
+    observer = ExitObserver(loaded=loaded, task=fruit_task(), path=PLAIN, depths=DEPTHS, lens=zeros)
     found = observer.observe(examples)
     for row, example in enumerate(examples):
         for place, depth in enumerate(DEPTHS):
@@ -129,7 +144,7 @@ def test_families_with_windows_and_caps_are_read_alike(family: str) -> None:
     encoded = EncodedExample(
         context_ids=tuple(range(5, 17)), choice_ids=((40, 41, 42), (50,)), num_template_ids=7
     )
-    found = AnswerRecorder(loaded).record(encoded)
+    found = AnswerRecorder(loaded, PLAIN).record(encoded)
     assert found.scores == pytest.approx(score_choices(model, encoded), abs=1e-4)
     with torch.inference_mode():
         final_ND = model.model.norm(found.states_SND[-1])
@@ -137,3 +152,14 @@ def test_families_with_windows_and_caps_are_read_alike(family: str) -> None:
         assert torch.allclose(some, float32_logits(model, final_ND)[:, [40, 7, 12]], atol=1e-4)
     again = found.scores_of(float32_logits(model, final_ND).log_softmax(dim=-1), encoded.choice_ids)
     assert again == pytest.approx(list(found.scores), abs=1e-4)
+
+
+def test_rows_along_a_path_are_those_of_its_pass(loaded: LoadedModel) -> None:
+    path = LayerPath((0, 1, 3, 4), NUM_LAYERS)
+    encoded = encode_example(loaded, fruit_task(), fruit_example(3))
+    found = AnswerRecorder(loaded, path).record(encoded)
+    assert found.scores == tuple(score_choices(materialise(loaded.model, path), encoded))
+    with torch.inference_mode():
+        ids = torch.tensor([encoded.context_ids])
+        walked = torch.stack(list(walk_states(loaded.model, ids, path)))[:, 0]
+    assert torch.allclose(found.states_SND[:, 0], walked[:, -1], atol=1e-5)
