@@ -138,7 +138,7 @@ def ray_answers(pool: "RayPool") -> str:
 def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     spec: WorkerSpec, examples: tuple[Example, ...]
 ) -> None:
-    from search_cluster.cluster.worker_group import MAX_ATTEMPTS
+    from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
 
     requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
     requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))

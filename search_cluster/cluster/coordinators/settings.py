@@ -20,6 +20,8 @@ class CoordinatorSettings:
     coordinator_timeout_s: float = 300.0
     """How long a coordinator may not report while a step is in flight; then it is taken for
     hung."""
+    worker_timeout_s: float = 1800.0
+    """How long a worker may take for a batch; then it is taken for hung."""
 
     def num_coordinators_for(self, num_workers: int) -> int:
         """How many coordinators drive so many workers."""
