@@ -3,7 +3,7 @@
 import logging
 import socket
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection
 
 import ray
@@ -12,7 +12,9 @@ from ray.exceptions import RayActorError, RayError
 logger = logging.getLogger(__name__)
 
 MAX_BREAKS = 3
-"""How often devices of one node may fail of themselves before the node is given up."""
+"""How often devices of one node may fail of themselves before the node is given up, ..."""
+BREAKS_WITHIN_S = 3600.0
+"""... within so long: a card that fails once a day is worth its restarts."""
 LOOK_S = 1.0
 """Seconds between two looks for nodes that are about to go."""
 PROBE_TIMEOUT_S = 1.0
@@ -88,7 +90,8 @@ class NodeWatch:
         self._ask = draining
         self._draining = frozenset[str]()
         self._given_up = frozenset[str]()
-        self._breaks = Counter[str]()
+        self._breaks = defaultdict[str, list[float]](list)
+        """When devices failed, by node."""
         self._look_s = 0.0
 
     @property
@@ -118,13 +121,15 @@ class NodeWatch:
         """Note that a device of a node failed, and that no request is to blame."""
         if not node_id:
             return
-        self._breaks[node_id] += 1
-        if self._breaks[node_id] >= MAX_BREAKS and node_id not in self._given_up:
+        now_s = time.monotonic()
+        recent = [at_s for at_s in self._breaks[node_id] if now_s - at_s < BREAKS_WITHIN_S]
+        self._breaks[node_id] = [*recent, now_s]
+        if len(recent) + 1 >= MAX_BREAKS and node_id not in self._given_up:
             self._given_up |= {node_id}
             logger.error(
                 "node %s is given up: its devices failed %d times, at last: %s; no more workers "
                 "are started on it",
                 node_id[:12],
-                self._breaks[node_id],
+                len(recent) + 1,
                 cause,
             )

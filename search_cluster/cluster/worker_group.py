@@ -237,7 +237,7 @@ class WorkerGroup:
             if worker.handle.number in self._workers:
                 ray.kill(worker.handle.actor, no_restart=False)
                 cause = f"it has not answered for {worker.silent_s:.0f} s, and is killed"
-                given_up += self._lose(worker, Loss.DEVICE, cause)
+                given_up += self._lose(worker, Loss.PROCESS, cause)
         return given_up
 
     def _lose(self, worker: JoinedWorker, kind: Loss, cause: str) -> list[EvaluationResult]:

@@ -20,8 +20,6 @@ MIN_STEP_S = 0.02
 spin."""
 MAX_WAIT_S = 0.1
 """How long a step waits for results before it looks at its time."""
-IDLE_S = 30.0
-"""How long a worker has had no work when it is given back, once no example is left to begin."""
 MAX_MESSAGES = 20
 """Warnings of one step that reach the driver; all are in the actor's own log."""
 
@@ -96,7 +94,7 @@ class CoordinatorActor:
         self._workers.close_nodes(order.closed_nodes)
         # What is left begins nothing new, so that a worker without work will get none.
         is_tail = not (order.more or coordinator.num_waiting)
-        let_go = self._workers.let_go_idle(IDLE_S) if is_tail else []
+        let_go = self._workers.let_go_idle(order.idle_s) if is_tail else []
         return StepReport(
             pid=os.getpid(),
             records=tuple(map(pack_record, records)),

@@ -31,6 +31,9 @@ class StepOrder:
     duration_s: float
     """How long the step lasts at most; it takes a little longer if many results arrive at its
     end."""
+    idle_s: float
+    """How long a worker has had nothing to do when it is given back, once no example is left to
+    begin."""
     closed_nodes: frozenset[str] = frozenset()
     """Nodes, by Ray's names, whose workers get no more work."""
 

@@ -22,6 +22,9 @@ class CoordinatorSettings:
     hung."""
     worker_timeout_s: float = 1800.0
     """How long a worker may take for a batch; then it is taken for hung."""
+    idle_s: float = 30.0
+    """How long a worker has had nothing to do when its device is given back, once no example is
+    left to begin."""
 
     def num_coordinators_for(self, num_workers: int) -> int:
         """How many coordinators drive so many workers."""

@@ -101,6 +101,7 @@ class WorkingCoordinators:
         self._known = known
         self._requests_per_batch = settings.requests_per_batch
         self._worker_timeout_s = settings.worker_timeout_s
+        self._idle_s = settings.idle_s
         self._handles: list[CoordinatorHandle] = []
         self._next_number = 0
         self._closed_nodes = frozenset[str]()
@@ -199,6 +200,7 @@ class WorkingCoordinators:
             leases=tuple(leases),
             more=self._leases.num_waiting > 0,
             duration_s=STEP_S,
+            idle_s=self._idle_s,
             closed_nodes=self._closed_nodes,
         )
         coordinator.send(order, len(leases))

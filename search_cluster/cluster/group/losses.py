@@ -28,9 +28,9 @@ class Loss(StrEnum):
     """What became of a worker that left a group."""
 
     DEVICE = "device"
-    """Its device failed, or it hung."""
+    """Its device failed."""
     PROCESS = "process"
-    """Its process ended, and nobody says that the device did it."""
+    """Its process ended or hung, and nobody says that the device did it."""
     NODE = "node"
     """It was lost with its node, for which no request is to blame."""
     IDLE = "idle"
