@@ -118,15 +118,7 @@ class WorkerGroup:
 
     def release(self) -> list[ReadyWorker]:
         """Let all workers go, to give them to others; nothing is in flight."""
-        released = [
-            ReadyWorker(
-                handle=worker.handle,
-                info=worker.info,
-                held_s=0.0,
-                is_doubtful=worker.is_doubtful,
-            )
-            for worker in self._workers.values()
-        ]
+        released = [worker.released() for worker in self._workers.values()]
         for worker in list(self._workers.values()):
             self._leave(worker, None)
         return released

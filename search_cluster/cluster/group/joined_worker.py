@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_cluster.cluster.group.suspects import Queued
-from search_cluster.cluster.worker_handle import WorkerHandle
+from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.workers.batch_size import BatchSize
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.wire import LinkOut
@@ -83,6 +83,12 @@ class JoinedWorker:
             expected_s = self.num_running * self.slowest_request_s
             timeout_s = min(timeout_s, max(MIN_SILENCE_S, SILENCE_FACTOR * expected_s))
         return self.silent_s > timeout_s
+
+    def released(self) -> ReadyWorker:
+        """The same for whoever gets it next."""
+        return ReadyWorker(
+            handle=self.handle, info=self.info, held_s=0.0, is_doubtful=self.is_doubtful
+        )
 
     def unanswered(self) -> Sequence[list[Queued]]:
         """Its batches, without those that were there to try it."""
