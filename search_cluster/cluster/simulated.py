@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
@@ -39,7 +38,7 @@ class SimulatedCluster:
         """Give notice that a node will be gone in so many seconds, as of a preemption."""
         reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
         deadline_ms = int(1000 * (time.time() + deadline_s))
-        client = GcsClient(address=self._cluster.address)
+        client = node.get_gcs_client()
         is_accepted, why = client.drain_node(node.node_id, reason, "notice", deadline_ms)
         assert is_accepted, why
 

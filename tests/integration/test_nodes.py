@@ -127,7 +127,7 @@ def test_a_node_that_has_notice_ends_what_it_has_and_one_that_has_none_accuses_n
     steps: list[str] = []
     restarts: list[int] = []
     with simulated_cluster([2, 2]) as cluster:
-        pace = Pace(batch_s=0.1, path_s=0.02)
+        pace = Pace(batch_s=0.1, path_s=0.06)
         with contextlib.closing(ask_for_scripted(pace, num_devices=4, **settings)) as fleet:
             reference = run_group(start_group(PartitionSetup(job=job), fleet, examples))
         first, second = cluster.nodes

@@ -31,7 +31,7 @@ def test_a_node_is_given_up_when_its_devices_failed_three_times(
 
 def test_failures_that_are_long_ago_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
-    monkeypatch.setattr(nodes.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("search_cluster.cluster.nodes.time.monotonic", lambda: now_s)
     watch = NodeWatch(draining=set)
     for _ in range(20):
         watch.count_break("a", "CUDA error")
