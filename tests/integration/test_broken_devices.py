@@ -128,7 +128,7 @@ class Disturbance:
             return
         self._next_s = time.monotonic() + self._rng.uniform(0.2, 1.5)
         devices = list(device_processes())
-        if not devices:
+        if not devices or not group.pids():
             return
         kind = self._rng.choices(["kill", "hang", "coordinator"], weights=[80, 15, 5])[0]
         with contextlib.suppress(psutil.NoSuchProcess):
