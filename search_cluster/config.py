@@ -27,7 +27,9 @@ AT_LEAST_ONE = (
     "limit", "budget", "leaves_per_round", "workers", "coordinators", "threads_per_worker",
     "workers_per_gpu", "requests_per_batch", "rows_per_call", "state_bytes",
 )  # fmt: skip
-ABOVE_ZERO = ("examples_per_shard", "placement_timeout_s", "coordinator_timeout_s")
+ABOVE_ZERO = (
+    "examples_per_shard", "placement_timeout_s", "coordinator_timeout_s", "worker_timeout_s",
+)  # fmt: skip
 CHAT_MODES = ("auto", "always", "never")
 """When prompts are asked in the chat template: if there is one, always, never."""
 EXECUTORS = ("engine", "materialised")
@@ -132,6 +134,10 @@ class SearchConfig:
     """How long a coordinator may not report, in seconds, before it is taken for hung, killed and
     replaced; while it has work it reports several times a second. It starts within
     ``placement_timeout_s`` if that is longer."""
+    worker_timeout_s: float = field(default=1800.0, metadata=IN_A_FILE_ONLY)
+    """How long a worker on the cluster may take for a batch, in seconds, before it is taken for
+    hung, killed and replaced; once its pace is known, 20 times what the batch should take will do,
+    and a minute at least."""
     examples_per_shard: int = field(default=64, metadata=IN_A_FILE_ONLY)
     """Examples per Parquet file of the corpus."""
 

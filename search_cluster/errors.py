@@ -16,6 +16,7 @@ Every error message gives the value, the rule and the next step.
     ├── CacheError                            the cache server can't be started or reached
     ├── CorpusError                           a corpus that is missing, unfinished or damaged
     ├── EvaluatorError                        no worker could be placed, or all of them died
+    │   └── DeviceBrokenError                 a device that fails, or computes what is wrong
     └── OneFaultError                         examples fail one after another, for one reason
 """
 
@@ -78,6 +79,13 @@ class CorpusError(SearchClusterError):
 
 class EvaluatorError(SearchClusterError):
     """No evaluator could be placed, or none is left alive."""
+
+
+class DeviceBrokenError(EvaluatorError):
+    """A device that fails, or computes what is wrong: nothing that was computed there counts."""
+
+    node_id: str = ""
+    """The node that has it, on a cluster."""
 
 
 class OneFaultError(SearchClusterError):

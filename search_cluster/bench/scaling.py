@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 FAST_PATH_S = 0.001
 """The pace of devices that ask more of one coordinator than it can do."""
 FAST_DEVICES = 16
+FLEETS = (64, 256, 1_000, 10_000)
+"""Numbers of devices for which the costs per verdict say what share of them would be fed."""
 NUM_NODES = 2
 """The number of nodes beside the head."""
 NUM_LAYERS = 32
@@ -161,7 +163,10 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
                 requests_per_batch=config.requests_per_batch,
                 seconds=config.seconds,
             )
-            cells[str(num_workers)] = _cell(window, num_workers, num_coordinators)
+            best_per_s = num_workers * pace.paths_per_s(config.requests_per_batch)
+            cells[str(num_workers)] = _cell(window, num_workers, num_coordinators) | {
+                "fleet_share": round(window.num_verdicts / window.seconds / best_per_s, 4)
+            }
             say(f"{num_workers} scripted: {cells[str(num_workers)]}")
         fleet = ask_for_scripted(
             fast,
@@ -189,6 +194,7 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
         },
         "busy_share": {count: cell["busy_share"] for count, cell in cells.items()},
         "paths_per_s": {count: cell["paths_per_s"] for count, cell in cells.items()},
+        "fleet_share": {count: cell["fleet_share"] for count, cell in cells.items()},
         "cells": cells,
         "verdicts_per_s_per_coordinator": round(full.num_verdicts / full.seconds),
         "full_coordinator": _cell(full, FAST_DEVICES, 1),
@@ -232,9 +238,17 @@ def _outlook(full: Window, device_paths_per_s: float) -> dict[str, Any]:
     }
     coordinator_per_s = max(1.0, full.num_verdicts / full.seconds)
     first = min(gpus, key=lambda part: gpus[part]) if gpus else ""
+    num_full = min(gpus.values(), default=0)
     needed = math.ceil(1000 * device_paths_per_s / coordinator_per_s)
     return {
         "coordinators_per_100_gpus": math.ceil(100 * device_paths_per_s / coordinator_per_s),
+        "fleet_share_expected": {
+            str(count): round(min(1.0, num_full / count), 3) for count in FLEETS
+        },
+        "fleet_share_rule": (
+            "the devices that the fuller of driver and cache server can feed / the devices, 1 at "
+            "most; coordinators are as many as it takes, each on a core of its own"
+        ),
         "gpus_per_driver_core": gpus.get("driver"),
         "gpus_per_cache_server_core": gpus.get("cache server"),
         "limit_at_1000_gpus": (

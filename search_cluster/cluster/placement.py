@@ -52,3 +52,21 @@ def place_workers(config: SearchConfig, *, num_gpus: int, num_cpus: int) -> Plac
         # Rounded down, or the last of seven would find no room.
         num_gpus_per_worker=math.floor(GPU_STEPS / config.workers_per_gpu) / GPU_STEPS,
     )
+
+
+def room_for_workers(
+    config: SearchConfig, placement: Placement, *, num_gpus: int, num_cpus: int
+) -> int:
+    """How many workers the cluster has room for later, when nodes have come or gone.
+
+    Args:
+        config: settings of the search.
+        placement: what was asked for at the start; workers stay on what they are on.
+        num_gpus: GPUs that the cluster has now.
+        num_cpus: CPUs that the cluster has now.
+    """
+    if config.workers is not None:
+        return config.workers
+    if placement.num_gpus_per_worker:
+        return num_gpus * config.workers_per_gpu
+    return min(MAX_AUTO_CPU_WORKERS, num_cpus // config.threads_per_worker)

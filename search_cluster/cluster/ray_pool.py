@@ -1,10 +1,13 @@
 """The Ray pool: one actor per device, driven from this process."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import ray
 
+from search_cluster.cluster.fleet_actors import other_nodes
 from search_cluster.cluster.worker_actor import PathWorkerActor
 from search_cluster.cluster.worker_fleet import WorkerFleet
 from search_cluster.cluster.worker_group import WorkerGroup
@@ -27,6 +30,7 @@ def ask_for_workers(
     num_workers: int,
     num_gpus_per_worker: float = 0,
     placement_timeout_s: float = 600.0,
+    room: Callable[[], int] | None = None,
 ) -> WorkerFleet:
     """Ask Ray for workers of real models; `search_cluster.cluster.session.connect_ray` comes first.
 
@@ -35,6 +39,7 @@ def ask_for_workers(
         num_workers: how many actors, each with one device.
         num_gpus_per_worker: 1 on GPUs, less where workers share one, 0 on CPUs.
         placement_timeout_s: how long to wait for the first one to be placed and to load its model.
+        room: as `WorkerFleet` takes it.
     """
     place = {
         "num_cpus": spec.num_threads,
@@ -42,19 +47,23 @@ def ask_for_workers(
         "enable_task_events": False,
     }
     actor_class = ray.remote(PathWorkerActor)
-    lasting = actor_class.options(max_restarts=UNLIMITED_RESTARTS, **place)
-    mortal = actor_class.options(max_restarts=0, **place)
+
+    def make(worker: int, *, lasting: bool, avoid: Collection[str]) -> Any:
+        restarts = UNLIMITED_RESTARTS if lasting else 0
+        actor = actor_class.options(
+            max_restarts=restarts, label_selector=other_nodes(avoid), **place
+        )
+        return actor.remote(spec)
+
     workers = [
-        WorkerHandle(number=number, actor=lasting.remote(spec)) for number in range(num_workers)
+        WorkerHandle(number=number, actor=make(number, lasting=True, avoid=()))
+        for number in range(num_workers)
     ]
     needs = f"{spec.num_threads} CPU" + (
         f", {num_gpus_per_worker:g} GPU" if num_gpus_per_worker else ""
     )
     return WorkerFleet(
-        workers,
-        needs=needs,
-        placement_timeout_s=placement_timeout_s,
-        mortal=lambda: mortal.remote(spec),
+        workers, needs=needs, placement_timeout_s=placement_timeout_s, make=make, room=room
     )
 
 
@@ -67,6 +76,7 @@ class RayPool:
         fleet: of workers that were just asked for.
         requests_per_batch: as `WorkerGroup` takes it.
         placement_timeout_s: how long to wait for a worker to be back when all are lost.
+        worker_timeout_s: as `WorkerGroup` takes it.
 
     Raises:
         EvaluatorError: the cluster can't place one worker in time, or they hold different models.
@@ -80,10 +90,11 @@ class RayPool:
         *,
         requests_per_batch: int | None = None,
         placement_timeout_s: float = 600.0,
+        worker_timeout_s: float = math.inf,
     ) -> None:
         self.fleet = fleet
         self._placement_timeout_s = placement_timeout_s
-        self._group = WorkerGroup(requests_per_batch)
+        self._group = WorkerGroup(requests_per_batch, worker_timeout_s)
         self._last_look_s = self._alone_since_s = time.monotonic()
         try:
             self.info: WorkerInfo = fleet.wait()
@@ -95,8 +106,11 @@ class RayPool:
     def _look(self) -> None:
         """Let workers join that became ready, and wait for those that died to be back."""
         self._last_look_s = time.monotonic()
+        self._group.close_nodes(self.fleet.closed_nodes)
+        for failure in self._group.take_breaks():
+            self.fleet.count_break(failure)
         for lost in self._group.take_lost():
-            self.fleet.watch(lost)
+            self.fleet.lost(lost)
         for ready in self.fleet.ready():
             self._group.join(ready)
         if len(self._group):

@@ -1,12 +1,14 @@
 """A Ray cluster of several nodes on this machine, for measuring and testing."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from search_cluster.cluster.scripted_devices import DEVICE
 from search_cluster.cluster.session import OBJECT_STORE_BYTES
@@ -31,6 +33,14 @@ class SimulatedCluster:
         )
         self.nodes.append(node)
         return node
+
+    def drain_node(self, node: Any, deadline_s: float) -> None:
+        """Give notice that a node will be gone in so many seconds, as of a preemption."""
+        reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        deadline_ms = int(1000 * (time.time() + deadline_s))
+        client = node.get_gcs_client()
+        is_accepted, why = client.drain_node(node.node_id, reason, "notice", deadline_ms)
+        assert is_accepted, why
 
     def remove_node(self, node: Any) -> None:
         """Kill a node and all that runs on it, at once."""

@@ -1,7 +1,8 @@
 """The workers of a run: asked of Ray at once, ready one after another, lost and ready again.
 
 The process that owns the fleet owns the actors. What a worker does is not its business: whoever
-gives it work says when it was lost.
+gives it work says when it was lost. Nodes that are about to go, or whose devices fail again and
+again, get no more work, and their workers' places are asked for elsewhere.
 """
 
 import logging
@@ -11,11 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
+from search_cluster.cluster.fleet_actors import FleetActors, MakeActor
+from search_cluster.cluster.group.losses import Loss, LostWorker, build_error
+from search_cluster.cluster.group.suspects import Break
+from search_cluster.cluster.nodes import NodeWatch, num_alive_outside
 from search_cluster.cluster.session import describe_resources
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
-from search_cluster.errors import EvaluatorError, SearchClusterError, in_one_line
+from search_cluster.errors import DeviceBrokenError, EvaluatorError
 from search_cluster.workers.messages import WorkerInfo, difference_of, require_alike
 
 logger = logging.getLogger(__name__)
@@ -39,9 +44,10 @@ class WorkerFleet:
         placement_timeout_s: how long to wait for the first one at the start, and later for one to
             come back when all are lost.
         grace_s: how long the first one waits for the others.
-        mortal: makes another actor of the same kind that Ray does not restart. It takes the place
-            of one that dies on the way again and again, because its death comes with the cause;
-            ``None``: no such worker is noticed.
+        make: makes another actor of the same kind; ``None``: none is replaced, and the fleet never
+            grows.
+        room: tells for how many workers the cluster has room now; more are asked for when that
+            grows. ``None``: there are never more than at the start.
     """
 
     def __init__(
@@ -51,9 +57,10 @@ class WorkerFleet:
         needs: str,
         placement_timeout_s: float,
         grace_s: float = JOIN_GRACE_S,
-        mortal: Callable[[], Any] | None = None,
+        make: MakeActor | None = None,
+        room: Callable[[], int] | None = None,
     ) -> None:
-        self._workers = {worker.number: worker for worker in workers}
+        self._workers = FleetActors(workers, make, room)
         self._needs = needs
         self._placement_timeout_s = placement_timeout_s
         self._grace_s = grace_s
@@ -61,7 +68,10 @@ class WorkerFleet:
         self._placing = [worker.placed() for worker in workers]
         self._building: dict[Any, WorkerHandle] = {}
         """Workers that are awaited, by the reference of what they will say of themselves."""
-        self._mortal = mortal
+        self._nodes = NodeWatch()
+        self._doubtful: dict[int, str] = {}
+        """Workers whose device failed, and the nodes that have it."""
+        self._last_break = ""
         self._restarts_before: dict[int, int] = {}
         """Restarts of workers when they were first looked at after they were lost."""
         self._restarts_look_s = self._started_s
@@ -73,7 +83,7 @@ class WorkerFleet:
         self._warned = False
         for worker in workers:
             self.watch(worker)
-        self._restarts_before = dict.fromkeys(self._workers, 0)
+        self._restarts_before = {worker.number: 0 for worker in workers}
 
     def wait(self) -> WorkerInfo:
         """Wait for the first worker and, for a short time, for the others.
@@ -91,6 +101,8 @@ class WorkerFleet:
             ray.wait(list(self._building), num_returns=1, timeout=min(left_s, RESTARTS_LOOK_S))
             is_first = not self._at_start
             self._at_start += self._take_ready(raising=True)
+            if not (self._at_start or self.num_awaited):
+                break
             if self._at_start and is_first:
                 give_up_s = min(give_up_s, time.monotonic() + self._grace_s)
         if not self._at_start:
@@ -106,6 +118,11 @@ class WorkerFleet:
         num_ready = num_wanted - len(self._building)
         waited_s = time.monotonic() - self._started_s
         ready = f"{num_ready} of {num_wanted} workers were ready after {waited_s:.0f} s"
+        if given_up := self._nodes.given_up:
+            return (
+                f"{ready} (devices of {len(given_up)} nodes failed again and again, which get no "
+                f"more workers: {self._last_break}); mend or replace these nodes"
+            )
         if num_placed > num_ready:
             return (
                 f"{ready} ({num_placed} had a place and were loading the model); raise "
@@ -122,6 +139,10 @@ class WorkerFleet:
         One that can't be built, or whose verdicts must not be mixed with the others', is reported
         and left out.
         """
+        self._nodes.look()
+        for new in self._workers.grow(self._nodes.closed):
+            self._placing.append(new.placed())
+            self.watch(new)
         found = [ready.after(time.monotonic() - self._at_start_s) for ready in self._at_start]
         self._at_start.clear()
         for late in self._take_ready(raising=False):
@@ -146,44 +167,78 @@ class WorkerFleet:
 
     @property
     def num_awaited(self) -> int:
-        """Workers that may become ready yet."""
+        """Workers that may become ready yet: none if no node is left that is not given up."""
+        given_up = self._nodes.given_up
+        if given_up and not self._at_start and not num_alive_outside(given_up):
+            return 0
         return len(self._building) + len(self._at_start)
+
+    @property
+    def closed_nodes(self) -> frozenset[str]:
+        """Nodes that get no more work; workers there end what they have, and leave."""
+        return self._nodes.closed
 
     def busy_s(self) -> float | None:
         """Seconds for which scripted devices were busy until now; ``None`` for real workers."""
-        actors = {worker.actor for worker in self._workers.values()}
-        if not all(hasattr(actor, "busy_s") for actor in actors):
-            return None
-        busy_s: list[float] = ray.get([actor.busy_s.remote() for actor in actors])
-        return sum(busy_s)
+        return self._workers.busy_s()
 
     def watch(self, worker: WorkerHandle) -> None:
         """Wait for a worker that died to be back; Ray restarts it, if need be elsewhere."""
         self._building[worker.info()] = worker
         self._restarts_before.pop(worker.number, None)
 
+    def lost(self, worker: LostWorker) -> None:
+        """Wait for a worker that left whoever gave it work; its actor is restarted, or replaced."""
+        handle = worker.handle
+        if handle.number not in self._workers:  # let go meanwhile
+            return
+        if worker.kind is Loss.DEVICE:
+            self._doubtful[handle.number] = worker.node_id
+        if worker.kind is Loss.MOVING:
+            self._move(handle)
+        else:
+            self.watch(handle)
+
+    def count_break(self, failure: Break) -> None:
+        """Note that a device failed and that no request is to blame."""
+        self._last_break = failure.cause
+        self._nodes.count_break(failure.node_id, failure.cause)
+
+    def let_go(self, worker: WorkerHandle) -> None:
+        """Give a worker's device back for good; from now on the fleet grows no more."""
+        self._workers.stop_growing()
+        self._workers.remove(worker)
+
+    def _move(self, worker: WorkerHandle) -> None:
+        """Ask for a worker's place on another node, once its actor has nothing more to do."""
+        awaited = {other.number for other in self._building.values()}
+        moved = self._workers.move(worker, awaited.__contains__, self._nodes.closed)
+        numbers = {other.number for other in moved}
+        self._building = {
+            ref: other for ref, other in self._building.items() if other.number not in numbers
+        }
+        for other in moved:
+            self.watch(other)
+
     def _replace_dying(self) -> None:
         """Let a mortal actor take the place of a worker that dies on the way again and again."""
         now_s = time.monotonic()
-        if self._mortal is None or now_s - self._restarts_look_s < RESTARTS_LOOK_S:
+        if now_s - self._restarts_look_s < RESTARTS_LOOK_S:
             return
         self._restarts_look_s = now_s
         for ref, worker in list(self._building.items())[:MAX_LOOKED_AT]:
             num_restarts = worker.num_restarts()
             before = self._restarts_before.setdefault(worker.number, num_restarts)
             if num_restarts - before >= MAX_BUILD_FAILURES:
-                del self._building[ref]
-                ray.kill(worker.actor)  # first: it holds the place
-                last = WorkerHandle(number=worker.number, actor=self._mortal())
-                self._workers[last.number] = last
-                self._building[last.info_once()] = last
-                self._failures[last.number] = MAX_BUILD_FAILURES
+                last = self._workers.make_mortal(worker, self._nodes.closed)
+                if last is not None:
+                    del self._building[ref]
+                    self._building[last.info_once()] = last
+                    self._failures[last.number] = MAX_BUILD_FAILURES
 
     def close(self) -> None:
         """Kill the actors, which frees their devices. Idempotent."""
-        for actor in {worker.actor for worker in self._workers.values()}:
-            ray.kill(actor)
-        self._workers.clear()
+        self._workers.close()
         self._building.clear()
 
     def _take_ready(self, *, raising: bool) -> list[ReadyWorker]:
@@ -193,55 +248,51 @@ class WorkerFleet:
         done, _ = ray.wait(list(self._building), num_returns=len(self._building), timeout=0)
         found: list[ReadyWorker] = []
         for ref in done:
-            worker = self._building.pop(ref)
+            worker = self._building.pop(ref, None)
+            if worker is None:  # its actor was replaced in this very loop
+                continue
             try:
                 info, held_s = ray.get(ref)
             except RayError as error:
+                if isinstance(error, RayTaskError) and isinstance(error.cause, DeviceBrokenError):
+                    self._wait_for_sound(worker, error.cause)
+                    continue
                 # At the start an error is a setting's and ends the run; later it is one node's, as
                 # is a death where others live.
                 is_death = not isinstance(error, RayTaskError)
                 if raising and not (is_death and (found or self._at_start)):
-                    raise self._cause(error) from error
+                    raise build_error(error, len(self._workers)) from error
                 self._retry(worker, error)
+                continue
+            if info.node_id in self._nodes.given_up:  # it was restarted where it was
+                self._move(worker)
                 continue
             # They count from when the actor was placed. Of a worker that somebody has had before,
             # they are counted there.
             held_s = 0.0 if worker.number in self._counted else held_s
             self._counted.add(worker.number)
-            found.append(ReadyWorker(handle=worker, info=info, held_s=held_s))
+            is_doubtful = self._doubtful.pop(worker.number, None) == info.node_id
+            found.append(
+                ReadyWorker(handle=worker, info=info, held_s=held_s, is_doubtful=is_doubtful)
+            )
         return found
+
+    def _wait_for_sound(self, worker: WorkerHandle, error: DeviceBrokenError) -> None:
+        """Wait for a worker whose device is broken, elsewhere if its node is given up."""
+        self.count_break(Break(node_id=error.node_id, cause=str(error)))
+        self._doubtful[worker.number] = error.node_id
+        if error.node_id in self._nodes.given_up:
+            self._move(worker)
+        else:
+            self.watch(worker)
 
     def _retry(self, worker: WorkerHandle, error: Exception) -> None:
         self._failures[worker.number] += 1
         if self._failures[worker.number] < MAX_BUILD_FAILURES:
             self.watch(worker)
         else:
-            self._give_up(worker, str(self._cause(error)))
+            self._give_up(worker, str(build_error(error, len(self._workers))))
 
     def _give_up(self, worker: WorkerHandle, reason: str) -> None:
         logger.error("worker %d is left out: %s", worker.number, reason)
-        del self._workers[worker.number]
-        # An actor of several devices lives as long as one of them is of use.
-        if all(other.actor != worker.actor for other in self._workers.values()):
-            ray.kill(worker.actor)
-
-    def _cause(self, error: Exception) -> Exception:
-        """Our own error that a worker raised, or an `EvaluatorError` that names it."""
-        cause = error.cause if isinstance(error, RayTaskError) else error
-        if isinstance(cause, SearchClusterError):
-            return type(cause)(str(cause))
-        if isinstance(cause, OutOfMemoryError):
-            used, _, _ = str(cause).partition("\nObject store")  # then come pages about the store
-            return EvaluatorError(
-                "Ray's memory monitor killed a worker while it loaded the model: "
-                f"{' '.join(used.split())}; {self._memory_advice()}"
-            )
-        why = in_one_line(cause)
-        if isinstance(cause, RayError):
-            return EvaluatorError(f"a worker died while it was built: {why}")
-        return EvaluatorError(f"a worker can't be built: {type(cause).__name__}: {why}")
-
-    def _memory_advice(self) -> str:
-        if len(self._workers) > 1:
-            return "ask for fewer --workers: each of them holds the model"
-        return "take a node with more memory, or a smaller model"
+        self._workers.remove(worker)

@@ -55,6 +55,8 @@ class ReadyWorker:
     info: WorkerInfo
     held_s: float
     """Seconds for which its device has been held by now and that nobody has counted yet."""
+    is_doubtful: bool = False
+    """Whether its device failed before its process was restarted."""
 
     def after(self, waited_s: float) -> "ReadyWorker":
         """The same, when it has waited for so long."""

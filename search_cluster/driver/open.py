@@ -42,6 +42,7 @@ def open_driver(
             requests_per_batch=config.requests_per_batch,
             placement_timeout_s=config.placement_timeout_s,
             coordinator_timeout_s=config.coordinator_timeout_s,
+            worker_timeout_s=config.worker_timeout_s,
         ),
     )
 

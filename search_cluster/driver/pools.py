@@ -74,7 +74,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
 
     prepare_ray_environment(config.ray)
     with keep_termination_handler():
-        from search_cluster.cluster.placement import place_workers
+        from search_cluster.cluster.placement import place_workers, room_for_workers
 
         # Ray reads the environment that was just prepared when it is imported.
         from search_cluster.cluster.ray_pool import RayPool, ask_for_workers
@@ -92,16 +92,28 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
         placement = place_workers(
             config, num_gpus=count_devices("GPU"), num_cpus=count_devices("CPU")
         )
+
+        def room() -> int:
+            """Nodes that join later have work, too."""
+            return room_for_workers(
+                config,
+                placement,
+                num_gpus=count_devices("GPU"),
+                num_cpus=count_devices("CPU"),
+            )
+
         fleet = ask_for_workers(
             spec,
             num_workers=placement.num_workers,
             num_gpus_per_worker=placement.num_gpus_per_worker,
             placement_timeout_s=config.placement_timeout_s,
+            room=None if config.ray == RAY_LOCAL else room,
         )
         pool = RayPool(
             fleet,
             requests_per_batch=config.requests_per_batch,
             placement_timeout_s=config.placement_timeout_s,
+            worker_timeout_s=config.worker_timeout_s,
         )
         with closing(pool):
             for line in pool.info.warnings:  # a worker's own log reaches nobody

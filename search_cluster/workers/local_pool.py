@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from search_cluster.errors import EvaluatorError, in_one_line
+from search_cluster.errors import DeviceBrokenError, EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.workers.batch_size import (
@@ -33,6 +33,7 @@ class LocalPool:
             worker is fast with, see `search_cluster.workers.batch_size`.
 
     Raises:
+        DeviceBrokenError: the device is broken.
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
@@ -84,6 +85,9 @@ class LocalPool:
         while batch := self._next_batch(number):
             try:
                 report = worker.evaluate(batch)
+            except DeviceBrokenError as error:
+                self._done.put((number, error))
+                return
             except BaseException as error:  # whoever waits for the results must hear of it
                 self._done.put((number, error))
                 raise
@@ -131,6 +135,8 @@ class LocalPool:
         """All results that are ready; waits for the first.
 
         Raises:
+            DeviceBrokenError: the device is broken, and with it all that this process could do on
+                it; nothing of the batches that ran counts.
             EvaluatorError: code of the task ended a thread, as ``sys.exit`` does.
         """
         reports: list[tuple[int, BatchReport | BaseException]] = []
@@ -141,6 +147,12 @@ class LocalPool:
             reports.append(self._done.get())
         results: list[EvaluationResult] = []
         for number, report in reports:
+            if isinstance(report, DeviceBrokenError):
+                raise DeviceBrokenError(
+                    f"{report}; nothing found is lost: run the same command again, which starts "
+                    "the device anew, or elsewhere (--device cpu, or --ray with more nodes) if it "
+                    "breaks again"
+                ) from report
             if isinstance(report, BaseException):
                 raise EvaluatorError(
                     f"a worker's thread was ended by {type(report).__name__}: "

@@ -63,6 +63,10 @@ class WorkerInfo:
     """Deciding gaps up to it are recomputed by the materialised model; 0.0: none are."""
     node: str
     """Name of the machine, on Kubernetes of the pod."""
+    node_id: str = ""
+    """Ray's name of it; empty without Ray."""
+    pid: int = 0
+    """The number of its process, on a cluster."""
     arithmetic: str = ""
     """The device and the kernels that its verdicts depend on; empty for float32."""
     device_share: float = 1.0

@@ -10,9 +10,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from search_cluster.errors import SearchClusterError, UnsupportedFamilyError
+from search_cluster.errors import DeviceBrokenError, SearchClusterError, UnsupportedFamilyError
 from search_cluster.faults import FailureLog
 from search_cluster.model.bridge.bridges import path_costs
+from search_cluster.model.device_health import (
+    broken,
+    is_device_fault,
+    naming_device_faults,
+    require_sound_device,
+)
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
@@ -43,6 +49,7 @@ class PathWorker:
         failure_log: where failures are told that are no example's own; ``None``: a new one.
 
     Raises:
+        DeviceBrokenError: the device is broken.
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
@@ -57,15 +64,17 @@ class PathWorker:
         keep_freed_memory()
         self._num_threads = spec.num_threads
         self._tasks = [get_task(name) for name in (spec.task, *spec.more_tasks)]
-        self.loaded = loaded or load_model(
-            spec.model,
-            dtype=spec.dtype,
-            device=spec.device,
-            revision=spec.revision,
-            trust_remote_code=spec.trust_remote_code,
-            chat=spec.chat,
-            workers_per_gpu=1 if spec.shares_weights else spec.workers_per_gpu,
-        )
+        with naming_device_faults(spec.device):
+            self.loaded = loaded or load_model(
+                spec.model,
+                dtype=spec.dtype,
+                device=spec.device,
+                revision=spec.revision,
+                trust_remote_code=spec.trust_remote_code,
+                chat=spec.chat,
+                workers_per_gpu=1 if spec.shares_weights else spec.workers_per_gpu,
+            )
+        require_sound_device(self.loaded.device, self.loaded.dtype)
         about_prompts = [
             line for task in self._tasks for line in require_askable(self.loaded, task)
         ]
@@ -76,7 +85,8 @@ class PathWorker:
         self._device_share = 1.0
         if self.loaded.device.startswith("cuda"):
             self._device_share = 1.0 / spec.workers_per_gpu
-        self._executors = self._build_executors(spec)
+        with naming_device_faults(self.loaded.device):
+            self._executors = self._build_executors(spec)
         """One for each task; none if the materialised model answers."""
         self._engines = [SharedEngine(executor) for executor in self._executors]
         self._materialised = threading.Lock()
@@ -84,6 +94,8 @@ class PathWorker:
         self._reporting = threading.Lock()
         self._reported = EngineWork()  # guarded by `_reporting`
         self.failure_log = failure_log or FailureLog(logger)
+        self._fault: DeviceBrokenError | None = None
+        """What showed that the device is broken; it stays so for this process."""
 
     def _build_executors(self, spec: WorkerSpec) -> list[PathExecutor]:
         if spec.executor == MATERIALISED:
@@ -148,9 +160,24 @@ class PathWorker:
         """One result per request. An example that can't be evaluated gives a `Failure`.
 
         Requests of other threads may run in the same steps of the engine; no verdict depends on it.
+
+        Raises:
+            DeviceBrokenError: the device is broken; nothing of the batch counts, whatever had been
+                found, and the process is of no use any more.
         """
         limit_threads(self._num_threads)  # the setting belongs to the calling thread
-        outcomes, busy_s = self._outcomes(requests)
+        try:
+            self._require_sound(None)
+            outcomes, busy_s = self._outcomes(requests)
+            failed = [outcome for outcome in outcomes if not isinstance(outcome, Verdict)]
+            for outcome in failed:
+                self._require_sound(outcome)
+            if failed:
+                require_sound_device(self.loaded.device, self.loaded.dtype)
+            self._require_sound(None)
+        except DeviceBrokenError as error:
+            self._fault = error
+            raise
         share_s = busy_s / max(1, len(requests))
         results = tuple(
             EvaluationResult(
@@ -163,6 +190,14 @@ class PathWorker:
         num_cut = sum(isinstance(item, Verdict) and item.is_cut is True for item in outcomes)
         work = replace(self._new_work(), num_cut_answers=num_cut)
         return BatchReport(results=results, work=work)
+
+    def _require_sound(self, error: BaseException | None) -> None:
+        """Pass unless an error says that the device is broken, or another thread has found that."""
+        if is_device_fault(error):
+            assert error is not None, "nothing is no fault"
+            raise broken(self.loaded.device, error) from error
+        if self._fault is not None:
+            raise DeviceBrokenError(str(self._fault))
 
     def _new_work(self) -> EngineWork:
         """What the engine did since the last call, answers apart, whatever batch it was for."""
@@ -203,6 +238,8 @@ class PathWorker:
         pairs = [(request.example, request.path) for request in requests]
         call = engine.run(pairs)
         if call.error is not None:  # what is left gets a chance of its own, in nobody's company
+            self._require_sound(call.error)
+            require_sound_device(self.loaded.device, self.loaded.dtype)
             what = (
                 f"a batch of {len(pairs)} requests failed; the {call.num_open} that were not "
                 "answered are now evaluated alone"
@@ -215,6 +252,8 @@ class PathWorker:
                 outcomes.append(call.outcomes[place])
             else:
                 alone = engine.run_alone(pair)
+                if not isinstance(alone.outcomes[0], Verdict):
+                    self._require_sound(alone.outcomes[0])
                 outcomes.append(alone.outcomes[0])
                 busy_s += alone.busy_s
         return outcomes, busy_s

@@ -72,6 +72,110 @@ def test_a_node_that_comes_late_joins_and_one_that_is_lost_is_done_without(tmp_p
 
 
 @pytest.mark.usefixtures("ray_environment")
+def test_a_node_whose_devices_break_is_given_up_and_one_that_comes_late_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from search_cluster.cluster.scripted_devices import (
+        Ailment,
+        DeviceFault,
+        Pace,
+        ask_for_scripted,
+    )
+    from search_cluster.cluster.session import count_devices
+    from search_cluster.cluster.simulated import simulated_cluster
+
+    job, examples = make_job(tmp_path), make_examples(NUM_EXAMPLES)
+    settings: dict[str, Any] = {"num_layers": 12, "slots_per_process": 1, "grace_s": 0.0}
+    with simulated_cluster([2]) as cluster:
+        pace = Pace(batch_s=0.01, path_s=0.02)
+        with contextlib.closing(ask_for_scripted(pace, num_devices=2, **settings)) as fleet:
+            reference = run_group(start_group(PartitionSetup(job=job), fleet, examples))
+        bad = cluster.add_node(2)
+        fault = DeviceFault(ailment=Ailment.BREAKS, from_batch=2, node_ids=frozenset({bad.node_id}))
+
+        def disturb(group: Any) -> None:
+            if len(cluster.nodes) == 2 and "is given up" in caplog.text:
+                cluster.add_node(3)
+
+        fleet = ask_for_scripted(
+            pace,
+            num_devices=4,
+            faults=[fault],
+            room=lambda: count_devices("scripted_device"),
+            **settings,
+        )
+        with contextlib.closing(fleet):
+            group = start_group(PartitionSetup(job=job), fleet, examples, requests_per_batch=8)
+            outcome = run_group(group, disturb)
+            assert fleet.num_workers == 7
+    assert outcome.digest == reference.digest
+    assert outcome.counts.num_failures == outcome.stats.num_failures == 0
+    assert f"node {bad.node_id[:12]} is given up: its devices failed 3 times" in caplog.text
+    assert outcome.stats.num_worker_restarts >= 3
+    assert sum(worker.num_evaluated > 0 for worker in outcome.stats.workers) >= 5
+
+
+@pytest.mark.usefixtures("ray_environment")
+def test_a_node_that_has_notice_ends_what_it_has_and_one_that_has_none_accuses_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from search_cluster.cluster.scripted_devices import Pace, ask_for_scripted
+    from search_cluster.cluster.simulated import simulated_cluster
+
+    job, examples = make_job(tmp_path), make_examples(NUM_EXAMPLES)
+    settings: dict[str, Any] = {"num_layers": 12, "slots_per_process": 1, "grace_s": 10.0}
+    steps: list[str] = []
+    restarts: list[int] = []
+    with simulated_cluster([2, 2]) as cluster:
+        pace = Pace(batch_s=0.1, path_s=0.06)
+        with contextlib.closing(ask_for_scripted(pace, num_devices=4, **settings)) as fleet:
+            reference = run_group(start_group(PartitionSetup(job=job), fleet, examples))
+        first, second = cluster.nodes
+
+        def disturb(group: Any) -> None:
+            if not steps and group.num_ended >= 2:
+                cluster.drain_node(first, deadline_s=300.0)
+                steps.append("notice")
+            elif len(steps) == 1 and group.stats().num_devices == 2:
+                restarts.append(group.stats().num_worker_restarts)
+                cluster.add_node(2)
+                steps.append("drained")
+            elif len(steps) == 2 and group.stats().num_devices == 4:
+                cluster.remove_node(second)
+                steps.append("gone")
+
+        with contextlib.closing(ask_for_scripted(pace, num_devices=4, **settings)) as fleet:
+            group = start_group(PartitionSetup(job=job), fleet, examples)
+            outcome = run_group(group, disturb)
+    assert steps == ["notice", "drained", "gone"]
+    assert restarts == [0]
+    assert outcome.digest == reference.digest
+    assert outcome.counts.num_failures == 0
+    assert outcome.stats.num_evaluated == reference.stats.num_evaluated
+    assert "is about to go" in caplog.text
+
+
+@pytest.mark.usefixtures("ray_environment")
+def test_devices_are_given_back_when_no_example_is_left_to_begin(tmp_path: Path) -> None:
+    from search_cluster.cluster.scripted_devices import Pace, ask_for_scripted
+    from search_cluster.cluster.simulated import simulated_cluster
+
+    seen: list[int] = []
+    with simulated_cluster([8]):
+        fleet = ask_for_scripted(
+            Pace(batch_s=0.2, path_s=0.02), num_devices=8, num_layers=12, slots_per_process=1
+        )
+        with contextlib.closing(fleet):
+            setup = PartitionSetup(job=make_job(tmp_path))
+            group = start_group(setup, fleet, make_examples(3), idle_s=0.5)
+            outcome = run_group(group, lambda group: seen.append(group.stats().num_devices))
+            assert fleet.num_workers < 8
+    assert max(seen) == 8
+    assert 1 <= seen[-1] < 8
+    assert outcome.counts.num_failures == 0
+
+
+@pytest.mark.usefixtures("ray_environment")
 def test_bench_scaling_reports_what_it_promises() -> None:
     from search_cluster.bench.config import ScalingBenchConfig
     from search_cluster.bench.scaling import bench_scaling

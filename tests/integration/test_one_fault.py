@@ -83,21 +83,34 @@ def test_one_fault_of_a_grader_ends_the_search(
     assert (result["failures"], result["examples"]) == (0, len(read_shards(run_dir)))
 
 
-def test_one_fault_of_the_device_ends_the_search(
+def test_one_fault_of_the_device_ends_the_search_and_leaves_no_failure(
     model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(self: object, requests: object) -> Any:
-        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_...")
+    run_dir = tmp_path / "run"
+    command = command_of(model_dir, "capitals", run_dir, "--ray", "none", "--limit", "24")
+    step: Callable[..., Any] = PathExecutor.step
+    num_good = 0
 
-    monkeypatch.setattr(PathExecutor, "submit", gone)
-    monkeypatch.setattr("search_cluster.workers.path_worker.evaluate_path", gone_alone)
-    reason = "RuntimeError: CUDA error: device-side assert triggered Compile with TORCH_USE_..."
-    said = ended_by(command_of(model_dir, "capitals", tmp_path / "run", "--ray", "none"), reason)
-    assert said.count("Traceback") == 0 or "are now evaluated alone" in said
+    def lost_later(self: PathExecutor) -> Any:
+        nonlocal num_good
+        num_good += 1
+        if num_good > 1:
+            raise RuntimeError(
+                "CUDA error: device-side assert triggered\nCompile with TORCH_USE_..."
+            )
+        return step(self)
 
-
-def gone_alone(*arguments: object) -> Any:
-    raise RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_...")
+    monkeypatch.setattr(PathExecutor, "step", lost_later)
+    done = call(*command)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: device cpu is broken: CUDA error: device-side assert triggered Compile with "
+        "TORCH_USE_...; nothing found is lost: run the same command again"
+    )
+    assert "Traceback" not in done.stderr
+    assert all(record.identity is not None for record in read_shards(run_dir))
+    monkeypatch.undo()
+    assert run_json(*command)["failures"] == 0
 
 
 def test_one_fault_during_a_search_keeps_what_was_found(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 POISON_TASK = Path(__file__).parent / "data" / "poison_task.py"
+BROKEN_TASK = Path(__file__).parent / "data" / "broken_task.py"
 PATH = LayerPath.identity(6)
 
 
@@ -138,7 +139,7 @@ def ray_answers(pool: "RayPool") -> str:
 def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     spec: WorkerSpec, examples: tuple[Example, ...]
 ) -> None:
-    from search_cluster.cluster.worker_group import MAX_ATTEMPTS
+    from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
 
     requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
     requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
@@ -157,6 +158,31 @@ def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     assert all(isinstance(outcome, Verdict) for outcome in outcomes.values())
     assert stats.num_worker_restarts == MAX_ATTEMPTS
     assert (stats.num_evaluated, stats.num_failures) == (5, 1)
+
+
+def test_a_request_that_breaks_its_device_is_given_up_and_no_other_fails_on_it(
+    spec: WorkerSpec, examples: tuple[Example, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
+
+    requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
+    requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
+    results: list[EvaluationResult] = []
+    with closing(
+        open_pool(replace(spec, task=str(BROKEN_TASK)), num_workers=1, requests_per_batch=6)
+    ) as pool:
+        pool.submit(requests)
+        while len(results) < 6:
+            results += pool.collect()
+        stats = pool.stats()
+    outcomes = {result.request_id: result.outcome for result in results}
+    broke = outcomes.pop(2)
+    assert isinstance(broke, Failure)
+    assert broke.kind == "DeviceBroken"
+    assert "device cpu is broken: CUDA error: device-side assert triggered" in broke.message
+    assert all(isinstance(outcome, Verdict) for outcome in outcomes.values())
+    assert (stats.num_worker_restarts, stats.num_evaluated) == (MAX_ATTEMPTS, 5)
+    assert "is given up: 3 devices broke of it" in caplog.text
 
 
 def test_a_cluster_that_is_too_small_is_an_error_with_numbers(spec: WorkerSpec) -> None:

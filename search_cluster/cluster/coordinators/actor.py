@@ -46,15 +46,21 @@ class CoordinatorActor:
     Args:
         factory: builds what it hosts.
         requests_per_batch: as `WorkerGroup` takes it.
+        worker_timeout_s: as `WorkerGroup` takes it.
         replacing: whether it is there in the place of one that did this work before.
     """
 
     def __init__(
-        self, factory: PartitionFactory, requests_per_batch: int | None, *, replacing: bool
+        self,
+        factory: PartitionFactory,
+        requests_per_batch: int | None,
+        worker_timeout_s: float,
+        *,
+        replacing: bool,
     ) -> None:
         self._factory = factory
         self._replacing = replacing
-        self._workers = WorkerGroup(requests_per_batch)
+        self._workers = WorkerGroup(requests_per_batch, worker_timeout_s)
         self._partition: Partition | None = None
         self._messages = _Messages()
         logging.getLogger("search_cluster").addHandler(self._messages)
@@ -74,6 +80,7 @@ class CoordinatorActor:
         end_s = started_s + order.duration_s
         for ready in order.workers:
             self._workers.join(ready)
+        self._workers.close_nodes(order.closed_nodes)
         partition.add(order.leases)
         waiting_before = coordinator.num_waiting
         records = []
@@ -84,6 +91,10 @@ class CoordinatorActor:
             if order.more and self._has_room(coordinator) and has_lasted:
                 break
         num_started = waiting_before - coordinator.num_waiting
+        self._workers.close_nodes(order.closed_nodes)
+        # What is left begins nothing new, so that a worker without work will get none.
+        is_tail = not (order.more or coordinator.num_waiting)
+        let_go = self._workers.let_go_idle(order.idle_s) if is_tail else []
         return StepReport(
             pid=os.getpid(),
             records=tuple(map(pack_record, records)),
@@ -92,6 +103,8 @@ class CoordinatorActor:
             stats=partition.evaluator.stats(),
             num_workers=len(self._workers),
             lost=tuple(self._workers.take_lost()),
+            let_go=tuple(let_go),
+            breaks=tuple(self._workers.take_breaks()),
             num_wanted=self._num_wanted(coordinator, num_started),
             busy=coordinator.busy,
             messages=self._messages.take(),

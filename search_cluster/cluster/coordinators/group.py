@@ -67,6 +67,7 @@ class CoordinatorGroup:
     ) -> None:
         self._factory = factory
         self._fleet = fleet
+        self._settings = settings
         self._leases = ExampleLeases(examples)
         self._working = WorkingCoordinators(factory, self._leases, known, settings)
         self._health = CoordinatorHealth(settings, now_s=time.monotonic())
@@ -126,7 +127,7 @@ class CoordinatorGroup:
             SearchClusterError: what a coordinator can't go on with.
         """
         records = self._look()
-        awaited = self._working.order_steps()
+        awaited = self._working.order_steps(self._fleet.closed_nodes)
         if not awaited:
             time.sleep(STEP_S / 5)  # no worker at the moment
             return records
@@ -163,8 +164,12 @@ class CoordinatorGroup:
         except RayError as error:
             return self._lose(coordinator, "CoordinatorDied", _cause_of_death(error))
         self._working.say(report.messages)
+        for failure in report.breaks:
+            self._fleet.count_break(failure)
         for lost in report.lost:
-            self._fleet.watch(lost)
+            self._fleet.lost(lost)
+        for idle in report.let_go:
+            self._fleet.let_go(idle)
         for record in report.records:
             self._leases.settle(coordinator.number, record.example.example_id)
             self._health.count_ended()
@@ -184,6 +189,9 @@ class CoordinatorGroup:
         given_up = self._replace_hung(passed_s)
         for ready in self._fleet.ready():
             self._working.assign(ready)
+        if self._settings.num_coordinators is None:
+            while len(self._working) < self._settings.num_coordinators_for(self._fleet.num_workers):
+                self._working.hire(replacing=False)
         with_workers = [coordinator for coordinator in self._working if coordinator.workers]
         for coordinator in with_workers:
             coordinator.signs.alone_since_s = now_s

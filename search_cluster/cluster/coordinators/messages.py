@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from search_cluster.cluster.coordinators.record_wire import PackedRecord
+from search_cluster.cluster.group.losses import LostWorker
+from search_cluster.cluster.group.suspects import Break
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
@@ -29,6 +31,11 @@ class StepOrder:
     duration_s: float
     """How long the step lasts at most; it takes a little longer if many results arrive at its
     end."""
+    idle_s: float
+    """How long a worker has had nothing to do when it is given back, once no example is left to
+    begin."""
+    closed_nodes: frozenset[str] = frozenset()
+    """Nodes, by Ray's names, whose workers get no more work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +52,15 @@ class StepReport:
     stats: EvaluatorStats
     num_workers: int
     """Workers that it has."""
-    lost: tuple[WorkerHandle, ...]
-    """Workers that died in this step, and are not its own any more."""
+    lost: tuple[LostWorker, ...]
+    """Workers that it lost in this step, or whose nodes get no more work."""
     num_wanted: int
     """Examples that it could start in the next steps beyond those that it has."""
     busy: bool
     """Whether it has anything to do."""
     messages: tuple[str, ...] = ()
     """Warnings that were logged there in this step."""
+    let_go: tuple[WorkerHandle, ...] = ()
+    """Workers that it needs no more."""
+    breaks: tuple[Break, ...] = ()
+    """Failures of devices for which no request is to blame."""

@@ -20,6 +20,11 @@ class CoordinatorSettings:
     coordinator_timeout_s: float = 300.0
     """How long a coordinator may not report while a step is in flight; then it is taken for
     hung."""
+    worker_timeout_s: float = 1800.0
+    """How long a worker may take for a batch; then it is taken for hung."""
+    idle_s: float = 30.0
+    """How long a worker has had nothing to do when its device is given back, once no example is
+    left to begin."""
 
     def num_coordinators_for(self, num_workers: int) -> int:
         """How many coordinators drive so many workers."""

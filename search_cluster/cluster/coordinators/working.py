@@ -71,8 +71,11 @@ class CoordinatorHandle:
         report: StepReport = ray.get(ref)
         self.report = report
         self.signs.report(with_workers=report.num_workers > 0)
-        for lost in report.lost:
-            self.workers.pop(lost.number, None)
+        for number in [
+            *(lost.handle.number for lost in report.lost),
+            *(idle.number for idle in report.let_go),
+        ]:
+            self.workers.pop(number, None)
         return report
 
 
@@ -97,8 +100,11 @@ class WorkingCoordinators:
         self._leases = leases
         self._known = known
         self._requests_per_batch = settings.requests_per_batch
+        self._worker_timeout_s = settings.worker_timeout_s
+        self._idle_s = settings.idle_s
         self._handles: list[CoordinatorHandle] = []
         self._next_number = 0
+        self._closed_nodes = frozenset[str]()
         self._said: dict[str, float] = {}
         """Warnings of coordinators, and when they were last passed on."""
 
@@ -129,7 +135,12 @@ class WorkingCoordinators:
         )
         coordinator = CoordinatorHandle(
             number=self._next_number,
-            actor=actor_class.remote(self._factory, self._requests_per_batch, replacing=replacing),
+            actor=actor_class.remote(
+                self._factory,
+                self._requests_per_batch,
+                self._worker_timeout_s,
+                replacing=replacing,
+            ),
             replacing=replacing,
             num_starts=num_starts,
             signs=SignsOfLife(alone_since_s=time.monotonic()),
@@ -145,8 +156,13 @@ class WorkingCoordinators:
         coordinator.workers[ready.handle.number] = ready.handle
         coordinator.joining.append((ready, time.monotonic()))
 
-    def order_steps(self) -> dict[Any, CoordinatorHandle]:
-        """Order steps of all that have something to do; who reports, by the references awaited."""
+    def order_steps(self, closed_nodes: frozenset[str]) -> dict[Any, CoordinatorHandle]:
+        """Order steps of all that have something to do; who reports, by the references awaited.
+
+        Args:
+            closed_nodes: nodes whose workers get no more work.
+        """
+        self._closed_nodes = closed_nodes
         for coordinator in self._handles:
             while len(coordinator.steps) < STEPS_IN_FLIGHT and self._order(coordinator):
                 pass
@@ -184,6 +200,8 @@ class WorkingCoordinators:
             leases=tuple(leases),
             more=self._leases.num_waiting > 0,
             duration_s=STEP_S,
+            idle_s=self._idle_s,
+            closed_nodes=self._closed_nodes,
         )
         coordinator.send(order, len(leases))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search_cluster.cluster.placement import GPU_STEPS, Placement, place_workers
+from search_cluster.cluster.placement import GPU_STEPS, Placement, place_workers, room_for_workers
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
 
@@ -53,3 +53,27 @@ def test_gpus_that_are_gone_need_a_number() -> None:
     text = "no GPU at the moment; say how many --workers are wanted, 2 for each GPU"
     with pytest.raises(ConfigError, match=text):
         place_workers(config, num_gpus=0, num_cpus=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_gpus_per_worker", "num_gpus", "num_cpus", "num_workers"),
+    [
+        ({}, 1.0, 12, 64, 12),
+        ({"workers_per_gpu": 4}, 0.25, 3, 64, 12),
+        ({}, 1.0, 0, 64, 0),  # all GPUs are gone for the moment: no workers on CPUs instead
+        ({"workers": 5}, 1.0, 12, 64, 5),
+        ({}, 0, 0, 6, 6),
+        ({}, 0, 8, 64, 8),
+    ],
+)
+def test_room_for_more_workers_is_counted_in_what_the_others_are_on(
+    settings: dict[str, object],
+    num_gpus_per_worker: float,
+    num_gpus: int,
+    num_cpus: int,
+    num_workers: int,
+) -> None:
+    config = SearchConfig(ray="auto").overridden(settings)
+    placement = Placement(num_workers=2, num_gpus_per_worker=num_gpus_per_worker)
+    room = room_for_workers(config, placement, num_gpus=num_gpus, num_cpus=num_cpus)
+    assert room == num_workers

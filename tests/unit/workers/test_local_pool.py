@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.command import wait_for
 
-from search_cluster.errors import EvaluatorError
+from search_cluster.errors import DeviceBrokenError, EvaluatorError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
@@ -184,3 +184,24 @@ def test_whoever_waits_is_told_that_a_thread_was_ended(
         pytest.raises(EvaluatorError, match=r"ended by SystemExit: no more; nothing found is lost"),
     ):
         ask_all(pool, 1)
+
+
+class BrokenWorker(PricedWorker):
+    """Has a device that breaks with the second batch."""
+
+    def evaluate(self, requests: list[EvaluationRequest]) -> BatchReport:
+        if len(self.sizes) >= 1:
+            raise DeviceBrokenError("device cuda is broken: CUDA error: scripted")
+        return super().evaluate(requests)
+
+
+def test_a_broken_device_ends_the_run_in_one_line(
+    sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_pool, "PathWorker", BrokenWorker)
+    text = r"^device cuda is broken: CUDA error: scripted; nothing found is lost: run the same comm"
+    with (
+        closing(LocalPool(SPEC, requests_per_batch=1)) as pool,
+        pytest.raises(DeviceBrokenError, match=text),
+    ):
+        ask_all(pool, 9)

@@ -1,16 +1,19 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from support import tiny
 from support.model_doubles import CAPITAL, ChoiceTask, loaded_tiny
 
+from search_cluster.errors import DeviceBrokenError
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.messages import EvaluationRequest
+from search_cluster.protocols.messages import EvaluationRequest, Failure
+from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import ENGINE, MATERIALISED, WorkerSpec
 from search_cluster.workers.path_worker import PathWorker
 
@@ -55,3 +58,94 @@ def test_a_worker_names_its_kernels_in_16_bits() -> None:
     assert worker().info.arithmetic == ""
     narrow = replace(loaded_tiny(tiny.tiny_model().to(torch.bfloat16)), dtype="bfloat16")
     assert worker(narrow).info.arithmetic == kernels_of("cpu", "bfloat16") != ""
+
+
+def break_step(monkeypatch: pytest.MonkeyPatch, error: Exception, after: int = 0) -> list[int]:
+    """Let every step of an engine after some raise an error; the numbers of the steps."""
+    step = PathExecutor.step
+    steps: list[int] = []
+
+    def broken(self: PathExecutor) -> Any:
+        steps.append(len(steps))
+        if len(steps) > after:
+            raise error
+        return step(self)
+
+    monkeypatch.setattr(PathExecutor, "step", broken)
+    return steps
+
+
+@pytest.mark.parametrize("executor", [ENGINE, MATERIALISED])
+def test_a_broken_device_says_neither_verdicts_nor_failures(
+    monkeypatch: pytest.MonkeyPatch, executor: str
+) -> None:
+    one = worker(executor=executor)
+    assert len(one.evaluate(REQUESTS).results) == 3
+    steps = break_step(monkeypatch, torch.AcceleratorError("CUDA error: device-side assert"))
+    if executor == MATERIALISED:
+
+        def fail(*_: Any) -> Any:
+            raise torch.AcceleratorError("CUDA error: device-side assert")
+
+        monkeypatch.setattr("search_cluster.workers.path_worker.evaluate_path", fail)
+    with pytest.raises(DeviceBrokenError, match="device cpu is broken: CUDA error: device-side"):
+        one.evaluate(REQUESTS)
+    assert len(steps) <= 1  # nothing is tried again on it
+    monkeypatch.undo()
+    with pytest.raises(DeviceBrokenError, match="device-side assert"):
+        one.evaluate(REQUESTS)  # what it says now is worth no more
+
+
+def test_what_was_found_before_a_batch_broke_its_device_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = worker()
+    graded = 0
+
+    def grade(self: object, job: object, answered: object) -> Any:
+        nonlocal graded
+        graded += 1
+        if graded == 3:
+            return RuntimeError("CUDA error: an illegal memory access was encountered")
+        return Verdict(reward=1.0, margin=None, output="", num_layer_tokens=1)
+
+    monkeypatch.setattr(PathExecutor, "_graded", grade)
+    with pytest.raises(DeviceBrokenError, match="illegal memory access"):
+        one.evaluate(REQUESTS)
+    assert graded == 3
+
+
+def test_any_failure_of_a_batch_has_the_device_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def try_it(device: str, dtype: str) -> None:
+        tried.append(device)
+        if len(tried) == 3:
+            raise DeviceBrokenError("device cpu computes wrong")
+
+    monkeypatch.setattr("search_cluster.workers.path_worker.require_sound_device", try_it)
+    one = worker()
+    assert len(tried) == 1  # before anything else
+    one.evaluate(REQUESTS)
+    assert len(tried) == 1
+    monkeypatch.setattr(PathExecutor, "_graded", lambda *_: ValueError("no answer"))
+    kinds = [result.outcome for result in one.evaluate(REQUESTS).results]
+    assert all(isinstance(outcome, Failure) for outcome in kinds)
+    assert len(tried) == 2
+    with pytest.raises(DeviceBrokenError, match="computes wrong"):
+        one.evaluate(REQUESTS)
+
+
+def test_a_device_that_breaks_while_a_model_is_loaded_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable")
+
+    monkeypatch.setattr("search_cluster.workers.path_worker.load_model", load)
+    spec = WorkerSpec(
+        model="tiny", dtype="float32", device="cuda", revision=None, trust_remote_code=False,
+        chat="auto", task="capitals", num_threads=1,
+    )  # fmt: skip
+    with pytest.raises(DeviceBrokenError, match="device cuda is broken: CUDA error: all CUDA"):
+        PathWorker(spec)

@@ -1,0 +1,95 @@
+"""One worker of a group, and what is in flight on it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from search_cluster.cluster.group.suspects import Queued
+from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
+from search_cluster.workers.batch_size import BatchSize
+from search_cluster.workers.messages import WorkerInfo
+from search_cluster.workers.wire import LinkOut
+
+MIN_SILENCE_S = 60.0
+"""How long it may take at least when its pace is known."""
+SILENCE_FACTOR = 20.0
+"""How many times what its slowest requests lead one to expect."""
+MAX_SILENCE_PER_LOOK_S = 2.0
+"""The most by which silence grows at a look: if it was this process that stood still since the last
+one, answers may be waiting to be taken."""
+
+
+@dataclass(slots=True, eq=False)
+class JoinedWorker:
+    """One worker and what is in flight on it."""
+
+    handle: WorkerHandle
+    info: WorkerInfo
+    size: BatchSize
+    is_doubtful: bool = False
+    """Whether its device failed before it was restarted, and it has answered nothing since."""
+    is_leaving: bool = False
+    """Whether it gets no more work, and goes when it has answered what it has."""
+    has_answered: bool = False
+    link: LinkOut = field(default_factory=LinkOut)
+    batches: dict[Any, list[Queued]] = field(default_factory=dict)
+    """Batches in the order of sending, by result reference. They run at the same time."""
+    idle_since_s: float = field(default_factory=time.monotonic)
+    """When it last had a batch."""
+    silent_s: float = 0.0
+    """Seconds for which it has had batches and answered none."""
+    slowest_request_s: float = 0.0
+    """The most that requests of one batch took, on average."""
+
+    @property
+    def num_running(self) -> int:
+        """Requests that were sent and not answered."""
+        return sum(map(len, self.batches.values()))
+
+    @property
+    def is_trying_suspects(self) -> bool:
+        """Whether it has requests that may kill it, and with it whatever joins them."""
+        return any(items[0].num_attempts for items in self.batches.values())
+
+    def send(self, items: list[Queued]) -> Any:
+        """Let a batch run; the reference of its results."""
+        if not self.batches:
+            self.silent_s = 0.0
+        ref = self.handle.evaluate(self.link.pack([item.request for item in items]))
+        self.batches[ref] = items
+        return ref
+
+    def take(self, ref: Any, num_requests: int, seconds: float) -> list[Queued]:
+        """Note that a batch was answered; what it was."""
+        self.silent_s = 0.0
+        self.is_doubtful, self.has_answered = False, True
+        self.idle_since_s = time.monotonic()
+        if num_requests:
+            self.slowest_request_s = max(self.slowest_request_s, seconds / num_requests)
+        return self.batches.pop(ref)
+
+    def is_hung(self, passed_s: float, timeout_s: float) -> bool:
+        """Add to its silence; whether it is taken for hung.
+
+        Args:
+            passed_s: seconds since it was last asked.
+            timeout_s: how long it may take in any case.
+        """
+        if not self.batches:
+            return False
+        self.silent_s += min(passed_s, MAX_SILENCE_PER_LOOK_S)
+        if self.has_answered:
+            expected_s = self.num_running * self.slowest_request_s
+            timeout_s = min(timeout_s, max(MIN_SILENCE_S, SILENCE_FACTOR * expected_s))
+        return self.silent_s > timeout_s
+
+    def released(self) -> ReadyWorker:
+        """The same for whoever gets it next."""
+        return ReadyWorker(
+            handle=self.handle, info=self.info, held_s=0.0, is_doubtful=self.is_doubtful
+        )
+
+    def unanswered(self) -> Sequence[list[Queued]]:
+        """Its batches, without those that were there to try it."""
+        return [items for items in self.batches.values() if not items[0].is_trial]

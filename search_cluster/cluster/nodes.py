@@ -1,0 +1,135 @@
+"""What Ray knows of the nodes of a cluster, and what it does not know yet."""
+
+import logging
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+logger = logging.getLogger(__name__)
+
+MAX_BREAKS = 3
+"""How often devices of one node may fail of themselves before the node is given up, ..."""
+BREAKS_WITHIN_S = 3600.0
+"""... within so long: a card that fails once a day is worth its restarts."""
+LOOK_S = 1.0
+"""Seconds between two looks for nodes that are about to go."""
+PROBE_TIMEOUT_S = 1.0
+"""How long a node has to take a connection."""
+SECOND_PROBE_S = 0.3
+"""A node that goes down ends its processes one after another; so much later it is looked at
+again."""
+
+_gone: set[str] = set()
+"""Nodes that are gone for good; no other gets the same name."""
+
+
+def died_with_its_node(error: RayError, node_id: str) -> bool:
+    """Whether a worker was lost because its node was: preempted, stopped or cut off.
+
+    Ray's own word comes late: it waits for heartbeats, and says until then that the actor is
+    unavailable. A node that takes no connection is gone.
+    """
+    if isinstance(error, RayActorError) and error.preempted:
+        return True
+    if not node_id or not ray.is_initialized():
+        return False
+    if _is_gone(node_id):
+        return True
+    time.sleep(SECOND_PROBE_S)
+    return _is_gone(node_id)
+
+
+def _is_gone(node_id: str) -> bool:
+    if node_id not in _gone:
+        node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
+        if node is not None and node["Alive"] and _takes_connections(node):
+            return False
+        _gone.add(node_id)
+    return True
+
+
+def _takes_connections(node: dict[str, object]) -> bool:
+    address = (str(node["NodeManagerAddress"]), int(str(node["NodeManagerPort"])))
+    try:
+        socket.create_connection(address, timeout=PROBE_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def draining_nodes() -> set[str]:
+    """Nodes that are about to go and say so: notice of a preemption, SIGTERM, an autoscaler.
+
+    Nothing where this version of Ray does not tell.
+    """
+    try:
+        from ray._private.state import state  # none of Ray's public interfaces tells it
+
+        return set(state.get_draining_nodes())
+    except (ImportError, AttributeError, RuntimeError, RayError):
+        return set()
+
+
+def num_alive_outside(nodes: Collection[str]) -> int:
+    """Nodes of the cluster that live and are none of these."""
+    return sum(bool(node["Alive"]) and node["NodeID"] not in nodes for node in ray.nodes())
+
+
+class NodeWatch:
+    """Which nodes get no more work: those about to go, and those whose devices failed too often.
+
+    Args:
+        draining: tells the former.
+    """
+
+    def __init__(self, draining: Callable[[], set[str]] = draining_nodes) -> None:
+        self._ask = draining
+        self._draining = frozenset[str]()
+        self._given_up = frozenset[str]()
+        self._breaks = defaultdict[str, list[float]](list)
+        """When devices failed, by node."""
+        self._look_s = 0.0
+
+    @property
+    def given_up(self) -> frozenset[str]:
+        """Nodes whose devices failed too often."""
+        return self._given_up
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Nodes that get no more work."""
+        return self._draining | self._given_up
+
+    def look(self) -> None:
+        """Ask for nodes that are about to go, if it is time to."""
+        now_s = time.monotonic()
+        if now_s - self._look_s >= LOOK_S:
+            self._look_s = now_s
+            draining = frozenset(self._ask())
+            for node_id in draining - self._draining:
+                logger.warning(
+                    "node %s is about to go: its workers end what they have, and others go on",
+                    node_id[:12],
+                )
+            self._draining = draining
+
+    def count_break(self, node_id: str, cause: str) -> None:
+        """Note that a device of a node failed, and that no request is to blame."""
+        if not node_id:
+            return
+        now_s = time.monotonic()
+        recent = [at_s for at_s in self._breaks[node_id] if now_s - at_s < BREAKS_WITHIN_S]
+        self._breaks[node_id] = [*recent, now_s]
+        if len(recent) + 1 >= MAX_BREAKS and node_id not in self._given_up:
+            self._given_up |= {node_id}
+            logger.error(
+                "node %s is given up: its devices failed %d times, at last: %s; no more workers "
+                "are started on it",
+                node_id[:12],
+                len(recent) + 1,
+                cause,
+            )

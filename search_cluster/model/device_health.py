@@ -1,0 +1,103 @@
+"""Whether a device still computes: errors that only a broken one raises, and a product to try.
+
+After some errors of an accelerator (an assertion on the device, an illegal access, memory that
+fails) every later call of the process fails, and what came before may be wrong. Plain lack of
+memory is none of them.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from search_cluster.errors import DeviceBrokenError, in_one_line
+
+FAULT = re.compile(
+    r"\b(?:cuda(?: driver)?|hip|cudnn|cublas|cusolver|ecc|nvml) error"
+    r"|\b(?:cublas|cudnn|cusolver|hipblas|miopen)_?status"
+    r"|device-side assert|illegal (?:memory access|instruction)|misaligned address"
+    r"|unspecified launch failure|\buncorrectable\b.*\becc\b|\bxid\b|fallen off the bus"
+    r"|\bgpu is lost|no cuda-capable device|cuda-capable device\(s\) is/are busy",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What errors of a broken device say."""
+LACK_OF_MEMORY = re.compile(r"out of memory|alloc_failed|memory allocation", re.IGNORECASE)
+"""What the same libraries say of lack of memory, which is no fault of the device."""
+PRODUCT_SIZE = 256
+"""Rows and columns of the product that is tried: enough for many of a device's units."""
+CHECKED_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def is_device_fault(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that an accelerator is broken."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, DeviceBrokenError) or _says_so(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError) or not isinstance(error, RuntimeError):
+        return False
+    text = str(error)
+    if LACK_OF_MEMORY.search(text):
+        return False
+    return isinstance(error, torch.AcceleratorError) or FAULT.search(text) is not None
+
+
+def require_sound_device(device: str, dtype: str) -> None:
+    """Pass if a product of known value comes out right; a few milliseconds.
+
+    Its entries are -1, 0 and 1 and its sums are small, so that it is exact in every dtype.
+
+    Args:
+        device: as torch names it.
+        dtype: of the model.
+
+    Raises:
+        DeviceBrokenError: it comes out wrong, or the device raises an error; lack of memory proves
+            nothing and passes.
+    """
+    kind = CHECKED_DTYPES.get(dtype, torch.float32)
+    count = torch.arange(PRODUCT_SIZE * PRODUCT_SIZE).reshape(PRODUCT_SIZE, PRODUCT_SIZE)
+    left = (count * 7 // 3) % 3 - 1
+    right = (count * 5 // 7) % 3 - 1
+    try:
+        found = (left.to(device, kind) @ right.to(device, kind)).cpu()
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or LACK_OF_MEMORY.search(str(error)):
+            return
+        raise DeviceBrokenError(
+            f"device {device} can't compute a small product: {in_one_line(error)}"
+        ) from error
+    wanted = (left @ right).to(kind)
+    if not torch.equal(found, wanted):
+        num_wrong = int((found != wanted).sum())
+        raise DeviceBrokenError(
+            f"device {device} computes a small product of known value wrong in {num_wrong} of "
+            f"{wanted.numel()} places"
+        )
+
+
+@contextmanager
+def naming_device_faults(device: str) -> Iterator[None]:
+    """Errors that say that an accelerator is broken are raised as one that says whose.
+
+    Raises:
+        DeviceBrokenError: in place of such an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DeviceBrokenError) or not is_device_fault(error):
+            raise
+        raise broken(device, error) from error
+
+
+def broken(device: str, error: BaseException) -> DeviceBrokenError:
+    """The error for a device that raised another one."""
+    return DeviceBrokenError(f"device {device} is broken: {in_one_line(error)}")
