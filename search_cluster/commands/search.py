@@ -36,6 +36,7 @@ from search_cluster.search.questions import Questions
 from search_cluster.search.record_gate import RecordGate
 from search_cluster.search.search_plan import preset_for_task
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.kept import keep_tasks
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
@@ -103,6 +104,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         )
         require_same_examples(config, asked, writer.written_ids)
         write_malformed(config, asked)
+        keep_tasks([config.task], config.run)
         known = {record.example.example_id: record.evaluated for record in read_shards(config.run)}
         job = SearchJob(
             task=absolute_spec(config.task),

@@ -8,6 +8,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from search_cluster.errors import TaskError
+from search_cluster.task_spec import (
+    HARNESS_OPTIONS,
+    HARNESS_PREFIX,
+    HUB_PREFIX,
+    TaskSpec,
+    read_spec,
+)
 from search_cluster.tasks.benchmarks.agieval import AGIEVAL
 from search_cluster.tasks.benchmarks.aime import AIME24
 from search_cluster.tasks.benchmarks.arc import ARC_TASKS
@@ -25,13 +32,6 @@ from search_cluster.tasks.sources.harness.task import load_harness_task
 from search_cluster.tasks.sources.python_task import load_python_task
 from search_cluster.tasks.sources.rows_task import load_rows_task
 from search_cluster.tasks.sources.toml_task import load_toml_task
-from search_cluster.tasks.spec import (
-    HARNESS_OPTIONS,
-    HARNESS_PREFIX,
-    HUB_PREFIX,
-    TaskSpec,
-    read_spec,
-)
 from search_cluster.tasks.task import Task
 
 _TASKS: dict[str, Task] = {
@@ -68,7 +68,7 @@ def get_task(spec: str) -> Task:
         spec: a name that `list_tasks` knows; ``lm-eval:NAME`` for a task of EleutherAI's harness;
             ``hub:NAME`` for a data set; or the path of a user's ``.py`` file that exposes ``TASK``
             (the file is run), of a ``.toml`` file, of a task file of the harness (``.yaml``), or of
-            a file with rows. Options follow after ``?`` (`search_cluster.tasks.spec`).
+            a file with rows. Options follow after ``?`` (`search_cluster.task_spec`).
 
     Raises:
         TaskError: there is no such name or file, or it does not describe a task.

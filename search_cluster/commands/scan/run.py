@@ -32,6 +32,7 @@ from search_cluster.scan.result_file import write_result
 from search_cluster.scan.settings import ScanSettings
 from search_cluster.scan.table import ScanContext, ScanTable, finish_scan_table, known_rows
 from search_cluster.scan.uses import TestUse, count_test_use
+from search_cluster.tasks.kept import keep_tasks
 from search_cluster.trackers import open_trackers, tracker_names
 
 GUARD = "guard"
@@ -93,6 +94,7 @@ def run_scan(
             )
         )
         known = known_rows(config.run, table.context)
+        keep_tasks([*tasks, *guards], config.run)
         store = open_stores(
             config.redis_url, contexts=contexts, examples=job.everything, run_dir=config.run
         )

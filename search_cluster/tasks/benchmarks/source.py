@@ -125,8 +125,8 @@ class BenchmarkSource:
         if not paths:
             raise TaskError(
                 f"split {split!r} of task {task}: no file {data_dir / part.files} with "
-                f"records {self.layout}; put it there, name another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both "
-                f"out to load {part.repository} from the hub"
+                f"records {self.layout}; put it there, name another folder with "
+                f"--data-dir or {DATA_DIR_VARIABLE}, or leave both out to load {part.repository} from the hub"
             )
         for path in paths:
             yield from part.read(path)

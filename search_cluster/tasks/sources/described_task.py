@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search_cluster.errors import TaskError
+from search_cluster.task_spec import HUB_PREFIX
 from search_cluster.tasks.grading.graders import (
     EXACT_GRADER_VERSION,
     LETTER_GRADER_VERSION,
@@ -20,7 +21,6 @@ from search_cluster.tasks.sources.description import TaskDescription
 from search_cluster.tasks.sources.files import RawRows, read_table
 from search_cluster.tasks.sources.hub_rows import HubRows
 from search_cluster.tasks.sources.mapping import mapped_rows
-from search_cluster.tasks.spec import HUB_PREFIX
 from search_cluster.tasks.user_rows import (
     UserSource,
     convert_choice_row,

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search_cluster.errors import TaskError
+from search_cluster.task_spec import HUB_PREFIX, MORE_OF_ONE, TaskSpec
 from search_cluster.tasks.grading.numbers import only_number
 from search_cluster.tasks.raw_examples import Row
 from search_cluster.tasks.simple import SimpleTask
@@ -20,7 +21,6 @@ from search_cluster.tasks.sources.described_task import described_task
 from search_cluster.tasks.sources.description import TaskDescription
 from search_cluster.tasks.sources.files import read_table
 from search_cluster.tasks.sources.mapping import mapped_rows
-from search_cluster.tasks.spec import HUB_PREFIX, TaskSpec
 
 _OF_FIELDS = ("question", "choices", "answer", "difficulty", "split")
 _OF_PROMPT = ("chat", "plain")
@@ -101,8 +101,8 @@ def _checked(spec: TaskSpec) -> dict[str, Any]:
 
 
 def _listed(text: str) -> str | list[str]:
-    """Several templates between ``|||``, or the one."""
-    return text.split("|||") if "|||" in text else text
+    """Several templates, or the one."""
+    return text.split(MORE_OF_ONE) if MORE_OF_ONE in text else text
 
 
 def _name_of(base: str) -> str:

@@ -16,7 +16,9 @@ from search_cluster.extras import install_command
 
 PACKAGE = "lm_eval"
 EXTRA = "lm-eval"
-_NAMED = re.compile(rb"^[\"']?(task|group|tag)[\"']?[ \t]*:[ \t]*[\"']?([^\s\"'#\[]+)", re.MULTILINE)
+_NAMED = re.compile(
+    rb"^[\"']?(task|group|tag)[\"']?[ \t]*:[ \t]*[\"']?([^\s\"'#\[]+)", re.MULTILINE
+)
 _SUFFIXES = (".yaml", ".yml")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.errors import TaskError
+from search_cluster.task_spec import HARNESS_PREFIX
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.graders import CHOICE_GRADER_VERSION, grade_choice
 from search_cluster.tasks.sources.harness.find import find_task_file
@@ -22,7 +23,6 @@ from search_cluster.tasks.sources.harness.grading import grade_harness, matches
 from search_cluster.tasks.sources.harness.mapped import AnswerRules, answer_rules, kind_of
 from search_cluster.tasks.sources.harness.requests import PARTS, read_splits
 from search_cluster.tasks.sources.harness.yaml_file import FunctionReference, read_task_file
-from search_cluster.tasks.spec import HARNESS_PREFIX
 from search_cluster.tasks.splits import cut_note, cut_parts
 from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
 from search_cluster.tasks.twins import warn_of_contradictions

@@ -24,6 +24,8 @@ HARNESS_PREFIX = "lm-eval:"
 HUB_PREFIX = "hub:"
 HARNESS_OPTIONS = ("include_path", "num_fewshot", "filter")
 """What may be said of a task of the harness."""
+MORE_OF_ONE = "|||"
+"""Stands between several values of one option."""
 _PATHS = ("include_path",)
 _AS_IT_IS = "/:{}. "
 """Written as they are, so that a spec can be read."""
