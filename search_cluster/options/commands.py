@@ -11,12 +11,7 @@ import typer
 from search_cluster.console import RESUMABLE, one_line_errors
 from search_cluster.extras import DISTRIBUTION
 from search_cluster.options.groups import Flags, OptionGroup, group_of
-from search_cluster.options.task_source import (
-    TASK_FLAG,
-    flags_of,
-    take_task_source,
-    task_parameters,
-)
+from search_cluster.options.task_source import take_task_source, task_names, task_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +125,7 @@ def command(
             else:
                 groups[parameter.name] = group
                 parameters += group.parameters()
-        tasks = [item.name for item in parameters if TASK_FLAG in flags_of(item)]
+        tasks = task_names(parameters)
         of_tasks = task_parameters(parameters)
         parameters += of_tasks
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from typer.models import OptionInfo
+from typer.models import ArgumentInfo, OptionInfo
 
 from search_cluster.errors import ConfigError
 from search_cluster.task_spec import MORE_OF_ONE, spec_with
 
 TASK_FLAG = "--task"
+TASK_METAVAR = "TASK"
 
 INCLUDE_PATH = "include_path"
 NUM_FEWSHOT = "num_fewshot"
@@ -49,14 +50,26 @@ _OPTIONS = {
 
 def task_parameters(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
     """The options to add to a command with these parameters; none if it takes no task."""
-    flags = {flag for parameter in parameters for flag in flags_of(parameter)}
-    if TASK_FLAG not in flags:
+    if not task_names(parameters):
         return []
+    flags = {flag for parameter in parameters for flag in flags_of(parameter)}
     return [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in _OPTIONS.items()
         if f"--{name.replace('_', '-')}" not in flags
     ]
+
+
+def task_names(parameters: list[inspect.Parameter]) -> list[str]:
+    """The parameters of a command that name tasks: ``--task``, or an argument TASK."""
+    return [item.name for item in parameters if TASK_FLAG in flags_of(item) or _is_task(item)]
+
+
+def _is_task(parameter: inspect.Parameter) -> bool:
+    return any(
+        isinstance(item, ArgumentInfo) and item.metavar == TASK_METAVAR
+        for item in get_args(parameter.annotation)[1:]
+    )
 
 
 def flags_of(parameter: inspect.Parameter) -> tuple[str, ...]:
@@ -65,17 +78,19 @@ def flags_of(parameter: inspect.Parameter) -> tuple[str, ...]:
         return ()
     for item in get_args(parameter.annotation)[1:]:
         if isinstance(item, OptionInfo):
-            named = tuple(item.param_decls or ())
+            # In Annotated, the first flag stands where the default does elsewhere.
+            said = (item.default, *(item.param_decls or ()))
+            named = tuple(flag for flag in said if isinstance(flag, str) and flag.startswith("-"))
             return named or (f"--{parameter.name.replace('_', '-')}",)
     return ()
 
 
-def take_task_source(values: dict[str, Any], task_names: list[str]) -> None:
+def take_task_source(values: dict[str, Any], named_by: list[str]) -> None:
     """Write the options of a task's source into the task's spec.
 
     Args:
         values: what a command line set, by parameter; the options are taken out.
-        task_names: the parameters that name tasks.
+        named_by: the parameters that name tasks.
 
     Raises:
         ConfigError: no task is named, or a field has no name.
@@ -84,7 +99,7 @@ def take_task_source(values: dict[str, Any], task_names: list[str]) -> None:
     more = _spec_options(values)
     if not more:
         return
-    named = [name for name in task_names if values.get(name)]
+    named = [name for name in named_by if values.get(name)]
     if not named:
         flags = ", ".join(f"--{key.replace('_', '-')}" for key in more if key in _OPTIONS) or (
             "--field"

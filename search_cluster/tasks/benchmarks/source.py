@@ -126,7 +126,8 @@ class BenchmarkSource:
             raise TaskError(
                 f"split {split!r} of task {task}: no file {data_dir / part.files} with "
                 f"records {self.layout}; put it there, name another folder with "
-                f"--data-dir or {DATA_DIR_VARIABLE}, or leave both out to load {part.repository} from the hub"
+                f"--data-dir or {DATA_DIR_VARIABLE}, or leave both out to load {part.repository} "
+                "from the hub"
             )
         for path in paths:
             yield from part.read(path)

@@ -51,7 +51,7 @@ def described_task(described: TaskDescription, folder: Path) -> SimpleTask:
             "a task has either data or source: a file beside the TOML, or hub:ORGANISATION/NAME"
         )
     if described.fields is not None:
-        described.fields.check()
+        described.fields.check()  # now, not when the first row is read
     return (
         _choice(described, folder) if described.kind == "choice" else _generate(described, folder)
     )

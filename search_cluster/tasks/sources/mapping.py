@@ -92,7 +92,13 @@ def _value(columns: Mapping[str, Any], name: str, template: str) -> object:
 
 
 def mapped_rows(rows: RawRows, mapping: FieldMapping | None) -> Iterator[Row | MalformedRow]:
-    """Rows of another layout as ours; those that have no such fields are malformed."""
+    """Rows of another layout as ours; those that have no such fields are malformed.
+
+    Raises:
+        TaskError: a template of the mapping is broken.
+    """
+    if mapping is not None:
+        mapping.check()
     for row in rows:
         if mapping is None or isinstance(row, MalformedRow):
             yield row

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
 
 from lm_eval.tasks import TaskManager
+from support.harness_files import RIVERS, SUMS, write_harness_task
 
 from search_cluster.errors import TaskError
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.task import AnswerKind, Prompt, Task
-from tests.support.harness_files import RIVERS, SUMS, write_harness_task
 
 CHOICE = {
     "output_type": "multiple_choice",
