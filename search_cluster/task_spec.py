@@ -50,6 +50,11 @@ class TaskSpec:
         """Whether it names a task of the harness or a data set of the hub."""
         return self.base.startswith((HARNESS_PREFIX, HUB_PREFIX))
 
+    @property
+    def label(self) -> str:
+        """The name for people: a file's without its folder, and no options."""
+        return self.base if self.is_prefixed else Path(self.base).name
+
     def __str__(self) -> str:
         """The text that gives this spec again."""
         if not self.options:

@@ -106,12 +106,16 @@ def _write(name: str, spec: str, files: KeptFiles, place: Path) -> None:
 
 def read_kept(name: str, folder: Path) -> KeptTask | None:
     """What a folder keeps of the task of that name; ``None`` if it keeps none, or a broken one."""
+    kept = _read(_place(name, folder) / KEPT_NAME)
+    return kept if kept is not None and kept.name == name else None
+
+
+def _read(file: Path) -> KeptTask | None:
     try:
-        values: Any = json.loads((_place(name, folder) / KEPT_NAME).read_text(encoding="utf-8"))
-        kept = KeptTask(**values)
+        values: Any = json.loads(file.read_text(encoding="utf-8"))
+        return KeptTask(**values)
     except (OSError, ValueError, TypeError):
         return None
-    return kept if kept.name == name else None
 
 
 def spec_of_kept(name: str, *folders: Path) -> str:
@@ -133,6 +137,17 @@ def spec_of_kept(name: str, *folders: Path) -> str:
             )
         return str(place)
     return name
+
+
+def spec_if_gone(spec: str, folder: Path) -> str:
+    """A spec whose file is gone, as the folder keeps it; any other as it is."""
+    for file in sorted((folder / TASKS_FOLDER).glob(f"*/{KEPT_NAME}")):
+        kept = _read(file)
+        if kept is None or kept.spec != absolute_spec(spec):
+            continue
+        if not all(Path(path).is_file() for path in kept.originals):
+            return str(file.parent / kept.file)
+    return spec
 
 
 def copy_kept(source: Path, target: Path) -> None:

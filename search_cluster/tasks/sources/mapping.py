@@ -19,6 +19,8 @@ from search_cluster.tasks.sources.files import RawRows
 from search_cluster.tasks.sources.jinja import fill, has_marks, names_in
 from search_cluster.tasks.task import MalformedRow
 
+_KEPT = ("choices", "split")
+"""Columns that mean what they do in our rows, unless the mapping says otherwise."""
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -57,9 +59,10 @@ class FieldMapping(BaseModel):
         row: dict[str, object] = {"question": _value(columns, "question", self.question)}
         if self.choices is not None:
             row["choices"] = self._choices(columns)
+        row |= {name: columns[name] for name in _KEPT if name in columns and name not in row}
         answer = _value(columns, "answer", self.answer)
         is_written = isinstance(answer, str) and has_marks(self.answer)
-        if self.choices is not None and is_written and str(answer).strip().isdigit():
+        if "choices" in row and is_written and str(answer).strip().isdigit():
             answer = int(str(answer))
         row["answer"] = answer
         for name in ("difficulty", "split"):

@@ -65,7 +65,7 @@ def find_task_file(name: str, include_path: Path | None) -> Path:
         folders.append(named_files(include_path.absolute()))
         if name in folders[0].tasks:
             return folders[0].tasks[name]
-    folders.append(named_files(harness_folder() / "tasks"))
+    folders.append(_own_files(harness_folder() / "tasks"))
     if name in folders[-1].tasks:
         return folders[-1].tasks[name]
     every = sorted({task for found in folders for task in found.tasks})
@@ -85,6 +85,11 @@ def find_task_file(name: str, include_path: Path | None) -> Path:
 
 
 @cache
+def _own_files(folder: Path) -> NamedFiles:
+    """The names of the installed harness, which do not change while we run."""
+    return named_files(folder)
+
+
 def named_files(folder: Path) -> NamedFiles:
     """The names in the task files of a folder and those below it."""
     tasks: dict[str, Path] = {}
