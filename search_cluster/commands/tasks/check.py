@@ -157,7 +157,7 @@ def _choice_problems(example: Example, prompt: Prompt) -> Iterator[str]:
         yield f"the right answer is {shown(example.gold)}, choice {index} is another text"
 
 
-def _check_places(places: Counter[int | None], split: str, found: _Found) -> None:
+def _check_places(places: Counter[int], split: str, found: _Found) -> None:
     total = sum(places.values())
     if total < ENOUGH_QUESTIONS:
         return

@@ -14,8 +14,7 @@ _ANSWERS_WITHIN_S = 3.0
 @cache
 def _is_reachable() -> bool:
     """Whether the hub answers, asked once in a process: the library retries for half a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
         return False

@@ -6,7 +6,6 @@ examples, the question itself and the delimiter. Where a task words a context fo
 (winogrande), it is what the contexts have in common, and the rest belongs to the choices.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -138,7 +137,6 @@ def harness_errors(name: str, what: str, kind: type[TaskError] = TaskError) -> I
 
 def _harness_task(file: Path, name: str) -> Any:
     harness_folder()  # says how to install it
-    os.environ.setdefault("TQDM_DISABLE", "1")  # its bars would run through ours
     from lm_eval.tasks import TaskManager
 
     from search_cluster.tasks.sources.hub import reachable_hub

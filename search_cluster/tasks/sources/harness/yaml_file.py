@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from search_cluster.errors import TaskError
 
@@ -73,7 +73,7 @@ def _read(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _loader(folder: Path) -> type[yaml.SafeLoader]:
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
         """YAML's own kinds, and references to functions."""
 
     def function(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionReference:
@@ -98,7 +98,7 @@ def functions_of(value: object) -> list[FunctionReference]:
 def task_file_text(config: Mapping[str, Any]) -> str:
     """A task file that says this by itself, with the modules of its functions beside it."""
 
-    class Dumper(yaml.SafeDumper):
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]  # it has no types
         """YAML's own kinds, and references to functions."""
 
         def ignore_aliases(self, data: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 
 pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
 
+from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from support.harness_files import RIVERS, SUMS, write_harness_task
+from support.loaded_tiny import loaded_tiny
 
 from search_cluster.errors import TaskError
+from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.task import AnswerKind, Prompt, Task
 
@@ -251,3 +255,27 @@ def test_data_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "gone_test.jsonl").unlink()
     with pytest.raises(TaskError, match=r"the harness can't load the data of its task gone \(File"):
         get_task(str(file)).load("test", None)
+
+
+@pytest.mark.parametrize("name", ["plain", "no_delimiter", "two_spaces", "newline", "few"])
+def test_a_model_reads_the_tokens_that_the_harness_gives_it(name: str, tmp_path: Path) -> None:
+    loaded = loaded_tiny()
+    file = write_harness_task(tmp_path, name, SPLITS, **{**CHOICE, **VARIANTS[name]})
+    task = get_task(str(file))
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    theirs = manager.load([name])["tasks"][name]
+    theirs.set_fewshot_seed(1234)
+    theirs.build_all_requests()
+    lm = HFLM(pretrained=loaded.model, tokenizer=deepcopy(loaded.tokenizer), backend="causal")
+    pairs = [lm._encode_pair(*request.arguments) for request in theirs.instances]
+    examples = task.load("test", None).examples
+    ours = [
+        (list(encoded.context_ids), list(ids))
+        for encoded in (encode_example(loaded, task, example) for example in examples)
+        for ids in encoded.choice_ids
+    ]
+    assert [after for _, after in ours] == [after for _, after in pairs]
+    assert all(
+        before[-len(theirs_before) :] == theirs_before
+        for (before, _), (theirs_before, _) in zip(ours, pairs, strict=True)
+    )
