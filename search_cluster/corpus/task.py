@@ -37,6 +37,6 @@ def task_file_needed(done: str, name: str) -> TaskError:
     ``done`` says what was done with the task.
     """
     return TaskError(
-        f"{done} with task {name!r}, which is not built in and not kept; pass the file that the "
+        f"{done} with task {name!r}, which is not built in; pass the .py or .toml file that the "
         "search was given: --task FILE"
     )
