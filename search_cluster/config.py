@@ -64,7 +64,8 @@ class SearchConfig:
     """Ask in the tokenizer's chat template: ``auto`` (if it has one), ``always``, or ``never`` (in
     plain text)."""
     task: str = "capitals"
-    """A task's name (``search-cluster tasks`` lists them), or a task file (``.py``, ``.toml``)."""
+    """A task's name (``search-cluster tasks`` lists them), a file (``.toml``, ``.py``, ``.yaml``,
+    or rows: ``.jsonl``, ``.csv``, ``.parquet``), ``lm-eval:NAME`` or ``hub:NAME``."""
     split: str = "train"
     """``train``, ``validation`` or ``test``."""
     data_dir: Path | None = None

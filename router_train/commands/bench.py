@@ -12,15 +12,15 @@ from router_train.data.question_choice import QuestionChoice
 from router_train.evaluation.speed import ALLOWED_FORMULA, BatchSpeed, measure_speed
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
+from router_train.inference.router_task import task_of_router
 from router_train.training.checkpoint import META_NAME, load_router, read_meta
 from search_cluster.console import print_json, say, show
-from search_cluster.corpus.task import task_file_needed
-from search_cluster.errors import ConfigError, PromptTooLongError, TaskError
+from search_cluster.errors import ConfigError, PromptTooLongError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example
 from search_cluster.tasks.data_dir import resolve_data_dir
-from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import Task
 
 UNDECIDED = ", and rounds disagree on which is faster"
 
@@ -40,7 +40,7 @@ def run_bench(
 
     Args:
         places: checkpoints, or run folders with checkpoints in ``routers``.
-        questions: whose prompts are read; an empty task spec: the task that the first router was
+        questions: whose prompts are read; without a task spec: the task that the first router was
             trained on.
         model: the routers' model.
         batch_sizes: rows that are answered together.
@@ -52,7 +52,8 @@ def run_bench(
     folders = [folder for place in places for folder in router_folders(place)]
     first = read_meta(folders[0])
     loaded = model.load(first.model_spec, first.model_dtype, first.chat)
-    prompts = _prompts(loaded, questions, first.inputs.task, max(batch_sizes) * num_rounds)
+    task = task_of_router(folders[0], first.inputs.tasks[0], questions.task_spec)
+    prompts = _prompts(loaded, questions, task, max(batch_sizes) * num_rounds)
     if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
         raise ConfigError(
             f"{len(prompts)} prompts do not fill a batch of {max(batch_sizes)}; ask a larger task "
@@ -111,14 +112,8 @@ def router_folders(place: Path) -> tuple[Path, ...]:
 
 
 def _prompts(
-    loaded: LoadedModel, questions: QuestionChoice, own_task: str, limit: int
+    loaded: LoadedModel, questions: QuestionChoice, task: Task, limit: int
 ) -> list[tuple[int, ...]]:
-    try:
-        task = get_task(questions.task_spec or own_task)
-    except TaskError as error:
-        if questions.task_spec:
-            raise
-        raise task_file_needed("the router was trained", own_task) from error
     found = task.load(questions.split, resolve_data_dir(questions.data_dir)).examples
     prompts: list[tuple[int, ...]] = []
     num_too_long = 0

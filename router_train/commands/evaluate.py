@@ -12,13 +12,13 @@ from router_train.evaluation.evaluate import EvaluationReport, evaluate
 from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
+from router_train.inference.router_task import task_of_router
 from router_train.training.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.files import write_text_whole
 from search_cluster.paths.codec import parse_path
 from search_cluster.stats import EFFECT_RULE, Effect
 from search_cluster.tasks.data_dir import resolve_data_dir
-from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 
 
@@ -33,7 +33,8 @@ def run_evaluate(
     json_output: bool,
 ) -> None:
     """``router-train evaluate``."""
-    task = get_task(questions.task_spec)
+    meta = read_meta(router_folder)
+    task = task_of_router(router_folder, meta.inputs.tasks[0], questions.task_spec)
     found = task.load(questions.split, resolve_data_dir(questions.data_dir))
     if found.malformed:
         first = found.malformed[0]
@@ -42,7 +43,6 @@ def run_evaluate(
             f"{first.reason}"
         )
     examples = select_examples(found.examples, questions.limit, questions.seed)
-    meta = read_meta(router_folder)
     loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     key = {

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from router_train.config import FitConfig
 from router_train.inference.model_choice import ModelChoice
+from router_train.inference.router_task import task_flag
 from router_train.routers.curve import read_curve
 from router_train.training.checkpoint import CURVE_NAME, RouterMeta
 from router_train.training.fit import FitOutcome, fit
@@ -83,7 +84,7 @@ def run_fit(
             "--force trains it again"
         )
     else:
-        show(_fit_text(meta, out, task_spec or meta.inputs.task), json_output=json_output)
+        show(_fit_text(meta, out, task_spec), json_output=json_output)
     if json_output:
         print_json(
             {
@@ -102,15 +103,15 @@ def run_fit(
         )
 
 
-def _fit_text(meta: RouterMeta, out: Path, task_spec: str) -> str:
+def _fit_text(meta: RouterMeta, out: Path, task_spec: str | None) -> str:
     skips, executes, repeats = meta.class_counts
     lines = [
         f"{meta.kind} router saved in {out}",
         f"labels: {meta.num_train} train, {meta.num_validation} validation; {skips} skips, "
         f"{executes} executes, {repeats} repeats",
         *_metric_lines(meta),
-        f"next: router-train evaluate --router {quote(str(out))} --task {quote(task_spec)} --split "
-        f"test --limit 200{_reported(out)}",
+        f"next: router-train evaluate --router {quote(str(out))}"
+        f"{task_flag(out, task_spec or meta.inputs.task)} --split test --limit 200{_reported(out)}",
     ]
     return "\n".join(lines)
 

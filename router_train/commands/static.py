@@ -3,6 +3,7 @@
 from pathlib import Path
 from shlex import quote
 
+from router_train.inference.router_task import task_flag
 from router_train.training.of_scan import static_of_scan
 from search_cluster.console import print_json, say, show
 
@@ -21,8 +22,8 @@ def run_static(
         known = f"{figures}, on {meta.judged_on}" if figures else "nothing was measured of it"
         show(
             f"static router of path {path} saved in {out}\n{known}\n"
-            f"next: router-train evaluate --router {quote(str(out))} --task "
-            f"{quote(meta.inputs.tasks[0])} --split test",
+            f"next: router-train evaluate --router {quote(str(out))}"
+            f"{task_flag(out, meta.inputs.tasks[0])} --split test",
             json_output=json_output,
         )
     if json_output:

@@ -8,8 +8,9 @@ from pathlib import Path
 class QuestionChoice:
     """Which questions are asked; command lines make their options from these fields."""
 
-    task_spec: str = field(metadata={"flag": "--task"})
-    """A task's name (``search-cluster tasks`` lists them), or a task file (``.py``, ``.toml``)."""
+    task_spec: str | None = field(default=None, metadata={"flag": "--task"})
+    """A task's name (``search-cluster tasks`` lists them), a file, ``lm-eval:NAME`` or
+    ``hub:NAME``; ``None``: the router's own."""
     split: str = "test"
     """``train``, ``validation`` or ``test``."""
     limit: int | None = None

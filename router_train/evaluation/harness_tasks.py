@@ -11,8 +11,9 @@ from typing import Any
 
 from lm_eval.tasks import TaskManager
 
-from search_cluster.errors import ConfigError, SearchClusterError
+from search_cluster.errors import ConfigError, SearchClusterError, TaskError
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.tasks.sources.harness.find import find_task_file
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def require_tasks(
             f"--include-path {include_path} is no folder; name the one with the task files"
         )
     with harness_errors(f"read the task files in {include_path}"):
-        manager = TaskManager(include_path=None if include_path is None else str(include_path))
+        manager = _manager(names, include_path)
         unknown = [name for name in names if not manager.match_tasks([name])]
     if unknown:
         raise ConfigError(
@@ -65,6 +66,19 @@ def require_tasks(
         for task in tasks:
             _require_examples(task, num_fewshot)
     return manager
+
+
+def _manager(names: Sequence[str], include_path: Path | None) -> TaskManager:
+    """The harness' tasks, if need be all of them.
+
+    It reads each of its 14,000 files before it knows one name, so it is shown no more folders than
+    those of the tasks, where a name is a task's.
+    """
+    try:
+        folders = {str(find_task_file(name, include_path).absolute().parent) for name in names}
+    except TaskError:  # a group of tasks, or nothing: the harness has the last word
+        return TaskManager(include_path=None if include_path is None else str(include_path))
+    return TaskManager(include_path=sorted(folders), include_defaults=False)
 
 
 def _require_examples(task: Any, num_fewshot: int | None) -> None:

@@ -27,6 +27,7 @@ from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.tasks.kept import copy_kept
 
 LoadModel = Callable[[str, str, str], LoadedModel]
 """A function that loads a model given its spec, its dtype and its chat mode, as the corpus names
@@ -103,7 +104,7 @@ def fit(
         return FitOutcome(meta=meta, already_finished=True)
 
     labels = read_labels(corpus, config)
-    task = task_of_corpus(corpus.manifest.provenance, task_spec)
+    task = task_of_corpus(corpus.manifest.provenance, task_spec, corpus_folder)
     loaded = _corpus_model(corpus, load_model) if kind.needs_model or check_model else None
     if group.leads:
         (out / META_NAME).unlink(missing_ok=True)
@@ -143,6 +144,7 @@ def fit(
         menu=() if table is None else tuple(map(str, table.paths)),
         static_path="" if table is None else str(choose_static(table, config)[0]),
     )
+    copy_kept(corpus_folder, out)
     save_meta(out, meta)
     group.wait_for_all()
     return FitOutcome(meta=meta, already_finished=False)

@@ -22,6 +22,7 @@ from search_cluster.scan.result import ScanResult, Standing
 from search_cluster.scan.result_file import read_result
 from search_cluster.scan.specs.chosen import path_to_export
 from search_cluster.scan.specs.evidence import standing_of
+from search_cluster.tasks.kept import copy_kept
 
 SCAN_PRESET = "scan"
 """What stands for the preset of a search in the description of such a router."""
@@ -97,6 +98,7 @@ def static_of_scan(
         versions=installed_versions(),
         weights_sha256=save_weights(out, router),
     )
+    copy_kept(scan, out)
     save_meta(out, meta)
     return FitOutcome(meta=meta, already_finished=False)
 

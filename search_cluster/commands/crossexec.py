@@ -42,6 +42,7 @@ from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.stats import wilson_interval
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.kept import spec_of_kept
 from search_cluster.tasks.selection import select_examples
 from search_cluster.telemetry.progress import ProgressReporter
 
@@ -84,12 +85,12 @@ def cross_execute(
     config = replace(config, bridges=None).overridden(
         {
             "model": spec_again(searched_with.model_spec, model, config.bridges),
-            "task": task or searched_with.task,
+            "task": task or spec_of_kept(searched_with.task, config.run),
             "dtype": searched_with.dtype,
             "chat": searched_with.chat or None,
         }
     )
-    asked = task_of_corpus(searched_with, task)
+    asked = task_of_corpus(searched_with, task, config.run)
     choices = pick_menu(corpus.records, num_layers=searched_with.num_layers, size=menu_size)
     if len(choices) > 1 and not searched_with.evidence:
         logger.warning(

@@ -27,6 +27,7 @@ from search_cluster.report.router_evaluations import parse_evaluations
 from search_cluster.report.terminal import next_commands, print_summary
 from search_cluster.scan.progress import holds_scan
 from search_cluster.scan.result_file import is_finished
+from search_cluster.tasks.kept import spec_of_kept
 from search_cluster.tasks.registry import list_tasks
 from search_cluster.telemetry.sessions import read_sessions, total_of
 
@@ -141,7 +142,8 @@ def print_run(run: Path, *, with_notes: bool) -> None:
         return
     corpus = read_corpus(run)
     routers = sorted(path.parent.name for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
-    known = corpus.manifest.provenance.task in {task.name for task in list_tasks()}
+    name = corpus.manifest.provenance.task
+    known = name in {task.name for task in list_tasks()} or spec_of_kept(name, run) != name
     commands = next_commands(
         run,
         run / ROUTERS_FOLDER,

@@ -35,7 +35,9 @@ from search_cluster.scan.progress import holds_scan
 from search_cluster.search.questions import Questions
 from search_cluster.search.record_gate import RecordGate
 from search_cluster.search.search_plan import preset_for_task
+from search_cluster.task_spec import read_spec
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.kept import keep_tasks, spec_if_gone
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.progress import ProgressReporter
@@ -64,6 +66,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     if config.preset is not None:
         preset_with_settings(config.preset, config)  # so is a preset that can't be
     prior = read_depth_prior(config.depth_prior)
+    config = config.overridden({"task": spec_if_gone(config.task, config.run)})
     task = get_task(config.task)
     asked = load_examples(config, task)
     questions = Questions(task, asked.split, asked.examples, seed=config.seed)
@@ -103,6 +106,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         )
         require_same_examples(config, asked, writer.written_ids)
         write_malformed(config, asked)
+        keep_tasks([config.task], config.run)
         known = {record.example.example_id: record.evaluated for record in read_shards(config.run)}
         job = SearchJob(
             task=absolute_spec(config.task),
@@ -171,7 +175,9 @@ def _step_through(
 ) -> None:
     """Search to the end; an interrupt leaves every finished example on disk."""
     every_second = EverySecond()
-    with ProgressReporter(driver.progress().num_examples, f"searching {config.task}") as reporter:
+    with ProgressReporter(
+        driver.progress().num_examples, f"searching {read_spec(config.task).label}"
+    ) as reporter:
         try:
             while driver.busy:
                 for record in driver.step():

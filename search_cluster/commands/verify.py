@@ -78,7 +78,7 @@ def verify_corpus(
     """
     corpus = read_corpus(run)
     provenance = corpus.manifest.provenance
-    grader = task_of_corpus(provenance, task)
+    grader = task_of_corpus(provenance, task, run)
     pairs = _sampled(corpus, sample, seed)
     if not pairs:
         raise CorpusError(

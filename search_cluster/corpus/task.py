@@ -1,25 +1,28 @@
 """The task that a corpus was searched with, found again by its name or its file."""
 
+from pathlib import Path
+
 from search_cluster.corpus.manifest import Provenance, require_same_task
 from search_cluster.errors import TaskError
+from search_cluster.tasks.kept import spec_of_kept
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.task import Task
 
 
-def task_of_corpus(provenance: Provenance, spec: str | None) -> Task:
+def task_of_corpus(provenance: Provenance, spec: str | None, run: Path) -> Task:
     """The task, in the version that the corpus was searched with.
 
     Args:
         provenance: the provenance of the corpus.
-        spec: the task's name or file; ``None`` takes the name that the corpus knows, which finds
-            built-in tasks only.
+        spec: the task's name or file; ``None`` takes what the corpus keeps of it, else its name.
+        run: the corpus' folder.
 
     Raises:
         TaskError: there is no such task.
         ConfigError: it asks or grades otherwise than when the corpus was searched.
     """
     try:
-        task = get_task(spec or provenance.task)
+        task = get_task(spec or spec_of_kept(provenance.task, run))
     except TaskError as error:
         if spec is not None:
             raise

@@ -59,7 +59,8 @@ class EncodedExample:
 def encode_example(loaded: LoadedModel, task: Task, example: Example) -> EncodedExample:
     """The tokens with which a task asks an example.
 
-    Choices follow the context verbatim after a chat template, and after one space in plain text.
+    Choices follow the context verbatim after a chat template, and after the prompt's delimiter in
+    plain text.
 
     Raises:
         PromptTooLongError: context plus the longest choice, or plus ``task.max_new_tokens``, exceed
@@ -80,7 +81,7 @@ def encode_example(loaded: LoadedModel, task: Task, example: Example) -> Encoded
     context_ids = _encode_context(loaded, text)
     choice_ids: tuple[tuple[int, ...], ...] = ()
     if task.kind is AnswerKind.CHOICE:
-        joint = "" if loaded.chat else " "
+        joint = "" if loaded.chat else prompt.delimiter
         choice_ids = tuple(
             _encode_continuation(loaded, text, joint + mark_data(loaded.tokenizer, choice))
             for choice in prompt.choices

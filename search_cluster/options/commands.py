@@ -11,6 +11,7 @@ import typer
 from search_cluster.console import RESUMABLE, one_line_errors
 from search_cluster.extras import DISTRIBUTION
 from search_cluster.options.groups import Flags, OptionGroup, group_of
+from search_cluster.options.task_source import take_task_source, task_names, task_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +125,14 @@ def command(
             else:
                 groups[parameter.name] = group
                 parameters += group.parameters()
+        tasks = task_names(parameters)
+        of_tasks = task_parameters(parameters)
+        parameters += of_tasks
 
         def run(**values: Any) -> None:
             with one_line_errors(interrupted):
+                if of_tasks:
+                    take_task_source(values, tasks)
                 made = {key: group.take(values) for key, group in groups.items()}
                 function(**values, **made)
 

@@ -8,6 +8,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from search_cluster.errors import TaskError
+from search_cluster.task_spec import (
+    HARNESS_OPTIONS,
+    HARNESS_PREFIX,
+    HUB_PREFIX,
+    TaskSpec,
+    read_spec,
+)
 from search_cluster.tasks.benchmarks.agieval import AGIEVAL
 from search_cluster.tasks.benchmarks.aime import AIME24
 from search_cluster.tasks.benchmarks.arc import ARC_TASKS
@@ -20,9 +27,12 @@ from search_cluster.tasks.benchmarks.truthfulqa import TRUTHFULQA_MC1
 from search_cluster.tasks.builtin.arithmetic import ARITHMETIC
 from search_cluster.tasks.builtin.capitals import CAPITALS
 from search_cluster.tasks.builtin.elements import ELEMENTS_TASK
-from search_cluster.tasks.python_task import load_python_task
+from search_cluster.tasks.sources.files import TABLES
+from search_cluster.tasks.sources.harness.task import load_harness_task
+from search_cluster.tasks.sources.python_task import load_python_task
+from search_cluster.tasks.sources.rows_task import load_rows_task
+from search_cluster.tasks.sources.toml_task import load_toml_task
 from search_cluster.tasks.task import Task
-from search_cluster.tasks.toml_task import load_toml_task
 
 _TASKS: dict[str, Task] = {
     task.name: task
@@ -32,8 +42,9 @@ _TASKS: dict[str, Task] = {
     )
 }
 _LOADERS = {".py": load_python_task, ".toml": load_toml_task}
-_ROWS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-"""Files that somebody may take for a task."""
+_YAML = (".yaml", ".yml")
+_FILES = (*_LOADERS, *_YAML, *TABLES)
+"""What the files of tasks end in."""
 
 
 def list_tasks() -> tuple[Task, ...]:
@@ -46,44 +57,90 @@ def absolute_spec(spec: str) -> str:
 
     Names stay as they are, and paths are made absolute.
     """
-    return str(Path(spec).absolute()) if Path(spec).suffix in _LOADERS else spec
+    read = read_spec(spec)
+    return str(read.absolute(is_file=read.suffix in _FILES)) if spec not in _TASKS else spec
 
 
 def get_task(spec: str) -> Task:
-    """The task of that name, or the one that a file describes.
+    """The task of that name, or the one that a file or a data set describes.
 
     Args:
-        spec: a name that `list_tasks` knows, or the path of a user's ``.py`` file that exposes
-            ``TASK`` (the file is run), or of a ``.toml`` file beside its JSONL data.
+        spec: a name that `list_tasks` knows; ``lm-eval:NAME`` for a task of EleutherAI's harness;
+            ``hub:NAME`` for a data set; or the path of a user's ``.py`` file that exposes ``TASK``
+            (the file is run), of a ``.toml`` file, of a task file of the harness (``.yaml``), or of
+            a file with rows. Options follow after ``?`` (`search_cluster.task_spec`).
 
     Raises:
-        TaskError: there is no such name or file, or the file does not describe a task.
+        TaskError: there is no such name or file, or it does not describe a task.
     """
     if spec in _TASKS:
         return _TASKS[spec]
-    path = Path(spec)
-    if path.suffix in _ROWS:
-        raise TaskError(
-            f"{spec} holds rows, not a task: describe in a .toml file beside it how they are asked "
-            "(search_cluster/tasks/README.md shows one), and name that file"
-        )
-    if path.suffix not in _LOADERS:
+    read = read_spec(spec)
+    if read.base.startswith(HARNESS_PREFIX) or read.suffix in _YAML:
+        return _harness_task(read)
+    if read.base.startswith(HUB_PREFIX):
+        return _new(load_rows_task(read), spec)
+    if read.suffix not in _FILES:
         raise TaskError(
             f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the "
             "list"
         )
+    path = Path(read.base)
     if not path.is_file():
         raise TaskError(
-            f"task file {path.absolute()} does not exist; check the path, or name a built-in task"
+            f"task file {path.absolute()} does not exist{_near_file(path)}; check the path, or "
+            "name a built-in task"
         )
-    task = _LOADERS[path.suffix](path)
+    if read.suffix in TABLES:
+        return _new(load_rows_task(read), spec)
+    if read.options:
+        raise TaskError(
+            f"task {spec}: {next(iter(read.options))!r} is no option of a {read.suffix} file, "
+            "which says all by itself; leave it out"
+        )
+    return _new(_LOADERS[read.suffix](path), spec)
+
+
+def _new(task: Task, spec: str) -> Task:
+    """The task, if its name is free."""
     if task.name in _TASKS:
         raise TaskError(
-            f"{path} calls its task {task.name!r}, which is a built-in task; choose another name"
+            f"{spec} calls its task {task.name!r}, which is a built-in task; choose another name"
         )
     return task
+
+
+def _harness_task(spec: TaskSpec) -> Task:
+    for key in spec.options:
+        if key not in HARNESS_OPTIONS:
+            near = get_close_matches(key, HARNESS_OPTIONS, n=1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise TaskError(
+                f"task {spec}: {key!r} is no option of the harness' tasks{meant}; there are "
+                f"{', '.join(HARNESS_OPTIONS)}"
+            )
+    shots = spec.options.get("num_fewshot")
+    if shots is not None and not shots.isdecimal():
+        raise TaskError(f"task {spec}: num_fewshot is {shots!r}; it is a whole number from 0")
+    include_path = spec.options.get("include_path")
+    return load_harness_task(
+        spec.base.removeprefix(HARNESS_PREFIX),
+        include_path=None if include_path is None else Path(include_path),
+        num_fewshot=None if shots is None else int(shots),
+        filter_name=spec.options.get("filter", ""),
+    )
 
 
 def _suggestion(spec: str) -> str:
     matches = get_close_matches(spec, _TASKS, n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(matches)}?)" if matches else ""
+
+
+def _near_file(path: Path) -> str:
+    """Files of that folder whose names are like it."""
+    if not path.parent.is_dir():
+        return ""
+    files = [item.name for item in path.parent.iterdir() if item.suffix in _FILES]
+    matches = get_close_matches(path.name, files, n=2, cutoff=0.6)
+    named = " or ".join(str(path.parent / name) for name in matches)
+    return f" (did you mean {named}?)" if matches else ""

@@ -43,7 +43,7 @@ from search_cluster.tasks.grading.graders import CHOICE_GRADER_VERSION, grade_ch
 from search_cluster.tasks.loading import Grader, Source, load_checked
 from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
 from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
-from search_cluster.tasks.template import names_choices, render
+from search_cluster.tasks.template import check_template, names_choices, render
 
 DEFAULT_PLAIN = "Question: {question}\nAnswer:"
 """How a base model is asked unless a task says otherwise."""
@@ -170,7 +170,8 @@ def _version(
 
 def _checked_plain(chat: str, plain: str | None, wordings: tuple[Wording, ...]) -> str:
     if plain is None:
-        plain = DEFAULT_PLAIN_WITH_CHOICES if "{choices}" in chat else DEFAULT_PLAIN
+        check_template(chat)
+        plain = DEFAULT_PLAIN_WITH_CHOICES if names_choices(chat) else DEFAULT_PLAIN
     check_wordings(Wording(chat=chat, plain=plain), wordings)
     return plain
 

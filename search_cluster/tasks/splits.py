@@ -4,7 +4,8 @@ Where a question belongs does not depend on its row, its file or its neighbours.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 THREE_WAY: Mapping[str, int] = MappingProxyType({"train": 70, "validation": 15, "test": 15})
@@ -38,3 +39,44 @@ def split_of(text: str, shares: Mapping[str, int] = THREE_WAY) -> str:
             return split
         point -= percent
     raise AssertionError(f"shares {dict(shares)} do not add up to 100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitPart:
+    """The published part that a split is taken from."""
+
+    part: str
+    """The part's own name."""
+    shares: Mapping[str, int] | None = None
+    """The percentage of each split that is cut from it; ``None`` if the split is all of it."""
+
+
+def cut_parts(parts: Sequence[str]) -> dict[str, SplitPart]:
+    """Where each of our splits is taken from, if a publisher has one to three parts.
+
+    The last of several parts is the test. What is missing is cut from the first part by hash of
+    the question: 85/15 beside another part, else 70/15/15.
+
+    Args:
+        parts: names of the parts for training, validation and test, in this order, those that
+            there are.
+    """
+    if len(parts) >= 3:
+        return {
+            split: SplitPart(part=part)
+            for split, part in zip(THREE_WAY, (parts[0], parts[1], parts[-1]), strict=True)
+        }
+    if len(parts) == 2:
+        cut = SplitPart(part=parts[0], shares=TRAIN_VALIDATION)
+        return {"train": cut, "validation": cut, "test": SplitPart(part=parts[1])}
+    return {split: SplitPart(part=parts[0], shares=THREE_WAY) for split in THREE_WAY}
+
+
+def cut_note(cut: Mapping[str, SplitPart]) -> str:
+    """What a user should know of splits that are cut; empty if none is."""
+    first = cut["train"]
+    if first.shares is None:
+        return ""
+    shares = ", ".join(f"{percent} % {split}" for split, percent in first.shares.items())
+    rest = "" if "test" in first.shares else f"; test is its {cut['test'].part!r}"
+    return f"its part {first.part!r} is cut by hash of the question into {shares}{rest}"

@@ -35,8 +35,10 @@ class Prompt:
     chat: str
     """The user message for an instruct model."""
     plain: str
-    """The whole prompt for a base model. It ends where the answer begins, without white space at
-    the end."""
+    """The whole prompt for a base model. It ends where the answer begins; before choices without
+    white space at the end."""
+    delimiter: str = " "
+    """What stands between the plain prompt and a choice; after a chat template nothing does."""
     choices: tuple[str, ...] = ()
     """The texts that are scored as continuations, in the order of the example's choices; only
     CHOICE tasks have them."""

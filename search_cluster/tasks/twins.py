@@ -8,7 +8,7 @@ typed.
 import logging
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -126,8 +126,13 @@ def warn_of_contradictions(examples: Sequence[Example], task: str) -> None:
         )
 
 
-def _identity(example: Example) -> object:
-    return asked_key(example.question), frozenset(map(question_key, example.choices))
+def asked_identity(question: str, choices: Iterable[str]) -> Hashable:
+    """What is the same for two questions that ask the same among the same choices."""
+    return asked_key(question), frozenset(map(question_key, choices))
+
+
+def _identity(example: Example) -> Hashable:
+    return asked_identity(example.question, example.choices)
 
 
 def _answer(example: Example) -> str:

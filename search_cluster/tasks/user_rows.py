@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from search_cluster.errors import TaskError
-from search_cluster.tasks.answers import BASES, UNKNOWN, AnswerReading, gold_index, reading_of
 from search_cluster.tasks.fields import (
     as_choices,
     as_mapping,
@@ -25,7 +24,6 @@ from search_cluster.tasks.fields import (
     get_text,
     shown,
 )
-from search_cluster.tasks.files import RawRows, read_rows
 from search_cluster.tasks.loading import Source
 from search_cluster.tasks.raw_examples import (
     Converter,
@@ -35,6 +33,14 @@ from search_cluster.tasks.raw_examples import (
     as_raw_example,
     collect_examples,
 )
+from search_cluster.tasks.sources.answers import (
+    BASES,
+    UNKNOWN,
+    AnswerReading,
+    gold_index,
+    reading_of,
+)
+from search_cluster.tasks.sources.files import RawRows, read_rows
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
 from search_cluster.tasks.template import LETTERS

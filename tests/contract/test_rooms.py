@@ -27,6 +27,7 @@ GROUND_FLOOR = {
         "trackers",
         "machine",
         "stats",
+        "task_spec",
     },
     "router_train": {"__init__", "auto", "cli", "config", "distributed"},
 }

@@ -366,6 +366,7 @@ def test_failures_are_recorded(model_dir: str, tmp_path: Path) -> None:
     )
     task, config = str(tmp_path / "own.toml"), replace(QUIET, run=tmp_path / "run")
     run_search(replace(config, model=model_dir, task=task, budget=6))
+    shutil.rmtree(config.run / "tasks")  # as in run folders of former versions
     with pytest.raises(
         TaskError, match=r"task 'own', which is not built in; pass the .py or .toml file"
     ):

@@ -655,7 +655,9 @@ def test_one_fault_of_some_examples_is_told_once_with_its_count(
     assert "LookupError: no grade for " in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_users_task_is_named_by_its_file_afterwards(search: list[str], tmp_path: Path) -> None:
+def test_a_users_task_is_found_again_or_named_by_its_file(
+    search: list[str], tmp_path: Path
+) -> None:
     rows = [
         {"question": f"{n} + {n}?", "choices": [f"{n}", f"{2 * n}"], "answer": 1}
         for n in range(2, 40)
@@ -672,12 +674,16 @@ def test_a_users_task_is_named_by_its_file_afterwards(search: list[str], tmp_pat
         ["verify", run_dir],
         ["crossexec", run_dir, "--menu", "2", "--ray", "none", "--redis-url", "none"],
     ):
+        run("search-cluster", *command)  # the run folder keeps it
+        kept = tmp_path / "run" / "tasks"
+        kept.rename(tmp_path / "kept")  # as in run folders of former versions
         _, err = run("search-cluster", *command, expect=2)
         assert (
             "task 'sums', which is not built in; pass the .py or .toml file that the search was "
             "given: --task" in err
         )
         run("search-cluster", *command, "--task", task)
+        (tmp_path / "kept").rename(kept)
 
 
 def test_a_terminal_without_unicode_gets_names_spelled_out(

@@ -14,9 +14,8 @@ from search_cluster.options.groups import JsonOption, Options, positive_numbers
 
 PROMPTS = Options(
     without=("limit",),
-    defaults={"task_spec": ""},
     helps={
-        "task_spec": "The task whose prompts are read; default: the router's own.",
+        "task_spec": "The task whose prompts are read; ``None``: the router's own.",
         "seed": "The seed that draws the prompts.",
     },
 )

@@ -1,29 +1,8 @@
-"""``search-cluster tasks`` and ``search-cluster doctor``: what there is, and what works here."""
+"""``search-cluster doctor``: what works here."""
 
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
 from search_cluster.options.groups import JsonOption
-
-
-@command(epilog="Example: search-cluster tasks --json")
-def tasks(json_output: JsonOption = False) -> None:
-    """List the tasks: what they ask and how answers are graded."""
-    from search_cluster.tasks.registry import list_tasks
-
-    rows = [
-        {
-            "name": task.name,
-            "kind": task.kind.value,
-            "version": task.version,
-            "description": task.description,
-        }
-        for task in list_tasks()
-    ]
-    if json_output:
-        print_json({"tasks": rows})
-    else:
-        for row in rows:
-            print(f"{row['name']:<22} {row['kind']:<9} {row['description']}")
 
 
 @command(epilog="Example: search-cluster doctor")

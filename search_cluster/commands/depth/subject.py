@@ -12,6 +12,7 @@ from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.result_file import is_finished, read_result
 from search_cluster.scan.specs.reading import read_path
+from search_cluster.tasks.kept import spec_of_kept
 from search_cluster.tasks.registry import get_task, list_tasks
 from search_cluster.tasks.task import Task
 
@@ -45,13 +46,15 @@ def subject_of(spec: str) -> StudySubject:
         result = read_result(folder)
         finalists = [item.summary.path for item in result.finalists]
         found = list(dict.fromkeys([result.chosen, *finalists]))
-        return StudySubject(task=get_task(result.tasks[0]), found=tuple(found[:MAX_FOUND]))
+        return StudySubject(
+            task=get_task(spec_of_kept(result.tasks[0], folder)), found=tuple(found[:MAX_FOUND])
+        )
     if (folder / MANIFEST_NAME).is_file():
         corpus = read_corpus(folder)
         provenance = corpus.manifest.provenance
         menu = pick_menu(corpus.records, num_layers=provenance.num_layers, size=MAX_FOUND + 1)
         return StudySubject(
-            task=task_of_corpus(provenance, None),
+            task=task_of_corpus(provenance, None, folder),
             found=tuple(str(choice.path) for choice in menu if not choice.path.is_identity),
         )
     raise ConfigError(

@@ -32,6 +32,7 @@ from search_cluster.scan.result_file import write_result
 from search_cluster.scan.settings import ScanSettings
 from search_cluster.scan.table import ScanContext, ScanTable, finish_scan_table, known_rows
 from search_cluster.scan.uses import TestUse, count_test_use
+from search_cluster.tasks.kept import keep_tasks, spec_if_gone
 from search_cluster.trackers import open_trackers, tracker_names
 
 GUARD = "guard"
@@ -65,6 +66,8 @@ def run_scan(
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     reports_to = tracker_names(config.report_to)
     prior = read_depth_prior(config.depth_prior)
+    tasks = [spec_if_gone(task, config.run) for task in tasks]
+    guards = [spec_if_gone(task, config.run) for task in guards]
     of_tasks = ScanTasks.of(config, tasks, guards)
     with ExitStack() as folder, ExitStack() as stack:
         _require_scan_folder(config.run)
@@ -93,6 +96,7 @@ def run_scan(
             )
         )
         known = known_rows(config.run, table.context)
+        keep_tasks([*tasks, *guards], config.run)
         store = open_stores(
             config.redis_url, contexts=contexts, examples=job.everything, run_dir=config.run
         )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from search_cluster.errors import TaskError, UnreadableDataError
+from search_cluster.errors import TaskError
 from search_cluster.tasks.data_dir import DATA_DIR_VARIABLE
-from search_cluster.tasks.files import RawRows, read_rows
 from search_cluster.tasks.raw_examples import Converter, RawExample, Row, RowError, collect_examples
+from search_cluster.tasks.sources.files import RawRows, read_rows
+from search_cluster.tasks.sources.hub import load_part
 from search_cluster.tasks.splits import split_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
 from search_cluster.tasks.twins import question_key, warn_of_contradictions
@@ -77,7 +78,7 @@ class BenchmarkSource:
             in_share = part.shares is None or split_of(raw.split_key, part.shares) == split
             return in_share and question_key(raw.question) not in held_out
 
-        rows = self._rows(task, part, data_dir)
+        rows = self._rows(task, part, data_dir, split)
         loaded = collect_examples(
             rows,
             self.convert,
@@ -99,7 +100,7 @@ class BenchmarkSource:
             question
             for part in later.values()
             if data_dir is None or any(data_dir.glob(part.files))
-            for question in self._questions(self._rows(task, part, data_dir))
+            for question in self._questions(self._rows(task, part, data_dir, split))
         }
 
     def _questions(self, rows: RawRows) -> Iterator[str]:
@@ -111,39 +112,36 @@ class BenchmarkSource:
             except RowError:
                 continue  # counted and reported when its own split is loaded
 
-    def _rows(self, task: str, part: Part, data_dir: Path | None) -> RawRows:
+    def _rows(self, task: str, part: Part, data_dir: Path | None, split: str) -> RawRows:
+        """The rows of a part that a split needs, which messages name."""
         return (
-            self._hub_rows(task, part)
+            self._hub_rows(task, part, split)
             if data_dir is None
-            else self._local_rows(task, part, data_dir)
+            else self._local_rows(task, part, data_dir, split)
         )
 
-    def _local_rows(self, task: str, part: Part, data_dir: Path) -> RawRows:
+    def _local_rows(self, task: str, part: Part, data_dir: Path, split: str) -> RawRows:
         paths = sorted(data_dir.glob(part.files))
         if not paths:
             raise TaskError(
-                f"task {task}: no file {data_dir / part.files} with records {self.layout}; put it "
-                f"there, name another folder with --data-dir or {DATA_DIR_VARIABLE}, or leave both "
-                f"out to load {part.repository} from the hub"
+                f"split {split!r} of task {task}: no file {data_dir / part.files} with "
+                f"records {self.layout}; put it there, name another folder with "
+                f"--data-dir or {DATA_DIR_VARIABLE}, or leave both out to load {part.repository} "
+                "from the hub"
             )
         for path in paths:
             yield from part.read(path)
 
-    def _hub_rows(self, task: str, part: Part) -> RawRows:
-        from datasets import load_dataset  # heavy, and needed for the hub only
-
+    def _hub_rows(self, task: str, part: Part, split: str) -> RawRows:
         for config in part.configs:
             repository = part.repository.format(config=config)
             config = config if repository == part.repository else "default"
-            name = f"{repository}/{config}/{part.hub_split}"
-            try:
-                rows = load_dataset(repository, config, split=part.hub_split)
-            except Exception as error:
-                # The library raises dozens of types: no network, no data set, a broken cache.
-                raise UnreadableDataError(
-                    f"task {task}: {name} can't be loaded from the hub ({type(error).__name__}: "
-                    f"{error}); check the connection, or name a folder with {part.files} by "
-                    f"--data-dir or {DATA_DIR_VARIABLE}"
-                ) from error
+            rows = load_part(
+                repository,
+                config,
+                part.hub_split,
+                asked_for=f"split {split!r} of task {task}",
+                advice=f", or name a folder with {part.files} by --data-dir or {DATA_DIR_VARIABLE}",
+            )
             for number, value in enumerate(rows):
-                yield Row(source=f"{name}:{number}", value=value)
+                yield Row(source=f"{repository}/{config}/{part.hub_split}:{number}", value=value)

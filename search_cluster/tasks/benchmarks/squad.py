@@ -19,9 +19,9 @@ from search_cluster.errors import TaskError
 from search_cluster.tasks.benchmarks.source import BenchmarkSource, Part
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.fields import as_mapping, as_sequence, as_text, get, get_text
-from search_cluster.tasks.files import RawRows
 from search_cluster.tasks.raw_examples import RawExample, Row, RowError
 from search_cluster.tasks.simple import generate_task
+from search_cluster.tasks.sources.files import RawRows
 from search_cluster.tasks.task import MalformedRow
 
 UNANSWERABLE = "unanswerable"

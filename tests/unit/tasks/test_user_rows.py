@@ -55,16 +55,13 @@ def test_an_unknown_name_is_answered_with_close_ones() -> None:
         get_task("nowhere.toml")
 
 
-def test_rows_are_no_task_and_the_error_says_what_is_missing(tmp_path: Path) -> None:
-    rows = tmp_path / "mine.jsonl"
-    rows.write_text("{}\n")
-    with pytest.raises(TaskError, match=r"mine\.jsonl holds rows, not a task: describe in"):
-        get_task(str(rows))
-
-
 def test_specs_survive_another_working_directory() -> None:
     assert absolute_spec("capitals") == "capitals"
     assert Path(absolute_spec("mine.py")).is_absolute()
+    here = Path.cwd()
+    assert absolute_spec("rows.jsonl?answer={{a}}") == f"{here}/rows.jsonl?answer={{{{a}}}}"
+    assert absolute_spec("lm-eval:arc?include_path=x") == f"lm-eval:arc?include_path={here}/x"
+    assert absolute_spec("hub:org/name?answer=a") == "hub:org/name?answer=a"
 
 
 def test_a_choice_task_from_toml_and_jsonl() -> None:

@@ -44,6 +44,67 @@ def read_rows(path: Path) -> RawRows:
     return readers[path.suffix](path.name, data)
 
 
+def read_table(path: Path) -> RawRows:
+    """The rows of a local file as objects, one for each row, whatever its suffix.
+
+    Beside what `read_rows` reads, that is ``.parquet``; of ``.csv`` the first line names the
+    columns.
+
+    Raises:
+        TaskError: the file can't be read, or its suffix is none of these.
+    """
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    if path.suffix == ".csv":
+        return _named_columns(path.name, read_rows(path))
+    return read_rows(path)
+
+
+TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+"""The suffixes that `read_table` knows."""
+
+
+def _read_parquet(path: Path) -> RawRows:
+    from pyarrow import ArrowException  # heavy, and needed for such files only
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches():
+                for value in batch.to_pylist():
+                    yield Row(source=f"{path.name}:{number}", value=value)
+                    number += 1
+    except (OSError, ArrowException) as error:
+        raise UnreadableDataError(
+            f"{path} can't be read as Parquet ({' '.join(str(error).split())}); check the file"
+        ) from error
+
+
+def _named_columns(name: str, rows: RawRows) -> RawRows:
+    """Records under the names of the first one."""
+    header = next(rows, None)
+    if not isinstance(header, Row):
+        return
+    columns = [str(column) for column in _as_list(header.value)]
+    for row in rows:
+        values = _as_list(row.value) if isinstance(row, Row) else None
+        if values is None or len(values) == len(columns):
+            yield (
+                row
+                if values is None
+                else Row(source=row.source, value=dict(zip(columns, values, strict=True)))
+            )
+        else:
+            reason = f"{len(values)} columns; the first line has {len(columns)}"
+            yield MalformedRow(source=row.source, reason=reason)
+
+
+def _as_list(record: object) -> list[object]:
+    assert isinstance(record, list)
+    return record
+
+
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object whose keys differ: of a key that stands twice, nobody knows which value holds."""
     found = dict(pairs)

@@ -1,0 +1,1 @@
+"""What ``search-cluster tasks`` lists, shows and checks."""
