@@ -122,7 +122,8 @@ def evaluate(
     beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
     engine = engine or open_engine(routed_model.running, task)
     # A router's own model is not that of the paths beside it: these are the plain model's.
-    is_plain = routed_model.running is loaded or not beside
+    has_others = beside or not routed_model.keeps_plain
+    is_plain = routed_model.running is loaded or not has_others
     engine_beside = engine if is_plain else open_engine(loaded, task)
     answerer = Answerer(loaded, routed_model, task, beside, engine, engine_beside)
     known: dict[str, Prediction] = {}

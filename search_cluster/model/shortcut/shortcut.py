@@ -11,9 +11,12 @@ new shortcut is the model.
 
 With x the final state, ``|x|`` the root of its mean square, and d_s the change of source s::
 
-    z_s = U_s relu(A_s (d_s / |d_s|) / deviation_s + a_s),   0 if the layer did not run
-    w   = softmax over s of (Q (x / |x|) / deviation) . z_s / sqrt(d) + c_s,   per head
+    z_s = U_s relu(A_s (d_s / |d_s|) / size_s + a_s),   0 if the layer did not run
+    w   = softmax over s of (Q (x / |x|) / size) . z_s / sqrt(d) + c_s,   per head
     x  <- x + |x| deviation * O sum_s w_s z_s
+
+Sizes (roots of mean squares) and deviations of features are measured once: features of states
+differ in size by a thousand, and a descent needs them alike.
 
 The rectifier is the one nonlinearity that rounds nothing, wherever a row stands in a call.
 
@@ -59,7 +62,8 @@ class Shortcut(nn.Module):
     query_RD: Tensor
     source_bias_HS: Tensor
     output_DR: Tensor
-    change_deviation_SD: Tensor
+    change_size_SD: Tensor
+    state_size_D: Tensor
     deviation_D: Tensor
 
     SHAPES: Mapping[str, str] = {
@@ -69,11 +73,12 @@ class Shortcut(nn.Module):
         "query_RD": "RD",
         "source_bias_HS": "HS",
         "output_DR": "DR",
-        "change_deviation_SD": "SD",
+        "change_size_SD": "SD",
+        "state_size_D": "D",
         "deviation_D": "D",
     }
     """The tensors by name, and their dimensions."""
-    FIXED = ("change_deviation_SD", "deviation_D")
+    FIXED = ("change_size_SD", "state_size_D", "deviation_D")
     """Those that are measured and not trained."""
 
     def __init__(
@@ -182,9 +187,9 @@ class Shortcut(nn.Module):
 
     def key(self, place: int, change: Tensor, product: Product = linear) -> Tensor:
         """Key and value ``[..., R]`` of the changes ``[..., D]`` of a source."""
-        even, _ = _even(change)
+        even, _ = even_states(change)
         inner = product(
-            even / self.change_deviation_SD[place],
+            even / self.change_size_SD[place],
             self.down_SRD[place],
             self.down_bias_SR[place],
         ).relu()
@@ -199,7 +204,7 @@ class Shortcut(nn.Module):
             product: computes what ``torch.nn.functional.linear`` does.
         """
         wide = hidden.float()
-        even, size = _even(wide)
+        even, size = even_states(wide)
         weights = self._weights(even, carried, product)
         keys = self._keys(carried)
         # One after the other: sums of few terms are in the same order at every place of a call.
@@ -211,10 +216,10 @@ class Shortcut(nn.Module):
 
     def weights(self, hidden: Tensor, carried: Tensor) -> Tensor:
         """The attention ``[..., H, S]`` of final states to their sources."""
-        return self._weights(_even(hidden.float())[0], carried, linear)
+        return self._weights(even_states(hidden.float())[0], carried, linear)
 
     def _weights(self, even: Tensor, carried: Tensor, product: Product) -> Tensor:
-        query = product(even / self.deviation_D, self.query_RD, None)
+        query = product(even / self.state_size_D, self.query_RD, None)
         query = query.unflatten(-1, (self.num_heads, -1))
         scores = torch.stack(
             [
@@ -231,7 +236,7 @@ class Shortcut(nn.Module):
         return carried.float().unflatten(-1, (len(self.sources), self.num_heads, -1))
 
 
-def _even(states: Tensor) -> tuple[Tensor, Tensor]:
+def even_states(states: Tensor) -> tuple[Tensor, Tensor]:
     """States ``[..., D]`` of size 1, and the size ``[..., 1]`` that they had."""
     size = (states.square().mean(dim=-1, keepdim=True) + SMALLEST_SQUARE).sqrt()
     return states / size, size

@@ -68,12 +68,12 @@ def readout_by_hand(bare: LoadedModel, shortcut: Shortcut, path: LayerPath) -> T
     read = []
     for row, x in enumerate(by_hand.hidden_BTD[0].double()):
         size = x.square().mean().sqrt()
-        q = parts["query_RD"] @ (x / size / parts["deviation_D"])
+        q = parts["query_RD"] @ (x / size / parts["state_size_D"])
         z = torch.zeros(len(shortcut.sources), RANK, dtype=torch.float64)
         for place, layer in enumerate(shortcut.sources):
             if layer in changes:
                 d = changes[layer][row].double()
-                even = d / d.square().mean().sqrt() / parts["change_deviation_SD"][place]
+                even = d / d.square().mean().sqrt() / parts["change_size_SD"][place]
                 inner = parts["down_SRD"][place] @ even + parts["down_bias_SR"][place]
                 z[place] = parts["up_SRR"][place] @ inner.clamp(min=0)
         said = torch.zeros(RANK, dtype=torch.float64)
