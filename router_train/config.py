@@ -30,7 +30,8 @@ class FitConfig:
     """
 
     router: str = "drllm"
-    """The kind of router: drllm, polar, menu, early-exit, lens-exit, shortcut, static or identity."""
+    """The kind of router: drllm, polar, menu, early-exit, lens-exit, shortcut, static or
+    identity."""
     seed: int = 0
     """The seed of the initial weights and of the order of batches."""
     keep: str = KEEP_RIGHT

@@ -22,15 +22,16 @@ TEXT_BANDS = (16, 64, 256)
 """Places in a text, in bands that end below these."""
 LATER_ANSWER = 3
 """Tokens of an answer from here on count together."""
-FUNCTION_WORDS = frozenset(
+_FUNCTION_WORDS = (
     "a about after all also although am an and any are as at be because been before being between "
     "both but by can could did do does down each either else ever every few for from had has have "
     "he her here hers him his how i if in into is it its just may me might mine more most much "
     "must my neither no nor not of off on once only or other our out over own per shall she "
     "should since so some such than that the their them then there these they this those though "
     "through to too under until up upon us was we were what when where whether which while who "
-    "whom whose why will with within without would yet you your".split()
+    "whom whose why will with within without would yet you your"
 )
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

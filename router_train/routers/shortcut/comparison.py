@@ -94,9 +94,7 @@ def _differences(first: Candidate, second: Candidate) -> dict[str, Any]:
     if first.of_texts is not None and second.of_texts is not None:
         found["texts"] = {
             "loss": mean_interval(second.of_texts.loss_U - first.of_texts.loss_U),
-            "kl_to_full": mean_interval(
-                second.of_texts.divergence_U - first.of_texts.divergence_U
-            ),
+            "kl_to_full": mean_interval(second.of_texts.divergence_U - first.of_texts.divergence_U),
         }
     return found
 

@@ -68,9 +68,7 @@ def fit_readouts(
     judge = Judge(model=loaded.model, rows=rows, learn=config.learn)
     taught_N = torch.cat([torch.arange(u.rows.start, u.rows.stop) for u in parts.teaching])
     sizes = Sizes.of(
-        replace(
-            rows, final_ND=rows.final_ND[taught_N], change_NSD=rows.change_NSD[taught_N]
-        )
+        replace(rows, final_ND=rows.final_ND[taught_N], change_NSD=rows.change_NSD[taught_N])
     ).to(loaded.model.device)
     candidates: list[Candidate] = []
 
@@ -108,9 +106,7 @@ def fit_readouts(
     return FittedReadouts(shortcut=shortcut, candidates=tuple(candidates))
 
 
-def _bridge(
-    judge: Judge, rows: Rows, taught_N: Tensor, stopping: Sequence[Unit]
-) -> BridgeReadout:
+def _bridge(judge: Judge, rows: Rows, taught_N: Tensor, stopping: Sequence[Unit]) -> BridgeReadout:
     """The map in closed form to the full model's final states; the nearest to it of all strengths.
 
     What it learns is fixed, so other units choose its strength by divergence.

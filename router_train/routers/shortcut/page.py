@@ -50,7 +50,8 @@ style="background: {{ colour(loop.index0) }}"></span>layer {{ source }}{% endfor
 aria-label="weights of the sources">{% for bar in bars(row.share) %}<rect x="{{ bar.x }}" y="0"
 width="{{ bar.width }}" height="{{ height }}" fill="{{ bar.fill }}"><title>layer
 {{ found.attention.sources[loop.index0] }}: {{ bar.share }}</title></rect>{% endfor %}</svg></td>
-{% for share in row.share %}<td style="background: rgba(78, 121, 167, {{ '%.2f' | format(share) }})">
+{% for share in row.share %}
+<td style="background: rgba(78, 121, 167, {{ '%.2f' | format(share) }})">
 {{ '%.3f' | format(share) }}</td>{% endfor %}<td>{{ '%.3f' | format(row.largest) }}</td>
 <td>{{ '%.2f' | format(row.entropy_bits) }}</td></tr>
 {% endfor %}</table>

@@ -1,4 +1,4 @@
-"""What a readout is trained on: the final state of each row of a path, and what its sources changed.
+"""What readouts are taught by: the final state of each row of a path, and what sources changed.
 
 Shapes: S sources, N rows, T tokens, D width.
 """

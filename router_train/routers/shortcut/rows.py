@@ -186,9 +186,7 @@ def joined(first: Rows, second: Rows) -> Rows:
     )
 
 
-def _states(
-    recorder: ReadoutRecorder, unit: Unit, asked: EncodedExample | TokenSequence
-) -> Tensor:
+def _states(recorder: ReadoutRecorder, unit: Unit, asked: EncodedExample | TokenSequence) -> Tensor:
     """The states ``[S + 1, N, D]`` of a unit's rows."""
     if isinstance(asked, TokenSequence):
         states_SND = recorder.read(asked.ids)[:, :-1]

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from router_train.config import LEARN_FULL
@@ -15,8 +14,8 @@ from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.curve import CurveWriter
 from router_train.routers.fixed import StaticKind
-from router_train.routers.shortcut.attention import attention_of
 from router_train.routers.shortcut.attention import as_json as attention_as_json
+from router_train.routers.shortcut.attention import attention_of
 from router_train.routers.shortcut.comparison import comparison, comparison_lines
 from router_train.routers.shortcut.fitting import Parts, fit_readouts
 from router_train.routers.shortcut.page import page_of

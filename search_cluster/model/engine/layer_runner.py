@@ -131,9 +131,7 @@ class LayerRunner:
             )
         return output_1ND[0]
 
-    def carry(
-        self, layer: int, before_ND: Tensor, after_ND: Tensor, carried_NC: Tensor
-    ) -> Tensor:
+    def carry(self, layer: int, before_ND: Tensor, after_ND: Tensor, carried_NC: Tensor) -> Tensor:
         """What rows carry to the shortcut behind a layer; there is a shortcut."""
         assert self._shortcut is not None, "nothing is carried without one"
         return self._shortcut.carry(layer, before_ND, after_ND, carried_NC, self.products.linear)

@@ -137,9 +137,7 @@ class OnlineBody(nn.Module):
             last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None
         )
 
-    def _run(
-        self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs, behind: _Behind
-    ) -> Tensor:
+    def _run(self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs, behind: _Behind) -> Tensor:
         """The states after one step; those of rows that do not take it stay as they are.
 
         What is known of the rows behind their last layer is kept so.

@@ -29,9 +29,7 @@ class PathReader:
     def _begin(self, _: nn.Module, arguments: tuple[Any, ...]) -> None:
         self._carried = self._shortcut.nothing_carried(arguments[0])
 
-    def _take(
-        self, layer: int, _: nn.Module, arguments: tuple[Any, ...], output: Tensor
-    ) -> None:
+    def _take(self, layer: int, _: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
         assert self._carried is not None, "the first layer began"
         self._carried = self._shortcut.carry(layer, arguments[0], output, self._carried)
 

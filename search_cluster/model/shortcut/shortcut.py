@@ -181,9 +181,7 @@ class Shortcut(nn.Module):
             return carried
         key = self.key(place, after.float() - before.float(), product).to(carried.dtype)
         first = place * self.rank
-        return torch.cat(
-            [carried[..., :first], key, carried[..., first + self.rank :]], dim=-1
-        )
+        return torch.cat([carried[..., :first], key, carried[..., first + self.rank :]], dim=-1)
 
     def key(self, place: int, change: Tensor, product: Product = linear) -> Tensor:
         """Key and value ``[..., R]`` of the changes ``[..., D]`` of a source."""

@@ -1,4 +1,4 @@
-"""A path with a shortcut is one model, whoever runs it: by hand, materialised, generating, routed."""
+"""A path with a shortcut is one model: by hand, materialised, generating and routed."""
 
 import pytest
 import torch
@@ -192,8 +192,8 @@ def test_shapes_and_sources_have_to_fit() -> None:
         Shortcut((1, 3), NUM_HEADS, tensors)
     with pytest.raises(InvalidValueError, match="a shortcut has tensors down_SRD"):
         Shortcut((1, 3), NUM_HEADS, {"query_RD": tensors["query_RD"]})
+    odd = {**tensors, "source_bias_HS": torch.zeros(3, 3)}
     with pytest.raises(InvalidValueError, match="rank 8 is no multiple of the number of heads, 3"):
-        odd = {**tensors, "source_bias_HS": torch.zeros(3, 3)}
         Shortcut((1, 3, 4), 3, odd)
 
 
