@@ -82,8 +82,8 @@ class EvaluationReport:
     num_cut_routed: int | None
     """The same of the routed answers."""
     layers_reading: float = 0.0
-    """What reading states on the way and crossing bridges cost per question, in layers: the
-    products of heads, translators and bridges over those of a layer."""
+    """What reading states on the way, bridges and shortcuts cost per question, in layers: the
+    products of heads, translators and other maps over those of a layer."""
     static: StaticFigures | None = None
     """The figures of the one path for all questions, beside the router."""
     oracle: OracleFigures | None = None

@@ -209,7 +209,8 @@ def new_shortcut(
     device = sizes.deviation_D.device
 
     def drawn(*shape: int, variance: float) -> Tensor:
-        return torch.randn(*shape, generator=generator) * variance**0.5
+        normal: Tensor = torch.randn(*shape, generator=generator)
+        return normal * float(variance**0.5)
 
     query_RD = drawn(rank, width, variance=1 / width)
     tensors = {

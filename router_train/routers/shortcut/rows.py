@@ -156,8 +156,8 @@ class Source:
             compute=compute,
         ):  # fmt: skip
             lengths = [len(items[place][0].tokens) for place in places]
-            split = (found["states_NSD"].split(lengths), found["full_ND"].split(lengths))
-            parts.update({place: both for place, *both in zip(places, *split, strict=True)})
+            states, full = (torch.split(found[name], lengths) for name in ("states_NSD", "full_ND"))
+            parts.update(zip(places, zip(states, full, strict=True), strict=True))
         ordered = [parts[place] for place in range(len(items))]
         states_NSD = torch.cat([states for states, _ in ordered])
         units, first = [], 0

@@ -13,7 +13,7 @@ from router_train.data.labels import question_hashes
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.curve import CurveWriter
-from router_train.routers.fixed import StaticKind
+from router_train.routers.fixed import FixedRouter, StaticKind
 from router_train.routers.shortcut.attention import as_json as attention_as_json
 from router_train.routers.shortcut.attention import attention_of
 from router_train.routers.shortcut.comparison import comparison, comparison_lines
@@ -24,7 +24,7 @@ from router_train.routers.shortcut.rows import Rows, Source, joined
 from search_cluster.console import say
 from search_cluster.errors import ConfigError, CorpusError
 from search_cluster.files import write_text_whole
-from search_cluster.model.lens.texts import texts_of_file
+from search_cluster.model.lens.texts import TokenSequence, texts_of_file
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.model.scoring import SCORING_VERSIONS
@@ -128,7 +128,9 @@ def sources_of(named: str | None, path: LayerPath) -> tuple[int, ...]:
 def _path(inputs: FitInputs, loaded: LoadedModel) -> LayerPath:
     if inputs.config.path is not None:
         return parse_path(inputs.config.path, loaded.num_layers)
-    return StaticKind().fit(inputs).router.path
+    static = StaticKind().fit(inputs).router
+    assert isinstance(static, FixedRouter), "it is one path for all"
+    return static.path
 
 
 def _rows(
@@ -149,7 +151,7 @@ def _rows(
         },
         seed=config.seed,
     )
-    texts = ()
+    texts: tuple[TokenSequence, ...] = ()
     if config.text is not None:
         texts = texts_of_file(
             loaded, Path(config.text), num_tokens=config.text_tokens, length=TEXT_LENGTH

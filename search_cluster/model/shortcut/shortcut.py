@@ -218,7 +218,7 @@ class Shortcut(nn.Module):
 
     def _weights(self, even: Tensor, carried: Tensor, product: Product) -> Tensor:
         query = product(even / self.state_size_D, self.query_RD, None)
-        query = query.unflatten(-1, (self.num_heads, -1))
+        query = query.reshape(*query.shape[:-1], self.num_heads, -1)
         scores = torch.stack(
             [
                 (query * self._keys(carried)[..., place, :, :]).sum(dim=-1)
@@ -226,12 +226,14 @@ class Shortcut(nn.Module):
             ],
             dim=-1,
         )
-        scale = (self.rank // self.num_heads) ** -0.5
-        return (scores * scale + self.source_bias_HS).softmax(dim=-1)
+        scale = float(self.rank // self.num_heads) ** -0.5
+        weights: Tensor = (scores * scale + self.source_bias_HS).softmax(dim=-1)
+        return weights
 
     def _keys(self, carried: Tensor) -> Tensor:
         """``[..., S, H, E]``."""
-        return carried.float().unflatten(-1, (len(self.sources), self.num_heads, -1))
+        shape = (len(self.sources), self.num_heads, -1)
+        return carried.float().reshape(*carried.shape[:-1], *shape)
 
 
 def even_states(states: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,9 +15,13 @@ from support.router_corpus import (
     write_corpus,
     write_table,
 )
+from support.shortcuts import random_shortcut
 
 from router_train.config import FitConfig
 from router_train.data.labels import question_hashes
+from router_train.evaluation.evaluate import evaluate
+from router_train.evaluation.predictions import PredictionLog
+from router_train.inference.routed_model import RoutedModel
 from router_train.routers.shortcut.attention import (
     Attention,
     attention_of,
@@ -48,8 +52,8 @@ from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_example
-from search_cluster.model.scoring import score_choices
-from search_cluster.model.shortcut.shortcut import num_products
+from search_cluster.model.scoring import evaluate_path, score_choices
+from search_cluster.model.shortcut.shortcut import num_products, shortcut_cost
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 
@@ -354,6 +358,32 @@ def test_a_router_comes_back_as_it_was(rows: Rows) -> None:
         restore_shortcut(router.settings(), lacking)
     with pytest.raises(ConfigError, match="do not fit its settings"):
         restore_shortcut({**router.settings(), "sources": "3,1"}, router.tensors())
+
+
+@pytest.mark.parametrize("path", [PLAIN, SKIP], ids=str)
+def test_an_evaluation_compares_with_the_frozen_model(
+    tmp_path: Path, loaded: LoadedModel, path: LayerPath
+) -> None:
+    """Also where the router's path is the plain one, which is read through the shortcut."""
+    router = ShortcutRouter(path, random_shortcut())
+    task, examples = fruit_task(), [fruit_example(number, "test") for number in range(10)]
+    routed = RoutedModel(loaded, router)
+    assert not routed.keeps_plain
+    log = PredictionLog(tmp_path / "log", {"router": "shortcut"})
+    report = evaluate(loaded, routed, task, examples, log, static_path=SKIP)
+    answers = [log.get(example.example_id) for example in examples]
+    differ = 0
+    for example, answer in zip(examples, answers, strict=True):
+        plain = evaluate_path(loaded, task, example, PLAIN)
+        through = evaluate_path(routed.running, task, example, path)
+        beside = evaluate_path(loaded, task, example, SKIP)
+        assert answer is not None
+        assert (answer.plain_output, answer.routed_output) == (plain.output, through.output)
+        assert answer.others[str(SKIP)] == beside.reward
+        differ += plain.output != through.output
+    assert differ
+    cost = shortcut_cost(routed.running.model, path.layers)
+    assert report.layers_reading == pytest.approx(cost)
 
 
 def test_without_a_path_it_takes_the_static_one(
