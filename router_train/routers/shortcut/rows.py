@@ -145,7 +145,7 @@ class Source:
                 "full_ND": torch.cat(full).contiguous(),
             }
 
-        parts = {}
+        parts: dict[int, tuple[Tensor, Tensor]] = {}
         for places, found in stored_parts(
             self.folder,
             {**self.key, **key, "what": f"readout of {what}", "path": str(self.path),

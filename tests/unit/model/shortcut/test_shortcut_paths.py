@@ -130,13 +130,13 @@ class _Taken:
 
 @pytest.mark.parametrize("family", tiny.QUICK_FAMILIES)
 def test_a_routed_batch_says_what_each_path_does_alone(family: str) -> None:
-    """One row begins along other layers than it takes in the end, so it starts again."""
+    """One row begins along a source that it does not take in the end, so it starts again."""
     loaded, names = shortcut_tiny(family), ("skips", "repeats", "plain")
     prompts = [tuple(range(20 + place, 32 + place)) for place in range(len(names))]
 
     def begin(ids: tuple[int, ...]) -> OnlineRouting:
         name = names[prompts.index(ids)]
-        if name == "repeats":
+        if name == "skips":
             yield (0, 1, 3)
         return _Taken(path_of(name))
 
