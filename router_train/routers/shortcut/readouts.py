@@ -99,7 +99,9 @@ class LinearReadout:
     def read(self, final_ND: Tensor, change_NSD: Tensor) -> Tensor:
         """The final states, moved."""
         even_ND, size_N1 = even_states(final_ND)
-        moved_ND = even_ND / self.state_size_D @ self.weight_DD.T + self.bias_D
+        # A step of AdamW moves all D inputs of an output: scaled, the rate of shortcuts suits it.
+        inputs_ND = even_ND / self.state_size_D * len(self.bias_D) ** -0.5
+        moved_ND = inputs_ND @ self.weight_DD.T + self.bias_D
         return final_ND + moved_ND * self.deviation_D * size_N1
 
 
