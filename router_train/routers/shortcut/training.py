@@ -13,7 +13,7 @@ from router_train.data.labels import question_hashes
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.curve import CurveWriter
-from router_train.routers.fixed import FixedRouter, StaticKind
+from router_train.routers.fixed import path_of_config
 from router_train.routers.shortcut.attention import as_json as attention_as_json
 from router_train.routers.shortcut.attention import attention_of
 from router_train.routers.shortcut.comparison import comparison, comparison_lines
@@ -28,7 +28,6 @@ from search_cluster.model.lens.texts import TokenSequence, texts_of_file
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.model.scoring import SCORING_VERSIONS
-from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
@@ -61,7 +60,7 @@ class ShortcutKind:
         """
         loaded, config = inputs.loaded, inputs.config
         assert loaded is not None, "the kind says that it needs a model"
-        path = _path(inputs, loaded)
+        path = path_of_config(inputs)
         sources = sources_of(config.sources, path)
         if config.learn == LEARN_FULL and path.is_identity:
             raise ConfigError(
@@ -123,14 +122,6 @@ def sources_of(named: str | None, path: LayerPath) -> tuple[int, ...]:
             "some that run"
         )
     return tuple(sources)
-
-
-def _path(inputs: FitInputs, loaded: LoadedModel) -> LayerPath:
-    if inputs.config.path is not None:
-        return parse_path(inputs.config.path, loaded.num_layers)
-    static = StaticKind().fit(inputs).router
-    assert isinstance(static, FixedRouter), "it is one path for all"
-    return static.path
 
 
 def _rows(

@@ -386,7 +386,7 @@ def test_an_evaluation_compares_with_the_frozen_model(
     assert report.layers_reading == pytest.approx(cost)
 
 
-def test_without_a_path_it_takes_the_static_one(
+def test_static_is_the_path_of_a_static_router(
     tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = fruit_task()
@@ -396,7 +396,7 @@ def test_without_a_path_it_takes_the_static_one(
     shorter = LayerPath.from_decisions((1, 1, 0, 1, 1, 1))
     right_NK = np.array([[False, True]] * 16)
     write_table(tmp_path / "corpus", [PLAIN, shorter], right_NK)
-    config = FitConfig(router="shortcut", epochs=1, floor_errors=0)
+    config = FitConfig(router="shortcut", exit_path="static", epochs=1, floor_errors=0)
     outcome = fit(
         tmp_path / "corpus", tmp_path / "router", config, lambda *_: loaded, task_spec=None,
         force=False,
