@@ -12,6 +12,7 @@ LOSS_VERDICT, LOSS_MARGIN = "verdict", "margin"
 LABEL_GOLD, LABEL_FINAL = "gold", "final"
 EXIT_PROMPT, EXIT_TOKEN = "prompt", "token"
 STATIC_PATH = "static"
+LEARN_ANSWER, LEARN_TOKENS, LEARN_FULL = "answer", "tokens", "full"
 AIM_LAYERS, AIM_ACCURACY = "layers", "accuracy"
 NO_FLAG = {"flag": None}
 """Marks a field that no flag of ``router-train fit`` sets."""
@@ -29,7 +30,8 @@ class FitConfig:
     """
 
     router: str = "drllm"
-    """The kind of router: drllm, polar, menu, early-exit, lens-exit, static or identity."""
+    """The kind of router: drllm, polar, menu, early-exit, lens-exit, shortcut, static or
+    identity."""
     seed: int = 0
     """The seed of the initial weights and of the order of batches."""
     keep: str = KEEP_RIGHT
@@ -102,10 +104,20 @@ class FitConfig:
     """What stops in a lens-exit router: ``prompt`` (the whole answer, once) or ``token`` (each
     generated token by itself)."""
     exit_path: str | None = field(default=None, metadata={"flag": "--path"})
-    """The path on which a lens-exit router stops early, such as 0-13,15-29; ``static``: the one
-    that ``--router static`` takes; ``None``: the plain one.
+    """The path on which a lens-exit router stops early, or which a shortcut reads out, such as
+    0-13,15-29; ``static``: the one that ``--router static`` takes; ``None``: the plain one.
 
-    Where it is not sure it goes to this path's end, and the floor is below this path's accuracy."""
+    Where a lens exit is not sure it goes to this path's end, and the floor is below this path's
+    accuracy."""
+    sources: str | None = None
+    """The layers whose changes a shortcut reads, such as ``4,9,14``; ``None``: six of its path."""
+    learn: str = LEARN_ANSWER
+    """What a shortcut learns: ``answer`` (the right choice; right tokens where there are none),
+    ``tokens`` (the tokens of right answers) or ``full`` (to say what the full model does)."""
+    text: str | None = None
+    """A text file whose next tokens a shortcut learns beside the questions; ``None``: none."""
+    text_tokens: int = 4096
+    """The largest number of its tokens that are read; at least 1."""
     num_folds: int = field(default=5, metadata=NO_FLAG)
     """The number of parts of the table of verdicts; at least 2.
 
@@ -126,7 +138,7 @@ class FitConfig:
     (0, 1], or more where paths repeat."""
 
     def __post_init__(self) -> None:
-        for name in ("num_windows", "bottleneck", "epochs", "patience", "batch_size"):
+        for name in _COUNTS:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(self.num_folds >= 2, "num_folds", self.num_folds, "at least 2")
         _require(
@@ -173,6 +185,7 @@ class FitConfig:
             )
 
 
+_COUNTS = ("num_windows", "bottleneck", "epochs", "patience", "batch_size", "text_tokens")
 _CHOICES = {
     "keep": (KEEP_RIGHT, KEEP_CHANGED, KEEP_ALL),
     "feature_dtype": FEATURE_DTYPES,
@@ -181,6 +194,7 @@ _CHOICES = {
     "loss": (LOSS_VERDICT, LOSS_MARGIN),
     "exit_label": (LABEL_GOLD, LABEL_FINAL),
     "exit_by": (EXIT_PROMPT, EXIT_TOKEN),
+    "learn": (LEARN_ANSWER, LEARN_TOKENS, LEARN_FULL),
     "aim": (AIM_LAYERS, AIM_ACCURACY),
 }
 

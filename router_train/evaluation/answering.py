@@ -12,6 +12,7 @@ from search_cluster.faults import failed_evaluation
 from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.shortcut.shortcut import shortcut_cost
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import Task
@@ -50,16 +51,17 @@ class Answerer:
                 else:
                     choice = self._routed_model.route_example(self._task, example)
                 routed.append((example, choice))
+        plain = [(example, self._identity) for example, _ in routed]
         own = [
-            (example, path)
+            (example, choice.path)
             for example, choice in routed
-            for path in dict.fromkeys(
-                (self._identity,)
-                if example.example_id in by_token
-                else (self._identity, choice.path)
-            )
+            if example.example_id not in by_token
         ]
         beside = [(example, path) for example, _ in routed for path in self._beside]
+        if self._routed_model.keeps_plain:
+            own = [*plain, *own]
+        else:
+            beside = [*plain, *beside]
         if self._engine is self._engine_beside:  # what paths have in common is computed once
             answers = others = _answered(self._engine, [*own, *beside])
         else:
@@ -95,11 +97,13 @@ class Answerer:
         others: Mapping[LayerPath, "_Answer"],
         by_token: "_Answer | None",
     ) -> Prediction:
-        plain, plain_failure = answers[self._identity]
+        is_own = self._routed_model.keeps_plain
+        plain, plain_failure = (answers if is_own else others)[self._identity]
         routed, routed_failure = by_token or answers[choice.path]
-        # Every state of the answer crosses the bridges of its path; tokens that stop by themselves
-        # have counted theirs.
+        # Every state of the answer crosses the bridges of its path, and carries what a shortcut
+        # reads; tokens that stop by themselves have counted theirs.
         crossing = self._costs.crossing(choice.path) if by_token is None else 0.0
+        crossing += shortcut_cost(self._routed_model.running.model, choice.path.layers)
         num_tokens = routed.num_layer_tokens / len(choice.path)
         return Prediction(
             example_id=example.example_id,

@@ -82,8 +82,8 @@ class EvaluationReport:
     num_cut_routed: int | None
     """The same of the routed answers."""
     layers_reading: float = 0.0
-    """What reading states on the way and crossing bridges cost per question, in layers: the
-    products of heads, translators and bridges over those of a layer."""
+    """What reading states on the way, bridges and shortcuts cost per question, in layers: the
+    products of heads, translators and other maps over those of a layer."""
     static: StaticFigures | None = None
     """The figures of the one path for all questions, beside the router."""
     oracle: OracleFigures | None = None
@@ -122,7 +122,8 @@ def evaluate(
     beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
     engine = engine or open_engine(routed_model.running, task)
     # A router's own model is not that of the paths beside it: these are the plain model's.
-    is_plain = routed_model.running is loaded or not beside
+    has_others = beside or not routed_model.keeps_plain
+    is_plain = routed_model.running is loaded or not has_others
     engine_beside = engine if is_plain else open_engine(loaded, task)
     answerer = Answerer(loaded, routed_model, task, beside, engine, engine_beside)
     known: dict[str, Prediction] = {}

@@ -27,6 +27,7 @@ from search_cluster.model.online.lazy_cache import LazyCache
 from search_cluster.model.online.lazy_lm import with_token_exits
 from search_cluster.model.prompting import encode_example, encode_prompt_text, require_known_tokens
 from search_cluster.model.scoring import evaluate_path
+from search_cluster.model.shortcut.shortcut import shortcut_of
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
@@ -98,6 +99,11 @@ class RoutedModel:
     def new_cache(self) -> OnlineCache | LazyCache:
         """What ``generate()`` takes as ``past_key_values``; `routed_paths` reads it afterwards."""
         return OnlineCache() if self._token_exits is None else LazyCache()
+
+    @property
+    def keeps_plain(self) -> bool:
+        """Whether the plain path of `running` answers as the frozen model does."""
+        return self._running is self._loaded or shortcut_of(self._running.model) is None
 
     @property
     def causal_lm(self) -> PreTrainedModel:

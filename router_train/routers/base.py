@@ -79,9 +79,9 @@ class ModelMaker(Protocol):
     """A router whose paths are those of a model of its own making."""
 
     def model_of(self, loaded: LoadedModel) -> LoadedModel:
-        """The model that runs the router's paths: the frozen one with bridges.
+        """The model that runs the router's paths: the frozen one with bridges or a shortcut.
 
-        Its plain path answers as the frozen model does.
+        Its plain path answers as the frozen model does, unless it has a shortcut.
         """
         ...
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from router_train.config import STATIC_PATH
 from router_train.data.labels import most_common_path
 from router_train.data.static_path import choose_static
 from router_train.routers.base import FitInputs, Fitted, RoutedPath, Settings
@@ -96,6 +97,18 @@ class StaticKind:
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> FixedRouter:
         """The router of the saved path."""
         return _restore(settings)
+
+
+def path_of_config(inputs: FitInputs) -> LayerPath:
+    """The path that ``--path`` names, which several kinds of routers take."""
+    named, num_layers = inputs.config.exit_path, inputs.labels.num_layers
+    if named is None:
+        return LayerPath.identity(num_layers)
+    if named != STATIC_PATH:
+        return parse_path(named, num_layers)
+    fixed = StaticKind().fit(inputs).router
+    assert isinstance(fixed, FixedRouter), "a static router has one path"
+    return fixed.path
 
 
 def _restore(settings: Settings) -> FixedRouter:

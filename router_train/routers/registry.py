@@ -9,6 +9,7 @@ from router_train.routers.fixed import IdentityKind, StaticKind
 from router_train.routers.lens_exit.training import LensExitKind
 from router_train.routers.menu.training import MenuKind
 from router_train.routers.polar.training import PolarKind
+from router_train.routers.shortcut.training import ShortcutKind
 from search_cluster.errors import ConfigError
 
 _KINDS: dict[str, RouterKind] = {
@@ -19,6 +20,7 @@ _KINDS: dict[str, RouterKind] = {
         MenuKind(),
         EarlyExitKind(),
         LensExitKind(),
+        ShortcutKind(),
         StaticKind(),
         IdentityKind(),
     )

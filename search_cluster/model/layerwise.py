@@ -3,7 +3,8 @@
 It builds masks and positions itself, so it is an independent reference for `materialise`; routers
 use it to read the states of a prompt and to decide on the way which layer comes next.
 
-Shapes: B rows, T tokens, D width, V vocabulary, R rows that are read.
+Shapes: B rows, T tokens, D width, V vocabulary, R rows that are read, C numbers that a row carries
+to a shortcut.
 """
 
 import copy
@@ -16,6 +17,7 @@ from search_cluster.errors import InvalidPathError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
 from search_cluster.model.bridge.bridges import Bridges, bridges_of
 from search_cluster.model.head import float32_logits
+from search_cluster.model.shortcut.shortcut import shortcut_of
 
 
 class LayerwisePass:
@@ -47,6 +49,9 @@ class LayerwisePass:
         self._masks: dict[str, Tensor] = {}
         self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
         self._bridges = bridges_of(model)
+        self._shortcut = shortcut_of(model)
+        if self._shortcut is not None:
+            self._carried_BTC = self._shortcut.nothing_carried(self.hidden_BTD)
         self._last_layer = -1
 
     def step(self, layer: int) -> None:
@@ -61,27 +66,39 @@ class LayerwisePass:
                 f"layer {layer} was asked for; the model has layers 0..{len(layers) - 1}"
             )
         layer_type = layer_type_of(self._model.config, layer)
+        before_BTD = self._before(layer, self.hidden_BTD)
         self.hidden_BTD = layers[layer](
-            self._before(layer, self.hidden_BTD),
+            before_BTD,
             attention_mask=self._mask(layer_type),
             position_ids=self._positions_BT,
             position_embeddings=self._rotary(layer_type),
             past_key_values=None,
             use_cache=False,
         )
+        if self._shortcut is not None:
+            self._carried_BTC = self._shortcut.carry(
+                layer, before_BTD, self.hidden_BTD, self._carried_BTC
+            )
         self.num_steps += 1
         self._last_layer = layer
 
     @property
     def final_states(self) -> Tensor:
         """What the final norm would read now."""
-        return self._before(len(self._model.model.layers), self.hidden_BTD)
+        return self._final(slice(None))
 
     def fork(self, bridges: Bridges | None) -> "LayerwisePass":
         """A pass that goes on from here by itself, with other bridges or none."""
         twin = copy.copy(self)
         twin._bridges = bridges
         return twin
+
+    def _final(self, rows: slice | Tensor) -> Tensor:
+        final_BRD = self._before(len(self._model.model.layers), self.hidden_BTD[:, rows])
+        if self._shortcut is None:
+            return final_BRD
+        read_BRD: Tensor = self._shortcut(final_BRD, self._carried_BTC[:, rows])
+        return read_BRD
 
     def _before(self, layer: int, hidden_BTD: Tensor) -> Tensor:
         """What a layer, or the final norm, reads of the current state."""
@@ -93,8 +110,7 @@ class LayerwisePass:
 
         Final norm, head and the family's soft-capping are applied; the state itself stays as it is.
         """
-        final_BRD = self._before(len(self._model.model.layers), self.hidden_BTD[:, rows])
-        return float32_logits(self._model, self._model.model.norm(final_BRD))
+        return float32_logits(self._model, self._model.model.norm(self._final(rows)))
 
     def _mask(self, layer_type: str) -> Tensor:
         """The additive mask ``[B, 1, T, T]`` of a layer type.

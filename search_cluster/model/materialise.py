@@ -4,7 +4,7 @@ Replacing ``model.layers`` alone would be silently wrong: families cut a list th
 ``config.num_hidden_layers``, look masks up by position in ``config.layer_types``, and give both
 copies of a repeated layer the same KV-cache slot. So every *position* of the path gets its own
 shallow copy with its own slot. Where the model has a bridge for a jump of the path, the layer (or
-the final norm) behind the jump crosses it first.
+the final norm) behind the jump crosses it first; a shortcut reads the layers at their positions.
 """
 
 import copy
@@ -16,6 +16,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from search_cluster.errors import InvalidPathError, ModelError
 from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.bridge.bridges import ATTRIBUTE, Bridges, bridges_of
+from search_cluster.model.shortcut.path_reader import PathReader
+from search_cluster.model.shortcut.shortcut import ATTRIBUTE as SHORTCUT
+from search_cluster.model.shortcut.shortcut import shortcut_of
 from search_cluster.paths.jumps import steps_of
 from search_cluster.paths.layer_path import LayerPath
 
@@ -51,9 +54,13 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     view.model.layers = nn.ModuleList(
         _layer_at(model.model.layers[layer], position) for position, layer in enumerate(path.layers)
     )
-    bridges = bridges_of(model)
+    bridges, shortcut = bridges_of(model), shortcut_of(model)
     if bridges is not None:
         _build_in(view, path, bridges)
+    if shortcut is not None:
+        view.model.norm = shallow_copy(view.model.norm)
+        PathReader(shortcut).hook_up(path.layers, list(view.model.layers), view.model.norm)
+        delattr(view.model, SHORTCUT)
     return view
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
@@ -53,10 +53,7 @@ class AnswerRecorder:
         self._view = materialise(loaded.model, path)
         self._passes: list[list[Tensor]] = []
         self._begun: dict[tuple[int, ...], DynamicCache] = {}
-        layers = self._view.model.layers  # copies, whose hooks are their own
-        layers[0].register_forward_pre_hook(self._begin)
-        for layer in layers:
-            layer.register_forward_hook(self._keep)
+        self._hook_up(self._view)
 
     @torch.inference_mode()
     def record(self, encoded: EncodedExample) -> AnswerRows:
@@ -89,6 +86,12 @@ class AnswerRecorder:
             row_of_token=tuple(row_of_token),
             scores=tuple(scores),
         )
+
+    def _hook_up(self, view: PreTrainedModel) -> None:
+        """Let the view's layers, which are copies with hooks of their own, keep their states."""
+        view.model.layers[0].register_forward_pre_hook(self._begin)
+        for layer in view.model.layers:
+            layer.register_forward_hook(self._keep)
 
     def _begin_alike(self, encoded: EncodedExample) -> DynamicCache:
         """Keys and values of the template that a question begins with, which is run once."""

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from router_train.config import EXIT_TOKEN, STATIC_PATH
+from router_train.config import EXIT_TOKEN
 from router_train.data.feature_store import stored_features, stored_rows
 from router_train.data.labels import question_hashes
 from router_train.data.operating_point import OperatingPoint
 from router_train.routers.base import FitInputs, Fitted, Settings
-from router_train.routers.fixed import FixedRouter, StaticKind
+from router_train.routers.fixed import path_of_config
 from router_train.routers.lens_exit.choosing import choose_exits, never
 from router_train.routers.lens_exit.classifier import (
     CHOICES,
@@ -40,7 +40,6 @@ from search_cluster.model.lens.lens import Lens
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
 from search_cluster.model.scoring import SCORING_VERSIONS
-from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import select_examples
@@ -77,7 +76,7 @@ class LensExitKind:
                 f"model {loaded.spec!r} has bridges; a lens exit brings its own to the final norm: "
                 "fit it to a corpus of the model without bridges"
             )
-        path = _path(inputs)
+        path = path_of_config(inputs)
         depths = exit_depths(path)
         examples = select_examples(inputs.examples, config.train_limit, config.seed)
         teaching = _Teaching(inputs=inputs, path=path, depths=depths, halves=_halves(examples))
@@ -225,18 +224,6 @@ class _Teaching:
             "path": str(self.path),
             "depths": list(self.depths),
         }
-
-
-def _path(inputs: FitInputs) -> LayerPath:
-    """The path on which exits lie."""
-    named, num_layers = inputs.config.exit_path, _model(inputs).num_layers
-    if named is None:
-        return LayerPath.identity(num_layers)
-    if named != STATIC_PATH:
-        return parse_path(named, num_layers)
-    fixed = StaticKind().fit(inputs).router
-    assert isinstance(fixed, FixedRouter), "a static router has one path"
-    return fixed.path
 
 
 def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

@@ -282,7 +282,7 @@ class PathExecutor:
     ) -> list[RowReading]:
         slots_R = torch.from_numpy(slots).to(self._layers.device, non_blocking=True)
         final_RD = self._layers.before_norm(
-            self.store.hidden.gather(slots_R), [job.path.layers[-1] for job, *_ in asked]
+            self.store.hidden, slots_R, [job.path.layers[-1] for job, *_ in asked]
         )
         return read_logits(self._layers.logits(final_RD), [tokens for *_, tokens in asked])
 

@@ -1,6 +1,7 @@
 """Runs one layer of a frozen model on the rows of a call.
 
-Shapes: N rows of a call, D width, V vocabulary, E width of a rotary embedding, T positions.
+Shapes: N rows of a call, D width, V vocabulary, E width of a rotary embedding, T positions, C
+numbers that a row carries to a shortcut.
 """
 
 import copy
@@ -18,8 +19,10 @@ from search_cluster.model.engine.calls.call_plan import Call, CallPlan
 from search_cluster.model.engine.fused_norm import fused
 from search_cluster.model.engine.invariance.modules import InvariantLinear, ProductsOfAll
 from search_cluster.model.engine.invariance.products import InvariantProducts
+from search_cluster.model.engine.slabs import Slab
 from search_cluster.model.head import float32_logits
 from search_cluster.model.materialise import ModuleT, shallow_copy
+from search_cluster.model.shortcut.shortcut import shortcut_of
 
 FIRST_POSITIONS = 256
 """The smallest number of positions whose rotary embeddings are computed together."""
@@ -59,6 +62,7 @@ class LayerRunner:
         self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
         self._window: int | None = getattr(model.config, "sliding_window", None)
         self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
+        self._shortcut = shortcut_of(model)
         self._bridges = bridges_of(model)
         self._bridged_from: dict[int, set[int]] = {}
         for jump in () if self._bridges is None else self._bridges.jumps:
@@ -76,6 +80,11 @@ class LayerRunner:
         return int(self._model.config.hidden_size)
 
     @property
+    def carried_width(self) -> int:
+        """C: what a row carries to a shortcut beside its state; 0 if there is none."""
+        return 0 if self._shortcut is None else self._shortcut.carried_width
+
+    @property
     def key_width(self) -> int:
         """The width of a row's keys, and of its values."""
         config = self._model.config
@@ -83,7 +92,8 @@ class LayerRunner:
 
     def bytes_per_row(self, *, keep_keys: bool) -> int:
         """Memory of one row's state after one layer, keys and values included if they are kept."""
-        return (self.width + (2 * self.key_width if keep_keys else 0)) * self.dtype.itemsize
+        key_width = 2 * self.key_width if keep_keys else 0
+        return (self.width + self.carried_width + key_width) * self.dtype.itemsize
 
     def embed(self, tokens_N: Tensor) -> Tensor:
         """Embeddings ``[N, D]``, scaled where the family does so."""
@@ -121,19 +131,30 @@ class LayerRunner:
             )
         return output_1ND[0]
 
-    def before_norm(self, hidden_ND: Tensor, last_layers: Sequence[int]) -> Tensor:
-        """What the final norm reads of the states that layers leave, in the same memory.
+    def carry(self, layer: int, before_ND: Tensor, after_ND: Tensor, carried_NC: Tensor) -> Tensor:
+        """What rows carry to the shortcut behind a layer; there is a shortcut."""
+        assert self._shortcut is not None, "nothing is carried without one"
+        return self._shortcut.carry(layer, before_ND, after_ND, carried_NC, self.products.linear)
+
+    def before_norm(self, hidden: Slab, slots_N: Tensor, last_layers: Sequence[int]) -> Tensor:
+        """What the final norm reads, ``[N, D]``, of the states that layers leave.
 
         Args:
-            hidden_ND: final states of paths.
+            hidden: where the states are.
+            slots_N: the slots of final states of paths.
             last_layers: the last layer of each one's path; of the rows behind these none crosses.
         """
+        hidden_ND = hidden.gather(slots_N)
         for before in self.bridged_from(self.num_layers):
             rows = [row for row, layer in enumerate(last_layers) if layer == before]
             if rows:
                 places = torch.tensor(rows).to(hidden_ND.device)
                 self._cross(before, self.num_layers, hidden_ND, places)
-        return hidden_ND
+        if self._shortcut is None:
+            return hidden_ND
+        carried_NC = hidden.gather(slots_N, part=1)
+        final_ND: Tensor = self._shortcut(hidden_ND, carried_NC, self.products.linear)
+        return final_ND
 
     def _cross(self, before: int, after: int, hidden_ND: Tensor, rows: Tensor) -> None:
         """Take some rows over the bridge from one layer to another, which there is."""

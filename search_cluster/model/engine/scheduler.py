@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_cluster.model.engine.call_output import write_output
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan, Layout, Visit
 from search_cluster.model.engine.calls.masks import Masks
 from search_cluster.model.engine.calls.plan_builder import PlanBuilder
@@ -219,11 +220,9 @@ class Scheduler:
                 visits.append(self._visit(node, missing[node], wants))
             plan = self._plans.build(visits, window=window, keep_keys=wants.keep_keys)
             call = Call(plan, self._store.keys, self._arithmetic.shapes)
-            output_ND = self._layers.run(layer, self._inputs(plan), call)
-            self._store.hidden.write(
-                plan.sections[plan.output_slots],
-                output_ND.index_select(0, plan.sections[plan.output_rows]),
-            )
+            input_ND = self._inputs(plan)
+            output_ND = self._layers.run(layer, input_ND, call)
+            write_output(self._layers, layer, plan, self._store.hidden, input_ND, output_ND)
         except BaseException:
             for visit in visits:
                 self._undo(visit)

@@ -19,6 +19,8 @@ def new_store(layers: LayerRunner, max_bytes: int, *, keep_keys: bool) -> StateS
         keep_keys: whether states have keys and values, as generation needs.
     """
     hidden_widths, key_widths = [layers.width], [layers.key_width] * 2
+    if layers.carried_width:
+        hidden_widths.append(layers.carried_width)
     hidden_bytes, key_bytes = sum(hidden_widths), sum(key_widths)
     # Where nobody keeps keys, those of shared rows and of the running call are few.
     shares = (hidden_bytes, key_bytes) if keep_keys else (1 - KEYS_SHARE, KEYS_SHARE)

@@ -4,9 +4,11 @@ Stands in the place of ``model.model``: embedding, layers and final norm, with t
 embeddings and cache slots that the family itself would use. The LM head, logits and generation stay
 the family's own.
 
-Shapes: B rows of the batch, T tokens of the call, D width.
+Shapes: B rows of the batch, T tokens of the call, D width, C numbers that a row carries to a
+shortcut, R rows of a step.
 """
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -22,8 +24,27 @@ from search_cluster.model.online.cache import OnlineCache, Step
 from search_cluster.model.online.chooser import BeginOnlineRouting, keep_choice
 from search_cluster.model.online.inputs import LayerInputs
 from search_cluster.model.online.prefill import OnlinePrompt, next_step
+from search_cluster.model.shortcut.shortcut import Shortcut, shortcut_of
 
 _NOT_RECORDED = ("output_attentions", "output_hidden_states", "output_router_logits")
+
+
+@dataclass(slots=True, eq=False)
+class _Behind:
+    """What is known of a batch's rows behind the layers that they ran so far."""
+
+    last_layers: list[int]
+    """The layer that each row ran last; -1 at the embedding."""
+    carried_BTC: Tensor
+    """What each carries to the shortcut; empty without one."""
+
+    @classmethod
+    def embedding(cls, hidden_BTD: Tensor, shortcut: Shortcut | None) -> "_Behind":
+        """What is known before any layer ran."""
+        return cls(
+            [-1] * len(hidden_BTD),
+            hidden_BTD[..., :0] if shortcut is None else shortcut.nothing_carried(hidden_BTD),
+        )
 
 
 class OnlineBody(nn.Module):
@@ -47,6 +68,7 @@ class OnlineBody(nn.Module):
         )
         self._in_order = tuple(self.layers)
         self._bridges = bridges_of(model)
+        self._shortcut = shortcut_of(model)
         self._begin_routing = begin_routing
         self._slots = cast(list[DynamicLayer], DynamicCache(config=model.config).layers)
 
@@ -98,37 +120,48 @@ class OnlineBody(nn.Module):
             keep=keep,
             extra=kwargs,
         )
-        last_layers = [-1] * len(hidden_BTD)
+        behind = _Behind.embedding(hidden_BTD, self._shortcut)
         if cache.steps:
             for index in range(len(cache.steps)):
                 step = cache.enter_step(index)
-                hidden_BTD = self._run(step, hidden_BTD, inputs, last_layers)
+                hidden_BTD = self._run(step, hidden_BTD, inputs, behind)
         else:
             hidden_BTD = self._run_prompts(
-                hidden_BTD, inputs, cache, input_ids, attention_mask, last_layers
+                hidden_BTD, inputs, cache, input_ids, attention_mask, behind
             )
         every_row = tuple(range(len(hidden_BTD)))
-        hidden_BTD = self._cross(every_row, len(self.layers), hidden_BTD, inputs, last_layers)
+        hidden_BTD = self._cross(every_row, len(self.layers), hidden_BTD, inputs, behind)
+        if self._shortcut is not None:
+            hidden_BTD = self._shortcut(hidden_BTD, behind.carried_BTC)
         return MoeModelOutputWithPast(
             last_hidden_state=self.norm(hidden_BTD), past_key_values=cache if keep else None
         )
 
-    def _run(
-        self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs, last_layers: list[int]
-    ) -> Tensor:
+    def _run(self, step: Step, hidden_BTD: Tensor, inputs: LayerInputs, behind: _Behind) -> Tensor:
         """The states after one step; those of rows that do not take it stay as they are.
 
-        ``last_layers`` has for each row of the batch the layer that it ran last, and is kept so.
+        What is known of the rows behind their last layer is kept so.
         """
-        hidden_BTD = self._cross(step.rows, step.layer, hidden_BTD, inputs, last_layers)
+        hidden_BTD = self._cross(step.rows, step.layer, hidden_BTD, inputs, behind)
         for row in step.rows:
-            last_layers[row] = step.layer
+            behind.last_layers[row] = step.layer
         layer, arguments = self._in_order[step.layer], inputs.of(step)
         if len(step.rows) == len(hidden_BTD):
             everything_BTD: Tensor = layer(hidden_BTD, **arguments)
+            if self._shortcut is not None:
+                behind.carried_BTC = self._shortcut.carry(
+                    step.layer, hidden_BTD, everything_BTD, behind.carried_BTC
+                )
             return everything_BTD
         rows_R = inputs.index_of(step.rows)
-        return hidden_BTD.index_copy(0, rows_R, layer(hidden_BTD[rows_R], **arguments))
+        before_RTD = hidden_BTD[rows_R]
+        after_RTD = layer(before_RTD, **arguments)
+        if self._shortcut is not None:
+            carried_RTC = self._shortcut.carry(
+                step.layer, before_RTD, after_RTD, behind.carried_BTC[rows_R]
+            )
+            behind.carried_BTC = behind.carried_BTC.index_copy(0, rows_R, carried_RTC)
+        return hidden_BTD.index_copy(0, rows_R, after_RTD)
 
     def _cross(
         self,
@@ -136,15 +169,17 @@ class OnlineBody(nn.Module):
         after: int,
         hidden_BTD: Tensor,
         inputs: LayerInputs,
-        last_layers: list[int],
+        behind: _Behind,
     ) -> Tensor:
         """The states of all rows, after some crossed the bridges that lead to a layer."""
         if self._bridges is None:
             return hidden_BTD
-        for before in dict.fromkeys(last_layers[row] for row in rows):
+        for before in dict.fromkeys(behind.last_layers[row] for row in rows):
             bridge = self._bridges.at(before, after)
             if bridge is not None:
-                rows_R = inputs.index_of(tuple(row for row in rows if last_layers[row] == before))
+                rows_R = inputs.index_of(
+                    tuple(row for row in rows if behind.last_layers[row] == before)
+                )
                 hidden_BTD = hidden_BTD.index_copy(0, rows_R, bridge(hidden_BTD[rows_R]))
         return hidden_BTD
 
@@ -155,7 +190,7 @@ class OnlineBody(nn.Module):
         cache: OnlineCache,
         input_ids: Tensor,
         mask: Tensor | None,
-        last_layers: list[int],
+        behind: _Behind,
     ) -> Tensor:
         embedded_BTD = hidden_BTD
         tokens = _tokens_of_rows(input_ids, mask)
@@ -168,8 +203,9 @@ class OnlineBody(nn.Module):
                         cache.drop_rows(prompt.rows)
                         rows_R = inputs.index_of(prompt.rows)
                         hidden_BTD = hidden_BTD.index_copy(0, rows_R, embedded_BTD[rows_R])
+                        behind.carried_BTC = behind.carried_BTC.index_fill(0, rows_R, 0.0)
                         for begun in prompt.rows:
-                            last_layers[begun] = -1
+                            behind.last_layers[begun] = -1
             planned = next_step(prompts)
             if planned is None:
                 break
@@ -178,7 +214,7 @@ class OnlineBody(nn.Module):
                 layer=layer, rows=tuple(sorted(row for prompt in takers for row in prompt.rows))
             )
             cache.open_step(step, self._slots[layer])
-            hidden_BTD = self._run(step, hidden_BTD, inputs, last_layers)
+            hidden_BTD = self._run(step, hidden_BTD, inputs, behind)
             for prompt in takers:
                 prompt.ran_next_layer()
         by_row = {row: prompt for prompt in prompts for row in prompt.rows}

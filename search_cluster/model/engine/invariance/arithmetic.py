@@ -19,6 +19,7 @@ from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
+from search_cluster.model.shortcut.shortcut import shortcut_of
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     bridges = bridges_of(model)
     if bridges is not None:  # They are float32, and as many rows cross as come.
         products.row_counts(*bridges.tensors(bridges.jumps[0]))
+    shortcut = shortcut_of(model)
+    for weight, bias in [] if shortcut is None else shortcut.products():  # the same of these
+        products.row_counts(weight, bias)
     if model.device.type == "cpu":  # elsewhere the head has the same number of rows in every call
         bias = model.lm_head.bias
         products.row_counts(wide_weight(model.lm_head), None if bias is None else bias.float())

@@ -1,0 +1,1 @@
+"""The router kind ``shortcut``: one path for all, read out by attention over layers' changes."""

@@ -1,0 +1,1 @@
+"""Shortcuts: a readout behind the last layer that attends over what earlier layers changed."""
