@@ -19,6 +19,7 @@ from search_cluster.files import write_text_whole
 from search_cluster.paths.codec import parse_path
 from search_cluster.stats import EFFECT_RULE, Effect
 from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 
 
@@ -33,8 +34,9 @@ def run_evaluate(
     json_output: bool,
 ) -> None:
     """``router-train evaluate``."""
+    named = None if questions.task_spec is None else get_task(questions.task_spec)
     meta = read_meta(router_folder)
-    task = task_of_router(router_folder, meta.inputs.tasks[0], questions.task_spec)
+    task = named or task_of_router(router_folder, meta.inputs.tasks[0], None)
     found = task.load(questions.split, resolve_data_dir(questions.data_dir))
     if found.malformed:
         first = found.malformed[0]
