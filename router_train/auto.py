@@ -16,17 +16,14 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from router_train.inference.export_folder import BASE_FOLDER, BRIDGES_FOLDER, model_inside
 from router_train.inference.routed_model import RoutedModel
-from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, load_router, read_meta
+from router_train.routers.checkpoint import META_NAME, WEIGHTS_NAME, load_router, read_meta
 from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.load.loading import load_model
 
 MODEL_TYPE = "search_cluster_routed"
-BASE_FOLDER = "base"
-"""Where an export holds its base model, if it does."""
-BRIDGES_FOLDER = "bridges"
-"""Where an export holds the bridges of its base model, if that has any."""
 _HANDLED = ("dtype", "torch_dtype", "device_map", "trust_remote_code")
 _WITHOUT_EFFECT = ("adapter_kwargs", "_from_auto", "_commit_hash")
 _HUB = (
@@ -139,8 +136,7 @@ def _folder(name: str | PathLike[str], hub: dict[str, Any]) -> Path:
 def _base(folder: Path, config: RoutedConfig) -> str:
     if config.base_model != BASE_FOLDER:
         return config.base_model
-    ggufs = sorted((folder / BASE_FOLDER).glob("*.gguf"))
-    return str(ggufs[0] if ggufs else folder / BASE_FOLDER)
+    return model_inside(folder) or str(folder / BASE_FOLDER)
 
 
 def _check_dtype(asked: object, own: str) -> None:

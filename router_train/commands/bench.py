@@ -13,7 +13,7 @@ from router_train.evaluation.speed import ALLOWED_FORMULA, BatchSpeed, measure_s
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.inference.router_task import task_of_router
-from router_train.training.checkpoint import META_NAME, load_router, read_meta
+from router_train.routers.checkpoint import META_NAME, load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.errors import ConfigError, PromptTooLongError
 from search_cluster.model.loaded import LoadedModel

@@ -13,7 +13,7 @@ from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLo
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.inference.router_task import task_of_router
-from router_train.training.checkpoint import load_router, read_meta
+from router_train.routers.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.files import write_text_whole
 from search_cluster.paths.codec import parse_path
@@ -34,6 +34,27 @@ def run_evaluate(
     json_output: bool,
 ) -> None:
     """``router-train evaluate``."""
+    result = judge_router(router_folder, questions, model, threshold=threshold, oracle=oracle)
+    show(_evaluation_text(result), json_output=json_output)
+    if out is not None:
+        write_text_whole(out, json.dumps(result, indent=2) + "\n")
+    if json_output:
+        print_json(result)
+
+
+def judge_router(
+    router_folder: Path,
+    questions: QuestionChoice,
+    model: ModelChoice,
+    *,
+    threshold: float = 0.0,
+    oracle: bool = False,
+) -> dict[str, Any]:
+    """What ``router-train evaluate --json`` prints; answers of earlier calls are kept.
+
+    Raises:
+        SearchClusterError: router, task or model are not as they must be.
+    """
     named = None if questions.task_spec is None else get_task(questions.task_spec)
     meta = read_meta(router_folder)
     task = named or task_of_router(router_folder, meta.inputs.tasks[0], None)
@@ -64,7 +85,7 @@ def run_evaluate(
         static_path=parse_path(meta.static_path, meta.num_layers) if meta.static_path else None,
         menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
     )
-    result = {
+    return {
         "router": meta.kind,
         "router_digest": meta.digest,
         "task": task.name,
@@ -75,11 +96,6 @@ def run_evaluate(
         "model": loaded.spec,
         **report_json(report),
     }
-    show(_evaluation_text(result), json_output=json_output)
-    if out is not None:
-        write_text_whole(out, json.dumps(result, indent=2) + "\n")
-    if json_output:
-        print_json(result)
 
 
 def report_json(report: EvaluationReport) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from router_train.export.evaluations import CardEvaluation, evaluations_of, read
 from router_train.export.export import ExportOptions, export_reference, export_router
 from router_train.export.publish import push, require_token
 from router_train.inference.model_choice import ModelChoice
-from router_train.training.checkpoint import read_meta
+from router_train.routers.checkpoint import read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.errors import ConfigError
 

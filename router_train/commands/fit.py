@@ -8,8 +8,8 @@ from typing import Protocol
 from router_train.config import FitConfig
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.router_task import task_flag
+from router_train.routers.checkpoint import CURVE_NAME, RouterMeta
 from router_train.routers.curve import read_curve
-from router_train.training.checkpoint import CURVE_NAME, RouterMeta
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.console import print_json, say, show
 from search_cluster.trackers import open_trackers, tracker_names

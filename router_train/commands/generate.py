@@ -5,7 +5,7 @@ from pathlib import Path
 
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
-from router_train.training.checkpoint import load_router, read_meta
+from router_train.routers.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say
 from search_cluster.model.decoding import end_ids
 

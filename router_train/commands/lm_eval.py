@@ -19,8 +19,8 @@ from router_train.evaluation.lm_eval import RoutedLM
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.base import Router
+from router_train.routers.checkpoint import load_router, read_meta
 from router_train.routers.fixed import FixedRouter
-from router_train.training.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.errors import ConfigError
 from search_cluster.files import write_text_whole

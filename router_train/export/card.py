@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from router_train.data.labels import HELD_OUT_SPLIT
 from router_train.export.evaluations import CardEvaluation
-from router_train.training.checkpoint import RouterMeta, installed_versions
+from router_train.routers.checkpoint import RouterMeta, installed_versions
 from search_cluster.model.portable.base import CardBase
 from search_cluster.model.portable.card import (
     base_facts,

@@ -9,11 +9,12 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from router_train.auto import BASE_FOLDER, BRIDGES_FOLDER, RoutedConfig, RoutedForCausalLM
+from router_train.auto import RoutedConfig, RoutedForCausalLM
 from router_train.export.card import plain_card, routed_card
 from router_train.export.evaluations import CardEvaluation
+from router_train.inference.export_folder import BASE_FOLDER, BRIDGES_FOLDER
+from router_train.routers.checkpoint import META_NAME, WEIGHTS_NAME, RouterMeta, load_router
 from router_train.routers.fixed import FixedRouter
-from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, RouterMeta, load_router
 from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.files import new_folder_whole, require_new

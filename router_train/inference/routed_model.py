@@ -7,14 +7,18 @@ instead, where text is generated; it still chooses a path for what is scored.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
+from router_train.inference.export_folder import BRIDGES_FOLDER, model_inside
+from router_train.inference.model_choice import ModelChoice
 from router_train.inference.token_answers import TokenWork, answer_by_token, deepest_path
 from router_train.routers.base import ChoiceReader, ModelMaker, RoutedPath, Router, TokenRouter
+from router_train.routers.checkpoint import load_router, read_meta
 from router_train.routers.online import begin_online_routing
 from search_cluster.errors import ConfigError
 from search_cluster.model.decoding import answer_text, end_ids, require_finite
@@ -86,6 +90,40 @@ class RoutedModel:
         self._answering.generation_config = GenerationConfig(
             eos_token_id=self._ends or None, pad_token_id=self._pad_id
         )  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        model: str | None = None,
+        device: str = "auto",
+        threshold: float = 0.0,
+    ) -> "RoutedModel":
+        """The routed model of a folder that ``router-train fit``, ``static`` or ``export`` wrote.
+
+        Args:
+            folder: with ``router.json``.
+            model: another name for the model that the router was trained for; ``None``: the one
+                that lies in the export, or that the router names.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            threshold: see `RoutedModel`.
+
+        Raises:
+            ConfigError: the router is missing, unfinished or damaged.
+            ModelError: the model can't be loaded, or is not the one that the router was trained
+                for.
+        """
+        folder = Path(folder)
+        meta = read_meta(folder)
+        bridges = folder / BRIDGES_FOLDER
+        choice = ModelChoice(
+            spec=model or model_inside(folder),
+            device=device,
+            bridges=bridges if bridges.is_dir() else None,
+        )
+        loaded = choice.load(meta.model_spec, meta.model_dtype, meta.chat)
+        return cls(loaded, load_router(folder, loaded)[0], threshold=threshold)
 
     @property
     def running(self) -> LoadedModel:

@@ -7,8 +7,8 @@ from router_train.evaluation.evaluate import EvaluationReport, evaluate, open_en
 from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.evaluation.verdict_db import VerdictDb
 from router_train.inference.routed_model import RoutedModel
+from router_train.routers.checkpoint import RouterMeta, load_router
 from router_train.study.result import Figures
-from router_train.training.checkpoint import RouterMeta, load_router
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
 from search_cluster.tasks.example import Example

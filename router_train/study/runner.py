@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router_train.data.path_table import read_table
+from router_train.routers.checkpoint import RouterMeta, installed_versions
 from router_train.study.experiments import Experiment, plan
 from router_train.study.judging import judge
 from router_train.study.reproduction import commands_of
@@ -20,7 +21,6 @@ from router_train.study.result import (
     write_result,
 )
 from router_train.study.textless import read_provenance, restore_corpus
-from router_train.training.checkpoint import RouterMeta, installed_versions
 from router_train.training.fit import fit
 from search_cluster.corpus.manifest import Manifest
 from search_cluster.corpus.reader import Corpus, read_corpus

@@ -11,8 +11,7 @@ from router_train.data.path_table import read_table
 from router_train.data.static_path import choose_static
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs
-from router_train.routers.registry import get_kind
-from router_train.training.checkpoint import (
+from router_train.routers.checkpoint import (
     CURVE_NAME,
     META_NAME,
     RouterInputs,
@@ -23,6 +22,7 @@ from router_train.training.checkpoint import (
     save_meta,
     save_weights,
 )
+from router_train.routers.registry import get_kind
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import ConfigError, ModelError

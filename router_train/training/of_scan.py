@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from router_train.config import FitConfig
-from router_train.routers.fixed import FixedRouter
-from router_train.training.checkpoint import (
+from router_train.routers.checkpoint import (
     META_NAME,
     TASKS_JOINED,
     RouterInputs,
@@ -15,6 +14,7 @@ from router_train.training.checkpoint import (
     save_meta,
     save_weights,
 )
+from router_train.routers.fixed import FixedRouter
 from router_train.training.fit import FitOutcome
 from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import LayerPath

@@ -12,7 +12,7 @@ from typing import Any
 
 from router_train.config import FitConfig
 from router_train.inference.model_choice import ModelChoice
-from router_train.training.checkpoint import META_NAME, read_meta
+from router_train.routers.checkpoint import META_NAME, read_meta
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.cluster.training import train_on_ray
 from search_cluster.errors import ConfigError

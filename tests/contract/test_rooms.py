@@ -29,7 +29,7 @@ GROUND_FLOOR = {
         "stats",
         "task_spec",
     },
-    "router_train": {"__init__", "auto", "cli", "config", "distributed"},
+    "router_train": {"__init__", "api", "auto", "cli", "config", "distributed"},
 }
 MAX_MODULES = 20
 """In one folder."""

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 import router_train.auto
 from router_train.cli import app
 from router_train.inference.routed_model import RoutedModel
-from router_train.training.checkpoint import load_router
+from router_train.routers.checkpoint import load_router
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.materialise import materialise

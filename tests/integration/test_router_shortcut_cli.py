@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 import router_train.auto  # noqa: F401 (registers the model type)
 from router_train.cli import app
+from router_train.routers.checkpoint import load_router
 from router_train.routers.shortcut.router import ShortcutRouter
-from router_train.training.checkpoint import load_router
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.materialise import materialise
 from search_cluster.model.scoring import evaluate_path

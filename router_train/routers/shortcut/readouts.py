@@ -102,7 +102,8 @@ class LinearReadout:
         # A step of AdamW moves all D inputs of an output: scaled, the rate of shortcuts suits it.
         inputs_ND = even_ND / self.state_size_D * len(self.bias_D) ** -0.5
         moved_ND = inputs_ND @ self.weight_DD.T + self.bias_D
-        return final_ND + moved_ND * self.deviation_D * size_N1
+        read_ND: Tensor = final_ND + moved_ND * self.deviation_D * size_N1
+        return read_ND
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -16,7 +16,7 @@ from support.router_corpus import (
 
 from router_train.commands.fit import _fit_text, _is_in_sample
 from router_train.config import FitConfig
-from router_train.training.checkpoint import RouterMeta
+from router_train.routers.checkpoint import RouterMeta
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.paths.layer_path import LayerPath

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from router_train.config import FitConfig
 from router_train.export.card import plain_card, routed_card
 from router_train.export.evaluations import CardEvaluation, read_evaluations
-from router_train.training.checkpoint import RouterInputs, RouterMeta
+from router_train.routers.checkpoint import RouterInputs, RouterMeta
 from search_cluster.errors import ConfigError
 from search_cluster.model.portable.base import CardBase
 from search_cluster.model.portable.checkpoint import WrittenCheckpoint

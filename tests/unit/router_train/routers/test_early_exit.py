@@ -6,9 +6,9 @@ import torch
 from support.router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus
 
 from router_train.config import FitConfig
+from router_train.routers.checkpoint import load_router
 from router_train.routers.early_exit.router import EarlyExitRouter, readings_of
 from router_train.routers.early_exit.training import choose_exit, train_early_exit
-from router_train.training.checkpoint import load_router
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError

@@ -10,6 +10,7 @@ from router_train.config import FitConfig
 from router_train.evaluation.evaluate import evaluate
 from router_train.evaluation.predictions import PredictionLog
 from router_train.inference.routed_model import RoutedModel
+from router_train.routers.checkpoint import load_router
 from router_train.routers.early_exit.router import exit_path, readings_of
 from router_train.routers.lens_exit.choosing import (
     candidates_of,
@@ -29,7 +30,6 @@ from router_train.routers.lens_exit.readings import (
     told_apart,
 )
 from router_train.routers.lens_exit.router import LensExitRouter
-from router_train.training.checkpoint import load_router
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError, NonFiniteLogitsError

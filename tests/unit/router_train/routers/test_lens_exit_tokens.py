@@ -13,6 +13,7 @@ from router_train.evaluation.evaluate import evaluate
 from router_train.evaluation.predictions import PredictionLog
 from router_train.evaluation.speed import measure_speed
 from router_train.inference.routed_model import RoutedModel, routed_paths
+from router_train.routers.checkpoint import load_router
 from router_train.routers.lens_exit.choosing import choose_exits, never
 from router_train.routers.lens_exit.classifier import (
     CHOICES,
@@ -24,7 +25,6 @@ from router_train.routers.lens_exit.evidence import ExitCosts, ExitEvidence, Sto
 from router_train.routers.lens_exit.readings import FEATURES, read_cost
 from router_train.routers.lens_exit.router import LensExitRouter
 from router_train.routers.lens_exit.token_observing import TokenObserver, token_evidence
-from router_train.training.checkpoint import load_router
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.model.bridge.bridges import share_of_layer

@@ -19,6 +19,7 @@ from router_train.data.feature_store import stored_features
 from router_train.data.path_table import VerdictTable, read_table
 from router_train.data.prompt_states import prompt_features
 from router_train.data.static_path import choose_static
+from router_train.routers.checkpoint import load_router, read_meta
 from router_train.routers.menu.router import MenuModel, MenuRouter, choose_path, confidences
 from router_train.routers.menu.training import (
     choose_threshold,
@@ -26,7 +27,6 @@ from router_train.routers.menu.training import (
     gain_targets,
     train_menu,
 )
-from router_train.training.checkpoint import load_router, read_meta
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.corpus.reader import read_corpus

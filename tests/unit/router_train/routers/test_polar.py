@@ -8,10 +8,10 @@ from support.router_corpus import fruit_example, fruit_task, record, tiny_loaded
 
 from router_train.config import FitConfig
 from router_train.data.prompt_states import prompt_states
+from router_train.routers.checkpoint import load_router
 from router_train.routers.curve import CurveWriter
 from router_train.routers.polar.router import PolarRouter, decode_segments
 from router_train.routers.polar.training import SegmentData, train_polar
-from router_train.training.checkpoint import load_router
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError

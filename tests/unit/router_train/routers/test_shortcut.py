@@ -22,6 +22,7 @@ from router_train.data.labels import question_hashes
 from router_train.evaluation.evaluate import evaluate
 from router_train.evaluation.predictions import PredictionLog
 from router_train.inference.routed_model import RoutedModel
+from router_train.routers.checkpoint import load_router
 from router_train.routers.shortcut.attention import (
     Attention,
     attention_of,
@@ -42,7 +43,6 @@ from router_train.routers.shortcut.readouts import (
 from router_train.routers.shortcut.router import ShortcutRouter, restore_shortcut
 from router_train.routers.shortcut.rows import Rows, Source, joined
 from router_train.routers.shortcut.training import parts_of, sources_of
-from router_train.training.checkpoint import load_router
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError, CorpusError

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from router_train.cli import app
 from router_train.export.card import plain_card
 from router_train.export.evaluations import CardEvaluation
+from router_train.routers.checkpoint import load_router, read_meta
 from router_train.routers.fixed import FixedRouter
-from router_train.training.checkpoint import load_router, read_meta
 from router_train.training.of_scan import static_of_scan
 from search_cluster.errors import ConfigError, InvalidPathError, ModelError
 from search_cluster.model.portable.base import CardBase

@@ -8,9 +8,9 @@ from support.router_corpus import fruit_example, fruit_task, record, tiny_loaded
 
 from router_train.config import FitConfig
 from router_train.inference.routed_model import RoutedModel
+from router_train.routers.checkpoint import META_NAME, WEIGHTS_NAME, load_router, read_meta
 from router_train.routers.drllm.router import DrLLMRouter
 from router_train.training import fit as fit_module
-from router_train.training.checkpoint import META_NAME, WEIGHTS_NAME, load_router, read_meta
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError, ModelError
