@@ -5,7 +5,7 @@
     train("runs/mine", "runs/mine/routers/drllm", router="drllm")
     evaluate("runs/mine/routers/drllm", limit=200)["effect"]
     routed = RoutedModel.from_pretrained("runs/mine/routers/drllm")
-    print(routed.answer(["What is the symbol of gold?"])[0].text)
+    print(routed.answer(["What is the symbol of gold?"], max_new_tokens=16)[0].text)
 
 Settings are those of ``router-train``, under the names of its flags. What is done already is done
 at once.

@@ -20,7 +20,10 @@ def test_the_example_in_python_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    small = code.replace("limit=100, max_block=2", 'limit=16, max_block=1, ray="none"')
+    small = code.replace(
+        "limit=100, max_block=2",
+        'limit=16, max_block=1, families=("skip",), timings=False, ray="none"',
+    )
     assert small != code
     monkeypatch.chdir(tmp_path)
     exec(compile(small, str(README), "exec"), {})
