@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job of the README: search, train, evaluate, report. Every step resumes or is done already
 # when run again.
-# Expected on two cores: under 10 minutes; numbers in the README, section "What you should see".
+# Expected on two cores: under 10 minutes; the README shows what it prints.
 set -euo pipefail
 RUN="${RUN:-runs/demo}"
 export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
