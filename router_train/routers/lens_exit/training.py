@@ -9,12 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from router_train.config import EXIT_TOKEN
 from router_train.data.feature_store import stored_features, stored_rows
-from router_train.data.labels import question_hashes
 from router_train.data.operating_point import OperatingPoint
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.fixed import path_of_config
@@ -27,6 +25,7 @@ from router_train.routers.lens_exit.classifier import (
 )
 from router_train.routers.lens_exit.evidence import ExitCosts, ExitEvidence
 from router_train.routers.lens_exit.exit_paths import at_depths, exit_depths
+from router_train.routers.lens_exit.facts import fact_hashes
 from router_train.routers.lens_exit.observing import ExitObserver
 from router_train.routers.lens_exit.readings import read_cost
 from router_train.routers.lens_exit.restoring import restore_lens_exit
@@ -79,7 +78,13 @@ class LensExitKind:
         path = path_of_config(inputs)
         depths = exit_depths(path)
         examples = select_examples(inputs.examples, config.train_limit, config.seed)
-        teaching = _Teaching(inputs=inputs, path=path, depths=depths, halves=_halves(examples))
+        teaching = _Teaching(
+            inputs=inputs,
+            path=path,
+            depths=depths,
+            halves=_halves(examples),
+            facts=fact_hashes(examples),
+        )
         lens = teaching.lens()
         asks_choices = inputs.task.kind is AnswerKind.CHOICE
         by_token = config.exit_by == EXIT_TOKEN
@@ -123,6 +128,8 @@ class _Teaching:
     path: LayerPath
     depths: tuple[int, ...]
     halves: tuple[list[Example], list[Example]]
+    facts: Mapping[str, int]
+    """Equal numbers for questions that ask for one fact, by example id."""
 
     def lens(self) -> TaskLens:
         """The translators of these depths, of the lens that is named or one of these questions."""
@@ -142,18 +149,19 @@ class _Teaching:
     def of_prompts(self, lens: TaskLens, readings: Sequence[str]) -> dict[str, _Chosen]:
         """What is chosen for prompts, by what is read of them."""
         inputs, loaded = self.inputs, _model(self.inputs)
-        parts, groups = [], []
+        parts: list[dict[str, Tensor]] = []
+        groups: list[int] = []
         for half, of_other in zip(self.halves, reversed(lens.of_halves), strict=True):
             observer = ExitObserver(
                 loaded=loaded, task=inputs.task, path=self.path, depths=self.depths, lens=of_other
             )
             parts.append(self._stored(half, {"what": "lens exit"}, of_other, observer.observe))
-            groups.append(_groups(half, inputs))
+            groups += [self.facts[example.example_id] for example in half]
         observed = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         examples = [example for half in self.halves for example in half]
         return {
             reading: choose_exits(
-                ExitEvidence.of(observed, reading, np.concatenate(groups)),
+                ExitEvidence.of(observed, reading, np.array(groups, dtype=np.uint64)),
                 self._costs(reading, examples),
                 inputs.config,
             )
@@ -163,7 +171,8 @@ class _Teaching:
     def of_tokens(self, lens: TaskLens) -> _Chosen:
         """What is chosen for tokens that stop by themselves."""
         inputs, label = self.inputs, self.inputs.config.exit_label
-        parts, groups = [], []
+        parts: list[dict[str, Tensor]] = []
+        groups: list[int] = []
         for half, of_other in zip(self.halves, reversed(lens.of_halves), strict=True):
             texts = select_examples(half, MOST_TEXTS // 2, inputs.config.seed)
             observer = TokenObserver(
@@ -176,10 +185,10 @@ class _Teaching:
             )
             key = {"what": "lens exit by token", "label": label}
             parts.append(self._stored(texts, key, of_other, observer.observe))
-            groups.append(_groups(texts, inputs))
+            groups += [self.facts[example.example_id] for example in texts]
         observed = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return choose_exits(
-            token_evidence(observed, np.concatenate(groups)),
+            token_evidence(observed, np.array(groups, dtype=np.uint64)),
             self._costs(TOKENS, ()),
             inputs.config,
         )
@@ -227,8 +236,8 @@ class _Teaching:
 
 
 def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """Two parts of the questions, about as large; equal ones stay together."""
-    hashes = question_hashes(examples)
+    """Two parts of the questions, about as large; those of one fact stay together."""
+    hashes = fact_hashes(examples)
     ranked = sorted(set(hashes.values()))
     if len(ranked) < 2:
         raise CorpusError(
@@ -239,11 +248,6 @@ def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
         [example for example in examples if hashes[example.example_id] in of_first],
         [example for example in examples if hashes[example.example_id] not in of_first],
     )
-
-
-def _groups(examples: Sequence[Example], inputs: FitInputs) -> NDArray[np.uint64]:
-    hashes = question_hashes(inputs.examples)
-    return np.array([hashes[example.example_id] for example in examples], dtype=np.uint64)
 
 
 def _model(inputs: FitInputs) -> LoadedModel:
