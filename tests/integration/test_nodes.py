@@ -128,8 +128,8 @@ def test_a_node_that_has_notice_ends_what_it_has_and_one_that_has_none_accuses_n
     gone_s: list[float] = []
     restarts: list[int] = []
     with simulated_cluster([2, 2, 2]) as cluster:
-        pace = Pace(batch_s=0.1, path_s=0.05)
-        with contextlib.closing(ask_for_scripted(pace, num_devices=4, **settings)) as fleet:
+        fast, pace = Pace(batch_s=0.0, path_s=0.001), Pace(batch_s=0.1, path_s=0.1)
+        with contextlib.closing(ask_for_scripted(fast, num_devices=4, **settings)) as fleet:
             reference = run_group(start_group(PartitionSetup(job=job), fleet, examples))
         first, second, _ = cluster.nodes
 
@@ -146,7 +146,7 @@ def test_a_node_that_has_notice_ends_what_it_has_and_one_that_has_none_accuses_n
                 gone_s.append(time.monotonic())
 
         with contextlib.closing(ask_for_scripted(pace, num_devices=4, **settings)) as fleet:
-            group = start_group(PartitionSetup(job=job), fleet, examples)
+            group = start_group(PartitionSetup(job=job), fleet, examples, requests_per_batch=8)
             outcome = run_group(group, disturb)
     assert restarts == [0]  # its workers had left
     assert outcome.digest == reference.digest
