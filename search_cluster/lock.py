@@ -8,6 +8,8 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search_cluster.errors import CacheError, CorpusError
@@ -33,9 +35,10 @@ def lock_run_folder(folder: Path) -> int:
     Raises:
         CorpusError: another process holds the lock, or the operating system refused.
     """
+    path = folder / WRITER_LOCK_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / WRITER_LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise CorpusError(
             f"can't write to {folder}: {error}; name a folder that you may write to"
@@ -48,7 +51,38 @@ def lock_run_folder(folder: Path) -> int:
             f"another process writes into {folder}; wait for it or stop it, then run the same "
             "command again"
         ) from error
+    if not _is_same_file(descriptor, path):  # its holder removed it between the two calls
+        os.close(descriptor)
+        return lock_run_folder(folder)
     return descriptor
+
+
+@contextmanager
+def locked_run_folder(folder: Path) -> Iterator[int]:
+    """Hold the lock of a run folder; one that holds nothing else at the end goes with it.
+
+    So a run that fails before it writes anything, such as one of a model that is not there, leaves
+    no folder behind.
+
+    Raises:
+        CorpusError: see `lock_run_folder`.
+    """
+    descriptor = lock_run_folder(folder)
+    try:
+        yield descriptor
+    finally:
+        with suppress(OSError):
+            if [item.name for item in folder.iterdir()] == [WRITER_LOCK_NAME]:
+                (folder / WRITER_LOCK_NAME).unlink()
+                folder.rmdir()
+        os.close(descriptor)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def lock_server_folder(folder: Path) -> int:

@@ -5,7 +5,6 @@ few paths learns from the full table instead: every path of the menu on every qu
 """
 
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -34,7 +33,7 @@ from search_cluster.corpus.unfinished_table import (
 )
 from search_cluster.driver.pools import open_pool
 from search_cluster.driver.trials import AnswerWatch, answers
-from search_cluster.lock import lock_run_folder
+from search_cluster.lock import locked_run_folder
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.counters import EvaluatorStats
@@ -107,7 +106,7 @@ def cross_execute(
     )
     provenance = path_table_provenance(corpus, choices, menu_size=menu_size, limit=config.limit)
     with ExitStack() as stack:
-        stack.callback(os.close, lock_run_folder(config.run))
+        stack.enter_context(locked_run_folder(config.run))
         known = list(known_verdicts(config.run, searched_with.verdict_context))
         tie_threshold = tie_threshold_of_run(searched_with)
         pool = stack.enter_context(open_pool(config, tie_threshold=tie_threshold))

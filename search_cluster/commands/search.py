@@ -1,7 +1,6 @@
 """One search from its configuration to its corpus: wires the rooms, knows no details of any."""
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,7 +28,7 @@ from search_cluster.driver.job import SearchJob
 from search_cluster.driver.open import open_driver, open_exporter
 from search_cluster.driver.pools import open_pool
 from search_cluster.errors import ConfigError
-from search_cluster.lock import lock_run_folder
+from search_cluster.lock import locked_run_folder
 from search_cluster.report.notes import cut_notes, nothing_to_verify, search_notes
 from search_cluster.scan.progress import holds_scan
 from search_cluster.search.questions import Questions
@@ -72,8 +71,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     questions = Questions(task, asked.split, asked.examples, seed=config.seed)
     with ExitStack() as stack:
         # Before the model is loaded, which takes a while: a run folder has one writer.
-        lock = lock_run_folder(config.run)
-        stack.callback(os.close, lock)
+        lock = stack.enter_context(locked_run_folder(config.run))
         if holds_scan(config.run):
             raise ConfigError(f"{config.run} holds a scan; a search has a folder of its own")
         begun = provenance_so_far(config.run)

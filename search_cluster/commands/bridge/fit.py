@@ -1,6 +1,5 @@
 """``search-cluster bridge fit``: maps for the layers that paths leave out."""
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.console import say
 from search_cluster.errors import ConfigError
-from search_cluster.lock import lock_run_folder
+from search_cluster.lock import locked_run_folder
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.bridge.divergence import path_divergences
@@ -80,7 +79,7 @@ def fit_bridge_set(
         raise ConfigError("nothing is named to bridge; give --path or --jump")
     jumps_to_bridge(judged)  # before texts are made, which may take minutes
     with ExitStack() as stack:
-        stack.callback(os.close, lock_run_folder(out))
+        stack.enter_context(locked_run_folder(out))
         progress = PassProgress("bridges")
         fitted = fitting_texts(loaded, texts, config, kept=out, progress=progress)
         for note in fitted.notes:

@@ -1,6 +1,5 @@
 """``search-cluster depth``: the depth study of a model, from what is asked to its files."""
 
-import os
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,7 +15,7 @@ from search_cluster.commands.provenance import installed_versions
 from search_cluster.console import say
 from search_cluster.depth.onset import THRESHOLDS
 from search_cluster.depth.result import DepthResult, write_depth_result
-from search_cluster.lock import lock_run_folder
+from search_cluster.lock import locked_run_folder
 from search_cluster.report.depth.html import write_depth_report
 from search_cluster.report.depth.words import headline
 
@@ -41,7 +40,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
     paths = paths_of([*request.paths, *subject.found], loaded.num_layers)
     task = subject.task
     with ExitStack() as stack:
-        stack.callback(os.close, lock_run_folder(request.out))
+        stack.enter_context(locked_run_folder(request.out))
         plan = request.plan(
             loaded.fingerprint, f"{task.name} {task.version}", [str(path) for path in paths]
         )

@@ -1,7 +1,6 @@
 """``search-cluster lens fit``: translators from texts, judged on held-out ones."""
 
 import logging
-import os
 import resource
 import shutil
 import time
@@ -18,7 +17,7 @@ from search_cluster.commands.model import load_configured
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
-from search_cluster.lock import lock_run_folder
+from search_cluster.lock import locked_run_folder
 from search_cluster.model.data_text import encode_marked, mark_data
 from search_cluster.model.lens.fitting.descent import DescentSettings
 from search_cluster.model.lens.fitting.fit import FitSettings, fit_lens
@@ -84,7 +83,7 @@ def fit(
         return {**_without_request(known.found), "out": str(out), "seconds": 0.0}
     with ExitStack() as stack:
         kept = out / UNFINISHED
-        stack.callback(os.close, lock_run_folder(kept))
+        stack.enter_context(locked_run_folder(kept))
         progress = PassProgress("lens")
         texts = named_texts(loaded, config, asked, kept=kept, progress=progress)
         texts_s = time.perf_counter() - started_s

@@ -1,6 +1,5 @@
 """``search-cluster scan``: the best one path for a model and its tasks, from settings to result."""
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from search_cluster.config import SearchConfig
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.driver.pools import open_pool
 from search_cluster.errors import ConfigError
-from search_cluster.lock import lock_run_folder
+from search_cluster.lock import locked_run_folder
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.progress import ScanStage
 from search_cluster.scan.questions import TEST, VALIDATION
@@ -71,7 +70,7 @@ def run_scan(
     of_tasks = ScanTasks.of(config, tasks, guards)
     with ExitStack() as folder, ExitStack() as stack:
         _require_scan_folder(config.run)
-        folder.callback(os.close, lock_run_folder(config.run))
+        folder.enter_context(locked_run_folder(config.run))
         config = config.overridden({"task": tasks[0]})
         pool = stack.enter_context(open_pool(config, more_tasks=(*tasks[1:], *guards)))
         info = pool.info
