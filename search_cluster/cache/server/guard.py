@@ -94,12 +94,15 @@ def guard(binary: str, folder: str, lock_fd: int, parent_pid: int) -> int:
             )
         server, alive_fd = start_server(binary, folder, lock_fd, config)
         try:
-            while alive_fd not in (
-                readable := select.select([0, alive_fd], [], [], PARENT_POLL_S)[0]
-            ):
+            is_alive = True
+            while is_alive:
+                readable = select.select([0, alive_fd], [], [], PARENT_POLL_S)[0]
+                # A server may be killed right behind its first answer: then both can be read, and
+                # `READY` decides whether it is restarted.
                 if os.getppid() != parent_pid or (0 in readable and os.read(0, 1) != READY):
                     return 0
                 was_ready = was_ready or 0 in readable
+                is_alive = alive_fd not in readable
         finally:
             stop_server(server)
             os.close(alive_fd)
