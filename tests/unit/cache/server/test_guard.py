@@ -53,6 +53,7 @@ def test_a_server_that_is_killed_right_behind_its_first_answer_is_restarted(
     guarded.stdin.write(guard.READY)
     guarded.stdin.flush()
     first.kill()
+    wait_for(lambda: first.status() == psutil.STATUS_ZOMBIE, timeout_s=30)
     guarded.send_signal(signal.SIGCONT)
     wait_for(
         lambda: [item.pid for item in children(guarded)] not in ([], [first.pid]), timeout_s=30
