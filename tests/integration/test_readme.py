@@ -1,12 +1,14 @@
-"""What the README shows of Python runs as it stands there."""
+"""What the README shows of Python, and the notebook, run as they stand."""
 
+import json
 import re
+from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+REPOSITORY = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.demo_model,
@@ -16,18 +18,35 @@ pytestmark = [
 ]
 
 
-def test_the_example_in_python_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def readme() -> str:
+    text = (REPOSITORY / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    return str(code)
+
+
+def notebook() -> str:
+    cells = json.loads((REPOSITORY / "deploy/notebooks/best_path.ipynb").read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("text", [readme, notebook])
+def test_the_code_that_is_shown_runs(
+    text: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    code = text()
     small = code.replace(
         "limit=100, max_block=2",
         'limit=16, max_block=1, families=("skip",), timings=False, ray="none"',
-    )
+    ).replace('preset="drllm"', 'preset="drllm", ray="none"')
     assert small != code
     monkeypatch.chdir(tmp_path)
-    exec(compile(small, str(README), "exec"), {})
+    known: dict[str, object] = {}
+    exec(compile(small, text.__name__, "exec"), known)
     said = capsys.readouterr().out
-    assert "test" in said
-    assert "shrunk" in said
-    assert (tmp_path / "runs/small/router/router.json").is_file()
+    assert "test" in said  # the scan's sentence
+    assert list(tmp_path.rglob("router.json"))
+    if text is notebook:
+        assert known["judged"]["n"] == 40  # type: ignore[index]
