@@ -129,7 +129,7 @@ def ray_answers(pool: "RayPool") -> str:
     """What its first worker says, which it does when it is back."""
     import ray
 
-    (worker, *_) = pool.fleet._workers.values()
+    worker = next(iter(pool.fleet._workers))
     try:
         return str(ray.get(worker.placed(), timeout=30))
     except ray.exceptions.RayActorError:
