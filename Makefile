@@ -54,7 +54,7 @@ soak: $(VENV)/.installed-dev ## Run the long tests that `make test-all` leaves o
 	$(PYTEST) -m soak --timeout 900 $(ARGS)
 
 wheel: $(VENV)/.installed-dev ## Build wheel and sdist, install the wheel elsewhere, and run the main job on it
-	PYTHON="$(BIN)/python" bash .ci/wheel
+	PYTHON="$(BIN)/python" DEMO_WHEEL="$(DEMO_WHEEL)" bash .ci/wheel
 
 lint: $(VENV)/.installed-dev ## Check style, types and the import rules
 	$(BIN)/ruff check .

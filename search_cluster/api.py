@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from search_cluster.commands.report import write_run_report
 from search_cluster.config import SearchConfig
+from search_cluster.corpus.export import flat_rows
 from search_cluster.corpus.reader import Corpus, read_corpus
-from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.summary import summarise
 from search_cluster.errors import ConfigError
 from search_cluster.report.scan.verdict import verdict_line
@@ -55,12 +55,21 @@ class SearchedCorpus:
     def paths(self) -> "pd.DataFrame":
         """A row for each path that ran on an example.
 
-        Columns: ``example_id``, ``question``, ``gold``, ``path``, ``layers``, ``reward``,
-        ``is_correct``, ``margin`` (nats), ``output``, ``is_identity``, ``is_best``.
+        Columns are those of ``search-cluster export --format parquet``, with ``path`` as text and
+        ``layers`` for its length, and ``is_correct`` and ``is_best``; margins are in nats.
         """
         import pandas as pd
 
-        return pd.DataFrame([row for record in self.corpus.records for row in _rows(record)])
+        records = self.corpus.records
+        guarded = bool(self.corpus.manifest.provenance.evidence)
+        evaluated = [item for record in records for item in record.evaluated]
+        rows = [row for record in records for row in flat_rows(record, guarded=guarded)]
+        frame = pd.DataFrame(rows).rename(columns={"num_layers_run": "layers"})
+        return frame.assign(
+            path=[str(item.path) for item in evaluated],
+            is_correct=[item.verdict.is_correct for item in evaluated],
+            is_best=frame["best_rank"].notna(),
+        )
 
     def dataset(self) -> "Dataset":
         """A row for each example, with its lists of paths, as the Parquet files hold them."""
@@ -274,23 +283,3 @@ def _require_known(settings: dict[str, Any], *configs: type) -> None:
             raise ConfigError(
                 f"there is no setting {name!r}; settings are: {', '.join(known)}{hint}"
             )
-
-
-def _rows(record: ExampleRecord) -> list[dict[str, Any]]:
-    best = {str(item.path) for item in record.best}
-    return [
-        {
-            "example_id": record.example.example_id,
-            "question": record.example.question,
-            "gold": record.example.gold,
-            "path": str(item.path),
-            "layers": len(item.path),
-            "reward": item.verdict.reward,
-            "is_correct": item.verdict.is_correct,
-            "margin": item.verdict.margin,
-            "output": item.verdict.output,
-            "is_identity": item.path.is_identity,
-            "is_best": str(item.path) in best,
-        }
-        for item in record.evaluated
-    ]

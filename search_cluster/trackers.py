@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TENSORBOARD = "tensorboard"
 PACKAGES = {
-    "tensorboard": "tensorboardX",
+    TENSORBOARD: "tensorboardX",
     "wandb": "wandb",
     "mlflow": "mlflow",
     "trackio": "trackio",
@@ -44,12 +45,15 @@ class Trackers:
         self._by_name = dict(by_name)
         self._step = -1
 
-    def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def log(
+        self, values: Mapping[str, Any], step: int | None = None, *, known_to: str = ""
+    ) -> None:
         """Hand on what is a finite number among values.
 
         Args:
             values: figures by name.
             step: the number of the call; ``None``: one more than the last one's.
+            known_to: a tracker that has them already.
         """
         self._step = self._step + 1 if step is None else step
         numbers = {
@@ -60,6 +64,8 @@ class Trackers:
             and math.isfinite(value)
         }
         for name, tracker in list(self._by_name.items()):
+            if name == known_to:
+                continue
             try:
                 tracker.log(numbers, step=self._step)
             except Exception as error:  # a network, a full disk, a package's own mistake
@@ -164,4 +170,4 @@ def _tracker(name: str, folder: Path) -> "GeneralTracker":
         return tracking.MLflowTracker(experiment_name=PROJECT, run_name=run)
     if name == "trackio":
         return tracking.TrackioTracker(PROJECT, name=run)
-    return tracking.TensorBoardTracker("tensorboard", logging_dir=folder)
+    return tracking.TensorBoardTracker(TENSORBOARD, logging_dir=folder)

@@ -12,7 +12,7 @@ from router_train.routers.checkpoint import CURVE_NAME, RouterMeta
 from router_train.routers.curve import read_curve
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.console import print_json, say, show
-from search_cluster.trackers import open_trackers, tracker_names
+from search_cluster.trackers import TENSORBOARD, open_trackers, tracker_names
 
 _POINT = ("num_questions", "accuracy_routed", "accuracy_plain", "standard_error", "mean_layers")
 """The figures of an operating point, as `OperatingPoint.metrics` names them."""
@@ -59,6 +59,7 @@ def run_fit(
         json_output: whether to print one JSON object.
         train: takes the place of training in this process.
         report_to: trackers that are told the curve and the figures, with commas between.
+            TensorBoard has the curve already, as it was trained.
     """
     reports_to = tracker_names(report_to)
     if train is None:
@@ -76,7 +77,7 @@ def run_fit(
     meta = outcome.meta
     with open_trackers(reports_to, out, asdict(config) | {"corpus": corpus}) as trackers:
         for row in read_curve(out / CURVE_NAME):
-            trackers.log(row, step=int(row["epoch"]))
+            trackers.log(row, step=int(row["epoch"]), known_to=TENSORBOARD)
         trackers.log(meta.metrics)
     if outcome.already_finished:
         say(

@@ -85,7 +85,7 @@ def export_parquet(corpus: Corpus, out: Path) -> int:
     ):
         for first in range(0, len(corpus.records), EXAMPLES_PER_ROW_GROUP):
             records = corpus.records[first : first + EXAMPLES_PER_ROW_GROUP]
-            rows = [row for record in records for row in _flat_rows(record, guarded=guarded)]
+            rows = [row for record in records for row in flat_rows(record, guarded=guarded)]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             num_rows += len(rows)
     return num_rows
@@ -159,7 +159,13 @@ def _flat_schema(num_layers: int) -> Any:
     )
 
 
-def _flat_rows(record: ExampleRecord, *, guarded: bool) -> list[dict[str, Any]]:
+def flat_rows(record: ExampleRecord, *, guarded: bool) -> list[dict[str, Any]]:
+    """A row for each path that was evaluated, as `export_parquet` writes it.
+
+    Args:
+        record: of an example.
+        guarded: whether the corpus' preset asked for evidence.
+    """
     example = record.example
     credible = _credible_paths(record)
     ranks = {item.path: rank for rank, item in enumerate(record.best)}

@@ -1,7 +1,7 @@
 """The numbers of a run at one moment, ready for JSON: what the page and the terminal view show."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,8 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
     """Everything about a run but the table of examples, and plots and tables of scan and study."""
     snapshot = folder.read()
     problems = list(snapshot.problems)
-    scan = depth = None
-    try:
-        scan = folder.scan.describe(total_of(snapshot.sessions))
-        depth = folder.depth.describe()
-    except CorpusError as error:
-        problems.append(str(error))
+    scan = _described(lambda: folder.scan.describe(total_of(snapshot.sessions)), problems)
+    depth = _described(folder.depth.describe, problems)
     return {
         "run": _run(folder.folder, snapshot),
         "progress": _progress(snapshot),
@@ -62,6 +58,17 @@ def _run(folder: Path, snapshot: Snapshot) -> dict[str, Any]:
         "started_at": snapshot.sessions[0].get("started_at") if snapshot.sessions else None,
         "provenance": None if provenance is None else asdict(provenance),
     }
+
+
+def _described(
+    describe: Callable[[], dict[str, Any] | None], problems: list[str]
+) -> dict[str, Any] | None:
+    """What a file says; if it is damaged, that is a problem of the page and of no other file."""
+    try:
+        return describe()
+    except CorpusError as error:
+        problems.append(str(error))
+        return None
 
 
 def _progress(snapshot: Snapshot) -> dict[str, Any]:

@@ -25,8 +25,12 @@ class PathCosts:
 
     def layers(self, path: LayerPath) -> int | float:
         """What a path costs with all that it crosses; a whole number where it crosses nothing."""
-        crossing = self.crossing(path)
-        return len(path) + crossing if crossing else len(path)
+        return with_crossing(path, self.crossing(path))
+
+
+def with_crossing(path: LayerPath, crossing: float) -> int | float:
+    """A path's layers and what its bridges cost; a whole number where they cost nothing."""
+    return len(path) + crossing if crossing else len(path)
 
 
 BARE = PathCosts()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from search_cluster.errors import InvalidPathError
-from search_cluster.paths.cost import BARE, PathCosts
+from search_cluster.paths.cost import BARE, PathCosts, with_crossing
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.edits import TWICE, Edit, edits_of_path, path_of_edits
 from search_cluster.scan.settings import Family
@@ -26,7 +26,7 @@ class Candidate:
     @property
     def layers(self) -> int | float:
         """What the path costs with all that it crosses, as `PathCosts.layers` counts it."""
-        return len(self.path) + self.crossing if self.crossing else len(self.path)
+        return with_crossing(self.path, self.crossing)
 
     @property
     def is_single(self) -> bool:

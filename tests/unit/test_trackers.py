@@ -87,6 +87,15 @@ def test_only_finite_numbers_are_handed_on() -> None:
     assert keeping.calls == [(7, {"a": 1, "f": 0.5})]
 
 
+def test_whoever_has_figures_already_is_not_told_them_again() -> None:
+    one, other = KeepingTracker(), KeepingTracker()
+    trackers = Trackers({"tensorboard": one, "mlflow": other})  # type: ignore[dict-item]
+    trackers.log({"loss": 0.5}, step=3, known_to="tensorboard")
+    trackers.log({"accuracy": 1.0})
+    assert one.calls == [(4, {"accuracy": 1.0})]
+    assert other.calls == [(3, {"loss": 0.5}), (4, {"accuracy": 1.0})]
+
+
 def test_a_password_is_no_setting_that_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ over it. Workers are threads over one model, each with an engine of its own, tha
 of questions, so that all paths of a question share their prefixes.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,7 +22,7 @@ from search_cluster.bench.scan.score_table import (
 from search_cluster.bench.scan.scored_engine import ScoredEngine, scored_blocks
 from search_cluster.bench.scan.stored_answers import best_places, single_edit_paths
 from search_cluster.errors import ConfigError
-from search_cluster.lock import lock_run_folder
+from search_cluster.lock import locked_run_folder
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
@@ -59,16 +58,13 @@ def fill_table(config: ScanTableConfig, say: Callable[[str], None]) -> dict[str,
     loaded = load_model(config.model, device=config.device, dtype=config.dtype)
     paths = single_edit_paths(loaded.num_layers, config.max_block)
     num_full = len(examples) if config.num_full is None else config.num_full
-    lock = lock_run_folder(config.out)
-    try:
+    with locked_run_folder(config.out):
         begin_table(config.out, _facts(config, loaded, task, paths, examples))
         filling = _Filling(config, loaded, task, examples, paths, say)
         filling.fill(range(len(examples))[:num_full], range(len(paths)))
         if num_full < len(examples):
             full = read_table(config.out).of_questions(range(num_full))
             filling.fill(range(len(examples))[num_full:], best_places(full, config.keep))
-    finally:
-        os.close(lock)
     return {
         "folder": str(config.out),
         "task": task.name,

@@ -13,6 +13,7 @@ from search_cluster.dashboard.run_folder import RunFolder, RunState
 from search_cluster.depth.result import DEPTH_NAME, write_depth_result
 from search_cluster.errors import CorpusError
 from search_cluster.report.depth.words import headline
+from search_cluster.scan.result import SCAN_NAME
 
 
 def seen(folder: Path) -> dict[str, Any]:
@@ -66,3 +67,11 @@ def test_a_damaged_study_is_a_problem_and_no_study_has_no_pictures(tmp_path: Pat
     said = seen(folder)
     assert said["depth"] is None
     assert any(DEPTH_NAME in problem for problem in said["problems"])
+
+
+def test_a_damaged_scan_hides_no_study(tmp_path: Path) -> None:
+    write_depth_result(tmp_path, made_up_study())
+    (tmp_path / SCAN_NAME).write_text("{")
+    said = seen(tmp_path)
+    assert any(SCAN_NAME in problem for problem in said["problems"])
+    assert said["depth"]["title"] == "Depth of tiny"

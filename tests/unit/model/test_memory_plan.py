@@ -173,18 +173,26 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_require_device", lambda device: None)
 
 
-@pytest.mark.usefixtures("gpu")
-def test_a_hub_model_that_does_not_fit_is_refused_before_its_weights_are_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def hub_of(
+    config: PreTrainedConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[list[str]]:
+    """A hub that has a model's configuration; returns the patterns of what it is asked for."""
     asked: list[list[str]] = []
 
     def snapshot_download(hub_id: str, *, allow_patterns: list[str], **_: object) -> str:
         asked.append(allow_patterns)
-        config_of("70B").save_pretrained(tmp_path)
-        return str(tmp_path)
+        config.save_pretrained(folder)
+        return str(folder)
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    return asked
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_hub_model_that_does_not_fit_is_refused_before_its_weights_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = hub_of(config_of("70B"), tmp_path, monkeypatch)
     text = (
         r"^model 'owner/large' in bfloat16: it takes 2 GPUs of 80\.0 GB, and a worker has one: its "
         r"weights are 141\.1 GB, and \d\.\d GB are needed beside them; take a smaller model, or "
@@ -242,14 +250,7 @@ def test_workers_of_one_gpu_do_not_take_each_others_states(tmp_path: Path) -> No
 def test_a_model_larger_than_the_memory_is_refused_before_its_weights_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[list[str]] = []
-
-    def snapshot_download(hub_id: str, *, allow_patterns: list[str], **_: object) -> str:
-        asked.append(allow_patterns)
-        config_of("8B").save_pretrained(tmp_path)
-        return str(tmp_path)
-
-    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    asked = hub_of(config_of("8B"), tmp_path, monkeypatch)
     monkeypatch.setattr(device_memory, "usable_memory_bytes", lambda: 24 * GB)
     text = (
         r"^model 'owner/large' in float32: its weights are 3\d\.\d GB, and this process may have "
