@@ -54,9 +54,9 @@ class KeptTask:
         ]
 
     @property
-    def is_unchanged(self) -> bool:
-        """Whether all files that it was made of are there, as they were."""
-        return all(Path(path).is_file() for path in self.originals) and not self.changed()
+    def is_there(self) -> bool:
+        """Whether all files that it was made of are there, changed or not."""
+        return all(Path(path).is_file() for path in self.originals)
 
 
 def keep_tasks(specs: Sequence[str], folder: Path) -> None:
@@ -127,10 +127,11 @@ def spec_of_kept(name: str, *folders: Path) -> str:
         kept = read_kept(name, folder)
         if kept is None:
             continue
-        if kept.file.endswith(".py") and kept.is_unchanged:
+        changed = kept.changed()
+        if kept.file.endswith(".py") and kept.is_there and not changed:
             return kept.spec
         place = _place(name, folder) / kept.file
-        if changed := kept.changed():
+        if changed:
             _logger.warning(
                 "%s changed since; task %s is taken as it was, from %s",
                 *(" and ".join(changed), name, place),
@@ -145,7 +146,7 @@ def spec_if_gone(spec: str, folder: Path) -> str:
         kept = _read(file)
         if kept is None or kept.spec != absolute_spec(spec):
             continue
-        if not all(Path(path).is_file() for path in kept.originals):
+        if not kept.is_there:
             return str(file.parent / kept.file)
     return spec
 
