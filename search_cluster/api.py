@@ -13,7 +13,6 @@ done at once: the same call on the same folder resumes, and `open_corpus` and `o
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from search_cluster.config import SearchConfig
 from search_cluster.corpus.export import flat_rows
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.summary import summarise
-from search_cluster.errors import ConfigError
+from search_cluster.errors import ConfigError, known_names
 from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.report.scan.words import edits_text
 from search_cluster.scan.result import ScanResult
@@ -278,8 +277,6 @@ def _require_known(settings: dict[str, Any], *configs: type) -> None:
     known = sorted({item.name for config in configs for item in fields(config)})
     for name in settings:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigError(
-                f"there is no setting {name!r}; settings are: {', '.join(known)}{hint}"
+                f"there is no setting {name!r}; settings are: {known_names(name, known)}"
             )

@@ -20,6 +20,9 @@ Every error message gives the value, the rule and the next step.
     └── OneFaultError                         examples fail one after another, for one reason
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class SearchClusterError(Exception):
     """Base of all errors that this project raises on purpose."""
@@ -95,6 +98,28 @@ class OneFaultError(SearchClusterError):
 def in_one_line(error: BaseException) -> str:
     """All that an error says, in one line; its name if it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> str:
+    """The known names nearest to one that nobody knows, as `` (did you mean A or B?)``.
+
+    It is empty where none is near.
+
+    Args:
+        name: what was written.
+        known: the names that there are.
+        most: how many are named at most.
+        cutoff: from which likeness on, between 0 and 1.
+    """
+    near = get_close_matches(name, list(known), n=most, cutoff=cutoff)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    """All known names, and the nearest to one that nobody knows: ``A, B; did you mean A?``."""
+    names = list(known)
+    close = get_close_matches(name, names, n=1)
+    return ", ".join(names) + (f"; did you mean {close[0]}?" if close else "")
 
 
 def error_line(error: SearchClusterError | OSError) -> str:

@@ -94,14 +94,23 @@ def new_folder_whole(out: Path) -> Iterator[Path]:
         unfinished.rename(out)
 
 
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def content_digest(path: Path) -> str:
     """16 hexadecimal digits that are equal for files of equal content.
 
     Raises:
         OSError: the file can't be read.
     """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    return file_sha256(path)[:16]
 
 
 def _fsync(path: Path) -> None:

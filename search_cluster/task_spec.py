@@ -22,11 +22,15 @@ from search_cluster.errors import TaskError
 
 HARNESS_PREFIX = "lm-eval:"
 HUB_PREFIX = "hub:"
-HARNESS_OPTIONS = ("include_path", "num_fewshot", "filter")
+INCLUDE_PATH = "include_path"
+NUM_FEWSHOT = "num_fewshot"
+FILTER = "filter"
+HARNESS_OPTIONS = (INCLUDE_PATH, NUM_FEWSHOT, FILTER)
 """What may be said of a task of the harness."""
+HARNESS_SUFFIXES = (".yaml", ".yml")
+"""What the harness' task files end in."""
 MORE_OF_ONE = "|||"
 """Stands between several values of one option."""
-_PATHS = ("include_path",)
 _AS_IT_IS = "/:{}. "
 """Written as they are, so that a spec can be read."""
 
@@ -65,13 +69,13 @@ class TaskSpec:
     def absolute(self, *, is_file: bool) -> "TaskSpec":
         """The spec as a process with another working directory needs it."""
         options = {
-            key: str(Path(value).absolute()) if key in _PATHS else value
+            key: str(Path(value).absolute()) if key == INCLUDE_PATH else value
             for key, value in self.options.items()
         }
         base = self.base
         if is_file:
             base = str(Path(base).absolute())
-        elif base.startswith(HARNESS_PREFIX) and base.endswith((".yaml", ".yml")):
+        elif base.startswith(HARNESS_PREFIX) and base.endswith(HARNESS_SUFFIXES):
             base = HARNESS_PREFIX + str(Path(base.removeprefix(HARNESS_PREFIX)).absolute())
         return TaskSpec(base=base, options=options)
 

@@ -8,12 +8,11 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search_cluster.errors import ConfigError
+from search_cluster.errors import ConfigError, known_names
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
@@ -101,10 +100,8 @@ def tracker_names(report_to: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in report_to.split(",") if name.strip()))
     for name in names:
         if name not in PACKAGES:
-            close = get_close_matches(name, PACKAGES, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigError(
-                f"report_to names {name!r}; trackers are: {', '.join(PACKAGES)}{hint}"
+                f"report_to names {name!r}; trackers are: {known_names(name, PACKAGES)}"
             )
         if find_spec(PACKAGES[name]) is None:
             raise ConfigError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from lm_eval.tasks import TaskManager
 
-from search_cluster.errors import ConfigError, SearchClusterError, TaskError
+from search_cluster.errors import ConfigError, SearchClusterError, TaskError, in_one_line
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.sources.harness.find import find_task_file
 
@@ -31,7 +31,7 @@ def harness_errors(what: str) -> Iterator[None]:
     except SearchClusterError:
         raise
     except Exception as error:  # it has no errors of its own
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        cause = f"{type(error).__name__}: {in_one_line(error)}"
         raise ConfigError(f"the harness can't {what}: {cause}; correct the task's file") from error
 
 

@@ -1,7 +1,5 @@
 """The kinds of routers that exist. A new kind is one folder and one line here."""
 
-from difflib import get_close_matches
-
 from router_train.routers.base import RouterKind
 from router_train.routers.drllm.router import DrLLMKind
 from router_train.routers.early_exit.training import EarlyExitKind
@@ -10,7 +8,7 @@ from router_train.routers.lens_exit.training import LensExitKind
 from router_train.routers.menu.training import MenuKind
 from router_train.routers.polar.training import PolarKind
 from router_train.routers.shortcut.training import ShortcutKind
-from search_cluster.errors import ConfigError
+from search_cluster.errors import ConfigError, known_names
 
 _KINDS: dict[str, RouterKind] = {
     kind.name: kind
@@ -34,7 +32,5 @@ def get_kind(name: str) -> RouterKind:
         ConfigError: there is none.
     """
     if name not in _KINDS:
-        close = get_close_matches(name, _KINDS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"router {name!r} is unknown; routers are {', '.join(_KINDS)}{hint}")
+        raise ConfigError(f"router {name!r} is unknown; routers are {known_names(name, _KINDS)}")
     return _KINDS[name]

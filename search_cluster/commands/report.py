@@ -27,7 +27,7 @@ from search_cluster.report.router_evaluations import parse_evaluations
 from search_cluster.report.terminal import next_commands, print_summary
 from search_cluster.scan.progress import holds_scan
 from search_cluster.scan.result_file import is_finished
-from search_cluster.tasks.kept import spec_of_kept
+from search_cluster.tasks.kept import read_kept
 from search_cluster.tasks.registry import list_tasks
 from search_cluster.telemetry.sessions import read_sessions, total_of
 
@@ -143,7 +143,7 @@ def print_run(run: Path, *, with_notes: bool) -> None:
     corpus = read_corpus(run)
     routers = sorted(path.parent.name for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
     name = corpus.manifest.provenance.task
-    known = name in {task.name for task in list_tasks()} or spec_of_kept(name, run) != name
+    known = name in {task.name for task in list_tasks()} or read_kept(name, run) is not None
     commands = next_commands(
         run,
         run / ROUTERS_FOLDER,

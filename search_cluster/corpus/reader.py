@@ -8,8 +8,9 @@ from pathlib import Path
 
 from search_cluster.corpus.manifest import MANIFEST_NAME, Manifest, Provenance
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.corpus.shards import file_sha256, read_shard, shard_paths
+from search_cluster.corpus.shards import read_shard, shard_paths
 from search_cluster.errors import CorpusError
+from search_cluster.files import file_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

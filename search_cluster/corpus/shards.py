@@ -1,6 +1,5 @@
 """Parquet shards: written whole, read with their provenance."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from search_cluster.corpus.schema import (
     row_of,
 )
 from search_cluster.errors import CorpusError, InvalidValueError
-from search_cluster.files import replaced_whole
+from search_cluster.files import file_sha256, replaced_whole
 
 DATA_FOLDER = "data"
 """The folder of the shards inside a corpus folder."""
@@ -55,12 +54,6 @@ def describe_shard(folder: Path, path: Path, num_rows: int) -> Shard:
     return Shard(
         name=path.relative_to(folder).as_posix(), num_rows=num_rows, sha256=file_sha256(path)
     )
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_shard(path: Path) -> tuple[Provenance, tuple[ExampleRecord, ...]]:

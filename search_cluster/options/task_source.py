@@ -14,13 +14,11 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from search_cluster.errors import ConfigError
-from search_cluster.task_spec import MORE_OF_ONE, spec_with
+from search_cluster.task_spec import INCLUDE_PATH, MORE_OF_ONE, NUM_FEWSHOT, spec_with
 
 TASK_FLAG = "--task"
 TASK_METAVAR = "TASK"
 
-INCLUDE_PATH = "include_path"
-NUM_FEWSHOT = "num_fewshot"
 FIELD = "field"
 _OPTIONS = {
     INCLUDE_PATH: Annotated[
@@ -56,7 +54,7 @@ def task_parameters(parameters: list[inspect.Parameter]) -> list[inspect.Paramet
     return [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in _OPTIONS.items()
-        if f"--{name.replace('_', '-')}" not in flags
+        if _flag(name) not in flags
     ]
 
 
@@ -81,8 +79,12 @@ def flags_of(parameter: inspect.Parameter) -> tuple[str, ...]:
             # In Annotated, the first flag stands where the default does elsewhere.
             said = (item.default, *(item.param_decls or ()))
             named = tuple(flag for flag in said if isinstance(flag, str) and flag.startswith("-"))
-            return named or (f"--{parameter.name.replace('_', '-')}",)
+            return named or (_flag(parameter.name),)
     return ()
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def take_task_source(values: dict[str, Any], named_by: list[str]) -> None:
@@ -101,9 +103,7 @@ def take_task_source(values: dict[str, Any], named_by: list[str]) -> None:
         return
     named = [name for name in named_by if values.get(name)]
     if not named:
-        flags = ", ".join(f"--{key.replace('_', '-')}" for key in more if key in _OPTIONS) or (
-            "--field"
-        )
+        flags = ", ".join(_flag(key) for key in more if key in _OPTIONS) or _flag(FIELD)
         raise ConfigError(f"{flags} belongs to {TASK_FLAG}; name the task with it")
     for name in named:
         value = values[name]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_cluster.files import replaced_whole, write_text_whole
+from search_cluster.files import file_sha256, replaced_whole, write_text_whole
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.sources.kept_files import KeptFiles, kept_files
 
@@ -50,13 +50,13 @@ class KeptTask:
         return [
             path
             for path, digest in self.originals.items()
-            if Path(path).is_file() and _digest(Path(path).read_bytes()) != digest
+            if Path(path).is_file() and file_sha256(Path(path)) != digest
         ]
 
     @property
-    def is_unchanged(self) -> bool:
-        """Whether all files that it was made of are there, as they were."""
-        return all(Path(path).is_file() for path in self.originals) and not self.changed()
+    def is_there(self) -> bool:
+        """Whether all files that it was made of are there, changed or not."""
+        return all(Path(path).is_file() for path in self.originals)
 
 
 def keep_tasks(specs: Sequence[str], folder: Path) -> None:
@@ -99,7 +99,7 @@ def _write(name: str, spec: str, files: KeptFiles, place: Path) -> None:
         "spec": spec,
         "file": files.main,
         "digest": _digest_of(files),
-        "originals": {str(path): _digest(path.read_bytes()) for path in files.originals},
+        "originals": {str(path): file_sha256(path) for path in files.originals},
     }
     write_text_whole(place / KEPT_NAME, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
@@ -127,10 +127,11 @@ def spec_of_kept(name: str, *folders: Path) -> str:
         kept = read_kept(name, folder)
         if kept is None:
             continue
-        if kept.file.endswith(".py") and kept.is_unchanged:
+        changed = kept.changed()
+        if kept.file.endswith(".py") and kept.is_there and not changed:
             return kept.spec
         place = _place(name, folder) / kept.file
-        if changed := kept.changed():
+        if changed:
             _logger.warning(
                 "%s changed since; task %s is taken as it was, from %s",
                 *(" and ".join(changed), name, place),
@@ -145,7 +146,7 @@ def spec_if_gone(spec: str, folder: Path) -> str:
         kept = _read(file)
         if kept is None or kept.spec != absolute_spec(spec):
             continue
-        if not all(Path(path).is_file() for path in kept.originals):
+        if not kept.is_there:
             return str(file.parent / kept.file)
     return spec
 
@@ -166,10 +167,10 @@ def _place(name: str, folder: Path) -> Path:
 
 
 def _digest_of(files: KeptFiles) -> str:
-    digests = {name: _digest(text.encode()) for name, text in files.texts.items()}
-    digests |= {name: _digest(path.read_bytes()) for name, path in files.copies.items()}
-    return _digest(json.dumps(sorted(digests.items())).encode())
+    digests = {name: _digest(text) for name, text in files.texts.items()}
+    digests |= {name: file_sha256(path) for name, path in files.copies.items()}
+    return _digest(json.dumps(sorted(digests.items())))
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

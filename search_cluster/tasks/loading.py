@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from search_cluster.errors import SearchClusterError, TaskError
+from search_cluster.errors import SearchClusterError, TaskError, in_one_line
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading.gold import gold_check_of
 from search_cluster.tasks.task import SPLITS, LoadedExamples, MalformedRow
@@ -49,7 +49,7 @@ def _asked(source: Source, task: str, split: str, data_dir: Path | None) -> Load
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise TaskError(
             f"task {task}: its source fails on split {split!r}: {type(error).__name__}: "
-            f"{' '.join(str(error).split())} ({place.filename}:{place.lineno})"
+            f"{in_one_line(error)} ({place.filename}:{place.lineno})"
         ) from error
     if not isinstance(loaded, LoadedExamples):
         raise TaskError(

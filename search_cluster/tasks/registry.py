@@ -7,11 +7,15 @@ its own.
 from difflib import get_close_matches
 from pathlib import Path
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, did_you_mean
 from search_cluster.task_spec import (
+    FILTER,
     HARNESS_OPTIONS,
     HARNESS_PREFIX,
+    HARNESS_SUFFIXES,
     HUB_PREFIX,
+    INCLUDE_PATH,
+    NUM_FEWSHOT,
     TaskSpec,
     read_spec,
 )
@@ -28,7 +32,6 @@ from search_cluster.tasks.builtin.arithmetic import ARITHMETIC
 from search_cluster.tasks.builtin.capitals import CAPITALS
 from search_cluster.tasks.builtin.elements import ELEMENTS_TASK
 from search_cluster.tasks.sources.files import TABLES
-from search_cluster.tasks.sources.harness.task import load_harness_task
 from search_cluster.tasks.sources.python_task import load_python_task
 from search_cluster.tasks.sources.rows_task import load_rows_task
 from search_cluster.tasks.sources.toml_task import load_toml_task
@@ -42,8 +45,7 @@ _TASKS: dict[str, Task] = {
     )
 }
 _LOADERS = {".py": load_python_task, ".toml": load_toml_task}
-_YAML = (".yaml", ".yml")
-_FILES = (*_LOADERS, *_YAML, *TABLES)
+_FILES = (*_LOADERS, *HARNESS_SUFFIXES, *TABLES)
 """What the files of tasks end in."""
 
 
@@ -76,14 +78,16 @@ def get_task(spec: str) -> Task:
     if spec in _TASKS:
         return _TASKS[spec]
     read = read_spec(spec)
-    if read.base.startswith(HARNESS_PREFIX) or read.suffix in _YAML:
+    if read.base.startswith(HARNESS_PREFIX) or read.suffix in HARNESS_SUFFIXES:
         return _harness_task(read)
+    if read.base in _TASKS:
+        _refuse_options(read, "a task that has a name")
     if read.base.startswith(HUB_PREFIX):
         return _new(load_rows_task(read), spec)
     if read.suffix not in _FILES:
         raise TaskError(
-            f"no task is called {spec!r}{_suggestion(spec)}; run `search-cluster tasks` for the "
-            "list"
+            f"no task is called {spec!r}{did_you_mean(spec, _TASKS, most=3, cutoff=0.5)}; run "
+            "`search-cluster tasks` for the list"
         )
     path = Path(read.base)
     if not path.is_file():
@@ -93,11 +97,7 @@ def get_task(spec: str) -> Task:
         )
     if read.suffix in TABLES:
         return _new(load_rows_task(read), spec)
-    if read.options:
-        raise TaskError(
-            f"task {spec}: {next(iter(read.options))!r} is no option of a {read.suffix} file, "
-            "which says all by itself; leave it out"
-        )
+    _refuse_options(read, f"a {read.suffix} file")
     return _new(_LOADERS[read.suffix](path), spec)
 
 
@@ -110,30 +110,34 @@ def _new(task: Task, spec: str) -> Task:
     return task
 
 
+def _refuse_options(spec: TaskSpec, what: str) -> None:
+    if spec.options:
+        raise TaskError(
+            f"task {spec}: {next(iter(spec.options))!r} is no option of {what}, which says all by "
+            "itself; leave it out"
+        )
+
+
 def _harness_task(spec: TaskSpec) -> Task:
     for key in spec.options:
         if key not in HARNESS_OPTIONS:
-            near = get_close_matches(key, HARNESS_OPTIONS, n=1)
-            meant = f" (did you mean {near[0]}?)" if near else ""
             raise TaskError(
-                f"task {spec}: {key!r} is no option of the harness' tasks{meant}; there are "
-                f"{', '.join(HARNESS_OPTIONS)}"
+                f"task {spec}: {key!r} is no option of the harness' tasks"
+                f"{did_you_mean(key, HARNESS_OPTIONS)}; there are {', '.join(HARNESS_OPTIONS)}"
             )
-    shots = spec.options.get("num_fewshot")
+    shots = spec.options.get(NUM_FEWSHOT)
     if shots is not None and not shots.isdecimal():
         raise TaskError(f"task {spec}: num_fewshot is {shots!r}; it is a whole number from 0")
-    include_path = spec.options.get("include_path")
+    # Reading YAML is loaded for these tasks only.
+    from search_cluster.tasks.sources.harness.task import load_harness_task
+
+    include_path = spec.options.get(INCLUDE_PATH)
     return load_harness_task(
         spec.base.removeprefix(HARNESS_PREFIX),
         include_path=None if include_path is None else Path(include_path),
         num_fewshot=None if shots is None else int(shots),
-        filter_name=spec.options.get("filter", ""),
+        filter_name=spec.options.get(FILTER, ""),
     )
-
-
-def _suggestion(spec: str) -> str:
-    matches = get_close_matches(spec, _TASKS, n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(matches)}?)" if matches else ""
 
 
 def _near_file(path: Path) -> str:

@@ -42,7 +42,7 @@ from search_cluster.tasks.grading.gold import gold_check_of
 from search_cluster.tasks.grading.graders import CHOICE_GRADER_VERSION, grade_choice, grade_letter
 from search_cluster.tasks.loading import Grader, Source, load_checked
 from search_cluster.tasks.perturbation.wordings import Wording, check_wordings
-from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
+from search_cluster.tasks.task import AnswerKind, LoadedExamples, Prompt, require_split
 from search_cluster.tasks.template import check_template, names_choices, render
 
 DEFAULT_PLAIN = "Question: {question}\nAnswer:"
@@ -103,10 +103,7 @@ class SimpleTask:
             TaskError: there is no such split, or not one good row, or letters are asked for and the
                 choices not shown.
         """
-        if split not in SPLITS:
-            raise TaskError(
-                f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
-            )
+        require_split(split, self.name)
         loaded = load_checked(self.source, self.name, self.grader, split, data_dir)
         if self.grader is grade_letter and not self.lists_choices:
             self._require_choices(loaded)

@@ -9,10 +9,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from search_cluster.errors import TaskError
 from search_cluster.tasks.example import Example
 
 SPLITS = ("train", "validation", "test")
 """The names of splits; every task maps its own onto these."""
+
+
+def require_split(split: str, task: str) -> None:
+    """Pass if there are splits of that name.
+
+    Raises:
+        TaskError: there are not; the message names the task.
+    """
+    if split not in SPLITS:
+        raise TaskError(f"split {split!r} of task {task}; the splits are {', '.join(SPLITS)}")
 
 
 class AnswerKind(StrEnum):

@@ -216,8 +216,8 @@ class StudyGathering:
                 usable.append(example)
         if not usable:
             raise ConfigError(
-                f"not one question of task {self.task.name} can be asked; search-cluster search "
-                f"--task {self.task.name} --limit 10 says why"
+                f"not one question of task {self.task.name} can be asked; `search-cluster tasks "
+                "check` says why, with the same task and --model"
             )
         decisions = later = letters = letter_gold = prefixes = found = skips = None
         num_layers = self.loaded.num_layers

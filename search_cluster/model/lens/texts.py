@@ -141,7 +141,7 @@ def texts_of_task(
     if not sequences:
         raise ConfigError(
             f"not one {split} question of task {task.name} can be asked ({num_left_out} tried); "
-            f"search-cluster search --task {task.name} --limit 10 says why"
+            "`search-cluster tasks check` says why, with the same task and --model"
         )
     notes = (f"{num_left_out} questions can't be asked and are left out",) if num_left_out else ()
     return TokenTexts(source=f"task {task.name}", sequences=sequences, notes=notes)

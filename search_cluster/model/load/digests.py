@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from search_cluster.errors import ModelError
+from search_cluster.files import file_sha256
 from search_cluster.model.load.user_cache import one_at_a_time, user_cache_dir
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def file_digest(path: Path) -> str:
     place = path.resolve()
     if place.parent.name == HUB_BLOBS and SHA256_NAME.fullmatch(place.name):
         return place.name
-    return remembered_digest(path, (), ["file"], lambda: _digest(path))
+    return remembered_digest(path, (), ["file"], lambda: file_sha256(path))
 
 
 def remembered_digest(
@@ -76,8 +77,3 @@ def _remembered(key: str, name: str, compute: Callable[[], str]) -> str:
         unfinished.write_text(digest, encoding="ascii")
         unfinished.replace(memo)
     return digest
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from search_cluster.errors import TaskError, UnreadableDataError
+from search_cluster.errors import TaskError, UnreadableDataError, in_one_line
 from search_cluster.tasks.raw_examples import Row
 from search_cluster.tasks.task import MalformedRow
 
@@ -77,7 +77,7 @@ def _read_parquet(path: Path) -> RawRows:
                     number += 1
     except (OSError, ArrowException) as error:
         raise UnreadableDataError(
-            f"{path} can't be read as Parquet ({' '.join(str(error).split())}); check the file"
+            f"{path} can't be read as Parquet ({in_one_line(error)}); check the file"
         ) from error
 
 

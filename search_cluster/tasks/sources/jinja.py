@@ -7,11 +7,10 @@ name that is not there is an error, never an empty text. Line ends stay as they 
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, did_you_mean, in_one_line
 from search_cluster.tasks.raw_examples import RowError
 
 if TYPE_CHECKING:
@@ -54,17 +53,11 @@ def fill(text: str, values: Mapping[str, Any], what: str) -> str:
     try:
         return template.render(values)
     except Exception as error:  # an expression may raise whatever Python does
-        reason = " ".join(str(error).split())
-        missing = re.match(r"'(\w+)' is undefined", reason)
-        near = get_close_matches(missing[1], list(values), n=1) if missing else []
-        meant = (
-            f" (did you mean {near[0]}?)"
-            if near
-            else f" (there are {', '.join(sorted(values))})"
-            if missing
-            else ""
-        )
-        raise RowError(f"{what}: {reason or type(error).__name__}{meant}") from error
+        reason = in_one_line(error)
+        meant = ""
+        if missing := re.match(r"'(\w+)' is undefined", reason):
+            meant = did_you_mean(missing[1], values) or f" (there are {', '.join(sorted(values))})"
+        raise RowError(f"{what}: {reason}{meant}") from error
 
 
 @lru_cache(maxsize=256)

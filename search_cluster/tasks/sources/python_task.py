@@ -9,10 +9,9 @@ import hashlib
 import importlib.util
 import inspect
 import re
-from difflib import get_close_matches
 from pathlib import Path
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, did_you_mean
 from search_cluster.tasks.simple import choice_task, generate_task
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.user_rows import rows_source
@@ -62,10 +61,7 @@ def _meant(error: BaseException) -> str:
         for function in (choice_task, generate_task, rows_source)
         for name in inspect.signature(function).parameters
     }
-    near = get_close_matches(unknown[1], sorted(known), n=2)
-    return (
-        f" (did you mean {' or '.join(near)}?)" if near else f" (known: {', '.join(sorted(known))})"
-    )
+    return did_you_mean(unknown[1], known, most=2) or f" (known: {', '.join(sorted(known))})"
 
 
 _MEMBERS = (

@@ -6,13 +6,12 @@ answer is generated and compared as a number, if all of them are numbers, or as 
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, did_you_mean
 from search_cluster.task_spec import HUB_PREFIX, MORE_OF_ONE, TaskSpec
 from search_cluster.tasks.grading.numbers import only_number
 from search_cluster.tasks.raw_examples import Row
@@ -20,7 +19,7 @@ from search_cluster.tasks.simple import SimpleTask
 from search_cluster.tasks.sources.described_task import described_task
 from search_cluster.tasks.sources.description import TaskDescription
 from search_cluster.tasks.sources.files import read_table
-from search_cluster.tasks.sources.mapping import mapped_rows
+from search_cluster.tasks.sources.mapping import FieldMapping, mapped_rows
 
 _OF_FIELDS = ("question", "choices", "answer", "difficulty", "split")
 _OF_PROMPT = ("chat", "plain")
@@ -54,7 +53,8 @@ def rows_description(spec: TaskSpec) -> TaskDescription:
     }
     is_number = False
     if not spec.base.startswith(HUB_PREFIX) and not values["kind"]:
-        values["kind"], is_number = _looked_at(Path(spec.base), values)
+        mapping = _described(spec, {**values, "kind": "generate"}).fields
+        values["kind"], is_number = _looked_at(Path(spec.base), mapping)
     elif not values["kind"]:
         values["kind"] = "choice" if "choices" in fields else "generate"
     if values["kind"] == "generate":
@@ -63,6 +63,10 @@ def rows_description(spec: TaskSpec) -> TaskDescription:
             "max_new_tokens": options.get("max_new_tokens", _USUAL["max_new_tokens"]),
             "stop_strings": [text for text in [options.get("stop", _USUAL["stop"])] if text],
         }
+    return _described(spec, values)
+
+
+def _described(spec: TaskSpec, values: Mapping[str, Any]) -> TaskDescription:
     try:
         return TaskDescription.model_validate(values)
     except ValidationError as error:
@@ -88,9 +92,9 @@ def load_rows_task(spec: TaskSpec) -> SimpleTask:
 def _checked(spec: TaskSpec) -> dict[str, Any]:
     for key in spec.options:
         if key not in OPTIONS:
-            near = get_close_matches(key, OPTIONS, n=1)
-            meant = f" (did you mean {near[0]}?)" if near else ""
-            raise TaskError(f"{key!r} is no option{meant}; there are {', '.join(OPTIONS)}")
+            raise TaskError(
+                f"{key!r} is no option{did_you_mean(key, OPTIONS)}; there are {', '.join(OPTIONS)}"
+            )
     options: dict[str, Any] = dict(spec.options)
     for key in _NUMBERS:
         if key in options:
@@ -113,13 +117,12 @@ def _name_of(base: str) -> str:
     return name if name else "rows"
 
 
-def _looked_at(path: Path, values: Mapping[str, Any]) -> tuple[str, bool]:
+def _looked_at(path: Path, mapping: FieldMapping | None) -> tuple[str, bool]:
     """The kind of a file's rows, and whether all of their answers are numbers."""
     if not path.is_file():
         raise TaskError("the file does not exist; check the path")
-    if values["fields"] is not None and "choices" in values["fields"]:
+    if mapping is not None and mapping.choices is not None:
         return "choice", False
-    mapping = TaskDescription.model_validate({**values, "kind": "choice"}).fields
     rows = [
         row.value
         for row in mapped_rows(read_table(path), mapping)

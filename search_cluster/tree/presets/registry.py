@@ -1,9 +1,7 @@
 """All presets by name."""
 
-from difflib import get_close_matches
-
 from search_cluster.config import PRESET_ALIASES
-from search_cluster.errors import ConfigError
+from search_cluster.errors import ConfigError, known_names
 from search_cluster.tree.presets.ablations import REPEAT_ONLY, SKIP_ONLY
 from search_cluster.tree.presets.baselines import CHAIN, RANDOM
 from search_cluster.tree.presets.cola import COLA, COLA_REORDER
@@ -36,9 +34,7 @@ def get_preset(name: str) -> SearchPreset:
     """
     preset = PRESETS.get(PRESET_ALIASES.get(name, name))
     if preset is None:
-        close = get_close_matches(name, PRESETS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(
-            f"preset {name!r} is unknown; presets are: {', '.join(sorted(PRESETS))}{hint}"
+            f"preset {name!r} is unknown; presets are: {known_names(name, sorted(PRESETS))}"
         )
     return preset

@@ -55,6 +55,15 @@ def test_an_unknown_name_is_answered_with_close_ones() -> None:
         get_task("nowhere.toml")
 
 
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [("capitals", "a task that has a name"), (f"{DATA}/rivers.toml", r"a \.toml file")],
+)
+def test_options_of_a_task_that_has_none_are_refused(spec: str, what: str) -> None:
+    with pytest.raises(TaskError, match=rf"'num_fewshot' is no option of {what}, .*leave it out"):
+        get_task(f"{spec}?num_fewshot=3")
+
+
 def test_specs_survive_another_working_directory() -> None:
     assert absolute_spec("capitals") == "capitals"
     assert Path(absolute_spec("mine.py")).is_absolute()

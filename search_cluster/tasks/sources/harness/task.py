@@ -24,7 +24,7 @@ from search_cluster.tasks.sources.harness.mapped import AnswerRules, answer_rule
 from search_cluster.tasks.sources.harness.requests import PARTS, read_splits
 from search_cluster.tasks.sources.harness.yaml_file import FunctionReference, read_task_file
 from search_cluster.tasks.splits import cut_note, cut_parts
-from search_cluster.tasks.task import SPLITS, AnswerKind, LoadedExamples, Prompt
+from search_cluster.tasks.task import AnswerKind, LoadedExamples, Prompt, require_split
 from search_cluster.tasks.twins import warn_of_contradictions
 
 MAPPING_VERSION = "1"
@@ -76,10 +76,7 @@ class HarnessTask:
             TaskError: there is no such split, or not one good row.
             UnreadableDataError: the data can't be loaded.
         """
-        if split not in SPLITS:
-            raise TaskError(
-                f"split {split!r} of task {self.name}; the splits are {', '.join(SPLITS)}"
-            )
+        require_split(split, self.name)
         loaded = self.read()[split]
         if not loaded.examples:
             first = next(iter(loaded.malformed), None)

@@ -4,7 +4,6 @@ A file may include others, and may name Python functions (``!function utils.proc
 are kept as references here and run by the harness alone.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, in_one_line
+from search_cluster.files import file_sha256
 
 FUNCTION_TAG = "!function"
 
@@ -36,7 +36,7 @@ class FunctionReference:
     def content(self) -> list[str]:
         """What tells two functions apart: the name, and a digest of the module's text."""
         file = self.module_file
-        digest = "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = "" if file is None else file_sha256(file)
         return [self.qualified.rpartition(".")[2], digest]
 
 
@@ -61,7 +61,7 @@ def _read(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
             f"task file {path} can't be read ({error.strerror}); check the path"
         ) from error
     except yaml.YAMLError as error:
-        raise TaskError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise TaskError(f"{path} is not YAML: {in_one_line(error)}") from error
     if not isinstance(said, dict):
         raise TaskError(f"{path} holds {type(said).__name__}; a task file is a mapping of keys")
     included = said.pop("include", [])

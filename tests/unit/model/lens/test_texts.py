@@ -119,7 +119,9 @@ def test_questions_that_can_not_be_asked_are_left_out_and_said() -> None:
     texts = texts_of_task(loaded_tiny(), task, num_tokens=10_000)
     assert len(texts.sequences) == 4
     assert texts.notes == ("1 questions can't be asked and are left out",)
-    with pytest.raises(ConfigError, match="not one train question"):
+    with pytest.raises(
+        ConfigError, match=r"not one train question .*`search-cluster tasks check` says why"
+    ):
         texts_of_task(loaded_tiny(), TaskOf(examples=(bad,)), num_tokens=10)
 
 

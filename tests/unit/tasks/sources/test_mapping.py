@@ -163,6 +163,7 @@ def test_rows_of_our_own_layout_need_no_description(tmp_path: Path) -> None:
         ("answr=key", r"'answr' is no option \(did you mean answer\?\)"),
         ("max_new_tokens=x", "max_new_tokens is 'x'; it is a whole number"),
         ("kind=multiple", "kind: Input should be 'choice' or 'generate'"),
+        ("question=", r"question: String should have at least 1 character; see search_cluster"),
         ("question={% if %}", "field question: template '{% if %}' is no jinja"),
         ("name=elements&question=ask&answer=key", "which is a built-in task"),
         ("question", "options of task .* can't be read; write them as NAME=VALUE"),
