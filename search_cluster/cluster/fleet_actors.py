@@ -57,6 +57,7 @@ class FleetActors:
         self._room = room
         self._look_s = time.monotonic()
         self._next_number = max(self._workers, default=-1) + 1
+        """All below it were asked for."""
         self._leaving: set[int] = set()
         """Workers that are to move, and wait for the others of their actor."""
 
@@ -70,15 +71,17 @@ class FleetActors:
         return number in self._workers
 
     def grow(self, avoid: Collection[str]) -> list[WorkerHandle]:
-        """Ask for more workers if there is room for more than were asked for; the new ones."""
+        """Ask for more workers if there is room for more than were ever asked for; the new ones.
+
+        Those that were left out count: what was wrong with them would be so again.
+        """
         now_s = time.monotonic()
         if self._make is None or self._room is None or now_s - self._look_s < GROWTH_LOOK_S:
             return []
         self._look_s = now_s
-        first = self._next_number
-        self._next_number += max(0, self._room() - len(self))
-        numbers = range(first, self._next_number)
+        numbers = range(self._next_number, self._room())
         if numbers:
+            self._next_number = numbers.stop
             logger.warning("the cluster has grown: %d more workers are asked for", len(numbers))
         new = [
             WorkerHandle(number=number, actor=self._make(number, lasting=True, avoid=avoid))

@@ -1,6 +1,7 @@
 """What Ray knows of the nodes of a cluster, and what it does not know yet."""
 
 import logging
+import math
 import socket
 import time
 from collections import defaultdict
@@ -23,8 +24,12 @@ SECOND_PROBE_S = 0.3
 """A node that goes down ends its processes one after another; so much later it is looked at
 again."""
 
-_gone: set[str] = set()
-"""Nodes that are gone for good; no other gets the same name."""
+FOUND_GONE_S = 60.0
+"""How long a node counts as gone that was found so, without another look: all of its workers are
+lost at once. By then Ray has heard of it, or the network is there again."""
+
+_found_gone_s: dict[str, float] = {}
+"""When nodes were found to be gone."""
 
 
 def died_with_its_node(error: RayError, node_id: str) -> bool:
@@ -44,11 +49,13 @@ def died_with_its_node(error: RayError, node_id: str) -> bool:
 
 
 def _is_gone(node_id: str) -> bool:
-    if node_id not in _gone:
-        node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
-        if node is not None and node["Alive"] and _takes_connections(node):
-            return False
-        _gone.add(node_id)
+    now_s = time.monotonic()
+    if now_s - _found_gone_s.get(node_id, -math.inf) < FOUND_GONE_S:
+        return True
+    node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
+    if node is not None and node["Alive"] and _takes_connections(node):
+        return False
+    _found_gone_s[node_id] = now_s
     return True
 
 

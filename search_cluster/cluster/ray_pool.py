@@ -18,8 +18,8 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 from search_cluster.workers.messages import WorkerInfo, WorkerSpec
 
 UNLIMITED_RESTARTS = -1
-"""Restarts of an actor. They are bounded all the same: no request is sent more than `MAX_ATTEMPTS`
-times."""
+"""Restarts of an actor. They are bounded all the same: no request loses more workers than
+`search_cluster.cluster.group.suspects` allows, but for those that go with their nodes."""
 LOOK_S = 1.0
 """Seconds between two looks for workers that joined."""
 

@@ -150,13 +150,15 @@ class ScriptedDevices:
     async def _suffer(self, slot: int, requests: Sequence[EvaluationRequest]) -> None:
         """Meet the faults of a batch."""
         number, self._num_batches = self._num_batches, self._num_batches + 1
-        context = ray.get_runtime_context()
         for fault in self._faults:
             if (
                 number < fault.from_batch
                 or (fault.slots is not None and slot not in fault.slots)
                 or (fault.node_ids is not None and this_node_id() not in fault.node_ids)
-                or (context.was_current_actor_reconstructed and not fault.is_lasting)
+                or (
+                    not fault.is_lasting
+                    and ray.get_runtime_context().was_current_actor_reconstructed
+                )
                 or (
                     fault.question is not None
                     and all(item.example.question != fault.question for item in requests)

@@ -8,7 +8,6 @@ from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
-from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from search_cluster.cluster.scripted_devices import DEVICE
 from search_cluster.cluster.session import OBJECT_STORE_BYTES
@@ -36,6 +35,8 @@ class SimulatedCluster:
 
     def drain_node(self, node: Any, deadline_s: float) -> None:
         """Give notice that a node will be gone in so many seconds, as of a preemption."""
+        from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # Ray's own, for this alone
+
         reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
         deadline_ms = int(1000 * (time.time() + deadline_s))
         client = node.get_gcs_client()

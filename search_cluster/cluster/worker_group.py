@@ -209,7 +209,7 @@ class WorkerGroup:
             return self._lose(worker, *loss_of(error, worker.info))
         busy_s = sum(result.device_busy_s for result in report.results)
         del self._waiting[ref]
-        items = worker.take(ref, len(report.results), busy_s)
+        items = worker.take(ref, busy_s)
         self._losses_in_a_row = 0
         if items[0].is_trial:
             return []
@@ -220,9 +220,12 @@ class WorkerGroup:
         return list(report.results)
 
     def _lose_hung(self) -> list[EvaluationResult]:
-        """Kill workers that have not answered for too long."""
+        """Kill workers that have not answered for too long, if it is time to look for them."""
         now_s = time.monotonic()
-        passed_s, self._last_look_s = now_s - self._last_look_s, now_s
+        passed_s = now_s - self._last_look_s
+        if passed_s < LOOK_S:
+            return []
+        self._last_look_s = now_s
         given_up = []
         workers, timeout_s = [*self._workers.values()], self._worker_timeout_s
         for worker in [one for one in workers if one.is_hung(passed_s, timeout_s)]:

@@ -8,8 +8,10 @@ memory is none of them.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
+from torch import Tensor
 
 from search_cluster.errors import DeviceBrokenError, in_one_line
 
@@ -50,9 +52,7 @@ def _says_so(error: BaseException) -> bool:
 
 
 def require_sound_device(device: str, dtype: str) -> None:
-    """Pass if a product of known value comes out right; a few milliseconds.
-
-    Its entries are -1, 0 and 1 and its sums are small, so that it is exact in every dtype.
+    """Pass if a product of known value comes out right; a few milliseconds on a CPU.
 
     Args:
         device: as torch names it.
@@ -63,9 +63,7 @@ def require_sound_device(device: str, dtype: str) -> None:
             nothing and passes.
     """
     kind = CHECKED_DTYPES.get(dtype, torch.float32)
-    count = torch.arange(PRODUCT_SIZE * PRODUCT_SIZE).reshape(PRODUCT_SIZE, PRODUCT_SIZE)
-    left = (count * 7 // 3) % 3 - 1
-    right = (count * 5 // 7) % 3 - 1
+    left, right, product = _known_product()
     try:
         found = (left.to(device, kind) @ right.to(device, kind)).cpu()
     except RuntimeError as error:
@@ -74,13 +72,25 @@ def require_sound_device(device: str, dtype: str) -> None:
         raise DeviceBrokenError(
             f"device {device} can't compute a small product: {in_one_line(error)}"
         ) from error
-    wanted = (left @ right).to(kind)
+    wanted = product.to(kind)
     if not torch.equal(found, wanted):
         num_wrong = int((found != wanted).sum())
         raise DeviceBrokenError(
             f"device {device} computes a small product of known value wrong in {num_wrong} of "
             f"{wanted.numel()} places"
         )
+
+
+@cache
+def _known_product() -> tuple[Tensor, Tensor, Tensor]:
+    """Two factors of integers and their product.
+
+    Entries are -1, 0 and 1 and sums are small, so that it is exact in every dtype.
+    """
+    count = torch.arange(PRODUCT_SIZE * PRODUCT_SIZE).reshape(PRODUCT_SIZE, PRODUCT_SIZE)
+    left = (count * 7 // 3) % 3 - 1
+    right = (count * 5 // 7) % 3 - 1
+    return left, right, left @ right
 
 
 @contextmanager

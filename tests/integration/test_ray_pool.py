@@ -20,6 +20,7 @@ from support.command import wait_for
 from search_cluster.errors import EvaluatorError, ModelError
 from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
@@ -136,22 +137,28 @@ def ray_answers(pool: "RayPool") -> str:
         return ""
 
 
+def answers_with_one_poisonous(
+    spec: WorkerSpec, examples: tuple[Example, ...], task: Path
+) -> tuple[dict[int, Verdict | Failure], EvaluatorStats]:
+    """Outcomes of six requests of one batch on one worker, the third of which is poisonous."""
+    requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
+    requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
+    results: list[EvaluationResult] = []
+    with closing(
+        open_pool(replace(spec, task=str(task)), num_workers=1, requests_per_batch=6)
+    ) as pool:
+        pool.submit(requests)
+        while len(results) < 6:
+            results += pool.collect()
+        return {result.request_id: result.outcome for result in results}, pool.stats()
+
+
 def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     spec: WorkerSpec, examples: tuple[Example, ...]
 ) -> None:
     from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
 
-    requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
-    requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
-    results: list[EvaluationResult] = []
-    with closing(
-        open_pool(replace(spec, task=str(POISON_TASK)), num_workers=1, requests_per_batch=6)
-    ) as pool:
-        pool.submit(requests)
-        while len(results) < 6:
-            results += pool.collect()
-        stats = pool.stats()
-    outcomes = {result.request_id: result.outcome for result in results}
+    outcomes, stats = answers_with_one_poisonous(spec, examples, POISON_TASK)
     deadly = outcomes.pop(2)
     assert isinstance(deadly, Failure)
     assert deadly.kind == "WorkerDied"
@@ -165,17 +172,7 @@ def test_a_request_that_breaks_its_device_is_given_up_and_no_other_fails_on_it(
 ) -> None:
     from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
 
-    requests = [EvaluationRequest(request_id=i, example=examples[i], path=PATH) for i in range(6)]
-    requests[2] = replace(requests[2], example=replace(examples[2], question="poison"))
-    results: list[EvaluationResult] = []
-    with closing(
-        open_pool(replace(spec, task=str(BROKEN_TASK)), num_workers=1, requests_per_batch=6)
-    ) as pool:
-        pool.submit(requests)
-        while len(results) < 6:
-            results += pool.collect()
-        stats = pool.stats()
-    outcomes = {result.request_id: result.outcome for result in results}
+    outcomes, stats = answers_with_one_poisonous(spec, examples, BROKEN_TASK)
     broke = outcomes.pop(2)
     assert isinstance(broke, Failure)
     assert broke.kind == "DeviceBroken"

@@ -72,8 +72,7 @@ class CoordinatorGroup:
         self._working = WorkingCoordinators(factory, self._leases, known, settings)
         self._health = CoordinatorHealth(settings, now_s=time.monotonic())
         self._gone = GoneCoordinators(self._leases, num_layers)
-        for _ in range(settings.num_coordinators_for(fleet.num_workers)):
-            self._working.hire(replacing=False)
+        self._hire()
         for worker in ready:
             self._working.assign(worker)
 
@@ -189,9 +188,7 @@ class CoordinatorGroup:
         given_up = self._replace_hung(passed_s)
         for ready in self._fleet.ready():
             self._working.assign(ready)
-        if self._settings.num_coordinators is None:
-            while len(self._working) < self._settings.num_coordinators_for(self._fleet.num_workers):
-                self._working.hire(replacing=False)
+        self._hire()
         with_workers = [coordinator for coordinator in self._working if coordinator.workers]
         for coordinator in with_workers:
             coordinator.signs.alone_since_s = now_s
@@ -204,6 +201,14 @@ class CoordinatorGroup:
                 "command again"
             )
         return given_up
+
+    def _hire(self) -> None:
+        """Start as many coordinators as the workers are to have; those that are lost are replaced.
+
+        There are never fewer when workers are given back.
+        """
+        while len(self._working) < self._settings.num_coordinators_for(self._fleet.num_workers):
+            self._working.hire(replacing=False)
 
     def _replace_hung(self, passed_s: float) -> list[ExampleRecord]:
         """Replace coordinators that live, and have reported nothing for too long."""

@@ -86,7 +86,7 @@ class WorkingCoordinators:
         factory: builds what a coordinator hosts.
         leases: the run's examples; owned by the group.
         known: verdicts of earlier invocations, by example id.
-        settings: the requests per batch of the workers.
+        settings: what coordinators are told of workers.
     """
 
     def __init__(
@@ -99,12 +99,9 @@ class WorkingCoordinators:
         self._factory = factory
         self._leases = leases
         self._known = known
-        self._requests_per_batch = settings.requests_per_batch
-        self._worker_timeout_s = settings.worker_timeout_s
-        self._idle_s = settings.idle_s
+        self._settings = settings
         self._handles: list[CoordinatorHandle] = []
         self._next_number = 0
-        self._closed_nodes = frozenset[str]()
         self._said: dict[str, float] = {}
         """Warnings of coordinators, and when they were last passed on."""
 
@@ -137,8 +134,8 @@ class WorkingCoordinators:
             number=self._next_number,
             actor=actor_class.remote(
                 self._factory,
-                self._requests_per_batch,
-                self._worker_timeout_s,
+                self._settings.requests_per_batch,
+                self._settings.worker_timeout_s,
                 replacing=replacing,
             ),
             replacing=replacing,
@@ -162,13 +159,14 @@ class WorkingCoordinators:
         Args:
             closed_nodes: nodes whose workers get no more work.
         """
-        self._closed_nodes = closed_nodes
         for coordinator in self._handles:
-            while len(coordinator.steps) < STEPS_IN_FLIGHT and self._order(coordinator):
+            while len(coordinator.steps) < STEPS_IN_FLIGHT and self._order(
+                coordinator, closed_nodes
+            ):
                 pass
         return {ref: coordinator for coordinator in self._handles for ref, _ in coordinator.steps}
 
-    def _order(self, coordinator: CoordinatorHandle) -> bool:
+    def _order(self, coordinator: CoordinatorHandle, closed_nodes: frozenset[str]) -> bool:
         """Order a coordinator's next step, if it has anything to do."""
         # The first report says that it has started: only then it is trusted with examples.
         if not coordinator.workers or coordinator.report is None:
@@ -182,26 +180,31 @@ class WorkingCoordinators:
             Lease(example=example, known=tuple(self._known.get(example.example_id, ())))
             for example in examples
         ]
-        self._send(coordinator, leases)
+        self._send(coordinator, leases, closed_nodes)
         return True
 
     def _num_wanted(self, coordinator: CoordinatorHandle, report: StepReport) -> int:
         """Examples that it could use beyond those that are on their way to it."""
         num_on_the_way = sum(num_examples for _, num_examples in coordinator.steps)
-        size = self._requests_per_batch or MIN_REQUESTS
+        size = self._settings.requests_per_batch or MIN_REQUESTS
         to_join = BATCHES_PER_WORKER * size * len(coordinator.joining)
         at_least = 0 if self._leases.num_held(coordinator.number) else 1
         return max(report.num_wanted + to_join, at_least) - num_on_the_way
 
-    def _send(self, coordinator: CoordinatorHandle, leases: Sequence[Lease]) -> None:
+    def _send(
+        self,
+        coordinator: CoordinatorHandle,
+        leases: Sequence[Lease],
+        closed_nodes: frozenset[str] = frozenset(),
+    ) -> None:
         now_s = time.monotonic()
         order = StepOrder(
             workers=tuple(ready.after(now_s - since_s) for ready, since_s in coordinator.joining),
             leases=tuple(leases),
             more=self._leases.num_waiting > 0,
             duration_s=STEP_S,
-            idle_s=self._idle_s,
-            closed_nodes=self._closed_nodes,
+            idle_s=self._settings.idle_s,
+            closed_nodes=closed_nodes,
         )
         coordinator.send(order, len(leases))
 

@@ -60,14 +60,14 @@ class JoinedWorker:
         self.batches[ref] = items
         return ref
 
-    def take(self, ref: Any, num_requests: int, seconds: float) -> list[Queued]:
-        """Note that a batch was answered; what it was."""
+    def take(self, ref: Any, seconds: float) -> list[Queued]:
+        """Note that a batch was answered, and how long its device took; what it was."""
         self.silent_s = 0.0
         self.is_doubtful, self.has_answered = False, True
         self.idle_since_s = time.monotonic()
-        if num_requests:
-            self.slowest_request_s = max(self.slowest_request_s, seconds / num_requests)
-        return self.batches.pop(ref)
+        items = self.batches.pop(ref)
+        self.slowest_request_s = max(self.slowest_request_s, seconds / len(items))
+        return items
 
     def is_hung(self, passed_s: float, timeout_s: float) -> bool:
         """Add to its silence; whether it is taken for hung.

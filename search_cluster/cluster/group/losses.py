@@ -87,9 +87,14 @@ def cause_of_death(error: RayError, info: WorkerInfo) -> str:
 
 
 def low_memory(text: str) -> str:
-    """What Ray says of a process that its memory monitor killed, without pages of numbers."""
+    """What became of a worker that Ray's memory monitor killed, and what to do about it."""
+    return f"Ray's memory monitor killed it: {memory_used(text)}; {MEMORY_ADVICE}"
+
+
+def memory_used(text: str) -> str:
+    """What Ray says of the memory when its monitor kills a process, without the pages behind it."""
     used, _, _ = text.partition("\nObject store")
-    return f"Ray's memory monitor killed it: {' '.join(used.split())}; {MEMORY_ADVICE}"
+    return " ".join(used.split())
 
 
 def _exit_detail(info: WorkerInfo) -> str:
@@ -125,7 +130,6 @@ def build_error(error: RayError, num_workers: int) -> Exception:
     if isinstance(cause, SearchClusterError):
         return type(cause)(str(cause))
     if isinstance(cause, OutOfMemoryError):
-        used, _, _ = str(cause).partition("\nObject store")  # then come pages about the store
         advice = (
             "ask for fewer --workers: each of them holds the model"
             if num_workers > 1
@@ -133,7 +137,7 @@ def build_error(error: RayError, num_workers: int) -> Exception:
         )
         return EvaluatorError(
             "Ray's memory monitor killed a worker while it loaded the model: "
-            f"{' '.join(used.split())}; {advice}"
+            f"{memory_used(str(cause))}; {advice}"
         )
     why = in_one_line(cause)
     if isinstance(cause, RayError):

@@ -100,6 +100,19 @@ def test_a_node_that_ray_calls_dead_or_does_not_know_is_gone(
     assert died_with_its_node(unavailable(), "another")
 
 
+def test_a_node_that_was_cut_off_for_a_while_is_there_again(
+    monkeypatch: pytest.MonkeyPatch, listener: Any
+) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("search_cluster.cluster.nodes.time.monotonic", lambda: now_s)
+    node_at(monkeypatch, "cut off", 1)  # a port that takes no connection
+    assert died_with_its_node(unavailable(), "cut off")
+    node_at(monkeypatch, "cut off", listener.getsockname()[1])
+    assert died_with_its_node(unavailable(), "cut off")  # its other workers were lost as well
+    now_s += nodes.FOUND_GONE_S
+    assert not died_with_its_node(unavailable(), "cut off")
+
+
 def test_a_preemption_is_taken_at_its_word() -> None:
     assert died_with_its_node(RayActorError(preempted=True), "")
     assert not died_with_its_node(RayActorError(), "")

@@ -4,26 +4,23 @@ import asyncio
 import threading
 
 import pytest
+from support.worker_doubles import worker_info
 
 from search_cluster.cluster import worker_actor
 from search_cluster.cluster.worker_actor import PathWorkerActor
-from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
+from search_cluster.workers.messages import BatchReport, WorkerSpec
 from search_cluster.workers.wire import LinkBrokenError, LinkOut, PackedReport, unpack_report
 
 SPEC = WorkerSpec(
     model="", dtype="", device="", revision=None, trust_remote_code=False, chat="auto", task="",
     num_threads=1,
 )  # fmt: skip
-INFO = WorkerInfo(
-    model=ModelIdentity(fingerprint="a"), chat=False, num_layers=2, dtype="float32", device="cpu",
-    tie_threshold=0.0, node="n",
-)  # fmt: skip
+INFO = worker_info()
 EXAMPLE = Example(task="t", question="q", gold="g", split="train", source="test")
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import RayTaskError
+from support.worker_doubles import raised_by_worker, worker_info
 
-from search_cluster.cluster import fleet_actors, nodes, worker_fleet
+from search_cluster.cluster import fleet_actors, worker_fleet
 from search_cluster.cluster.group.losses import Loss, LostWorker
 from search_cluster.cluster.group.suspects import Break
+from search_cluster.cluster.nodes import NodeWatch
 from search_cluster.cluster.worker_fleet import WorkerFleet
 from search_cluster.cluster.worker_handle import WorkerHandle
 from search_cluster.errors import DeviceBrokenError, EvaluatorError
-from search_cluster.identity import ModelIdentity
 from search_cluster.workers.messages import WorkerInfo
 
 
@@ -62,14 +62,8 @@ def info_of(actor: FakeActor) -> tuple[WorkerInfo, float]:
     if actor.node_id in actor.broken:
         cause = DeviceBrokenError("device cuda is broken: CUDA error")
         cause.node_id = actor.node_id
-        error: Any = RayTaskError.__new__(RayTaskError)
-        error.cause = cause
-        raise error
-    info = WorkerInfo(
-        model=ModelIdentity(fingerprint="a"), chat=False, num_layers=2, dtype="float32",
-        device="cuda", tie_threshold=0.0, node="n", node_id=actor.node_id,
-    )  # fmt: skip
-    return info, 1.0
+        raise raised_by_worker(cause)
+    return worker_info(device="cuda", node_id=actor.node_id), 1.0
 
 
 @pytest.fixture
@@ -94,7 +88,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(ray, "wait", wait)
     monkeypatch.setattr(ray, "get", lambda ref: ref())
     monkeypatch.setattr(ray, "kill", lambda actor, **_: setattr(actor, "is_alive", False))
-    monkeypatch.setattr(nodes, "draining_nodes", set)
+    monkeypatch.setattr(worker_fleet, "NodeWatch", lambda: NodeWatch(draining=set))
     monkeypatch.setattr(
         worker_fleet,
         "num_alive_outside",
@@ -189,3 +183,25 @@ def test_a_cluster_that_grows_gets_more_workers_until_some_are_let_go(place: Pla
     assert fleet.num_workers == 5
     fleet.lost(lost(last.handle, Loss.NODE, "a"))  # said before it was let go
     assert fleet.num_awaited == 0
+
+
+def test_a_worker_that_was_left_out_is_not_asked_for_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def difference(one: WorkerInfo, other: WorkerInfo) -> str | None:
+        return "it computes with another GPU" if other.node_id == "odd" else None
+
+    monkeypatch.setattr(worker_fleet, "difference_of", difference)
+    room = 1
+    fleet = place.fleet(1, room=lambda: room)
+    fleet.wait()
+    assert len(fleet.ready()) == 1
+    place.nodes[:] = ["odd"]
+    room = 2
+    for _ in range(3):
+        assert fleet.ready() == []
+    assert caplog.text.count("worker 1 is left out: it computes with another GPU") == 1
+    assert len(place.made) == 2
+    place.nodes[:] = ["a"]
+    room = 3
+    assert [ready.handle.number for ready in fleet.ready()] == [2]

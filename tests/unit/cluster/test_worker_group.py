@@ -12,25 +12,22 @@ from typing import Any
 import pytest
 import ray
 from ray.exceptions import RayActorError
+from support.worker_doubles import worker_info
 
 from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
 from search_cluster.cluster.worker_group import WorkerGroup
 from search_cluster.cluster.worker_handle import ReadyWorker
-from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.batch_size import BatchCost
-from search_cluster.workers.messages import BatchReport, WorkerInfo
+from search_cluster.workers.messages import BatchReport
 from search_cluster.workers.wire import LinkIn, PackedBatch, pack_report
 
 POISON = "poison"
-INFO = WorkerInfo(
-    model=ModelIdentity(fingerprint="a"), chat=False, num_layers=2, dtype="float32", device="cpu",
-    tie_threshold=0.0, node="n",
-)  # fmt: skip
+INFO = worker_info()
 
 
 COST = BatchCost(batch_s=0.3, request_s=0.002)

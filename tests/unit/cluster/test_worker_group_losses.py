@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import ObjectStoreFullError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import ObjectStoreFullError, OutOfMemoryError, RayActorError
+from support.worker_doubles import raised_by_worker, worker_info
 
 from search_cluster.cluster.group import losses
 from search_cluster.cluster.group.losses import Loss
@@ -15,13 +16,12 @@ from search_cluster.cluster.group.waiting_work import TRIAL_ID
 from search_cluster.cluster.worker_group import WorkerGroup
 from search_cluster.cluster.worker_handle import ReadyWorker
 from search_cluster.errors import DeviceBrokenError, EvaluatorError
-from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.workers.messages import BatchReport, WorkerInfo
+from search_cluster.workers.messages import BatchReport
 from search_cluster.workers.wire import LinkIn, PackedBatch, pack_report
 
 Reply = Callable[[], Any]
@@ -30,10 +30,7 @@ Ids = list[int]
 
 def broken() -> Exception:
     """What Ray raises for a batch whose device broke."""
-    error: Any = RayTaskError.__new__(RayTaskError)
-    error.cause = DeviceBrokenError("device cuda is broken: CUDA error: scripted")
-    found: Exception = error
-    return found
+    return raised_by_worker(DeviceBrokenError("device cuda is broken: CUDA error: scripted"))
 
 
 class Device:
@@ -103,10 +100,7 @@ class Cluster:
 
     def join(self, number: int, *, is_doubtful: bool = False) -> None:
         handle: Any = self.devices[number]
-        info = WorkerInfo(
-            model=ModelIdentity(fingerprint="a"), chat=False, num_layers=2, dtype="float32",
-            device="cuda", tie_threshold=0.0, node="n", node_id=self._nodes[number],
-        )  # fmt: skip
+        info = worker_info(device="cuda", node_id=self._nodes[number])
         self.group.join(ReadyWorker(handle=handle, info=info, held_s=0.0, is_doubtful=is_doubtful))
 
     def answers(self, num_requests: int) -> dict[int, EvaluationResult]:
