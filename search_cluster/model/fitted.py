@@ -1,13 +1,17 @@
-"""What is fitted to a model (a lens, bridges): its description on disk, and whose it is."""
+"""What is fitted to a model (a lens, bridges, a shortcut): its file, whose it is, who holds it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
 from search_cluster.errors import ConfigError, ModelError, in_one_line
+from search_cluster.model.load.fingerprint import PART_HEX_DIGITS, fingerprint_of
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.materialise import shallow_copy
 
 COMPARED_PARTS = ("weights", "config", "tokenizer", "code")
 """The parts of a model that something fitted belongs to. Its dtype, template and end tokens may
@@ -120,3 +124,29 @@ def require_same_model(
             "checked",
             *(what, was, record.model_dtype, is_, loaded.dtype),
         )
+
+
+def with_fitted(loaded: LoadedModel, name: str, module: nn.Module, digest: str) -> LoadedModel:
+    """The model whose decoder holds something fitted; shares all weights, and leaves ``loaded`` be.
+
+    It has a fingerprint of its own, which no former version knew, so that caches, corpora, routers
+    and exports never take verdicts of the one for the other's.
+
+    Args:
+        loaded: the model.
+        name: the attribute of the decoder, and the part of the fingerprint.
+        module: what was fitted, on the model's device.
+        digest: hex digits that are equal for modules that do the same to states.
+    """
+    view = shallow_copy(loaded.model)
+    view.model = shallow_copy(loaded.model.model)
+    setattr(view.model, name, module)
+    parts = {**loaded.parts, name: digest[:PART_HEX_DIGITS]}
+    return replace(
+        loaded,
+        model=view,
+        # A loaded model may not know its parts, so its own fingerprint counts as one, too.
+        fingerprint=fingerprint_of({**parts, "model": loaded.fingerprint}),
+        former_fingerprints=(),
+        parts=parts,
+    )

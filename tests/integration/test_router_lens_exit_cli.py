@@ -1,17 +1,13 @@
 """A lens-exit router from the command line to a folder that transformers loads, on a tiny model."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from support import tiny
-from support.router_corpus import TASK_FILE, record, write_corpus
+from support.router_cli import call, furnish, json_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from typer.testing import CliRunner, Result
 
 import router_train.auto  # noqa: F401 (registers the model type)
-from router_train.cli import app
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.checkpoint import load_router
 from router_train.routers.lens_exit.router import LensExitRouter
@@ -22,31 +18,11 @@ from search_cluster.model.scoring import evaluate_path
 from search_cluster.tasks.registry import get_task
 
 
-def call(*arguments: object) -> Result:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == 0, (done.stdout, done.stderr, done.exception)
-    return done
-
-
-def json_of(*arguments: object) -> dict[str, object]:
-    value: dict[str, object] = json.loads(call(*arguments, "--json").stdout.splitlines()[-1])
-    return value
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, a task, a corpus, and a router that takes every exit that it can."""
     place = tmp_path_factory.mktemp("place")
-    tiny.save_tiny_model(place / "model")
-    (place / "fruit.py").write_text(TASK_FILE)
-    task = get_task(str(place / "fruit.py"))
-    write_corpus(
-        place / "corpus",
-        [record(example, (1, 1, 1, 0, 1, 1)) for example in task.load("train", None).examples],
-        task=task,
-        model_spec=str(place / "model"),
-        fingerprint=load_model(str(place / "model")).fingerprint,
-    )
+    furnish(place)
     fitted = json_of(
         "fit", "--corpus", place / "corpus", "--router", "lens-exit", "--task", place / "fruit.py",
         "--max-drop", 100, "--floor-errors", 0, "--out", place / "router",

@@ -10,12 +10,11 @@ import torch
 from safetensors.torch import load_file
 from support import tiny
 from support.other_transformers import environment, other_versions
+from support.router_cli import call, json_of
 from support.router_corpus import TASK_FILE, record, write_corpus
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from typer.testing import CliRunner, Result
 
 import router_train.auto
-from router_train.cli import app
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.checkpoint import load_router
 from search_cluster.errors import ConfigError, ModelError
@@ -32,19 +31,6 @@ EVALUATION = {
     "accuracy_plain": 0.25, "accuracy_routed": 0.275, "p_value": 0.5, "layers_plain": 6.0,
     "layers_routed": 5.0, "helps": True,
 }  # fmt: skip
-
-
-def router_train_cli(*arguments: object, code: int = 0) -> Result:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == code, (done.stdout, done.stderr, done.exception)
-    return done
-
-
-def json_of(*arguments: object) -> dict[str, object]:
-    value: dict[str, object] = json.loads(
-        router_train_cli(*arguments, "--json").stdout.splitlines()[-1]
-    )
-    return value
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fingerprint=load_model(str(place / "model")).fingerprint,
     )
     for name, more in (("static", ()), ("drllm", ("--epochs", 4, "--lr", 0.01, "--bottleneck", 8))):
-        router_train_cli(
+        call(
             "fit", "--corpus", place / "run", "--out", place / "run" / "routers" / name, "--router",
             name, "--task", place / "fruit.py", *more,
         )  # fmt: skip
@@ -336,12 +322,12 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.Mo
             "40 prompts do not fill a batch",
         ),
     ):
-        done = router_train_cli(*arguments, code=2)
+        done = call(*arguments, code=2)
         assert message in done.stderr
         assert done.stderr.startswith("error: ")
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
-    done = router_train_cli("export", static, *out, "--threshold", 0.5)
+    done = call("export", static, *out, "--threshold", 0.5)
     assert "not on the card" in done.stderr
     assert (
         "evaluates a static router at threshold 0; this export is a static router at 0.5"
@@ -368,9 +354,7 @@ def test_pushing_uploads_what_others_can_load(
     monkeypatch.setattr("router_train.export.publish.get_token", lambda: "secret")
     monkeypatch.setattr("router_train.export.publish.HfApi", Api)
     static = run / "routers" / "static"
-    done = router_train_cli(
-        "export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", code=2
-    )
+    done = call("export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", code=2)
     assert "is on this machine only, so nobody could load me/path; add --with-base" in done.stderr
     result = json_of(
         "export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", "--with-base"

@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import tiny
-from support.router_corpus import TASK_FILE, record, write_corpus
+from support.router_cli import call, furnish, json_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from typer.testing import CliRunner, Result
 
 import router_train.auto  # noqa: F401 (registers the model type)
-from router_train.cli import app
 from router_train.routers.checkpoint import load_router
 from router_train.routers.shortcut.router import ShortcutRouter
 from search_cluster.model.load.loading import load_model
@@ -23,32 +20,12 @@ from search_cluster.tasks.registry import get_task
 PATH = "0-1,3-5"
 
 
-def call(*arguments: object) -> Result:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == 0, (done.stdout, done.stderr, done.exception)
-    return done
-
-
-def json_of(*arguments: object) -> dict[str, object]:
-    value: dict[str, object] = json.loads(call(*arguments, "--json").stdout.splitlines()[-1])
-    return value
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, a task, a corpus, and a shortcut router of a path without one layer."""
     place = tmp_path_factory.mktemp("place")
-    tiny.save_tiny_model(place / "model")
-    (place / "fruit.py").write_text(TASK_FILE)
+    furnish(place)
     (place / "text.txt").write_text("what is the capital city of the number question? " * 60)
-    task = get_task(str(place / "fruit.py"))
-    write_corpus(
-        place / "corpus",
-        [record(example, (1, 1, 1, 0, 1, 1)) for example in task.load("train", None).examples],
-        task=task,
-        model_spec=str(place / "model"),
-        fingerprint=load_model(str(place / "model")).fingerprint,
-    )
     fit(place, "router")
     return place
 
@@ -138,10 +115,10 @@ def test_generate_answers_along_the_path(place: Path) -> None:
 
 def test_what_does_not_fit_is_refused_in_one_line(place: Path) -> None:
     def refused(*options: object) -> str:
-        arguments = ["fit", "--corpus", place / "corpus", "--router", "shortcut", "--task",
-                     place / "fruit.py", "--out", place / "refused", *options]  # fmt: skip
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert done.exit_code == 2
+        done = call(
+            "fit", "--corpus", place / "corpus", "--router", "shortcut", "--task",
+            place / "fruit.py", "--out", place / "refused", *options, code=2,
+        )  # fmt: skip
         assert not (place / "refused" / "router.json").exists()
         return str(done.stderr).splitlines()[-1]
 

@@ -20,7 +20,8 @@ from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.simple import SimpleTask, choice_task
+from search_cluster.tasks.grading.graders import grade_exact
+from search_cluster.tasks.simple import SimpleTask, choice_task, generate_task
 from search_cluster.tasks.task import LoadedExamples, Task
 from search_cluster.tasks.verdict import Verdict
 
@@ -95,6 +96,19 @@ def fruit_task(num_examples: int = 12) -> SimpleTask:
             examples=tuple(fruit_example(1000 + number, split) for number in range(num_examples))
         ),
         chat="{question}",
+    )
+
+
+def generated_fruit_task(max_new_tokens: int) -> SimpleTask:
+    """The questions of `fruit_task`, whose answers are generated."""
+    return generate_task(
+        name="fruit",
+        description="d",
+        source=lambda name, split, data_dir: fruit_task().load(split, data_dir),
+        chat="{question}",
+        grader=grade_exact,
+        grader_version="1",
+        max_new_tokens=max_new_tokens,
     )
 
 

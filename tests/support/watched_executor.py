@@ -1,6 +1,8 @@
-"""An engine that keeps the logits it reads."""
+"""An engine that keeps the logits it reads, and what its outcomes are held against."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +11,16 @@ from torch import Tensor
 
 from search_cluster.model.engine import executor as executor_module
 from search_cluster.model.engine.answers import RowReading
-from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.reading import read_logits
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+
+Request = tuple[Example, LayerPath]
 
 Logits = dict[tuple[str, LayerPath, tuple[int, tuple[int, ...]]], Tensor]
 """By example, path and place: the context's row (the last one, behind it), and the tokens behind
@@ -44,3 +53,65 @@ class WatchedExecutor(PathExecutor):
             known = self.logits.setdefault(key, logits_V)
             assert torch.equal(known, logits_V), "the same row was read twice and differed"
         return readings
+
+
+def outcome_alone(loaded: LoadedModel, task: Task, request: Request) -> tuple[Outcome, Logits]:
+    """What an engine says that has seen nothing else."""
+    executor = WatchedExecutor(loaded, task)
+    assert executor.arithmetic.is_invariant
+    (outcome,) = executor.evaluate([request])
+    assert executor.num_tie_rechecks == 0
+    return outcome, executor.logits
+
+
+def assert_same_bits(got: Logits, expected: Logits) -> None:
+    """Places that both have read have the same logits, and there are some."""
+    both = got.keys() & expected.keys()
+    assert both
+    for key in both:
+        assert torch.equal(got[key], expected[key]), f"{key[1]} {key[2]}"
+
+
+def assert_as_alone_in_company(
+    loaded: LoadedModel,
+    task: Task,
+    requests: Sequence[Request],
+    asked: Sequence[Request],
+    limits: Sequence[tuple[int, int]],
+) -> None:
+    """Outcomes and logits of some requests are the same among others.
+
+    Args:
+        loaded: the model.
+        task: how to ask.
+        requests: the company.
+        asked: those that are compared.
+        limits: bytes of states and rows of a call, of one engine each. Little memory lets states
+            be dropped and computed again.
+    """
+    alone = [outcome_alone(loaded, task, request) for request in asked]
+    for state_bytes, call_rows in limits:
+        executor = WatchedExecutor(
+            loaded, task, max_state_bytes=state_bytes, max_call_rows=call_rows
+        )
+        batch = [*requests, *asked]
+        random.Random(state_bytes).shuffle(batch)
+        outcomes = dict(zip(batch, executor.evaluate(batch), strict=True))
+        for request, (expected, logits) in zip(asked, alone, strict=True):
+            assert outcomes[request] == expected
+            assert_same_bits(executor.logits, logits)
+        assert executor.num_tie_rechecks == 0
+
+
+def assert_materialised(
+    loaded: LoadedModel, task: Task, request: Request, outcome: Outcome
+) -> bool:
+    """The verdict is the materialised model's; whether both have a margin."""
+    example, path = request
+    reference = evaluate_path(loaded, task, example, path)
+    assert isinstance(outcome, Verdict), outcome
+    assert replace(outcome, margin=None) == replace(reference, margin=None), str(path)
+    if outcome.margin is None or reference.margin is None:
+        return False
+    assert outcome.margin == pytest.approx(reference.margin, abs=1e-3), str(path)
+    return True

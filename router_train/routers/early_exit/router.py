@@ -19,7 +19,8 @@ from torch import Tensor
 
 from router_train.routers.base import RoutedPath, Settings
 from router_train.routers.online import route_online
-from search_cluster.errors import ConfigError, NonFiniteLogitsError
+from router_train.routers.settings import unfit
+from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.head import float32_logits
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.loaded import LoadedModel
@@ -131,8 +132,5 @@ def restore_early_exit(settings: Settings, tensors: Mapping[str, Tensor]) -> Ear
     num_layers, threshold = settings.get("num_layers"), settings.get("threshold")
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if not isinstance(threshold, float) or shapes != {"weight_2": (2,), "bias_L": (num_layers,)}:
-        raise ConfigError(
-            f"the router's weights {shapes} do not fit its settings {settings}; fit the router "
-            "again"
-        )
+        raise unfit(shapes, settings)
     return EarlyExitRouter(tensors["weight_2"], tensors["bias_L"], threshold)

@@ -3,7 +3,6 @@
 Shapes: N questions, K depths, F features.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,17 +31,3 @@ class ExitClassifier:
         """The probability ``[N, K]`` that stopping at a place answers no worse than going on."""
         score_NK = features_NKF @ self.weight_F + self.bias_K[: features_NKF.shape[1]]
         return torch.sigmoid(score_NK).clamp(max=MOST_SURE)
-
-
-def text_of(numbers: Sequence[int]) -> str:
-    """Numbers as a setting."""
-    return ",".join(map(str, numbers))
-
-
-def numbers_of(text: int | float | str) -> tuple[int, ...]:
-    """The numbers of a setting that `text_of` wrote.
-
-    Raises:
-        ValueError: it did not.
-    """
-    return tuple(int(part) for part in str(text).split(",") if part)

@@ -13,12 +13,12 @@ from router_train.routers.lens_exit.classifier import (
     TOKENS,
     VOCABULARY,
     ExitClassifier,
-    numbers_of,
 )
 from router_train.routers.lens_exit.exit_paths import exit_depths
 from router_train.routers.lens_exit.readings import FEATURES
 from router_train.routers.lens_exit.router import LensExitRouter
-from search_cluster.errors import ConfigError, SearchClusterError
+from router_train.routers.settings import numbers_of, unfit
+from search_cluster.errors import SearchClusterError
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 
@@ -44,8 +44,8 @@ def restore_lens_exit(settings: Settings, tensors: Mapping[str, Tensor]) -> Lens
             "bias_KD": (len(depths), width),
         }
         classifiers = {}
-        names = [name for name in (CHOICES, VOCABULARY, TOKENS) if f"{name}_places" in settings]
-        for name in {CHOICES: None, VOCABULARY: None, **dict.fromkeys(names)}:
+        by_token = (TOKENS,) if f"{TOKENS}_places" in settings else ()
+        for name in (CHOICES, VOCABULARY, *by_token):
             places = numbers_of(settings[f"{name}_places"])
             wanted |= {f"{name}_weight_F": (len(FEATURES),), f"{name}_bias_K": (len(places),)}
             classifiers[name] = ExitClassifier(
@@ -58,19 +58,13 @@ def restore_lens_exit(settings: Settings, tensors: Mapping[str, Tensor]) -> Lens
             if not fits or not all(0 < depth < len(path) for depth in depths):
                 raise ValueError(name)
     except (KeyError, ValueError, SearchClusterError) as error:
-        raise _unfit(shapes, settings) from error
+        raise unfit(shapes, settings) from error
     if shapes != wanted:
-        raise _unfit(shapes, settings)
+        raise unfit(shapes, settings)
     return LensExitRouter(
         path=path,
         depths=depths,
         weight_KDD=tensors["weight_KDD"],
         bias_KD=tensors["bias_KD"],
         classifiers=classifiers,
-    )
-
-
-def _unfit(shapes: Mapping[str, tuple[int, ...]], settings: Settings) -> ConfigError:
-    return ConfigError(
-        f"the router's weights {shapes} do not fit its settings {settings}; fit the router again"
     )

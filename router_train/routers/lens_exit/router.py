@@ -26,13 +26,13 @@ from router_train.routers.lens_exit.classifier import (
     TOKENS,
     VOCABULARY,
     ExitClassifier,
-    text_of,
 )
 from router_train.routers.lens_exit.evidence import NEVER
 from router_train.routers.lens_exit.exit_paths import exit_bridges, path_to
 from router_train.routers.lens_exit.reader import ExitReader
 from router_train.routers.lens_exit.token_exits import LensTokenExits
 from router_train.routers.online import route_online
+from router_train.routers.settings import text_of
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.loaded import LoadedModel

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from router_train.data.prompt_states import pool_states, prompt_features
 from router_train.routers.base import RoutedPath, Settings
+from router_train.routers.settings import unfit
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.codec import parse_path
@@ -173,8 +174,5 @@ def restore_menu_router(settings: Settings, tensors: Mapping[str, Tensor]) -> Me
     if len(arrays) < len(TENSOR_NAMES) or any(
         shapes[name] != shape for name, shape in wanted.items()
     ):
-        raise ConfigError(
-            f"the router's weights {shapes} do not fit its settings {settings}; fit the router "
-            "again"
-        )
+        raise unfit(shapes, settings)
     return MenuRouter(menu, MenuModel(**arrays), num_layers_read, num_windows, threshold)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from router_train.routers.shortcut.readouts import ShortcutReadout
-from router_train.routers.shortcut.rows import Rows, Unit
+from router_train.routers.shortcut.rows import Rows, Unit, index_of
 
 COLLAPSED_SHARE = 0.9
 """The share of all attention that one source has where attention has collapsed on it."""
@@ -100,7 +100,7 @@ def attention_of(
     tokenizer: PreTrainedTokenizerBase,
 ) -> Attention:
     """The attention of the rows of some units."""
-    index_N = torch.cat([torch.arange(unit.rows.start, unit.rows.stop) for unit in units])
+    index_N = index_of(units)
     device = readout.shortcut.deviation_D.device
     with torch.no_grad():
         weight_NHS = readout.shortcut.weights(

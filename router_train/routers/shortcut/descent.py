@@ -66,7 +66,7 @@ def teach(
     steps = -(-len(teaching) // config.batch_size)
     schedule = CosineAnnealingLR(optimizer, T_max=config.epochs * steps)
     shuffler = torch.Generator().manual_seed(config.seed)
-    before = best = float(judge.say(readout, stopping).loss_U.mean())
+    before = best = judge.mean_loss(readout, stopping)
     best_epoch, epoch = 0, 0
     kept = [tensor.detach().clone() for tensor in moved]
     for epoch in track(range(1, config.epochs + 1), f"epochs of the {name}"):
@@ -84,7 +84,7 @@ def teach(
                 total += float(loss.detach()) * len(batch)
             optimizer.step()
             schedule.step()
-        stopped = float(judge.say(readout, stopping).loss_U.mean())
+        stopped = judge.mean_loss(readout, stopping)
         if not math.isfinite(stopped) or not math.isfinite(total):
             raise ConfigError(
                 f"the loss of epoch {epoch} is {total / len(teaching)} (teaching) and {stopped} "

@@ -26,7 +26,7 @@ from router_train.routers.shortcut.readouts import (
     new_linear,
     new_shortcut,
 )
-from router_train.routers.shortcut.rows import Rows, Unit
+from router_train.routers.shortcut.rows import Rows, Unit, index_of
 from search_cluster.model.bridge.bridges import Bridge, share_of_layer
 from search_cluster.model.lens.fitting.ridge import STRENGTHS, RidgeSums
 from search_cluster.model.loaded import LoadedModel
@@ -66,10 +66,8 @@ def fit_readouts(
         NonFiniteLogitsError: a logit is NaN or infinite.
     """
     judge = Judge(model=loaded.model, rows=rows, learn=config.learn)
-    taught_N = torch.cat([torch.arange(u.rows.start, u.rows.stop) for u in parts.teaching])
-    sizes = Sizes.of(
-        replace(rows, final_ND=rows.final_ND[taught_N], change_NSD=rows.change_NSD[taught_N])
-    ).to(loaded.model.device)
+    taught_N = index_of(parts.teaching)
+    sizes = Sizes.of(rows.final_ND[taught_N], rows.change_NSD[taught_N]).to(loaded.model.device)
     candidates: list[Candidate] = []
 
     def take(name: str, readout: Readout, taught: Taught | None, judge: Judge = judge) -> None:
@@ -99,7 +97,7 @@ def fit_readouts(
         single = new_shortcut(sources, sizes, places=[place], seed=config.seed)
         fit(f"layer {sources[place]} alone", single)
         fit("constant mix", new_shortcut(sources, sizes, is_mixed=True, seed=config.seed))
-    if rows.full_ND is not rows.final_ND and not torch.equal(rows.full_ND, rows.final_ND):
+    if not torch.equal(rows.full_ND, rows.final_ND):
         take("ridge bridge", _bridge(judge, rows, taught_N, parts.stopping), None)
         whole = replace(judge, rows=replace(rows, final_ND=rows.full_ND))
         take(FULL_MODEL, PathAlone(), None, whole)

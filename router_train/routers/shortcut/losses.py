@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from router_train.config import LEARN_ANSWER, LEARN_FULL
 from router_train.routers.shortcut.readouts import Readout
-from router_train.routers.shortcut.rows import Rows, Unit
+from router_train.routers.shortcut.rows import Rows, Unit, index_of
 from search_cluster.model.lens.fitting.divergence import (
     FinalPrediction,
     lens_logits,
@@ -64,12 +64,22 @@ class Judge:
         Raises:
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
-        index_N = _index(units)
+        index_N = index_of(units)
         logits_NV = self._logits(readout, index_N)
         if self.learn == LEARN_FULL:
             return _mean_of_units(self._divergence(logits_NV, index_N), units)
         scores, _ = _scores(logits_NV, units)
         return torch.stack([self._loss(*item) for item in zip(units, scores, strict=True)])
+
+    @torch.no_grad()
+    def mean_loss(self, readout: Readout, units: Sequence[Unit]) -> float:
+        """The mean of the units' losses, in nats; nothing that is not learned is computed.
+
+        Raises:
+            NonFiniteLogitsError: a logit is NaN or infinite.
+        """
+        parts = [self.losses(readout, part).double().cpu() for part in chunks(units)]
+        return float(torch.cat(parts).mean())
 
     @torch.no_grad()
     def say(self, readout: Readout, units: Sequence[Unit]) -> Said:
@@ -80,7 +90,7 @@ class Judge:
         """
         losses, divergences, right = [], [], []
         for part in chunks(units):
-            index_N = _index(part)
+            index_N = index_of(part)
             logits_NV = self._logits(readout, index_N)
             divergence_U = _mean_of_units(self._divergence(logits_NV, index_N), part)
             scores, greedy = _scores(logits_NV, part)
@@ -115,11 +125,6 @@ class Judge:
             full_ND = self.rows.full_ND[index_N].to(self.model.device, self.model.dtype)
             full = FinalPrediction.of(self.model, full_ND)
         return full.divergence(logits_NV)
-
-
-def _index(units: Sequence[Unit]) -> Tensor:
-    """The rows of units, one unit behind the other."""
-    return torch.cat([torch.arange(unit.rows.start, unit.rows.stop) for unit in units])
 
 
 def _mean_of_units(value_N: Tensor, units: Sequence[Unit]) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from router_train.routers.shortcut.rows import Rows
 from search_cluster.model.bridge.bridges import Bridge
 from search_cluster.model.shortcut.shortcut import Shortcut, even_states, num_products
 
@@ -163,10 +162,10 @@ class Sizes:
     deviation_D: Tensor
 
     @classmethod
-    def of(cls, rows: Rows) -> "Sizes":
+    def of(cls, final_ND: Tensor, change_NSD: Tensor) -> "Sizes":
         """The sizes in these rows."""
-        even_ND, _ = even_states(rows.final_ND)
-        even_NSD, _ = even_states(rows.change_NSD)
+        even_ND, _ = even_states(final_ND)
+        even_NSD, _ = even_states(change_NSD)
         return cls(
             change_size_SD=_at_least(even_NSD.square().mean(dim=0).sqrt()),
             state_size_D=_at_least(even_ND.square().mean(dim=0).sqrt()),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from router_train.routers.base import RoutedPath, Settings
-from search_cluster.errors import ConfigError, InvalidPathError, InvalidValueError
+from router_train.routers.settings import numbers_of, text_of, unfit
+from search_cluster.errors import InvalidPathError, InvalidValueError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.shortcut.attached import with_shortcut
 from search_cluster.model.shortcut.shortcut import Shortcut
@@ -44,7 +45,7 @@ class ShortcutRouter:
         return {
             "path": str(self.path),
             "num_layers": self.path.num_layers,
-            "sources": ",".join(map(str, self.shortcut.sources)),
+            "sources": text_of(self.shortcut.sources),
             "num_heads": self.shortcut.num_heads,
         }
 
@@ -61,12 +62,9 @@ def restore_shortcut(settings: Settings, tensors: Mapping[str, Tensor]) -> Short
     """
     try:
         path = parse_path(str(settings["path"]), int(settings["num_layers"]))
-        sources = tuple(int(part) for part in str(settings["sources"]).split(","))
+        sources = numbers_of(settings["sources"])
         shortcut = Shortcut(sources, int(settings["num_heads"]), tensors)
     except (KeyError, ValueError, InvalidPathError, InvalidValueError) as error:
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        raise ConfigError(
-            f"the router's weights {shapes} do not fit its settings {settings}; fit the router "
-            "again"
-        ) from error
+        raise unfit(shapes, settings) from error
     return ShortcutRouter(path, shortcut)

@@ -186,6 +186,11 @@ def joined(first: Rows, second: Rows) -> Rows:
     )
 
 
+def index_of(units: Iterable[Unit]) -> Tensor:
+    """The places of units' rows among those of all units, one unit behind the other."""
+    return torch.cat([torch.arange(unit.rows.start, unit.rows.stop) for unit in units])
+
+
 def _states(recorder: ReadoutRecorder, unit: Unit, asked: EncodedExample | TokenSequence) -> Tensor:
     """The states ``[S + 1, N, D]`` of a unit's rows."""
     if isinstance(asked, TokenSequence):

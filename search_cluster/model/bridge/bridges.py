@@ -24,7 +24,8 @@ from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.paths.jumps import Jump
 
 ATTRIBUTE = "bridges"
-"""The name under which a model's decoder holds its bridges."""
+"""The name under which a model's decoder holds its bridges, and that of their part of a
+fingerprint."""
 DIGEST_HEX_DIGITS = 32
 
 

@@ -6,11 +6,8 @@ Shapes: N rows of the call, W rows that are written, D width, C carried numbers.
 from torch import Tensor
 
 from search_cluster.model.engine.calls.call_plan import CallPlan
-from search_cluster.model.engine.layer_runner import LayerRunner
+from search_cluster.model.engine.layer_runner import CARRIED, STATE, LayerRunner
 from search_cluster.model.engine.slabs import Slab
-
-STATE, CARRIED = 0, 1
-"""The parts of a slab of states: a row's state, and what a shortcut carries of it."""
 
 
 def write_output(

@@ -24,6 +24,8 @@ from search_cluster.model.head import float32_logits
 from search_cluster.model.materialise import ModuleT, shallow_copy
 from search_cluster.model.shortcut.shortcut import shortcut_of
 
+STATE, CARRIED = 0, 1
+"""The parts of a slab of states: a row's state, and what a shortcut carries of it."""
 FIRST_POSITIONS = 256
 """The smallest number of positions whose rotary embeddings are computed together."""
 MOVING_ROTARIES = ("dynamic", "longrope")
@@ -144,7 +146,7 @@ class LayerRunner:
             slots_N: the slots of final states of paths.
             last_layers: the last layer of each one's path; of the rows behind these none crosses.
         """
-        hidden_ND = hidden.gather(slots_N)
+        hidden_ND = hidden.gather(slots_N, STATE)
         for before in self.bridged_from(self.num_layers):
             rows = [row for row, layer in enumerate(last_layers) if layer == before]
             if rows:
@@ -152,7 +154,7 @@ class LayerRunner:
                 self._cross(before, self.num_layers, hidden_ND, places)
         if self._shortcut is None:
             return hidden_ND
-        carried_NC = hidden.gather(slots_N, part=1)
+        carried_NC = hidden.gather(slots_N, CARRIED)
         final_ND: Tensor = self._shortcut(hidden_ND, carried_NC, self.products.linear)
         return final_ND
 

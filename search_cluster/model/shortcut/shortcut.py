@@ -38,7 +38,8 @@ from search_cluster.model.bridge.bridges import share_of_layer
 from search_cluster.model.head import Product
 
 ATTRIBUTE = "shortcut"
-"""The name under which a model's decoder holds its shortcut."""
+"""The name under which a model's decoder holds its shortcut, and that of its part of a
+fingerprint."""
 DIGEST_HEX_DIGITS = 32
 SMALLEST_SQUARE = 1e-12
 """Keeps the root of a mean square above 0: the change of a layer may be nothing at all."""

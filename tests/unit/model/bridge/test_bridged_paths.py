@@ -13,8 +13,12 @@ from support.bridges import (
     random_bridges,
     zero_bridges,
 )
-from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from support.path_views import (
+    Taken,
+    assert_cache_says_what_recomputing_does,
+    path_logits,
+    some_ids,
+)
 
 from search_cluster.errors import InvalidValueError, ModelError
 from search_cluster.model.anatomy import layer_type_of
@@ -50,16 +54,6 @@ def path_of(layers: tuple[int, ...]) -> LayerPath:
     return LayerPath(layers, tiny.NUM_LAYERS)
 
 
-def some_ids(length: int = 14) -> Tensor:
-    return torch.arange(20, 20 + length)[None]
-
-
-@torch.inference_mode()
-def logits(model: PreTrainedModel, path: LayerPath) -> Tensor:
-    said: Tensor = materialise(model, path)(some_ids(), use_cache=False).logits
-    return said
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_bridges_of_zeros_change_no_bit(family: str, dtype: torch.dtype) -> None:
@@ -67,7 +61,7 @@ def test_bridges_of_zeros_change_no_bit(family: str, dtype: torch.dtype) -> None
     zero = with_bridges(bare, zero_bridges(ALL_JUMPS, WIDTH))
     for layers in PATHS.values():
         path = path_of(layers)
-        assert torch.equal(logits(zero.model, path), logits(bare.model, path))
+        assert torch.equal(path_logits(zero.model, path), path_logits(bare.model, path))
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -90,8 +84,8 @@ def test_a_bridge_is_crossed_between_the_layers_of_its_jump(family: str, name: s
         for layer in path.layers:
             by_hand.step(layer)
     torch.testing.assert_close(by_hand.logits(slice(None)), expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(logits(loaded.model, path), expected, rtol=1e-4, atol=1e-4)
-    changed = bool((logits(bare.model, path) - expected).abs().max() > 0.01)
+    torch.testing.assert_close(path_logits(loaded.model, path), expected, rtol=1e-4, atol=1e-4)
+    changed = bool((path_logits(bare.model, path) - expected).abs().max() > 0.01)
     assert changed == (name != "none")
 
 
@@ -107,17 +101,7 @@ def test_generating_with_a_cache_says_what_recomputing_does(
     family: str, dtype: torch.dtype
 ) -> None:
     view = materialise(bridged_tiny(family, dtype).model, path_of(PATHS["several"]))
-    ids_BT, cache = some_ids(), DynamicCache(config=view.config)
-    with torch.inference_mode():
-        said = view(ids_BT, past_key_values=cache, use_cache=True).logits[:, -1]
-        for _ in range(5):
-            token_B1 = said.argmax(dim=-1, keepdim=True)
-            ids_BT = torch.cat([ids_BT, token_B1], dim=1)
-            said = view(token_B1, past_key_values=cache, use_cache=True).logits[:, -1]
-            again = view(ids_BT, use_cache=False).logits[:, -1]
-            tolerance = 1e-4 if dtype is torch.float32 else 0.15
-            torch.testing.assert_close(said, again, rtol=tolerance, atol=tolerance)
-    assert cache.get_seq_length() == ids_BT.shape[1]
+    assert_cache_says_what_recomputing_does(view, 5)
 
 
 def test_generate_takes_the_bridges() -> None:
@@ -126,11 +110,6 @@ def test_generate_takes_the_bridges() -> None:
     bridged = materialise(loaded.model, path).generate(some_ids(), **options)  # type: ignore[operator]
     bare = materialise(bare_tiny().model, path).generate(some_ids(), **options)  # type: ignore[operator]
     assert not torch.equal(bridged, bare)
-
-
-class _Taken:
-    def __init__(self, path: LayerPath) -> None:
-        self.path = path
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "mistral", "qwen2_moe"])
@@ -144,7 +123,7 @@ def test_rows_of_a_routed_batch_cross_their_own_bridges(family: str) -> None:
     def begin(context_ids: tuple[int, ...]) -> OnlineRouting:
         if context_ids == prompts[0]:
             yield (2, 4)  # which no path begins with
-        return _Taken(by_prompt[context_ids])
+        return Taken(by_prompt[context_ids])
 
     routed, cache = with_online_routing(loaded.model, begin), OnlineCache()
     ids_BT, options = torch.tensor(prompts), {"max_new_tokens": 5, "do_sample": False}

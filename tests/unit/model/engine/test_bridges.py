@@ -15,15 +15,18 @@ from support.bridges import (
     random_bridges,
     zero_bridges,
 )
-from support.watched_executor import Logits, WatchedExecutor
+from support.watched_executor import (
+    Request,
+    WatchedExecutor,
+    assert_as_alone_in_company,
+    assert_materialised,
+    assert_same_bits,
+)
 
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.engine.executor import Outcome, PathExecutor
-from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.jumps import Jump, jumps_of, steps_of
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
@@ -38,8 +41,6 @@ CASES = [
 ]
 EDGES = ((0, 3), (3, 4, 5), (0, 3, 4), (0, 1, 2, 3, 4, 5), (0, 5, 0, 5), (0, 3, 3, 1, 4), (2,))
 """One inside another, from the embedding, to the final norm, none at all, one bridge twice."""
-
-Request = tuple[Example, LayerPath]
 
 
 def some_requests(task: str, seed: int = 0) -> list[Request]:
@@ -59,21 +60,6 @@ def shortened(task: Task) -> Task:
     return task
 
 
-def outcome_alone(loaded: LoadedModel, task: Task, request: Request) -> tuple[Outcome, Logits]:
-    executor = WatchedExecutor(loaded, task)
-    assert executor.arithmetic.is_invariant
-    (outcome,) = executor.evaluate([request])
-    assert executor.num_tie_rechecks == 0
-    return outcome, executor.logits
-
-
-def assert_same_bits(got: Logits, alone: Logits) -> None:
-    both = got.keys() & alone.keys()
-    assert both
-    for key in both:
-        assert torch.equal(got[key], alone[key]), f"{key[1]} {key[2]}"
-
-
 @pytest.mark.parametrize("task_name", TASKS)
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=[] if name in tiny.QUICK_FAMILIES else [pytest.mark.slow])
@@ -85,14 +71,9 @@ def test_verdicts_of_bridged_paths_are_the_materialised_models(family: str, task
     outcomes = PathExecutor(loaded, task).evaluate(requests)
     bare = PathExecutor(bare_tiny(family), task).evaluate(requests)
     num_margins = num_changed = 0
-    for (example, path), outcome, without in zip(requests, outcomes, bare, strict=True):
-        reference = evaluate_path(loaded, task, example, path)
-        assert isinstance(outcome, Verdict), outcome
-        assert replace(outcome, margin=None) == replace(reference, margin=None), str(path)
-        if outcome.margin is not None and reference.margin is not None:
-            assert outcome.margin == pytest.approx(reference.margin, abs=1e-3), str(path)
-            num_margins += 1
-        assert jumps_of(path) or outcome == without
+    for request, outcome, without in zip(requests, outcomes, bare, strict=True):
+        num_margins += assert_materialised(loaded, task, request, outcome)
+        assert jumps_of(request[1]) or outcome == without
         num_changed += outcome != without
     assert num_margins == (len(requests) if task_name == "capitals" else 0)
     assert num_changed > len(requests) / 3
@@ -106,18 +87,8 @@ def test_a_bridged_path_has_the_same_bits_alone_and_in_company(
     loaded, task = bridged_tiny(family, dtype), TASKS[task_name]
     requests = some_requests(task_name, seed=1)
     asked = random.Random(family).sample(requests, k=3)
-    alone = [outcome_alone(loaded, task, request) for request in asked]
-    for state_bytes, call_rows in ((2**30, 2048), (20_000, 70), (1, 8)):
-        executor = WatchedExecutor(
-            loaded, task, max_state_bytes=state_bytes, max_call_rows=call_rows
-        )
-        batch = [*requests, *asked]
-        random.Random(state_bytes).shuffle(batch)
-        outcomes = dict(zip(batch, executor.evaluate(batch), strict=True))
-        for request, (expected, logits) in zip(asked, alone, strict=True):
-            assert outcomes[request] == expected
-            assert_same_bits(executor.logits, logits)
-        assert executor.num_tie_rechecks == 0
+    limits = ((2**30, 2048), (20_000, 70), (1, 8))
+    assert_as_alone_in_company(loaded, task, requests, asked, limits)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -16,12 +16,11 @@ from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from support import tiny
 from support.model_doubles import loaded_tiny
-from support.watched_executor import Logits, WatchedExecutor
+from support.watched_executor import Logits, Request, WatchedExecutor, outcome_alone
 
 from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 
 TASKS = {name: get_task(name) for name in ("capitals", "arithmetic")}
@@ -35,8 +34,6 @@ CASES = [
     for dtype in (torch.float32, torch.bfloat16)
 ]
 CASES.append(pytest.param("llama", torch.float16))
-
-Request = tuple[Example, LayerPath]
 
 _models: dict[tuple[str, torch.dtype], LoadedModel] = {}
 _alone: dict[tuple[str, torch.dtype, Request], tuple[Outcome, Logits]] = {}
@@ -53,11 +50,7 @@ def alone(family: str, dtype: torch.dtype, task: str, request: Request) -> tuple
     """What an engine says that has seen nothing else."""
     key = (family, dtype, request)
     if key not in _alone:
-        executor = WatchedExecutor(load(family, dtype), TASKS[task])
-        assert executor.arithmetic.is_invariant
-        (outcome,) = executor.evaluate([request])
-        assert executor.num_tie_rechecks == 0
-        _alone[key] = (outcome, executor.logits)
+        _alone[key] = outcome_alone(load(family, dtype), TASKS[task], request)
     return _alone[key]
 
 

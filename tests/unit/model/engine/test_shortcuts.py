@@ -1,24 +1,24 @@
 """Paths with a shortcut in the engine: the materialised verdicts, the same bits in any company."""
 
 import random
-from dataclasses import replace
 
 import pytest
 import torch
 from support import tiny
 from support.bridges import bare_tiny
 from support.shortcuts import random_shortcut, shortcut_tiny
-from support.watched_executor import Logits, WatchedExecutor
+from support.watched_executor import (
+    Request,
+    WatchedExecutor,
+    assert_as_alone_in_company,
+    assert_materialised,
+    assert_same_bits,
+)
 
-from search_cluster.model.engine.executor import Outcome, PathExecutor
-from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.scoring import evaluate_path
+from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.shortcut.attached import with_shortcut
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
-from search_cluster.tasks.task import Task
-from search_cluster.tasks.verdict import Verdict
 
 TASKS = {name: get_task(name) for name in ("capitals", "arithmetic")}
 """One of choices and one that generates."""
@@ -32,8 +32,6 @@ CASES = [
 PATHS = ((0, 1, 2, 3, 4, 5), (0, 1, 4, 5), (0, 2, 5), (0, 1, 1, 3, 4, 4), (4, 3, 1), (3,), (0, 1))
 """With all sources (1, 3, 4), some, none, some twice, in another order, at the end and alone."""
 
-Request = tuple[Example, LayerPath]
-
 
 def some_requests(task: str, seed: int = 0) -> list[Request]:
     rng = random.Random(seed)
@@ -44,20 +42,6 @@ def some_requests(task: str, seed: int = 0) -> list[Request]:
     ]
 
 
-def outcome_alone(loaded: LoadedModel, task: Task, request: Request) -> tuple[Outcome, Logits]:
-    executor = WatchedExecutor(loaded, task)
-    assert executor.arithmetic.is_invariant
-    (outcome,) = executor.evaluate([request])
-    assert executor.num_tie_rechecks == 0
-    return outcome, executor.logits
-
-
-def same_bits(got: Logits, expected: Logits) -> bool:
-    both = got.keys() & expected.keys()
-    assert both
-    return all(torch.equal(got[key], expected[key]) for key in both)
-
-
 @pytest.mark.parametrize(("family", "task_name"), CASES)
 def test_verdicts_are_the_materialised_models(family: str, task_name: str) -> None:
     loaded, task = shortcut_tiny(family), TASKS[task_name]
@@ -65,13 +49,9 @@ def test_verdicts_are_the_materialised_models(family: str, task_name: str) -> No
     outcomes = PathExecutor(loaded, task).evaluate(requests)
     bare = PathExecutor(bare_tiny(family), task).evaluate(requests)
     num_changed = 0
-    for (example, path), outcome, without in zip(requests, outcomes, bare, strict=True):
-        reference = evaluate_path(loaded, task, example, path)
-        assert isinstance(outcome, Verdict), outcome
-        assert replace(outcome, margin=None) == replace(reference, margin=None), str(path)
-        if outcome.margin is not None and reference.margin is not None:
-            assert outcome.margin == pytest.approx(reference.margin, abs=1e-3), str(path)
-        assert {1, 3, 4} & set(path.layers) or outcome == without
+    for request, outcome, without in zip(requests, outcomes, bare, strict=True):
+        assert_materialised(loaded, task, request, outcome)
+        assert {1, 3, 4} & set(request[1].layers) or outcome == without
         num_changed += outcome != without
     assert num_changed > len(requests) / 3
 
@@ -85,18 +65,8 @@ def test_the_same_bits_alone_and_in_company(
     loaded, task = shortcut_tiny(family, dtype), TASKS[task_name]
     requests = some_requests(task_name, seed=1)
     asked = random.Random(family).sample(requests, k=2)
-    alone = [outcome_alone(loaded, task, request) for request in asked]
-    for state_bytes, call_rows in ((2**30, 2048), (40_000, 70)):
-        executor = WatchedExecutor(
-            loaded, task, max_state_bytes=state_bytes, max_call_rows=call_rows
-        )
-        batch = [*requests, *asked]
-        random.Random(state_bytes).shuffle(batch)
-        outcomes = dict(zip(batch, executor.evaluate(batch), strict=True))
-        for request, (expected, logits) in zip(asked, alone, strict=True):
-            assert outcomes[request] == expected
-            assert same_bits(executor.logits, logits)
-        assert executor.num_tie_rechecks == 0
+    limits = ((2**30, 2048), (40_000, 70))
+    assert_as_alone_in_company(loaded, task, requests, asked, limits)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -107,4 +77,4 @@ def test_switched_off_it_changes_no_bit_of_the_engines(dtype: torch.dtype) -> No
     executors = [WatchedExecutor(loaded, task) for loaded in (bare, off)]
     outcomes = [executor.evaluate(requests) for executor in executors]
     assert outcomes[0] == outcomes[1]
-    assert same_bits(executors[0].logits, executors[1].logits)
+    assert_same_bits(executors[0].logits, executors[1].logits)

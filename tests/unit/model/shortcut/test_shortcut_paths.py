@@ -4,9 +4,14 @@ import pytest
 import torch
 from support import tiny
 from support.bridges import WIDTH, bare_tiny, random_bridges
+from support.path_views import (
+    Taken,
+    assert_cache_says_what_recomputing_does,
+    path_logits,
+    some_ids,
+)
 from support.shortcuts import NUM_HEADS, RANK, random_shortcut, shortcut_tiny
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
 
 from search_cluster.errors import InvalidValueError, ModelError
 from search_cluster.model.bridge.bridged import with_bridges
@@ -36,23 +41,15 @@ def path_of(name: str) -> LayerPath:
     return LayerPath(PATHS[name], tiny.NUM_LAYERS)
 
 
-def some_ids(length: int = 14) -> Tensor:
-    return torch.arange(20, 20 + length)[None]
-
-
-@torch.inference_mode()
-def logits(model: PreTrainedModel, path: LayerPath) -> Tensor:
-    said: Tensor = materialise(model, path)(some_ids(), use_cache=False).logits
-    return said
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_switched_off_it_changes_no_bit(family: str, dtype: torch.dtype) -> None:
     bare = bare_tiny(family, dtype)
     off = with_shortcut(bare, random_shortcut(off=True))
     for name in PATHS:
-        assert torch.equal(logits(off.model, path_of(name)), logits(bare.model, path_of(name)))
+        assert torch.equal(
+            path_logits(off.model, path_of(name)), path_logits(bare.model, path_of(name))
+        )
 
 
 @torch.inference_mode()
@@ -92,13 +89,13 @@ def readout_by_hand(bare: LoadedModel, shortcut: Shortcut, path: LayerPath) -> T
 def test_the_readout_is_its_formula(family: str, name: str) -> None:
     bare, loaded, path = bare_tiny(family), shortcut_tiny(family), path_of(name)
     expected = readout_by_hand(bare, random_shortcut(), path)
-    torch.testing.assert_close(logits(loaded.model, path), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(path_logits(loaded.model, path), expected, rtol=1e-3, atol=1e-3)
     with torch.inference_mode():
         layerwise = LayerwisePass(loaded.model, some_ids())
         for layer in path.layers:
             layerwise.step(layer)
         torch.testing.assert_close(layerwise.logits(slice(None)), expected, rtol=1e-3, atol=1e-3)
-    changed = bool((logits(bare.model, path) - expected).abs().max() > 0.01)
+    changed = bool((path_logits(bare.model, path) - expected).abs().max() > 0.01)
     # Where no source ran, all keys are zero: nothing is read, and nothing changes.
     assert changed == (name != "no source")
 
@@ -109,23 +106,7 @@ def test_generating_with_a_cache_says_what_recomputing_does(
     family: str, dtype: torch.dtype
 ) -> None:
     view = materialise(shortcut_tiny(family, dtype).model, path_of("repeats"))
-    ids_BT, cache = some_ids(), DynamicCache(config=view.config)
-    with torch.inference_mode():
-        said = view(ids_BT, past_key_values=cache, use_cache=True).logits[:, -1]
-        for _ in range(4):
-            token_B1 = said.argmax(dim=-1, keepdim=True)
-            ids_BT = torch.cat([ids_BT, token_B1], dim=1)
-            said = view(token_B1, past_key_values=cache, use_cache=True).logits[:, -1]
-            again = view(ids_BT, use_cache=False).logits[:, -1]
-            tolerance = 1e-4 if dtype is torch.float32 else 0.15
-            torch.testing.assert_close(said, again, rtol=tolerance, atol=tolerance)
-
-
-class _Taken:
-    """A choice that is made."""
-
-    def __init__(self, path: LayerPath) -> None:
-        self.path = path
+    assert_cache_says_what_recomputing_does(view, 4)
 
 
 @pytest.mark.parametrize("family", tiny.QUICK_FAMILIES)
@@ -138,7 +119,7 @@ def test_a_routed_batch_says_what_each_path_does_alone(family: str) -> None:
         name = names[prompts.index(ids)]
         if name == "skips":
             yield (0, 1, 3)
-        return _Taken(path_of(name))
+        return Taken(path_of(name))
 
     routed = with_online_routing(loaded.model, begin)
     with torch.inference_mode():
@@ -164,10 +145,10 @@ def test_bridges_are_crossed_before_the_readout() -> None:
         expected = layerwise.logits(slice(None))
         through = float32_logits(both.model, both.model.model.norm(layerwise.final_states))
         torch.testing.assert_close(through, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(logits(both.model, path), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(path_logits(both.model, path), expected, rtol=1e-4, atol=1e-4)
     off = with_shortcut(bridged, random_shortcut(off=True))
-    assert torch.equal(logits(off.model, path), logits(bridged.model, path))
-    assert not torch.allclose(expected, logits(bridged.model, path), atol=0.01)
+    assert torch.equal(path_logits(off.model, path), path_logits(bridged.model, path))
+    assert not torch.allclose(expected, path_logits(bridged.model, path), atol=0.01)
 
 
 def test_it_is_another_model() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from support.router_corpus import fruit_example, fruit_task, tiny_loaded
+from support.router_corpus import fruit_example, fruit_task, generated_fruit_task, tiny_loaded
 
 from router_train.commands.evaluate import _evaluation_text, report_json
 from router_train.evaluation.evaluate import EvaluationReport, evaluate
@@ -16,21 +16,12 @@ from search_cluster.model.engine.executor import Outcome
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.stats import Effect
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.grading.graders import grade_exact
-from search_cluster.tasks.simple import SimpleTask, generate_task
+from search_cluster.tasks.simple import SimpleTask
 from search_cluster.tasks.verdict import Verdict
 
 IDENTITY = LayerPath.identity(6)
 SHORT = LayerPath.from_decisions((1, 1, 0, 1, 1, 1))
-GENERATED = generate_task(
-    name="fruit",
-    description="d",
-    source=lambda name, split, data_dir: fruit_task().load(split, data_dir),
-    chat="{question}",
-    grader=grade_exact,
-    grader_version="1",
-    max_new_tokens=2,
-)
+GENERATED = generated_fruit_task(max_new_tokens=2)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from search_cluster.errors import ConfigError, ModelError
 from search_cluster.model.loaded import LoadedModel
 
 CONFIG = FitConfig(epochs=3, bottleneck=8, num_windows=4)
+ADDED_LATER = ("exit_by", "exit_path", "sources", "learn", "text", "text_tokens")
+"""Settings that descriptions of former versions do not have."""
 DECISIONS = ((1, 0, 1, 1, 1, 1), (1, 1, 2, 1, 0, 1), (1, 1, 1, 1, 1, 1))
 
 
@@ -190,6 +192,19 @@ def test_damage_is_found(corpus: Path, tmp_path: Path, loaded: LoadedModel) -> N
     meta_file.write_text(settings)
     with pytest.raises(ConfigError, match="the router's weights do not fit its settings"):
         load_router(folder, loaded)
+
+
+def test_a_description_without_later_settings_is_that_of_their_defaults(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
+    folder = tmp_path / "router"
+    meta = train(corpus, folder, loaded).meta
+    description = json.loads((folder / META_NAME).read_text())
+    for name in ADDED_LATER:
+        del description["inputs"]["config"][name]
+    (folder / META_NAME).write_text(json.dumps(description))
+    assert load_router(folder, loaded)[1] == meta
+    assert train(corpus, folder, None).already_finished
 
 
 def test_kinds_without_weights_round_trip(

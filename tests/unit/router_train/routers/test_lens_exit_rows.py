@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from support import tiny
-from support.router_corpus import fruit_example, fruit_task, tiny_loaded
+from support.router_corpus import fruit_example, fruit_task, generated_fruit_task, tiny_loaded
 
 from router_train.routers.lens_exit import task_lens
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
@@ -21,21 +21,11 @@ from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import EncodedExample, encode_example
 from search_cluster.model.scoring import evaluate_path, score_choices
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tasks.grading.graders import grade_exact
-from search_cluster.tasks.simple import generate_task
 
 NUM_LAYERS, WIDTH = 6, 32
 DEPTHS = (4, 5)
 PLAIN = LayerPath.identity(NUM_LAYERS)
-GENERATED = generate_task(
-    name="fruit",
-    description="d",
-    source=lambda name, split, data_dir: fruit_task().load(split, data_dir),
-    chat="{question}",
-    grader=grade_exact,
-    grader_version="1",
-    max_new_tokens=2,
-)
+GENERATED = generated_fruit_task(max_new_tokens=2)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus
+from support.router_corpus import (
+    fruit_example,
+    fruit_task,
+    generated_fruit_task,
+    record,
+    tiny_loaded,
+    write_corpus,
+)
 
 from router_train.config import FitConfig
 from router_train.evaluation.evaluate import evaluate
@@ -36,22 +43,12 @@ from search_cluster.model.online.lazy_cache import LazyCache
 from search_cluster.model.prompting import encode_example, encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.tasks.grading.graders import grade_exact
-from search_cluster.tasks.simple import generate_task
 
 NUM_LAYERS, WIDTH = 6, 32
 DEPTHS = (3, 4, 5)
 PLAIN = LayerPath.identity(NUM_LAYERS)
 PROMPT = "what is the capital city"
-GENERATED = generate_task(
-    name="fruit",
-    description="d",
-    source=lambda name, split, data_dir: fruit_task().load(split, data_dir),
-    chat="{question}",
-    grader=grade_exact,
-    grader_version="1",
-    max_new_tokens=5,
-)
+GENERATED = generated_fruit_task(max_new_tokens=5)
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def rows(loaded: LoadedModel) -> Rows:
 
 
 def sizes_of(rows: Rows) -> Sizes:
-    return Sizes.of(rows)
+    return Sizes.of(rows.final_ND, rows.change_NSD)
 
 
 @pytest.mark.parametrize("path", [SKIP, TWICE, PLAIN], ids=str)
