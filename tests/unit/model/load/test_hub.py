@@ -14,6 +14,7 @@ from support.hub import LocalHub
 from transformers import AutoModelForCausalLM
 
 from search_cluster.errors import ModelError, UnreachableHubError
+from search_cluster.files import file_sha256
 from search_cluster.model.load import digests, hub
 from search_cluster.model.load.digests import file_digest, remembered_digest
 from search_cluster.model.load.folder import load_folder
@@ -93,7 +94,7 @@ def test_what_is_no_hub_id_is_not_looked_up(named: str, local_hub: LocalHub) -> 
 def test_a_large_file_of_the_hub_is_named_by_its_digest(local_hub: LocalHub) -> None:
     weights = place_of(ID, OLD) / "model.safetensors"
     assert file_digest(weights) == os.path.basename(weights.resolve())  # noqa: PTH119 - a link
-    assert file_digest(weights) == digests._digest(weights)
+    assert file_digest(weights) == file_sha256(weights)
 
 
 def test_of_several_who_want_a_digest_one_computes_it(
