@@ -19,13 +19,13 @@ from search_cluster.commands.cli.submit import submit
 from search_cluster.commands.cli.tasks import tasks
 from search_cluster.commands.cli.verify import verify
 from search_cluster.console import run_app
-from search_cluster.dashboard.cli import dashboard, top
+from search_cluster.dashboard.cli import dashboard, top, tree
 from search_cluster.options.commands import new_app, new_group, new_program
 
 app = new_program(
     "Search the layer paths of a frozen LLM: skip or repeat layers per question, find shorter "
     "right paths.",
-    search, submit, status, report, export, crossexec, depth, doctor, verify, dashboard, top,
+    search, submit, status, report, export, crossexec, depth, doctor, verify, dashboard, top, tree,
 )  # fmt: skip
 app.add_typer(new_group(scan, scan_export), name="scan")
 app.add_typer(

@@ -1,26 +1,35 @@
 #!/usr/bin/env bash
-# The main job of the README: search, train, evaluate, report. Every step resumes or is done already
-# when run again.
-# Expected on two cores: under 10 minutes; the README shows what it prints.
+# The main job of the README: the best one path for a task, what it is worth, how it looks inside.
+# Every step resumes, or is done already, when run again.
+# Expected on two cores: about six minutes; the README shows what it prints.
 set -euo pipefail
 RUN="${RUN:-runs/demo}"
+TASK=elements
 export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 step() { printf '\n== %s\n' "$1" >&2; }
 
-step "1/4 search layer paths of the training questions"
-search-cluster search --config deploy/runs/demo.toml --run "$RUN" --json >/dev/null
+step "1/5 scan: which one path is best for all questions of $TASK?"
+search-cluster scan --task "$TASK" --aim layers --families skip --max-block 4 --budget 20000 \
+  --ray none --workers 2 --run "$RUN" --json >/dev/null
 
-step "2/4 train the routers"
-for router in drllm static; do
-  router-train fit --corpus "$RUN" --router "$router" --out "$RUN/routers/$router"
+step "2/5 the path as a router, and how fast it is"
+router-train static "$RUN" --best --out "$RUN/routers/static"
+router-train bench "$RUN/routers/static" --batch-sizes 1 --rounds 3
+
+step "3/5 the same prompts, the plain model and the path side by side"
+for prompt in "What is the chemical symbol of gold?" "Write one sentence about the sea."; do
+  router-train generate --router "$RUN/routers/static" --prompt "$prompt" --max-new-tokens 32 \
+    --compare
 done
 
-step "3/4 evaluate on held-out questions"
-for router in drllm static; do
-  router-train evaluate --router "$RUN/routers/$router" --task capitals --split test --limit 200 \
-    --out "$RUN/evaluations/$router.json"
-done
+step "4/5 one question from inside: the paths that a search tries for it, and a lens"
+search-cluster search --task "$TASK" --preset drllm --limit 8 --budget 30 --ray none --workers 2 \
+  --run "$RUN/search" --json >/dev/null
+search-cluster tree "$RUN/search"
+path=$(search-cluster scan export "$RUN" --best --format layers --json | sed 's/.*"path": "\([^"]*\)".*/\1/')
+search-cluster lens fit --task "$TASK" --tokens 4000 --out "$RUN/lens" --json >/dev/null
+search-cluster lens show --lens "$RUN/lens" --task "$TASK" --path "$path" --html "$RUN/lens.html"
 
-step "4/4 report"
+step "5/5 report"
 search-cluster report "$RUN"

@@ -3,11 +3,17 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from router_train.inference.model_choice import ModelChoice
-from router_train.inference.routed_model import RoutedModel
+from router_train.inference.routed_model import RoutedAnswer, RoutedModel
 from router_train.routers.checkpoint import load_router, read_meta
+from router_train.routers.fixed import FixedRouter
 from search_cluster.console import print_json, say
 from search_cluster.model.decoding import end_ids
+from search_cluster.paths.layer_path import LayerPath
 
 
 def run_generate(
@@ -17,6 +23,7 @@ def run_generate(
     *,
     max_new_tokens: int,
     threshold: float,
+    compare: bool,
     json_output: bool,
 ) -> None:
     """``router-train generate``: the answer goes to standard output."""
@@ -26,6 +33,10 @@ def run_generate(
     answer = RoutedModel(loaded, router, threshold=threshold).answer(
         [prompt], max_new_tokens=max_new_tokens
     )[0]
+    plain: RoutedAnswer | None = None
+    if compare:
+        alone = RoutedModel(loaded, FixedRouter(LayerPath.identity(loaded.num_layers)))
+        plain = alone.answer([prompt], max_new_tokens=max_new_tokens)[0]
     ends = end_ids(loaded.model, loaded.tokenizer)
     is_cut = len(answer.token_ids) >= max_new_tokens and answer.token_ids[-1] not in ends
     if is_cut:
@@ -41,7 +52,10 @@ def run_generate(
             f"{work.num_layer_tokens} tokens in {work.num_layer_calls} calls"
         )
     if not json_output:
-        print(answer.text)
+        if plain is None:
+            print(answer.text)
+        else:
+            Console().print(_side_by_side(prompt, plain, answer))
         return
     print_json(
         {
@@ -57,5 +71,15 @@ def run_generate(
                 if work is None
                 else {f"token_{name}": value for name, value in asdict(work).items()}
             ),
+            **({} if plain is None else {"plain_text": plain.text}),
         }
     )
+
+
+def _side_by_side(prompt: str, plain: RoutedAnswer, routed: RoutedAnswer) -> Table:
+    """The two answers in columns of one width."""
+    table = Table(title=escape(prompt), title_justify="left", expand=True)
+    for name, answer in (("plain model", plain), ("routed", routed)):
+        table.add_column(f"{name}, {len(answer.routed.path)} layers", ratio=1)
+    table.add_row(escape(plain.text.strip()), escape(routed.text.strip()))
+    return table

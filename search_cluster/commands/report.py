@@ -120,7 +120,7 @@ def write_run_report(run: Path, out: Path | None) -> Path:
     return target
 
 
-def print_run(run: Path, *, with_notes: bool) -> None:
+def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> None:
     """Print the table of a finished search, what its routers achieve, and the next commands to try.
 
     Of a scan or a depth study, print what it found.
@@ -129,6 +129,7 @@ def print_run(run: Path, *, with_notes: bool) -> None:
         run: the run folder.
         with_notes: print the search's notes, too; a search itself has just given them as warnings.
             Who prints them has just written the report, and warned of damaged sessions.
+        report: where the report was written, if it was.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
@@ -136,9 +137,10 @@ def print_run(run: Path, *, with_notes: bool) -> None:
     if holds_study(run):
         for line in headline(read_depth_result(run)):
             print(line)
+        _print_report(report)
         return
     if holds_scan(run):
-        print_scan_run(run)
+        print_scan_run(run, report)
         return
     corpus = read_corpus(run)
     routers = sorted(path.parent.name for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
@@ -165,6 +167,12 @@ def print_run(run: Path, *, with_notes: bool) -> None:
         if with_notes
         else (),
     )
+    _print_report(report)
+
+
+def _print_report(report: Path | None) -> None:
+    if report is not None:
+        print(f"report: {report}")
 
 
 def _warn_of(problems: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""``search-cluster dashboard`` and ``search-cluster top``: watching a search."""
+"""``search-cluster dashboard``, ``top`` and ``tree``: watching a search."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
-from search_cluster.options.groups import RunArgument
+from search_cluster.options.groups import JsonOption, RunArgument
 
 
 @command(epilog="Example: search-cluster dashboard runs/demo")
@@ -85,3 +85,34 @@ def top(
         Console().print(render_run(describe_run(folder)))
     else:
         watch_run(folder, Console(), interval_s=interval)
+
+
+@command(epilog="Example: search-cluster tree runs/demo --example 3")
+def tree(
+    run: RunArgument,
+    example: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="The example's number in the order in which they were searched, from 0.",
+            show_default="the first that a path fixed, else shortened",
+        ),
+    ] = None,
+    max_nodes: Annotated[
+        int, typer.Option(min=1, help="Paths that are shown, the most visited first.")
+    ] = 24,
+    json_output: JsonOption = False,
+) -> None:
+    """Show the search tree of one example: which paths were tried from which, and their answers."""
+    from rich.console import Console
+
+    from search_cluster.dashboard.example_detail import describe_example
+    from search_cluster.dashboard.replay import rebuild_graph
+    from search_cluster.dashboard.run_folder import RunFolder
+    from search_cluster.dashboard.terminal_tree import one_example, print_tree
+
+    record, provenance = one_example(RunFolder(run), example)
+    if json_output:
+        print_json(describe_example(record, provenance))
+    else:
+        print_tree(Console(), record, rebuild_graph(record, provenance), max_nodes=max_nodes)

@@ -354,6 +354,12 @@ def test_generate_prints_the_answer(place: Path) -> None:
     assert people.returncode == 0
     assert people.stdout == f"{result['text']}\n"
     assert people.stderr.splitlines()[-1].startswith("path ")
+    beside = router_train(*options, "--compare")
+    assert "plain model, 6 layers" in beside.stdout
+    assert f"routed, {len(result['path'])} layers" in beside.stdout  # type: ignore[arg-type]
+    both = last_line(router_train(*options, "--compare", "--json"))
+    assert both["text"] == result["text"]
+    assert isinstance(both["plain_text"], str)
 
 
 @pytest.mark.parametrize(

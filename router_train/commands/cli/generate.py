@@ -26,6 +26,9 @@ def generate(
         int, typer.Option(min=1, help="Largest number of tokens to generate.")
     ] = 64,
     threshold: ThresholdOption = 0.0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also answer with the plain model, side by side.")
+    ] = False,
     model: ModelChoice,
     json_output: JsonOption = False,
 ) -> None:
@@ -38,5 +41,6 @@ def generate(
         model,
         max_new_tokens=max_new_tokens,
         threshold=threshold,
+        compare=compare,
         json_output=json_output,
     )

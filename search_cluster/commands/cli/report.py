@@ -49,5 +49,4 @@ def report(
     if json_output:
         print_json({"report": str(target)})
     else:
-        print_run(run, with_notes=True)
-        print(f"report: {target}")
+        print_run(run, with_notes=True, report=target)

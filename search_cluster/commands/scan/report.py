@@ -8,7 +8,8 @@ from rich.console import Console
 
 from search_cluster.errors import CorpusError
 from search_cluster.report.scan.html import write_scan_report
-from search_cluster.report.scan.next_step import next_step
+from search_cluster.report.scan.in_short import in_short
+from search_cluster.report.scan.next_step import next_commands, next_step
 from search_cluster.report.scan.terminal import print_scan
 from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.report.scan.words import edits_text
@@ -31,8 +32,12 @@ def write_scan_run_report(run: Path, target: Path, total: Mapping[str, Any]) -> 
     write_scan_report(run, target, result=_result(run), run=total)
 
 
-def print_scan_run(run: Path) -> None:
-    """Print what a finished scan found, and what to do next.
+def print_scan_run(run: Path, report: Path | None = None) -> None:
+    """Print what a finished scan found, what that is worth in one sentence, and what to do next.
+
+    Args:
+        run: the run folder.
+        report: where its report was just written, if it was.
 
     Raises:
         CorpusError: the scan is unfinished, or its folder is damaged.
@@ -40,9 +45,16 @@ def print_scan_run(run: Path) -> None:
     result = _result(run)
     console = Console()
     print_scan(console, result)
-    console.print(
-        f"\nNext: {next_step(result, run)}", markup=False, highlight=False, soft_wrap=True
-    )
+    lines = ["", f"In short: {in_short(result)}"]
+    if report is not None:
+        lines += [f"report: {report}"]
+    if not result.sure:
+        lines += [f"Next: {next_step(result, run)}"]
+    has_router = (run / "routers/static/router.json").is_file()
+    commands = next_commands(result, run, has_router=has_router)
+    lines += ["Try next:", *(f"  {command}" for command in commands)]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def describe_scan(run: Path) -> dict[str, Any]:

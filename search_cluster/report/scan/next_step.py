@@ -37,6 +37,29 @@ def next_step(result: ScanResult, folder: Path) -> str:
     )
 
 
+def next_commands(result: ScanResult, folder: Path, *, has_router: bool) -> tuple[str, ...]:
+    """Commands that go on from a finished scan, which run as they are.
+
+    Args:
+        result: what the scan found.
+        folder: the run folder, for the commands.
+        has_router: whether ``routers/static`` in it is a router of its path.
+    """
+    run = quote(str(folder))
+    watch = f"search-cluster dashboard {run}"
+    if not result.finalists:
+        return (watch,)
+    which = "" if result.sure else " --best"
+    router, exported = quote(str(folder / "routers/static")), quote(str(folder / "exported"))
+    return (
+        f'router-train generate --router {router} --prompt "What is DNA?" --compare'
+        if has_router
+        else f"router-train static {run}{which} --out {router}",
+        f"search-cluster scan export {run}{which} --format hf --out {exported}",
+        watch,
+    )
+
+
 def _fresh(finalist: Finalist) -> list[Standing]:
     """What questions say of a finalist that did not choose it from all paths."""
     return [item for item in (finalist.validation, finalist.test) if item is not None]

@@ -8,6 +8,7 @@ from support.scans import scan_result, write_running_scan, write_scan
 
 from search_cluster.commands.report import describe_status, print_run, write_run_report
 from search_cluster.errors import CorpusError
+from search_cluster.report.scan.in_short import in_short
 from search_cluster.report.scan.verdict import verdict_line
 
 
@@ -18,10 +19,28 @@ def test_the_report_of_a_finished_scan(tmp_path: Path, capsys: pytest.CaptureFix
     words = parsed(folder / "report.html").words
     assert verdict_line(result) in words
     assert "12 min with 2 workers" in words, "what it cost is in its sessions"
-    print_run(folder, with_notes=True)
+    print_run(folder, with_notes=True, report=folder / "report.html")
     out = capsys.readouterr().out
     assert out.startswith("skip 14-19 is better than the plain model")
-    assert f"Next: search-cluster scan export {folder} --format hf --out MODEL_FOLDER" in out
+    said = f"In short: {in_short(result)}\nreport: {folder / 'report.html'}\nTry next:\n"
+    static = f"  router-train static {folder} --out {folder}/routers/static\n"
+    export = f"  search-cluster scan export {folder} --format hf --out {folder}/exported\n"
+    assert out.endswith(f"{said}{static}{export}  search-cluster dashboard {folder}\n")
+
+
+def test_with_a_router_the_next_command_uses_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_scan(tmp_path / "run", scan_result(is_sure=False))
+    (folder / "routers" / "static").mkdir(parents=True)
+    (folder / "routers" / "static" / "router.json").touch()
+    print_run(folder, with_notes=True)
+    out = capsys.readouterr().out
+    assert f"router-train generate --router {folder}/routers/static --prompt " in out
+    assert "scan export" in out
+    assert " --best --format hf" in out, "a scan that is not sure gives no path away without it"
+    assert "report:" not in out
+    assert "\nNext: " in out
 
 
 def test_the_report_of_an_unfinished_scan_is_refused(tmp_path: Path) -> None:
