@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,12 @@ from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.codec import parse_path
 from search_cluster.scan.questions import task_questions
 from search_cluster.scan.result_file import read_result
-from search_cluster.scan.table import SCAN_TABLE_NAME, UNFINISHED_SCAN_NAME, read_scan_table
+from search_cluster.scan.table import (
+    SCAN_TABLE_NAME,
+    UNFINISHED_SCAN_NAME,
+    read_scan_table,
+    write_scan_table,
+)
 from search_cluster.scan.uses import read_test_uses
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
@@ -70,6 +77,37 @@ def test_it_reports_what_it_wrote(scanned: tuple[Path, Any]) -> None:
     assert {timing.batch for item in finalists for timing in item.timings} == {1, 8}
     assert tested == {"0-5", *(item.summary.path for item in finalists)}
     assert not (folder / UNFINISHED_SCAN_NAME).exists()
+
+
+@pytest.mark.parametrize("reference", ["materialised", "engine"])
+def test_verify_runs_its_verdicts_again(scanned: tuple[Path, Any], reference: str) -> None:
+    folder, said = scanned
+    again = run_json(
+        "search-cluster", "verify", str(folder), "--sample", "40", "--reference", reference,
+        "--json",
+    )  # fmt: skip
+    assert (again["verdicts"], again["verdict_flips"], again["ok"]) == (40, 0, True)
+    assert again["corpus_digest"] == said["digest"]
+    if reference == "engine":
+        assert again["max_margin_difference"] == 0.0
+
+
+def test_verify_finds_verdicts_that_are_not_the_models(
+    scanned: tuple[Path, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "forged"
+    shutil.copytree(scanned[0], folder)
+    table = read_scan_table(folder / SCAN_TABLE_NAME)
+    for key, row in table.rows.items():
+        assert isinstance(row.outcome, Verdict)
+        lie = replace(row.outcome, reward=1.0 - row.outcome.reward)
+        table.rows[key] = replace(row, outcome=lie)
+    write_scan_table(folder, table)
+    out, _ = run(
+        "search-cluster", "verify", str(folder), "--sample", "5", "--reference", "engine", "--json",
+        expect=1,
+    )  # fmt: skip
+    assert json.loads(out.splitlines()[-1])["verdict_flips"] == 5
 
 
 def test_its_verdicts_are_those_of_the_reference(scanned: tuple[Path, Any], model_dir: str) -> None:

@@ -1,4 +1,4 @@
-"""``search-cluster verify``: a corpus' verdicts computed again."""
+"""``search-cluster verify``: the verdicts of a search or a scan computed again."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -32,26 +32,29 @@ def verify(
     task: TaskOption = None,
     flags: Annotated[
         Flags,
-        Overrides(of=SearchConfig, only=("device", "revision", "bridges", "trust_remote_code")),
+        Overrides(
+            of=SearchConfig, only=("data_dir", "device", "revision", "bridges", "trust_remote_code")
+        ),
     ],
     json_output: JsonOption = False,
 ) -> None:
-    """Run a corpus' verdicts again, one at a time, and count those that differ.
+    """Run verdicts of a search or a scan again, one at a time, and count those that differ.
 
     materialised: the model in plain transformers; exit code 1 if a float32 verdict differs. In 16
     bits both round differently, and the agreement is only measured. engine: exit code 1 if a
     verdict differs, or a bit of its margin where the search needed no rechecks.
     """
-    from search_cluster.commands.verify import verify_corpus
+    from search_cluster.commands.verify import verify_run
 
     settings = SearchConfig().overridden(flags)
-    result = verify_corpus(
+    result = verify_run(
         run,
         sample=sample,
         seed=seed,
         model=model,
         task=task,
         device=settings.device,
+        data_dir=settings.data_dir,
         revision=settings.revision,
         bridges=settings.bridges,
         trust_remote_code=settings.trust_remote_code,

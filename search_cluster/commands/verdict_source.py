@@ -1,0 +1,225 @@
+"""Verdicts of a finished search or scan, and what it takes to compute them again."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from search_cluster.commands.provenance import tie_threshold_of_run
+from search_cluster.corpus.manifest import require_same_model
+from search_cluster.corpus.reader import Corpus, read_corpus
+from search_cluster.corpus.task import task_file_needed, task_of_corpus
+from search_cluster.driver.pools import verdict_context
+from search_cluster.errors import ConfigError, CorpusError, TaskError
+from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.kernels import kernels_of
+from search_cluster.model.loaded import LoadedModel
+from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.progress import holds_scan
+from search_cluster.scan.questions import task_questions
+from search_cluster.scan.result import ScanResult
+from search_cluster.scan.result_file import is_finished, read_result
+from search_cluster.scan.table import SCAN_TABLE_NAME, ScanTable, read_scan_table
+from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.example import Example
+from search_cluster.tasks.kept import spec_of_kept
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.task import Task
+from search_cluster.tasks.verdict import Verdict
+from search_cluster.workers.messages import WorkerInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownVerdict:
+    """A path's verdict on a question, with the task that asks it."""
+
+    task: Task
+    example: Example
+    path: LayerPath
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedModel:
+    """The model that was asked, as the run names it."""
+
+    spec: str
+    dtype: str
+    chat: str
+    """``always``, ``never`` or ``auto``."""
+
+
+class VerdictSource(Protocol):
+    """A run folder with verdicts."""
+
+    @property
+    def digest(self) -> str:
+        """That of its corpus, or of the scan."""
+        ...
+
+    @property
+    def model(self) -> AskedModel:
+        """The model that was asked."""
+        ...
+
+    @property
+    def verdicts(self) -> tuple[KnownVerdict, ...]:
+        """All of them, in an order of their own."""
+        ...
+
+    def require_model(self, loaded: LoadedModel) -> None:
+        """Pass if that is the model.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        ...
+
+    def tie_threshold(self, loaded: LoadedModel) -> float | None:
+        """The gap up to which an engine must recompute to say the same; ``None``: it must not.
+
+        Raises:
+            ConfigError: arithmetic here rounds otherwise than that of the run.
+        """
+        ...
+
+
+def verdict_source(run: Path, task: str | None, data_dir: Path | None) -> VerdictSource:
+    """The verdicts of a finished search or scan.
+
+    Args:
+        run: its folder.
+        task: the task's file, if its name alone does not find it.
+        data_dir: where the task's data is, which a scan's questions are read from.
+
+    Raises:
+        ConfigError: the task is not the one that was asked.
+        CorpusError: it is unfinished, damaged, or neither of both.
+        TaskError: the task is not known, or can't be read.
+    """
+    if not holds_scan(run):
+        return _CorpusVerdicts(read_corpus(run), run, task)
+    if not is_finished(run):
+        raise CorpusError(
+            f"the scan in {run} is unfinished; run the same scan again, which goes on with it"
+        )
+    return _ScanVerdicts(
+        read_result(run), read_scan_table(run / SCAN_TABLE_NAME), run, task, data_dir
+    )
+
+
+class _CorpusVerdicts:
+    def __init__(self, corpus: Corpus, run: Path, task: str | None) -> None:
+        self._provenance = provenance = corpus.manifest.provenance
+        grader = task_of_corpus(provenance, task, run)
+        self.digest = corpus.manifest.corpus_digest
+        self.model = AskedModel(
+            spec=provenance.model_spec, dtype=provenance.dtype, chat=provenance.chat or "auto"
+        )
+        self.verdicts = tuple(
+            KnownVerdict(task=grader, example=record.example, path=item.path, verdict=item.verdict)
+            for record in corpus.records
+            for item in record.evaluated
+        )
+
+    def require_model(self, loaded: LoadedModel) -> None:
+        require_same_model(self._provenance, loaded.spec, loaded.identity)
+
+    def tie_threshold(self, loaded: LoadedModel) -> float | None:
+        here, there = kernels_of(loaded.device, loaded.dtype), self._provenance.arithmetic
+        if here != there:
+            raise _rounds_otherwise(f"with {there}, this machine has {here}")
+        return tie_threshold_of_run(self._provenance)
+
+
+@dataclass(slots=True)
+class _ScanVerdicts:
+    result: ScanResult
+    table: ScanTable
+    run: Path
+    spec: str | None
+    data_dir: Path | None
+    verdicts: tuple[KnownVerdict, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        tasks = {name: self._task(name) for name in self.table.context.contexts}
+        data_dir = resolve_data_dir(self.data_dir)
+        examples = {
+            example.example_id: example
+            for task in tasks.values()
+            for part in _parts(task, data_dir, self.result.seed)
+            for example in part
+        }
+        rows = [row for row in self.table.in_order() if isinstance(row.outcome, Verdict)]
+        if lost := [row for row in rows if row.example_id not in examples]:
+            raise ConfigError(
+                f"{len(lost)} of {len(rows)} verdicts are of questions that task {lost[0].task} "
+                "no longer has; name the data that was scanned with --data-dir or LPS_DATA_DIR"
+            )
+        self.verdicts = tuple(
+            KnownVerdict(
+                task=tasks[row.task],
+                example=examples[row.example_id],
+                path=row.path,
+                verdict=row.outcome,
+            )
+            for row in rows
+            if isinstance(row.outcome, Verdict)
+        )
+
+    @property
+    def digest(self) -> str:
+        return self.result.digest
+
+    @property
+    def model(self) -> AskedModel:
+        return AskedModel(
+            spec=self.result.model, dtype=self.result.dtype, chat=self.result.chat or "auto"
+        )
+
+    def require_model(self, loaded: LoadedModel) -> None:
+        if not loaded.identity.is_known_as(self.result.model_fingerprint):
+            raise ConfigError(
+                f"the scan asked model {self.result.model} with the fingerprint "
+                f"{self.result.model_fingerprint}, and {loaded.spec!r} has {loaded.fingerprint}; "
+                "name the scanned one with --model"
+            )
+
+    def tie_threshold(self, loaded: LoadedModel) -> float | None:
+        contexts = self.table.context.contexts
+        tie_threshold = 0.0
+        for task in {item.task.name: item.task for item in self.verdicts}.values():
+            tie_threshold = PathExecutor(loaded, task, max_state_bytes=0).tie_threshold
+            info = WorkerInfo(
+                model=loaded.identity,
+                chat=loaded.chat,
+                num_layers=loaded.num_layers,
+                dtype=loaded.dtype,
+                device=str(loaded.device),
+                tie_threshold=tie_threshold,
+                node="",
+                arithmetic=kernels_of(loaded.device, loaded.dtype),
+            )
+            if verdict_context(task, info).namespace != contexts[task.name]:
+                raise _rounds_otherwise("where verdicts were made otherwise than they are here")
+        return tie_threshold or None  # at 0 an engine would still decide ties otherwise
+
+    def _task(self, name: str) -> Task:
+        spec = self.spec if self.spec and len(self.table.context.contexts) == 1 else None
+        try:
+            return get_task(spec or spec_of_kept(name, self.run))
+        except TaskError as error:
+            if spec is not None:
+                raise
+            raise task_file_needed("the scan was made", name) from error
+
+
+def _parts(task: Task, data_dir: Path | None, seed: int) -> tuple[tuple[Example, ...], ...]:
+    questions = task_questions(task, data_dir, seed)
+    return questions.train, questions.validation, questions.test
+
+
+def _rounds_otherwise(how: str) -> ConfigError:
+    return ConfigError(
+        f"the run was searched {how}, which rounds differently: verify it on such a machine, or "
+        "with --reference materialised"
+    )
