@@ -9,13 +9,14 @@ export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 step() { printf '\n== %s\n' "$1" >&2; }
 
-step "1/5 scan: which one path is best for all questions of $TASK?"
-search-cluster scan --task "$TASK" --aim layers --families skip --max-block 4 --budget 20000 \
-  --ray none --workers 2 --run "$RUN" --json >/dev/null
+step "1/5 scan: which one path is best for all questions of $TASK? All blocks of up to 3 layers are
+left out, each alone; four paths that full scans found must prove themselves again"
+search-cluster scan --task "$TASK" --aim layers --families skip --max-block 3 --grow 1 \
+  --paths deploy/runs/elements_paths.txt --budget "${BUDGET:-12000}" --ray none --workers 2 --run "$RUN" \
+  --json >/dev/null
 
-step "2/5 the path as a router, and how fast it is"
+step "2/5 the best path as a router"
 router-train static "$RUN" --best --out "$RUN/routers/static"
-router-train bench "$RUN/routers/static" --batch-sizes 1 --rounds 3
 
 step "3/5 the same prompts, the plain model and the path side by side"
 for prompt in "What is the chemical symbol of gold?" "Write one sentence about the sea."; do
@@ -23,13 +24,15 @@ for prompt in "What is the chemical symbol of gold?" "Write one sentence about t
     --compare
 done
 
-step "4/5 one question from inside: the paths that a search tries for it, and a lens"
-search-cluster search --task "$TASK" --preset drllm --limit 8 --budget 30 --ray none --workers 2 \
+step "4/5 from inside: the paths that a search tries for one question, and a lens along the best"
+search-cluster search --task "$TASK" --preset drllm --limit 8 --budget 40 --ray none --workers 2 \
   --run "$RUN/search" --json >/dev/null
 search-cluster tree "$RUN/search"
-path=$(search-cluster scan export "$RUN" --best --format layers --json | sed 's/.*"path": "\([^"]*\)".*/\1/')
-search-cluster lens fit --task "$TASK" --tokens 4000 --out "$RUN/lens" --json >/dev/null
-search-cluster lens show --lens "$RUN/lens" --task "$TASK" --path "$path" --html "$RUN/lens.html"
+path=$(search-cluster scan export "$RUN" --best --format layers 2>/dev/null | grep -v '^#')
+search-cluster lens fit --task "$TASK" --tokens 1500 --held-out-tokens 32 --out "$RUN/lens" \
+  --json >/dev/null
+search-cluster lens show --lens "$RUN/lens" --task "$TASK" --path "${path#layers:}" \
+  --html "$RUN/lens.html"
 
 step "5/5 report"
 search-cluster report "$RUN"

@@ -88,7 +88,8 @@ def print_tree(
         console.print(
             f"{len(shown)} of {len(graph.nodes)} paths; --max-nodes shows more", highlight=False
         )
-    console.print(graph.note, markup=False, highlight=False)
+    if not graph.is_search_tree:
+        console.print(graph.note, markup=False, highlight=False)
     console.print(LEGEND, markup=False, highlight=False)
 
 
