@@ -18,7 +18,8 @@ search-cluster scan --task "$TASK" --aim layers --families skip --max-block 3 --
 step "2/5 the best path as a router"
 router-train static "$RUN" --best --out "$RUN/routers/static"
 
-step "3/5 the same prompts, the plain model and the path side by side"
+step "3/5 the plain model and the path side by side (the path was chosen for right answers among
+choices; free text may suffer)"
 for prompt in "What is the chemical symbol of gold?" "Write one sentence about the sea."; do
   router-train generate --router "$RUN/routers/static" --prompt "$prompt" --max-new-tokens 32 \
     --compare
