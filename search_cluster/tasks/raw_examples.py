@@ -138,8 +138,9 @@ def _nothing_usable(
     if malformed:
         return (
             f"task {task}: not one good row among {len(malformed)}; the first, "
-            f"{malformed[0].source}: {malformed[0].reason}; compare the file with the layout in "
-            "search_cluster/tasks/README.md"
+            f"{malformed[0].source}: {malformed[0].reason}; say which columns of a data file hold "
+            "them, such as --field question=COLUMN --field answer=COLUMN, or compare the file with "
+            "the layout in search_cluster/tasks/README.md"
         )
     return (
         f"task {task}: {place} holds no row at all; compare the file with the layout in "
