@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from router_train.data.progress import track
 from router_train.evaluation.answering import Answerer
 from router_train.evaluation.beside import (
     OracleFigures,
@@ -22,6 +21,7 @@ from router_train.evaluation.paired import PairedComparison, compare
 from router_train.evaluation.predictions import Prediction, PredictionLog
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
+from search_cluster.console import track
 from search_cluster.errors import TaskError
 from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.device_memory import default_state_bytes

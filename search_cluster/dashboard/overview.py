@@ -16,6 +16,7 @@ from search_cluster.dashboard.history import (
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
 from search_cluster.dashboard.shard_digest import LayerUses
 from search_cluster.errors import CorpusError
+from search_cluster.paths.cost import BARE
 from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 
@@ -121,7 +122,9 @@ def _found(snapshot: Snapshot) -> dict[str, Any]:
     kinds: Counter[str] = Counter()
     for digest in snapshot.digests:
         kinds.update(dict(digest.failure_kinds))
-    mean_length = sum(map(len, best)) / len(best) if best else None
+    costs = BARE if provenance is None else provenance.costs
+    lengths = [costs.layers(path) for path in best]
+    mean_length = sum(lengths) / len(best) if best else None
     return {
         "examples": len(rows),
         "num_layers": num_layers,
@@ -132,7 +135,7 @@ def _found(snapshot: Snapshot) -> dict[str, Any]:
         "outcomes": Counter(row.outcome.value for row in rows),
         "stop_reasons": Counter(row.stop_reason for row in rows),
         "failure_kinds": kinds,
-        "best_lengths": sorted(Counter(map(len, best)).items()),
+        "best_lengths": sorted(Counter(lengths).items()),
         "layers": {
             "best": _added([digest.best for digest in snapshot.digests], num_layers),
             "right": _added([digest.right for digest in snapshot.digests], num_layers),

@@ -70,8 +70,8 @@ def write_report(
     """
     routers = parse_evaluations(evaluations)
     bench_figures = [search_bench_figure(parse_search_bench(bench)) for bench in benches]
-    summary = summarise(corpus.records)
     provenance = corpus.manifest.provenance
+    summary = summarise(corpus.records, provenance.costs)
     text = render_page(
         PAGE,
         beside=pages_beside(folder, out),
