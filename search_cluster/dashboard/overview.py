@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from search_cluster.bridged_spec import model_name
+from search_cluster.corpus.card import provenance_values
 from search_cluster.dashboard.history import (
     MAX_POINTS,
     Point,
@@ -14,9 +16,11 @@ from search_cluster.dashboard.history import (
     thinned,
 )
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
+from search_cluster.dashboard.screen import screen_lines
 from search_cluster.dashboard.shard_digest import LayerUses
 from search_cluster.errors import CorpusError
 from search_cluster.paths.cost import BARE
+from search_cluster.paths.words import path_words
 from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 
@@ -34,7 +38,7 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
     problems = list(snapshot.problems)
     scan = _described(lambda: folder.scan.describe(total_of(snapshot.sessions)), problems)
     depth = _described(folder.depth.describe, problems)
-    return {
+    values = {
         "run": _run(folder.folder, snapshot),
         "progress": _progress(snapshot),
         "costs": _costs(snapshot),
@@ -48,6 +52,9 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
         "depth": depth,
         "problems": problems,
     }
+    if scan is None and (depth is None or not depth["is_all"]):
+        values["screen"] = screen_lines(values, folder.folder)
+    return values
 
 
 def _run(folder: Path, snapshot: Snapshot) -> dict[str, Any]:
@@ -58,6 +65,9 @@ def _run(folder: Path, snapshot: Snapshot) -> dict[str, Any]:
         "last_sign_s": snapshot.last_sign_s,
         "started_at": snapshot.sessions[0].get("started_at") if snapshot.sessions else None,
         "provenance": None if provenance is None else asdict(provenance),
+        "model": "" if provenance is None else model_name(provenance.model_spec),
+        "depends_on": [] if provenance is None else provenance_values(provenance),
+        "notation": "" if provenance is None else path_words(provenance.num_layers),
     }
 
 
@@ -84,6 +94,7 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
         "examples_done": done,
         "examples_written": written,
         "examples_total": total,
+        "study_budget": latest.get("study_budget", 0) if running else 0,
         "seconds_left": seconds_left(samples, total - done) if running else None,
     }
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from search_cluster.bridged_spec import model_name
 from search_cluster.depth.result import DepthResult
 from search_cluster.files import write_text_whole
 from search_cluster.report.depth.figures import depth_figures
@@ -55,7 +56,7 @@ def write_depth_report(folder: Path, out: Path, result: DepthResult) -> None:
 def depth_title(result: DepthResult) -> str:
     """What the page of a study is called."""
     task = "" if result.questions is None else f" on {result.questions.task}"
-    return f"Depth of {result.model}{task}"
+    return f"Depth of {model_name(result.model)}{task}"
 
 
 def depth_provenance(result: DepthResult) -> list[tuple[str, str]]:
