@@ -14,6 +14,8 @@ EXIT_PROMPT, EXIT_TOKEN = "prompt", "token"
 STATIC_PATH = "static"
 LEARN_ANSWER, LEARN_TOKENS, LEARN_FULL = "answer", "tokens", "full"
 AIM_LAYERS, AIM_ACCURACY = "layers", "accuracy"
+FEATURE_CACHE_GB = 4.0
+"""What stays of stored features after a training, in gigabytes, unless somebody says otherwise."""
 NO_FLAG = {"flag": None}
 """Marks a field that no flag of ``router-train fit`` sets."""
 
