@@ -22,6 +22,7 @@ from search_cluster.errors import CorpusError, InvalidValueError
 from search_cluster.paths.cost import BARE
 from search_cluster.report.depth.html import write_depth_report
 from search_cluster.report.depth.words import headline
+from search_cluster.report.first_screen import ROUTERS_FOLDER
 from search_cluster.report.html import write_report
 from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.preset_benches import parse_search_bench
@@ -39,8 +40,6 @@ EVALUATIONS_FOLDER = "evaluations"
 """The folder in a run folder with one JSON file per ``router-train evaluate --out``."""
 BENCHES_FOLDER = "benches"
 """The folder in a run folder with what ``search-cluster bench search --json`` printed."""
-ROUTERS_FOLDER = "routers"
-"""The folder in a run folder where the printed commands put routers."""
 
 
 def describe_status(run: Path) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from search_cluster.dashboard.history import (
     thinned,
 )
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
-from search_cluster.dashboard.screen import screen_lines
 from search_cluster.dashboard.shard_digest import LayerUses
 from search_cluster.errors import CorpusError
 from search_cluster.paths.cost import BARE
 from search_cluster.paths.words import path_words
+from search_cluster.report.live_screen import screen_lines
 from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 

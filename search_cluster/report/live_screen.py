@@ -1,14 +1,16 @@
-"""The first screen of a search's page: what it found so far, is it true, its cost, what next.
+"""The first screen of a search while it runs: what it found so far, is it true, its cost, what next.
 
-A scan and a depth study bring lines of their own.
+The dashboard shows it. A scan and a depth study bring lines of their own.
 """
 
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from search_cluster.dashboard.run_folder import RunState
 from search_cluster.report.scan.words import seconds_text
+
+FINISHED, SILENT = "finished", "silent"
+"""States of `search_cluster.dashboard.run_folder.RunState` after which nothing is under way."""
 
 
 def screen_lines(values: dict[str, Any], folder: Path) -> list[dict[str, str]]:
@@ -62,13 +64,13 @@ def _truth(values: dict[str, Any]) -> str:
 
 def _next(values: dict[str, Any], folder: Path) -> str:
     run = quote(str(folder))
-    state = RunState(values["run"]["state"])
-    if state is RunState.FINISHED:
+    state = values["run"]["state"]
+    if state == FINISHED:
         return (
             f"search-cluster report {run}, then router-train fit --corpus {run} --router drllm "
             f"--out {run}/routers/drllm"
         )
-    if state is RunState.SILENT:
+    if state == SILENT:
         return "Run the same search again: it goes on where this one ended."
     budget, searched = values["progress"]["study_budget"], values["costs"]["paths_searched"]
     if budget:
