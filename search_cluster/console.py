@@ -7,6 +7,7 @@ and errors go to standard error. Known errors end as one line, never as a traceb
 import io
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -40,6 +41,8 @@ VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
 def run_app(app: typer.Typer) -> None:
     """Run a program's command line; what its library logs goes to standard error."""
     limit_arithmetic_threads()
+    if not sys.stderr.isatty():  # libraries of others would fill a log with their bars
+        os.environ.setdefault("TQDM_DISABLE", "1")
     name_user()
     # Only our logger: those of other libraries have handlers and would say everything twice.
     handler = logging.StreamHandler()

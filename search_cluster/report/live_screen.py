@@ -1,4 +1,4 @@
-"""The first screen of a search while it runs: what it found so far, is it true, its cost, what next.
+"""The first screen of a search while it runs: what was found, is it true, its cost, what next.
 
 The dashboard shows it. A scan and a depth study bring lines of their own.
 """

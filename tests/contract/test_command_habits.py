@@ -102,6 +102,20 @@ def test_an_example_with_a_flag_that_there_is_not_is_found() -> None:
         parse("router-train fit --router drllm")
 
 
+def test_bars_of_libraries_stay_away_from_logs() -> None:
+    script = (
+        "import typer\nfrom search_cluster.console import run_app\n"
+        "app = typer.Typer()\n"
+        "@app.command()\ndef main():\n"
+        "    from tqdm.auto import tqdm\n    print(sum(tqdm(range(5))))\n"
+        "run_app(app)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("10\n", "")
+
+
 @pytest.mark.parametrize(
     "statement",
     ["import search_cluster, router_train", "import search_cluster.cli", "import router_train.cli"],
