@@ -59,6 +59,10 @@ def test_what_the_overview_says(dashboard: Dashboard, open_page: OpenPage) -> No
     assert page.inner_text("#title") == "Layer paths of toy on riddles"
     assert page.inner_text("#state") == "finished"
     assert page.inner_text("#progress-count") == "35 of 35 questions"
+    topics = page.locator("#run-lines dt").all_inner_texts()
+    assert topics == ["What was found", "Is it true?", "What it cost", "What next"]
+    assert "router-train fit --corpus" in page.inner_text("#run-lines")
+    assert page.inner_text("#notation").startswith("A path names the layers that run")
     cards = page.inner_text("#cards")
     assert "5,250" in cards, "350 paths in 240 s of devices are 5,250 an hour"
     assert "28.6 %" in cards, "100 of 350 came from the cache"

@@ -63,11 +63,12 @@ function showProgress({ run, progress, costs, scan }) {
   const [noun, whole] = scan ? ["verdict", "scan"] : ["question", "corpus"];
   const { examples_done: done, examples_total: total, examples_written: written } = progress;
   byId("progress-count").textContent = total ? `${count(done)} of ${plural(total, noun)}` : plural(done, noun);
-  const share = total ? done / total : 0;
+  const finished = run.state === "finished"; // a scan may end before all that it planned
+  const share = finished ? 1 : total ? done / total : 0;
   byId("progress-bar").style.width = `${100 * share}%`;
-  byId("progress-bar").classList.toggle("done", run.state === "finished");
+  byId("progress-bar").classList.toggle("done", finished);
   const left = progress.seconds_left === null ? "" : `, about ${duration(progress.seconds_left)} left`;
-  byId("progress-left").textContent = total ? `${percent(share)}${left}` : "";
+  byId("progress-left").textContent = total && !finished ? `${percent(share)}${left}` : "";
   const notes = {
     starting: "It has started; its first numbers come when its workers are ready.",
     running: progress.study_budget ? `Other questions are studied first, ${count(costs.paths_searched)} of at most ${plural(progress.study_budget, "path")}; then these are searched.` : !scan && written < done ? `${count(written)} questions are in shards; the plots below show these.` : "",

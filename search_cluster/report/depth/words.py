@@ -54,9 +54,10 @@ def best_lens(result: DepthResult) -> str:
 
 
 def first_sentence(result: DepthResult) -> str:
-    """What stands on top of a page: what execution says of answers, or else of guesses."""
+    """What stands on top of a page: when answers are settled, or else what is guessed early."""
     found = screen(result)
-    return next((text for topic, text in found if topic == "verdicts"), found[0][1])
+    settled = [text for topic, text in found if topic == "verdicts"]
+    return settled[-1] if settled else found[0][1]
 
 
 def answers(result: DepthResult, folder: Path) -> list[tuple[str, str]]:
@@ -70,8 +71,8 @@ def answers(result: DepthResult, folder: Path) -> list[tuple[str, str]]:
     lines = [
         (
             "Is it true?",
-            "Each line says whether it is sure: whether its 95 % interval leaves out nothing at "
-            "all. A lens is a reader; what paths show that were run is about the model itself.",
+            "Each line says whether it is sure: whether its 95 % interval excludes zero. A lens is "
+            "a reader; what paths show that were run is about the model itself.",
         ),
         (
             "What it cost",
