@@ -42,7 +42,7 @@ study: $(VENV)/.installed ## Compare all routers on the kept corpora (router_tra
 	$(BIN)/router-train study run --out runs/study
 
 study-check: $(VENV)/.installed ## Train the chosen routers again and judge them on the whole test splits; prints JSON
-	@$(BIN)/router-train study check --out runs/study-check
+	@$(BIN)/router-train study check --out runs/study-check --json
 
 test: $(VENV)/.installed-dev ## Run the fast rings of tests and the main job end to end (minutes)
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not soak' $(ARGS)

@@ -14,6 +14,8 @@ EXIT_PROMPT, EXIT_TOKEN = "prompt", "token"
 STATIC_PATH = "static"
 LEARN_ANSWER, LEARN_TOKENS, LEARN_FULL = "answer", "tokens", "full"
 AIM_LAYERS, AIM_ACCURACY = "layers", "accuracy"
+FEATURE_CACHE_GB = 4.0
+"""What stays of stored features after a training, in gigabytes, unless somebody says otherwise."""
 NO_FLAG = {"flag": None}
 """Marks a field that no flag of ``router-train fit`` sets."""
 
@@ -35,8 +37,8 @@ class FitConfig:
     seed: int = 0
     """The seed of the initial weights and of the order of batches."""
     keep: str = KEEP_RIGHT
-    """Which examples teach: ``right`` (some path is right, as in Dr.LLM), ``changed`` (the best
-    path is not identity) or ``all`` (examples without a right path teach the identity path)."""
+    """Which questions teach: ``right`` (some path is right, as in Dr.LLM), ``changed`` (the best
+    path is not identity) or ``all`` (questions without a right path teach the identity path)."""
     labels: str = LABELS_BEST
     """Which paths teach: ``best`` (the credible best ones) or ``unguarded`` (all right ones, which
     are partly luck)."""
@@ -69,7 +71,7 @@ class FitConfig:
     patience: int = 5
     """The number of epochs without a lower validation loss before training stops; at least 1."""
     batch_size: int = 16
-    """The number of examples per step; at least 1."""
+    """The number of questions per step; at least 1."""
     learning_rate: float = field(default=1e-3, metadata={"flag": "--lr"})
     """AdamW's learning rate at the start; it falls to 0 on a half cosine over the epochs."""
     weight_decay: float = field(default=0.01, metadata=NO_FLAG)

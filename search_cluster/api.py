@@ -49,7 +49,7 @@ class SearchedCorpus:
     @property
     def summary(self) -> dict[str, Any]:
         """What was found, in figures: accuracies, layers saved, failures."""
-        return asdict(summarise(self.corpus.records))
+        return asdict(summarise(self.corpus.records, self.corpus.manifest.provenance.costs))
 
     def paths(self) -> "pd.DataFrame":
         """A row for each path that ran on an example.

@@ -47,6 +47,28 @@ def split_spec(spec: str) -> tuple[str, Path | None]:
     return model, Path(folder).expanduser() if mark else None
 
 
+DEMO_SPEC = "demo"
+"""What is typed for the demo model."""
+DEMO_NAME = "SmolLM2-135M-Instruct (demo)"
+_HUB_CACHE = "models--"
+"""How folders of models in the cache of huggingface_hub begin."""
+
+
+def model_name(spec: str) -> str:
+    """What a model is called on pages and cards: not the name of a temporary folder's folders.
+
+    Args:
+        spec: how it was named: ``demo``, a hub id or a folder, perhaps with bridges.
+    """
+    own, bridges = split_spec(spec)
+    name = DEMO_NAME if own == DEMO_SPEC else own
+    parts = Path(own).parts
+    if own.startswith(("/", "~", ".")) and parts:
+        cached = [part for part in parts if part.startswith(_HUB_CACHE)]
+        name = cached[-1].removeprefix(_HUB_CACHE).replace("--", "/") if cached else parts[-1]
+    return name if bridges is None else f"{name} with bridges"
+
+
 def spec_again(recorded: str, model: str | None, bridges: Path | None = None) -> str:
     """The recorded name of a model, with what a user says of it now in its place.
 

@@ -71,14 +71,14 @@ class SearchConfig:
     data_dir: Path | None = None
     """Folder of local benchmark files; ``None``: LPS_DATA_DIR, else the hub."""
     limit: int | None = None
-    """The largest number of examples, which the seed draws; ``None``: all."""
+    """The largest number of questions, which the seed draws; ``None``: all."""
     preset: str | None = None
     """Named search: space, score, stop rule; ``None``: credible, or drllm where there are too few
     questions or evaluations for its study."""
     budget: int | None = None
-    """The largest number of paths per example, identity included; ``None``: the preset's."""
+    """The largest number of paths per question, identity included; ``None``: the preset's."""
     leaves_per_round: int | None = None
-    """The largest number of paths of one example that are proposed together; ``None``: the
+    """The largest number of paths of one question that are proposed together; ``None``: the
     preset's."""
     visit_total: str | None = None
     """What V counts in the UCB score, on which the papers differ: visits of the ``parent``, or
@@ -92,7 +92,7 @@ class SearchConfig:
     """Folder of a finished depth study of the same model, whose layers' influence on states tells a
     scan, or the study of a preset, which layers likely matter; ``None``: nothing is known."""
     seed: int = 0
-    """The seed of the sample of examples and of every search tree."""
+    """The seed of the sample of questions and of every search tree."""
     report_to: str = ""
     """Trackers that are told the figures of the run, too, with commas between: ``tensorboard``,
     ``wandb``, ``mlflow``, ``trackio``; the run folder has them in any case."""
@@ -114,7 +114,7 @@ class SearchConfig:
     threads_per_worker: int = 1
     """CPU threads of one worker's arithmetic. Other values may change the last bits of a result."""
     coordinators: int | None = None
-    """Processes on the Ray cluster that share the examples and drive the workers. The corpus does
+    """Processes on the Ray cluster that share the questions and drive the workers. The corpus does
     not depend on their number; ``None``: one per 16 workers."""
     requests_per_batch: int | None = field(default=None, metadata=IN_A_FILE_ONLY)
     """The largest number of paths that are sent to a worker together. Larger batches share more

@@ -7,17 +7,25 @@ and errors go to standard error. Known errors end as one line, never as a traceb
 import io
 import json
 import logging
+import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
 from search_cluster.errors import SearchClusterError, error_line
 from search_cluster.extras import install_command
 from search_cluster.machine import homeless_line, is_homeless, limit_arithmetic_threads, name_user
+
+PROGRESS_INTERVAL_S = 5.0
+"""The time between two lines of progress where there is no terminal, in seconds."""
+SHORT_S = 2.0
+"""What ends sooner says nothing of its progress there."""
+Item = TypeVar("Item")
 
 EXIT_DIFFERENCE = 1
 """``verify`` found a verdict that differs."""
@@ -33,6 +41,8 @@ VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
 def run_app(app: typer.Typer) -> None:
     """Run a program's command line; what its library logs goes to standard error."""
     limit_arithmetic_threads()
+    if not sys.stderr.isatty():  # libraries of others would fill a log with their bars
+        os.environ.setdefault("TQDM_DISABLE", "1")
     name_user()
     # Only our logger: those of other libraries have handlers and would say everything twice.
     handler = logging.StreamHandler()
@@ -88,6 +98,44 @@ def say(text: str) -> None:
 def show(text: str, *, json_output: bool) -> None:
     """Print a result for people: on standard output, unless ``json_output`` keeps that for JSON."""
     print(text, file=sys.stderr if json_output else sys.stdout, flush=True)
+
+
+def left_text(seconds: float) -> str:
+    """How long it may take yet, as coarse as one reads it."""
+    if seconds < 120:
+        return f"about {seconds:.0f} s left"
+    return (
+        f"about {seconds / 60:.0f} min left"
+        if seconds < 7200
+        else f"about {seconds / 3600:.1f} h left"
+    )
+
+
+def track(
+    items: Sequence[Item], description: str, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Item]:
+    """Yield the items, and show on standard error how many are done and how long the rest takes.
+
+    On a terminal there is a bar. Elsewhere (log files, jobs) there is a line now and then, and
+    nothing of what takes less than two seconds.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track as rich_track
+
+        yield from rich_track(items, description=description, console=Console(stderr=True))
+        return
+    started_s = said_s = clock()
+    for number, item in enumerate(items, start=1):
+        yield item
+        now_s = clock()
+        is_last = number == len(items)
+        if now_s - said_s >= PROGRESS_INTERVAL_S or (is_last and now_s - started_s >= SHORT_S):
+            said_s = now_s
+            left_s = (now_s - started_s) / number * (len(items) - number)
+            say(
+                f"{description}: {number}/{len(items)}{'' if is_last else f', {left_text(left_s)}'}"
+            )
 
 
 def print_values(values: Mapping[str, Any], *, json_output: bool) -> None:

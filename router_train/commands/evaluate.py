@@ -124,8 +124,9 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
             ),
             f"difference {_difference_text(result)}; {_saved_text(result['layers_saved_share'])}",
             f"right only routed {result['num_fixed']}, only plain {result['num_broken']}, exact "
-            f"McNemar p = {result['p_value']:.3g}; {result['layer_token_share']:.1%} of the plain "
-            "model's layer-token work",
+            f"McNemar p = {result['p_value']:.3g}",
+            f"{result['layer_token_share_with_routing']:.1%} of the plain model's layer-token "
+            "work, the choice of the path included",
             *_reading_lines(result),
             *_chance_lines(result),
             *_beside_lines(result),

@@ -5,7 +5,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Protocol
 
-from router_train.config import FitConfig
+from router_train.config import FEATURE_CACHE_GB, FitConfig
+from router_train.data.feature_store import FEATURES_FOLDER, FeatureUse, bound_features
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.router_task import task_flag
 from router_train.routers.checkpoint import CURVE_NAME, RouterMeta
@@ -46,6 +47,7 @@ def run_fit(
     json_output: bool,
     train: Train | None = None,
     report_to: str = "",
+    feature_cache_gb: float = FEATURE_CACHE_GB,
 ) -> None:
     """``router-train fit``.
 
@@ -60,6 +62,7 @@ def run_fit(
         train: takes the place of training in this process.
         report_to: trackers that are told the curve and the figures, with commas between.
             TensorBoard has the curve already, as it was trained.
+        feature_cache_gb: how much of the features stays for the next training.
     """
     reports_to = tracker_names(report_to)
     if train is None:
@@ -86,6 +89,10 @@ def run_fit(
         )
     else:
         show(_fit_text(meta, out, task_spec), json_output=json_output)
+    folder = out.parent / FEATURES_FOLDER
+    use = bound_features(folder, round(feature_cache_gb * 1e9))
+    if use.num_bytes or use.num_removed_bytes:
+        say(_features_text(folder, use, feature_cache_gb))
     if json_output:
         print_json(
             {
@@ -100,8 +107,20 @@ def run_fit(
                 "metrics": meta.metrics,
                 "metrics_in_sample": _is_in_sample(meta),
                 "metrics_judged_on": meta.judged_on,
+                "features": str(folder),
+                "feature_bytes": use.num_bytes,
             }
         )
+
+
+def _features_text(folder: Path, use: FeatureUse, limit_gb: float) -> str:
+    """What is kept for the next training, where, and how to be rid of it."""
+    removed = f"{use.num_removed_bytes / 1e6:,.0f} MB of them were removed, since "
+    return (
+        f"features of questions: {use.num_bytes / 1e6:,.0f} MB in {folder} for the next training; "
+        f"{removed if use.num_removed_bytes else ''}--feature-cache-gb allows {limit_gb:g} GB "
+        f"(rm -r {quote(str(folder))} loses nothing but time)"
+    )
 
 
 def _fit_text(meta: RouterMeta, out: Path, task_spec: str | None) -> str:

@@ -1,6 +1,8 @@
 """Features on disk, which are computed once per key.
 
-They are safetensors files beside the routers that learn from them.
+They are safetensors files beside the routers that learn from them. They only save time: whoever
+deletes them loses nothing else, and after each training the least recently used ones go until the
+rest has no more than a limit.
 
 A file is named by the hash of its key and carries that hash; one that is damaged is computed again.
 """
@@ -10,6 +12,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,7 +57,10 @@ def stored_features(
         try:
             with safe_open(file, "pt") as found:
                 if (found.metadata() or {}).get(_KEY) == digest:
+                    file.touch()  # `bound_features` keeps what was used last
                     return {name: found.get_tensor(name) for name in found.keys()}  # noqa: SIM118 (no mapping)
+        except FileNotFoundError:
+            pass  # another training has just made room
         except SafetensorError as error:
             print(f"{file} is damaged ({error}); its features are computed again", file=sys.stderr)
     tensors = compute()
@@ -62,6 +69,33 @@ def stored_features(
     unfinished.write_bytes(save(tensors, metadata={_KEY: digest}))
     unfinished.replace(file)
     return tensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureUse:
+    """What a folder of features holds after `bound_features`."""
+
+    num_bytes: int
+    num_removed_bytes: int
+
+
+def bound_features(folder: Path, max_bytes: int) -> FeatureUse:
+    """Remove the least recently used files until a folder has no more than that many bytes.
+
+    A training beside this one that misses a file computes it again.
+    """
+    sizes: list[tuple[float, Path, int]] = []
+    for file in folder.glob("*.safetensors"):
+        with suppress(FileNotFoundError):
+            found = file.stat()
+            sizes.append((found.st_mtime, file, found.st_size))
+    total = left = sum(size for _, _, size in sizes)
+    for _, file, size in sorted(sizes):
+        if left <= max_bytes:
+            break
+        file.unlink(missing_ok=True)
+        left -= size
+    return FeatureUse(num_bytes=left, num_removed_bytes=total - left)
 
 
 def stored_parts(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from router_train.data.labels import PathLabel
 from router_train.data.layer_walk import walk_layers
-from router_train.data.progress import track
+from search_cluster.console import track
 from search_cluster.errors import ConfigError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_example

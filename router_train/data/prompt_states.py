@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from router_train.data.layer_walk import pool_windows
-from router_train.data.progress import track
+from search_cluster.console import track
 from search_cluster.errors import ConfigError
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.loaded import LoadedModel

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from router_train.data.progress import track
 from router_train.evaluation.answering import Answerer
 from router_train.evaluation.beside import (
     OracleFigures,
@@ -22,6 +21,7 @@ from router_train.evaluation.paired import PairedComparison, compare
 from router_train.evaluation.predictions import Prediction, PredictionLog
 from router_train.evaluation.verdict_db import PathAnswers
 from router_train.inference.routed_model import RoutedModel
+from search_cluster.console import track
 from search_cluster.errors import TaskError
 from search_cluster.model.bridge.bridges import path_costs
 from search_cluster.model.device_memory import default_state_bytes
@@ -52,9 +52,10 @@ class EvaluationReport:
     negative if it adds some."""
     layer_token_share: float
     """The (layer, token) applications of the routed answers over those of the plain ones, with
-    `layers_reading` and without another pass that chooses the path."""
+    `layers_reading` and without what choosing the path adds."""
     layer_token_share_with_routing: float
-    """The same, with the prompt pass in which the router chooses on top."""
+    """The same, with what choosing the path adds: layers that ran in the prompt pass before the
+    choice, and that the chosen path has no use for. The prompt pass itself is counted once."""
     routed_decisions: tuple[tuple[int, int, int], ...]
     """How many questions skip, execute and repeat each layer. Shape ``[num_layers, 3]``."""
     layers_per_question: tuple[int, ...]

@@ -15,8 +15,8 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from torch.nn.utils.rnn import pad_sequence
 
-from router_train.data.progress import track
 from router_train.inference.routed_model import RoutedModel, routed_paths
+from search_cluster.console import track
 from search_cluster.model.decoding import require_finite
 from search_cluster.model.head import float32_logits
 from search_cluster.model.loaded import LoadedModel

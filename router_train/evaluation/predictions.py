@@ -20,7 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 PREDICTIONS_FOLDER = "evaluations"
 """The folder inside the router's folder."""
-PREDICTIONS_SCHEMA = 2
+PREDICTIONS_SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,8 @@ class Prediction:
     routed_output: str
     routed_layer_tokens: int
     routing_layer_tokens: int
-    """The number of (layer, token) applications that choosing the path cost on top."""
+    """The number of (layer, token) applications that choosing the path cost on top of the answer:
+    those of layers that the chosen path has no use for."""
     layers: tuple[int, ...]
     """The layers of the routed path."""
     confidence: float

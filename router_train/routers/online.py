@@ -16,6 +16,7 @@ from router_train.routers.base import RoutedPath, Router
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.online.chooser import OnlineRouting, keep_choice
+from search_cluster.paths.layer_path import LayerPath
 
 
 @runtime_checkable
@@ -53,8 +54,22 @@ def begin_online_routing(
 def route_online(
     loaded: LoadedModel, context_ids: Sequence[int], routing: OnlineRouting
 ) -> RoutedPath:
-    """The choice alone, after a pass over the prompt whose layers are counted as its cost."""
+    """The choice alone, after a pass over the prompt; its cost is that of `cost_on_top`."""
     return route_batch_online(loaded, context_ids, [routing])[0]
+
+
+def cost_on_top(path: LayerPath, ran: Sequence[int], num_tokens: int) -> int:
+    """The (layer, token) applications that a choice cost on top of answering along its path.
+
+    A routed model decides inside its prompt pass, so layers with which the path begins are those of
+    the answer. Where it begins otherwise, the prompt starts again, and all that ran was in vain.
+
+    Args:
+        path: the choice.
+        ran: the layers that the prompt ran through before it.
+        num_tokens: the length of the prompt.
+    """
+    return 0 if path.layers[: len(ran)] == tuple(ran) else len(ran) * num_tokens
 
 
 def route_batch_online(
@@ -62,8 +77,8 @@ def route_batch_online(
 ) -> tuple[RoutedPath, ...]:
     """The choices of several routings for one prompt; layers that several run alike are run once.
 
-    They go forward together, so that few states are held at a time. The cost of a choice counts all
-    layers that its own routing asked for, as if it had been alone.
+    They go forward together, so that few states are held at a time. Each choice costs what it would
+    have cost alone.
     """
     choices: dict[int, RoutedPath] = {}
     ran: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(routings)), ())
@@ -80,7 +95,8 @@ def route_batch_online(
                         routings[place].send(states[before][0]) if asked else next(routings[place])
                     )
                 except StopIteration as end:
-                    routed, cost = cast(RoutedPath, end.value), len(before) * len(context_ids)
+                    routed = cast(RoutedPath, end.value)
+                    cost = cost_on_top(routed.path, before, len(context_ids))
                     choices[place] = replace(
                         routed, num_layer_tokens=routed.num_layer_tokens + cost
                     )

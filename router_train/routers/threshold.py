@@ -12,10 +12,10 @@ import numpy as np
 from router_train.config import FitConfig
 from router_train.data.labels import question_hashes
 from router_train.data.operating_point import OperatingPoint, choose_point
-from router_train.data.progress import track
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Router
 from router_train.routers.online import begin_online_routing, route_batch_online
+from search_cluster.console import track
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor

@@ -39,11 +39,12 @@ def keep(
     corpus: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished corpus.")],
     name: Annotated[str, typer.Option(help="The kept corpus' name; one of that name is replaced.")],
     files: Annotated[StudyFiles, Options(without=("document", "chosen"))],
+    json_output: JsonOption = False,
 ) -> None:
     """Keep a corpus and its menu's table without texts: ids, paths and verdicts."""
     from router_train.study.commands import run_keep  # torch and transformers: seconds
 
-    run_keep(corpus, files.kept, name)
+    run_keep(corpus, files.kept, name, json_output=json_output)
 
 
 @command(
@@ -77,11 +78,12 @@ def write(
     ] = True,
     files: StudyFiles,
     data_dir: DataOption = None,
+    json_output: JsonOption = False,
 ) -> None:
     """Choose among the rows that are finished, and write their tables; nothing else is trained."""
     from router_train.study.commands import run_write  # torch and transformers: seconds
 
-    run_write(_runner(out, files, data_dir), files, elsewhere=elsewhere)
+    run_write(_runner(out, files, data_dir), files, elsewhere=elsewhere, json_output=json_output)
 
 
 @command(
@@ -93,11 +95,13 @@ def check(
     limit: LimitOption = None,
     files: Annotated[StudyFiles, Options(without=("document",))],
     data_dir: DataOption = None,
+    json_output: JsonOption = False,
 ) -> None:
-    """Train each corpus' chosen router, judge it on the whole test split; print one JSON object."""
+    """Train each corpus' chosen router and judge it on the whole test split."""
     from router_train.study.commands import run_check  # torch and transformers: seconds
 
-    run_check(_runner(out, files, data_dir), files.chosen, limit=limit)
+    runner = _runner(out, files, data_dir)
+    run_check(runner, files.chosen, limit=limit, json_output=json_output)
 
 
 def _runner(out: Path, files: StudyFiles, data_dir: Path | None) -> "StudyRunner":

@@ -37,11 +37,14 @@ Rows = dict[str, list[tuple[Experiment, Result]]]
 """Per kept corpus its finished rows, in the plan's order."""
 
 
-def run_keep(corpus: Path, kept: Path, name: str) -> None:
+def run_keep(corpus: Path, kept: Path, name: str, *, json_output: bool = False) -> None:
     """Do ``study keep``: keep a corpus without its texts, and say how large it is."""
     target = keep_corpus(corpus, kept / name)
     size_bytes = sum(file.stat().st_size for file in target.iterdir())
-    say(f"{target}: {size_bytes / 1e6:.2f} MB")
+    if json_output:
+        print_json({"kept": str(target), "bytes": size_bytes})
+    else:
+        say(f"{target}: {size_bytes / 1e6:.2f} MB")
 
 
 def run_study(
@@ -76,7 +79,9 @@ def run_study(
         )
 
 
-def run_write(runner: StudyRunner, files: StudyFiles, *, elsewhere: bool) -> None:
+def run_write(
+    runner: StudyRunner, files: StudyFiles, *, elsewhere: bool, json_output: bool = False
+) -> None:
     """Do ``study write``: tables and choice of the rows that are finished."""
     terms = Terms(splits=("validation", "test"))
     restored = _restore(runner)
@@ -90,7 +95,15 @@ def run_write(runner: StudyRunner, files: StudyFiles, *, elsewhere: bool) -> Non
         raise ConfigError(
             "no row of the study is finished in that folder; run some of it: router-train study run"
         )
-    _publish(runner, files, restored, rows, elsewhere=elsewhere)
+    best = _publish(runner, files, restored, rows, elsewhere=elsewhere)
+    if json_output:
+        print_json(
+            {
+                "chosen": str(files.chosen),
+                "rows": {name: len(found) for name, found in rows.items()},
+                "best": {name: row and row.full_name for name, row in best.items()},
+            }
+        )
 
 
 def _restore(
@@ -121,8 +134,8 @@ def _publish(
     rows: Rows,
     *,
     elsewhere: bool,
-) -> None:
-    """Choose, judge the chosen routers elsewhere, and write both down."""
+) -> dict[str, Result | None]:
+    """Choose, judge the chosen routers elsewhere, and write both down; the choice by corpus."""
     best = {name: choose([result for _, result in found]) for name, found in rows.items()}
     others = _elsewhere(runner, restored, rows, best) if elsewhere else []
     write_chosen(
@@ -134,10 +147,13 @@ def _publish(
         say(f"tables written to {files.document}")
     else:
         say(f"{files.document} stays as it is, because a corpus was left out")
+    return best
 
 
-def run_check(runner: StudyRunner, chosen_file: Path, *, limit: int | None) -> None:
-    """Do ``study check``: train the chosen routers, judge them on the test split, print JSON."""
+def run_check(
+    runner: StudyRunner, chosen_file: Path, *, limit: int | None, json_output: bool = False
+) -> None:
+    """Do ``study check``: train the chosen routers, judge them on the test split."""
     chosen = read_chosen(chosen_file)
     found: dict[str, dict[str, Any]] = {}
     for name, restored in _restore(runner, chosen).items():
@@ -156,7 +172,8 @@ def run_check(runner: StudyRunner, chosen_file: Path, *, limit: int | None) -> N
             f"{chosen_file} names no router of a corpus that can be restored here; run the study "
             "first"
         )
-    print_json(found)
+    if json_output:
+        print_json(found)
 
 
 def _parts(

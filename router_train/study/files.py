@@ -19,5 +19,5 @@ class StudyFiles:
     """Text with the comments between which tables go."""
     chosen: Path = HERE / "chosen.json" if IS_CHECKOUT else Path("chosen.json")
     """File that names the best router of each corpus."""
-    kept: Path = HERE / "corpora"
+    kept: Path = HERE / "corpora" if IS_CHECKOUT else Path("corpora")
     """Folder of kept corpora."""

@@ -40,7 +40,7 @@ def load_examples(config: SearchConfig, task: Task) -> AskedExamples:
     loaded = task.load(config.split, resolve_data_dir(config.data_dir))
     if not loaded.examples:
         raise TaskError(
-            f"task {task.name} has no example in split {config.split!r}; choose another split"
+            f"task {task.name} has no question in split {config.split!r}; choose another split"
         )
     if loaded.malformed:
         first = loaded.malformed[0]
@@ -71,7 +71,7 @@ def require_same_examples(
     gone = set(written_ids) - {example.example_id for example in asked.examples}
     if gone:
         raise ConfigError(
-            f"{config.run} holds {len(gone)} searched examples that task {config.task} does not "
+            f"{config.run} holds {len(gone)} searched questions that task {config.task} does not "
             f"give any more, such as {min(gone)}: its data changed; restore the data, or choose "
             "another run folder"
         )

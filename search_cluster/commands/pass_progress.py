@@ -2,9 +2,7 @@
 
 import time
 
-from search_cluster.console import say
-
-INTERVAL_S = 5.0
+from search_cluster.console import PROGRESS_INTERVAL_S, left_text, say
 
 
 class PassProgress:
@@ -25,9 +23,9 @@ class PassProgress:
         now_s = time.monotonic()
         if what != self._what:
             self._what, self._started_s, self._first = what, now_s, done
-        elif now_s - self._said_s < INTERVAL_S and done < total:
+        elif now_s - self._said_s < PROGRESS_INTERVAL_S and done < total:
             return
         self._said_s = now_s
         gone_s, num_new = now_s - self._started_s, done - self._first
-        left = f", about {gone_s / num_new * (total - done):.0f} s left" if num_new else ""
+        left = f", {left_text(gone_s / num_new * (total - done))}" if num_new else ""
         say(f"{self._command}: {what} {done:,}/{total:,}{left if done < total else ''}")

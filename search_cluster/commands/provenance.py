@@ -69,6 +69,8 @@ def provenance_of(
         tie_threshold=info.tie_threshold,
         arithmetic=context.arithmetic,
         verdict_context=context.namespace,
+        bridge_jumps=tuple(str(jump) for jump in sorted(info.costs.bridged)),
+        bridge_layers=info.costs.share if info.costs.bridged else 0.0,
         versions=installed_versions(),
         created_at=started.isoformat(),
     )

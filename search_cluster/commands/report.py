@@ -8,18 +8,21 @@ from typing import Any
 
 from rich.console import Console
 
+from search_cluster.commands.progress_words import has_begun, search_stage
 from search_cluster.commands.scan.report import (
     describe_scan,
     print_scan_run,
     write_scan_run_report,
 )
 from search_cluster.corpus.manifest import MANIFEST_NAME
-from search_cluster.corpus.reader import read_corpus, read_shards
+from search_cluster.corpus.reader import provenance_so_far, read_corpus, read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.depth.result import holds_study, read_depth_result
 from search_cluster.errors import CorpusError, InvalidValueError
+from search_cluster.paths.cost import BARE
 from search_cluster.report.depth.html import write_depth_report
 from search_cluster.report.depth.words import headline
+from search_cluster.report.first_screen import ROUTERS_FOLDER
 from search_cluster.report.html import write_report
 from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.preset_benches import parse_search_bench
@@ -37,8 +40,6 @@ EVALUATIONS_FOLDER = "evaluations"
 """The folder in a run folder with one JSON file per ``router-train evaluate --out``."""
 BENCHES_FOLDER = "benches"
 """The folder in a run folder with what ``search-cluster bench search --json`` printed."""
-ROUTERS_FOLDER = "routers"
-"""The folder in a run folder where the printed commands put routers."""
 
 
 def describe_status(run: Path) -> dict[str, Any]:
@@ -62,11 +63,13 @@ def describe_status(run: Path) -> dict[str, Any]:
             "device_seconds": total["device_seconds"],
             "paths_per_device_hour": total["paths_per_device_hour"],
         }
-    summary = _summarise_shards(run, started=bool(sessions or problems))
+    summary = _summarise_shards(run, started=bool(sessions or problems) or has_begun(run))
     _warn_of(problems)
+    finished = (run / MANIFEST_NAME).is_file()
     return {
         "run": str(run),
-        "finished": (run / MANIFEST_NAME).is_file(),
+        "finished": finished,
+        "now": None if finished else search_stage(total, started=bool(sessions)),
         "sessions": len(sessions),
         "examples": summary.examples,
         "examples_total": total.get("examples_total"),
@@ -83,7 +86,7 @@ def describe_status(run: Path) -> dict[str, Any]:
         "cut_answers": total["cut_answers"],
         "first_failure": summary.first_failure or None,
         "device_seconds": total["device_seconds"],
-        "paths_per_device_hour": total["paths_per_device_hour"],
+        "paths_per_device_hour": total["paths_per_device_hour"] or None,
         "evaluations": [evaluation.get("router") for evaluation in read_evaluations(run)],
     }
 
@@ -152,7 +155,7 @@ def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> Non
         task_file="" if known else "YOUR_TASK_FILE",
         router=routers[0] if routers else "",
     )
-    summary = summarise(corpus.records)
+    summary = summarise(corpus.records, corpus.manifest.provenance.costs)
     sessions, problems = read_sessions(run)
     if not with_notes:
         _warn_of(problems)
@@ -219,4 +222,5 @@ def _summarise_shards(run: Path, *, started: bool) -> CorpusSummary:
         raise CorpusError(
             f"{run} is not a run folder: it has no shard and no session; name what --run named"
         )
-    return summarise(records)
+    begun = provenance_so_far(run)
+    return summarise(records, BARE if begun is None else begun.costs)

@@ -144,7 +144,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             _step_through(config, driver, RecordGate(asked.examples), writer, metrics, report)
         finally:
             report(force=True)
-        found = summarise(read_shards(config.run))
+        found = summarise(read_shards(config.run), provenance.costs)
         ended = counters().to_json()
         for note in (*search_notes(found, provenance), *cut_notes(ended)):
             logger.warning("%s", note)
@@ -183,6 +183,7 @@ def _step_through(
                         writer.add(kept)
                     metrics.add_record(record)
                 progress = driver.progress()
+                reporter.study(progress.study_budget)
                 reporter.update(
                     progress.num_examples_done,
                     progress.num_paths_searched,

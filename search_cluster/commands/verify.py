@@ -6,11 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from search_cluster.bridged_spec import spec_again
 from search_cluster.commands.verdict_source import KnownVerdict, verdict_source
+from search_cluster.console import track
 from search_cluster.errors import CorpusError, SearchClusterError
 from search_cluster.faults import failed_evaluation
 from search_cluster.model.engine.alone import evaluate_alone
@@ -95,7 +93,7 @@ def verify_run(
     evaluate = _reference(reference, loaded, tie_threshold)
     flips: list[dict[str, Any]] = []
     num_ties, worst = 0, 0.0
-    for item in track(pairs, "verifying", console=Console(stderr=True)):
+    for item in track(pairs, "verdicts run again"):
         try:
             again: Verdict | None = evaluate(item.task, item.example, item.path)
         except SearchClusterError:

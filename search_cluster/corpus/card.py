@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from search_cluster.bridged_spec import model_name
 from search_cluster.corpus.manifest import Manifest, Provenance
 
 FIELDS = {
     "example_id": "hash of task, question, choices and gold answer; equal content has an equal id",
-    "task, split, source, difficulty": "where the example comes from",
+    "task, split, source, difficulty": "where the question comes from",
     "question, choices, gold, gold_index": "what was asked, and the right answer",
     "identity": "the plain model's verdict; null if it could not be computed",
     "evaluated_paths": (
@@ -27,7 +29,7 @@ FIELDS = {
     "failures": "paths without a verdict, and why",
     "best": "the best paths, best first, with their verdicts; empty where no path was right",
     "pareto": "the Pareto front of (reward up, length down), shortest first",
-    "stop_reason": "why the search of this example ended",
+    "stop_reason": "why the search of this question ended",
 }
 """What each column of a shard holds."""
 GUARDED_FIELDS = {
@@ -53,7 +55,7 @@ GUARDED_FIELDS = {
 LUCK = (
     "A verdict says that a path was right *once*. On a question with four choices a ruined model "
     "is right one time in four, so among many tried paths some are right by luck. Treat the "
-    "shortest right path of a single example as a candidate, not as a fact about the model, and "
+    "shortest right path of a single question as a candidate, not as a fact about the model, and "
     "measure whatever learns from this corpus on questions that it has not seen."
 )
 UNGUARDED_BEST = (
@@ -86,7 +88,7 @@ def render_card(manifest: Manifest, folder: Path) -> str:
     lines = [
         "---",
         "pretty_name: "
-        f"{json.dumps(f'Layer paths of {provenance.model_spec} on {provenance.task}')}",
+        f"{json.dumps(f'Layer paths of {model_name(provenance.model_spec)} on {provenance.task}')}",
         "configs:",
         "- config_name: default",
         "  data_files:",
@@ -94,9 +96,9 @@ def render_card(manifest: Manifest, folder: Path) -> str:
         '    path: "data/*.parquet"',
         "---",
         "",
-        f"# Layer paths of {provenance.model_spec} on {provenance.task}",
+        f"# Layer paths of {model_name(provenance.model_spec)} on {provenance.task}",
         "",
-        f"{manifest.num_examples} examples with {manifest.num_paths} evaluated layer paths. A "
+        f"{manifest.num_examples} questions with {manifest.num_paths} evaluated layer paths. A "
         "layer path says which layers of the frozen model run, in which order; the plain model "
         f"runs 0 to {provenance.num_layers - 1}.",
         "",
@@ -118,7 +120,7 @@ def render_card(manifest: Manifest, folder: Path) -> str:
         "",
         "| field | value |",
         "|---|---|",
-        *(f"| {name} | {_cell(value)} |" for name, value in _provenance_rows(provenance)),
+        *(f"| {name} | {_cell(value)} |" for name, value in provenance_values(provenance)),
         f"| corpus digest | `{manifest.corpus_digest}` |",
         "",
         "The digest covers everything but margins: the same search gives the same digest, "
@@ -158,9 +160,15 @@ def _columns(provenance: Provenance) -> dict[str, str]:
     return FIELDS | GUARDED_FIELDS if provenance.evidence else FIELDS
 
 
-def _provenance_rows(provenance: Provenance) -> list[tuple[str, object]]:
+_UNSET = {"limit": "all", "visit_total": "the preset's", "exploration": "the preset's"}
+"""What a field of the provenance stands for if nobody set it."""
+NOT_SET = "not set"
+
+
+def provenance_values(provenance: Provenance) -> list[tuple[str, str]]:
+    """Everything that the records depend on: the fields, and what they say in words."""
     rows = [
-        (item.name, getattr(provenance, item.name))
+        (item.name, _said(item.name, getattr(provenance, item.name)))
         for item in fields(Provenance)
         if item.name != "versions"
     ]
@@ -170,5 +178,15 @@ def _provenance_rows(provenance: Provenance) -> list[tuple[str, object]]:
     ]
 
 
-def _cell(value: object) -> str:
+def _said(name: str, value: object) -> str:
+    if value is None:
+        return _UNSET.get(name, NOT_SET)
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{key} {part}" for key, part in value.items())
+    elif isinstance(value, tuple):
+        value = ", ".join(map(str, value))
+    return str(value) or NOT_SET
+
+
+def _cell(value: str) -> str:
     return f"`{value}`".replace("|", "\\|").replace("\n", " ")

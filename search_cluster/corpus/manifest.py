@@ -11,6 +11,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from search_cluster.config import PRESET_ALIASES
 from search_cluster.errors import ConfigError, CorpusError, InvalidValueError
 from search_cluster.identity import ModelIdentity
+from search_cluster.paths.cost import PathCosts
+from search_cluster.paths.jumps import parse_jump
 
 CORPUS_SCHEMA = 1
 """The version of the Parquet columns and of the manifest."""
@@ -80,6 +82,12 @@ class Provenance:
     scoring versions, and more (`search_cluster.cache.keys.VerdictContext`). Verdicts of two
     contexts are never mixed, neither here nor in a cache. It is empty in corpora that were written
     before it was recorded."""
+    bridge_jumps: tuple[str, ...] = field(default=(), compare=False)
+    """The jumps of the model's bridges, such as ``16:20``: what they do is part of the model's
+    fingerprint, this is for what paths cost. It is empty without bridges, and in corpora that were
+    written before it was recorded."""
+    bridge_layers: float = field(default=0.0, compare=False)
+    """What crossing one of them costs, in layers."""
     schema: int = CORPUS_SCHEMA
     """The version of the columns."""
     versions: dict[str, str]
@@ -90,6 +98,12 @@ class Provenance:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "preset", PRESET_ALIASES.get(self.preset, self.preset))
+
+    @property
+    def costs(self) -> PathCosts:
+        """What paths of the model cost."""
+        bridged = (parse_jump(text, self.num_layers) for text in self.bridge_jumps)
+        return PathCosts(bridged=frozenset(bridged), share=self.bridge_layers)
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""

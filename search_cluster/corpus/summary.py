@@ -8,11 +8,14 @@ from typing import Any
 from search_cluster.corpus.causes import failure_causes
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import InvalidValueError
+from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.stats import is_guessing, mean_chance, wilson_interval
 
 CountPairs = tuple[tuple[int, int], ...]
 """Pairs of a value and how many examples have it, with ascending values."""
+LengthPairs = tuple[tuple[int | float, int], ...]
+"""The same of layers, which are no whole numbers where paths cross bridges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,13 @@ class CorpusSummary:
     improved: int
     """The number of examples whose best path is right and is not identity."""
     mean_layers_saved: float
-    """The depth of the model minus the length of the best path, averaged over the examples whose
+    """The depth of the model minus the layers of the best path, averaged over the examples whose
     best path is right."""
     mean_best_length: float
-    """The number of layers of the best path, averaged over the same examples."""
-    best_lengths: CountPairs
-    """How many layers the right best paths have."""
+    """The number of layers of the best path and what the bridges cost that it crosses, averaged
+    over the same examples."""
+    best_lengths: LengthPairs
+    """How many layers the right best paths have, bridges included."""
     layer_shares: tuple[tuple[float, float, float], ...]
     """For each layer, the shares of right best paths that skip it, run it once, and run it more
     often; the shape is [num_layers, 3]."""
@@ -80,8 +84,12 @@ class CorpusSummary:
         return sum(count for _, count in self.best_lengths)
 
 
-def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
+def summarise(records: Sequence[ExampleRecord], costs: PathCosts = BARE) -> CorpusSummary:
     """Sum up records of one model.
+
+    Args:
+        records: the records.
+        costs: what paths of the model cost (`Provenance.costs`).
 
     Raises:
         InvalidValueError: the records hold paths of models of different depths.
@@ -98,7 +106,8 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
     )
     identity_low, identity_high = wilson_interval(identity_right, examples)
     found_low, found_high = wilson_interval(found_right, examples)
-    mean_best_length = _share(sum(len(path) for path in best), len(best))
+    lengths = [costs.layers(path) for path in best]
+    mean_best_length = _share(sum(lengths), len(best))
     stop_reasons = Counter(record.stop_reason for record in records)
     chance = mean_chance(len(record.example.choices) for record in records)
     return CorpusSummary(
@@ -117,7 +126,7 @@ def summarise(records: Sequence[ExampleRecord]) -> CorpusSummary:
         improved=sum(not path.is_identity for path in best),
         mean_layers_saved=num_layers - mean_best_length if best else 0.0,
         mean_best_length=mean_best_length,
-        best_lengths=_counted(len(path) for path in best),
+        best_lengths=tuple(sorted(Counter(lengths).items())),
         layer_shares=_layer_shares(best, num_layers),
         evaluations=_counted(len(record.evaluated) for record in records),
         stop_reasons=tuple(sorted(stop_reasons.items(), key=lambda item: (-item[1], item[0]))),

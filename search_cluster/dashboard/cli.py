@@ -94,7 +94,7 @@ def tree(
         int | None,
         typer.Option(
             min=0,
-            help="The example's number in the order in which they were searched, from 0.",
+            help="The question's number in the order in which they were searched, from 0.",
             show_default="the first that a path fixed, else shortened",
         ),
     ] = None,
@@ -103,7 +103,7 @@ def tree(
     ] = 24,
     json_output: JsonOption = False,
 ) -> None:
-    """Show the search tree of one example: which paths were tried from which, and their answers."""
+    """Show the search tree of one question: which paths were tried from which, and their answers."""
     from rich.console import Console
 
     from search_cluster.dashboard.example_detail import describe_example

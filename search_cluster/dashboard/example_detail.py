@@ -10,6 +10,7 @@ from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.dashboard.path_graph import PathGraph, places, tried_paths
 from search_cluster.dashboard.replay import rebuild_graph
 from search_cluster.dashboard.shard_digest import outcome_of
+from search_cluster.paths.words import path_words
 from search_cluster.stats import share_of
 from search_cluster.tasks.verdict import Verdict
 
@@ -34,6 +35,7 @@ def describe_example(record: ExampleRecord, provenance: Provenance) -> dict[str,
         "outcome": outcome_of(record).value,
         "stop_reason": record.stop_reason,
         "num_layers": provenance.num_layers,
+        "notation": path_words(provenance.num_layers),
         "paths": _paths(record),
         "graph": None if graph is None else _graph(graph),
     }

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from search_cluster.bridged_spec import model_name
+from search_cluster.corpus.card import provenance_values
 from search_cluster.dashboard.history import (
     MAX_POINTS,
     Point,
@@ -16,6 +18,9 @@ from search_cluster.dashboard.history import (
 from search_cluster.dashboard.run_folder import RunFolder, RunState, Snapshot
 from search_cluster.dashboard.shard_digest import LayerUses
 from search_cluster.errors import CorpusError
+from search_cluster.paths.cost import BARE
+from search_cluster.paths.words import path_words
+from search_cluster.report.live_screen import screen_lines
 from search_cluster.stats import share_of
 from search_cluster.telemetry.sessions import total_of
 
@@ -33,7 +38,7 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
     problems = list(snapshot.problems)
     scan = _described(lambda: folder.scan.describe(total_of(snapshot.sessions)), problems)
     depth = _described(folder.depth.describe, problems)
-    return {
+    values = {
         "run": _run(folder.folder, snapshot),
         "progress": _progress(snapshot),
         "costs": _costs(snapshot),
@@ -47,6 +52,9 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
         "depth": depth,
         "problems": problems,
     }
+    if scan is None and (depth is None or not depth["is_all"]):
+        values["screen"] = screen_lines(values, folder.folder)
+    return values
 
 
 def _run(folder: Path, snapshot: Snapshot) -> dict[str, Any]:
@@ -57,6 +65,9 @@ def _run(folder: Path, snapshot: Snapshot) -> dict[str, Any]:
         "last_sign_s": snapshot.last_sign_s,
         "started_at": snapshot.sessions[0].get("started_at") if snapshot.sessions else None,
         "provenance": None if provenance is None else asdict(provenance),
+        "model": "" if provenance is None else model_name(provenance.model_spec),
+        "depends_on": [] if provenance is None else provenance_values(provenance),
+        "notation": "" if provenance is None else path_words(provenance.num_layers),
     }
 
 
@@ -83,6 +94,7 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
         "examples_done": done,
         "examples_written": written,
         "examples_total": total,
+        "study_budget": latest.get("study_budget", 0) if running else 0,
         "seconds_left": seconds_left(samples, total - done) if running else None,
     }
 
@@ -121,7 +133,9 @@ def _found(snapshot: Snapshot) -> dict[str, Any]:
     kinds: Counter[str] = Counter()
     for digest in snapshot.digests:
         kinds.update(dict(digest.failure_kinds))
-    mean_length = sum(map(len, best)) / len(best) if best else None
+    costs = BARE if provenance is None else provenance.costs
+    lengths = [costs.layers(path) for path in best]
+    mean_length = sum(lengths) / len(best) if best else None
     return {
         "examples": len(rows),
         "num_layers": num_layers,
@@ -132,7 +146,7 @@ def _found(snapshot: Snapshot) -> dict[str, Any]:
         "outcomes": Counter(row.outcome.value for row in rows),
         "stop_reasons": Counter(row.stop_reason for row in rows),
         "failure_kinds": kinds,
-        "best_lengths": sorted(Counter(map(len, best)).items()),
+        "best_lengths": sorted(Counter(lengths).items()),
         "layers": {
             "best": _added([digest.best for digest in snapshot.digests], num_layers),
             "right": _added([digest.right for digest in snapshot.digests], num_layers),

@@ -20,7 +20,7 @@ from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import SearchPreset, with_score
 
 NOTE = (
-    "The search of this example, rebuilt from its verdicts. A node is a path; its size shows how "
+    "The search of this question, rebuilt from its verdicts. A node is a path; its size shows how "
     "many simulations went through it. Dashed edges are other orders of edits that lead to the "
     "same path."
 )
@@ -52,7 +52,7 @@ def _preset_of(provenance: Provenance) -> SearchPreset:
 
 def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset) -> PathGraph:
     if preset.evidence is not None or not isinstance(preset.strategy, GraphSearch):
-        raise ReplayError(f"preset {preset.name} walks no tree of this example alone")
+        raise ReplayError(f"preset {preset.name} walks no tree of this question alone")
     search = ExampleSearch(
         record.example, num_layers=provenance.num_layers, preset=preset, seed=provenance.seed
     )
@@ -64,7 +64,7 @@ def _replay(record: ExampleRecord, provenance: Provenance, preset: SearchPreset)
             raise ReplayError(
                 f"this version's search tries {unknown} after {search.num_searched} paths, which "
                 "the recorded search never tried (it ran in another version, or with statistics "
-                "of other examples)"
+                "of other questions)"
             )
         if isinstance(search.proposer, SearchGraph):
             _note_parents(search.proposer, parents)

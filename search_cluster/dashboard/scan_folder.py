@@ -11,6 +11,7 @@ from typing import Any
 
 from search_cluster.dashboard.pictures import picture, tag_of
 from search_cluster.errors import CorpusError
+from search_cluster.paths.words import EDIT_WORDS
 from search_cluster.report.chart import ReportFigure
 from search_cluster.report.scan.cards import finalist_cards
 from search_cluster.report.scan.front import front_figure
@@ -112,6 +113,7 @@ class ScanFolder:
         return {
             "title": scan_title(result.model, result.tasks),
             "seed": result.seed,
+            "notation": EDIT_WORDS,
             "verdict": verdict_line(result),
             "sure": result.sure,
             "lines": [asdict(line) for line in first_screen(result, total, self._folder)],
@@ -123,6 +125,7 @@ class ScanFolder:
         return {
             "title": scan_title(progress.model, progress.tasks),
             "seed": progress.seed,
+            "notation": EDIT_WORDS,
             "verdict": None,
             "sure": False,
             "lines": [

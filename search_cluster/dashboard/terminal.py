@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search_cluster.bridged_spec import model_name
 from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder, RunState
 from search_cluster.report.scan.words import seconds_text
@@ -52,11 +53,10 @@ def render_run(values: dict[str, Any]) -> RenderableType:
     """The picture of what `describe_run` says."""
     run, progress = values["run"], values["progress"]
     provenance = run["provenance"]
-    what = (
-        f"{provenance['model_spec']} on {provenance['task']}, preset {provenance['preset']}"
-        if provenance
-        else ""
-    )
+    what = ""
+    if provenance:
+        name = model_name(provenance["model_spec"])
+        what = f"{name} on {provenance['task']}, preset {provenance['preset']}"
     if values["scan"] is not None:
         what = values["scan"]["title"]
     state = RunState(run["state"])
@@ -68,8 +68,10 @@ def render_run(values: dict[str, Any]) -> RenderableType:
         (words + sign, STATE_STYLES[state]),
     )
     scan = values["scan"]
-    unit = "examples" if scan is None else "verdicts"
+    unit = "questions" if scan is None else "verdicts"
     parts: list[RenderableType] = [title, _progress(progress, unit)]
+    if progress["study_budget"]:
+        parts.append(Text(values["screen"][-1]["text"]))
     if scan is not None:
         parts += [Text(text) for text in _scan_texts(scan)]
     parts.append(_numbers(values))

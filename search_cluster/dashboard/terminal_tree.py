@@ -11,6 +11,7 @@ from search_cluster.dashboard.run_folder import RunFolder
 from search_cluster.dashboard.shard_digest import ExampleOutcome, ExampleRow
 from search_cluster.errors import ConfigError, CorpusError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.paths.words import path_words
 from search_cluster.tasks.verdict import Verdict
 
 LEGEND = (
@@ -39,15 +40,15 @@ def one_example(folder: RunFolder, number: int | None) -> tuple[ExampleRecord, P
     rows, provenance = snapshot.rows, snapshot.provenance
     if not rows or provenance is None:
         raise CorpusError(
-            f"{folder.folder} holds no searched example yet; name what `search --run` named, and "
+            f"{folder.folder} holds no searched question yet; name what `search --run` named, and "
             "wait for its first shard"
         )
     if number is not None and number >= len(rows):
-        raise ConfigError(f"example is {number}; {folder.folder} has examples 0..{len(rows) - 1}")
+        raise ConfigError(f"example is {number}; {folder.folder} has questions 0..{len(rows) - 1}")
     row = _first_telling(rows) if number is None else rows[number]
     record = folder.record(row)
     if not tried_paths(record):
-        raise ConfigError(f"example {row.example_id} has no path; name another with --example")
+        raise ConfigError(f"question {row.example_id} has no path; name another with --example")
     return record, provenance
 
 
@@ -91,6 +92,8 @@ def print_tree(
     if not graph.is_search_tree:
         console.print(graph.note, markup=False, highlight=False)
     console.print(LEGEND, markup=False, highlight=False)
+    notation = path_words(graph.nodes[0].path.num_layers)
+    console.print(notation, markup=False, highlight=False)
 
 
 def _shown(nodes: tuple[PathNode, ...], best: LayerPath | None, max_nodes: int) -> list[int]:

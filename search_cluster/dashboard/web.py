@@ -71,7 +71,7 @@ def _example(run: RunFolder, request: web.Request) -> dict[str, Any]:
             if row.example_id == wanted:
                 return describe_example(run.record(row), digest.provenance)
     raise web.HTTPNotFound(
-        text=f"no searched example has the id {wanted[:40]!r}; ids are in the table of examples"
+        text=f"no searched question has the id {wanted[:40]!r}; ids are in the table of questions"
     )
 
 

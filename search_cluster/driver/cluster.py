@@ -73,6 +73,7 @@ class ClusterDriver:
             num_failures=counts.num_failures,
             num_coordinators=self._group.num_coordinators,
             num_coordinator_restarts=self._group.num_restarts,
+            study_budget=0,
         )
 
     def stats(self) -> EvaluatorStats:

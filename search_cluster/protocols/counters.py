@@ -180,3 +180,5 @@ class SearchProgress:
     """Coordinators at work."""
     num_coordinator_restarts: int = 0
     """Coordinators that died or hung, and were replaced."""
+    study_budget: int = 0
+    """Paths that the study of other questions may search, while it goes on; else 0."""

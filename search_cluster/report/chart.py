@@ -51,7 +51,7 @@ def offer_views(figure: Any, views: Sequence[FigureView], *, square: bool = Fals
     figure.update_layout(meta={"views": [asdict(view) for view in views], "square": square})
 
 
-def mark_depth(figure: Any, depth: float, lengths: Sequence[int]) -> None:
+def mark_depth(figure: Any, depth: float, lengths: Sequence[float]) -> None:
     """Draw the plain model's depth, and leave room around it so that ticks fall on whole layers."""
     figure.add_vline(x=depth, line_dash="dash", line_color=PLAIN, annotation_text="plain model")
     figure.update_xaxes(range=[min(depth, *lengths) - 2.6, max(depth, *lengths) + 2.6])

@@ -220,15 +220,15 @@ def _best_lengths(summary: CorpusSummary) -> ReportFigure:
             x=[length for length, _ in summary.best_lengths],
             y=[count for _, count in summary.best_lengths],
             marker_color=FOUND,
-            hovertemplate="%{x} layers: %{y} examples<extra></extra>",
+            hovertemplate="%{x} layers: %{y} questions<extra></extra>",
         )
     )
-    lay_out(figure, "layers of the best path", "examples")
+    lay_out(figure, "layers of the best path", "questions")
     mark_depth(figure, summary.num_layers, [length for length, _ in summary.best_lengths])
     return ReportFigure(
         title="Length of best paths",
         caption=(
-            "Over the examples whose best path is right. Left of the dashed line the answer took "
+            "Over the questions whose best path is right. Left of the dashed line the answer took "
             "fewer layers than the plain model's."
         ),
         figure=figure,
@@ -241,12 +241,12 @@ def _evaluations(summary: CorpusSummary) -> ReportFigure:
             x=[number for number, _ in summary.evaluations],
             y=[count for _, count in summary.evaluations],
             marker_color=EXECUTE_COLOUR,
-            hovertemplate="%{x} paths: %{y} examples<extra></extra>",
+            hovertemplate="%{x} paths: %{y} questions<extra></extra>",
         )
     )
-    lay_out(figure, "paths tried for an example", "examples")
+    lay_out(figure, "paths tried for an example", "questions")
     return ReportFigure(
-        title="Effort per example",
+        title="Effort per question",
         caption="How many paths the search tried before it stopped, the plain path included.",
         figure=figure,
     )

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from search_cluster.bridged_spec import model_name
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import Corpus
-from search_cluster.corpus.summary import CorpusSummary, summarise
+from search_cluster.corpus.summary import summarise
 from search_cluster.files import write_text_whole
+from search_cluster.paths.words import path_words
 from search_cluster.report.beside import pages_beside
 from search_cluster.report.figures import report_figures
-from search_cluster.report.notes import cut_notes, search_notes
+from search_cluster.report.first_screen import first_word, search_screen
 from search_cluster.report.page import PAGE
 from search_cluster.report.preset_benches import parse_search_bench, search_bench_figure
 from search_cluster.report.router_evaluations import (
@@ -70,18 +72,23 @@ def write_report(
     """
     routers = parse_evaluations(evaluations)
     bench_figures = [search_bench_figure(parse_search_bench(bench)) for bench in benches]
-    summary = summarise(corpus.records)
     provenance = corpus.manifest.provenance
+    summary = summarise(corpus.records, provenance.costs)
+    verdict, kind = first_word(summary, routers)
     text = render_page(
         PAGE,
         beside=pages_beside(folder, out),
-        title=f"Layer paths of {provenance.model_spec} on {provenance.task}",
+        title=f"Layer paths of {model_name(provenance.model_spec)} on {provenance.task}",
         subtitle=(
             f"Run {folder.name}: {summary.examples} questions of the {provenance.split} split, "
-            f"preset {provenance.preset}, {provenance.created_at}"
+            f"preset {provenance.preset}, {provenance.created_at[:16].replace('T', ' ')}"
         ),
+        verdict=verdict,
+        verdict_kind=kind,
+        screen=search_screen(summary, routers, provenance, run, folder),
+        notation=path_words(provenance.num_layers),
         cards=headline_cards(summary, routers, run),
-        findings=_findings(summary, routers, provenance, run),
+        findings=_router_findings(routers, provenance),
         headline=headline_rows(summary, routers),
         routers=router_rows(routers),
         routers_title="Routers against the plain model"
@@ -102,23 +109,10 @@ def write_report(
     write_text_whole(out, text)
 
 
-def _findings(
-    summary: CorpusSummary,
-    routers: Sequence[RouterEvaluation],
-    searched: Provenance,
-    run: Mapping[str, Any],
+def _router_findings(
+    routers: Sequence[RouterEvaluation], searched: Provenance
 ) -> list[dict[str, str]]:
-    found = (
-        f"The plain model answers {summary.identity_accuracy:.1%} of {summary.examples} questions "
-        f"rightly. For {summary.found_accuracy:.1%} the search knows a path that does, the plain "
-        f"one included; for {summary.improved} questions the best path is another than the plain "
-        f"one. {_saved(summary)} The search picks them knowing the right answer."
-    )
-    if not summary.examples:
-        found = "No question was searched yet, so nothing is known."
-    findings = [{"text": found, "kind": ""}]
-    notes = [*search_notes(summary, searched), *cut_notes(run)]
-    findings += [{"text": note, "kind": "fails"} for note in notes]
+    findings = []
     for item in routers:
         findings.append({"text": router_sentence(item), "kind": EFFECT_KINDS[router_effect(item)]})
         if _was_searched(item, searched):
@@ -127,23 +121,7 @@ def _findings(
                 "questions."
             )
             findings.append({"text": seen, "kind": "fails"})
-    if not routers:
-        findings.append(
-            {
-                "text": "No router was evaluated, so nothing is known about unseen questions.",
-                "kind": "",
-            }
-        )
     return findings
-
-
-def _saved(summary: CorpusSummary) -> str:
-    if not summary.num_best_right:
-        return "No best path is right, so nothing is saved."
-    return (
-        f"The {summary.num_best_right:,} right best paths save {summary.mean_layers_saved:.1f} of "
-        f"{summary.num_layers} layers on average."
-    )
 
 
 def _was_searched(evaluation: RouterEvaluation, searched: Provenance) -> bool:

@@ -3,17 +3,25 @@
 PAGE = """{% extends "shell" %}
 {% from "parts" import no_script, plot_section %}
 {% block content %}
+<section id="screen">
+<p class="verdict {{ verdict_kind }}">{{ verdict }}</p>
+<dl class="screen">{% for line in screen %}
+<dt>{{ line.topic }}</dt>
+<dd{% if line.kind %} class="{{ line.kind }}"{% endif %}>{{ line.text }}</dd>
+{% endfor %}</dl>
+</section>
+
 <div class="cards">
 {% for card in cards %}<div class="card"><b>{{ card.value }}</b><span>{{ card.label }}</span></div>
 {% endfor %}</div>
 
-<section id="findings">
-<h2>What came out</h2>
+{% if findings %}<section id="findings">
+<h2>What routers do</h2>
 {% for finding in findings %}<p{% if finding.kind %} class="{{ finding.kind }}"{% endif %}
 >{{ finding.text }}</p>
 {% endfor %}</section>
 
-<section id="headline">
+{% endif %}<section id="headline">
 <h2>Numbers</h2>
 <div class="scroll"><table class="headline">
 <thead><tr><th>what</th><th class="number">right</th><th class="number">95 % interval</th>
@@ -58,8 +66,8 @@ interval and the test; where neither is clear, that nobody can tell.</p>
 </section>
 
 <section id="examples">
-<h2>Examples</h2>
-<p class="quiet">{{ examples_note }}</p>
+<h2>Questions and their best paths</h2>
+<p class="quiet">{{ examples_note }} {{ notation }}</p>
 <div class="scroll tall"><table class="examples">
 <thead><tr><th>question</th><th>right answer</th><th>plain model says</th><th>best path</th>
 <th>answer on it</th></tr></thead>

@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from search_cluster.paths.words import path_words
+
 
 def print_path_table(console: Console, result: Mapping[str, Any]) -> None:
     """Print what ``crossexec --json`` says: a line for each path, and what the table cost.
@@ -31,6 +33,7 @@ def print_path_table(console: Console, result: Mapping[str, Any]) -> None:
             f"{item['mean_layers']:.1f}",
         )
     console.print(table)
+    console.print(path_words(result["menu"][0]["layers"]), highlight=False)
     console.print(
         "any right: it or one above it is (gold answers known); mean layers: of the shortest "
         "right one so far.\nAll on the questions that chose the menu: on others expect less.",

@@ -278,6 +278,5 @@ def _cost(evaluation: RouterEvaluation) -> str:
     if share is None:
         return ""
     return (
-        f" The prompt pass in which it chooses included, it does {share:.0%} of the plain model's "
-        "layer work."
+        f" With what choosing its path costs, it does {share:.0%} of the plain model's layer work."
     )

@@ -77,6 +77,15 @@ for (const source of document.querySelectorAll("script[data-plot]")) {
     target.before(scale);
   }
 }
+const markWide = () => {
+  for (const box of document.querySelectorAll(".scroll")) {
+    const more = box.scrollWidth > box.clientWidth + 1;
+    box.classList.toggle("more", more);
+    if (more) box.tabIndex = 0;
+  }
+};
+markWide();
+addEventListener("resize", markWide);
 </script>
 </body>
 </html>

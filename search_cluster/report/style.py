@@ -4,12 +4,12 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --page: #f6f7f9; --panel: #ffffff; --ink: #1d2430; --quiet: #5a6575;
-  --line: #dde2ea; --accent: #2f6bc4; --good: #1f7a54; --bad: #b04a2f;
+  --line: #dde2ea; --accent: #2f6bc4; --good: #1f7a54; --bad: #b04a2f; --edge: #bcc5d2;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #12151b; --panel: #1a1f28; --ink: #e4e8ef; --quiet: #9aa5b5;
-    --line: #2e3644; --accent: #7fb0f5; --good: #63c99a; --bad: #ef9577;
+    --line: #2e3644; --accent: #7fb0f5; --good: #63c99a; --bad: #ef9577; --edge: #4a5567;
   }
 }
 * { box-sizing: border-box; }
@@ -43,6 +43,18 @@ section {
 .helps { border-left: 4px solid var(--good); padding-left: 12px; }
 .fails { border-left: 4px solid var(--bad); padding-left: 12px; }
 .scroll { overflow-x: auto; }
+.scroll.more {
+  background:
+    linear-gradient(to right, var(--panel) 30%, transparent) 0 0 / 40px 100%,
+    linear-gradient(to left, var(--panel) 30%, transparent) 100% 0 / 40px 100%,
+    linear-gradient(to right, var(--edge), transparent) 0 0 / 12px 100%,
+    linear-gradient(to left, var(--edge), transparent) 100% 0 / 12px 100%;
+  background-repeat: no-repeat; background-attachment: local, local, scroll, scroll;
+}
+.scroll.more::before {
+  content: "scrolls sideways \\2192"; position: sticky; left: 0; display: block; width: max-content;
+  color: var(--quiet); font-size: 0.8rem;
+}
 .tall { max-height: 34rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 th, td {

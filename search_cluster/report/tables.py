@@ -1,10 +1,10 @@
 """The tables of the report, as texts that the page escapes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
-from search_cluster.corpus.manifest import Manifest, Provenance
+from search_cluster.corpus.card import provenance_values
+from search_cluster.corpus.manifest import Manifest
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.summary import CorpusSummary, num_searched
 from search_cluster.report.router_evaluations import RouterEvaluation, router_effect
@@ -194,26 +194,10 @@ def example_rows(records: Sequence[ExampleRecord]) -> list[dict[str, str]]:
     return [_example_row(record) for record in sorted(records, key=_interest)[:MAX_EXAMPLES]]
 
 
-_UNSET = {"limit": "all", "visit_total": "the preset's", "exploration": "the preset's"}
-"""What a field of the provenance stands for if nobody set it."""
-
-
 def provenance_rows(manifest: Manifest) -> list[tuple[str, str]]:
     """Everything that the records depend on."""
-    provenance = manifest.provenance
-    rows = [
-        (item.name, getattr(provenance, item.name))
-        for item in fields(Provenance)
-        if item.name != "versions"
-    ]
-    rows += [
-        (f"version of {name}", version) for name, version in sorted(provenance.versions.items())
-    ]
-    rows.append(("corpus digest", manifest.corpus_digest))
-    return [
-        (name.replace("_", " "), _UNSET.get(name, "not set") if value is None else str(value))
-        for name, value in rows
-    ]
+    rows = [*provenance_values(manifest.provenance), ("corpus digest", manifest.corpus_digest)]
+    return [(name.replace("_", " "), value) for name, value in rows]
 
 
 def _accuracy_row(

@@ -111,7 +111,7 @@ def next_commands(
 
 def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[str, str, str]]:
     rows = [
-        ("examples searched", f"{summary.examples:,}", ""),
+        ("questions searched", f"{summary.examples:,}", ""),
         (
             "plain model is right on",
             f"{summary.identity_accuracy:.1%}" if summary.examples else "none asked",

@@ -68,9 +68,12 @@ class Coordinator:
         self.studied = studied or Studied()
         """What the study left; nothing before its end, and without one."""
         self._study: Asker[tuple[MenuPath, ...]] | None = None
+        self._study_budget = 0
         if studied is None:
             study = self._plan.study(probes, num_examples=len(examples))
-            self._study = None if study is None else Asker(study, self._take_menu)
+            if study is not None:
+                self._study = Asker(study, self._take_menu)
+                self._study_budget = study.budget
         if self._study is not None:
             self._ready.append(self._study)
 
@@ -117,6 +120,7 @@ class Coordinator:
             num_paths_searched=self.delivered.num_paths_searched,
             num_cache_hits=self.delivered.num_cache_hits,
             num_failures=self.delivered.num_failures,
+            study_budget=self._study_budget if self.studying else 0,
         )
 
     def stats(self) -> EvaluatorStats:

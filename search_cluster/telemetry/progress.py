@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from search_cluster.console import left_text
+
 WIDE_TERMINAL = 110
 """Columns of a terminal from which on a bar is long."""
 NARROW_BAR, WIDE_BAR = 8, 30
@@ -45,7 +47,7 @@ class ProgressReporter:
         *,
         clock: Callable[[], float] = time.monotonic,
         interval_s: float = 5.0,
-        unit: str = "examples",
+        unit: str = "questions",
     ) -> None:
         self._total = total_examples
         self._description = description
@@ -55,6 +57,7 @@ class ProgressReporter:
         self._unit = unit
         self._counts = (0, 0, 0, 0)
         self._num_elsewhere = 0
+        self._study_budget = 0
         self._first_done: int | None = None
         self._started_s = self._last_line_s = clock()
         console = Console(file=self._stream)
@@ -74,6 +77,10 @@ class ProgressReporter:
     def wait_for(self, num_elsewhere: int) -> None:
         """Take how many paths wait for a verdict that another process computes, if it lives."""
         self._num_elsewhere = num_elsewhere
+
+    def study(self, budget: int) -> None:
+        """Take how many paths a study of other questions may search, while one goes on; else 0."""
+        self._study_budget = budget
 
     def update(
         self,
@@ -115,11 +122,14 @@ class ProgressReporter:
 
     def _detail(self) -> str:
         _, num_paths_searched, num_cache_hits, num_failures = self._counts
+        study = ""
+        if self._study_budget:
+            study = f"studying other questions first, at most {self._study_budget:,} paths: "
         elapsed_s = self._clock() - self._started_s
         rate = f", {num_paths_searched / elapsed_s:.1f} paths/s" if elapsed_s > 0 else ""
         leased = f", {self._num_elsewhere} leased by another process" if self._num_elsewhere else ""
         of_these = f"{num_cache_hits} cached, {num_failures} failed"
-        return f"{num_paths_searched} paths ({of_these}){rate}{leased}"
+        return f"{study}{num_paths_searched} paths ({of_these}){rate}{leased}"
 
     def _time_left(self) -> str:
         # Examples that were there at the first call come from an earlier run and say nothing about
@@ -128,11 +138,7 @@ class ProgressReporter:
         if done < 1 or self._counts[0] >= self._total:
             return ""
         left_s = (self._clock() - self._started_s) / done * (self._total - self._counts[0])
-        return (
-            f", about {left_s:.0f} s left"
-            if left_s < 120
-            else f", about {left_s / 60:.0f} min left"
-        )
+        return f", {left_text(left_s)}"
 
 
 def _bar(console: Console) -> Progress:

@@ -30,6 +30,7 @@ JSON_KEYS = {
     "started_at": "started_at",
     "num_cut_answers": "cut_answers",
     "recheck_s": "recheck_seconds",
+    "study_budget": "study_budget",
 }
 """Keys of the JSON form by our names, in their order there. Users and older session files have
 them."""
@@ -71,6 +72,8 @@ class RunCounters:
     gave; what a cached answer ended by is not known."""
     recheck_s: float = 0.0
     """Seconds that recomputed verdicts (`num_tie_rechecks`) took, part of `device_busy_s`."""
+    study_budget: int = 0
+    """Paths that the study of other questions may search, while it goes on; else 0."""
 
     @classmethod
     def of(
@@ -106,6 +109,7 @@ class RunCounters:
             started_at=started_at,
             num_cut_answers=stats.work.num_cut_answers,
             recheck_s=stats.work.recheck_s,
+            study_budget=progress.study_budget,
         )
 
     @property

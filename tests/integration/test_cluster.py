@@ -178,7 +178,7 @@ def test_a_submitted_search_leaves_its_corpus_and_shows_its_log(cluster: Cluster
     assert job.result["status"] == "SUCCEEDED"
     assert job.result["exit_code"] == 0
     assert f"ray job logs --follow --address {JOBS_URL} {job.result['job']}" in job.log
-    assert re.search(rf"searching \S+: {NUM_EXAMPLES}/{NUM_EXAMPLES} examples", job.log)
+    assert re.search(rf"searching \S+: {NUM_EXAMPLES}/{NUM_EXAMPLES} questions", job.log)
     assert TOKEN not in job.log
     corpus = read_corpus(job.run)
     assert len(corpus.records) == NUM_EXAMPLES

@@ -58,7 +58,11 @@ def test_what_the_overview_says(dashboard: Dashboard, open_page: OpenPage) -> No
     page = open_page(dashboard)
     assert page.inner_text("#title") == "Layer paths of toy on riddles"
     assert page.inner_text("#state") == "finished"
-    assert page.inner_text("#progress-count") == "35 of 35 examples"
+    assert page.inner_text("#progress-count") == "35 of 35 questions"
+    topics = page.locator("#run-lines dt").all_inner_texts()
+    assert topics == ["What was found", "Is it true?", "What it cost", "What next"]
+    assert "router-train fit --corpus" in page.inner_text("#run-lines")
+    assert page.inner_text("#notation").startswith("A path names the layers that run")
     cards = page.inner_text("#cards")
     assert "5,250" in cards, "350 paths in 240 s of devices are 5,250 an hour"
     assert "28.6 %" in cards, "100 of 350 came from the cache"
@@ -86,11 +90,12 @@ def test_machine_behind_a_proxy_with_a_path_of_its_own(
 ) -> None:
     with behind_prefix(dashboard) as proxied:
         page = open_page(proxied)  # which asks nothing outside of the proxy's path
-        assert page.inner_text("#progress-count") == "35 of 35 examples"
+        assert page.inner_text("#progress-count") == "35 of 35 questions"
         page.wait_for_selector("#plot-lengths .barlayer .point", state="attached")
         page.click("#page-next")
         eventually(
-            page, "document.querySelector('#examples-count').textContent === '21–35 of 35 examples'"
+            page,
+            "document.querySelector('#examples-count').textContent === '21–35 of 35 questions'",
         )
         page.click("#examples-rows tr[data-id] a >> nth=0")
         page.wait_for_selector("#question")
@@ -104,17 +109,19 @@ def test_the_table_is_filtered_sorted_and_paged(dashboard: Dashboard, open_page:
     page = open_page(dashboard)
     rows = page.locator("#examples-rows tr[data-id]")
     page.wait_for_selector("#examples-rows tr[data-id]")
-    assert (rows.count(), page.inner_text("#examples-count")) == (20, "1–20 of 35 examples")
+    assert (rows.count(), page.inner_text("#examples-count")) == (20, "1–20 of 35 questions")
     assert rows.first.inner_text().startswith("Riddle 4?")
     page.click("#page-next")
     eventually(
-        page, "document.querySelector('#examples-count').textContent === '21–35 of 35 examples'"
+        page, "document.querySelector('#examples-count').textContent === '21–35 of 35 questions'"
     )
     assert page.is_disabled("#page-next")
     page.select_option("#filter-outcome", "unsolved")
     eventually(page, "document.querySelector('#examples-rows').textContent.includes('Riddle 3?')")
     page.fill("#filter-text", "RIDDLE 3?")
-    eventually(page, "document.querySelector('#examples-count').textContent === '1–1 of 1 example'")
+    eventually(
+        page, "document.querySelector('#examples-count').textContent === '1–1 of 1 question'"
+    )
     page.fill("#filter-text", "no such riddle")
     eventually(
         page, "document.querySelector('#examples-rows').textContent.includes('none that fits')"
@@ -202,7 +209,7 @@ def test_what_speaks_for_a_path_is_shown(tmp_path: Path, open_page: OpenPage) ->
 def test_an_unknown_example_is_said(dashboard: Dashboard, open_page: OpenPage) -> None:
     page = open_page(dashboard, "#example=<img src=x onerror=alert(1)>", may_fail=True)
     page.wait_for_selector("#example-problem:not([hidden])")
-    assert "no searched example has the id" in page.inner_text("#example-problem")
+    assert "no searched question has the id" in page.inner_text("#example-problem")
 
 
 def test_the_page_follows_a_search_that_runs(tmp_path: Path, open_page: OpenPage) -> None:
@@ -217,11 +224,11 @@ def test_the_page_follows_a_search_that_runs(tmp_path: Path, open_page: OpenPage
         write_session(folder, counters(40, done=4))
         write_samples(folder, [counters(second, done=second // 10) for second in range(0, 41, 4)])
         eventually(
-            page, "document.querySelector('#progress-count').textContent === '4 of 10 examples'"
+            page, "document.querySelector('#progress-count').textContent === '4 of 10 questions'"
         )
         assert page.inner_text("#state") == "running"
         assert re.search(r"40\.0 %, about \d+ s left", page.inner_text("#progress-left"))
-        assert "3 examples are in shards" in page.inner_text("#progress-note")
+        assert "3 questions are in shards" in page.inner_text("#progress-note")
         assert page.locator("#examples-rows tr[data-id]").count() == 3
         page.wait_for_selector("#plot-rate .scatterlayer .trace", state="attached")
         before = page.evaluate("document.querySelector('#plot-rate').data[0].x.length")
@@ -376,7 +383,7 @@ def test_a_dashboard_that_was_stopped_is_said(run_dir: Path, open_page: OpenPage
         assert page.is_hidden("#offline")
     page.wait_for_selector("#offline:not([hidden])")
     assert "does not answer" in page.inner_text("#offline")
-    assert page.inner_text("#progress-count") == "35 of 35 examples", "the last numbers stay"
+    assert page.inner_text("#progress-count") == "35 of 35 questions", "the last numbers stay"
 
 
 @pytest.mark.server

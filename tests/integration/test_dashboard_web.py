@@ -285,7 +285,7 @@ def test_a_termination_signal_ends_it_too(run_dir: Path) -> None:
 def test_top_says_the_same_once_and_as_json(run_dir: Path) -> None:
     out, err = run("search-cluster", "top", str(run_dir), "--once")
     assert err == ""
-    assert "5 of 5 examples, 100.0%" in out
+    assert "5 of 5 questions, 100.0%" in out
     values = run_json("search-cluster", "top", str(run_dir))
     assert values["progress"]["examples_done"] == 5
     assert "history" not in values

@@ -97,7 +97,7 @@ def test_the_dashboard_follows_a_scan(
     with running_dashboard(folder) as dashboard:
         page = open_page(dashboard, viewport=viewport)
         eventually(page, "document.querySelector('#scan-lines dd') !== null")
-        assert page.inner_text("#title") == "One path for demo on elements"
+        assert page.inner_text("#title") == "One path for SmolLM2-135M-Instruct (demo) on elements"
         assert page.inner_text("#state") == "running"
         assert "929 paths on 32 questions" in page.inner_text("#scan-lines")
         assert page.is_hidden("#scan-map-section")

@@ -410,7 +410,7 @@ def test_a_corpus_never_mixes_two_states_of_the_data(search: list[str], tmp_path
     first = run_json(*command)
     data.write_text(data.read_text().replace("River 3", "Stream 3"))
     _, err = run(*command, expect=2)
-    assert "holds 1 searched examples that task" in err
+    assert "holds 1 searched questions that task" in err
     assert "restore the data, or choose another run folder" in err
     data.write_text(data.read_text().replace("Stream 3", "River 3"))
     assert run_json(*command)["corpus_digest"] == first["corpus_digest"]

@@ -45,7 +45,8 @@ def real_samples(
         return
     try:
         # Not on top: both want packages that a bare GPU machine may lack.
-        from search_cluster.model.load.demo import DEMO_SPEC, find_demo_gguf
+        from search_cluster.bridged_spec import DEMO_SPEC
+        from search_cluster.model.load.demo import find_demo_gguf
         from search_cluster.model.load.loading import load_model
 
         if model == DEMO_SPEC:

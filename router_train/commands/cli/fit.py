@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from router_train.config import FitConfig
+from router_train.config import FEATURE_CACHE_GB, FitConfig
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.cluster.environment import prepare_ray_environment
 from search_cluster.config import RAY_NONE
@@ -51,6 +51,15 @@ def fit(
             "tensorboard, wandb, mlflow, trackio."
         ),
     ] = "",
+    feature_cache_gb: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            envvar="LPS_FEATURE_CACHE_GB",
+            help="Features of questions that stay in the folder 'features' beside --out for the "
+            "next training, at most, in gigabytes; the least recently used go first.",
+        ),
+    ] = FEATURE_CACHE_GB,
     json_output: JsonOption = False,
 ) -> None:
     """Train a router on the best paths of a corpus."""
@@ -72,4 +81,5 @@ def fit(
         json_output=json_output,
         train=train,
         report_to=report_to,
+        feature_cache_gb=feature_cache_gb,
     )

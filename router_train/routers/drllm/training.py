@@ -16,7 +16,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from router_train.config import BALANCE_INVERSE, FitConfig
 from router_train.data.features import Features
-from router_train.data.progress import track
 from router_train.distributed import current_process_group
 from router_train.routers.drllm.losses import (
     effective_number_weights,
@@ -24,6 +23,7 @@ from router_train.routers.drllm.losses import (
     inverse_frequency_weights,
 )
 from router_train.routers.drllm.network import LayerRouters
+from search_cluster.console import track
 from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import EXECUTE
 

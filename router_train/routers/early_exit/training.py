@@ -17,7 +17,6 @@ from router_train.config import FitConfig
 from router_train.data.feature_store import stored_rows
 from router_train.data.labels import question_hashes
 from router_train.data.operating_point import OperatingPoint, choose_point
-from router_train.data.progress import track
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.early_exit.router import (
     EarlyExitRouter,
@@ -25,6 +24,7 @@ from router_train.routers.early_exit.router import (
     readings_of,
     restore_early_exit,
 )
+from search_cluster.console import track
 from search_cluster.errors import CorpusError, NonFiniteLogitsError
 from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor

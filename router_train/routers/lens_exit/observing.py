@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from router_train.data.progress import track
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from router_train.routers.lens_exit.exit_paths import exit_bridges, path_to
 from router_train.routers.lens_exit.readings import first_tokens, read_logits_of, told_apart
+from search_cluster.console import track
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.device_memory import default_state_bytes

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from router_train.data.progress import track
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
+from search_cluster.console import track
 from search_cluster.errors import CorpusError, PromptError
 from search_cluster.model.lens.fitting.ridge import RidgeSums, choose_translators
 from search_cluster.model.lens.lens import Lens, LensKind

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from router_train.config import LABEL_FINAL
-from router_train.data.progress import track
 from router_train.routers.lens_exit.evidence import ExitEvidence
 from router_train.routers.lens_exit.readings import READINGS, read_logits_of
+from search_cluster.console import track
 from search_cluster.errors import CorpusError, InvalidValueError
 from search_cluster.model.decoding import decode_greedily, require_finite
 from search_cluster.model.head import float32_logits

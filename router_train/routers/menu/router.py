@@ -17,6 +17,7 @@ from torch import Tensor
 
 from router_train.data.prompt_states import pool_states, prompt_features
 from router_train.routers.base import RoutedPath, Settings
+from router_train.routers.online import cost_on_top
 from router_train.routers.settings import unfit
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.loaded import LoadedModel
@@ -96,7 +97,8 @@ class MenuRouter:
         """
         features_F = prompt_features(loaded, context_ids, self.num_layers_read, self.num_windows)
         routed = self.choose(features_F, threshold=threshold)
-        return replace(routed, num_layer_tokens=self.num_layers_read * len(context_ids))
+        cost = cost_on_top(routed.path, range(self.num_layers_read), len(context_ids))
+        return replace(routed, num_layer_tokens=cost)
 
     def begin_routing(
         self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float

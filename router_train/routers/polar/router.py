@@ -19,6 +19,7 @@ from torch import Tensor
 from router_train.data.labels import NUM_DECISIONS
 from router_train.data.prompt_states import prompt_states
 from router_train.routers.base import RoutedPath, Settings
+from router_train.routers.online import cost_on_top
 from router_train.routers.polar.network import PolarNetwork
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.loaded import LoadedModel
@@ -87,7 +88,8 @@ class PolarRouter:
         routed = self.choose(
             prompt_states(loaded, context_ids, self.num_layers_read), threshold=threshold
         )
-        return replace(routed, num_layer_tokens=self.num_layers_read * len(context_ids))
+        cost = cost_on_top(routed.path, range(self.num_layers_read), len(context_ids))
+        return replace(routed, num_layer_tokens=cost)
 
     def begin_routing(
         self, loaded: LoadedModel, context_ids: Sequence[int], *, threshold: float

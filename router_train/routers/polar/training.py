@@ -17,7 +17,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from router_train.config import FitConfig
 from router_train.data.feature_store import stored_parts
 from router_train.data.labels import PathLabel
-from router_train.data.progress import track
 from router_train.data.prompt_states import prompt_states
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
@@ -25,6 +24,7 @@ from router_train.routers.curve import CurveWriter
 from router_train.routers.polar.network import NUM_HEADS, PolarNetwork
 from router_train.routers.polar.router import PolarRouter, restore_polar
 from router_train.routers.threshold import tune_threshold, validation_examples
+from search_cluster.console import track
 from search_cluster.errors import ConfigError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example

@@ -13,11 +13,11 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from router_train.config import FitConfig
-from router_train.data.progress import track
 from router_train.routers.curve import CurveWriter
 from router_train.routers.shortcut.losses import Judge, chunks
 from router_train.routers.shortcut.readouts import Readout
 from router_train.routers.shortcut.rows import Unit
+from search_cluster.console import track
 from search_cluster.errors import ConfigError
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from router_train.data.feature_store import stored_parts
-from router_train.data.progress import track
 from router_train.routers.shortcut.recording import ReadoutRecorder
+from search_cluster.console import track
 from search_cluster.errors import PromptError
 from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.model.loaded import LoadedModel

@@ -36,7 +36,7 @@ def crossexec(
     flags: Annotated[Flags, OPTIONS],
     json_output: JsonOption = False,
 ) -> None:
-    """Pick useful paths of a finished corpus, run all on every example, write DIR/menu.parquet."""
+    """Pick useful paths of a finished corpus, run all on every question, write DIR/menu.parquet."""
     from rich.console import Console
 
     from search_cluster.commands.crossexec import cross_execute

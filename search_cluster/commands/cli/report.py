@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search_cluster.console import print_json, print_values
+from search_cluster.console import print_json
 from search_cluster.options.commands import command
 from search_cluster.options.groups import JsonOption, RunArgument
 
@@ -13,18 +13,14 @@ from search_cluster.options.groups import JsonOption, RunArgument
 @command(epilog="Example: search-cluster status runs/demo --json")
 def status(run: RunArgument, json_output: JsonOption = False) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
+    from search_cluster.commands.progress_words import status_lines
     from search_cluster.commands.report import describe_status
 
     values = describe_status(run)
     if json_output:
         print_json(values)
     else:
-        known = {key: value for key, value in values.items() if value is not None}
-        print_values({key: _rounded(value) for key, value in known.items()}, json_output=False)
-
-
-def _rounded(value: object) -> object:
-    return round(value, 3) if isinstance(value, float) else value
+        print(*status_lines(values), sep="\n")
 
 
 @command(epilog="Example: search-cluster report runs/demo --out report.html")

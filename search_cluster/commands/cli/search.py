@@ -22,7 +22,7 @@ def search(
     flags: Annotated[Flags, Overrides(of=SearchConfig)],
     json_output: JsonOption = False,
 ) -> None:
-    """Search layer paths for a task's examples and write the corpus; running it again resumes."""
+    """Search layer paths for a task's questions and write the corpus; running it again resumes."""
     from search_cluster.commands.report import print_run
     from search_cluster.commands.search import run_search  # the rooms: a second
 

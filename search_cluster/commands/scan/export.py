@@ -6,12 +6,12 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-from search_cluster.bridged_spec import spec_again, split_spec
+from search_cluster.bridged_spec import DEMO_SPEC, spec_again, split_spec
 from search_cluster.commands.provenance import installed_versions
 from search_cluster.console import print_json, say
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.files import new_folder_whole, require_new, write_text_whole
-from search_cluster.model.load.demo import DEMO_SPEC, demo_model_dir, find_demo_gguf
+from search_cluster.model.load.demo import demo_model_dir, find_demo_gguf
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.portable.base import CardBase, card_base

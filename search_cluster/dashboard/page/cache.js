@@ -15,9 +15,9 @@ export function showCache(cache, alone) {
     const atLeast = cache.is_complete ? "" : "at least ";
     factRows(byId("cache-facts"), [
       ["server", cache.shown_url], ["version", cache.server_version], ["memory used", bytes(cache.used_memory_bytes)],
-      ["contexts", count(cache.contexts.length)], ["examples", atLeast + count(sum("num_examples"))], ["verdicts", atLeast + count(sum("num_verdicts"))],
+      ["contexts", count(cache.contexts.length)], ["questions", atLeast + count(sum("num_examples"))], ["verdicts", atLeast + count(sum("num_verdicts"))],
     ]);
-    byId("cache-note").textContent = cache.is_complete ? "A context is everything but example and path that a verdict depends on; verdicts of two contexts are never mixed." : "The server holds more keys than are counted in one go, so the counts are lower bounds.";
+    byId("cache-note").textContent = cache.is_complete ? "A context is everything but question and path that a verdict depends on; verdicts of two contexts are never mixed." : "The server holds more keys than are counted in one go, so the counts are lower bounds.";
     fill(byId("cache-contexts"), cache.contexts.length ? cache.contexts.map(context) : element("p", { class: "quiet" }, "No verdict yet."));
   });
 }
@@ -27,8 +27,8 @@ function context(item) {
   const title = item.context ? `${known.task ?? "?"}, ${plural(known.num_layers ?? 0, "layer")}` : "without a description";
   const body = element("tbody");
   factRows(body, [
-    ["examples", count(item.num_examples)], ["verdicts", count(item.num_verdicts)], ["of these with a long output", count(item.num_apart)],
-    ["verdicts per example", item.num_examples ? (item.num_verdicts / item.num_examples).toFixed(1) : null],
+    ["questions", count(item.num_examples)], ["verdicts", count(item.num_verdicts)], ["of these with a long output", count(item.num_apart)],
+    ["verdicts per question", item.num_examples ? (item.num_verdicts / item.num_examples).toFixed(1) : null],
     ...Object.entries(known).filter(([name]) => name !== "task").map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
   ]);
   return element("div", { class: "context" }, element("div", { class: "line" }, element("h2", {}, title), element("code", { class: "quiet" }, item.namespace)), element("table", { class: "facts" }, body));

@@ -66,21 +66,21 @@ export function drawDevice(target, history) {
 }
 
 export function drawDone(target, history) {
-  over(target, history, 260, "examples", [
-    { ...line(history, (point) => point.examples_done, "examples", "good"), hovertemplate: "%{y:,d} examples<extra></extra>" },
+  over(target, history, 260, "questions", [
+    { ...line(history, (point) => point.examples_done, "questions", "good"), hovertemplate: "%{y:,d} questions<extra></extra>" },
   ]);
 }
 
 export function drawLengths(target, { lengths, numLayers }) {
   if (!lengths.length) return empty(target, "No right path yet.");
-  const figure = layout(260, "layers of the best path", "examples", { showlegend: false, bargap: 0.12 });
+  const figure = layout(260, "layers of the best path", "questions", { showlegend: false, bargap: 0.12 });
   const all = lengths.map(([length]) => length);
   figure.xaxis.range = [Math.min(numLayers, ...all) - 1.6, Math.max(numLayers, ...all) + 1.6];
   Object.assign(figure.xaxis, { tickformat: "d", ...(figure.xaxis.range[1] - figure.xaxis.range[0] < 13 ? { dtick: 1 } : {}) });
   figure.shapes = [{ type: "line", xref: "x", yref: "paper", x0: numLayers, x1: numLayers, y0: 0, y1: 1, line: { color: colour("quiet"), dash: "dash", width: 1.5 } }];
   figure.annotations = [{ x: numLayers, y: 1, xref: "x", yref: "paper", yanchor: "bottom", showarrow: false, text: "plain model", font: { color: colour("quiet"), size: 11 } }];
   const shades = all.map((length) => colour(length < numLayers ? "good" : length > numLayers ? "repeat" : "execute"));
-  return draw(target, [{ type: "bar", x: all, y: lengths.map(([, number]) => number), marker: { color: shades }, hovertemplate: "%{x} layers: %{y:,d} examples<extra></extra>" }], figure);
+  return draw(target, [{ type: "bar", x: all, y: lengths.map(([, number]) => number), marker: { color: shades }, hovertemplate: "%{x} layers: %{y:,d} questions<extra></extra>" }], figure);
 }
 
 const ROWS = [["skipped", "skip"], ["run once", "execute"], ["repeated", "repeat"]];

@@ -78,6 +78,7 @@ function pathsSection(example) {
   });
   const head = ["#", "path", "layers", isTree ? "visits" : null, "reward", "margin, nats", "answer"].filter(Boolean);
   return element("section", {}, element("h2", {}, "Paths in the order in which they were tried"),
+    element("p", { class: "quiet" }, example.notation),
     element("div", { class: "scroll" }, element("table", { class: "paths", id: "paths" },
       element("thead", {}, element("tr", {}, head.map((name) => element("th", { class: ["path", "answer"].includes(name) ? null : "number" }, name)))),
       element("tbody", {}, rows))));

@@ -78,12 +78,22 @@ function showOnly(id) {
   }
 }
 
+// Tables that are wider than the screen say that they scroll, and can be scrolled by keys.
+function markWide() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    const more = box.scrollWidth > box.clientWidth + 1;
+    box.classList.toggle("more", more);
+    if (more) box.tabIndex = 0;
+  }
+}
+
 async function live() {
   if (!document.hidden) await refresh();
   setTimeout(live, PAUSE_MS);
 }
 
 byId("depth").addEventListener("toggle", refresh);
+new ResizeObserver(markWide).observe(document.body);
 addEventListener("hashchange", () => { scrollTo(0, 0); refresh(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 startOverview();

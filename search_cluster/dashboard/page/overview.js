@@ -12,7 +12,7 @@ let latest = null;
 
 export function showHeader(run) {
   const provenance = run.run.provenance;
-  const found = provenance ? `Layer paths of ${provenance.model_spec} on ${provenance.task}` : `Run ${run.run.name}`;
+  const found = provenance ? `Layer paths of ${run.run.model} on ${provenance.task}` : `Run ${run.run.name}`;
   const title = run.scan ? run.scan.title : run.depth?.is_all ? run.depth.title : found;
   byId("title").textContent = title;
   document.title = title;
@@ -30,12 +30,14 @@ export function showHeader(run) {
 export function showRun(run) {
   latest = run;
   showHeader(run);
+  whenChanged("run:screen", run.screen ?? [], (lines) => fill(byId("run-lines"), lines.flatMap((line) => [element("dt", {}, line.topic), element("dd", {}, line.text)])));
+  show(byId("notation"), run.run.notation);
   whenChanged("run:problems", run.problems, (problems) => fill(byId("problems"), problems.map((text) => element("p", { class: "banner bad" }, text))));
   showProgress(run);
   showCards(run);
   showFacts(run);
   whenChanged("run:sessions", run.sessions, showSessions);
-  if (!run.scan) whenChanged("run:provenance", run.run.provenance, showProvenance);
+  if (!run.scan) whenChanged("run:provenance", run.run.depends_on, showProvenance);
   drawPlots();
 }
 
@@ -57,18 +59,19 @@ export function startOverview() {
   onThemeChange(() => { forget("plot:"); drawPlots(); });
 }
 
-function showProgress({ run, progress, scan }) {
-  const [noun, whole] = scan ? ["verdict", "scan"] : ["example", "corpus"];
+function showProgress({ run, progress, costs, scan }) {
+  const [noun, whole] = scan ? ["verdict", "scan"] : ["question", "corpus"];
   const { examples_done: done, examples_total: total, examples_written: written } = progress;
   byId("progress-count").textContent = total ? `${count(done)} of ${plural(total, noun)}` : plural(done, noun);
-  const share = total ? done / total : 0;
+  const finished = run.state === "finished"; // a scan may end before all that it planned
+  const share = finished ? 1 : total ? done / total : 0;
   byId("progress-bar").style.width = `${100 * share}%`;
-  byId("progress-bar").classList.toggle("done", run.state === "finished");
+  byId("progress-bar").classList.toggle("done", finished);
   const left = progress.seconds_left === null ? "" : `, about ${duration(progress.seconds_left)} left`;
-  byId("progress-left").textContent = total ? `${percent(share)}${left}` : "";
+  byId("progress-left").textContent = total && !finished ? `${percent(share)}${left}` : "";
   const notes = {
     starting: "It has started; its first numbers come when its workers are ready.",
-    running: !scan && written < done ? `${count(written)} examples are in shards; the plots below show these.` : "",
+    running: progress.study_budget ? `Other questions are studied first, ${count(costs.paths_searched)} of at most ${plural(progress.study_budget, "path")}; then these are searched.` : !scan && written < done ? `${count(written)} questions are in shards; the plots below show these.` : "",
     silent: `Nothing was written for ${duration(run.last_sign_s)}: it was stopped, or it is stuck. Running the same command again resumes it.`,
     finished: `The ${whole} is complete.`,
   };
@@ -78,14 +81,14 @@ function showProgress({ run, progress, scan }) {
 function showCards({ costs, found, scan }) {
   const now = costs.now;
   const cards = [
+    [found.found ? `${count(100 * found.identity.share)} → ${count(100 * found.found.share)} %` : NONE, "right: plain model → some path found"],
+    [found.mean_layers_saved === null ? NONE : `${decimal(found.mean_layers_saved)} of ${found.num_layers}`, "layers saved by right best paths, mean"],
     [count(costs.paths_per_device_hour), "paths searched per device-hour"],
     now ? [rate(now.searched_per_s), "paths a second, now"] : [count(costs.paths_searched), "paths searched"],
     [percent(costs.cache_hit_rate), "answered by the cache"],
     [percent(now?.busy_share ?? costs.busy_share), now ? "devices busy, now" : "devices busy"],
-    [found.mean_layers_saved === null ? NONE : `${decimal(found.mean_layers_saved)} of ${found.num_layers}`, "layers saved by right best paths, mean"],
-    [found.found ? `${count(100 * found.identity.share)} → ${count(100 * found.found.share)} %` : NONE, "right: plain model → some path found"],
   ];
-  if (scan) cards.splice(4);
+  if (scan) cards.splice(0, 2);
   whenChanged("run:cards", cards, () => fill(byId("cards"), cards.map(([value, label]) => element("div", { class: "card" }, element("b", {}, value), element("span", {}, label)))));
 }
 
@@ -105,7 +108,7 @@ function showFacts({ costs, found }) {
     ["of it busy", percent(costs.busy_share)],
   ]);
   factRows(byId("found"), [
-    ["examples searched", count(found.examples)],
+    ["questions searched", count(found.examples)],
     ["plain model is right", interval(found.identity)],
     ["some path found is right", interval(found.found)],
     ["layers of the best path, mean", found.mean_best_length === null ? null : `${decimal(found.mean_best_length)} of ${found.num_layers}`],
@@ -128,9 +131,7 @@ function showSessions(sessions) {
   if (!sessions.length) fill(byId("sessions"), element("tr", {}, element("td", { class: "quiet", colspan: 10 }, "none yet")));
 }
 
-function showProvenance(provenance) {
-  if (!provenance) return factRows(byId("provenance"), [["known", "with the first shard"]]);
-  const rows = Object.entries(provenance).filter(([name]) => name !== "versions").map(([name, value]) => [name.replaceAll("_", " "), value === null ? (name === "limit" ? "all" : NONE) : String(value)]);
-  const versions = Object.entries(provenance.versions).map(([name, value]) => [`version of ${name}`, value]);
-  return factRows(byId("provenance"), [...rows, ...versions]);
+function showProvenance(rows) {
+  const known = rows.map(([name, value]) => [name.replaceAll("_", " "), value]);
+  return factRows(byId("provenance"), rows.length ? known : [["known", "with the first shard"]]);
 }

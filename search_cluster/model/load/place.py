@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from search_cluster.bridged_spec import split_spec
+from search_cluster.bridged_spec import DEMO_SPEC, split_spec
 from search_cluster.errors import ModelError, UnreachableHubError
-from search_cluster.model.load.demo import DEMO_SPEC, demo_model_dir
+from search_cluster.model.load.demo import demo_model_dir
 from search_cluster.model.load.hub import commit_of, download
 
 

@@ -5,7 +5,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from search_cluster.model.load.demo import DEMO_PACKAGE, DEMO_SPEC
+from search_cluster.bridged_spec import DEMO_SPEC
+from search_cluster.model.load.demo import DEMO_PACKAGE
 from search_cluster.model.load.place import place_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.portable.checkpoint import CONFIG_FILE

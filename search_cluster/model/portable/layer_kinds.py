@@ -6,9 +6,10 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from transformers import AutoConfig, PreTrainedConfig
 
+from search_cluster.bridged_spec import DEMO_SPEC
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
-from search_cluster.model.load.demo import DEMO_SPEC, demo_model_dir
+from search_cluster.model.load.demo import demo_model_dir
 from search_cluster.model.load.folder import load_config
 from search_cluster.model.portable.checkpoint import CONFIG_FILE
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from search_cluster.model.load.demo import DEMO_PACKAGE, DEMO_SPEC
+from search_cluster.bridged_spec import DEMO_SPEC
+from search_cluster.model.load.demo import DEMO_PACKAGE
 
 _CARD = "README.md"
 _TEXTS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from search_cluster.bridged_spec import model_name
 from search_cluster.depth.result import DepthResult
 from search_cluster.files import write_text_whole
 from search_cluster.report.depth.figures import depth_figures
 from search_cluster.report.depth.page import DEPTH_PAGE
 from search_cluster.report.depth.tables import depth_tables
-from search_cluster.report.depth.words import screen
+from search_cluster.report.depth.words import answers, first_sentence, screen
 from search_cluster.report.shell import plot_values, render_page
 
 LIMITS = (
@@ -36,12 +37,11 @@ def write_depth_report(folder: Path, out: Path, result: DepthResult) -> None:
         DEPTH_PAGE,
         title=depth_title(result),
         subtitle=(
-            f"Study {folder.name}: {result.num_layers} layers, "
-            f"{result.counts.get('positions', 0):,} positions, "
-            f"{result.counts.get('head_reads', 0):,} states read, "
-            f"{result.counts.get('executed_verdicts', 0):,} verdicts executed; tuned lens: "
+            f"Study {folder.name}: {result.num_layers} layers, seed {result.seed}; tuned lens: "
             f"{result.lens}"
         ),
+        verdict=first_sentence(result),
+        answers=answers(result, folder),
         screen=screen(result),
         notes=result.notes,
         plots=[plot_values(figure) for figure in depth_figures(result)],
@@ -55,7 +55,7 @@ def write_depth_report(folder: Path, out: Path, result: DepthResult) -> None:
 def depth_title(result: DepthResult) -> str:
     """What the page of a study is called."""
     task = "" if result.questions is None else f" on {result.questions.task}"
-    return f"Depth of {result.model}{task}"
+    return f"Depth of {model_name(result.model)}{task}"
 
 
 def depth_provenance(result: DepthResult) -> list[tuple[str, str]]:

@@ -15,9 +15,16 @@ DEPTH_PAGE = """{% extends "shell" %}
 {% endmacro %}
 {% block content %}
 <section id="screen">
+<p class="verdict">{{ verdict }}</p>
+<dl class="screen">{% for topic, text in answers %}
+<dt>{{ topic }}</dt><dd>{{ text }}</dd>
+{% endfor %}{% for note in notes %}
+<dt>Beware</dt><dd class="fails">{{ note }}</dd>
+{% endfor %}</dl>
+</section>
+
+<section id="found">
 <h2>What was found</h2>
-{% for note in notes %}<p class="fails">{{ note }}</p>
-{% endfor %}
 <dl class="screen">{% for topic, text in screen %}
 <dt>{{ topic }}</dt><dd>{{ text }}</dd>
 {% endfor %}</dl>

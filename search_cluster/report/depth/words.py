@@ -1,6 +1,8 @@
 """What a depth study found, in sentences that say how sure they are."""
 
 from collections.abc import Iterable
+from pathlib import Path
+from shlex import quote
 
 from search_cluster.depth.contrasts import Contrast
 from search_cluster.depth.facts import TokenOrder
@@ -49,6 +51,44 @@ def best_lens(result: DepthResult) -> str:
     """The tuned lens if there is one."""
     lenses = [figures.lens for figures in result.text.guesses]
     return TUNED if TUNED in lenses else lenses[0]
+
+
+def first_sentence(result: DepthResult) -> str:
+    """What stands on top of a page: when answers are settled, or else what is guessed early."""
+    found = screen(result)
+    settled = [text for topic, text in found if topic == "verdicts"]
+    return settled[-1] if settled else found[0][1]
+
+
+def answers(result: DepthResult, folder: Path) -> list[tuple[str, str]]:
+    """Whether it is true, what it cost, and what to do next.
+
+    Args:
+        result: what was found.
+        folder: the study's folder, for the command to run next.
+    """
+    counts = result.counts
+    lines = [
+        (
+            "Is it true?",
+            "Each line says whether it is sure: whether its 95 % interval excludes zero. A lens is "
+            "a reader; what paths show that were run is about the model itself.",
+        ),
+        (
+            "What it cost",
+            f"{counts.get('positions', 0):,} positions, {counts.get('head_reads', 0):,} states "
+            f"read, {counts.get('executed_verdicts', 0):,} verdicts executed.",
+        ),
+    ]
+    if result.questions is not None:
+        lines.append(
+            (
+                "What next",
+                f"search-cluster scan --task {quote(result.questions.task)} --depth-prior "
+                f"{quote(str(folder))}: a scan that begins with what is known of layers here.",
+            )
+        )
+    return lines
 
 
 def headline(result: DepthResult) -> list[str]:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search_cluster.bridged_spec import model_name
 from search_cluster.files import write_text_whole
+from search_cluster.paths.words import EDIT_WORDS
 from search_cluster.report.beside import pages_beside
 from search_cluster.report.scan.cards import finalist_cards
 from search_cluster.report.scan.front import front_figure
@@ -33,7 +35,7 @@ LIMITS = (
 
 def scan_title(model: str, tasks: tuple[str, ...]) -> str:
     """What a page about a scan is called."""
-    return f"One path for {model} on {', '.join(tasks)}"
+    return f"One path for {model_name(model)} on {', '.join(tasks)}"
 
 
 def write_scan_report(
@@ -64,6 +66,7 @@ def write_scan_report(
         sure=result.sure,
         screen=first_screen(result, run, folder),
         heat_map=None if heat_map is None else plot_values(heat_map),
+        notation=EDIT_WORDS,
         top=top_rows(result.candidates),
         cards=finalist_cards(result),
         front=None if front is None else plot_values(front),

@@ -31,6 +31,7 @@ aria-label="{{ row.gain }} ({{ row.interval }})">
 <dt>{{ line.topic }}</dt>
 <dd{% if line.kind %} class="{{ line.kind }}"{% endif %}>{{ line.text }}</dd>
 {% endfor %}</dl>
+<p class="quiet caption" id="notation">{{ notation }}</p>
 </section>
 
 {{ no_script() }}

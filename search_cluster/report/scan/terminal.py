@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from search_cluster.paths.words import EDIT_WORDS
 from search_cluster.report.scan.heat_map import block_map
 from search_cluster.report.scan.tables import (
     finalist_rows,
@@ -43,6 +44,7 @@ def print_scan(console: Console, result: ScanResult) -> None:
         f"{result.verdicts:,} verdicts of {result.exhaustive_verdicts:,} that all paths on all "
         "questions would take.",
     )
+    _say(console, EDIT_WORDS)
     rows = text_map(result.candidates, result.num_layers, console.width)
     if rows:
         console.print()

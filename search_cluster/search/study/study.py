@@ -92,6 +92,11 @@ class MenuStudy(SteppedRounds[None]):
         self._start(self._study())
 
     @property
+    def budget(self) -> int:
+        """The largest number of evaluations; most studies end earlier."""
+        return self._budget
+
+    @property
     def menu(self) -> tuple[MenuPath, ...]:
         """The paths that ran on enough probes and are likely good, shortest first, not identity."""
         return self._answers.menu(self._max_menu)

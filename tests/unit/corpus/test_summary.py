@@ -7,6 +7,8 @@ import pytest
 from search_cluster.corpus.record import ExampleRecord, PathFailure, PathVerdict
 from search_cluster.corpus.summary import summarise
 from search_cluster.errors import InvalidValueError
+from search_cluster.paths.cost import PathCosts
+from search_cluster.paths.jumps import Jump
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.stats import wilson_interval
 from search_cluster.tasks.verdict import Verdict
@@ -98,3 +100,11 @@ def test_models_of_two_depths_are_refused(reported_record):
         InvalidValueError, match=r"models of \[4, 9\] layers; sum up one model at a time"
     ):
         summarise([reported_record("q", identity=1.0, best=None), foreign])
+
+
+def test_a_best_path_costs_what_its_bridges_do(reported_record):
+    costs = PathCosts(bridged=frozenset({Jump(1, 3)}), share=0.25)
+    crossing = reported_record("q", identity=1.0, best=(0, 1, 3))
+    summary = summarise([crossing, reported_record("p", identity=1.0, best=(0, 2, 3))], costs)
+    assert summary.best_lengths == ((3, 1), (3.25, 1))
+    assert (summary.mean_best_length, summary.mean_layers_saved) == (3.125, 0.875)

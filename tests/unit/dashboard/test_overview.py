@@ -65,7 +65,7 @@ def test_rates_and_time_left_of_a_running_search(tmp_path: Path) -> None:
     assert values["run"]["state"] == "running"
     assert values["run"]["provenance"]["task"] == "riddles"
     assert values["progress"] == {
-        "examples_done": 5, "examples_written": 4, "examples_total": 10,
+        "examples_done": 5, "examples_written": 4, "examples_total": 10, "study_budget": 0,
         "seconds_left": pytest.approx(100, rel=0.1),
     }  # fmt: skip
     costs = values["costs"]

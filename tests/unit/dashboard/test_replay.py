@@ -62,7 +62,7 @@ def test_every_preset_that_keeps_a_tree_is_rebuilt(name: str) -> None:
     graph = rebuild_graph(record, provenance)
     assert [node.path for node in graph.nodes] == tried_paths(record)
     if name in ("chain", "random", "credible"):
-        assert f"preset {name} walks no tree of this example alone" in graph.note
+        assert f"preset {name} walks no tree of this question alone" in graph.note
     else:
         assert graph.is_search_tree
         assert graph.nodes[0].num_visits == len(record.evaluated)

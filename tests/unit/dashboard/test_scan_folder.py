@@ -43,7 +43,7 @@ def test_a_running_scan(tmp_path: Path) -> None:
     values = seen(folder)
     scan = values["scan"]
     assert values["run"]["state"] == RunState.RUNNING
-    assert scan["title"] == "One path for demo on elements"
+    assert scan["title"] == "One path for SmolLM2-135M-Instruct (demo) on elements"
     assert scan["verdict"] is None
     lines = {line["topic"]: line["text"] for line in scan["lines"]}
     progress = read_progress(folder)
@@ -168,9 +168,10 @@ def terminal(folder: Path, width: int = 100) -> str:
 
 def test_the_terminal_shows_a_scan(tmp_path: Path) -> None:
     running = terminal(write_running_scan(tmp_path / "running"))
-    for words in ("One path for demo on elements", "verdicts, 50.0%", "Now: The race on train"):
+    title = "One path for SmolLM2-135M-Instruct (demo) on elements"
+    for words in (title, "verdicts, 50.0%", "Now: The race on train"):
         assert words in running
-    assert "examples" not in running
+    assert "questions searched" not in running
     assert "some path found right" not in running
     result = scan_result()
     finished = terminal(write_scan(tmp_path / "finished", result))

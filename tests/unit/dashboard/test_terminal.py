@@ -25,7 +25,7 @@ def test_a_running_search(tmp_path: Path) -> None:
     write_samples(folder, [counters(second, done=second // 20) for second in range(0, 101, 4)])
     text = _text(folder)
     for wanted in (
-        "[red]run toy on riddles, preset drllm", "running", "5 of 10 examples, 50.0%", "min left",
+        "[red]run toy on riddles, preset drllm", "running", "5 of 10 questions, 50.0%", "min left",
         "10 (20.0%)", "900", "2026-01-01 00:00", "90.0%", "of 8",
     ):  # fmt: skip
         assert wanted in text, wanted

@@ -66,5 +66,5 @@ def test_the_example_is_the_first_that_a_path_fixed_or_the_one_that_is_named(
 
 def test_an_example_without_paths_and_a_run_without_examples_say_so(tmp_path: Path) -> None:
     (tmp_path / "new" / "sessions").mkdir(parents=True)
-    with pytest.raises(CorpusError, match="holds no searched example yet"):
+    with pytest.raises(CorpusError, match="holds no searched question yet"):
         one_example(RunFolder(tmp_path / "new"), None)

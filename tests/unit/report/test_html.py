@@ -64,7 +64,7 @@ def test_everything_is_in_the_page(written, evaluation):
         "Best paths per depth",
         "Router drllm per depth",
         "Length of best paths",
-        "Effort per example",
+        "Effort per question",
     ):
         assert title in page.words, title
     plots = plots_of(page)
@@ -329,7 +329,7 @@ def test_a_long_question_is_cut(written, record):
 
 
 def test_claims_layers_are_saved_by_right_paths_and_so_many_only(written, record, records):
-    assert "The 3 right best paths save 0.3 of 4 layers on average." in written().words
+    assert "the 3 right best paths save 0.3 of 4 layers on average." in written().words
     page = written(records=[record("never", identity=0.0, best=None)])
-    assert "No best path is right, so nothing is saved." in page.words
+    assert "no best path is right, so nothing is saved." in page.words
     assert "0.0 of 4" not in page.words

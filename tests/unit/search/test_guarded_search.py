@@ -796,8 +796,10 @@ def test_arrival_and_width_change_no_record_and_the_run_keeps_its_budget(
             probes=probes,
             perturb=perturb,
         )
+        assert coordinator.progress().study_budget > 0, "the study comes first"
         records = [record for record in coordinator.run() if record is not None]
         assert len(records) == len(examples)
+        assert coordinator.progress().study_budget == 0
         return corpus_digest(records), coordinator
 
     counting = Counting(

@@ -28,9 +28,9 @@ def test_a_line_every_few_seconds_and_a_last_one():
             clock.now_s = 1000.0 + second
             reporter.update(second // 2, 3 * second, second, 1)
     assert stream.getvalue().splitlines() == [
-        "searching t: 2/10 examples, 15 paths (5 cached, 1 failed), 3.0 paths/s, about 20 s left",
-        "searching t: 5/10 examples, 30 paths (10 cached, 1 failed), 3.0 paths/s, about 10 s left",
-        "searching t: 6/10 examples, 36 paths (12 cached, 1 failed), 3.0 paths/s, about 8 s left",
+        "searching t: 2/10 questions, 15 paths (5 cached, 1 failed), 3.0 paths/s, about 20 s left",
+        "searching t: 5/10 questions, 30 paths (10 cached, 1 failed), 3.0 paths/s, about 10 s left",
+        "searching t: 6/10 questions, 36 paths (12 cached, 1 failed), 3.0 paths/s, about 8 s left",
     ]
 
 
@@ -51,8 +51,9 @@ def test_paths_that_another_process_holds_are_said_as_long_as_there_are_any():
         reporter.wait_for(0)
         reporter.update(0, 30, 0, 0)
     said = stream.getvalue().splitlines()
-    assert said[0] == "s: 0/10 examples, 20 paths (0 cached, 0 failed), 7 leased by another process"
-    assert said[1] == "s: 0/10 examples, 30 paths (0 cached, 0 failed)"
+    leased = "7 leased by another process"
+    assert said[0] == f"s: 0/10 questions, 20 paths (0 cached, 0 failed), {leased}"
+    assert said[1] == "s: 0/10 questions, 30 paths (0 cached, 0 failed)"
 
 
 def test_an_error_in_the_block_still_leaves_a_last_line_and_passes():
@@ -62,7 +63,7 @@ def test_an_error_in_the_block_still_leaves_a_last_line_and_passes():
             reporter.update(1, 2, 0, 0)
             raise KeyboardInterrupt
     except KeyboardInterrupt:
-        assert stream.getvalue() == "s: 1/10 examples, 2 paths (0 cached, 0 failed)\n"
+        assert stream.getvalue() == "s: 1/10 questions, 2 paths (0 cached, 0 failed)\n"
     else:
         raise AssertionError("the interrupt was swallowed")
 

@@ -31,6 +31,7 @@ KEYS = [
     "started_at",
     "cut_answers",
     "recheck_seconds",
+    "study_budget",
 ]
 """As they always were, in this order."""
 
@@ -95,6 +96,7 @@ def test_the_json_form_has_the_keys_that_it_always_had() -> None:
         "2026-01-01T00:00:00+00:00",
         12,
         2.5,
+        0,
     ]
 
 

@@ -39,7 +39,7 @@ def test_everything_is_in_the_page(tmp_path: Path) -> None:
     result = scan_result()
     page = written(tmp_path, result)
     for expected in (
-        "One path for demo on elements",
+        "One path for SmolLM2-135M-Instruct (demo) on elements",
         "Scan my scan: 939 paths of repeat, skip, seed 0",
         "Best paths of the search",
         "1. skip 14-19 reported 24 of 30 layers 6 layers fewer (20%)",

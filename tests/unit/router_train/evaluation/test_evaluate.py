@@ -188,7 +188,7 @@ def test_predictions_of_another_key_are_not_taken(loaded: LoadedModel, tmp_path:
     assert PredictionLog(tmp_path, KEY).get(EXAMPLES[0].example_id) is not None
     assert PredictionLog(tmp_path, {**KEY, "threshold": 0.5}).get(EXAMPLES[0].example_id) is None
     header = json.loads(next(tmp_path.glob("*.jsonl")).read_text().splitlines()[0])
-    assert header["schema"] == 2
+    assert header["schema"] == 3
 
 
 def test_questions_that_do_not_fit_are_counted_apart(loaded: LoadedModel, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_path_ends_where_the_classifier_is_sure(
     num_reads = 3 if stop is None else stop + 1
     per_read = read_cost(loaded.model, loaded.model.config.vocab_size)
     assert routed.num_read_layer_tokens == pytest.approx(num_reads * per_read)
-    assert routed.num_layer_tokens == min(num_layers_run, 5) * len(IDS)
+    assert routed.num_layer_tokens == 0  # the path begins with what was read
     assert routed.num_fallbacks == (6 if stop is None else 0)
     never = router_of(stop=stop).route(loaded, IDS, threshold=1.0)
     assert never.path.is_identity

@@ -219,7 +219,8 @@ def test_a_saved_menu_router_chooses_as_before(
         gains = router.model.gains(prompt_features(loaded, ids, 2, 2).numpy())
         lengths = np.array([6, 4, 5])
         assert routed.path == PATHS[choose_path(confidences(gains), lengths, router.threshold)]
-        assert routed.num_layer_tokens == 2 * len(ids)
+        is_prefix = routed.path.layers[:2] == (0, 1)
+        assert routed.num_layer_tokens == (0 if is_prefix else 2 * len(ids))
         assert router.route(loaded, ids, threshold=1.0).path.is_identity
 
 
@@ -348,4 +349,4 @@ def test_a_menu_router_chooses_alike_inside_the_prefill(loaded: LoadedModel) -> 
     routed = router.route(loaded, ids, threshold=0.0)
     assert end.value.value.path == routed.path
     assert end.value.value.confidence == pytest.approx(routed.confidence, abs=1e-5)
-    assert (end.value.value.num_layer_tokens, routed.num_layer_tokens) == (0, 8)
+    assert (end.value.value.num_layer_tokens, routed.num_layer_tokens) == (0, 0)

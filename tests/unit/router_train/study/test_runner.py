@@ -125,7 +125,7 @@ def test_a_study_writes_tables_and_chooses_on_validation(
     assert f"Chosen of fruit: `{chosen['fruit']}`" in text
     assert f"| **{chosen['fruit']}** |" in text
     capsys.readouterr()
-    run_check(runner, files.chosen, limit=None)
+    run_check(runner, files.chosen, limit=None, json_output=True)
     printed = json.loads(capsys.readouterr().out)
     assert printed.keys() == {"fruit"}
     assert tuple(printed["fruit"]) == CHECK_KEYS
