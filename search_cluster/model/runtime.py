@@ -28,6 +28,11 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def num_visible_gpus() -> int:
+    """The GPUs that this process may use."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def describe_devices() -> str:
     """The devices that torch sees, in one line."""
     if torch.cuda.is_available():

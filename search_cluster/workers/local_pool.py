@@ -4,7 +4,6 @@ import queue
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from search_cluster.errors import DeviceBrokenError, EvaluatorError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats
@@ -16,7 +15,13 @@ from search_cluster.workers.batch_size import (
     BatchSize,
 )
 from search_cluster.workers.dispatch import Dispatcher
-from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
+from search_cluster.workers.device_groups import workers_of
+from search_cluster.workers.messages import (
+    BatchReport,
+    WorkerInfo,
+    WorkerSpec,
+    require_alike,
+)
 from search_cluster.workers.path_worker import PathWorker
 from search_cluster.workers.tally import Tally
 
@@ -24,7 +29,8 @@ from search_cluster.workers.tally import Tally
 class LocalPool:
     """Implements `PathEvaluator` with ``num_workers`` workers that share one frozen model.
 
-    Each has states of its own, and threads for the batches that it evaluates at the same time.
+    Where a model's layers are on several devices, each group of so many has a model of its own, and
+    as many workers as the others. Each worker has states of its own, and threads for the batches that it evaluates at the same time.
 
     Args:
         spec: what every worker builds.
@@ -41,14 +47,8 @@ class LocalPool:
     def __init__(
         self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int | None = None
     ) -> None:
-        spec = replace(spec, workers_per_gpu=num_workers, shares_weights=True)
-        first = PathWorker(spec)
-        others = [
-            PathWorker(spec, loaded=first.loaded, failure_log=first.failure_log)
-            for _ in range(num_workers - 1)
-        ]
-        workers = [first, *others]
-        self.info: WorkerInfo = first.info
+        workers = workers_of(spec, num_workers)
+        self.info: WorkerInfo = require_alike([worker.info for worker in workers])
         self._sizes = [BatchSize(requests_per_batch) for _ in workers]
         self._dispatcher = Dispatcher[EvaluationRequest](lambda request: request.example.example_id)
         for number in range(num_workers):
