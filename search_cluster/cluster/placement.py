@@ -52,9 +52,11 @@ def place_workers(config: SearchConfig, gpus: Sequence[int], *, num_cpus: int) -
         auto = min(MAX_AUTO_CPU_WORKERS, max(1, num_cpus // config.threads_per_worker))
         return Placement(num_workers=config.workers or auto, num_gpus_per_worker=0)
     if not num_gpus and config.workers is None:
+        share = f"one for each {each} GPUs"
+        if each == 1:
+            share = f"{config.workers_per_gpu} for each GPU"
         raise ConfigError(
-            "the cluster has no GPU at the moment; say how many --workers are wanted, "
-            + (f"one for each {each} GPUs" if each > 1 else f"{config.workers_per_gpu} for each GPU")
+            f"the cluster has no GPU at the moment; say how many --workers are wanted, {share}"
         )
     if num_gpus and each > max(gpus):
         raise ConfigError(

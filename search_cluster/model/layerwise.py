@@ -143,7 +143,5 @@ class LayerwisePass:
             extra = (key,) if key else ()
             # Of the states, type and device matter alone; positions stay on the first device.
             like_BTD = self.hidden_BTD[:, :0].to(self._positions_BT.device)
-            self._rotaries[key] = self._model.model.rotary_emb(
-                like_BTD, self._positions_BT, *extra
-            )
+            self._rotaries[key] = self._model.model.rotary_emb(like_BTD, self._positions_BT, *extra)
         return self._rotaries[key]

@@ -24,8 +24,6 @@ from search_cluster.model.engine.invariance import attention_probe, products
 
 DEVICES = tuple(torch.device("cpu", index) for index in range(4))
 COPIES = ("_to_copy", "to", "copy_")
-FACTORIES_LIKE = ("zeros_like", "empty_like", "ones_like", "full_like", "new_zeros", "new_empty",
-                  "new_full", "new_ones")  # fmt: skip
 READS = ("_local_scalar_dense", "item", "equal", "is_nonzero")
 
 
@@ -80,8 +78,12 @@ crossings: Counter[str] = Counter()
 
 def is_fake(device: object) -> bool:
     """Whether it is a numbered CPU."""
-    return device is not None and torch.device(device).type == "cpu" and (  # type: ignore[arg-type]
-        torch.device(device).index is not None  # type: ignore[arg-type]
+    return (
+        device is not None
+        and torch.device(device).type == "cpu"
+        and (  # type: ignore[arg-type]
+            torch.device(device).index is not None  # type: ignore[arg-type]
+        )
     )
 
 
@@ -132,9 +134,9 @@ def run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     if name in READS or (devices and lands is None and name not in COPIES):
         crossings["read"] += 1
     inner_args, inner_kwargs = tree_map(_inner, (args, kwargs))
-    if asked is not None and name not in ("to",):
-        inner_kwargs["device"] = torch.device("cpu")
-    elif asked is not None and func is torch.ops.aten.to.dtype_layout:
+    if (asked is not None and name not in ("to",)) or (
+        asked is not None and func is torch.ops.aten.to.dtype_layout
+    ):
         inner_kwargs["device"] = torch.device("cpu")
     inner_kwargs.pop("pin_memory", None)
     result = func(*inner_args, **inner_kwargs)

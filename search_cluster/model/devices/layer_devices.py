@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from search_cluster.errors import ModelError
+
 
 @dataclass(frozen=True, slots=True)
 class LayerDevices:
@@ -50,6 +52,24 @@ def devices_of(model: PreTrainedModel) -> LayerDevices:
 
 def _device_of(module: torch.nn.Module) -> torch.device:
     return next(module.parameters()).device
+
+
+def require_one_device(model: PreTrainedModel, what: str) -> None:
+    """Pass if a model is on one device.
+
+    Args:
+        model: the model.
+        what: what needs that, in words.
+
+    Raises:
+        ModelError: its layers are on several.
+    """
+    names = [str(device) for device in devices_of(model).distinct]
+    if len(names) > 1:
+        raise ModelError(
+            f"the model's layers are on {', '.join(names)}; {what} takes a model on one device: "
+            "load it without devices_per_worker"
+        )
 
 
 def device_names(device: str, num_devices: int) -> tuple[str, ...]:

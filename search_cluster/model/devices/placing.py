@@ -17,7 +17,6 @@ from search_cluster.errors import ModelError
 from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.devices.split import split_layers
 
-
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
@@ -92,7 +91,8 @@ def place_layers(
     decoder, head = model.model, model.lm_head
     if head.weight is decoder.embed_tokens.weight:
         head.weight = nn.Parameter(head.weight.detach().to(last), requires_grad=False)
-    of_layers = [device for device, count in zip(devices, counts, strict=True) for _ in range(count)]
+    blocks = zip(devices, counts, strict=True)
+    of_layers = [device for device, count in blocks for _ in range(count)]
     for name, child in decoder.named_children():
         if child is decoder.layers:
             for layer, device in zip(child, of_layers, strict=True):
@@ -100,9 +100,7 @@ def place_layers(
         else:
             _move(child, last if name == "norm" else first)
     _move(head, last)
-    for module, device in zip(
-        (*decoder.layers, decoder.norm), (*of_layers, last), strict=True
-    ):
+    for module, device in zip((*decoder.layers, decoder.norm), (*of_layers, last), strict=True):
         module.register_forward_pre_hook(ArrivalHook(device), with_kwargs=True, prepend=True)
     found = devices_of(model)
     assert found.distinct == tuple(devices), "each device has a part"

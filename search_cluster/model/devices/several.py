@@ -40,7 +40,7 @@ def require_several(device: str, num_devices: int) -> None:
 def require_alike_devices(names: Sequence[str]) -> None:
     """Pass if all devices of a worker are of one kind.
 
-    Layers would round otherwise from device to device, and verdicts would depend on which has which.
+    Unlike ones round otherwise, and verdicts would depend on which layers each has.
 
     Raises:
         ModelError: two of them differ.

@@ -1,6 +1,6 @@
 """Which layers each of several devices gets, so that the fullest has as little as can be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 
@@ -9,8 +9,8 @@ def split_layers(
 ) -> tuple[int, ...]:
     """How many layers each device has, in order; each has one at least.
 
-    The weights of the fullest device are as few as they can be in contiguous blocks; earlier
-    devices get the more of what that leaves open.
+    The weights of the fullest device are as few as they can be in contiguous blocks, and those of
+    the others as even as that allows.
 
     Args:
         layer_bytes: the weights of each layer; there are as many as devices, or more.
@@ -19,32 +19,55 @@ def split_layers(
         last_bytes: what the last one has: the final norm and the head.
     """
     assert 1 <= num_devices <= len(layer_bytes), "each device has a layer"
-    sums = (0, *accumulate(layer_bytes))
-    last = num_devices - 1
+    ends = (first_bytes, last_bytes)
+    fullest = _best(layer_bytes, num_devices, ends, max, limit=None)
+    # Of all splits whose fullest device has as little, the most even one.
+    limit = max(_loads(layer_bytes, fullest, ends))
+    return _best(layer_bytes, num_devices, ends, lambda total, load: total + load * load, limit)
 
-    def cost(device: int, begin: int, end: int) -> int:
-        extra = first_bytes if device == 0 else 0
-        return sums[end] - sums[begin] + extra + (last_bytes if device == last else 0)
 
-    # By the number of layers that are placed: the fullest device's bytes, and the counts.
+def _best(
+    layer_bytes: Sequence[int],
+    num_devices: int,
+    ends: tuple[int, int],
+    joined: Callable[[int, int], int],
+    limit: int | None,
+) -> tuple[int, ...]:
+    """The split with the least value, the first of equals.
+
+    Args:
+        layer_bytes: the weights of each layer.
+        num_devices: the devices.
+        ends: what the first and the last one have beside layers.
+        joined: the value of devices and one more, whose weights are given.
+        limit: the weights that no device exceeds; ``None``: any.
+    """
+    sums, last = (0, *accumulate(layer_bytes)), num_devices - 1
+    # By the number of layers that are placed: the value, and the counts.
     best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
     for device in range(num_devices):
-        rest = last - device
+        extra = (ends[0] if device == 0 else 0) + (ends[1] if device == last else 0)
         found: dict[int, tuple[int, tuple[int, ...]]] = {}
-        for begin, (fullest, counts) in best.items():
-            for end in range(begin + 1, len(layer_bytes) - rest + 1):
-                item = (max(fullest, cost(device, begin, end)), (*counts, end - begin))
-                known = found.get(end)
-                if known is None or _is_better(item, known):
+        for begin, (value, counts) in best.items():
+            for end in range(begin + 1, len(layer_bytes) - (last - device) + 1):
+                load = sums[end] - sums[begin] + extra
+                if limit is not None and load > limit:
+                    break
+                item = joined(value, load), (*counts, end - begin)
+                if end not in found or item[0] < found[end][0]:
                     found[end] = item
         best = found
     return best[len(layer_bytes)][1]
 
 
-def _is_better(
-    one: tuple[int, tuple[int, ...]], other: tuple[int, tuple[int, ...]]
-) -> bool:
-    return one[0] < other[0] or (one[0] == other[0] and one[1] > other[1])
+def _loads(layer_bytes: Sequence[int], counts: Sequence[int], ends: tuple[int, int]) -> list[int]:
+    stops = list(accumulate(counts))
+    loads = [
+        sum(layer_bytes[stop - count : stop]) for stop, count in zip(stops, counts, strict=True)
+    ]
+    loads[0] += ends[0]
+    loads[-1] += ends[1]
+    return loads
 
 
 def fullest_bytes(
@@ -55,10 +78,4 @@ def fullest_bytes(
     last_bytes: int = 0,
 ) -> int:
     """The weights of the device that has most of them."""
-    ends = list(accumulate(counts))
-    sums = [
-        sum(layer_bytes[end - count : end]) for end, count in zip(ends, counts, strict=True)
-    ]
-    sums[0] += first_bytes
-    sums[-1] += last_bytes
-    return max(sums)
+    return max(_loads(layer_bytes, counts, (first_bytes, last_bytes)))

@@ -20,7 +20,7 @@ Arriving = tuple[Slab, Tensor, Tensor]
 
 
 def to_device(rows_NW: Tensor, device: torch.device) -> Tensor:
-    """Rows on a device; those of another one cross in one copy, which the program does not await."""
+    """Rows on a device; those of another one cross in one copy, which nobody waits for."""
     return rows_NW if rows_NW.device == device else rows_NW.to(device, non_blocking=True)
 
 
@@ -51,9 +51,7 @@ class RowsOfCall:
         layer: the layer that runs.
     """
 
-    def __init__(
-        self, layers: LayerRunner, plan: CallPlan, hidden: LayerSlabs, layer: int
-    ) -> None:
+    def __init__(self, layers: LayerRunner, plan: CallPlan, hidden: LayerSlabs, layer: int) -> None:
         self._layers, self._plan, self._hidden, self._layer = layers, plan, hidden, layer
         self._home = hidden.on(layers.devices.layers[layer])
         self._arriving: list[Arriving] = [

@@ -182,7 +182,11 @@ def _require_same_step(
 ) -> None:
     """Pass if a layer changes states as in transformers."""
     # On one device, whichever it is.
-    before_TD, theirs_TD, ours_TD = before_TD.to(ours_TD).float(), theirs_TD.to(ours_TD).float(), ours_TD.float()
+    before_TD, theirs_TD, ours_TD = (
+        before_TD.to(ours_TD).float(),
+        theirs_TD.to(ours_TD).float(),
+        ours_TD.float(),
+    )
     # Some states are a thousand times as large as what a layer adds to them.
     step_T1 = (theirs_TD - before_TD).square().mean(dim=1, keepdim=True).sqrt()
     gap = float(((theirs_TD - ours_TD).abs() / (theirs_TD.abs() + step_T1)).mean())

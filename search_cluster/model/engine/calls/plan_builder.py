@@ -230,9 +230,7 @@ class PlanBuilder:
         if group:
             yield group
 
-    def _chain_group(
-        self, units: list[Unit], window: int | None, sections: Sections
-    ) -> ChainGroup:
+    def _chain_group(self, units: list[Unit], window: int | None, sections: Sections) -> ChainGroup:
         num_rows = max(unit.chain.num_rows for unit in units)
         num_keys = self._shapes.num_keys(max(unit.num_keys for unit in units))
         rows = np.empty((len(units), num_rows), dtype=np.int64)

@@ -11,7 +11,7 @@ from search_cluster.model.engine.prefix_trie import (
     StateStore,
     TrieNode,
 )
-from search_cluster.model.engine.slabs import Slab
+from search_cluster.model.engine.slabs import LayerSlabs, Slab
 from search_cluster.model.engine.token_tree import TokenTree
 
 WIDTH, KEY_WIDTH = 8, 4
@@ -21,14 +21,15 @@ def new_store(max_bytes: int = 2**20) -> StateStore:
     def slab(widths: list[int]) -> Slab:
         return Slab(widths, dtype=torch.float32, device=torch.device("cpu"), num_rows=16)
 
-    return StateStore(max_bytes, slab([WIDTH]), slab([KEY_WIDTH] * 2))
+    hidden, keys = LayerSlabs([slab([WIDTH])] * 9), LayerSlabs([slab([KEY_WIDTH] * 2)] * 9)
+    return StateStore(max_bytes, hidden, keys)
 
 
 def filled(node: TrieNode, store: StateStore, num_rows: int = 3) -> TrieNode:
     """The node with outputs and keys of the first rows."""
     node.state, rows = NodeState(), node.trie.token_tree.row_set(range(num_rows))
-    node.state.hidden.add(rows, rows.rows, store.hidden.take(num_rows))
-    node.state.keys.add(rows, rows.rows, store.keys.take(num_rows))
+    node.state.hidden.add(rows, rows.rows, store.hidden.of(node.layer).take(num_rows))
+    node.state.keys.add(rows, rows.rows, store.keys.of(node.layer).take(num_rows))
     store.touch(node)
     return node
 
