@@ -38,7 +38,9 @@ def describe_devices() -> str:
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         sizes = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
-        kinds = sorted({f"{name} ({size / 1e9:.0f} GB)" for name, size in zip(names, sizes)})
+        kinds = sorted(
+            {f"{name} ({size / 1e9:.0f} GB)" for name, size in zip(names, sizes, strict=True)}
+        )
         line = f"{len(names)} GPU: {', '.join(kinds)}; {describe_cpus()}"
         if len(names) == 1:
             return line

@@ -7,7 +7,7 @@ what is read back to it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
 
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.invariance import attention_probe, products
@@ -99,6 +98,15 @@ def tensors_of(item: object) -> Iterator[Tensor]:
             yield from tensors_of(part)
 
 
+def mapped(function: Callable[[Any], Any], item: Any) -> Any:
+    """Arguments or results with a function's values in place of what they hold."""
+    if isinstance(item, (list, tuple)):
+        return type(item)([mapped(function, part) for part in item])
+    if isinstance(item, dict):
+        return {key: mapped(function, part) for key, part in item.items()}
+    return function(item)
+
+
 def run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operation of torch as the devices would."""
     name = func.overloadpacket.__name__
@@ -133,7 +141,7 @@ def run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
             crossings[kind] += 1
     if name in READS or (devices and lands is None and name not in COPIES):
         crossings["read"] += 1
-    inner_args, inner_kwargs = tree_map(_inner, (args, kwargs))
+    inner_args, inner_kwargs = mapped(_inner, args), mapped(_inner, kwargs)
     if (asked is not None and name not in ("to",)) or (
         asked is not None and func is torch.ops.aten.to.dtype_layout
     ):
@@ -149,7 +157,7 @@ def run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
             return item
         return before.get(id(item)) if id(item) in before else FakeTensor(item, lands)
 
-    return tree_map(outside, result)
+    return mapped(outside, result)
 
 
 def _inner(item: Any) -> Any:

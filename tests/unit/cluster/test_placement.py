@@ -113,3 +113,21 @@ def test_devices_that_no_node_has_are_one_line(
     config = SearchConfig(ray="auto", devices_per_worker=4).overridden(settings)
     with pytest.raises(ConfigError, match=text):
         place_workers(config, gpus, num_cpus=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"devices_per_worker": 0}, "devices_per_worker is 0; it is at least 1"),
+        ({"devices_per_worker": 2, "device": "cpu"}, "is 2, and device is cpu; .* leave one of"),
+        (
+            {"devices_per_worker": 2, "workers_per_gpu": 3},
+            "is 2, and workers_per_gpu 3; a worker has part of one GPU or several whole ones",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_one_line(
+    settings: dict[str, object], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        SearchConfig().overridden(settings)
