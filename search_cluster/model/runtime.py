@@ -37,9 +37,11 @@ def describe_devices() -> str:
     """The devices that torch sees, in one line."""
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        sizes = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
         kinds = sorted(
-            {f"{name} ({size / 1e9:.0f} GB)" for name, size in zip(names, sizes, strict=True)}
+            {
+                f"{name} ({torch.cuda.get_device_properties(index).total_memory / 1e9:.0f} GB)"
+                for index, name in enumerate(names)
+            }
         )
         line = f"{len(names)} GPU: {', '.join(kinds)}; {describe_cpus()}"
         if len(names) == 1:

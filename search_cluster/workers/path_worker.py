@@ -76,6 +76,7 @@ class PathWorker:
                 workers_per_gpu=1 if spec.shares_weights else spec.workers_per_gpu,
                 devices_per_worker=spec.devices_per_worker,
             )
+        self._devices = device_names(self.loaded.device, self.loaded.num_devices)
         self._require_sound_devices()
         about_prompts = [
             line for task in self._tasks for line in require_askable(self.loaded, task)
@@ -87,7 +88,7 @@ class PathWorker:
         self._device_share = 1.0
         if self.loaded.device.startswith("cuda"):
             self._device_share = self.loaded.num_devices / spec.workers_per_gpu
-        with naming_device_faults(self.loaded.device):
+        with naming_device_faults(", ".join(self._devices)):
             self._executors = self._build_executors(spec)
         """One for each task; none if the materialised model answers."""
         self._engines = [SharedEngine(executor) for executor in self._executors]
@@ -199,14 +200,14 @@ class PathWorker:
         Raises:
             DeviceBrokenError: one does not.
         """
-        for device in device_names(self.loaded.device, self.loaded.num_devices):
+        for device in self._devices:
             require_sound_device(device, self.loaded.dtype)
 
     def _require_sound(self, error: BaseException | None) -> None:
         """Pass unless an error says that the device is broken, or another thread has found that."""
         if is_device_fault(error):
             assert error is not None, "nothing is no fault"
-            raise broken(self.loaded.device, error) from error
+            raise broken(", ".join(self._devices), error) from error
         if self._fault is not None:
             raise DeviceBrokenError(str(self._fault))
 

@@ -88,9 +88,7 @@ def test_more_devices_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch
 
 def test_more_devices_than_layers_is_one_line() -> None:
     require_layers(6, 6)
-    with pytest.raises(
-        ModelError, match="is 7, and the model has 6 layers; .* set it to 6 or less"
-    ):
+    with pytest.raises(ModelError, match=r"is 7, and the model has 6 layers; .* to 6 or less"):
         require_layers(6, 7)
 
 
@@ -99,7 +97,7 @@ def test_unlike_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", kinds.__getitem__)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: (9, 0))
     require_alike_devices(("cuda:0", "cuda:1"))
-    with pytest.raises(ModelError, match="^cuda:0 is a H100 and cuda:2 a A100; devices of one wor"):
+    with pytest.raises(ModelError, match=r"^cuda:0 is a H100 and cuda:2 a A100; devices of one "):
         require_alike_devices(("cuda:0", "cuda:1", "cuda:2"))
 
 
@@ -110,5 +108,7 @@ def test_routers_that_choose_on_the_way_say_that_they_take_one_device() -> None:
             lambda: OnlineBody(model, lambda prompt: None),  # type: ignore[arg-type, return-value]
             lambda: LazyPass(model, PATHS[1]),
         ):
-            with pytest.raises(ModelError, match="layers are on cpu:0, cpu:1; .* one device: load"):
+            with pytest.raises(
+                ModelError, match=r"layers are on cpu:0, cpu:1; .* one device: load"
+            ):
                 build()
