@@ -110,6 +110,8 @@ def mapped(function: Callable[[Any], Any], item: Any) -> Any:
 def run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operation of torch as the devices would."""
     name = func.overloadpacket.__name__
+    if name == "_has_compatible_shallow_copy_type":  # a plain tensor can't become a fake one
+        return False
     fakes = [item for item in tensors_of((args, kwargs)) if isinstance(item, FakeTensor)]
     # A plain number may meet any device.
     plain = [item for item in tensors_of((args, kwargs)) if not isinstance(item, FakeTensor)]

@@ -59,7 +59,7 @@ NUM_WEIGHTS = {
     "70B": 70_553_706_496, "30B of experts": 30_532_122_624,
 }  # fmt: skip
 """As their model cards and weight files have them."""
-NUM_GPUS = {("32B", 24 * GB): 3, ("32B", 40 * GB): 2, ("70B", 24 * GB): 7, ("70B", 40 * GB): 4,
+NUM_GPUS = {("32B", 24 * GB): 4, ("32B", 40 * GB): 2, ("70B", 24 * GB): 7, ("70B", 40 * GB): 4,
             ("70B", 80 * GB): 2, ("70B", 141 * GB): 2, ("30B of experts", 24 * GB): 3,
             ("30B of experts", 40 * GB): 2}  # fmt: skip
 """What does not fit, and how many GPUs would hold it."""

@@ -94,7 +94,9 @@ def test_states_cross_once_and_nothing_is_read_back_within_a_wave(
 ) -> None:
     calls: list[Counter[str]] = []
     with fake_devices() as counts:
-        executor = PathExecutor(placed_tiny(), TASKS["capitals"])
+        loaded = placed_tiny()
+        devices = devices_of(loaded.model)
+        executor = PathExecutor(loaded, TASKS["capitals"])
         pairs = [(example, PATHS[0]) for example in EXAMPLES["capitals"]]
         executor.evaluate(pairs)  # tables of positions and masks are made once
         run = executor._scheduler._run
@@ -107,11 +109,12 @@ def test_states_cross_once_and_nothing_is_read_back_within_a_wave(
         monkeypatch.setattr(executor._scheduler, "_run", noting)
         executor.store.evict((), max_bytes=0)
         executor.evaluate(pairs)
-    assert len(calls) % tiny.NUM_LAYERS == 0, "all examples' rows share a call"
-    for number, call in enumerate(calls):
-        layer = number % tiny.NUM_LAYERS
+    assert len(calls) == tiny.NUM_LAYERS
+    assert [devices.layers.count(device) for device in devices.distinct] == [1, 4, 1]
+    for layer, call in enumerate(calls):
         # The last layer of a block leaves its states where the next block is.
-        crosses = layer in (1, 3)
+        crosses = layer in (0, 4)
+        assert crosses == (devices.of_states(layer) != devices.layers[layer])
         assert call["crossed"] == crosses, (layer, call)
         assert call["sent"] == 1 + crosses, (layer, call)
         assert call["read"] == 0
