@@ -108,7 +108,5 @@ def test_routers_that_choose_on_the_way_say_that_they_take_one_device() -> None:
             lambda: OnlineBody(model, lambda prompt: None),  # type: ignore[arg-type, return-value]
             lambda: LazyPass(model, PATHS[1]),
         ):
-            with pytest.raises(
-                ModelError, match=r"are on cpu:0, cpu:1; .* one device: load"
-            ):
+            with pytest.raises(ModelError, match=r"are on cpu:0, cpu:1; .* one device: load"):
                 build()
