@@ -84,9 +84,13 @@ def place_layers(
     Args:
         model: a causal LM of a supported family.
         devices: at least two, unlike each other.
-        counts: how many layers each has; ``None``: see `layer_counts`.
+        counts: how many layers each has; ``None``: as they are, if loading has sent them there,
+            else see `layer_counts`.
     """
-    counts = layer_counts(model, len(devices)) if counts is None else counts
+    found = devices_of(model)
+    if counts is None and found.distinct == tuple(devices):
+        counts = [found.layers.count(device) for device in devices]
+    counts = counts or layer_counts(model, len(devices))
     first, last = devices[0], devices[-1]
     decoder, head = model.model, model.lm_head
     if head.weight is decoder.embed_tokens.weight:
@@ -96,18 +100,13 @@ def place_layers(
     for name, child in decoder.named_children():
         if child is decoder.layers:
             for layer, device in zip(child, of_layers, strict=True):
-                _move(layer, device)
+                layer.to(device)
         else:
-            _move(child, last if name == "norm" else first)
-    _move(head, last)
+            child.to(last if name == "norm" else first)
+    head.to(last)
     for module, device in zip((*decoder.layers, decoder.norm), (*of_layers, last), strict=True):
         module.register_forward_pre_hook(ArrivalHook(device), with_kwargs=True, prepend=True)
-    found = devices_of(model)
-    assert found.distinct == tuple(devices), "each device has a part"
-
-
-def _move(module: nn.Module, device: torch.device) -> None:
-    module.to(device)
+    assert devices_of(model).distinct == tuple(devices), "each device has a part"
 
 
 def without_arrivals(module: ModuleT) -> ModuleT:

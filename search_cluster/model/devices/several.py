@@ -106,3 +106,8 @@ def take_dispatch_off(model: PreTrainedModel) -> None:
         remove_hook_from_module(model, recurse=True)
         for name in _MOVES:
             vars(model).pop(name, None)
+        for module in model.modules():
+            # It leaves the class's own forward behind, bound to this module: copies would run it.
+            forward = vars(module).get("forward")
+            if getattr(forward, "__func__", None) is type(module).forward:
+                del module.forward
