@@ -60,14 +60,11 @@ def require_alike_devices(names: Sequence[str]) -> None:
             )
 
 
-def device_map_of(
-    config: PreTrainedConfig, dtype: torch.dtype, devices: Sequence[str]
-) -> dict[str, str] | None:
+def device_map_of(config: PreTrainedConfig, devices: Sequence[str]) -> dict[str, str] | None:
     """Which device each part of a model is loaded to, as ``from_pretrained`` takes it.
 
     Args:
         config: the model's.
-        dtype: of its weights.
         devices: their names; ``None`` is returned where they are no GPUs.
 
     Raises:
@@ -77,7 +74,7 @@ def device_map_of(
         return None
     if len(devices) == 1:
         return {"": devices[0]}
-    return parts_of_devices(layer_counts(weightless(config).to(dtype), len(devices)), devices)
+    return parts_of_devices(layer_counts(weightless(config), len(devices)), devices)
 
 
 def parts_of_devices(counts: Sequence[int], devices: Sequence[str]) -> dict[str, str]:

@@ -116,7 +116,7 @@ def _load_weights(
             folder,
             config=config,
             dtype=dtype,
-            device_map=device_map_of(config, dtype, devices),
+            device_map=device_map_of(config, devices),
             attn_implementation=anatomy_of(config).attention_kernel,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,

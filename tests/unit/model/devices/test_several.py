@@ -34,9 +34,9 @@ def test_devices_follow_the_first_one() -> None:
 
 def test_a_model_is_read_straight_onto_its_devices() -> None:
     config = tiny.tiny_config("qwen3_moe", tie_word_embeddings=True)
-    assert device_map_of(config, torch.bfloat16, ("cpu",)) is None
-    assert device_map_of(config, torch.bfloat16, ("cuda:1",)) == {"": "cuda:1"}
-    parts = device_map_of(config, torch.bfloat16, ("cuda:0", "cuda:1"))
+    assert device_map_of(config, ("cpu",)) is None
+    assert device_map_of(config, ("cuda:1",)) == {"": "cuda:1"}
+    parts = device_map_of(config, ("cuda:0", "cuda:1"))
     assert parts is not None
     assert parts["model.embed_tokens"] == parts["model.layers.0"] == "cuda:0"
     assert parts["lm_head"] == parts["model.norm"] == parts["model.layers.5"] == "cuda:1"
