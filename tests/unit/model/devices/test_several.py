@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from support import tiny
 from support.fake_devices import DEVICES, fake_devices
 from support.placed import PATHS, placed_tiny
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from search_cluster.errors import ModelError
 from search_cluster.model.devices.layer_devices import device_names, devices_of
@@ -45,12 +46,12 @@ def test_a_model_is_read_straight_onto_its_devices() -> None:
 
 
 @pytest.fixture
-def dispatched(tmp_path: Path) -> PreTrainedModel:
-    """A model that accelerate has sent to two devices by name, both of them the CPU."""
-    tiny.tiny_model(tie_word_embeddings=True).save_pretrained(tmp_path)
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        tmp_path, device_map=parts_of_devices((3, 3), ("cpu", "cpu:0"))
-    )
+def dispatched() -> PreTrainedModel:
+    """A model as accelerate leaves it that was sent to several devices, all of them the CPU."""
+    model = tiny.tiny_model(tie_word_embeddings=True)
+    parts = parts_of_devices((3, 3), ("cpu", "cpu"))
+    dispatch_model(model, parts, main_device="cpu", force_hooks=True)
+    model.hf_device_map = parts_of_devices((3, 3), ("cpu", "cuda"))
     return model
 
 
