@@ -25,7 +25,7 @@ PRESET_ALIASES = {"default": CREDIBLE_PRESET}
 """Former names of presets, which old corpora, settings files and command lines have."""
 AT_LEAST_ONE = (
     "limit", "budget", "leaves_per_round", "workers", "coordinators", "threads_per_worker",
-    "workers_per_gpu", "requests_per_batch", "rows_per_call", "state_bytes",
+    "workers_per_gpu", "devices_per_worker", "requests_per_batch", "rows_per_call", "state_bytes",
 )  # fmt: skip
 ABOVE_ZERO = (
     "examples_per_shard", "placement_timeout_s", "coordinator_timeout_s", "worker_timeout_s",
@@ -111,6 +111,9 @@ class SearchConfig:
     workers_per_gpu: int = 1
     """Workers that share one GPU, each with the model's weights and an equal part of the memory.
     Several help where Python, and not the GPU, sets the pace."""
+    devices_per_worker: int = 1
+    """GPUs of one node that share the layers of each worker's model, for a model that is larger
+    than one. Verdicts are those of one GPU, whatever the number."""
     threads_per_worker: int = 1
     """CPU threads of one worker's arithmetic. Other values may change the last bits of a result."""
     coordinators: int | None = None
@@ -152,11 +155,25 @@ class SearchConfig:
                 f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder"
             )
         require_chat_mode(self.chat)
+        self._require_whole_gpus()
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
         for name in ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it is above 0")
+
+    def _require_whole_gpus(self) -> None:
+        number = self.devices_per_worker
+        if number > 1 and self.device == "cpu":
+            raise ConfigError(
+                f"devices_per_worker is {number}, and device is cpu; layers are shared by GPUs "
+                "alone: leave one of the two out"
+            )
+        if number > 1 and self.workers_per_gpu > 1:
+            raise ConfigError(
+                f"devices_per_worker is {number}, and workers_per_gpu {self.workers_per_gpu}; a "
+                "worker has part of one GPU or several whole ones: leave one of the two out"
+            )
 
     @property
     def model_spec(self) -> str:

@@ -18,6 +18,7 @@ random, at the widths of Llama-3.2-3B and Qwen3-8B. Part D also asks the demo mo
 | F | a device that fails an assertion, and its worker | 30 s |
 | G | a token at a time, as transformers decodes | 30 s |
 | H | loading a folder: seconds and host memory | 20 s |
+| I | layers on two cards, where there are two: verdicts of one | 40 s |
 
 One line of JSON for each part: its figures, why some are missing, and its rules, each with whether
 it holds. Then a last line, PASS or FAIL, and the exit code: 0; 1 if a rule does not hold, a part
@@ -75,6 +76,9 @@ PARTS: Mapping[str, Part] = {
     "H": Part(
         about="loading a folder",
         module="loading", limit_s=20, needs=f"{ENGINE_NEEDS}; accelerate for a device map",
+    ),
+    "I": Part(
+        about="layers on two cards", module="several_cards", limit_s=40, needs=ENGINE_NEEDS
     ),
 }  # fmt: skip
 TAKES_MODEL = "D"

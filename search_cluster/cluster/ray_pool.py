@@ -37,7 +37,8 @@ def ask_for_workers(
     Args:
         spec: what every worker builds.
         num_workers: how many actors, each with one device.
-        num_gpus_per_worker: 1 on GPUs, less where workers share one, 0 on CPUs.
+        num_gpus_per_worker: 1 on GPUs, less where workers share one, more where a worker's layers
+            share several, 0 on CPUs.
         placement_timeout_s: how long to wait for the first one to be placed and to load its model.
         room: as `WorkerFleet` takes it.
     """

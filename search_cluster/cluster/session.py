@@ -111,6 +111,11 @@ def count_devices(kind: str) -> int:
     return int(ray.cluster_resources().get(kind, 0))
 
 
+def gpus_of_nodes() -> list[int]:
+    """How many whole GPUs each node of the cluster has that lives; a worker's are on one node."""
+    return [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
+
+
 def require_one_node() -> None:
     """Pass if the cluster is one node.
 

@@ -38,6 +38,7 @@ def verify_run(
     model: str | None,
     task: str | None,
     device: str,
+    devices_per_worker: int = 1,
     data_dir: Path | None = None,
     revision: str | None = None,
     bridges: Path | None = None,
@@ -58,6 +59,7 @@ def verify_run(
         model: where the model is now; ``None``: where the run says it was.
         task: the task's file, if its name alone does not find it.
         device: the device to run on.
+        devices_per_worker: the GPUs that share the model's layers, beginning with ``device``.
         data_dir: where the task's data is; a corpus holds its questions, a scan does not.
         revision: branch, tag or commit of a hub id.
         bridges: where the model's bridges are now; ``None``: where the run says they were.
@@ -84,6 +86,7 @@ def verify_run(
         spec_again(asked.spec, model, bridges),
         dtype=asked.dtype,
         device=device,
+        devices_per_worker=devices_per_worker,
         revision=revision,
         trust_remote_code=trust_remote_code,
         chat=asked.chat,

@@ -52,6 +52,7 @@ def open_pool(
         tie_threshold=tie_threshold,
         rows_per_call=config.rows_per_call,
         workers_per_gpu=config.workers_per_gpu,
+        devices_per_worker=config.devices_per_worker,
     )
     if config.ray != RAY_NONE:
         with _open_ray_pool(config, spec) as ray_pool:
@@ -82,6 +83,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
             connect_ray,
             count_devices,
             disconnect_ray,
+            gpus_of_nodes,
             require_one_node,
         )
 
@@ -89,16 +91,12 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
     try:
         if config.redis_url == "embedded" and config.ray != RAY_LOCAL:
             require_one_node()
-        placement = place_workers(
-            config, num_gpus=count_devices("GPU"), num_cpus=count_devices("CPU")
-        )
+        placement = place_workers(config, gpus_of_nodes(), num_cpus=count_devices("CPU"))
 
         def room() -> int:
             """Nodes that join later have work, too."""
             return room_for_workers(
-                config,
-                placement,
-                num_gpus=count_devices("GPU"),
+                *(config, placement, gpus_of_nodes()),
                 num_cpus=count_devices("CPU"),
             )
 

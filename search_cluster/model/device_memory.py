@@ -7,6 +7,8 @@ from transformers import PreTrainedConfig
 
 from search_cluster.errors import ModelError
 from search_cluster.machine import usable_memory_bytes
+from search_cluster.model.devices.layer_devices import device_names
+from search_cluster.model.devices.placing import require_layers
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.memory_plan import (
     CALL_ROWS,
@@ -15,7 +17,8 @@ from search_cluster.model.memory_plan import (
     count_weights,
     in_gb,
     plan_memory,
-    size_of,
+    size_in_parts,
+    weightless,
 )
 
 CPU_STATE_BYTES = 2**30
@@ -35,7 +38,12 @@ def gpu_bytes(device: str) -> tuple[int, int]:
 
 
 def require_memory(
-    config: PreTrainedConfig, dtype: torch.dtype, device: str, *, num_workers: int = 1
+    config: PreTrainedConfig,
+    dtype: torch.dtype,
+    device: str,
+    *,
+    num_workers: int = 1,
+    num_devices: int = 1,
 ) -> None:
     """Pass if a model of this configuration fits on the device, as far as that can be told.
 
@@ -46,6 +54,7 @@ def require_memory(
         dtype: of its weights.
         device: where it is to go.
         num_workers: the workers on that GPU, each with its weights; no CPU counts them.
+        num_devices: the GPUs that share its layers, of which this is the first.
 
     Raises:
         ModelError: it does not; the message says how many GPUs, or how much memory, it would take.
@@ -63,8 +72,14 @@ def require_memory(
                 "a smaller model, a 16-bit dtype, or a machine or limit above it"
             )
     if device.startswith("cuda") and torch.cuda.is_available():
-        size = size_of(config, dtype, num_weights=count_weights(config))
-        plan_memory(size, device_bytes=gpu_bytes(device)[1], num_workers=num_workers)
+        size = size_in_parts(weightless(config), dtype)
+        require_layers(len(size.layer_bytes), num_devices)
+        plan_memory(
+            size,
+            device_bytes=min(gpu_bytes(name)[1] for name in device_names(device, num_devices)),
+            num_workers=num_workers,
+            num_devices=num_devices,
+        )
 
 
 def memory_of(
@@ -86,8 +101,7 @@ def memory_of(
         ModelError: so many workers do not fit on the GPU.
     """
     model = loaded.model
-    num_weights = sum(weight.numel() for weight in model.parameters())
-    size = size_of(model.config, model.dtype, num_weights=num_weights)
+    size = size_in_parts(model, model.dtype)
     if not loaded.device.startswith("cuda"):
         return MemoryPlan(
             size=size,
@@ -95,16 +109,19 @@ def memory_of(
             head_rows=HEAD_ROWS[-1],
             state_bytes=cpu_state_bytes(),
         )
-    free_bytes, total_bytes = gpu_bytes(loaded.device)
+    names = device_names(loaded.device, loaded.num_devices)
+    found = [gpu_bytes(name) for name in names]
+    free_bytes, total_bytes = min(free for free, _ in found), min(total for _, total in found)
     plan = plan_memory(
         size,
         device_bytes=total_bytes,
         num_workers=num_workers,
+        num_devices=len(names),
         shares_weights=shares_weights,
         rows_per_call=rows_per_call,
     )
     # Others may use the GPU, too, whom nobody told of this plan.
-    left_bytes = max(1, free_bytes - plan.activation_bytes)
+    left_bytes = max(1, len(names) * (free_bytes - plan.activation_bytes))
     return replace(plan, state_bytes=min(plan.state_bytes, left_bytes))
 
 

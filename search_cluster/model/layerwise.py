@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 from search_cluster.errors import InvalidPathError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
 from search_cluster.model.bridge.bridges import Bridges, bridges_of
+from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.head import float32_logits
-from search_cluster.model.shortcut.shortcut import shortcut_of
+from search_cluster.model.shortcut.shortcut import shortcuts_on
 
 
 class LayerwisePass:
@@ -49,9 +50,10 @@ class LayerwisePass:
         self._masks: dict[str, Tensor] = {}
         self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
         self._bridges = bridges_of(model)
-        self._shortcut = shortcut_of(model)
-        if self._shortcut is not None:
-            self._carried_BTC = self._shortcut.nothing_carried(self.hidden_BTD)
+        self._shortcuts = shortcuts_on(model, devices_of(model).distinct)
+        if self._shortcuts:
+            shortcut = self._shortcuts[self.hidden_BTD.device]
+            self._carried_BTC = shortcut.nothing_carried(self.hidden_BTD)
         self._last_layer = -1
 
     def step(self, layer: int) -> None:
@@ -75,9 +77,10 @@ class LayerwisePass:
             past_key_values=None,
             use_cache=False,
         )
-        if self._shortcut is not None:
-            self._carried_BTC = self._shortcut.carry(
-                layer, before_BTD, self.hidden_BTD, self._carried_BTC
+        if self._shortcuts:
+            device = self.hidden_BTD.device
+            self._carried_BTC = self._shortcuts[device].carry(
+                layer, before_BTD.to(device), self.hidden_BTD, self._carried_BTC.to(device)
             )
         self.num_steps += 1
         self._last_layer = layer
@@ -94,16 +97,19 @@ class LayerwisePass:
         return twin
 
     def _final(self, rows: slice | Tensor) -> Tensor:
+        if isinstance(rows, Tensor):
+            rows = rows.to(self.hidden_BTD.device)
         final_BRD = self._before(len(self._model.model.layers), self.hidden_BTD[:, rows])
-        if self._shortcut is None:
+        if not self._shortcuts:
             return final_BRD
-        read_BRD: Tensor = self._shortcut(final_BRD, self._carried_BTC[:, rows])
+        carried_BRC = self._carried_BTC[:, rows].to(final_BRD.device)
+        read_BRD: Tensor = self._shortcuts[final_BRD.device](final_BRD, carried_BRC)
         return read_BRD
 
     def _before(self, layer: int, hidden_BTD: Tensor) -> Tensor:
         """What a layer, or the final norm, reads of the current state."""
         bridge = None if self._bridges is None else self._bridges.at(self._last_layer, layer)
-        return hidden_BTD if bridge is None else bridge(hidden_BTD)
+        return hidden_BTD if bridge is None else bridge(hidden_BTD.to(bridge.bias_D.device))
 
     def logits(self, rows: slice | Tensor = slice(-1, None)) -> Tensor:
         """Float32 logits ``[B, R, V]`` of the current state at some positions, by default the last.
@@ -118,7 +124,7 @@ class LayerwisePass:
         It lets a token look at earlier ones within the window, and never at padding.
         """
         if layer_type not in self._masks:
-            num_tokens, device = self.hidden_BTD.shape[1], self.hidden_BTD.device
+            num_tokens, device = self.hidden_BTD.shape[1], self._mask_BT.device
             distance_TT = torch.arange(num_tokens, device=device)[:, None] - torch.arange(
                 num_tokens, device=device
             )
@@ -135,7 +141,7 @@ class LayerwisePass:
         key = layer_type if self._anatomy.rotary_per_layer_type else ""
         if key not in self._rotaries:
             extra = (key,) if key else ()
-            self._rotaries[key] = self._model.model.rotary_emb(
-                self.hidden_BTD, self._positions_BT, *extra
-            )
+            # Of the states, type and device matter alone; positions stay on the first device.
+            like_BTD = self.hidden_BTD[:, :0].to(self._positions_BT.device)
+            self._rotaries[key] = self._model.model.rotary_emb(like_BTD, self._positions_BT, *extra)
         return self._rotaries[key]

@@ -28,6 +28,8 @@ class LoadedModel:
     """Whether prompts are asked as chat messages, in the tokenizer's chat template."""
     device: str
     dtype: str
+    num_devices: int = 1
+    """The devices that share its layers, of which ``device`` is the first."""
     former_fingerprints: tuple[str, ...] = ()
     """The fingerprints that former versions gave this model."""
     parts: Mapping[str, str] = field(default_factory=dict)

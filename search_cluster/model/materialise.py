@@ -16,9 +16,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from search_cluster.errors import InvalidPathError, ModelError
 from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.bridge.bridges import ATTRIBUTE, Bridges, bridges_of
+from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.shortcut.path_reader import PathReader
 from search_cluster.model.shortcut.shortcut import ATTRIBUTE as SHORTCUT
-from search_cluster.model.shortcut.shortcut import shortcut_of
+from search_cluster.model.shortcut.shortcut import shortcuts_on
 from search_cluster.paths.jumps import steps_of
 from search_cluster.paths.layer_path import LayerPath
 
@@ -54,12 +55,12 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     view.model.layers = nn.ModuleList(
         _layer_at(model.model.layers[layer], position) for position, layer in enumerate(path.layers)
     )
-    bridges, shortcut = bridges_of(model), shortcut_of(model)
+    bridges, shortcuts = bridges_of(model), shortcuts_on(model, devices_of(model).distinct)
     if bridges is not None:
         _build_in(view, path, bridges)
-    if shortcut is not None:
+    if shortcuts:
         view.model.norm = shallow_copy(view.model.norm)
-        PathReader(shortcut).hook_up(path.layers, list(view.model.layers), view.model.norm)
+        PathReader(shortcuts).hook_up(path.layers, list(view.model.layers), view.model.norm)
         delattr(view.model, SHORTCUT)
     return view
 

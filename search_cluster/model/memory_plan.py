@@ -4,14 +4,14 @@ A function of the model's configuration, the device's bytes and the workers on i
 what is loaded, so that what does not fit is refused before weights are downloaded.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedConfig
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from search_cluster.errors import ModelError, in_one_line
 from search_cluster.model.anatomy import head_width
+from search_cluster.model.devices.split import fullest_bytes, split_layers
 
 CALL_ROWS = (8192, 4096, 2048, 1024)
 """Rows of one layer call, the most that there is room for. At 8,192 rows a large card's products
@@ -48,6 +48,20 @@ class ModelSize:
     """The activations of one row at the widest place of a layer, and its gathered keys."""
     head_row_bytes: int
     """The logits of one row, with what is made of them."""
+    layer_bytes: tuple[int, ...] = ()
+    """The weights of each layer, where several devices may share them."""
+    first_bytes: int = 0
+    """The weights in front of the layers."""
+    last_bytes: int = 0
+    """Those behind them: the head's, on a device of its own, are there even if it is tied."""
+
+    def fullest_bytes(self, num_devices: int) -> int:
+        """The weights of the fullest of several devices that share the layers."""
+        if num_devices == 1:
+            return self.weight_bytes
+        ends = {"first_bytes": self.first_bytes, "last_bytes": self.last_bytes}
+        counts = split_layers(self.layer_bytes, num_devices, **ends)
+        return fullest_bytes(self.layer_bytes, counts, **ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +72,7 @@ class MemoryPlan:
     rows_per_call: int
     head_rows: int
     state_bytes: int
-    """For states of path prefixes, between and within calls."""
+    """For states of path prefixes, between and within calls, on all devices of the worker."""
 
     @property
     def activation_bytes(self) -> int:
@@ -72,15 +86,39 @@ def count_weights(config: PreTrainedConfig) -> int:
     Raises:
         ModelError: no model can be built from the configuration.
     """
+    return sum(weight.numel() for weight in weightless(config).parameters())
+
+
+def weightless(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model that a configuration describes, without memory for its weights.
+
+    Raises:
+        ModelError: no model can be built from the configuration.
+    """
     try:
         with torch.device("meta"):
-            model: torch.nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     except Exception as error:  # a damaged configuration fails anywhere in transformers
         raise ModelError(
             f"its configuration describes no model ({type(error).__name__}: "
             f"{in_one_line(error)}); check config.json"
         ) from error
-    return sum(weight.numel() for weight in model.parameters())
+    return model
+
+
+def size_in_parts(model: PreTrainedModel, dtype: torch.dtype) -> ModelSize:
+    """What a model takes, with or without memory for its weights, also on several devices."""
+
+    def num_bytes(module: torch.nn.Module) -> int:
+        return sum(weight.numel() for weight in module.parameters()) * dtype.itemsize
+
+    num_weights = sum(weight.numel() for weight in model.parameters())
+    return replace(
+        size_of(model.config, dtype, num_weights=num_weights),
+        layer_bytes=tuple(map(num_bytes, model.model.layers)),
+        first_bytes=num_bytes(model.model.embed_tokens),
+        last_bytes=num_bytes(model.model.norm) + num_bytes(model.lm_head),
+    )
 
 
 def size_of(config: PreTrainedConfig, dtype: torch.dtype, *, num_weights: int) -> ModelSize:
@@ -119,45 +157,50 @@ def plan_memory(
     *,
     device_bytes: int,
     num_workers: int = 1,
+    num_devices: int = 1,
     shares_weights: bool = False,
     rows_per_call: int | None = None,
 ) -> MemoryPlan:
-    """The part of one of the workers on a GPU, which all have equal ones.
+    """The part of one of the workers on a GPU, or on several, which all have equal ones.
 
     Args:
         size: of the model.
-        device_bytes: of the whole GPU.
+        device_bytes: of the whole GPU, of each if there are several.
         num_workers: the workers on it.
+        num_devices: the GPUs that share the layers of each worker.
         shares_weights: whether they are threads of one process, with one copy of the weights.
         rows_per_call: of one layer call, where it is given.
 
     Raises:
         ModelError: they do not fit; the message is about one worker, or about several.
     """
-    room_bytes = _room_bytes(size, device_bytes, num_workers, shares_weights=shares_weights)
+    weight_bytes = size.fullest_bytes(num_devices)
+    room_bytes = _room_bytes(weight_bytes, device_bytes, num_workers, shares_weights=shares_weights)
     least_rows = rows_per_call or CALL_ROWS[-1]
     least_bytes = _activation_bytes(size, least_rows, HEAD_ROWS[-1]) + MIN_STATE_BYTES
     if room_bytes < least_bytes:
-        raise ModelError(
-            _refusal(size, least_bytes, device_bytes, num_workers, shares_weights=shares_weights)
-        )
+        if num_devices == 1 and num_workers > 1:
+            require_fewer_workers(
+                size.weight_bytes, least_bytes, device_bytes, num_workers, shares_weights
+            )
+        raise ModelError(refusal(size, least_bytes, device_bytes, num_devices))
     call_rows = rows_per_call or _largest(CALL_ROWS, size.call_row_bytes, CALL_SHARE * room_bytes)
     head_rows = _largest(HEAD_ROWS, size.head_row_bytes, HEAD_SHARE * room_bytes)
     return MemoryPlan(
         size=size,
         rows_per_call=call_rows,
         head_rows=head_rows,
-        state_bytes=room_bytes - _activation_bytes(size, call_rows, head_rows),
+        state_bytes=num_devices * (room_bytes - _activation_bytes(size, call_rows, head_rows)),
     )
 
 
 def _room_bytes(
-    size: ModelSize, device_bytes: int, num_workers: int, *, shares_weights: bool
+    weight_bytes: int, device_bytes: int, num_workers: int, *, shares_weights: bool
 ) -> int:
-    """What each worker has beside weights."""
+    """What each worker has beside weights, on the fullest of its devices."""
     num_copies = 1 if shares_weights else num_workers
     usable_bytes = int(device_bytes * (1 - SLACK_SHARE))
-    return (usable_bytes - num_copies * (PROCESS_BYTES + size.weight_bytes)) // num_workers
+    return (usable_bytes - num_copies * (PROCESS_BYTES + weight_bytes)) // num_workers
 
 
 def _largest(choices: tuple[int, ...], row_bytes: int, limit_bytes: float) -> int:
@@ -165,34 +208,64 @@ def _largest(choices: tuple[int, ...], row_bytes: int, limit_bytes: float) -> in
     return next((rows for rows in choices if rows * row_bytes <= limit_bytes), choices[-1])
 
 
-def _refusal(
-    size: ModelSize,
-    least_bytes: int,
-    device_bytes: int,
-    num_workers: int,
-    *,
-    shares_weights: bool,
-) -> str:
-    if num_workers > 1 and _room_bytes(size, device_bytes, 1, shares_weights=True) >= least_bytes:
-        most = max(
+def require_fewer_workers(
+    weight_bytes: int, least_bytes: int, device_bytes: int, num_workers: int, shares_weights: bool
+) -> None:
+    """Pass if not even one of the workers would fit.
+
+    Raises:
+        ModelError: fewer would; the message says how many.
+    """
+
+    def fits(number: int, *, shares_weights: bool) -> bool:
+        room = _room_bytes(weight_bytes, device_bytes, number, shares_weights=shares_weights)
+        return room >= least_bytes
+
+    if not fits(1, shares_weights=True):
+        return
+    most = max(
+        number for number in range(1, num_workers) if fits(number, shares_weights=shares_weights)
+    )
+    setting = "workers" if shares_weights else "workers_per_gpu"
+    raise ModelError(
+        f"{num_workers} workers do not fit on a GPU of {in_gb(device_bytes)}: the weights are "
+        f"{in_gb(weight_bytes)}{'' if shares_weights else ' for each'}, and each works in "
+        f"{in_gb(least_bytes)} at least; set {setting} to {most}"
+    )
+
+
+def refusal(size: ModelSize, least_bytes: int, device_bytes: int, num_devices: int) -> str:
+    """Why one worker does not fit, and how many GPUs it takes."""
+
+    def fits(weight_bytes: int) -> bool:
+        return _room_bytes(weight_bytes, device_bytes, 1, shares_weights=True) >= least_bytes
+
+    most = max(len(size.layer_bytes), 1)
+    enough = next(
+        (
             number
-            for number in range(1, num_workers)
-            if _room_bytes(size, device_bytes, number, shares_weights=shares_weights) >= least_bytes
-        )
-        setting = "workers" if shares_weights else "workers_per_gpu"
+            for number in range(num_devices + 1, most + 1)
+            # Even in equal parts the weights would be too many: most numbers need no more asking.
+            if fits(size.weight_bytes // number) and fits(size.fullest_bytes(number))
+        ),
+        None,
+    )
+    needed = size.fullest_bytes(num_devices) + least_bytes + PROCESS_BYTES
+    larger = f"GPUs of {in_gb(needed / (1 - SLACK_SHARE))} and more"
+    has = "one" if num_devices == 1 else str(num_devices)
+    needs = (
+        f"its weights are {in_gb(size.weight_bytes)}, and {in_gb(least_bytes)} are needed beside "
+        "them"
+    )
+    if enough is None:
         return (
-            f"{num_workers} workers do not fit on a GPU of {in_gb(device_bytes)}: the weights are "
-            f"{in_gb(size.weight_bytes)}{'' if shares_weights else ' for each'}, and each works in "
-            f"{in_gb(least_bytes)} at least; set {setting} to {most}"
+            f"GPUs of {in_gb(device_bytes)} can't hold it, however many a worker has: {needs}; "
+            f"take a smaller model, or {larger}"
         )
-    per_gpu = device_bytes * (1 - SLACK_SHARE) - PROCESS_BYTES
-    wanted_bytes = size.weight_bytes + least_bytes
-    num_gpus = max(2, math.ceil(wanted_bytes / per_gpu)) if per_gpu > 0 else "many"
-    enough_bytes = (wanted_bytes + PROCESS_BYTES) / (1 - SLACK_SHARE)
     return (
-        f"it takes {num_gpus} GPUs of {in_gb(device_bytes)}, and a worker has one: its "
-        f"weights are {in_gb(size.weight_bytes)}, and {in_gb(least_bytes)} are needed beside them; "
-        f"take a smaller model, or GPUs of {in_gb(enough_bytes)} and more"
+        f"it takes {enough} GPUs of {in_gb(device_bytes)}, and a worker has {has}: {needs} "
+        f"on each; set --devices-per-worker {enough}, or take a smaller "
+        f"model, or {larger}"
     )
 
 

@@ -28,11 +28,30 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def num_visible_gpus() -> int:
+    """The GPUs that this process may use."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def describe_devices() -> str:
     """The devices that torch sees, in one line."""
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        return f"{len(names)} GPU: {', '.join(sorted(set(names)))}; {describe_cpus()}"
+        kinds = sorted(
+            {
+                f"{name} ({torch.cuda.get_device_properties(index).total_memory / 1e9:.0f} GB)"
+                for index, name in enumerate(names)
+            }
+        )
+        line = f"{len(names)} GPU: {', '.join(kinds)}; {describe_cpus()}"
+        if len(names) == 1:
+            return line
+        if len(kinds) > 1:
+            return f"{line}; layers of one worker go on alike GPUs only (--devices-per-worker)"
+        return (
+            f"{line}; a worker may have up to {len(names)} of them, for a model larger than one "
+            f"(--devices-per-worker {len(names)})"
+        )
     num_threads = torch.get_num_threads()
     return f"no GPU; {describe_cpus()}, {num_threads} thread{'s' if num_threads != 1 else ''}"
 

@@ -141,7 +141,7 @@ def score_choices(
         # token that no prompt holds would spread (0 times NaN is NaN).
         choices_CT[row] = ids[-1]
         choices_CT[row, : len(ids)] = torch.tensor(ids)
-    choices_CT = choices_CT.to(causal_lm.device)
+    targets_CT = choices_CT = choices_CT.to(causal_lm.device)
     cache = DynamicCache(config=causal_lm.config) if begun is None else begun
     rest_ids = encoded.context_ids[cache.get_seq_length() :]
     context_BT = torch.tensor([rest_ids], device=causal_lm.device)
@@ -153,8 +153,9 @@ def score_choices(
             choices_CT[:, :-1], past_key_values=cache, use_cache=True
         ).last_hidden_state
         logits_CRV = torch.cat([logits_CRV, float32_logits(causal_lm, later_CRD)], dim=1)
+    targets_CT = targets_CT.to(logits_CRV.device)
     return [
-        mean_log_probability(logits_CRV[row, :length], choices_CT[row, :length])
+        mean_log_probability(logits_CRV[row, :length], targets_CT[row, :length])
         for row, length in enumerate(lengths)
     ]
 

@@ -15,8 +15,14 @@ from search_cluster.workers.batch_size import (
     WORTH_WAITING_S,
     BatchSize,
 )
+from search_cluster.workers.device_groups import first_devices
 from search_cluster.workers.dispatch import Dispatcher
-from search_cluster.workers.messages import BatchReport, WorkerInfo, WorkerSpec
+from search_cluster.workers.messages import (
+    BatchReport,
+    WorkerInfo,
+    WorkerSpec,
+    require_alike,
+)
 from search_cluster.workers.path_worker import PathWorker
 from search_cluster.workers.tally import Tally
 
@@ -24,7 +30,9 @@ from search_cluster.workers.tally import Tally
 class LocalPool:
     """Implements `PathEvaluator` with ``num_workers`` workers that share one frozen model.
 
-    Each has states of its own, and threads for the batches that it evaluates at the same time.
+    Where a model's layers are on several devices, each group of so many has a model of its own, and
+    as many workers as the others. Each worker has states of its own, and threads for the batches
+    that it evaluates at the same time.
 
     Args:
         spec: what every worker builds.
@@ -34,6 +42,7 @@ class LocalPool:
 
     Raises:
         DeviceBrokenError: the device is broken.
+        EvaluatorError: groups of devices compute unlike each other.
         ModelError: the model can't be loaded.
         TaskError: the task is unknown.
     """
@@ -41,14 +50,8 @@ class LocalPool:
     def __init__(
         self, spec: WorkerSpec, *, num_workers: int = 1, requests_per_batch: int | None = None
     ) -> None:
-        spec = replace(spec, workers_per_gpu=num_workers, shares_weights=True)
-        first = PathWorker(spec)
-        others = [
-            PathWorker(spec, loaded=first.loaded, failure_log=first.failure_log)
-            for _ in range(num_workers - 1)
-        ]
-        workers = [first, *others]
-        self.info: WorkerInfo = first.info
+        workers = _workers_of(spec, num_workers)
+        self.info: WorkerInfo = workers[0].info
         self._sizes = [BatchSize(requests_per_batch) for _ in workers]
         self._dispatcher = Dispatcher[EvaluationRequest](lambda request: request.example.example_id)
         for number in range(num_workers):
@@ -181,3 +184,21 @@ class LocalPool:
         for thread in self._threads:
             thread.join()
         self._tally.stop()
+
+
+def _workers_of(spec: WorkerSpec, num_workers: int) -> list[PathWorker]:
+    """Workers in turn on each group of devices; those of a group share its model."""
+    firsts = first_devices(spec.device, spec.devices_per_worker, num_workers)
+    # Of seven workers on two groups four share one, and plans are made for four.
+    of_group = -(-num_workers // len(firsts))
+    spec = replace(spec, workers_per_gpu=of_group, shares_weights=True)
+    workers: list[PathWorker] = [PathWorker(replace(spec, device=firsts[0]))]
+    log = workers[0].failure_log
+    workers += [PathWorker(replace(spec, device=first), failure_log=log) for first in firsts[1:]]
+    if len(workers) > 1:
+        require_alike([worker.info for worker in workers])
+    workers += [
+        PathWorker(spec, loaded=workers[number % len(firsts)].loaded, failure_log=log)
+        for number in range(len(firsts), num_workers)
+    ]
+    return workers

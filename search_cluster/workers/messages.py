@@ -45,6 +45,8 @@ class WorkerSpec:
     """Rows of one layer call, at most; ``None``: by the device's memory."""
     workers_per_gpu: int = 1
     """Workers that share a GPU, if it is on one."""
+    devices_per_worker: int = 1
+    """GPUs that share the layers of its model, beginning with ``device``."""
     shares_weights: bool = False
     """Whether these are threads of one process, with one copy of the weights."""
 
@@ -70,7 +72,7 @@ class WorkerInfo:
     arithmetic: str = ""
     """The device and the kernels that its verdicts depend on; empty for float32."""
     device_share: float = 1.0
-    """The part of its device that it has."""
+    """The part of its device that it has; more than 1 where it has several."""
     costs: PathCosts = BARE
     """What paths of its model cost."""
     warnings: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from search_cluster.model.device_health import (
     require_sound_device,
 )
 from search_cluster.model.device_memory import memory_of
+from search_cluster.model.devices.layer_devices import device_names
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
@@ -73,8 +74,10 @@ class PathWorker:
                 trust_remote_code=spec.trust_remote_code,
                 chat=spec.chat,
                 workers_per_gpu=1 if spec.shares_weights else spec.workers_per_gpu,
+                devices_per_worker=spec.devices_per_worker,
             )
-        require_sound_device(self.loaded.device, self.loaded.dtype)
+        self._devices = device_names(self.loaded.device, self.loaded.num_devices)
+        self._require_sound_devices()
         about_prompts = [
             line for task in self._tasks for line in require_askable(self.loaded, task)
         ]
@@ -84,8 +87,8 @@ class PathWorker:
         self._warnings = (*self.loaded.warnings, *about_prompts)
         self._device_share = 1.0
         if self.loaded.device.startswith("cuda"):
-            self._device_share = 1.0 / spec.workers_per_gpu
-        with naming_device_faults(self.loaded.device):
+            self._device_share = self.loaded.num_devices / spec.workers_per_gpu
+        with naming_device_faults(", ".join(self._devices)):
             self._executors = self._build_executors(spec)
         """One for each task; none if the materialised model answers."""
         self._engines = [SharedEngine(executor) for executor in self._executors]
@@ -173,7 +176,7 @@ class PathWorker:
             for outcome in failed:
                 self._require_sound(outcome)
             if failed:
-                require_sound_device(self.loaded.device, self.loaded.dtype)
+                self._require_sound_devices()
             self._require_sound(None)
         except DeviceBrokenError as error:
             self._fault = error
@@ -191,11 +194,20 @@ class PathWorker:
         work = replace(self._new_work(), num_cut_answers=num_cut)
         return BatchReport(results=results, work=work)
 
+    def _require_sound_devices(self) -> None:
+        """Pass if each device computes a product of known value right.
+
+        Raises:
+            DeviceBrokenError: one does not.
+        """
+        for device in self._devices:
+            require_sound_device(device, self.loaded.dtype)
+
     def _require_sound(self, error: BaseException | None) -> None:
         """Pass unless an error says that the device is broken, or another thread has found that."""
         if is_device_fault(error):
             assert error is not None, "nothing is no fault"
-            raise broken(self.loaded.device, error) from error
+            raise broken(", ".join(self._devices), error) from error
         if self._fault is not None:
             raise DeviceBrokenError(str(self._fault))
 
@@ -239,7 +251,7 @@ class PathWorker:
         call = engine.run(pairs)
         if call.error is not None:  # what is left gets a chance of its own, in nobody's company
             self._require_sound(call.error)
-            require_sound_device(self.loaded.device, self.loaded.dtype)
+            self._require_sound_devices()
             what = (
                 f"a batch of {len(pairs)} requests failed; the {call.num_open} that were not "
                 "answered are now evaluated alone"

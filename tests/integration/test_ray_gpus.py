@@ -31,7 +31,7 @@ class Part:
 
 def placed(workers_per_gpu, num_more=1):
     config = SearchConfig(workers_per_gpu=workers_per_gpu)
-    placement = place_workers(config, num_gpus=1, num_cpus=1)
+    placement = place_workers(config, [1], num_cpus=1)
     parts = [
         Part.options(num_gpus=placement.num_gpus_per_worker).remote()
         for _ in range(placement.num_workers)

@@ -33,7 +33,15 @@ def verify(
     flags: Annotated[
         Flags,
         Overrides(
-            of=SearchConfig, only=("data_dir", "device", "revision", "bridges", "trust_remote_code")
+            of=SearchConfig,
+            only=(
+                "data_dir",
+                "device",
+                "devices_per_worker",
+                "revision",
+                "bridges",
+                "trust_remote_code",
+            ),
         ),
     ],
     json_output: JsonOption = False,
@@ -54,6 +62,7 @@ def verify(
         model=model,
         task=task,
         device=settings.device,
+        devices_per_worker=settings.devices_per_worker,
         data_dir=settings.data_dir,
         revision=settings.revision,
         bridges=settings.bridges,

@@ -2,6 +2,7 @@
 
 from search_cluster.errors import ModelError
 from search_cluster.model.bridge.bridges import ATTRIBUTE, Bridges, bridges_of
+from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.fitted import with_fitted
 from search_cluster.model.loaded import LoadedModel
 
@@ -23,4 +24,5 @@ def with_bridges(loaded: LoadedModel, bridges: Bridges) -> LoadedModel:
             f"{loaded.spec!r} (width {width}, {loaded.num_layers} layers); fit bridges for it with "
             "search-cluster bridge fit"
         )
-    return with_fitted(loaded, ATTRIBUTE, bridges.to(model.device), bridges.digest)
+    placed = bridges.placed(devices_of(model).of_jump)
+    return with_fitted(loaded, ATTRIBUTE, placed, bridges.digest)

@@ -10,9 +10,10 @@ Shapes: D width; ``...`` any leading shape.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
@@ -119,6 +120,16 @@ class Bridges(nn.Module):
         """Weight and bias of a jump that has a bridge."""
         bridge = self._by_jump[jump]
         return bridge.weight_DD, bridge.bias_D
+
+    def placed(self, device_of: Callable[[int], torch.device]) -> "Bridges":
+        """These bridges, each moved to the device of the layer that it leads to.
+
+        Args:
+            device_of: gives it for a layer, as `Jump` counts them.
+        """
+        for jump, bridge in zip(self.jumps, self._bridges, strict=True):
+            bridge.to(device_of(jump.after))
+        return self
 
     def crossed(self, steps: Iterable[tuple[int, int]]) -> int:
         """How many of these steps cross a bridge."""

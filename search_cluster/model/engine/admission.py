@@ -1,7 +1,7 @@
 """Which of the waiting requests join those that run."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from search_cluster.model.engine.jobs import Job
 from search_cluster.model.engine.layer_runner import LayerRunner
@@ -39,22 +39,31 @@ class Admission:
         sizes: dict[TrieNode, int] = {}
         for job in running:
             sizes.update(self._node_bytes(job))
-        num_bytes = sum(sizes.values())
+        held = self._by_place(sizes)
+        of_place = self._store.max_bytes // self._store.num_places
         limit = self._store.max_bytes
         if self._keep_keys:
             part_rows = self._layers.num_layers * self._scheduler.max_call_rows
-            limit = min(limit, num_bytes + part_rows * self._layers.bytes_per_row(keep_keys=True))
+            limit = min(limit, sum(held) + part_rows * self._layers.bytes_per_row(keep_keys=True))
         admitted: list[Job] = []
         while waiting:
             job = waiting[0]
             job.find_nodes()
             new = {node: size for node, size in self._node_bytes(job).items() if node not in sizes}
-            num_bytes += sum(new.values())
-            if num_bytes > limit and (running or admitted):
+            held = [old + more for old, more in zip(held, self._by_place(new), strict=True)]
+            is_full = sum(held) > limit or max(held) > of_place
+            if is_full and (running or admitted):
                 break
             sizes |= new
             admitted.append(waiting.popleft())
         return admitted
+
+    def _by_place(self, sizes: Mapping[TrieNode, int]) -> list[int]:
+        """The bytes on each device, all of a node's counted where its keys are."""
+        held = [0] * self._store.num_places
+        for node, size in sizes.items():
+            held[self._store.places_of(node)[0]] += size
+        return held
 
     def _node_bytes(self, job: Job) -> dict[TrieNode, int]:
         """The estimated memory of the states of a job's nodes."""

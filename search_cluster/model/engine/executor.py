@@ -28,6 +28,7 @@ from search_cluster.model.engine.answers import (
     GeneratedAnswer,
     RowReading,
 )
+from search_cluster.model.engine.call_rows import final_rows
 from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes, wants_of
 from search_cluster.model.engine.layer_runner import LayerRunner
@@ -103,20 +104,20 @@ class PathExecutor:
         self.arithmetic: Arithmetic = probe_arithmetic(loaded.model)
         """Whether and how rows have the same bits in any company."""
         self._layers = LayerRunner(loaded.model, self.arithmetic.products)
-        device = self._layers.device
+        kind = self._layers.devices.first.type
         self._keep_keys = task.kind is AnswerKind.GENERATE
         self.store = new_store(self._layers, max_state_bytes, keep_keys=self._keep_keys)
         self._scheduler = Scheduler(
             self._layers,
             self.store,
             arithmetic=self.arithmetic,
-            max_call_rows=max_call_rows or CALL_ROWS.get(device.type, ACCELERATOR_CALL_ROWS),
+            max_call_rows=max_call_rows or CALL_ROWS.get(kind, ACCELERATOR_CALL_ROWS),
         )
         if tie_threshold is None and not self.arithmetic.is_invariant:
             tie_threshold = TIE_THRESHOLDS[loaded.dtype]
         self._rechecks = TieRechecks(loaded, task, tie_threshold)
-        self._head_rows = head_rows or HEAD_ROWS.get(device.type, ACCELERATOR_HEAD_ROWS)
-        self._fills_head = device.type not in HEAD_ROWS
+        self._head_rows = head_rows or HEAD_ROWS.get(kind, ACCELERATOR_HEAD_ROWS)
+        self._fills_head = kind not in HEAD_ROWS
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
         self._ends = end_ids(loaded.model, loaded.tokenizer)
@@ -280,10 +281,8 @@ class PathExecutor:
     def _logits(
         self, slots: Slots, asked: Sequence[tuple[Job, int, list[int]]]
     ) -> list[RowReading]:
-        slots_R = torch.from_numpy(slots).to(self._layers.device, non_blocking=True)
-        final_RD = self._layers.before_norm(
-            self.store.hidden, slots_R, [job.path.layers[-1] for job, *_ in asked]
-        )
+        last_layers = [job.path.layers[-1] for job, *_ in asked]
+        final_RD = final_rows(self._layers, self.store.hidden, slots, last_layers)
         return read_logits(self._layers.logits(final_RD), [tokens for *_, tokens in asked])
 
     def _graded(self, job: Job, answered: Answered) -> Outcome:

@@ -14,15 +14,16 @@ from transformers import PreTrainedModel
 
 from search_cluster.model.anatomy import anatomy_of, head_width, layer_type_of
 from search_cluster.model.bridge.bridges import bridges_of
+from search_cluster.model.devices.layer_devices import LayerDevices, devices_of
+from search_cluster.model.devices.placing import without_arrivals
 from search_cluster.model.engine.calls.attention import KERNEL_NAME
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan
 from search_cluster.model.engine.fused_norm import fused
 from search_cluster.model.engine.invariance.modules import InvariantLinear, ProductsOfAll
 from search_cluster.model.engine.invariance.products import InvariantProducts
-from search_cluster.model.engine.slabs import Slab
 from search_cluster.model.head import float32_logits
 from search_cluster.model.materialise import ModuleT, shallow_copy
-from search_cluster.model.shortcut.shortcut import shortcut_of
+from search_cluster.model.shortcut.shortcut import shortcuts_on
 
 STATE, CARRIED = 0, 1
 """The parts of a slab of states: a row's state, and what a shortcut carries of it."""
@@ -55,16 +56,18 @@ class LayerRunner:
         packed_config._experts_implementation_internal = "eager"
         # Weights that belong to no linear layer are multiplied in code that is not touched.
         self._products_of_all = ProductsOfAll(products) if _has_own_products(model) else None
-        self._layers = [self._copy_of(layer, packed_config) for layer in model.model.layers]
+        self._layers = [
+            without_arrivals(self._copy_of(layer, packed_config)) for layer in model.model.layers
+        ]
         self._feed_forwards = [_limit_feed_forward(layer) for layer in self._layers]
-        self._norm = fused(model.model.norm) or model.model.norm
+        self._norm = fused(model.model.norm) or without_arrivals(shallow_copy(model.model.norm))
         self.num_layers = len(self._layers)
-        self.device: torch.device = model.device
+        self.devices: LayerDevices = devices_of(model)
         self.dtype: torch.dtype = model.dtype
         self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
         self._window: int | None = getattr(model.config, "sliding_window", None)
-        self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
-        self._shortcut = shortcut_of(model)
+        self._rotaries: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
+        self._shortcuts = shortcuts_on(model, self.devices.distinct)
         self._bridges = bridges_of(model)
         self._bridged_from: dict[int, set[int]] = {}
         for jump in () if self._bridges is None else self._bridges.jumps:
@@ -84,7 +87,8 @@ class LayerRunner:
     @property
     def carried_width(self) -> int:
         """C: what a row carries to a shortcut beside its state; 0 if there is none."""
-        return 0 if self._shortcut is None else self._shortcut.carried_width
+        shortcut = self._shortcuts.get(self.devices.last)
+        return 0 if shortcut is None else shortcut.carried_width
 
     @property
     def key_width(self) -> int:
@@ -135,27 +139,28 @@ class LayerRunner:
 
     def carry(self, layer: int, before_ND: Tensor, after_ND: Tensor, carried_NC: Tensor) -> Tensor:
         """What rows carry to the shortcut behind a layer; there is a shortcut."""
-        assert self._shortcut is not None, "nothing is carried without one"
-        return self._shortcut.carry(layer, before_ND, after_ND, carried_NC, self.products.linear)
+        shortcut = self._shortcuts[before_ND.device]
+        return shortcut.carry(layer, before_ND, after_ND, carried_NC, self.products.linear)
 
-    def before_norm(self, hidden: Slab, slots_N: Tensor, last_layers: Sequence[int]) -> Tensor:
+    def before_norm(
+        self, hidden_ND: Tensor, carried_NC: Tensor | None, last_layers: Sequence[int]
+    ) -> Tensor:
         """What the final norm reads, ``[N, D]``, of the states that layers leave.
 
         Args:
-            hidden: where the states are.
-            slots_N: the slots of final states of paths.
+            hidden_ND: final states of paths, which are overwritten.
+            carried_NC: what they carry to the shortcut, if there is one.
             last_layers: the last layer of each one's path; of the rows behind these none crosses.
         """
-        hidden_ND = hidden.gather(slots_N, STATE)
         for before in self.bridged_from(self.num_layers):
             rows = [row for row, layer in enumerate(last_layers) if layer == before]
             if rows:
                 places = torch.tensor(rows).to(hidden_ND.device)
                 self._cross(before, self.num_layers, hidden_ND, places)
-        if self._shortcut is None:
+        if carried_NC is None:
             return hidden_ND
-        carried_NC = hidden.gather(slots_N, CARRIED)
-        final_ND: Tensor = self._shortcut(hidden_ND, carried_NC, self.products.linear)
+        shortcut = self._shortcuts[self.devices.last]
+        final_ND: Tensor = shortcut(hidden_ND, carried_NC, self.products.linear)
         return final_ND
 
     def _cross(self, before: int, after: int, hidden_ND: Tensor, rows: Tensor) -> None:
@@ -196,12 +201,13 @@ class LayerRunner:
         if not set(kinds.values()).isdisjoint(MOVING_ROTARIES):
             moved: tuple[Tensor, Tensor] = rotary(hidden_ND[None], positions_1N, *arguments)
             return moved
-        known = self._rotaries.get(layer_type)
+        key = layer_type, hidden_ND.device
+        known = self._rotaries.get(key)
         if known is None or len(known[0]) < plan.num_positions:
             num_positions = max(FIRST_POSITIONS, 2 * plan.num_positions)
-            all_1T = torch.arange(num_positions, device=self.device)[None]
+            all_1T = torch.arange(num_positions, device=hidden_ND.device)[None]
             cosines_1TE, sines_1TE = rotary(hidden_ND[None], all_1T, *arguments)
-            known = self._rotaries[layer_type] = (cosines_1TE[0], sines_1TE[0])
+            known = self._rotaries[key] = (cosines_1TE[0], sines_1TE[0])
         positions_N = positions_1N[0]
         return known[0].index_select(0, positions_N)[None], known[1].index_select(0, positions_N)[
             None

@@ -9,10 +9,12 @@ from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 
-from search_cluster.model.engine.slabs import Slab, Slots
+from search_cluster.model.engine.slabs import LayerSlabs, Slots
 from search_cluster.model.engine.token_tree import RowSet, TokenTree
 
 NOT_HELD = -1
+NOTHING = (0, 0)
+ONE_PLACE = (0, 0)
 SLACK_ROWS = 16
 """Room for later rows in a list of slots, so that decoding seldom copies it."""
 
@@ -127,30 +129,54 @@ class StateStore:
     a batch's needs is exceeded by just these needs.
 
     Args:
-        max_bytes: the budget over all examples.
+        max_bytes: the budget over all examples and devices; each device has an equal part of it.
         hidden: where outputs of layers are.
         keys: where keys and values are.
+        places: the number of the device that has a layer's keys and values, and of the one that has
+            its outputs, for each layer; ``None``: there is one device.
     """
 
-    def __init__(self, max_bytes: int, hidden: Slab, keys: Slab) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        hidden: LayerSlabs,
+        keys: LayerSlabs,
+        places: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         self.max_bytes = max_bytes
         self.hidden = hidden
         self.keys = keys
+        self._places = places
+        self.num_places = 1 if places is None else 1 + max(map(max, places))
+        """The number of devices."""
+        self._held = [0] * self.num_places
+        """The bytes on each device."""
         self.num_bytes = 0
         self.peak_bytes = 0
         self.num_evictions = 0
-        self._sizes: OrderedDict[TrieNode, int] = OrderedDict()
+        self._sizes: OrderedDict[TrieNode, tuple[int, int]] = OrderedDict()
+        """The bytes of each state's keys and values, and of its outputs."""
+
+    def places_of(self, node: TrieNode) -> tuple[int, int]:
+        """The devices that have a node's keys and values, and its outputs."""
+        return ONE_PLACE if self._places is None else self._places[node.layer]
+
+    def _hold(self, node: TrieNode, sizes: tuple[int, int], sign: int) -> None:
+        for place, size in zip(self.places_of(node), sizes, strict=True):
+            self._held[place] += sign * size
+            self.num_bytes += sign * size
 
     def touch(self, node: TrieNode) -> None:
         """Count a node's state, new or grown, as just used."""
-        size, state = 0, node.state
+        state, sizes = node.state, NOTHING
         if state is not None:
-            size = (
-                state.hidden.num_rows * self.hidden.bytes_per_row
-                + state.keys.num_rows * self.keys.bytes_per_row
+            sizes = (
+                state.keys.num_rows * self.keys.bytes_per_row,
+                state.hidden.num_rows * self.hidden.bytes_per_row,
             )
-        self.num_bytes += size - self._sizes.pop(node, 0)
-        self._sizes[node] = size
+        self._hold(node, self._sizes.pop(node, NOTHING), -1)
+        self._hold(node, sizes, 1)
+        self._sizes[node] = sizes
         self.peak_bytes = max(self.peak_bytes, self.num_bytes)
 
     def use(self, nodes: Iterable[TrieNode]) -> None:
@@ -161,10 +187,10 @@ class StateStore:
 
     def forget(self, node: TrieNode) -> None:
         """Drop a node's state; the node stays."""
-        self.num_bytes -= self._sizes.pop(node, 0)
+        self._hold(node, self._sizes.pop(node, NOTHING), -1)
         if node.state is not None:
-            self.hidden.give(node.state.hidden.all_slots())
-            self.keys.give(node.state.keys.all_slots())
+            self.hidden.of(node.layer).give(node.state.hidden.all_slots())
+            self.keys.of(node.layer).give(node.state.keys.all_slots())
             node.state = None
 
     def evict(self, pinned: Container[TrieNode], *, max_bytes: int | None = None) -> None:
@@ -174,18 +200,21 @@ class StateStore:
             pinned: the nodes whose states stay.
             max_bytes: a budget in the place of the store's own.
         """
-        excess = self.num_bytes - (self.max_bytes if max_bytes is None else max_bytes)
-        if excess <= 0:
+        budget = (self.max_bytes if max_bytes is None else max_bytes) // self.num_places
+        excess = [held - budget for held in self._held]
+        if max(excess) <= 0:
             return
         victims = []
         # Least recently used first. A state whose parent's is gone stays right and useful: only the
         # parent would have to run again, should somebody want more of it.
-        for node, size in self._sizes.items():
-            if excess <= 0:
+        for node, sizes in self._sizes.items():
+            if max(excess) <= 0:
                 break
-            if node not in pinned:
+            places = self.places_of(node)
+            if node not in pinned and any(excess[place] > 0 for place in places):
                 victims.append(node)
-                excess -= size
+                for place, size in zip(places, sizes, strict=True):
+                    excess[place] -= size
         for node in victims:
             self._drop(node, pinned)
         self.num_evictions += len(victims)

@@ -8,8 +8,6 @@ once; repeats and re-ordered paths need no other rule.
 Rows with which the prompts of many examples begin (a system prompt, a template, worked examples)
 are like an example of their own: they run once per path prefix, and the examples' rows look at
 their keys and values.
-
-Shapes: N rows of a call, D width.
 """
 
 import logging
@@ -18,9 +16,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from search_cluster.model.engine.call_output import write_output
+from search_cluster.model.engine.call_rows import RowsOfCall
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan, Layout, Visit
 from search_cluster.model.engine.calls.masks import Masks
 from search_cluster.model.engine.calls.plan_builder import PlanBuilder
@@ -59,18 +56,20 @@ class Scheduler:
         self.max_call_rows = max_call_rows
         self._wanted_call_rows = max_call_rows
         self._calls_since_trouble = 0
-        masks = Masks(layers.dtype, layers.device)
-        self._plans = PlanBuilder(
-            *(arithmetic.layout, arithmetic.shapes, masks, layers.device),
-            *(self._filled_up, layers.bridged_from),
-        )
+        self._plans = {
+            device: PlanBuilder(
+                *(arithmetic.layout, arithmetic.shapes, Masks(layers.dtype, device), device),
+                *(self._filled_up, layers.bridged_from, layers.devices.of_states),
+            )
+            for device in layers.devices.distinct
+        }
         self._pinned: set[TrieNode] = set()
         self.counters = WorkCounters()
 
     def _filled_up(self, num_rows: int) -> int:
         """The number of rows of a call, so that its products need no rows of their own."""
         counts = self._arithmetic.call_rows
-        call_cost = call_cost_rows(self._layers.device)
+        call_cost = call_cost_rows(self._layers.devices.first)
         return sum(cover(num_rows, counts, call_cost)) if counts else num_rows
 
     def bring_up_to_date(self, wants: Wants) -> None:
@@ -218,11 +217,12 @@ class Scheduler:
         try:
             for node in nodes:
                 visits.append(self._visit(node, missing[node], wants))
-            plan = self._plans.build(visits, window=window, keep_keys=wants.keep_keys)
-            call = Call(plan, self._store.keys, self._arithmetic.shapes)
-            input_ND = self._inputs(plan)
-            output_ND = self._layers.run(layer, input_ND, call)
-            write_output(self._layers, layer, plan, self._store.hidden, input_ND, output_ND)
+            builder = self._plans[self._layers.devices.layers[layer]]
+            plan = builder.build(visits, window=window, keep_keys=wants.keep_keys)
+            call = Call(plan, self._store.keys.of(layer), self._arithmetic.shapes)
+            rows = RowsOfCall(self._layers, plan, self._store.hidden, layer)
+            input_ND = rows.inputs()
+            rows.write(input_ND, self._layers.run(layer, input_ND, call))
         except BaseException:
             for visit in visits:
                 self._undo(visit)
@@ -248,12 +248,13 @@ class Scheduler:
             rows = state.hidden.lacks(final)
             read = np.searchsorted(run.rows, rows)
         starts = state.keys.num_rows == 0
-        output_slots, key_slots = self._store.hidden.take(len(rows)), NO_SLOTS
+        hidden, keys = self._store.hidden.of(node.layer), self._store.keys.of(node.layer)
+        output_slots, key_slots = hidden.take(len(rows)), NO_SLOTS
         if wants.keep_keys or self._arithmetic.layout is Layout.PACKED:
             try:
-                key_slots = self._store.keys.take(len(run))
+                key_slots = keys.take(len(run))
             except torch.OutOfMemoryError:
-                self._store.hidden.give(output_slots)
+                hidden.give(output_slots)
                 raise
             state.keys.add(run, run.rows, key_slots)
         state.hidden.add(run, rows, output_slots)
@@ -273,21 +274,13 @@ class Scheduler:
         """Leave no trace of a call that failed."""
         rows = visit.run.rows if visit.read is None else visit.run.rows[visit.read]
         visit.state.hidden.drop(rows)
-        self._store.hidden.give(visit.output_slots)
+        self._store.hidden.of(visit.node.layer).give(visit.output_slots)
         if len(visit.key_slots):
             self._drop_keys(visit)
 
     def _drop_keys(self, visit: Visit) -> None:
         visit.state.keys.drop(visit.run.rows)
-        self._store.keys.give(visit.key_slots)
-
-    def _inputs(self, plan: CallPlan) -> Tensor:
-        sections = plan.sections
-        hidden_ND = self._store.hidden.gather(sections[plan.input_slots])
-        if plan.root_rows.start != plan.root_rows.stop:
-            embedded_ND = self._layers.embed(sections[plan.root_tokens])
-            hidden_ND.index_copy_(0, sections[plan.root_rows], embedded_ND)
-        return hidden_ND
+        self._store.keys.of(visit.node.layer).give(visit.key_slots)
 
     def _count(self, plan: CallPlan, visits: Sequence[Visit], window: int | None) -> None:
         num_rows = sum(len(visit.run) for visit in visits)

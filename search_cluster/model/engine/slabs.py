@@ -47,6 +47,7 @@ class Slab:
     ) -> None:
         self._enough_rows = enough_rows
         self.bytes_per_row = sum(widths) * dtype.itemsize
+        self.device = device
         self.parts_MW = [
             torch.empty(num_rows + 1, width, dtype=dtype, device=device) for width in widths
         ]
@@ -99,3 +100,30 @@ class Slab:
     def write(self, slots_N: Tensor, rows_NW: Tensor, part: int = 0) -> None:
         """Write rows to their slots."""
         self.parts_MW[part].index_copy_(0, slots_N, rows_NW)
+
+
+class LayerSlabs:
+    """Where the rows of each layer are: layers whose rows are on one device share a slab.
+
+    Args:
+        of_layers: the slab of each layer; slots are taken from it and given back to it.
+        more: slabs of devices that have no layer's rows, and zeros nevertheless.
+    """
+
+    def __init__(self, of_layers: Sequence[Slab], more: Sequence[Slab] = ()) -> None:
+        self._of_layers = tuple(of_layers)
+        self._distinct = tuple(dict.fromkeys((*self._of_layers, *more)))
+        self.bytes_per_row = self._of_layers[0].bytes_per_row
+
+    @property
+    def num_used(self) -> int:
+        """The number of slots that are taken, of all slabs."""
+        return sum(slab.num_used for slab in self._distinct)
+
+    def of(self, layer: int) -> Slab:
+        """The slab that has the rows of a layer."""
+        return self._of_layers[layer]
+
+    def on(self, device: torch.device) -> Slab:
+        """The slab on a device; there is one."""
+        return next(slab for slab in self._distinct if slab.device == device)

@@ -3,7 +3,7 @@
 Whatever is wrong with the folder comes out as one clear error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers import (
 
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import anatomy_of
+from search_cluster.model.devices.several import device_map_of, take_dispatch_off
 from search_cluster.model.load.loading_report import TEXT_PREFIXES, one_line, require_whole
 from search_cluster.model.load.weight_files import (
     notes_on_weights,
@@ -34,7 +35,7 @@ def load_folder(
     dtype: torch.dtype,
     *,
     trust_remote_code: bool,
-    device: str = "cpu",
+    devices: Sequence[str] = ("cpu",),
     require_room: Callable[[PreTrainedConfig], None] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
     """The model of a folder, its tokenizer, and what a user should know of both.
@@ -46,7 +47,7 @@ def load_folder(
         folder: where it lies.
         dtype: of its weights.
         trust_remote_code: whether to run Python code that the model brings along.
-        device: where it is to compute; only a GPU is loaded to, other devices take it later.
+        devices: where it is to compute; only GPUs are loaded to, other devices take it later.
         require_room: raises if a model of this configuration is too large; called before weights
             are read.
 
@@ -64,7 +65,7 @@ def load_folder(
         )
     if require_room is not None:
         require_room(text_config)
-    model, info = _load_weights(folder, text_config, dtype, device, trust_remote_code)
+    model, info = _load_weights(folder, text_config, dtype, devices, trust_remote_code)
     if text_config is config:
         notes += require_whole(info, str(folder))
     else:  # what else it holds belongs to its other parts, and the note above says so
@@ -105,7 +106,7 @@ def _load_weights(
     folder: Path,
     config: PreTrainedConfig,
     dtype: torch.dtype,
-    device: str,
+    devices: Sequence[str],
     trust_remote_code: bool,
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     try:
@@ -115,7 +116,7 @@ def _load_weights(
             folder,
             config=config,
             dtype=dtype,
-            device_map={"": device} if device.startswith("cuda") else None,
+            device_map=device_map_of(config, devices),
             attn_implementation=anatomy_of(config).attention_kernel,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
@@ -126,6 +127,7 @@ def _load_weights(
         )
     except Exception as error:
         raise _load_error(folder, "weights", error) from error
+    take_dispatch_off(model)
     return model, info
 
 

@@ -1,6 +1,7 @@
 """Loading a frozen model: the demo, a local folder, a GGUF file or a hub id."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from search_cluster.model.bridge.folder import load_bridges
 from search_cluster.model.chat_style import chat_style, uses_chat
 from search_cluster.model.decoding import end_ids
 from search_cluster.model.device_memory import require_memory
+from search_cluster.model.devices.layer_devices import device_names
+from search_cluster.model.devices.placing import place_layers
+from search_cluster.model.devices.several import require_alike_devices, require_several
 from search_cluster.model.load.fingerprint import fingerprint_of, parts_of
 from search_cluster.model.load.folder import load_config, load_folder
 from search_cluster.model.load.former_fingerprint import former_fingerprints
@@ -40,8 +44,9 @@ def load_model(
     chat: str = "auto",
     self_test: bool = True,
     workers_per_gpu: int = 1,
+    devices_per_worker: int = 1,
 ) -> LoadedModel:
-    """Load a model, frozen, in eval mode, on one device.
+    """Load a model, frozen, in eval mode, on one device or with its layers on several GPUs.
 
     Args:
         named: ``demo``, a folder (safetensors), a ``.gguf`` file, or a hub id; behind it may stand
@@ -56,6 +61,7 @@ def load_model(
         self_test: whether to check that the model's layers can be re-ordered, and that the engine
             computes what the model does (a few short passes).
         workers_per_gpu: how many load it on the same GPU.
+        devices_per_worker: the GPUs that share its layers, beginning with ``device``.
 
     Raises:
         UnsupportedFamilyError: the model's family has no anatomy entry.
@@ -68,11 +74,19 @@ def load_model(
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it is auto or one of {', '.join(DTYPES)}")
 
-    _require_device(device)
+    require_several(device, devices_per_worker)
+    names = device_names(device, devices_per_worker)
+    for name in names:
+        _require_device(name)
+    require_alike_devices(names)
 
     def require_room(config: PreTrainedConfig) -> None:
         try:
-            require_memory(config, DTYPES[dtype], device, num_workers=workers_per_gpu)
+            require_memory(
+                *(config, DTYPES[dtype], device),
+                num_workers=workers_per_gpu,
+                num_devices=devices_per_worker,
+            )
         except ModelError as error:
             raise ModelError(f"model {spec!r} in {dtype}: {error}") from error
 
@@ -88,7 +102,7 @@ def load_model(
             model, tokenizer, notes = load_folder(
                 place,
                 DTYPES[dtype],
-                device=device,
+                devices=names,
                 trust_remote_code=trust_remote_code,
                 require_room=require_room,
             )
@@ -104,7 +118,7 @@ def load_model(
     )
     # Former versions always used the template that there was.
     former = former_fingerprints(place, dtype) if in_chat == bool(tokenizer.chat_template) else ()
-    model = _on_device(model, device)
+    model = _on_devices(model, names)
     if self_test:
         check_model(model)
     for line in (*notes, *said):
@@ -119,7 +133,8 @@ def load_model(
         warnings=(*notes, *said),
         num_layers=len(model.model.layers),
         chat=in_chat,
-        device=device,
+        device=names[0],
+        num_devices=len(names),
         dtype=dtype,
     )
     if bridges is None:
@@ -135,13 +150,16 @@ def _require_device(device: str) -> None:
         raise _device_error(device, error) from error
 
 
-def _on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
+def _on_devices(model: PreTrainedModel, names: Sequence[str]) -> PreTrainedModel:
     module: nn.Module = model
     module.eval().requires_grad_(False)
     try:
-        module.to(device)
+        if len(names) == 1:
+            module.to(names[0])
+        else:
+            place_layers(model, [torch.device(name) for name in names])
     except (RuntimeError, AssertionError) as error:
-        raise _device_error(device, error) from error
+        raise _device_error(", ".join(names), error) from error
     return model
 
 

@@ -156,12 +156,13 @@ def _check_engine(
         wants = Wants(rows={node: rows}, finals={}, shared={}, keep_keys=False)
         scheduler.bring_up_to_date(wants)
         assert node.state is not None, "the node was wanted"
-        slots_T = torch.from_numpy(node.state.hidden.slots(rows.rows)).to(model.device)
-        ours_TD = store.hidden.gather(slots_T)
+        slab = store.hidden.of(node.layer)
+        slots_T = torch.from_numpy(node.state.hidden.slots(rows.rows)).to(slab.device)
+        ours_TD = slab.gather(slots_T)
         if depth + 1 < len(nodes):  # the last states of transformers have passed the final norm
             _require_same_step(model, before_TD, theirs.hidden_states[depth + 1][0], ours_TD, what)
         else:
-            ours_TV = layers.logits(ours_TD)
+            ours_TV = layers.logits(ours_TD.to(layers.devices.last))
             _require_equal(model, theirs.logits[0], ours_TV, f"the engine's logits with {what}")
 
 
@@ -169,9 +170,10 @@ def _hold(store: StateStore, node: TrieNode, rows: RowSet, hidden_TD: Tensor) ->
     """Put states in the place of what a node computed."""
     store.forget(node)
     node.state = NodeState()
-    slots = store.hidden.take(len(rows))
+    slab = store.hidden.of(node.layer)
+    slots = slab.take(len(rows))
     node.state.hidden.add(rows, rows.rows, slots)
-    store.hidden.write(torch.from_numpy(slots).to(hidden_TD.device), hidden_TD)
+    slab.write(torch.from_numpy(slots).to(slab.device), hidden_TD.to(slab.device))
     store.touch(node)
 
 
@@ -179,7 +181,12 @@ def _require_same_step(
     model: PreTrainedModel, before_TD: Tensor, theirs_TD: Tensor, ours_TD: Tensor, what: str
 ) -> None:
     """Pass if a layer changes states as in transformers."""
-    before_TD, theirs_TD, ours_TD = before_TD.float(), theirs_TD.float(), ours_TD.float()
+    # On one device, whichever it is.
+    before_TD, theirs_TD, ours_TD = (
+        before_TD.to(ours_TD).float(),
+        theirs_TD.to(ours_TD).float(),
+        ours_TD.float(),
+    )
     # Some states are a thousand times as large as what a layer adds to them.
     step_T1 = (theirs_TD - before_TD).square().mean(dim=1, keepdim=True).sqrt()
     gap = float(((theirs_TD - ours_TD).abs() / (theirs_TD.abs() + step_T1)).mean())
@@ -229,4 +236,5 @@ def _logits_with_cache(model: PreTrainedModel, tokens_BT: Tensor) -> Tensor:
 
 
 def _relative_gap(a: Tensor, b: Tensor) -> float:
-    return float((a.float() - b.float()).abs().max() / a.float().abs().max().clamp(min=1e-6))
+    a, b = a.float(), b.to(a.device).float()
+    return float((a - b).abs().max() / a.abs().max().clamp(min=1e-6))

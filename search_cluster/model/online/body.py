@@ -20,6 +20,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 from search_cluster.errors import ModelError
 from search_cluster.model.anatomy import layer_type_of
 from search_cluster.model.bridge.bridges import bridges_of
+from search_cluster.model.devices.layer_devices import require_one_device
 from search_cluster.model.online.cache import OnlineCache, Step
 from search_cluster.model.online.chooser import BeginOnlineRouting, keep_choice
 from search_cluster.model.online.inputs import LayerInputs
@@ -53,10 +54,14 @@ class OnlineBody(nn.Module):
     Args:
         model: a causal LM of a supported family.
         begin_routing: begins to choose the path of a prompt.
+
+    Raises:
+        ModelError: the model's layers are on several devices.
     """
 
     def __init__(self, model: PreTrainedModel, begin_routing: BeginOnlineRouting) -> None:
         super().__init__()
+        require_one_device(model, "routing on the way")
         self.config = model.config
         self.embed_tokens = model.model.embed_tokens
         self.layers = model.model.layers

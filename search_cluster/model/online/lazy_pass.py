@@ -26,6 +26,7 @@ from transformers import DynamicCache, PreTrainedModel
 from search_cluster.errors import InvalidPathError
 from search_cluster.model.anatomy import layer_type_of
 from search_cluster.model.bridge.bridges import bridges_of
+from search_cluster.model.devices.layer_devices import require_one_device
 from search_cluster.model.online.inputs import layer_mask, layer_rotaries
 from search_cluster.model.online.token_exits import TokenExit, TokenExits
 from search_cluster.paths.jumps import steps_of
@@ -72,6 +73,7 @@ class LazyPass:
 
     Raises:
         InvalidPathError: a layer runs twice, so that it would need two places for its keys.
+        ModelError: the model's layers are on several devices.
         UnsupportedFamilyError: the model's family has no anatomy entry.
     """
 
@@ -80,6 +82,7 @@ class LazyPass:
             raise InvalidPathError(
                 f"path {path} runs a layer twice; tokens stop by themselves on paths that do not"
             )
+        require_one_device(model, "a pass whose tokens stop by themselves")
         self._model = model
         self.path = path
         self._steps, self._bridges = steps_of(path), bridges_of(model)

@@ -1,19 +1,24 @@
 """The shortcut of a materialised path: hooks that carry its sources from layers to the norm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from search_cluster.model.shortcut.shortcut import Shortcut
 
 
 class PathReader:
-    """What the rows of the pass that runs now carry; one thread uses it."""
+    """What the rows of the pass that runs now carry; one thread uses it.
 
-    def __init__(self, shortcut: Shortcut) -> None:
-        self._shortcut = shortcut
+    Args:
+        shortcuts: the model's shortcut on each of its devices.
+    """
+
+    def __init__(self, shortcuts: Mapping[torch.device, Shortcut]) -> None:
+        self._shortcuts = shortcuts
         self._carried: Tensor | None = None
 
     def hook_up(self, path: Sequence[int], layers: Sequence[nn.Module], norm: nn.Module) -> None:
@@ -27,13 +32,18 @@ class PathReader:
         norm.register_forward_pre_hook(self._read)
 
     def _begin(self, _: nn.Module, arguments: tuple[Any, ...]) -> None:
-        self._carried = self._shortcut.nothing_carried(arguments[0])
+        hidden = arguments[0]
+        self._carried = self._shortcuts[hidden.device].nothing_carried(hidden)
 
     def _take(self, layer: int, _: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
         assert self._carried is not None, "the first layer began"
-        self._carried = self._shortcut.carry(layer, arguments[0], output, self._carried)
+        carried = self._carried.to(output.device)
+        shortcut = self._shortcuts[output.device]
+        self._carried = shortcut.carry(layer, arguments[0], output, carried)
 
     def _read(self, _: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         assert self._carried is not None, "the first layer began"
         carried, self._carried = self._carried, None
-        return (self._shortcut(arguments[0], carried), *arguments[1:])
+        hidden = arguments[0]
+        read = self._shortcuts[hidden.device](hidden, carried.to(hidden.device))
+        return (read, *arguments[1:])

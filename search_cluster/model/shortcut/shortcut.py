@@ -249,6 +249,24 @@ def shortcut_of(model: PreTrainedModel) -> Shortcut | None:
     return shortcut
 
 
+def shortcuts_on(
+    model: PreTrainedModel, devices: Iterable[torch.device]
+) -> dict[torch.device, Shortcut]:
+    """The model's shortcut on each of some devices; empty without one.
+
+    Its sources are read where their layers are, and it is small.
+    """
+    own = shortcut_of(model)
+    if own is None:
+        return {}
+    return {
+        device: own
+        if device == own.query_RD.device
+        else Shortcut(own.sources, own.num_heads, own.tensors()).to(device)
+        for device in devices
+    }
+
+
 def num_products(num_sources: int, rank: int, width: int) -> int:
     """What one row of a shortcut multiplies."""
     return num_sources * rank * (width + rank) + 2 * rank * width

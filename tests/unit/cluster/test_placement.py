@@ -36,13 +36,13 @@ def test_workers_follow_the_devices(
 ) -> None:
     config = SearchConfig().overridden(settings)
     wanted = Placement(num_workers=num_workers, num_gpus_per_worker=num_gpus_per_worker)
-    assert place_workers(config, num_gpus=num_gpus, num_cpus=num_cpus) == wanted
+    assert place_workers(config, [num_gpus], num_cpus=num_cpus) == wanted
 
 
 def test_all_parts_of_a_gpu_fit_as_ray_counts_them() -> None:
     for workers_per_gpu in range(1, 65):
         config = SearchConfig(workers_per_gpu=workers_per_gpu)
-        placement = place_workers(config, num_gpus=1, num_cpus=1)
+        placement = place_workers(config, [1], num_cpus=1)
         in_steps = round(placement.num_gpus_per_worker * GPU_STEPS)
         assert workers_per_gpu * in_steps <= GPU_STEPS
         assert (workers_per_gpu + 1) * in_steps > GPU_STEPS, "another worker would be placed, too"
@@ -52,7 +52,7 @@ def test_gpus_that_are_gone_need_a_number() -> None:
     config = SearchConfig(device="cuda", ray="auto", workers_per_gpu=2)
     text = "no GPU at the moment; say how many --workers are wanted, 2 for each GPU"
     with pytest.raises(ConfigError, match=text):
-        place_workers(config, num_gpus=0, num_cpus=4)
+        place_workers(config, [0], num_cpus=4)
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,59 @@ def test_room_for_more_workers_is_counted_in_what_the_others_are_on(
 ) -> None:
     config = SearchConfig(ray="auto").overridden(settings)
     placement = Placement(num_workers=2, num_gpus_per_worker=num_gpus_per_worker)
-    room = room_for_workers(config, placement, num_gpus=num_gpus, num_cpus=num_cpus)
+    room = room_for_workers(config, placement, [num_gpus], num_cpus=num_cpus)
     assert room == num_workers
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "num_workers"),
+    [
+        ({"devices_per_worker": 2}, [8, 8], 8),
+        ({"devices_per_worker": 4}, [8, 2, 4], 3),  # none is spread over two nodes
+        ({"devices_per_worker": 4, "workers": 1}, [8, 8], 1),
+        ({"devices_per_worker": 2, "device": "cuda", "ray": "auto", "workers": 3}, [], 3),
+    ],
+)
+def test_a_worker_may_have_several_gpus_of_one_node(
+    settings: dict[str, object], gpus: list[int], num_workers: int
+) -> None:
+    config = SearchConfig(ray="auto").overridden(settings)
+    placement = place_workers(config, gpus, num_cpus=64)
+    each = config.devices_per_worker
+    assert placement == Placement(num_workers=num_workers, num_gpus_per_worker=each)
+    if config.workers is None:
+        assert room_for_workers(config, placement, [*gpus, each], num_cpus=64) == num_workers + 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "text"),
+    [
+        ({}, [2, 2], "is 4, and no node has more than 2 GPUs; a worker's devices are on one node"),
+        ({}, [], "devices_per_worker is 4, and there is no GPU; leave it out"),
+        ({"device": "cuda"}, [], "say how many --workers are wanted, one for each 4 GPUs"),
+    ],
+)
+def test_devices_that_no_node_has_are_one_line(
+    settings: dict[str, object], gpus: list[int], text: str
+) -> None:
+    config = SearchConfig(ray="auto", devices_per_worker=4).overridden(settings)
+    with pytest.raises(ConfigError, match=text):
+        place_workers(config, gpus, num_cpus=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"devices_per_worker": 0}, "devices_per_worker is 0; it is at least 1"),
+        ({"devices_per_worker": 2, "device": "cpu"}, "is 2, and device is cpu; .* leave one of"),
+        (
+            {"devices_per_worker": 2, "workers_per_gpu": 3},
+            "is 2, and workers_per_gpu 3; a worker has part of one GPU or several whole ones",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_one_line(
+    settings: dict[str, object], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        SearchConfig().overridden(settings)

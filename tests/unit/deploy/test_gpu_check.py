@@ -73,7 +73,7 @@ def holds(line: dict[str, Any]) -> dict[str, bool | None]:
 
 def test_every_part_runs_and_none_breaks_off(done: Done) -> None:
     lines, *_ = done
-    assert list(lines) == list("ABCDEFGH")
+    assert list(lines) == list("ABCDEFGHI")
     assert {name: line.get("error") for name, line in lines.items() if "error" in line} == {}
     assert sum(line["limit_s"] for line in lines.values()) <= 8 * 60
 
@@ -181,7 +181,7 @@ def test_the_exit_code_is_the_last_line(done: Done) -> None:
     ("arguments", "said"),
     [
         (["--device", "cuda:99"], "--device is 'cuda:99', and torch can't use it"),
-        (["--parts", "A,Z"], "'Z' is no part; parts are A,B,C,D,E,F,G,H"),
+        (["--parts", "A,Z"], "'Z' is no part; parts are A,B,C,D,E,F,G,H,I"),
     ],
 )
 def test_a_mistake_in_the_flags_is_explained(

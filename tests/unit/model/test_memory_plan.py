@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ from search_cluster.model.memory_plan import (
     ModelSize,
     count_weights,
     plan_memory,
+    size_in_parts,
     size_of,
+    weightless,
 )
 
 GB = 10**9
@@ -56,7 +59,7 @@ NUM_WEIGHTS = {
     "70B": 70_553_706_496, "30B of experts": 30_532_122_624,
 }  # fmt: skip
 """As their model cards and weight files have them."""
-NUM_GPUS = {("32B", 24 * GB): 3, ("32B", 40 * GB): 2, ("70B", 24 * GB): 7, ("70B", 40 * GB): 4,
+NUM_GPUS = {("32B", 24 * GB): 4, ("32B", 40 * GB): 2, ("70B", 24 * GB): 7, ("70B", 40 * GB): 4,
             ("70B", 80 * GB): 2, ("70B", 141 * GB): 2, ("30B of experts", 24 * GB): 3,
             ("30B of experts", 40 * GB): 2}  # fmt: skip
 """What does not fit, and how many GPUs would hold it."""
@@ -67,8 +70,9 @@ def config_of(name: str) -> PreTrainedConfig:
     return AutoConfig.for_model(family, **settings)
 
 
+@cache
 def bfloat16_size(name: str) -> ModelSize:
-    return size_of(config_of(name), torch.bfloat16, num_weights=NUM_WEIGHTS[name])
+    return size_in_parts(weightless(config_of(name)), torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -109,6 +113,13 @@ def test_sums_stay_below_the_card(name: str, device_bytes: int) -> None:
     if num_gpus is not None:
         with pytest.raises(ModelError, match=f"^it takes {num_gpus} GPUs of {device_bytes / GB}"):
             plan_memory(size, device_bytes=device_bytes)
+        several = plan_memory(size, device_bytes=device_bytes, num_devices=num_gpus)
+        fullest = PROCESS_BYTES + size.fullest_bytes(num_gpus) + several.activation_bytes
+        assert fullest + several.state_bytes / num_gpus <= (1 - SLACK_SHARE) * device_bytes
+        assert several.state_bytes >= num_gpus * MIN_STATE_BYTES
+        if num_gpus > 2:
+            with pytest.raises(ModelError, match=f"^it takes {num_gpus} .* a worker has 2: "):
+                plan_memory(size, device_bytes=device_bytes, num_devices=2)
         return
     plan = plan_memory(size, device_bytes=device_bytes)
     planned = PROCESS_BYTES + size.weight_bytes + plan.activation_bytes + plan.state_bytes
@@ -116,6 +127,25 @@ def test_sums_stay_below_the_card(name: str, device_bytes: int) -> None:
     assert planned >= (1 - SLACK_SHARE) * device_bytes - 10, "nothing is left lying"
     assert plan.state_bytes >= MIN_STATE_BYTES
     assert plan.rows_per_call in CALL_ROWS
+
+
+@pytest.mark.parametrize("num_devices", range(1, 9))
+@pytest.mark.parametrize("name", CONFIGS)
+def test_devices_of_a_worker_have_about_equal_weights(name: str, num_devices: int) -> None:
+    size = bfloat16_size(name)
+    parts = sum(size.layer_bytes) + size.first_bytes + size.last_bytes
+    assert parts >= size.weight_bytes, "a tied head is there twice"
+    fullest = size.fullest_bytes(num_devices)
+    if num_devices > 1:
+        assert parts / num_devices <= fullest
+        ends = max(size.first_bytes, size.last_bytes)
+        assert fullest <= max(parts / num_devices + max(size.layer_bytes), ends * 1.5)
+
+
+def test_a_card_on_which_no_layer_fits_holds_no_model() -> None:
+    text = r"^GPUs of 2\.0 GB can't hold it, however many a worker has: its weights are 141"
+    with pytest.raises(ModelError, match=text):
+        plan_memory(bfloat16_size("70B"), device_bytes=2 * GB)
 
 
 def test_large_cards_have_large_calls() -> None:
@@ -195,8 +225,8 @@ def test_a_hub_model_that_does_not_fit_is_refused_before_its_weights_are_there(
     asked = hub_of(config_of("70B"), tmp_path, monkeypatch)
     text = (
         r"^model 'owner/large' in bfloat16: it takes 2 GPUs of 80\.0 GB, and a worker has one: its "
-        r"weights are 141\.1 GB, and \d\.\d GB are needed beside them; take a smaller model, or "
-        r"GPUs of 14\d\.\d GB and more$"
+        r"weights are 141\.1 GB, and \d\.\d GB are needed beside them on each; set "
+        r"--devices-per-worker 2, or take a smaller model, or GPUs of 14\d\.\d GB and more$"
     )
     with pytest.raises(ModelError, match=text):
         load_model("owner/large", device="cuda")

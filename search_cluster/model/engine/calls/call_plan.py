@@ -173,21 +173,49 @@ class Sections:
 
 
 @dataclass(slots=True, kw_only=True)
+class Arrivals:
+    """Rows of a call whose inputs are kept on another device."""
+
+    device: torch.device
+    slots: slice
+    """The section, on that device, with the slots of the inputs."""
+    rows: slice
+    """The section with the rows."""
+
+
+class DeviceSections(dict[torch.device, Sections]):
+    """The sections on each device that a call has to do with."""
+
+    def __missing__(self, device: torch.device) -> Sections:
+        sections = self[device] = Sections()
+        return sections
+
+    def send(self) -> None:
+        """Copy each device's sections to it."""
+        for device, sections in self.items():
+            sections.send(device)
+
+
+@dataclass(slots=True, kw_only=True)
 class CallPlan:
     """What one call of a layer does; it stands in the place of the attention mask."""
 
     sections: Sections
-    """The arrays on the device."""
+    """The arrays on the layer's device."""
+    on: DeviceSections
+    """Those on all devices, this one included."""
     num_rows: int
     """N, filled up."""
     num_used: int
     """The rows of the call that are somebody's."""
     input_slots: slice
-    """The section with the slots of the rows' inputs, ``[N]``."""
+    """The section with the slots of the rows' inputs, ``[N]``; zeros' for those that arrive."""
+    arrivals: list[Arrivals]
+    """The rows whose inputs come from other devices."""
     root_rows: slice
     """The section with the rows that start at the embedding; their inputs are no states."""
     root_tokens: slice
-    """The section with their tokens."""
+    """The section with their tokens, on the device of the embeddings."""
     bridged_rows: dict[int, slice]
     """For each layer from which a bridge leads here (-1: the embedding) the section with the rows
     that cross it."""
@@ -202,7 +230,7 @@ class CallPlan:
     output_rows: slice
     """The section with the rows whose outputs are kept, in the order of the visits."""
     output_slots: slice
-    """The section with the slots that they are written to."""
+    """The section with the slots that they are written to, on the device that keeps them."""
     forward_rows: slice | None
     """The section with the rows that pass the feed-forward block: those whose outputs are kept,
     filled up to a number of rows like that of the call. ``None`` if all rows do."""

@@ -6,50 +6,38 @@ them, L keys, Q rows of a chain.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from search_cluster.model.engine.calls.call_plan import (
+    Arrivals,
     BlockGroup,
     CallPlan,
     ChainGroup,
+    DeviceSections,
     Layout,
-    PackedGroup,
     Sections,
     Shapes,
     Visit,
 )
 from search_cluster.model.engine.calls.masks import Masks
+from search_cluster.model.engine.calls.segments import (
+    Block,
+    Unit,
+    keys_of,
+    packed_group,
+    place_rows,
+    rows_read,
+)
 from search_cluster.model.engine.slabs import ZERO_SLOT, Slots
-from search_cluster.model.engine.token_tree import Chain, RowSet
 
 MAX_GROWTH = 1.5
 """Chains whose numbers of keys differ by more than that factor are not attended to together."""
 
 
-@dataclass(slots=True)
-class _Block:
-    visit: Visit
-    num_real: int
-    """The first rows of the visit stand in the block, so many."""
-    run: RowSet | None
-    """Whose tree says what they see; ``None``: each sees all before it."""
-    first_row: int = 0
-
-
-@dataclass(slots=True)
-class _Unit:
-    visit: Visit
-    chain: Chain
-    num_keys: int
-    """The keys that its last row sees."""
-    first_row: int = 0
-
-
 class PlanBuilder:
-    """Builds the plan of one call after the other.
+    """Builds the plan of one call after the other, of layers on one device.
 
     Args:
         layout: how rows stand in a call.
@@ -58,6 +46,8 @@ class PlanBuilder:
         device: where calls run.
         fill_up: gives the number of rows to which a call's rows are filled up.
         bridged_from: gives the layers from which a bridge leads to a layer.
+        kept_on: gives the device that keeps the states behind a layer, or the embeddings (-1);
+            ``None``: there is one device.
     """
 
     def __init__(
@@ -68,6 +58,7 @@ class PlanBuilder:
         device: torch.device,
         fill_up: Callable[[int], int],
         bridged_from: Callable[[int], Collection[int]] = lambda layer: (),
+        kept_on: Callable[[int], torch.device] | None = None,
     ) -> None:
         self._layout = layout
         self._shapes = shapes
@@ -75,6 +66,7 @@ class PlanBuilder:
         self._device = device
         self._fill_up = fill_up
         self._bridged_from = bridged_from
+        self._kept_on = kept_on or (lambda layer: device)
 
     def build(self, visits: Sequence[Visit], *, window: int | None, keep_keys: bool) -> CallPlan:
         """The plan of a call; each visit learns where its rows stand.
@@ -85,17 +77,19 @@ class PlanBuilder:
             window: how many positions the layer looks back; ``None`` stands for all.
             keep_keys: whether later calls look at the keys.
         """
-        blocks: dict[tuple[int, int], list[_Block]] = defaultdict(list)
-        units: list[_Unit] = []
+        blocks: dict[tuple[int, int], list[Block]] = defaultdict(list)
+        units: list[Unit] = []
         for visit in visits:
             self._split(visit, keep_keys, blocks, units)
-        num_used = _place(blocks, units)
+        num_used = place_rows(blocks, units)
         num_rows = self._fill_up(num_used)
-        sections = Sections()
+        on = DeviceSections()
+        sections, kept_on, layer = on[self._device], self._kept_on, visits[0].node.layer
         inputs = np.full(num_rows, ZERO_SLOT, dtype=np.int64)
         positions = np.zeros(num_rows, dtype=np.int64)
         roots: list[Visit] = []
-        bridged_from = self._bridged_from(visits[0].node.layer)
+        arriving: dict[torch.device, list[tuple[Slots, Slots]]] = defaultdict(list)
+        bridged_from = self._bridged_from(layer)
         crossing: dict[int, list[Slots]] = defaultdict(list)
         for visit in visits:
             positions[visit.call_rows] = visit.run.positions
@@ -109,33 +103,48 @@ class PlanBuilder:
                 assert parent.state is not None, (
                     "a parent is wanted with its children, or holds their rows"
                 )
-                inputs[visit.call_rows] = parent.state.hidden.slots(visit.run.rows)
-        rows_read = [_rows_read(visit) for visit in visits]
+                slots, device = parent.state.hidden.slots(visit.run.rows), kept_on(parent.layer)
+                if device == self._device:
+                    inputs[visit.call_rows] = slots
+                else:
+                    arriving[device].append((slots, visit.call_rows))
+        read = [rows_read(visit) for visit in visits]
         writers = visits if keep_keys or self._layout is Layout.PACKED else []
         plan = CallPlan(
             sections=sections,
+            on=on,
             num_rows=num_rows,
             num_used=num_used,
             input_slots=sections.add([inputs]),
+            arrivals=[
+                Arrivals(
+                    device=device,
+                    slots=on[device].add([slots for slots, _ in parts]),
+                    rows=sections.add([rows for _, rows in parts]),
+                )
+                for device, parts in arriving.items()
+            ],
             root_rows=sections.add([visit.call_rows for visit in roots]),
-            root_tokens=sections.add([visit.run.tokens for visit in roots]),
+            root_tokens=on[kept_on(-1)].add([visit.run.tokens for visit in roots])
+            if roots
+            else slice(0, 0),
             bridged_rows={layer: sections.add(rows) for layer, rows in crossing.items()},
             positions=sections.add([positions]),
             num_positions=int(positions.max()) + 1,
             key_rows=sections.add([visit.call_rows for visit in writers]),
             key_slots=sections.add([visit.key_slots for visit in writers]),
-            output_rows=sections.add(rows_read),
-            output_slots=sections.add([visit.output_slots for visit in visits]),
-            forward_rows=self._forward_rows(np.concatenate(rows_read), num_rows, sections),
+            output_rows=sections.add(read),
+            output_slots=on[kept_on(layer)].add([visit.output_slots for visit in visits]),
+            forward_rows=self._forward_rows(np.concatenate(read), num_rows, sections),
         )
         for (num_block_rows, _), group in blocks.items():
             plan.blocks.append(self._block_group(group, num_block_rows, window, sections))
         if self._layout is Layout.PACKED:
-            plan.packed = _packed_group(units, window, sections)
+            plan.packed = packed_group(units, window, sections)
         else:
             for units_alike in self._alike(units):
                 plan.chains.append(self._chain_group(units_alike, window, sections))
-        sections.send(self._device)
+        on.send()
         return plan
 
     def _forward_rows(self, read: Slots, num_rows: int, sections: Sections) -> slice | None:
@@ -152,8 +161,8 @@ class PlanBuilder:
         self,
         visit: Visit,
         keep_keys: bool,
-        blocks: dict[tuple[int, int], list[_Block]],
-        units: list[_Unit],
+        blocks: dict[tuple[int, int], list[Block]],
+        units: list[Unit],
     ) -> None:
         """Make blocks and chains of a visit's rows."""
         run = visit.run
@@ -162,20 +171,20 @@ class PlanBuilder:
             # All rows of the example run together whenever one does, so its tree alone says where
             # a key stands.
             is_chain = len(run.chains()) == 1
-            block = _Block(visit, len(run), None if is_chain else run)
+            block = Block(visit, len(run), None if is_chain else run)
             blocks[self._shapes.num_rows(len(run)), visit.num_shared].append(block)
             return
         chains = run.chains()
         if self._layout is Layout.PADDED and visit.starts and chains[0].num_rows > 1:
             first, *chains = chains
-            block = _Block(visit, first.num_rows, None)
+            block = Block(visit, first.num_rows, None)
             blocks[self._shapes.num_rows(first.num_rows), visit.num_shared].append(block)
         for chain in chains:
             last = chain.places.stop - 1
-            units.append(_Unit(visit, chain, int(run.positions[last]) + 1))
+            units.append(Unit(visit, chain, int(run.positions[last]) + 1))
 
     def _block_group(
-        self, group: list[_Block], num_rows: int, window: int | None, sections: Sections
+        self, group: list[Block], num_rows: int, window: int | None, sections: Sections
     ) -> BlockGroup:
         num_shared = group[0].visit.num_shared
         num_keys = self._shapes.num_keys(num_shared + num_rows)
@@ -206,10 +215,10 @@ class PlanBuilder:
             mask_S1RL=self._masks.of_block([block.run for block in group], shape, window),
         )
 
-    def _alike(self, units: list[_Unit]) -> Iterable[list[_Unit]]:
+    def _alike(self, units: list[Unit]) -> Iterable[list[Unit]]:
         """The chains in few groups, each with numbers of rows and keys that are near each other."""
         units = sorted(units, key=lambda unit: (unit.chain.num_rows > 1, unit.num_keys))
-        group: list[_Unit] = []
+        group: list[Unit] = []
         for unit in units:
             if group and (
                 (unit.chain.num_rows > 1) != (group[0].chain.num_rows > 1)
@@ -221,9 +230,7 @@ class PlanBuilder:
         if group:
             yield group
 
-    def _chain_group(
-        self, units: list[_Unit], window: int | None, sections: Sections
-    ) -> ChainGroup:
+    def _chain_group(self, units: list[Unit], window: int | None, sections: Sections) -> ChainGroup:
         num_rows = max(unit.chain.num_rows for unit in units)
         num_keys = self._shapes.num_keys(max(unit.num_keys for unit in units))
         rows = np.empty((len(units), num_rows), dtype=np.int64)
@@ -238,7 +245,7 @@ class PlanBuilder:
                 rows[number, :size] += np.arange(size)
                 last_keys[number, :size] += np.arange(size)
             first = 0
-            for part in _keys_of(unit):
+            for part in keys_of(unit):
                 key_slots[number, first : first + len(part)] = part
                 first += len(part)
         return ChainGroup(
@@ -250,50 +257,3 @@ class PlanBuilder:
             key_slots=sections.add([key_slots.ravel()]),
             window=window,
         )
-
-
-def _place(blocks: dict[tuple[int, int], list[_Block]], units: list[_Unit]) -> int:
-    """Give each row its place in the call: blocks first, then chains. Returns their number."""
-    first = 0
-    for group in blocks.values():
-        for block in group:
-            block.first_row = first
-            block.visit.call_rows[: block.num_real] = np.arange(first, first + block.num_real)
-            first += block.num_real
-    for unit in units:
-        unit.first_row, size = first, unit.chain.num_rows
-        unit.visit.call_rows[unit.chain.places] = np.arange(first, first + size)
-        first += size
-    return first
-
-
-def _rows_read(visit: Visit) -> Slots:
-    return visit.call_rows if visit.read is None else visit.call_rows[visit.read]
-
-
-def _keys_of(unit: _Unit) -> list[Slots]:
-    """The slots of all keys that a chain's last row sees, in the order of positions."""
-    visit, chain, held = unit.visit, unit.chain, unit.visit.state.keys
-    parts = []
-    if visit.num_shared:
-        assert visit.shared is not None, "shared rows run before the rows that look at them"
-        parts.append(visit.shared.keys.slots_from(0, visit.num_shared))
-    end_of_context = min(chain.first, visit.run.tree.num_context)
-    parts.append(held.slots_from(visit.num_shared, end_of_context))
-    if len(chain.past):
-        parts.append(held.slots(chain.past))
-    parts.append(held.slots(visit.run.rows[chain.places]))
-    return parts
-
-
-def _packed_group(units: list[_Unit], window: int | None, sections: Sections) -> PackedGroup:
-    keys = [np.concatenate(_keys_of(unit)) for unit in units]
-    sizes = [unit.chain.num_rows for unit in units]
-    return PackedGroup(
-        first_rows=sections.add([np.cumsum([0, *sizes])]),
-        first_keys=sections.add([np.cumsum([0, *map(len, keys)])]),
-        key_slots=sections.add(keys),
-        max_rows=max(sizes),
-        max_keys=max(map(len, keys)),
-        window=window,
-    )

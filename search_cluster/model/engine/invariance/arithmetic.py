@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from search_cluster.model.bridge.bridges import bridges_of
+from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.engine.calls.attention import HAS_VARLEN
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
-from search_cluster.model.shortcut.shortcut import shortcut_of
+from search_cluster.model.shortcut.shortcut import shortcuts_on
 
 logger = logging.getLogger(__name__)
 
@@ -65,16 +66,17 @@ def untried_arithmetic(model: PreTrainedModel) -> Arithmetic:
 
 
 def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
-    products = InvariantProducts(num_threads)
+    products, devices = InvariantProducts(num_threads), devices_of(model).distinct
     for weight, bias in _products_of(model):
         products.row_counts(weight, bias)
     call_rows = products.common_counts()
     bridges = bridges_of(model)
     if bridges is not None:  # They are float32, and as many rows cross as come.
-        products.row_counts(*bridges.tensors(bridges.jumps[0]))
-    shortcut = shortcut_of(model)
-    for weight, bias in [] if shortcut is None else shortcut.products():  # the same of these
-        products.row_counts(weight, bias)
+        for jump in bridges.jumps:
+            products.row_counts(*bridges.tensors(jump))
+    for own in shortcuts_on(model, devices).values():  # the same of these
+        for weight, bias in own.products():
+            products.row_counts(weight, bias)
     if model.device.type == "cpu":  # elsewhere the head has the same number of rows in every call
         bias = model.lm_head.bias
         products.row_counts(wide_weight(model.lm_head), None if bias is None else bias.float())
@@ -82,7 +84,7 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
         f"{shape[0]} x {shape[1]}" for shape, found in products.of_shape.items() if not found.counts
     ]
     layout = _layout(model)
-    shapes = attention_shapes(model, layout)
+    shapes = attention_shapes(model, layout, devices)
     reasons = [f"products of {shape}" for shape in lacking]
     if shapes is None:
         reasons.append("attention")
@@ -99,17 +101,17 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
 
 
 def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
-    """One product of each shape: of the layers and their experts."""
+    """One product of each shape on each device: of the layers and their experts."""
     found: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = {}
     for module in model.model.layers.modules():
         if isinstance(module, nn.Linear):
-            found.setdefault(
-                (module.weight.shape, module.bias is not None), (module.weight, module.bias)
-            )
+            weight, bias = module.weight, module.bias
+            found.setdefault((weight.shape, bias is not None, weight.device), (weight, bias))
             continue
         for parameter in module.parameters(recurse=False):
             if parameter.dim() == 3:  # the experts of a mixture, one behind the other
-                found.setdefault((parameter.shape[1:], False), (parameter[0], None))
+                shape = parameter.shape[1:], False, parameter.device
+                found.setdefault(shape, (parameter[0], None))
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ Shapes: S segments, R rows, L keys, H query heads, G key-value heads, r query he
 key-value head, E head width, N rows of all sequences.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -56,24 +57,33 @@ class AttentionKind:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, model: PreTrainedModel) -> "AttentionKind":
-        """A model's attention, with no more heads than have to be tried."""
+    def of(cls, model: PreTrainedModel, device: torch.device) -> "AttentionKind":
+        """A model's attention on one device, with no more heads than have to be tried."""
         config = model.config
         return cls(
             num_key_heads=min(config.num_key_value_heads, MAX_PROBE_KEY_HEADS),
             repeats=config.num_attention_heads // config.num_key_value_heads,
             width=head_width(config),
             softcap=getattr(config, "attn_logit_softcapping", None),
-            device=model.device,
+            device=device,
             dtype=model.dtype,
         )
 
 
-def attention_shapes(model: PreTrainedModel, layout: Layout) -> Shapes | None:
-    """The first candidate in which a row's attention has the same bits, if there is one."""
+def attention_shapes(
+    model: PreTrainedModel, layout: Layout, devices: Sequence[torch.device]
+) -> Shapes | None:
+    """The first candidate in which a row's attention has the same bits, if there is one.
+
+    It is tried on each device of the model; devices that differ in it have none.
+    """
     if model.device.type == "meta":  # where there are no bits
         return CANDIDATES[0]
-    return shapes_found(AttentionKind.of(model), layout, torch.get_num_threads())
+    found = {
+        shapes_found(AttentionKind.of(model, device), layout, torch.get_num_threads())
+        for device in devices
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 @cache

@@ -49,8 +49,8 @@ MAX_MOVED_WEIGHTS = 2**23
 LEFT_OVER = 2.0**-6
 """What is left of a sum whose terms cancel each other."""
 
-Shape = tuple[int, int, bool, torch.dtype]
-"""Outputs, inputs, whether there is a bias, and the type of the numbers."""
+Shape = tuple[int, int, bool, torch.dtype, torch.device]
+"""Outputs, inputs, whether there is a bias, the type of the numbers, and where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class InvariantProducts:
 
     def row_counts(self, weight: Tensor, bias: Tensor | None) -> RowCounts:
         """The numbers of rows for a product, which are tried if nobody has yet."""
-        shape = (weight.shape[0], weight.shape[1], bias is not None, weight.dtype)
+        shape = (weight.shape[0], weight.shape[1], bias is not None, weight.dtype, weight.device)
         known = self.of_shape.get(shape)
         if known is None:
             known = RowCounts(())

@@ -11,7 +11,7 @@ from search_cluster.model.engine.prefix_trie import (
     StateStore,
     TrieNode,
 )
-from search_cluster.model.engine.slabs import Slab
+from search_cluster.model.engine.slabs import LayerSlabs, Slab
 from search_cluster.model.engine.token_tree import TokenTree
 
 WIDTH, KEY_WIDTH = 8, 4
@@ -21,14 +21,15 @@ def new_store(max_bytes: int = 2**20) -> StateStore:
     def slab(widths: list[int]) -> Slab:
         return Slab(widths, dtype=torch.float32, device=torch.device("cpu"), num_rows=16)
 
-    return StateStore(max_bytes, slab([WIDTH]), slab([KEY_WIDTH] * 2))
+    hidden, keys = LayerSlabs([slab([WIDTH])] * 9), LayerSlabs([slab([KEY_WIDTH] * 2)] * 9)
+    return StateStore(max_bytes, hidden, keys)
 
 
 def filled(node: TrieNode, store: StateStore, num_rows: int = 3) -> TrieNode:
     """The node with outputs and keys of the first rows."""
     node.state, rows = NodeState(), node.trie.token_tree.row_set(range(num_rows))
-    node.state.hidden.add(rows, rows.rows, store.hidden.take(num_rows))
-    node.state.keys.add(rows, rows.rows, store.keys.take(num_rows))
+    node.state.hidden.add(rows, rows.rows, store.hidden.of(node.layer).take(num_rows))
+    node.state.keys.add(rows, rows.rows, store.keys.of(node.layer).take(num_rows))
     store.touch(node)
     return node
 
@@ -77,3 +78,28 @@ def test_rows_are_found_where_they_were_put_however_many_there_are() -> None:
     held.drop(rows[:2])
     assert held.lacks(every).tolist() == [0, 1, 2, 3]
     assert held.num_rows == len(every) - 4
+
+
+def test_each_device_has_a_budget_of_its_own() -> None:
+    def slabs(widths: list[int]) -> LayerSlabs:
+        parts = [Slab(widths, dtype=torch.float32, device=torch.device("cpu")) for _ in range(2)]
+        return LayerSlabs([parts[layer // 2] for layer in range(4)])
+
+    # Layer 1 leaves its states where layer 2 is.
+    places = [(0, 0), (0, 1), (1, 1), (1, 1)]
+    store = StateStore(2**20, slabs([WIDTH]), slabs([KEY_WIDTH] * 2), places)
+    trie = PrefixTrie(TokenTree([1, 2, 3]))
+    first, second, third, fourth = (filled(node, store) for node in trie.nodes_of((0, 2, 3, 1)))
+    hidden, keys = 3 * 4 * WIDTH, 3 * 4 * 2 * KEY_WIDTH
+    assert store.num_bytes == 4 * (hidden + keys)
+    store.max_bytes = 2 * (2 * (hidden + keys) + hidden)  # what the second device holds
+    store.evict(())
+    assert store.num_evictions == 0
+    store.max_bytes -= 2
+    store.evict(())
+    assert second.state is None, "the oldest one of the device that is full"
+    assert first.state is not None, "dropping it would help nobody"
+    assert third.state is not None
+    assert fourth.state is not None
+    store.evict((), max_bytes=0)
+    assert store.num_bytes == store.hidden.num_used == store.keys.num_used == 0

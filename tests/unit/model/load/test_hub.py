@@ -148,6 +148,6 @@ def test_weights_for_a_gpu_are_read_onto_it(
             tiny.save_tiny_model(tmp_path / device),
             torch.float32,
             trust_remote_code=False,
-            device=device,
+            devices=[device],
         )
     assert asked == [{"": "cuda:1"}, None]
