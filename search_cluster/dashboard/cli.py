@@ -103,7 +103,7 @@ def tree(
     ] = 24,
     json_output: JsonOption = False,
 ) -> None:
-    """Show the search tree of one question: which paths were tried from which, and their answers."""
+    """Show one question's search tree: which paths were tried from which, and their answers."""
     from rich.console import Console
 
     from search_cluster.dashboard.example_detail import describe_example
