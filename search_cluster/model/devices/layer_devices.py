@@ -43,11 +43,9 @@ class LayerDevices:
 
 def devices_of(model: PreTrainedModel) -> LayerDevices:
     """Where a model's parts are."""
-    return LayerDevices(
-        first=_device_of(model.model.embed_tokens),
-        layers=tuple(map(_device_of, model.model.layers)),
-        last=_device_of(model.model.norm),
-    )
+    layers = tuple(map(_device_of, model.model.layers))
+    # The norm of some families has no weights; it is where the last layer is.
+    return LayerDevices(first=_device_of(model.model.embed_tokens), layers=layers, last=layers[-1])
 
 
 def _device_of(module: torch.nn.Module) -> torch.device:
