@@ -6,12 +6,15 @@ from shlex import quote
 from typing import Protocol
 
 from router_train.config import FitConfig
+from router_train.export.publish import push_at_end
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.router_task import task_flag
 from router_train.routers.checkpoint import CURVE_NAME, RouterMeta
 from router_train.routers.curve import read_curve
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.console import print_json, say, show
+from search_cluster.hub.choice import PushChoice
+from search_cluster.hub.push import require_token
 from search_cluster.trackers import TENSORBOARD, open_trackers, tracker_names
 
 _POINT = ("num_questions", "accuracy_routed", "accuracy_plain", "standard_error", "mean_layers")
@@ -46,6 +49,7 @@ def run_fit(
     json_output: bool,
     train: Train | None = None,
     report_to: str = "",
+    choice: PushChoice | None = None,
 ) -> None:
     """``router-train fit``.
 
@@ -60,7 +64,10 @@ def run_fit(
         train: takes the place of training in this process.
         report_to: trackers that are told the curve and the figures, with commas between.
             TensorBoard has the curve already, as it was trained.
+        choice: where the router is pushed to, if it is.
     """
+    choice = choice or PushChoice()
+    require_token(choice)
     reports_to = tracker_names(report_to)
     if train is None:
         outcome = fit(
@@ -86,6 +93,7 @@ def run_fit(
         )
     else:
         show(_fit_text(meta, out, task_spec), json_output=json_output)
+    hub = push_at_end(out, choice, source=corpus, json_output=json_output)
     if json_output:
         print_json(
             {
@@ -100,6 +108,7 @@ def run_fit(
                 "metrics": meta.metrics,
                 "metrics_in_sample": _is_in_sample(meta),
                 "metrics_judged_on": meta.judged_on,
+                **hub,
             }
         )
 

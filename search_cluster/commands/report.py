@@ -18,6 +18,7 @@ from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.depth.result import holds_study, read_depth_result
 from search_cluster.errors import CorpusError, InvalidValueError
+from search_cluster.hub.folders import fetched_from, shown_folder
 from search_cluster.report.depth.html import write_depth_report
 from search_cluster.report.depth.words import headline
 from search_cluster.report.html import write_report
@@ -52,7 +53,7 @@ def describe_status(run: Path) -> dict[str, Any]:
     if holds_scan(run):
         _warn_of(problems)
         return {
-            "run": str(run),
+            "run": str(shown_folder(run)),
             "finished": is_finished(run),
             "sessions": len(sessions),
             **describe_scan(run),
@@ -65,7 +66,7 @@ def describe_status(run: Path) -> dict[str, Any]:
     summary = _summarise_shards(run, started=bool(sessions or problems))
     _warn_of(problems)
     return {
-        "run": str(run),
+        "run": str(shown_folder(run)),
         "finished": (run / MANIFEST_NAME).is_file(),
         "sessions": len(sessions),
         "examples": summary.examples,
@@ -91,12 +92,18 @@ def describe_status(run: Path) -> dict[str, Any]:
 def write_run_report(run: Path, out: Path | None) -> Path:
     """Write the HTML report of a finished search, scan or depth study; returns its path.
 
+    Args:
+        run: the run folder.
+        out: the file; ``None``: ``report.html`` in the run folder, and of one that was taken from
+            the hub a file of its name where we are.
+
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
-    target = run / "report.html" if out is None else out
+    target = _default_report(run) if out is None else out
+    shown = shown_folder(run)
     if holds_study(run):
-        write_depth_report(run, target, read_depth_result(run))
+        write_depth_report(shown, target, read_depth_result(run))
         return target
     sessions, problems = read_sessions(run)
     if holds_scan(run):
@@ -106,7 +113,7 @@ def write_run_report(run: Path, out: Path | None) -> Path:
     corpus = read_corpus(run)
     _warn_of(problems)
     write_report(
-        run,
+        shown,
         target,
         corpus=corpus,
         run=total_of(sessions.values()),
@@ -118,6 +125,11 @@ def write_run_report(run: Path, out: Path | None) -> Path:
         ),
     )
     return target
+
+
+def _default_report(run: Path) -> Path:
+    spec = fetched_from(run)
+    return run / "report.html" if spec is None else Path(f"{spec.name}.html")
 
 
 def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> None:
@@ -147,8 +159,8 @@ def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> Non
     name = corpus.manifest.provenance.task
     known = name in {task.name for task in list_tasks()} or read_kept(name, run) is not None
     commands = next_commands(
-        run,
-        run / ROUTERS_FOLDER,
+        shown_folder(run),
+        run / ROUTERS_FOLDER if fetched_from(run) is None else Path(ROUTERS_FOLDER),
         task_file="" if known else "YOUR_TASK_FILE",
         router=routers[0] if routers else "",
     )

@@ -104,9 +104,7 @@ def render_card(manifest: Manifest, folder: Path) -> str:
         "",
         "## Columns",
         "",
-        "| column | meaning |",
-        "|---|---|",
-        *(f"| `{name}` | {meaning} |" for name, meaning in _columns(provenance).items()),
+        columns_table(provenance),
         "",
         "## What the verdicts are worth",
         "",
@@ -154,8 +152,11 @@ def _how_to_read(provenance: Provenance, folder: Path) -> list[str]:
     ]
 
 
-def _columns(provenance: Provenance) -> dict[str, str]:
-    return FIELDS | GUARDED_FIELDS if provenance.evidence else FIELDS
+def columns_table(provenance: Provenance) -> str:
+    """What each column of a shard holds, as Markdown."""
+    columns = FIELDS | GUARDED_FIELDS if provenance.evidence else FIELDS
+    rows = (f"| `{name}` | {meaning} |" for name, meaning in columns.items())
+    return "\n".join(["| column | meaning |", "|---|---|", *rows])
 
 
 def _provenance_rows(provenance: Provenance) -> list[tuple[str, object]]:

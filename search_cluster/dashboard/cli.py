@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from search_cluster.console import print_json
+from search_cluster.hub_spec import FOUND
 from search_cluster.options.commands import command
 from search_cluster.options.groups import JsonOption, RunArgument
+from search_cluster.options.hub_folder import FromHub
 
 
 @command(epilog="Example: search-cluster dashboard runs/demo")
@@ -15,6 +17,7 @@ def dashboard(
     run: Annotated[
         Path | None,
         typer.Argument(metavar="[DIR]", help="Folder of a search, a scan or a depth study."),
+        FromHub(FOUND),
     ] = None,
     redis_url: Annotated[
         str | None,
