@@ -92,7 +92,7 @@ def plain_card(
 def evaluation_table(evaluations: Sequence[CardEvaluation], meta: RouterMeta) -> str:
     """What was measured of a router beside the plain model, as Markdown."""
     if not evaluations:
-        return "Nothing yet: this router was exported without an evaluation."
+        return "Nothing yet: no evaluation of this router is known."
     taught = {
         row.split
         for row in evaluations

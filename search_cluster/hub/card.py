@@ -3,6 +3,7 @@
 What is not known is not on a card.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from search_cluster.bridged_spec import split_spec
 from search_cluster.hub.kinds import DATASET
 from search_cluster.hub_spec import is_repository
 
+_PLACE = re.compile(r"(?<![\w:/.])(?:~|/)[^\s`|]*/([^\s`|/]+)")
 TAGS = ("search-cluster", "layer-path", "dynamic-depth")
 LIBRARY = "search-cluster"
 
@@ -53,18 +55,25 @@ def render_hub_card(card: Card, *, repo_type: str, licence: str | None) -> str:
         if repo_type == DATASET
         else ModelCardData(library_name=LIBRARY, **common)
     )
-    facts = "\n".join(f"- {fact}: {value}" for fact, value in card.how.items() if value)
+    facts = "\n".join(
+        f"- {fact}: {without_places(value)}" for fact, value in card.how.items() if value
+    )
     commands = "\n".join(card.use)
     stated = "" if licence else " No licence is stated for the rest."
     sections = [
         f"---\n{data.to_yaml()}\n---\n\n# {card.title}\n\n{card.what}",
         f"## Use\n\n```bash\n{commands}\n```",
-        f"## Measured\n\n{card.measured}",
+        f"## Measured\n\n{without_places(card.measured)}",
         f"## How it was measured\n\n{facts}",
         *([card.more] if card.more else []),
         f"## Licence\n\n{card.rights}{stated}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def without_places(text: str) -> str:
+    """A text in which files and folders of this machine go by their last name alone."""
+    return _PLACE.sub(r"\1", text)
 
 
 def model_title(spec: str) -> str:

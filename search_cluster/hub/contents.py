@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from search_cluster.errors import ConfigError
 from search_cluster.hub.kinds import CARD_NAME, FILES, ROWS
 from search_cluster.hub_spec import FolderKind
 
@@ -61,7 +62,13 @@ def contents_of(
 
 
 def local_names(folder: Path) -> list[str]:
-    """The names of a folder's files, relative to it."""
+    """The names of a folder's files, relative to it.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; name one that a command wrote")
     return [_name(folder, path) for path in _files(folder)]
 
 

@@ -4,19 +4,31 @@ A revision is turned into a commit first, and the commit is said. What a folder 
 of is then downloaded into the cache of the hub's library, which serves it without a network, too.
 """
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.utils import tqdm
 
 from search_cluster.console import say
 from search_cluster.errors import HubError
 from search_cluster.hub.kinds import CARD_NAME, DATASET, FILES, MODEL, described, kind_of
 from search_cluster.hub.troubles import UNANSWERED, hub_errors
 from search_cluster.hub_spec import FolderKind, HubSpec
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    """A progress bar that is quiet where nobody looks."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        quiet = not sys.stderr.isatty() or bool(settings.get("disable"))
+        super().__init__(*args, **{**settings, "disable": quiet})
+
 
 _said: set[str] = set()
 """What this process said of commits."""
@@ -38,6 +50,7 @@ def fetch(spec: HubSpec, kinds: Sequence[FolderKind], more: Sequence[str]) -> Pa
                 repo_type=repo_type,
                 revision=spec.revision,
                 allow_patterns=list(patterns),
+                tqdm_class=_Bar,
             )
         )
 

@@ -72,7 +72,7 @@ def described(names: Collection[str]) -> str:
             f"holds a lens as a pickle ({_PICKLED_LENS}), which is not read from the hub; copy it, "
             "if you trust it, with hf download, and name the folder"
         )
-    shown = [name for name in sorted(names) if name not in (CARD_NAME, ".gitattributes")]
+    shown = [name for name in sorted(names) if name != CARD_NAME and not name.startswith(".")]
     if not shown:
         return "is empty"
     return f"holds no folder of ours ({', '.join(shown[:3])}{', ...' if len(shown) > 3 else ''})"
