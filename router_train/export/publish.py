@@ -14,7 +14,7 @@ from search_cluster.hub.contents import local_names
 from search_cluster.hub.folders import fetched_from
 from search_cluster.hub.kinds import MODEL, described
 from search_cluster.hub.push import push_files, push_folder, require_token
-from search_cluster.hub_spec import HUB_PREFIX, FolderKind, require_local
+from search_cluster.hub_spec import FolderKind, require_local
 
 _EXPORTED = "config.json"
 """An export has a description for transformers; a checkpoint has none."""
@@ -65,7 +65,7 @@ def push_router(
     card = router_card(
         meta,
         found,
-        location=f"{HUB_PREFIX}{choice.repository}",
+        location=choice.location,
         dataset=None if origin is None else origin.repository,
     )
     return push_folder(folder, choice, kind=FolderKind.ROUTER, card=card)

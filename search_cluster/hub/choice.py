@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from search_cluster.hub_spec import require_repository
+from search_cluster.hub_spec import HubSpec, require_repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +37,8 @@ class PushChoice:
         """The repository, of a push that is asked for."""
         assert self.push_to_hub is not None, "asked where something is pushed"
         return self.push_to_hub
+
+    @property
+    def location(self) -> str:
+        """How the repository is named where a folder of ours stands."""
+        return str(HubSpec(repository=self.repository))

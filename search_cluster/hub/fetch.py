@@ -13,7 +13,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError
-from huggingface_hub.utils import tqdm
+from huggingface_hub.utils.tqdm import tqdm
 
 from search_cluster.console import say
 from search_cluster.errors import HubError
@@ -22,12 +22,12 @@ from search_cluster.hub.troubles import UNANSWERED, hub_errors
 from search_cluster.hub_spec import FolderKind, HubSpec
 
 
-class _Bar(tqdm):  # type: ignore[misc]
+class _Bar(tqdm):
     """A progress bar that is quiet where nobody looks."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         quiet = not sys.stderr.isatty() or bool(settings.get("disable"))
-        super().__init__(*args, **{**settings, "disable": quiet})
+        super().__init__(*args, **{**settings, "disable": quiet})  # type: ignore[no-untyped-call]
 
 
 _said: set[str] = set()

@@ -39,6 +39,11 @@ CorpusArgument = Annotated[
     typer.Argument(metavar="DIR", help="Run folder of a search, or hub:NAME."),
     FromHub((FolderKind.CORPUS,)),
 ]
+VerdictsArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Run folder of a search or a scan, or hub:NAME."),
+    FromHub((FolderKind.CORPUS, FolderKind.SCAN)),
+]
 ScanArgument = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="Run folder of a finished scan, or hub:NAME."),

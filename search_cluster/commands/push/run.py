@@ -18,7 +18,7 @@ from search_cluster.hub.choice import PushChoice
 from search_cluster.hub.contents import local_names
 from search_cluster.hub.kinds import described, kind_of
 from search_cluster.hub.push import push_folder, require_token
-from search_cluster.hub_spec import HUB_PREFIX, FolderKind, require_local
+from search_cluster.hub_spec import FolderKind, require_local
 from search_cluster.model.bridge.folder import read_bridges_record
 from search_cluster.model.lens.folder import PARAMS_NAME, SAFE_PARAMS_NAME, safe_params
 from search_cluster.model.lens.record import RECORD_NAME, read_record
@@ -57,7 +57,7 @@ def push(folder: Path, choice: PushChoice) -> dict[str, Any]:
             f"{folder} {described(names)}; name the folder of a finished search, scan or depth "
             "study, of a lens or of bridges"
         )
-    prepared = _prepared(folder, kind, f"{HUB_PREFIX}{choice.repository}")
+    prepared = _prepared(folder, kind, choice.location)
     return push_folder(
         folder,
         choice,

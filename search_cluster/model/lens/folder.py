@@ -194,7 +194,8 @@ def safe_params(folder: Path) -> bytes:
     if safe.is_file():
         return safe.read_bytes()
     translators = _read_translators(folder)
-    return save({name: tensor.contiguous() for name, tensor in translators.items()})
+    content: bytes = save({name: tensor.contiguous() for name, tensor in translators.items()})
+    return content
 
 
 def _read_config(folder: Path) -> _PublishedConfig:
