@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from router_train.inference.export_folder import BASE_FOLDER, BRIDGES_FOLDER, model_inside
+from router_train.inference.export_folder import BASE_FILES, BRIDGES_FOLDER, model_inside
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.token_answers import TokenWork, answer_by_token, deepest_path
 from router_train.routers.base import ChoiceReader, ModelMaker, RoutedPath, Router, TokenRouter
@@ -24,7 +24,6 @@ from search_cluster.errors import ConfigError
 from search_cluster.hub.folders import local_folder
 from search_cluster.hub_spec import FolderKind
 from search_cluster.model.decoding import answer_text, end_ids, require_finite
-from search_cluster.model.load.hub import WANTED
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import shallow_copy
 from search_cluster.model.online.cache import OnlineCache
@@ -38,9 +37,6 @@ from search_cluster.model.shortcut.shortcut import shortcut_of
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
-
-_BASE_FILES = tuple(f"{BASE_FOLDER}/{name}" for name in (*WANTED, "*.gguf") if name != "*.py")
-"""What of an export's base model is downloaded: no pickles, and no code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +117,7 @@ class RoutedModel:
             ModelError: the model can't be loaded, or is not the one that the router was trained
                 for.
         """
-        folder = local_folder(folder, FolderKind.ROUTER, more=_BASE_FILES)
+        folder = local_folder(folder, FolderKind.ROUTER, more=BASE_FILES)
         meta = read_meta(folder)
         bridges = folder / BRIDGES_FOLDER
         choice = ModelChoice(
