@@ -21,6 +21,8 @@ from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.training.fit import FitOutcome, fit
 from router_train.training.of_scan import static_of_scan
+from search_cluster.hub.folders import local_folder
+from search_cluster.hub_spec import FolderKind, require_local
 
 __all__ = ["RoutedModel", "evaluate", "of_scan", "train"]
 
@@ -38,7 +40,7 @@ def train(
     """Train a router on a corpus, as ``router-train fit``.
 
     Args:
-        corpus: the run folder of a finished search.
+        corpus: the run folder of a finished search; or ``hub:org/name@revision``.
         out: the folder for the router; a finished one of the same inputs is kept.
         router: its kind.
         task: how to find the corpus's task, where its run folder does not hold it.
@@ -50,8 +52,9 @@ def train(
         SearchClusterError: corpus, settings or model are not as they must be.
     """
     model = model or ModelChoice()
+    require_local(out, "out")
     return fit(
-        Path(corpus),
+        local_folder(corpus, FolderKind.CORPUS),
         Path(out),
         FitConfig(router=router, **settings),
         model.load,
@@ -67,7 +70,7 @@ def of_scan(
     """The path of a finished scan as a router, as ``router-train static``.
 
     Args:
-        scan: the scan's run folder.
+        scan: the scan's run folder; or ``hub:org/name@revision``.
         out: the folder for the router.
         path: another path, in any notation; ``None``: the one that the scan reports.
         best: whether the scan's first finalist will do where nothing is sure.
@@ -75,7 +78,9 @@ def of_scan(
     Raises:
         SearchClusterError: the scan is unfinished, or found no path.
     """
-    return static_of_scan(Path(scan), Path(out), named=path, best=best, force=False)
+    require_local(out, "out")
+    folder = local_folder(scan, FolderKind.SCAN)
+    return static_of_scan(folder, Path(out), named=path, best=best, force=False)
 
 
 def evaluate(
@@ -92,7 +97,7 @@ def evaluate(
     """Judge a router beside the plain model, as ``router-train evaluate --json``.
 
     Args:
-        router: its folder.
+        router: its folder; or ``hub:org/name@revision``.
         task: a name or a file; ``None``: the router's own.
         split: ``train``, ``validation`` or ``test``.
         limit: the largest number of questions; ``None``: all of the split.
@@ -111,4 +116,5 @@ def evaluate(
         seed=seed,
         data_dir=None if data_dir is None else Path(data_dir),
     )
-    return judge_router(Path(router), questions, model or ModelChoice(), threshold=threshold)
+    folder = local_folder(router, FolderKind.ROUTER)
+    return judge_router(folder, questions, model or ModelChoice(), threshold=threshold)

@@ -10,6 +10,7 @@ from router_train.commands.cli.export import export
 from router_train.commands.cli.fit import fit
 from router_train.commands.cli.generate import generate
 from router_train.commands.cli.lm_eval import lm_eval
+from router_train.commands.cli.push import push
 from router_train.commands.cli.static import static
 from router_train.study.cli import study
 from search_cluster.console import run_app
@@ -17,7 +18,7 @@ from search_cluster.options.commands import new_program
 
 app = new_program(
     "Train routers on a corpus of layer paths, and run and judge the routed model.",
-    fit, static, evaluate, generate, bench, export, lm_eval,
+    fit, static, evaluate, generate, bench, export, push, lm_eval,
 )  # fmt: skip
 app.add_typer(study, name="study")
 

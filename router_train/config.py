@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from search_cluster.errors import ConfigError
+from search_cluster.hub_spec import FolderKind
 
 KEEP_RIGHT, KEEP_CHANGED, KEEP_ALL = "right", "changed", "all"
 FEATURE_DTYPES = ("float32", "float16", "bfloat16")
@@ -99,9 +100,9 @@ class FitConfig:
     exit_label: str = field(default=LABEL_GOLD, metadata={"flag": "--label"})
     """When a lens-exit router should stop: ``gold`` (the answer is no worse than the whole model's)
     or ``final`` (it is the whole model's, as in AdaInfer)."""
-    lens: str | None = None
-    """The folder of the lens that a lens-exit router reads through; ``None``: one that it fits to
-    questions which teach it nothing else."""
+    lens: str | None = field(default=None, metadata={"hub": FolderKind.LENS})
+    """The folder of the lens, or hub:NAME, that a lens-exit router reads through; ``None``: one
+    that it fits to questions which teach it nothing else."""
     exit_by: str = field(default=EXIT_PROMPT, metadata={"flag": "--exit"})
     """What stops in a lens-exit router: ``prompt`` (the whole answer, once) or ``token`` (each
     generated token by itself)."""

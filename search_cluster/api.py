@@ -22,6 +22,8 @@ from search_cluster.corpus.export import flat_rows
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.summary import summarise
 from search_cluster.errors import ConfigError, known_names
+from search_cluster.hub.folders import local_folder
+from search_cluster.hub_spec import FolderKind
 from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.report.scan.words import edits_text
 from search_cluster.scan.result import ScanResult
@@ -245,21 +247,25 @@ def scan(
 
 
 def open_corpus(folder: str | Path) -> SearchedCorpus:
-    """A finished corpus.
+    """A finished corpus, of this machine or of the hub (``hub:org/name@revision``).
 
     Raises:
         CorpusError: it is unfinished, changed or damaged.
+        HubError: there is none on the hub.
     """
-    return SearchedCorpus(folder=Path(folder), corpus=read_corpus(Path(folder)))
+    folder = local_folder(folder, FolderKind.CORPUS)
+    return SearchedCorpus(folder=folder, corpus=read_corpus(folder))
 
 
 def open_scan(folder: str | Path) -> FinishedScan:
-    """A finished scan.
+    """A finished scan, of this machine or of the hub (``hub:org/name@revision``).
 
     Raises:
         CorpusError: it is unfinished or damaged.
+        HubError: there is none on the hub.
     """
-    return FinishedScan(folder=Path(folder), result=read_result(Path(folder)))
+    folder = local_folder(folder, FolderKind.SCAN)
+    return FinishedScan(folder=folder, result=read_result(folder))
 
 
 def _dataset(*files: Path) -> "Dataset":

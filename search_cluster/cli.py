@@ -11,6 +11,7 @@ from search_cluster.commands.cli.depth import depth
 from search_cluster.commands.cli.export import export
 from search_cluster.commands.cli.lens import lens
 from search_cluster.commands.cli.machine import doctor
+from search_cluster.commands.cli.push import push
 from search_cluster.commands.cli.report import report, status
 from search_cluster.commands.cli.scan import scan
 from search_cluster.commands.cli.scan_export import scan_export
@@ -25,7 +26,8 @@ from search_cluster.options.commands import new_app, new_group, new_program
 app = new_program(
     "Search the layer paths of a frozen LLM: skip or repeat layers per question, find shorter "
     "right paths.",
-    search, submit, status, report, export, crossexec, depth, doctor, verify, dashboard, top, tree,
+    search, submit, status, report, export, push, crossexec, depth, doctor, verify, dashboard, top,
+    tree,
 )  # fmt: skip
 app.add_typer(new_group(scan, scan_export), name="scan")
 app.add_typer(

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError
+from search_cluster.hub_spec import FolderKind, require_local
 
 RAY_LOCAL = "local"
 RAY_NONE = "none"
@@ -51,9 +52,9 @@ class SearchConfig:
     """``demo``, a hub id, a folder with safetensors, or a ``.gguf`` file."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
-    bridges: Path | None = None
-    """Folder of `search-cluster bridge fit`: paths cross its maps where they leave out layers;
-    ``None``: no bridges."""
+    bridges: Path | None = field(default=None, metadata={"hub": FolderKind.BRIDGES})
+    """Folder of `search-cluster bridge fit`, or hub:NAME: paths cross its maps where they leave out
+    layers; ``None``: no bridges."""
     dtype: str = "auto"
     """``float32``, ``bfloat16``, ``float16``; ``auto``: float32 on the CPU, bfloat16 on a GPU."""
     device: str = "auto"
@@ -85,12 +86,13 @@ class SearchConfig:
     ``all`` simulations; ``None``: the preset's."""
     exploration: float | None = None
     """The constant c of the UCB score, which CoLa leaves to the user; ``None``: the preset's."""
-    study: Path | None = None
-    """Folder of a finished scan of the same model and task, whose paths a preset with a study tries
-    in place of those of a study of its own; ``None``: no scan."""
-    depth_prior: Path | None = None
-    """Folder of a finished depth study of the same model, whose layers' influence on states tells a
-    scan, or the study of a preset, which layers likely matter; ``None``: nothing is known."""
+    study: Path | None = field(default=None, metadata={"hub": FolderKind.SCAN})
+    """Folder of a finished scan of the same model and task, or hub:NAME, whose paths a preset with
+    a study tries in place of those of a study of its own; ``None``: no scan."""
+    depth_prior: Path | None = field(default=None, metadata={"hub": FolderKind.STUDY})
+    """Folder of a finished depth study of the same model, or hub:NAME, whose layers' influence on
+    states tells a scan, or the study of a preset, which layers likely matter; ``None``: nothing is
+    known."""
     seed: int = 0
     """The seed of the sample of questions and of every search tree."""
     report_to: str = ""
@@ -154,6 +156,7 @@ class SearchConfig:
             raise ConfigError(
                 f"run is {str(self.run)!r}, which is not valid UTF-8; name another folder"
             )
+        require_local(self.run, "run")
         require_chat_mode(self.chat)
         self._require_whole_gpus()
         if self.executor not in EXECUTORS:

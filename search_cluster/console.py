@@ -35,6 +35,7 @@ EXIT_INTERRUPTED = 130
 RESUMABLE = "nothing found is lost: run the same command again to go on"
 TRAINING_RESUMES = "run the same command again to go on"
 NOTHING_KEPT = "this benchmark keeps nothing"
+PUSH_AGAIN = "nothing is half pushed: run the same command again"
 VERDICTS_KEPT = "the verdicts are kept: run the same command again to go on"
 
 

@@ -13,6 +13,7 @@ Every error message gives the value, the rule and the next step.
     │   ├── PromptError                       a prompt that does not ask what it should
     │   │   └── PromptTooLongError            a prompt longer than the model's context
     │   └── NonFiniteLogitsError              NaN or infinite logits: a failure, never a reward
+    ├── HubError                          a repository that is not there, not ours, not writable
     ├── CacheError                            the cache server can't be started or reached
     ├── CorpusError                           a corpus that is missing, unfinished or damaged
     ├── EvaluatorError                        no worker could be placed, or all of them died
@@ -70,6 +71,10 @@ class PromptTooLongError(PromptError):
 
 class NonFiniteLogitsError(ModelError):
     """The model produced NaN or infinite logits, so there is no verdict."""
+
+
+class HubError(SearchClusterError):
+    """A repository of the hub that is not there, holds something else, or can't be written."""
 
 
 class CacheError(SearchClusterError):

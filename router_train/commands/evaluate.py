@@ -16,6 +16,8 @@ from router_train.inference.router_task import task_of_router
 from router_train.routers.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.files import write_text_whole
+from search_cluster.hub.folders import fetched_from
+from search_cluster.model.load.user_cache import user_cache_dir
 from search_cluster.paths.codec import parse_path
 from search_cluster.stats import EFFECT_RULE, Effect
 from search_cluster.tasks.data_dir import resolve_data_dir
@@ -75,7 +77,7 @@ def judge_router(
         "task": task.name,
         "task_version": task.version,
     }
-    log = PredictionLog(router_folder / PREDICTIONS_FOLDER, key)
+    log = PredictionLog(_predictions_folder(router_folder, meta.digest), key)
     report = evaluate(
         loaded,
         RoutedModel(loaded, router, threshold=threshold),
@@ -96,6 +98,12 @@ def judge_router(
         "model": loaded.spec,
         **report_json(report),
     }
+
+
+def _predictions_folder(router: Path, digest: str) -> Path:
+    """Where answers are kept: in the router's folder, or in the user's cache of one of the hub."""
+    own = router if fetched_from(router) is None else user_cache_dir() / "routers" / digest
+    return own / PREDICTIONS_FOLDER
 
 
 def report_json(report: EvaluationReport) -> dict[str, Any]:

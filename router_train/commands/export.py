@@ -6,11 +6,13 @@ from pathlib import Path
 
 from router_train.export.evaluations import CardEvaluation, evaluations_of, read_evaluations
 from router_train.export.export import ExportOptions, export_reference, export_router
-from router_train.export.publish import push, require_token
+from router_train.export.publish import push_export
 from router_train.inference.model_choice import ModelChoice
 from router_train.routers.checkpoint import read_meta
 from search_cluster.console import print_json, say, show
 from search_cluster.errors import ConfigError
+from search_cluster.hub.choice import PushChoice
+from search_cluster.hub.push import require_token
 
 
 def run_export(
@@ -20,7 +22,7 @@ def run_export(
     options: ExportOptions,
     *,
     evaluations: Sequence[Path],
-    push_to_hub: str | None,
+    choice: PushChoice,
     json_output: bool,
 ) -> None:
     """Export a router with the evaluations given, or the one that its run keeps; then upload it.
@@ -29,8 +31,8 @@ def run_export(
         ConfigError: others could not load what would be pushed, or there is no token.
     """
     meta = read_meta(router_folder)
-    if push_to_hub is not None:
-        require_token()
+    require_token(choice)
+    push_to_hub = choice.push_to_hub
     found = _card_evaluations(
         router_folder,
         evaluations,
@@ -54,7 +56,7 @@ def run_export(
     )
     address = None
     if push_to_hub is not None:
-        address = push(out, push_to_hub)
+        address = push_export(out, choice)
         show(f"uploaded to {address}", json_output=json_output)
     if json_output:
         print_json(

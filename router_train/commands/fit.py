@@ -7,12 +7,15 @@ from typing import Protocol
 
 from router_train.config import FEATURE_CACHE_GB, FitConfig
 from router_train.data.feature_store import FEATURES_FOLDER, FeatureUse, bound_features
+from router_train.export.publish import push_at_end
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.router_task import task_flag
 from router_train.routers.checkpoint import CURVE_NAME, RouterMeta
 from router_train.routers.curve import read_curve
 from router_train.training.fit import FitOutcome, fit
 from search_cluster.console import print_json, say, show
+from search_cluster.hub.choice import PushChoice
+from search_cluster.hub.push import require_token
 from search_cluster.trackers import TENSORBOARD, open_trackers, tracker_names
 
 _POINT = ("num_questions", "accuracy_routed", "accuracy_plain", "standard_error", "mean_layers")
@@ -48,6 +51,7 @@ def run_fit(
     train: Train | None = None,
     report_to: str = "",
     feature_cache_gb: float = FEATURE_CACHE_GB,
+    choice: PushChoice | None = None,
 ) -> None:
     """``router-train fit``.
 
@@ -63,7 +67,10 @@ def run_fit(
         report_to: trackers that are told the curve and the figures, with commas between.
             TensorBoard has the curve already, as it was trained.
         feature_cache_gb: how much of the features stays for the next training.
+        choice: where the router is pushed to, if it is.
     """
+    choice = choice or PushChoice()
+    require_token(choice)
     reports_to = tracker_names(report_to)
     if train is None:
         outcome = fit(
@@ -93,6 +100,7 @@ def run_fit(
     use = bound_features(folder, round(feature_cache_gb * 1e9))
     if use.num_bytes or use.num_removed_bytes:
         say(_features_text(folder, use, feature_cache_gb))
+    hub = push_at_end(out, choice, source=corpus, json_output=json_output)
     if json_output:
         print_json(
             {
@@ -109,6 +117,7 @@ def run_fit(
                 "metrics_judged_on": meta.judged_on,
                 "features": str(folder),
                 "feature_bytes": use.num_bytes,
+                **hub,
             }
         )
 

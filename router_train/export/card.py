@@ -59,7 +59,7 @@ def routed_card(
         name=name,
         what=what,
         use=_ROUTED_USE.format(location=quoted(location), base=where),
-        measured=_table(evaluations, meta),
+        measured=evaluation_table(evaluations, meta),
         provenance=_provenance(meta, base),
         base=base,
     )
@@ -83,15 +83,16 @@ def plain_card(
             path, length=num_layers, num_layers=meta.num_layers, base=base, written=written
         ),
         use=plain_use(location, written),
-        measured=_table(evaluations, meta),
+        measured=evaluation_table(evaluations, meta),
         provenance=_provenance(meta, base),
         base=base,
     )
 
 
-def _table(evaluations: Sequence[CardEvaluation], meta: RouterMeta) -> str:
+def evaluation_table(evaluations: Sequence[CardEvaluation], meta: RouterMeta) -> str:
+    """What was measured of a router beside the plain model, as Markdown."""
     if not evaluations:
-        return "Nothing yet: this router was exported without an evaluation."
+        return "Nothing yet: no evaluation of this router is known."
     taught = {
         row.split
         for row in evaluations
@@ -102,18 +103,30 @@ def _table(evaluations: Sequence[CardEvaluation], meta: RouterMeta) -> str:
         if not taught
         else "One answer per question (top-1). Questions of "
         f"{', '.join(f'`{split}`' for split in sorted(taught))} may have taught the router.",
+        "Intervals hold at 95 %; the difference is in points, on the same questions.",
         "",
-        "| task | split | questions | accuracy plain | accuracy routed | McNemar p | layers plain "
-        "| layers routed |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| task | split | questions | accuracy plain | accuracy routed | difference | McNemar p "
+        "| layers plain | layers routed |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     rows += [
-        f"| {row.task} | {row.split} | {row.n} | {row.accuracy_plain:.1%} | "
-        f"{row.accuracy_routed:.1%} | {row.p_value:.3g} | {row.layers_plain:.2f} | "
-        f"{row.layers_routed:.2f} |"
+        f"| {row.task} | {row.split} | {row.n} | "
+        f"{row.accuracy_plain:.1%}{_span(row.accuracy_plain_low, row.accuracy_plain_high)} | "
+        f"{row.accuracy_routed:.1%}{_span(row.accuracy_routed_low, row.accuracy_routed_high)} | "
+        f"{100 * (row.accuracy_routed - row.accuracy_plain):+.1f}"
+        f"{_span(row.diff_low, row.diff_high, signed=True)} | {row.p_value:.3g} | "
+        f"{row.layers_plain:.2f} | {row.layers_routed:.2f} |"
         for row in evaluations
     ]
     return "\n".join(rows)
+
+
+def _span(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """An interval in percent or points; empty where a file does not say it."""
+    if low is None or high is None:
+        return ""
+    sign = "+" if signed else ""
+    return f" [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
 
 
 def _provenance(meta: RouterMeta, base: CardBase) -> dict[str, str]:

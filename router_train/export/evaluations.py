@@ -33,6 +33,15 @@ class CardEvaluation:
     layers_routed: float
     router_digest: str = ""
     """Which router it was; older files do not say."""
+    accuracy_plain_low: float | None = None
+    """The lower end of the 95 % interval; ``None`` here and below: the file does not say."""
+    accuracy_plain_high: float | None = None
+    accuracy_routed_low: float | None = None
+    accuracy_routed_high: float | None = None
+    diff: float | None = None
+    """The routed accuracy minus the plain one, on the same questions."""
+    diff_low: float | None = None
+    diff_high: float | None = None
 
 
 _ADAPTER = TypeAdapter(CardEvaluation)

@@ -18,6 +18,8 @@ from router_train.routers.fixed import FixedRouter
 from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.files import new_folder_whole, require_new
+from search_cluster.hub.folders import local_folder
+from search_cluster.hub_spec import FolderKind
 from search_cluster.model.bridge.folder import CONFIG_NAME, TENSORS_NAME
 from search_cluster.model.load.fingerprint import REMOTE_MODULES
 from search_cluster.model.load.hub import TEMPLATES_FOLDER, WANTED
@@ -174,9 +176,10 @@ def _write_plain(
 def _copy_bridges(folder: Path, loaded: LoadedModel) -> None:
     """Copy the bridges of the model, which are as much a part of it as its weights."""
     if loaded.bridges_folder is not None:
+        bridges = local_folder(loaded.bridges_folder, FolderKind.BRIDGES)
         (folder / BRIDGES_FOLDER).mkdir()
         for name in (CONFIG_NAME, TENSORS_NAME):
-            shutil.copyfile(loaded.bridges_folder / name, folder / BRIDGES_FOLDER / name)
+            shutil.copyfile(bridges / name, folder / BRIDGES_FOLDER / name)
 
 
 def _copy_base(folder: Path, loaded: LoadedModel, revision: str | None) -> None:

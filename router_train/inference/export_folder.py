@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from search_cluster.model.load.hub import WANTED
+
 BASE_FOLDER = "base"
 """Where an export holds its base model, if it does."""
+BASE_FILES = tuple(f"{BASE_FOLDER}/{name}" for name in (*WANTED, "*.gguf") if name != "*.py")
+"""What of an export's base model is downloaded: no pickles, and no code."""
 BRIDGES_FOLDER = "bridges"
 """Where an export holds the bridges of its base model, if that has any."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_cluster.bridged_spec import spec_again
+from search_cluster.hub.folders import pinned_folder
+from search_cluster.hub_spec import FolderKind
 
 if TYPE_CHECKING:
     from search_cluster.model.loaded import LoadedModel
@@ -25,8 +27,8 @@ class ModelChoice:
     """The dtype, which is part of the model's fingerprint; ``None``: the dtype of the search."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
-    bridges: Path | None = None
-    """Folder of `search-cluster bridge fit`; ``None``: the bridges of the search."""
+    bridges: Path | None = field(default=None, metadata={"hub": FolderKind.BRIDGES})
+    """Folder of `search-cluster bridge fit`, or hub:NAME; ``None``: the bridges of the search."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
 
@@ -49,7 +51,7 @@ class ModelChoice:
         from search_cluster.model.load.loading import load_model  # torch and transformers: seconds
 
         return load_model(
-            spec_again(spec, self.spec, self.bridges),
+            spec_again(spec, self.spec, pinned_folder(self.bridges, FolderKind.BRIDGES)),
             dtype=self.dtype or dtype,
             device=self.device,
             revision=self.revision,

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from router_train.inference.export_folder import BRIDGES_FOLDER, model_inside
+from router_train.inference.export_folder import BASE_FILES, BRIDGES_FOLDER, model_inside
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.token_answers import TokenWork, answer_by_token, deepest_path
 from router_train.routers.base import ChoiceReader, ModelMaker, RoutedPath, Router, TokenRouter
 from router_train.routers.checkpoint import load_router, read_meta
 from router_train.routers.online import begin_online_routing
 from search_cluster.errors import ConfigError
+from search_cluster.hub.folders import local_folder
+from search_cluster.hub_spec import FolderKind
 from search_cluster.model.decoding import answer_text, end_ids, require_finite
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import shallow_copy
@@ -103,7 +105,7 @@ class RoutedModel:
         """The routed model of a folder that ``router-train fit``, ``static`` or ``export`` wrote.
 
         Args:
-            folder: with ``router.json``.
+            folder: with ``router.json``; or ``hub:org/name@revision``.
             model: another name for the model that the router was trained for; ``None``: the one
                 that lies in the export, or that the router names.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -111,10 +113,11 @@ class RoutedModel:
 
         Raises:
             ConfigError: the router is missing, unfinished or damaged.
+            HubError: there is none on the hub.
             ModelError: the model can't be loaded, or is not the one that the router was trained
                 for.
         """
-        folder = Path(folder)
+        folder = local_folder(folder, FolderKind.ROUTER, more=BASE_FILES)
         meta = read_meta(folder)
         bridges = folder / BRIDGES_FOLDER
         choice = ModelChoice(

@@ -19,6 +19,7 @@ from search_cluster.corpus.reader import provenance_so_far, read_corpus, read_sh
 from search_cluster.corpus.summary import CorpusSummary, summarise
 from search_cluster.depth.result import holds_study, read_depth_result
 from search_cluster.errors import CorpusError, InvalidValueError
+from search_cluster.hub.folders import fetched_from, shown_folder
 from search_cluster.paths.cost import BARE
 from search_cluster.report.depth.html import write_depth_report
 from search_cluster.report.depth.words import headline
@@ -53,7 +54,7 @@ def describe_status(run: Path) -> dict[str, Any]:
     if holds_scan(run):
         _warn_of(problems)
         return {
-            "run": str(run),
+            "run": str(shown_folder(run)),
             "finished": is_finished(run),
             "sessions": len(sessions),
             **describe_scan(run),
@@ -67,7 +68,7 @@ def describe_status(run: Path) -> dict[str, Any]:
     _warn_of(problems)
     finished = (run / MANIFEST_NAME).is_file()
     return {
-        "run": str(run),
+        "run": str(shown_folder(run)),
         "finished": finished,
         "now": None if finished else search_stage(total, started=bool(sessions)),
         "sessions": len(sessions),
@@ -94,12 +95,18 @@ def describe_status(run: Path) -> dict[str, Any]:
 def write_run_report(run: Path, out: Path | None) -> Path:
     """Write the HTML report of a finished search, scan or depth study; returns its path.
 
+    Args:
+        run: the run folder.
+        out: the file; ``None``: ``report.html`` in the run folder, and of one that was taken from
+            the hub a file of its name where we are.
+
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
     """
-    target = run / "report.html" if out is None else out
+    target = _default_report(run) if out is None else out
+    shown = shown_folder(run)
     if holds_study(run):
-        write_depth_report(run, target, read_depth_result(run))
+        write_depth_report(shown, target, read_depth_result(run))
         return target
     sessions, problems = read_sessions(run)
     if holds_scan(run):
@@ -109,7 +116,7 @@ def write_run_report(run: Path, out: Path | None) -> Path:
     corpus = read_corpus(run)
     _warn_of(problems)
     write_report(
-        run,
+        shown,
         target,
         corpus=corpus,
         run=total_of(sessions.values()),
@@ -121,6 +128,11 @@ def write_run_report(run: Path, out: Path | None) -> Path:
         ),
     )
     return target
+
+
+def _default_report(run: Path) -> Path:
+    spec = fetched_from(run)
+    return run / "report.html" if spec is None else Path(f"{spec.name}.html")
 
 
 def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> None:
@@ -150,8 +162,8 @@ def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> Non
     name = corpus.manifest.provenance.task
     known = name in {task.name for task in list_tasks()} or read_kept(name, run) is not None
     commands = next_commands(
-        run,
-        run / ROUTERS_FOLDER,
+        shown_folder(run),
+        run / ROUTERS_FOLDER if fetched_from(run) is None else Path(ROUTERS_FOLDER),
         task_file="" if known else "YOUR_TASK_FILE",
         router=routers[0] if routers else "",
     )

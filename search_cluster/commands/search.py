@@ -11,6 +11,7 @@ from typing import Any
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.depth_prior import read_depth_prior, with_depth_prior
 from search_cluster.commands.examples import load_examples, require_same_examples, write_malformed
+from search_cluster.commands.from_hub import with_hub_folders
 from search_cluster.commands.preset_choice import preset_of_run, preset_with_settings
 from search_cluster.commands.provenance import (
     context_of_run,
@@ -64,6 +65,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     reports_to = tracker_names(config.report_to)
     if config.preset is not None:
         preset_with_settings(config.preset, config)  # so is a preset that can't be
+    config = with_hub_folders(config)
     prior = read_depth_prior(config.depth_prior)
     config = config.overridden({"task": spec_if_gone(config.task, config.run)})
     task = get_task(config.task)

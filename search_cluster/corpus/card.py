@@ -106,9 +106,7 @@ def render_card(manifest: Manifest, folder: Path) -> str:
         "",
         "## Columns",
         "",
-        "| column | meaning |",
-        "|---|---|",
-        *(f"| `{name}` | {meaning} |" for name, meaning in _columns(provenance).items()),
+        columns_table(provenance),
         "",
         "## What the verdicts are worth",
         "",
@@ -156,8 +154,11 @@ def _how_to_read(provenance: Provenance, folder: Path) -> list[str]:
     ]
 
 
-def _columns(provenance: Provenance) -> dict[str, str]:
-    return FIELDS | GUARDED_FIELDS if provenance.evidence else FIELDS
+def columns_table(provenance: Provenance) -> str:
+    """What each column of a shard holds, as Markdown."""
+    columns = FIELDS | GUARDED_FIELDS if provenance.evidence else FIELDS
+    rows = (f"| `{name}` | {meaning} |" for name, meaning in columns.items())
+    return "\n".join(["| column | meaning |", "|---|---|", *rows])
 
 
 _UNSET = {"limit": "all", "visit_total": "the preset's", "exploration": "the preset's"}

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from search_cluster.console import print_json
+from search_cluster.hub_spec import FOUND
 from search_cluster.options.commands import command
-from search_cluster.options.groups import JsonOption, RunArgument
+from search_cluster.options.groups import CorpusArgument, JsonOption, RunArgument
+from search_cluster.options.hub_folder import FromHub
 
 
 @command(epilog="Example: search-cluster dashboard runs/demo")
@@ -15,6 +17,7 @@ def dashboard(
     run: Annotated[
         Path | None,
         typer.Argument(metavar="[DIR]", help="Folder of a search, a scan or a depth study."),
+        FromHub(FOUND),
     ] = None,
     redis_url: Annotated[
         str | None,
@@ -66,9 +69,7 @@ def top(
     run: RunArgument,
     once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and end.")
-    ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Show a running search in the terminal: progress, rates, cache hits, failures, time left."""
     from rich.console import Console
@@ -89,7 +90,7 @@ def top(
 
 @command(epilog="Example: search-cluster tree runs/demo --example 3")
 def tree(
-    run: RunArgument,
+    run: CorpusArgument,
     example: Annotated[
         int | None,
         typer.Option(

@@ -11,6 +11,7 @@ import typer
 from search_cluster.console import RESUMABLE, one_line_errors
 from search_cluster.extras import DISTRIBUTION
 from search_cluster.options.groups import Flags, OptionGroup, group_of
+from search_cluster.options.hub_folder import take_hub_folders
 from search_cluster.options.task_source import take_task_source, task_names, task_parameters
 
 
@@ -133,6 +134,7 @@ def command(
             with one_line_errors(interrupted):
                 if of_tasks:
                     take_task_source(values, tasks)
+                take_hub_folders(values, parameters)
                 made = {key: group.take(values) for key, group in groups.items()}
                 function(**values, **made)
 

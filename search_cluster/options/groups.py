@@ -5,9 +5,11 @@ field's name, the default is the field's default, and the help is the first para
 under the field. A clause "``None``: X" at its end becomes the default that the help shows. What
 these can't say stands in the field's metadata:
 
-- ``flag``: another flag than the field's name, or ``None`` for a field that no flag sets;
+- ``flag``: another flag than the field's name (of a switch it may be two, with a slash between),
+  or ``None`` for a field that no flag sets;
 - ``envvar``: the environment variable that sets the option where the flag does not;
-- ``min``: the smallest number that is allowed.
+- ``min``: the smallest number that is allowed;
+- ``hub``: what a folder holds that may lie on the hub (`search_cluster.options.hub_folder`).
 """
 
 import inspect
@@ -19,12 +21,34 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from search_cluster.errors import ConfigError
+from search_cluster.hub_spec import FOUND, FolderKind
 from search_cluster.options.fields import default_of, field_texts, flag_of, help_and_unset
+from search_cluster.options.hub_folder import HUB, FromHub
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a search.")]
+FoundArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Run folder of a search, a scan or a study, or hub:NAME."),
+    FromHub(FOUND),
+]
+CorpusArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Run folder of a search, or hub:NAME."),
+    FromHub((FolderKind.CORPUS,)),
+]
+VerdictsArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Run folder of a search or a scan, or hub:NAME."),
+    FromHub((FolderKind.CORPUS, FolderKind.SCAN)),
+]
+ScanArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Run folder of a finished scan, or hub:NAME."),
+    FromHub((FolderKind.SCAN,)),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option(help="TOML file with settings; flags win over it.")
 ]
@@ -37,6 +61,7 @@ PathOption = Annotated[
 BestOption = Annotated[
     bool, typer.Option("--best", help="Take the first finalist if the scan is not sure.")
 ]
+ToOption = Annotated[str, typer.Option("--to", metavar="ORG/NAME", help="The repository.")]
 Flags = dict[str, Any]
 """What is written on a command line, by the names of the fields that the options were made from."""
 
@@ -111,7 +136,7 @@ class OptionGroup:
             hint = str
             default = default if default is MISSING else ",".join(map(str, default))
         names = flag_of(item)
-        if hint is bool and default is True:
+        if hint is bool and default is True and "/" not in names:
             names = f"{names}/--no-{names.removeprefix('--')}"
         shown: bool | str = True
         if default is None:
@@ -130,7 +155,7 @@ class OptionGroup:
             item.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if default is MISSING else default,
-            annotation=Annotated[hint, option],
+            annotation=Annotated[hint, option, _from_hub(item)],
         )
 
 
@@ -159,6 +184,12 @@ def positive_numbers(text: str, flag: str) -> tuple[int, ...]:
                 "commas, such as 1,8,32"
             )
     return tuple(map(int, parts))
+
+
+def _from_hub(item: Field[Any]) -> FromHub | None:
+    """The mark of a folder that may lie on the hub, if a field's metadata has one."""
+    kind = item.metadata.get(HUB)
+    return None if kind is None else FromHub((kind,), stays=True)
 
 
 def _is_list(hint: Any) -> bool:

@@ -22,6 +22,7 @@ GROUND_FLOOR = {
         "extras",
         "faults",
         "files",
+        "hub_spec",
         "identity",
         "lock",
         "trackers",

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import tiny
+from support.hub import MODELS, LocalHub, point_at
 from support.other_transformers import environment, other_versions
 from support.router_cli import call, json_of
 from support.router_corpus import TASK_FILE, record, write_corpus
@@ -129,7 +130,7 @@ def test_a_routed_export_is_the_routed_model(run: Path, tmp_path: Path) -> None:
     card = (tmp_path / "routed" / "README.md").read_text()
     assert "library_name: transformers" in card
     assert "import router_train.auto" in card
-    assert "exported without an evaluation" in card
+    assert "no evaluation of this router is known" in card
     assert loaded.fingerprint in card
 
 
@@ -163,7 +164,7 @@ def test_an_export_with_its_base_moves_to_another_place(run: Path, tmp_path: Pat
     )  # type: ignore[operator]
     assert json.loads(done.stdout) == expected.tolist()
     card = (tmp_path / "moved" / "README.md").read_text()
-    assert "| fruit_file | test | 40 | 25.0% | 27.5% | 0.5 | 6.00 | 5.00 |" in card
+    assert "| fruit_file | test | 40 | 25.0% | 27.5% | +2.5 | 0.5 | 6.00 | 5.00 |" in card
 
 
 def test_a_plain_export_needs_nothing_of_ours(run: Path, tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_leaving_an_export_holds_nothing_of_this_machine(
 
 def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr("router_train.export.publish.get_token", lambda: None)
+    monkeypatch.setattr("search_cluster.hub.push.get_token", lambda: None)
     static, drllm = run / "routers" / "static", run / "routers" / "drllm"
     out = ("--out", tmp_path / "out")
     other = tmp_path / "other.json"
@@ -297,7 +298,7 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.Mo
         (("export", static, "--out", tmp_path), f"{tmp_path} exists; give a new folder"),
         (
             ("export", static, *out, "--push-to-hub", "a/b"),
-            "--push-to-hub needs a token and there is none",
+            "pushing to a/b needs a token and there is none",
         ),
         (
             ("export", static, *out, "--evaluation", other),
@@ -338,36 +339,29 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_pushing_uploads_what_others_can_load(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[tuple[object, ...]] = []
-
-    class Api:
-        endpoint = "https://hub.example"
-
-        def create_repo(self, repository: str, *, private: bool, exist_ok: bool) -> None:
-            calls.append(("create", repository, private, exist_ok))
-
-        def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
-            calls.append(
-                ("upload", repo_id, sorted(file.name for file in Path(folder_path).iterdir()))
-            )
-
-    monkeypatch.setattr("router_train.export.publish.get_token", lambda: "secret")
-    monkeypatch.setattr("router_train.export.publish.HfApi", Api)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
     static = run / "routers" / "static"
-    done = call("export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", code=2)
-    assert "is on this machine only, so nobody could load me/path; add --with-base" in done.stderr
-    result = json_of(
-        "export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", "--with-base"
-    )
-    assert result["address"] == "https://hub.example/me/path"
-    assert calls[0] == ("create", "me/path", True, True)
-    assert calls[1][1] == "me/path"
-    assert {"README.md", "base", "config.json", "router.json", "router.safetensors"} <= set(
-        calls[1][2]
-    )  # type: ignore[call-overload]
-    assert code_of(tmp_path / "a").count('from_pretrained("me/path"') == 2
-    json_of("export", static, "--out", tmp_path / "b", "--push-to-hub", "me/plain", "--plain")
-    assert code_of(tmp_path / "b").count('from_pretrained("me/plain"') == 2
+    hub = LocalHub(root=tmp_path / "served")
+    with hub.running():
+        point_at(hub, monkeypatch, tmp_path / "cache")
+        done = call("export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", code=2)
+        said = "is on this machine only, so nobody could load me/path; add --with-base"
+        assert said in done.stderr
+        result = json_of(
+            "export", static, "--out", tmp_path / "a", "--push-to-hub", "me/path", "--with-base"
+        )
+        assert result["address"] == f"{hub.address}/me/path"
+        assert hub.repositories[MODELS, "me/path"].private
+        there = hub.head(MODELS, "me/path")
+        assert {"README.md", "base", "config.json", "router.json", "router.safetensors"} <= {
+            path.name for path in there.iterdir()
+        }
+        assert code_of(there).count('from_pretrained("me/path"') == 2
+        routed = RoutedModel.from_pretrained("hub:me/path", device="cpu")
+        assert routed.running.bare_spec.startswith(str(tmp_path / "cache")), "its own base model"
+        json_of("export", static, "--out", tmp_path / "b", "--push-to-hub", "me/plain", "--plain")
+        there = hub.head(MODELS, "me/plain")
+        assert code_of(there).count('from_pretrained("me/plain"') == 2
 
 
 def test_loading_says_what_it_can_not_do(run: Path, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from router_train.commands.cli.router import ThresholdOption
 from router_train.data.question_choice import QuestionChoice
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.console import TRAINING_RESUMES
+from search_cluster.hub_spec import FolderKind
 from search_cluster.options.commands import command
 from search_cluster.options.groups import JsonOption, Options, positive_numbers
+from search_cluster.options.hub_folder import FromHub
 
 PROMPTS = Options(
     without=("limit",),
@@ -30,6 +32,7 @@ def bench(
     place: Annotated[
         list[Path],
         typer.Argument(metavar="RUN_OR_ROUTER...", help="Router folders, or runs with some."),
+        FromHub((FolderKind.ROUTER,)),
     ],
     batch_sizes: Annotated[
         str, typer.Option(help="Rows answered together, separated by commas.")

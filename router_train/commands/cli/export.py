@@ -8,8 +8,11 @@ import typer
 from router_train.commands.cli.router import ThresholdOption
 from router_train.inference.model_choice import ModelChoice
 from search_cluster.console import TRAINING_RESUMES
+from search_cluster.hub.choice import PushChoice
+from search_cluster.hub_spec import FolderKind
 from search_cluster.options.commands import command
 from search_cluster.options.groups import JsonOption, Options
+from search_cluster.options.hub_folder import FromHub
 
 
 @command(
@@ -18,7 +21,11 @@ from search_cluster.options.groups import JsonOption, Options
 )
 def export(
     *,
-    router: Annotated[Path, typer.Argument(metavar="ROUTER", help="Folder that 'fit' wrote.")],
+    router: Annotated[
+        Path,
+        typer.Argument(metavar="ROUTER", help="Folder that 'fit' wrote, or hub:NAME."),
+        FromHub((FolderKind.ROUTER,)),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
     plain: Annotated[
         bool,
@@ -33,9 +40,7 @@ def export(
         list[Path] | None,
         typer.Option(help="JSON of 'evaluate --out' for the card.", show_default="the run's"),
     ] = None,
-    push_to_hub: Annotated[
-        str | None, typer.Option(metavar="REPO", help="Also upload it; needs a token.")
-    ] = None,
+    choice: Annotated[PushChoice, Options(without=("include_rows", "licence"))],
     threshold: ThresholdOption = 0.0,
     model: Annotated[ModelChoice, Options(defaults={"device": "cpu"})],
     json_output: JsonOption = False,
@@ -52,6 +57,6 @@ def export(
             threshold=threshold, with_base=with_base, plain=plain, revision=model.revision
         ),
         evaluations=evaluation or (),
-        push_to_hub=push_to_hub,
+        choice=choice,
         json_output=json_output,
     )

@@ -11,8 +11,11 @@ from router_train.inference.model_choice import ModelChoice
 from search_cluster.cluster.environment import prepare_ray_environment
 from search_cluster.config import RAY_NONE
 from search_cluster.console import TRAINING_RESUMES
+from search_cluster.hub.choice import PushChoice
+from search_cluster.hub_spec import FolderKind
 from search_cluster.options.commands import command
 from search_cluster.options.groups import JsonOption
+from search_cluster.options.hub_folder import FromHub
 
 
 @command(
@@ -22,7 +25,11 @@ from search_cluster.options.groups import JsonOption
 )
 def fit(
     *,
-    corpus: Annotated[Path, typer.Option(help="Folder of a finished corpus.")],
+    corpus: Annotated[
+        Path,
+        typer.Option(help="Folder of a finished corpus, or hub:NAME."),
+        FromHub((FolderKind.CORPUS,)),
+    ],
     out: Annotated[
         Path,
         typer.Option(help="Folder for the checkpoint; a finished one of the same inputs is kept."),
@@ -60,6 +67,7 @@ def fit(
             "next training, at most, in gigabytes; the least recently used go first.",
         ),
     ] = FEATURE_CACHE_GB,
+    choice: PushChoice,
     json_output: JsonOption = False,
 ) -> None:
     """Train a router on the best paths of a corpus."""
@@ -82,4 +90,5 @@ def fit(
         train=train,
         report_to=report_to,
         feature_cache_gb=feature_cache_gb,
+        choice=choice,
     )

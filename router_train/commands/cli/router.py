@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-RouterFolder = Annotated[Path, typer.Option("--router", help="Folder that 'fit' wrote.")]
+from search_cluster.hub_spec import FolderKind
+from search_cluster.options.hub_folder import FromHub
+
+RouterFolder = Annotated[
+    Path,
+    typer.Option("--router", help="Folder that 'fit' wrote, or hub:NAME."),
+    FromHub((FolderKind.ROUTER,)),
+]
 ThresholdOption = Annotated[
     float,
     typer.Option(

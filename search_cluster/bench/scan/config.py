@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from search_cluster.config import SearchConfig
+from search_cluster.hub_spec import FolderKind
 
 DEFAULTS = SearchConfig()
 AT_LEAST_ONE = {"min": 1}
@@ -69,7 +70,7 @@ class ScanReplayConfig:
     second: Path | None = None
     """Folder of the table of another task, from which published protocols that ask two tasks take
     the second half of their questions; ``None``: both halves are of one task."""
-    depth_prior: Path | None = None
+    depth_prior: Path | None = field(default=None, metadata={"hub": FolderKind.STUDY})
     """Folder of a depth study of the same model; the same races are run once more with what it says
     of layers; ``None``: they are not."""
     seed: int = 0

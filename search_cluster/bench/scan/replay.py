@@ -18,6 +18,8 @@ from search_cluster.bench.scan.stored_answers import StoredAnswers
 from search_cluster.depth.layers import influence_of
 from search_cluster.depth.result import read_depth_result
 from search_cluster.errors import ConfigError
+from search_cluster.hub.folders import local_folder
+from search_cluster.hub_spec import FolderKind
 from search_cluster.scan.racing.layer_prior import LayerPrior
 
 
@@ -60,7 +62,7 @@ def replay_table(
         "published": lambda: published_figures(answers, config),
     }
     if config.depth_prior is not None:
-        cards = read_depth_result(config.depth_prior).layers
+        cards = read_depth_result(local_folder(config.depth_prior, FolderKind.STUDY)).layers
         prior = LayerPrior(influence=influence_of(cards))
         parts["prior"] = lambda: prior_figures(table, config, prior)
     for name, figures in parts.items():

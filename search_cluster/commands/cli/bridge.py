@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from search_cluster.bridged_spec import BridgeKind
+from search_cluster.commands.push.at_end import push_at_end, require_pushable
 from search_cluster.config import SearchConfig
 from search_cluster.console import TRAINING_RESUMES, print_values
+from search_cluster.hub.choice import PushChoice
 from search_cluster.options.commands import command
-from search_cluster.options.groups import Flags, JsonOption, Overrides
+from search_cluster.options.groups import Flags, JsonOption, Options, Overrides
 
 OPTIONS = Overrides(
     of=SearchConfig,
@@ -64,6 +66,7 @@ def bridge_fit(
     judge_tokens: Annotated[int, typer.Option(min=1, help="Tokens to judge by, at most.")] = 20_000,
     out: Annotated[Path, typer.Option(help="Folder of the bridges.")],
     flags: Annotated[Flags, OPTIONS],
+    choice: Annotated[PushChoice, Options(without=("include_rows",))],
     json_output: JsonOption = False,
 ) -> None:
     """Fit maps from before to behind skipped layers, on unlabelled text, in closed form.
@@ -75,6 +78,7 @@ def bridge_fit(
     from search_cluster.commands.bridge.fit import fit_bridge_set
     from search_cluster.commands.bridge.texts import TextChoice
 
+    require_pushable(choice)
     result = fit_bridge_set(
         SearchConfig().overridden(flags),
         TextChoice(
@@ -90,4 +94,5 @@ def bridge_fit(
         kind=kind,
         out=out,
     )
+    result |= push_at_end(out, choice, json_output=json_output)
     print_values(result, json_output=json_output)

@@ -5,11 +5,15 @@ from typing import Annotated
 
 import typer
 
+from search_cluster.commands.push.at_end import push_at_end, require_pushable
 from search_cluster.config import SearchConfig
 from search_cluster.console import print_json, show
 from search_cluster.depth.settings import DepthSettings
+from search_cluster.hub.choice import PushChoice
+from search_cluster.hub_spec import FolderKind
 from search_cluster.options.commands import command
 from search_cluster.options.groups import Flags, JsonOption, Overrides
+from search_cluster.options.hub_folder import FromHub
 
 DEFAULT_OUT = Path("runs/depth")
 READ_IS_KEPT = "what was read is kept: run the same command again to go on"
@@ -43,9 +47,10 @@ def depth(
         str | None,
         typer.Option(
             metavar="DIR|logit",
-            help="A lens' folder, or logit for the logit lens alone.",
+            help="A lens' folder, hub:NAME, or logit for the logit lens alone.",
             show_default="a quick one, fitted here",
         ),
+        FromHub((FolderKind.LENS,), stays=True),
     ] = None,
     text: Annotated[
         Path | None,
@@ -66,6 +71,7 @@ def depth(
         typer.Option(help="Folder of the study. The same command on the same folder resumes."),
     ] = DEFAULT_OUT,
     flags: Annotated[Flags, OPTIONS],
+    choice: PushChoice,
     json_output: JsonOption = False,
 ) -> None:
     """Study the depth of a model: what is guessed where, when answers are settled, what layers do.
@@ -77,6 +83,7 @@ def depth(
     from search_cluster.commands.depth.asked import StudyRequest
     from search_cluster.commands.depth.run import run_depth
 
+    require_pushable(choice)
     done = run_depth(
         StudyRequest(
             config=SearchConfig().overridden(flags),
@@ -90,6 +97,7 @@ def depth(
             out=out,
         )
     )
+    done |= push_at_end(out, choice, json_output=json_output)
     if json_output:
         print_json(done)
     else:

@@ -8,7 +8,7 @@ import typer
 
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
-from search_cluster.options.groups import JsonOption, RunArgument
+from search_cluster.options.groups import CorpusArgument, JsonOption
 
 
 class ExportFormat(StrEnum):
@@ -23,7 +23,7 @@ class ExportFormat(StrEnum):
     epilog="Example: search-cluster export runs/demo --format polar --out merged_mcts_samples.json"
 )
 def export(
-    run: RunArgument,
+    run: CorpusArgument,
     format_: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
     out: Annotated[Path, typer.Option(help="File to write; replaced whole.")],
     json_output: JsonOption = False,

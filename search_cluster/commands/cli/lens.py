@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 
 from search_cluster.commands.lens.settings import LensFitConfig, LensShowConfig, LensTextConfig
+from search_cluster.commands.push.at_end import push_at_end, require_pushable
 from search_cluster.config import SearchConfig
 from search_cluster.console import NOTHING_KEPT, print_json
+from search_cluster.hub.choice import PushChoice
+from search_cluster.hub_spec import FolderKind
 from search_cluster.options.commands import command, new_app
 from search_cluster.options.groups import Flags, JsonOption, Options, Overrides
+from search_cluster.options.hub_folder import FromHub
 
 MODEL_OPTIONS = Overrides(
     of=SearchConfig,
@@ -19,7 +23,10 @@ MODEL_OPTIONS = Overrides(
 )  # fmt: skip
 LensOption = Annotated[
     str,
-    typer.Option(help="A folder of lens fit or of tuned-lens, or logit: the lens without one."),
+    typer.Option(
+        help="A folder of lens fit or of tuned-lens, hub:NAME, or logit: the lens without one."
+    ),
+    FromHub((FolderKind.LENS,), stays=True),
 ]
 
 
@@ -43,6 +50,7 @@ def lens_fit(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write the lens to.")],
+    choice: Annotated[PushChoice, Options(without=("include_rows",))],
     json_output: JsonOption = False,
 ) -> None:
     """Fit a tuned lens: a map per layer from its state to the final one.
@@ -55,11 +63,13 @@ def lens_fit(
     from search_cluster.console import say
     from search_cluster.report.lens.terminal import print_figures
 
+    require_pushable(choice)
     if not (texts.text or texts.task or texts.self_):
         say("no text is named: the lens is fitted to text that the model writes by itself (--self)")
     result = fit(
         SearchConfig().overridden(flags), texts, settings, down_weight=down_weight or (), out=out
     )
+    result |= push_at_end(out, choice, json_output=json_output)
     if json_output:
         print_json(result)
     else:

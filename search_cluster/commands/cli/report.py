@@ -7,11 +7,11 @@ import typer
 
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
-from search_cluster.options.groups import JsonOption, RunArgument
+from search_cluster.options.groups import FoundArgument, JsonOption
 
 
 @command(epilog="Example: search-cluster status runs/demo --json")
-def status(run: RunArgument, json_output: JsonOption = False) -> None:
+def status(run: FoundArgument, json_output: JsonOption = False) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
     from search_cluster.commands.progress_words import status_lines
     from search_cluster.commands.report import describe_status
@@ -25,9 +25,10 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
 
 @command(epilog="Example: search-cluster report runs/demo --out report.html")
 def report(
-    run: RunArgument,
+    run: FoundArgument,
     out: Annotated[
-        Path | None, typer.Option(help="HTML file.", show_default="DIR/report.html")
+        Path | None,
+        typer.Option(help="HTML file.", show_default="DIR/report.html, of hub:org/NAME: NAME.html"),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:

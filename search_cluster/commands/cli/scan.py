@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from search_cluster.commands.push.at_end import push_at_end, require_pushable
 from search_cluster.config import SearchConfig, read_settings
 from search_cluster.console import print_json
 from search_cluster.errors import ConfigError
+from search_cluster.hub.choice import PushChoice
 from search_cluster.options.commands import command
 from search_cluster.options.groups import ConfigOption, Flags, JsonOption, Overrides
 from search_cluster.scan.settings import ScanSettings
@@ -68,6 +70,7 @@ def scan(
     ] = None,
     config: ConfigOption = None,
     flags: Annotated[Flags, OPTIONS],
+    choice: PushChoice,
     json_output: JsonOption = False,
 ) -> None:
     """Find the best one layer path for a task, and say what is sure of it.
@@ -78,6 +81,7 @@ def scan(
     from search_cluster.commands.scan.report import print_scan_run
     from search_cluster.commands.scan.run import run_scan  # the rooms: a second
 
+    require_pushable(choice)
     file = {} if config is None else read_settings(config)
     asked = SearchConfig(**{"run": DEFAULT_RUN} | file).overridden(
         {**flags, "limit": limit, "run": run}
@@ -88,6 +92,7 @@ def scan(
             "no task is named; name one with --task, `search-cluster tasks` lists them"
         )
     result = run_scan(asked, settings, tasks=tasks, guards=guard or (), paths=paths)
+    result |= push_at_end(asked.run, choice, json_output=json_output)
     if json_output:
         print_json(result)
     else:

@@ -7,7 +7,14 @@ import typer
 
 from search_cluster.config import SearchConfig
 from search_cluster.options.commands import command
-from search_cluster.options.groups import BestOption, Flags, JsonOption, Overrides, PathOption
+from search_cluster.options.groups import (
+    BestOption,
+    Flags,
+    JsonOption,
+    Overrides,
+    PathOption,
+    ScanArgument,
+)
 from search_cluster.scan.specs.traps import SpecFormat
 
 
@@ -17,7 +24,7 @@ from search_cluster.scan.specs.traps import SpecFormat
 )
 def scan_export(
     *,
-    run: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder of a scan.")],
+    run: ScanArgument,
     format_: Annotated[SpecFormat, typer.Option("--format", help="What to write.")],
     path: PathOption = None,
     best: BestOption = False,

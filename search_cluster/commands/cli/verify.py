@@ -9,7 +9,7 @@ from search_cluster.commands.cli.again import ModelOption, TaskOption
 from search_cluster.config import SearchConfig
 from search_cluster.console import EXIT_DIFFERENCE, print_values
 from search_cluster.options.commands import command
-from search_cluster.options.groups import Flags, JsonOption, Overrides, RunArgument
+from search_cluster.options.groups import Flags, JsonOption, Overrides, VerdictsArgument
 
 
 class Reference(StrEnum):
@@ -22,7 +22,7 @@ class Reference(StrEnum):
 @command(epilog="Example: search-cluster verify runs/demo --sample 200 --json")
 def verify(
     *,
-    run: RunArgument,
+    run: VerdictsArgument,
     sample: Annotated[int, typer.Option(min=1, help="Verdicts to run again, one at a time.")] = 100,
     seed: Annotated[int, typer.Option(help="The seed of the sample.")] = 0,
     reference: Annotated[

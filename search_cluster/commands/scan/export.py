@@ -11,6 +11,7 @@ from search_cluster.commands.provenance import installed_versions
 from search_cluster.console import print_json, say
 from search_cluster.errors import ConfigError, ModelError
 from search_cluster.files import new_folder_whole, require_new, write_text_whole
+from search_cluster.hub.folders import fetched_from, shown_folder
 from search_cluster.model.load.demo import demo_model_dir, find_demo_gguf
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
@@ -271,6 +272,8 @@ def _card(
 
 
 def _router_command(run: Path, *, named: str | None, best: bool) -> str:
-    words: list[Any] = ["router-train", "static", run, "--out", run / "routers" / "static"]
+    routers = Path() if fetched_from(run) else run
+    words: list[Any] = ["router-train", "static", shown_folder(run)]
+    words += ["--out", routers / "routers" / "static"]
     words += ["--path", named] if named is not None else ["--best"] if best else []
     return join(map(str, words))

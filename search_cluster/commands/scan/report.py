@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from search_cluster.errors import CorpusError
+from search_cluster.hub.folders import shown_folder
 from search_cluster.report.scan.html import write_scan_report
 from search_cluster.report.scan.in_short import in_short
 from search_cluster.report.scan.next_step import next_commands, next_step
@@ -29,7 +30,7 @@ def write_scan_run_report(run: Path, target: Path, total: Mapping[str, Any]) -> 
     Raises:
         CorpusError: the scan is unfinished, or its folder is damaged.
     """
-    write_scan_report(run, target, result=_result(run), run=total)
+    write_scan_report(shown_folder(run), target, result=_result(run), run=total)
 
 
 def print_scan_run(run: Path, report: Path | None = None) -> None:
@@ -49,9 +50,9 @@ def print_scan_run(run: Path, report: Path | None = None) -> None:
     if report is not None:
         lines += [f"report: {report}"]
     if not result.sure:
-        lines += [f"Next: {next_step(result, run)}"]
+        lines += [f"Next: {next_step(result, shown_folder(run))}"]
     has_router = (run / "routers/static/router.json").is_file()
-    commands = next_commands(result, run, has_router=has_router)
+    commands = next_commands(result, shown_folder(run), has_router=has_router)
     lines += ["Try next:", *(f"  {command}" for command in commands)]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

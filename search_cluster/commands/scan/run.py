@@ -12,6 +12,7 @@ from search_cluster.cache.by_task import open_stores
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.depth_prior import read_depth_prior
+from search_cluster.commands.from_hub import with_hub_folders
 from search_cluster.commands.provenance import context_of_run
 from search_cluster.commands.scan.asking import ScanAsking
 from search_cluster.commands.scan.job import ScanJob, ScanTasks, scan_job
@@ -64,6 +65,7 @@ def run_scan(
     started = datetime.now(UTC)
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     reports_to = tracker_names(config.report_to)
+    config = with_hub_folders(config)
     prior = read_depth_prior(config.depth_prior)
     tasks = [spec_if_gone(task, config.run) for task in tasks]
     guards = [spec_if_gone(task, config.run) for task in guards]

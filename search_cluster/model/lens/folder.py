@@ -26,6 +26,8 @@ from torch import Tensor
 
 from search_cluster.errors import ConfigError, ModelError, in_one_line
 from search_cluster.files import replaced_whole, write_text_whole
+from search_cluster.hub.folders import local_folder
+from search_cluster.hub_spec import FolderKind
 from search_cluster.model.fitted import require_same_model
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.record import RECORD_NAME, LensRecord, read_record
@@ -131,10 +133,16 @@ def save_lens(
 def load_lens(folder: Path, loaded: LoadedModel) -> Lens:
     """The lens of a folder, ours or a published one, on the model's device.
 
+    Args:
+        folder: on this machine, or as ``hub:`` names it.
+        loaded: the model.
+
     Raises:
         ConfigError: there is no lens, or its files are damaged.
+        HubError: there is none on the hub, or it can't be reached.
         ModelError: it belongs to another model.
     """
+    folder = local_folder(folder, FolderKind.LENS)
     config = _read_config(folder)
     record = read_record(folder)
     _require_same_model(folder, config, record, loaded)
@@ -161,12 +169,33 @@ def load_lens(folder: Path, loaded: LoadedModel) -> Lens:
     if config.bias:
         bias_LD = torch.stack([translators[f"{i}.bias"].float() for i in range(num_layers)])
     weights = [translators[f"{i}.weight"].float() for i in range(num_layers)]
-    return Lens(
+    lens = Lens(
         # Published lenses were found by descent on the divergence, unless somebody asked otherwise.
         kind=LensKind.KL if record is None else record.kind,
         weight_LDD=torch.stack(weights).to(device),
         bias_LD=bias_LD.to(device),
     )
+    if record is not None and lens_digest(lens) != record.digest:
+        raise ConfigError(
+            f"lens {folder} holds other translators than {RECORD_NAME} says (digest "
+            f"{lens_digest(lens)}, not {record.digest}); copy the folder again, or fit a lens with "
+            "search-cluster lens fit"
+        )
+    return lens
+
+
+def safe_params(folder: Path) -> bytes:
+    """What ``params.safetensors`` of a folder holds, or would hold.
+
+    Raises:
+        ConfigError: there are no translators, or their file is damaged.
+    """
+    safe = folder / SAFE_PARAMS_NAME
+    if safe.is_file():
+        return safe.read_bytes()
+    translators = _read_translators(folder)
+    content: bytes = save({name: tensor.contiguous() for name, tensor in translators.items()})
+    return content
 
 
 def _read_config(folder: Path) -> _PublishedConfig:

@@ -1,21 +1,13 @@
 """Downloading a model from the hub: only what is loaded, never a pickle."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    RevisionResolutionError,
-)
 
 from search_cluster.errors import ModelError, UnreachableHubError
+from search_cluster.hub.troubles import hub_errors
 from search_cluster.model.load.user_cache import one_at_a_time
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.py"]
@@ -83,31 +75,13 @@ def download(
         return fetched(*WANTED, *LICENCES)
 
 
-@contextmanager
-def _hub_errors(hub_id: str, revision: str | None) -> Iterator[None]:
+def _hub_errors(hub_id: str, revision: str | None) -> AbstractContextManager[None]:
     """Turns what the hub's library raises into one clear error."""
-    try:
-        yield
-    except HFValidationError as error:
-        raise ModelError(
-            f"model {hub_id!r} is neither a folder nor a hub id; give OWNER/NAME, a folder, a "
-            ".gguf file or 'demo'"
-        ) from error
-    except GatedRepoError as error:
-        raise ModelError(
-            f"model {hub_id!r} is gated; accept its terms on the hub, then run: hf auth login"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(
-            f"model {hub_id!r} has no revision {revision!r}; look its revisions up on the hub"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(
-            f"model {hub_id!r} is not on the hub, or is private; check the spelling, or run: hf "
-            "auth login"
-        ) from error
-    except (LocalEntryNotFoundError, RevisionResolutionError, HfHubHTTPError) as error:
-        raise UnreachableHubError(
-            f"model {hub_id!r} is not in the local hub cache and the hub can't be reached; "
-            "connect, set HF_ENDPOINT to a mirror, or give a local folder"
-        ) from error
+    return hub_errors(
+        f"model {hub_id!r}",
+        revision,
+        invalid="is neither a folder nor a hub id; give OWNER/NAME, a folder, a .gguf file or "
+        "'demo'",
+        error=ModelError,
+        unreachable=UnreachableHubError,
+    )

@@ -11,6 +11,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from search_cluster.bridged_spec import split_spec
 from search_cluster.errors import ModelError
+from search_cluster.hub.folders import local_folder
+from search_cluster.hub_spec import FolderKind
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.bridge.folder import load_bridges
 from search_cluster.model.chat_style import chat_style, uses_chat
@@ -139,7 +141,8 @@ def load_model(
     )
     if bridges is None:
         return loaded
-    return replace(with_bridges(loaded, load_bridges(bridges, loaded)), spec=named)
+    folder = local_folder(bridges, FolderKind.BRIDGES)
+    return replace(with_bridges(loaded, load_bridges(folder, loaded)), spec=named)
 
 
 def _require_device(device: str) -> None:

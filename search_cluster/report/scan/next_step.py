@@ -3,6 +3,7 @@
 from pathlib import Path
 from shlex import quote
 
+from search_cluster.hub_spec import is_hub_spec
 from search_cluster.report.scan.words import points
 from search_cluster.scan.result import Finalist, ScanResult, Standing
 
@@ -50,7 +51,8 @@ def next_commands(result: ScanResult, folder: Path, *, has_router: bool) -> tupl
     if not result.finalists:
         return (watch,)
     which = "" if result.sure else " --best"
-    router, exported = quote(str(folder / "routers/static")), quote(str(folder / "exported"))
+    own = Path() if is_hub_spec(folder) else folder
+    router, exported = quote(str(own / "routers/static")), quote(str(own / "exported"))
     return (
         f'router-train generate --router {router} --prompt "What is DNA?" --compare'
         if has_router

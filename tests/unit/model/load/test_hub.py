@@ -10,7 +10,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 from support import tiny
-from support.hub import LocalHub
+from support.hub import LocalHub, point_at
 from transformers import AutoModelForCausalLM
 
 from search_cluster.errors import ModelError, UnreachableHubError
@@ -40,14 +40,7 @@ def local_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local
         (folder / "model.safetensors").write_bytes(commit.encode() * 100)
     served = LocalHub(ID, commits, {"main": OLD})
     with served.running():
-        files = "/{repo_id}/resolve/{revision}/{filename}"
-        for name, value in {
-            "ENDPOINT": served.address,
-            "HUGGINGFACE_CO_URL_TEMPLATE": served.address + files,
-            "HF_HUB_OFFLINE": False,
-            "HF_HUB_CACHE": str(tmp_path / "hub"),
-        }.items():
-            monkeypatch.setattr(huggingface_hub.constants, name, value)
+        point_at(served, monkeypatch, tmp_path / "hub")
         yield served
 
 
