@@ -27,7 +27,7 @@ def router_card(
     title = model_title(meta.model_spec)
     task = meta.inputs.tasks[0]
     return Card(
-        title=f"{meta.kind} router of {title.replace('`', '')} on {meta.inputs.task}",
+        title=f"{meta.kind} router of {title} on {meta.inputs.task}",
         what=f"A `{meta.kind}` router: while a prompt is read, it is decided which layers of "
         f"{title}, a frozen language model of {meta.num_layers} layers, run for it and for its "
         "answer. The model is not inside.",

@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData, ModelCardData
 
-from search_cluster.bridged_spec import split_spec
+from search_cluster.bridged_spec import DEMO_SPEC, model_name, split_spec
 from search_cluster.hub.kinds import DATASET
 from search_cluster.hub_spec import is_repository
 
@@ -78,15 +78,10 @@ def without_places(text: str) -> str:
 
 def model_title(spec: str) -> str:
     """Which model it was, in words that help others: never a path of this machine."""
-    model, bridges = split_spec(spec)
-    place = Path(model).expanduser()
-    if model == "demo":
-        title = "SmolLM2-135M-Instruct (`demo`)"
-    elif hub_id_of(spec) is None:
-        title = f"a local model, `{place.name}`"
-    else:
-        title = f"`{model}`"
-    return title if bridges is None else f"{title} with bridges"
+    name = model_name(spec)
+    own, _ = split_spec(spec)
+    is_known = own == DEMO_SPEC or hub_id_of(spec) is not None
+    return name if is_known else f"{name} (a local model)"
 
 
 def hub_id_of(spec: str) -> str | None:

@@ -3,12 +3,14 @@
 from pathlib import Path
 from shlex import join
 
+from search_cluster.bridged_spec import DEMO_SPEC
 from search_cluster.corpus.card import LUCK, columns_table
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.path_table import PATH_TABLE_NAME, read_path_table
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.summary import CorpusSummary, num_searched, summarise
 from search_cluster.hub.card import Card, hub_id_of, model_title, versions_text
+from search_cluster.paths.words import path_words
 from search_cluster.stats import wilson_interval
 
 
@@ -19,10 +21,10 @@ def corpus_card(folder: Path, corpus: Corpus, location: str) -> Card:
     title = model_title(provenance.model_spec)
     hub_id = hub_id_of(provenance.model_spec)
     return Card(
-        title=f"Layer paths of {title.replace('`', '')} on {provenance.task}",
+        title=f"Layer paths of {title} on {provenance.task}",
         what=f"{manifest.num_examples} questions of `{provenance.task}` ({provenance.split}) with "
         f"{manifest.num_paths} evaluated layer paths of {title}, a frozen language model of "
-        f"{provenance.num_layers} layers. A layer path says which layers run, in which order.",
+        f"{provenance.num_layers} layers. {path_words(provenance.num_layers)}",
         use=(
             f"search-cluster report {location}",
             f"router-train fit --corpus {location} --router drllm --out routers/drllm",
@@ -130,8 +132,8 @@ def _how(manifest: Manifest, summary: CorpusSummary) -> dict[str, str]:
 def _command(provenance: Provenance) -> str:
     """The settings on record as a command."""
     words = ["search-cluster", "search", "--model", hub_id_of(provenance.model_spec) or "MODEL"]
-    if provenance.model_spec == "demo":
-        words[-1] = "demo"
+    if provenance.model_spec == DEMO_SPEC:
+        words[-1] = DEMO_SPEC
     words += ["--task", provenance.task, "--split", provenance.split]
     words += ["--preset", provenance.preset, "--budget", str(provenance.budget)]
     words += ["--leaves-per-round", str(provenance.leaves_per_round)]

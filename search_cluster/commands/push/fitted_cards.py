@@ -17,7 +17,7 @@ def lens_card(record: LensRecord, location: str) -> Card:
     request = found.get("request")
     fit = request.get("fit", {}) if isinstance(request, Mapping) else {}
     return Card(
-        title=f"Tuned lens of {title.replace('`', '')} ({record.kind})",
+        title=f"Tuned lens of {title} ({record.kind})",
         what=f"A map for each layer of {title} from its state to the final one "
         f"(`{record.kind}`), in the keys of tuned-lens.",
         use=(
@@ -74,7 +74,7 @@ def bridges_card(record: BridgesRecord, location: str) -> Card:
     found, title = record.found, model_title(record.model_spec)
     jumps = ", ".join(record.jumps)
     return Card(
-        title=f"Bridges of {title.replace('`', '')} over {jumps}",
+        title=f"Bridges of {title} over {jumps}",
         what=f"Maps ({record.kind.value}) that stand for layers which a path of {title}, a frozen "
         f"language model of {record.num_layers} layers, leaves out: {jumps}.",
         use=(

@@ -2,8 +2,10 @@
 
 from shlex import join
 
+from search_cluster.bridged_spec import DEMO_SPEC
 from search_cluster.hub.card import Card, hub_id_of, model_title, versions_text
 from search_cluster.paths.codec import parse_path
+from search_cluster.paths.words import EDIT_WORDS
 from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.report.scan.words import edits_text, gain_text, layers_text
 from search_cluster.scan.result import Finalist, ScanResult
@@ -16,10 +18,10 @@ def scan_card(result: ScanResult, location: str) -> Card:
     tasks = " and ".join(result.tasks)
     best = "" if result.sure else " --best"
     return Card(
-        title=f"The best one path of {title.replace('`', '')} for {tasks}",
+        title=f"The best one path of {title} for {tasks}",
         what=f"{verdict_line(result)}\n\nA scan of layer paths of {title}, a frozen language model "
         f"of {result.num_layers} layers: every path that was tried, on every question that it was "
-        "asked.",
+        f"asked. {EDIT_WORDS}",
         use=(
             f"search-cluster report {location}",
             f"search-cluster scan export {location}{best} --format layers",
@@ -83,7 +85,7 @@ def _finalist(item: Finalist, num_layers: int) -> str:
 
 def _command(result: ScanResult) -> str:
     """The settings on record as a command."""
-    model = "demo" if result.model == "demo" else hub_id_of(result.model) or "MODEL"
+    model = DEMO_SPEC if result.model == DEMO_SPEC else hub_id_of(result.model) or "MODEL"
     words = ["search-cluster", "scan", "--model", model]
     for flag, values in (("--task", result.tasks), ("--guard", result.guards)):
         for value in values:

@@ -10,7 +10,7 @@ def study_card(result: DepthResult, location: str) -> Card:
     title = model_title(result.model)
     questions = result.questions
     return Card(
-        title=f"What the layers of {title.replace('`', '')} do",
+        title=f"What the layers of {title} do",
         what=f"A study of the {result.num_layers} layers of {title}: what is guessed where, when "
         "answers are settled, and what leaving layers out does.",
         use=(

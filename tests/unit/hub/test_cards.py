@@ -92,7 +92,12 @@ def test_a_card_says_what_was_measured_and_how(
     kind: FolderKind, measured: list[str], tmp_path: Path, local_hub: LocalHub
 ) -> None:
     text = card_of(kind, tmp_path, local_hub)
-    for part in (*measured, "hub:org/thing", "## How it was measured", "- model: a local model"):
+    for part in (
+        *measured,
+        "hub:org/thing",
+        "## How it was measured",
+        "- model: tiny (a local model), ",
+    ):
         assert part in text
     assert "None" not in text
     ((repo_type, _),) = local_hub.repositories
@@ -156,7 +161,7 @@ def test_models_go_by_names_that_help_others(
     assert hub_id_of("owner/base") == hub_id_of("owner/base+bridges=runs/b") == "owner/base"
     assert hub_id_of("models/mine") is None
     assert hub_id_of("demo") is None
-    assert model_title("/home/me/secret/tiny+bridges=/x/y") == "a local model, `tiny` with bridges"
+    assert model_title("/home/me/secret/tiny+bridges=/x/y") == "tiny with bridges (a local model)"
     assert model_title("demo").startswith("SmolLM2-135M-Instruct")
 
 

@@ -163,7 +163,7 @@ def test_places_of_this_machine_are_said(
     assert "names places of this machine: config.json: /home/somebody" in capsys.readouterr().err
     card = (local_hub.head(MODELS, REPOSITORY) / "README.md").read_text()
     assert "/home/somebody" not in card
-    assert "a local model, `tiny`" in card
+    assert "tiny (a local model)" in card
 
 
 def test_a_folder_that_is_pushed_stays_as_it_was(tmp_path: Path, local_hub: LocalHub) -> None:
