@@ -36,8 +36,8 @@ class StudyReader:
 
     loaded: "LoadedModel"
     store: PartStore
-    on_part: Callable[[], None]
-    """Called after each part."""
+    on_part: Callable[[int, int], None]
+    """Called after each part of an experiment, with how many are done and how many there are."""
     counts: dict[str, int] = field(default_factory=dict)
     """Positions, head reads and executed verdicts of the study, kept parts included."""
 
@@ -56,13 +56,14 @@ class StudyReader:
                 f"experiment {name} has nothing to read; give it a file with more in it"
             )
         tables = []
-        for number, part in enumerate(split(probes, PROBES_PER_PART)):
+        for number, part in enumerate(parts := split(probes, PROBES_PER_PART)):
             arrays = self._part(
                 f"{name}-{number:04}",
                 lambda part=part: read_probes(  # type: ignore[misc]
                     self.loaded, lenses, part, bucket_V
                 ).to_arrays(),
             )
+            self.on_part(number + 1, len(parts))
             tables.append(ReadingTable.from_arrays(arrays))
         table = joined(tables)
         self._count(table.num_positions, len(lenses))
@@ -84,9 +85,10 @@ class StudyReader:
             own = {f"{LATER_PREFIX}{key}": value for key, value in later.to_arrays().items()}
             return table.to_arrays() | own
 
-        tables, parts = [], []
-        for number, part in enumerate(split(by_question, QUESTIONS_PER_PART)):
+        tables, read_later = [], []
+        for number, part in enumerate(parts := split(by_question, QUESTIONS_PER_PART)):
             arrays = self._part(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
+            self.on_part(number + 1, len(parts))
             later = {
                 key.removeprefix(LATER_PREFIX): value
                 for key, value in arrays.items()
@@ -97,8 +99,8 @@ class StudyReader:
                     {k: v for k, v in arrays.items() if not k.startswith(LATER_PREFIX)}
                 )
             )
-            parts.append(LaterTokens.from_arrays(later))
-        table, tokens = joined(tables), all_later(parts)
+            read_later.append(LaterTokens.from_arrays(later))
+        table, tokens = joined(tables), all_later(read_later)
         self._count(table.num_positions + len(tokens.prompt_M), len(lenses))
         return table, tokens
 
@@ -147,20 +149,17 @@ class StudyReader:
                 executors.append(PathExecutor(self.loaded, task))
             return execute(executors[0], part, paths).to_arrays()
 
-        found = [
-            ExecutedAnswers.from_arrays(
-                self._part(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
-            )
-            for number, part in enumerate(split(examples, QUESTIONS_PER_PART))
-        ]
+        found = []
+        for number, part in enumerate(parts := split(examples, QUESTIONS_PER_PART)):
+            arrays = self._part(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
+            found.append(ExecutedAnswers.from_arrays(arrays))
+            self.on_part(number + 1, len(parts))
         num = len(examples) * len(paths)
         self.counts["executed_verdicts"] = self.counts.get("executed_verdicts", 0) + num
         return all_questions(found)
 
     def _part(self, name: str, make: Callable[[], Arrays]) -> dict[str, AnyArray]:
-        arrays = self.store.arrays(name, make)
-        self.on_part()
-        return arrays
+        return self.store.arrays(name, make)
 
     def _count(self, num_positions: int, num_lenses: int) -> None:
         reads = num_positions * (self.loaded.num_layers + 1) * num_lenses

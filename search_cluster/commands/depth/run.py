@@ -11,6 +11,7 @@ from search_cluster.commands.depth.parts import PartStore
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.commands.depth.rows import write_rows
 from search_cluster.commands.depth.subject import paths_of, subject_of
+from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.commands.provenance import installed_versions
 from search_cluster.console import say
 from search_cluster.depth.onset import THRESHOLDS
@@ -107,20 +108,14 @@ class _Progress:
 
     def __init__(self) -> None:
         self._stage = ""
-        self._num_parts = 0
+        self._passes = PassProgress("depth")
 
     def stage(self, name: str) -> None:
         """Something else begins."""
-        self._end()
-        self._stage, self._num_parts = name, 0
+        self._stage = name
         say(f"depth: {name}")
 
-    def part(self) -> None:
+    def part(self, done: int, total: int) -> None:
         """A part is read."""
-        self._num_parts += 1
-        if self._num_parts % 5 == 0:
-            say(f"depth: {self._stage}, {self._num_parts} parts")
-
-    def _end(self) -> None:
-        if self._num_parts % 5:
-            say(f"depth: {self._stage}, {self._num_parts} parts")
+        if total > 1:
+            self._passes(f"{self._stage}, parts", done, total)

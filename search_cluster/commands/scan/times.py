@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from search_cluster.config import RAY_LOCAL, RAY_NONE, SearchConfig
+from search_cluster.console import say
 from search_cluster.paths.codec import parse_path
 from search_cluster.scan.result import Finalist, ScanResult, Timing
 from search_cluster.scan.result_file import is_finished, read_result
@@ -34,6 +35,7 @@ def with_times(config: SearchConfig, result: ScanResult) -> ScanResult:
     reported = [item for item in result.finalists if item.test is not None]
     if not reported or config.ray not in (RAY_NONE, RAY_LOCAL):
         return result
+    say(f"measuring what the plain model and {len(reported)} paths take on this machine")
     measured = _measured(config, reported, result.num_layers)
     return replace(
         result,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_cluster.commands.tasks.splits import TaskSplits, load_splits
 from search_cluster.config import SearchConfig
+from search_cluster.console import track
 from search_cluster.errors import PromptError, SearchClusterError, in_one_line
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
@@ -84,7 +85,7 @@ def _check_split(
     loaded = splits.loaded[split]
     lengths: list[int] = []
     tokens: list[int] = []
-    for example in loaded.examples:
+    for example in track(loaded.examples, f"questions of {split} checked"):
         try:
             prompt = asked_prompt(task, example)
             for problem in _problems(task, example, prompt):

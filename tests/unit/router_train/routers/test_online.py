@@ -1,7 +1,7 @@
 """Tests of what a choice costs that is made while the prompt runs."""
 
 import pytest
-from support.tiny import tiny_loaded_model
+from support.loaded_tiny import loaded_tiny
 
 from router_train.routers.base import RoutedPath
 from router_train.routers.online import cost_on_top, route_online
@@ -33,5 +33,5 @@ def test_a_choice_costs_what_its_path_has_no_use_for(layers: tuple[int, ...], co
             path=LayerPath(layers, 6), confidence=1.0, num_fallbacks=0, num_layer_tokens=0
         )
 
-    routed = route_online(tiny_loaded_model(num_layers=6), [5, 6, 7], routing())
+    routed = route_online(loaded_tiny(), [5, 6, 7], routing())
     assert (routed.path.layers, routed.num_layer_tokens) == (layers, cost)
