@@ -102,7 +102,7 @@ def export_path(
     if spec_format is SpecFormat.HF:
         if out is None:
             raise ConfigError("--format hf writes a folder; name a new one with --out")
-        traps = traps_of(spec_format, path, None)
+        traps = traps_of(spec_format, path, _target(result, spec_format, out, model).facts)
         _write_checkpoint(result, path, out, model, traps)
     else:
         _require_bare(spec_again(result.model, model.spec), path)

@@ -74,6 +74,9 @@ def _save_model(model: PreTrainedModel, folder: Path) -> None:
         model.save_pretrained(folder)
     finally:
         model.generation_config = generation
+    for weights in folder.glob("*.safetensors"):
+        # Safetensors lets their owner alone read them, and who serves them may be somebody else.
+        weights.chmod((folder / CONFIG_FILE).stat().st_mode)
     text = generation.to_json_string(use_diff=True)
     (folder / GENERATION_FILE).write_text(text, encoding="utf-8")
 

@@ -65,7 +65,16 @@ def traps_of(spec_format: SpecFormat, path: LayerPath, facts: ModelFacts | None)
         if facts is None:
             found.append(_NOT_KNOWN)
         elif (misplaced := _misplaced(path, facts.layer_kinds)) is not None:
-            found.append(misplaced)
+            found.append(f"{misplaced}: take --format hf")
+    if (
+        spec_format is SpecFormat.HF
+        and facts is not None
+        and (misplaced := _misplaced(path, facts.layer_kinds)) is not None
+    ):
+        found.append(
+            "this folder says the kind of each layer, but converted for llama.cpp it may lose that "
+            f"(Gemma 2 and 3, SmolLM 3): {misplaced}"
+        )
     return (*found, _DRAFTS)
 
 
@@ -107,6 +116,6 @@ def _misplaced(path: LayerPath, kinds: Sequence[str]) -> str | None:
             return (
                 f"this model's layers differ by position: layer {layer} ({kinds[layer]}) gets to "
                 f"position {position}, where such tools run {there}, so that it computes something "
-                f"else{periods}: take --format hf"
+                f"else{periods}"
             )
     return None

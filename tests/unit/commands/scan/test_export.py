@@ -144,6 +144,7 @@ def test_a_checkpoint_comes_with_licence_scan_and_card(model: Path, tmp_path: Pa
         "(`LICENSE`)",
     ):
         assert fact in text
+    assert ("converted for llama.cpp" in text) == (model.name != "llama")
     said = json.loads((out / "scan.json").read_text())
     found = LayerPath((0, 1, 2, 1, 2, 3, 4, 5), tiny.NUM_LAYERS)
     assert said["exported"] == str(found)

@@ -48,6 +48,11 @@ def test_leaving_sampling_options_beside_greedy_decoding_are_written(tmp_path: P
     assert read.temperature == 0.6
 
 
+def test_leaving_weights_are_read_by_whoever_reads_the_settings(tmp_path: Path) -> None:
+    write_checkpoint(model_of(), tiny.tiny_tokenizer(), tmp_path)
+    assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
+
+
 def test_leaving_settings_of_the_original_stay_behind(tmp_path: Path) -> None:
     model = model_of()
     model.config.auto_map = {"AutoModelForCausalLM": "somebody/model--modeling.Model"}

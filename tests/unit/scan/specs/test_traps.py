@@ -47,7 +47,15 @@ def test_layer_types_break_a_merge_and_nothing_else() -> None:
     as_long = LayerPath((0, 1, 1, 3, 4, 5), 6)
     assert "layer_types" not in traps(SpecFormat.MERGEKIT, as_long, LISTED)
     assert traps(SpecFormat.GGUF_PATH, SKIP, LISTED) == ""
-    assert traps(SpecFormat.HF, SKIP, PERIODIC) == ""
+    assert "layer_types" not in traps(SpecFormat.HF, SKIP, PERIODIC)
+
+
+def test_a_checkpoint_may_lose_the_kinds_of_layers_in_a_conversion() -> None:
+    text = traps(SpecFormat.HF, SKIP, PERIODIC)
+    assert "converted for llama.cpp it may lose that" in text
+    assert "layer 5 (full) gets to position 4" in text
+    assert "take --format hf" not in text
+    assert traps(SpecFormat.HF, LayerPath((3, 4, 5), 6), PERIODIC) == ""
 
 
 @pytest.mark.parametrize("spec_format", BY_POSITION)
