@@ -79,6 +79,13 @@ def describe_cpus() -> str:
     return words
 
 
+def cpu_name() -> str:
+    """What the CPUs are called; the kind of machine where they are not named."""
+    named = (line.partition(":") for line in _lines(CPU_INFO))
+    names = (value.strip() for name, _, value in named if name.strip() == "model name")
+    return next(names, platform.machine())
+
+
 def cpu_features() -> tuple[str, frozenset[str]]:
     """Who made the CPUs, and what they can; the kind of machine and nothing where none is told."""
     told: dict[str, str] = {}

@@ -8,7 +8,13 @@ import typer
 from search_cluster.console import print_json
 from search_cluster.hub_spec import FOUND
 from search_cluster.options.commands import command
-from search_cluster.options.groups import CorpusArgument, JsonOption, RunArgument
+from search_cluster.options.groups import (
+    CorpusArgument,
+    CurrencyOption,
+    JsonOption,
+    PriceOption,
+    RunArgument,
+)
 from search_cluster.options.hub_folder import FromHub
 
 
@@ -39,6 +45,8 @@ def dashboard(
             "again.",
         ),
     ] = None,
+    price_per_gpu_hour: PriceOption = None,
+    currency: CurrencyOption = "",
     open_: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
@@ -48,6 +56,7 @@ def dashboard(
     Of a scan, or of a depth study, also in the folder depth of a run: what was found.
     """
     from search_cluster.dashboard.serve import serve_dashboard
+    from search_cluster.telemetry.price import price_of
 
     shown = [str(run)] if run is not None else []
     shown += ["the cache server"] if redis_url is not None else []
@@ -58,6 +67,7 @@ def dashboard(
         port=port,
         allow_host=allow_host or (),
         open_browser=open_,
+        price=price_of(price_per_gpu_hour, currency),
         announce=lambda url: print(
             f"dashboard of {' and '.join(shown)}: {url} (Ctrl-C ends it)", flush=True
         ),
@@ -69,6 +79,8 @@ def top(
     run: RunArgument,
     once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    price_per_gpu_hour: PriceOption = None,
+    currency: CurrencyOption = "",
     json_output: JsonOption = False,
 ) -> None:
     """Show a running search in the terminal: progress, rates, cache hits, failures, time left."""
@@ -77,8 +89,9 @@ def top(
     from search_cluster.dashboard.overview import describe_run
     from search_cluster.dashboard.run_folder import RunFolder
     from search_cluster.dashboard.terminal import render_run, watch_run
+    from search_cluster.telemetry.price import price_of
 
-    folder = RunFolder(run)
+    folder = RunFolder(run, price=price_of(price_per_gpu_hour, currency))
     if json_output:
         values = describe_run(folder)
         print_json({name: value for name, value in values.items() if name != "history"})

@@ -21,7 +21,9 @@ from search_cluster.model.device_health import (
 )
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.devices.layer_devices import device_names
+from search_cluster.model.engine.device_meter import DeviceMeter
 from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.model.engine.flops import FlopRates
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
@@ -48,6 +50,7 @@ class PathWorker:
         spec: what to build.
         loaded: a model that is loaded already, to share it.
         failure_log: where failures are told that are no example's own; ``None``: a new one.
+        meter: what reads the device, of a worker on the same one; ``None``: a new one.
 
     Raises:
         DeviceBrokenError: the device is broken.
@@ -60,6 +63,7 @@ class PathWorker:
         spec: WorkerSpec,
         loaded: LoadedModel | None = None,
         failure_log: FailureLog | None = None,
+        meter: DeviceMeter | None = None,
     ) -> None:
         limit_threads(spec.num_threads)
         keep_freed_memory()
@@ -89,9 +93,11 @@ class PathWorker:
         if self.loaded.device.startswith("cuda"):
             self._device_share = self.loaded.num_devices / spec.workers_per_gpu
         with naming_device_faults(", ".join(self._devices)):
+            self.meter = meter or DeviceMeter(self.loaded)
             self._executors = self._build_executors(spec)
         """One for each task; none if the materialised model answers."""
         self._engines = [SharedEngine(executor) for executor in self._executors]
+        self._flop_rates = FlopRates.of(self.loaded.model)
         self._materialised = threading.Lock()
         """Held while the materialised model answers in the engine's place."""
         self._reporting = threading.Lock()
@@ -177,6 +183,8 @@ class PathWorker:
                 self._require_sound(outcome)
             if failed:
                 self._require_sound_devices()
+            with naming_device_faults(", ".join(self._devices)):
+                reading = self.meter.reading()
             self._require_sound(None)
         except DeviceBrokenError as error:
             self._fault = error
@@ -192,7 +200,11 @@ class PathWorker:
         )
         num_cut = sum(isinstance(item, Verdict) and item.is_cut is True for item in outcomes)
         work = replace(self._new_work(), num_cut_answers=num_cut)
-        return BatchReport(results=results, work=work)
+        if not self._executors:
+            num_rows = sum(item.num_layer_tokens for item in outcomes if isinstance(item, Verdict))
+            flops = num_rows * self._flop_rates.layer_row
+            work = replace(work, num_layer_rows=num_rows, flops=flops)
+        return BatchReport(results=results, work=work, reading=reading)
 
     def _require_sound_devices(self) -> None:
         """Pass if each device computes a product of known value right.
@@ -221,6 +233,8 @@ class PathWorker:
                     num_tie_rechecks=executor.num_tie_rechecks,
                     num_evictions=executor.store.num_evictions,
                     recheck_s=executor.recheck_seconds,
+                    num_layer_rows=executor.counters.layer_tokens,
+                    flops=self._flop_rates.flops(executor.counters),
                 )
                 done = done.plus(of_task)
             new, self._reported = done.minus(self._reported), done

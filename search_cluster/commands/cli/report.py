@@ -7,16 +7,27 @@ import typer
 
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
-from search_cluster.options.groups import FoundArgument, JsonOption
+from search_cluster.options.groups import (
+    CurrencyOption,
+    FoundArgument,
+    JsonOption,
+    PriceOption,
+)
 
 
 @command(epilog="Example: search-cluster status runs/demo --json")
-def status(run: FoundArgument, json_output: JsonOption = False) -> None:
+def status(
+    run: FoundArgument,
+    price_per_gpu_hour: PriceOption = None,
+    currency: CurrencyOption = "",
+    json_output: JsonOption = False,
+) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
     from search_cluster.commands.progress_words import status_lines
     from search_cluster.commands.report import describe_status
+    from search_cluster.telemetry.price import price_of
 
-    values = describe_status(run)
+    values = describe_status(run, price_of(price_per_gpu_hour, currency))
     if json_output:
         print_json(values)
     else:
@@ -30,6 +41,8 @@ def report(
         Path | None,
         typer.Option(help="HTML file.", show_default="DIR/report.html, of hub:org/NAME: NAME.html"),
     ] = None,
+    price_per_gpu_hour: PriceOption = None,
+    currency: CurrencyOption = "",
     json_output: JsonOption = False,
 ) -> None:
     """Write the HTML report of a finished search and of its routers, and print the summary table.
@@ -41,9 +54,11 @@ def report(
     drawn, too, if it lies in DIR/benches/*.json.
     """
     from search_cluster.commands.report import print_run, write_run_report
+    from search_cluster.telemetry.price import price_of
 
-    target = write_run_report(run, out)
+    price = price_of(price_per_gpu_hour, currency)
+    target = write_run_report(run, out, price)
     if json_output:
         print_json({"report": str(target)})
     else:
-        print_run(run, with_notes=True, report=target)
+        print_run(run, with_notes=True, report=target, price=price)
