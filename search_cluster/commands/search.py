@@ -134,7 +134,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             trackers=trackers,
             price=price,
         )
-        metrics = RunMetrics(open_exporter(config), run=str(config.run))
+        metrics = RunMetrics(open_exporter(config), run=str(config.run), price=price)
 
         def counters() -> RunCounters:
             return RunCounters.of(

@@ -67,13 +67,14 @@ class ScanAsking:
             0, f"scanning {', '.join(job.tasks.names)}", unit="verdicts"
         )
         run = job.config.run
+        price = price_of(job.config.price_per_gpu_hour, job.config.currency)
         self._sessions = SessionLog(
             run,
             started.strftime("%Y%m%dT%H%M%S.%f"),
             trackers=trackers,
-            price=price_of(job.config.price_per_gpu_hour, job.config.currency),
+            price=price,
         )
-        self._metrics = RunMetrics(open_exporter(job.config), run=str(run))
+        self._metrics = RunMetrics(open_exporter(job.config), run=str(run), price=price)
         self._every_second = EverySecond()
         self._progress = ProgressLog(run)
         self._stage = ScanStage.RACE
