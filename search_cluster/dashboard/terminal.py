@@ -26,7 +26,7 @@ STATE_STYLES = {
     RunState.FINISHED: "green",
 }  # fmt: skip
 SESSION_COLUMNS = (
-    "took", "workers", "searched", "cached", "failed", "had work", "of peak", "per dev.-hour",
+    "took", "workers", "searched", "cached", "failed", "of peak", "per dev.-hour",
 )  # fmt: skip
 NONE = "-"
 
@@ -161,7 +161,6 @@ def _sessions(sessions: list[dict[str, Any]]) -> Table:
     for name in SESSION_COLUMNS:
         table.add_column(name, justify="right")
     for session in sessions[-MAX_SESSIONS:]:
-        held_s = session.get("device_seconds", 0)
         table.add_row(
             escape(str(session.get("started_at", NONE))[:16].replace("T", " ")),
             duration(session.get("elapsed_seconds")),
@@ -169,7 +168,6 @@ def _sessions(sessions: list[dict[str, Any]]) -> Table:
             _whole(session.get("paths_searched")),
             _whole(session.get("cache_hits")),
             _whole(session.get("failures")),
-            _percent(session.get("device_busy_seconds", 0) / held_s if held_s else None),
             _percent(share_of_peak(session)),
             _whole(session.get("paths_per_device_hour")),
         )

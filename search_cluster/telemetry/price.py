@@ -45,8 +45,12 @@ def price_of(per_gpu_hour: float | None, currency: str) -> Price | None:
 def priced(
     sessions: Iterable[Mapping[str, Any]], price: Price | None = None
 ) -> list[dict[str, Any]]:
-    """Sessions with another price in the place of their own; as they are without one."""
-    more = {} if price is None else price.to_json()
+    """Sessions with another price in the place of their own; as they are without one.
+
+    A price without a currency is in each session's own.
+    """
+    named = {} if price is None else price.to_json()
+    more = {key: value for key, value in named.items() if value != ""}
     return [{**session, **more} for session in sessions]
 
 

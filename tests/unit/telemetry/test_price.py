@@ -28,7 +28,8 @@ def test_unlike_prices_add_up_and_no_single_one_is_named() -> None:
     sessions = [*priced([HOUR], EUROS), *priced([HOUR], Price(per_gpu_hour=1.5, currency="EUR"))]
     figures = cost_figures(sessions)
     assert (figures["cost"], figures["price_per_gpu_hour"]) == (4.0, None)
-    assert cost_figures(priced(sessions, Price(per_gpu_hour=0.0)))["cost"] == 0.0
+    free = cost_figures(priced(sessions, Price(per_gpu_hour=0.0)))
+    assert (free["cost"], free["currency"]) == (0.0, "EUR")
 
 
 @pytest.mark.parametrize(
