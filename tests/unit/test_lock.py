@@ -77,7 +77,7 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_system_without_locks_is_refused_in_one_line(no_locks: None, tmp_path: Path) -> None:
-    num_open = len(os.listdir("/proc/self/fd"))
+    num_open = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(CorpusError, match=r"^the file system of .* has no locks \(No locks") as run:
         lock_run_folder(tmp_path / "run")
     with pytest.raises(CacheError, match=r"has no locks .*; or pass --redis-url none") as cache:
@@ -85,7 +85,7 @@ def test_a_file_system_without_locks_is_refused_in_one_line(no_locks: None, tmp_
     for caught in (run, cache):
         assert f"{NO_LOCKS_VARIABLE}=1" in str(caught.value)
         assert "\n" not in str(caught.value)
-    assert len(os.listdir("/proc/self/fd")) == num_open
+    assert len(list(Path("/proc/self/fd").iterdir())) == num_open
 
 
 def test_whoever_writes_alone_may_go_on_without_locks(
