@@ -141,11 +141,10 @@ def try_gpus() -> str:
     Raises:
         ConfigError: they are not.
     """
-    import torch  # seconds
+    from search_cluster.model.runtime import gpu_names  # torch: seconds
 
-    if not torch.cuda.is_available():
+    if not (names := gpu_names()):
         return "none here; a head without GPUs is fine: workers bring theirs (--workers N)"
-    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     kinds = Counter(names)
     if len(kinds) > 1:
         said = ", ".join(f"{count} x {name}" for name, count in kinds.most_common())

@@ -41,8 +41,7 @@ def dashboard(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A further name by which browsers reach it, such as that of a proxy; may be given "
-            "again.",
+            help="A further name by which browsers reach it, as of a proxy; may be given again.",
         ),
     ] = None,
     price_per_gpu_hour: PriceOption = None,
@@ -60,6 +59,7 @@ def dashboard(
 
     shown = [str(run)] if run is not None else []
     shown += ["the cache server"] if redis_url is not None else []
+    announced = f"dashboard of {' and '.join(shown)}"
     serve_dashboard(
         run,
         redis_url,
@@ -68,9 +68,7 @@ def dashboard(
         allow_host=allow_host or (),
         open_browser=open_,
         price=price_of(price_per_gpu_hour, currency),
-        announce=lambda url: print(
-            f"dashboard of {' and '.join(shown)}: {url} (Ctrl-C ends it)", flush=True
-        ),
+        announce=lambda url: print(f"{announced}: {url} (Ctrl-C ends it)", flush=True),
     )
 
 
@@ -93,8 +91,7 @@ def top(
 
     folder = RunFolder(run, price=price_of(price_per_gpu_hour, currency))
     if json_output:
-        values = describe_run(folder)
-        print_json({name: value for name, value in values.items() if name != "history"})
+        print_json({key: item for key, item in describe_run(folder).items() if key != "history"})
     elif once:
         Console().print(render_run(describe_run(folder)))
     else:
