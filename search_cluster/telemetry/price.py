@@ -7,7 +7,7 @@ then holds for all of its sessions.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from search_cluster.config import require_price
 
@@ -103,6 +103,6 @@ def cost_text(run: Mapping[str, Any]) -> str | None:
     return money(cost, currency) + (f" ({', '.join(notes)})" if notes else "")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and math.isfinite(value)

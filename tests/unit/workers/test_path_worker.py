@@ -149,3 +149,16 @@ def test_a_device_that_breaks_while_a_model_is_loaded_is_named(
     )  # fmt: skip
     with pytest.raises(DeviceBrokenError, match="device cuda is broken: CUDA error: all CUDA"):
         PathWorker(spec)
+
+
+@pytest.mark.parametrize("executor", ["engine", "materialised"])
+def test_a_worker_counts_its_arithmetic_and_reads_its_device(executor: str) -> None:
+    report = worker(executor=executor).evaluate(REQUESTS)
+    rates = FlopRates.of(loaded_tiny().model)
+    assert report.work.num_layer_rows > 0
+    # Rows of the engine are counted with attention and logits, without what nobody reads.
+    assert report.work.flops == pytest.approx(
+        report.work.num_layer_rows * rates.layer_row, rel=0.0 if executor == "materialised" else 0.6
+    )
+    assert report.reading.peak_flops_per_s > 0
+    assert report.reading.memory_bytes > 0
