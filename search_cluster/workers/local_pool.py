@@ -199,8 +199,6 @@ def _workers_of(spec: WorkerSpec, num_workers: int) -> list[PathWorker]:
         require_alike([worker.info for worker in workers])
     workers += [
         PathWorker(spec, loaded=first.loaded, failure_log=log, meter=first.meter)
-        for first in (
-            workers[number % len(firsts)] for number in range(len(firsts), num_workers)
-        )
+        for first in (workers[number % len(firsts)] for number in range(len(firsts), num_workers))
     ]
     return workers

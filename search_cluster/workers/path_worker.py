@@ -23,7 +23,6 @@ from search_cluster.model.device_memory import memory_of
 from search_cluster.model.devices.layer_devices import device_names
 from search_cluster.model.engine.device_meter import DeviceMeter
 from search_cluster.model.engine.executor import Outcome, PathExecutor
-from search_cluster.model.engine.flops import FlopRates
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.load.loading import load_model
@@ -97,7 +96,6 @@ class PathWorker:
             self._executors = self._build_executors(spec)
         """One for each task; none if the materialised model answers."""
         self._engines = [SharedEngine(executor) for executor in self._executors]
-        self._flop_rates = FlopRates.of(self.loaded.model)
         self._materialised = threading.Lock()
         """Held while the materialised model answers in the engine's place."""
         self._reporting = threading.Lock()
@@ -202,8 +200,7 @@ class PathWorker:
         work = replace(self._new_work(), num_cut_answers=num_cut)
         if not self._executors:
             num_rows = sum(item.num_layer_tokens for item in outcomes if isinstance(item, Verdict))
-            flops = num_rows * self._flop_rates.layer_row
-            work = replace(work, num_layer_rows=num_rows, flops=flops)
+            work = work.plus(self.meter.work_of_rows(num_rows))
         return BatchReport(results=results, work=work, reading=reading)
 
     def _require_sound_devices(self) -> None:
@@ -228,15 +225,7 @@ class PathWorker:
         with self._reporting:
             done = EngineWork()
             for executor in self._executors:
-                of_task = EngineWork(
-                    num_layer_runs=executor.counters.layer_runs,
-                    num_tie_rechecks=executor.num_tie_rechecks,
-                    num_evictions=executor.store.num_evictions,
-                    recheck_s=executor.recheck_seconds,
-                    num_layer_rows=executor.counters.layer_tokens,
-                    flops=self._flop_rates.flops(executor.counters),
-                )
-                done = done.plus(of_task)
+                done = done.plus(self.meter.work_of(executor))
             new, self._reported = done.minus(self._reported), done
         return new
 
