@@ -102,7 +102,7 @@ class SearchConfig:
     price_per_gpu_hour: float | None = field(
         default=None, metadata={"envvar": "LPS_PRICE_PER_GPU_HOUR"}
     )
-    """What an hour of one device costs, for the costs that a run reports; ``None``: none are."""
+    """What an hour of one device costs, so that runs tell what they cost; ``None``: no price."""
     currency: str = field(default="", metadata={"envvar": "LPS_CURRENCY"})
     """What the price is in: a free word, such as EUR."""
     run: Path = Path("runs/search")

@@ -62,20 +62,6 @@ BestOption = Annotated[
     bool, typer.Option("--best", help="Take the first finalist if the scan is not sure.")
 ]
 ToOption = Annotated[str, typer.Option("--to", metavar="ORG/NAME", help="The repository.")]
-PriceOption = Annotated[
-    float | None,
-    typer.Option(
-        envvar="LPS_PRICE_PER_GPU_HOUR",
-        help="What an hour of one device costs.",
-        show_default="what the run was given",
-    ),
-]
-CurrencyOption = Annotated[
-    str,
-    typer.Option(
-        envvar="LPS_CURRENCY", help="What the price is in: a free word.", show_default=False
-    ),
-]
 Flags = dict[str, Any]
 """What is written on a command line, by the names of the fields that the options were made from."""
 

@@ -6,7 +6,7 @@ then holds for all of its sessions.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from search_cluster.config import require_price
@@ -30,6 +30,27 @@ class Price:
     def to_json(self) -> dict[str, Any]:
         """As a session's file has it."""
         return {PRICE_KEY: self.per_gpu_hour, CURRENCY_KEY: self.currency}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceOptions:
+    """What a command line that shows a run says of its price."""
+
+    price_per_gpu_hour: float | None = field(
+        default=None, metadata={"envvar": "LPS_PRICE_PER_GPU_HOUR"}
+    )
+    """What an hour of one device costs; ``None``: what the run was given."""
+    currency: str = field(default="", metadata={"envvar": "LPS_CURRENCY"})
+    """What the price is in: a free word."""
+
+    @property
+    def named(self) -> Price | None:
+        """The price, if one was named.
+
+        Raises:
+            ConfigError: it can be none.
+        """
+        return price_of(self.price_per_gpu_hour, self.currency)
 
 
 def price_of(per_gpu_hour: float | None, currency: str) -> Price | None:

@@ -7,27 +7,17 @@ import typer
 
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
-from search_cluster.options.groups import (
-    CurrencyOption,
-    FoundArgument,
-    JsonOption,
-    PriceOption,
-)
+from search_cluster.options.groups import FoundArgument, JsonOption
+from search_cluster.telemetry.price import PriceOptions
 
 
 @command(epilog="Example: search-cluster status runs/demo --json")
-def status(
-    run: FoundArgument,
-    price_per_gpu_hour: PriceOption = None,
-    currency: CurrencyOption = "",
-    json_output: JsonOption = False,
-) -> None:
+def status(*, run: FoundArgument, price: PriceOptions, json_output: JsonOption = False) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
     from search_cluster.commands.progress_words import status_lines
     from search_cluster.commands.report import describe_status
-    from search_cluster.telemetry.price import price_of
 
-    values = describe_status(run, price_of(price_per_gpu_hour, currency))
+    values = describe_status(run, price.named)
     if json_output:
         print_json(values)
     else:
@@ -36,13 +26,13 @@ def status(
 
 @command(epilog="Example: search-cluster report runs/demo --out report.html")
 def report(
+    *,
     run: FoundArgument,
     out: Annotated[
         Path | None,
         typer.Option(help="HTML file.", show_default="DIR/report.html, of hub:org/NAME: NAME.html"),
     ] = None,
-    price_per_gpu_hour: PriceOption = None,
-    currency: CurrencyOption = "",
+    price: PriceOptions,
     json_output: JsonOption = False,
 ) -> None:
     """Write the HTML report of a finished search and of its routers, and print the summary table.
@@ -54,11 +44,9 @@ def report(
     drawn, too, if it lies in DIR/benches/*.json.
     """
     from search_cluster.commands.report import print_run, write_run_report
-    from search_cluster.telemetry.price import price_of
 
-    price = price_of(price_per_gpu_hour, currency)
-    target = write_run_report(run, out, price)
+    target = write_run_report(run, out, price.named)
     if json_output:
         print_json({"report": str(target)})
     else:
-        print_run(run, with_notes=True, report=target, price=price)
+        print_run(run, with_notes=True, report=target, price=price.named)
