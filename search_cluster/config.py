@@ -5,6 +5,7 @@ the fields (see `search_cluster.options`), so a default or a help text stands he
 A fact about the model (its depth, its context) is never a setting.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -98,6 +99,12 @@ class SearchConfig:
     report_to: str = ""
     """Trackers that are told the figures of the run, too, with commas between: ``tensorboard``,
     ``wandb``, ``mlflow``, ``trackio``; the run folder has them in any case."""
+    price_per_gpu_hour: float | None = field(
+        default=None, metadata={"envvar": "LPS_PRICE_PER_GPU_HOUR"}
+    )
+    """What an hour of one device costs, so that runs tell what they cost; ``None``: no price."""
+    currency: str = field(default="", metadata={"envvar": "LPS_CURRENCY"})
+    """What the price is in: a free word, such as EUR."""
     run: Path = Path("runs/search")
     """Run folder: the corpus, the embedded cache, the report. The same command on the same folder
     resumes."""
@@ -161,6 +168,7 @@ class SearchConfig:
         self._require_whole_gpus()
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; it is one of {', '.join(EXECUTORS)}")
+        require_price(self.price_per_gpu_hour)
         for name in ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it is above 0")
@@ -190,6 +198,16 @@ class SearchConfig:
     def overridden(self, values: Mapping[str, Any]) -> "SearchConfig":
         """This configuration with the values that are not ``None`` in place of its own."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+
+def require_price(price: float | None) -> None:
+    """Pass if it can be a price, or is none.
+
+    Raises:
+        ConfigError: it is below 0, or no finite number.
+    """
+    if price is not None and not 0 <= price < math.inf:
+        raise ConfigError(f"price_per_gpu_hour is {price}; it is a number from 0")
 
 
 def require_chat_mode(chat: str) -> None:
@@ -231,7 +249,7 @@ def read_settings(path: Path) -> dict[str, Any]:
             raise ConfigError(f"config {path} has the key {key!r}; keys are: {', '.join(known)}")
         if hints[key] in (Path, Path | None) and isinstance(value, str):
             values[key] = Path(value)
-        elif hints[key] is float and type(value) is int:
+        elif hints[key] in (float, float | None) and type(value) is int:
             values[key] = float(value)
         elif type(value) not in _allowed_types(hints[key]):
             wanted = " or ".join(kind.__name__ for kind in _allowed_types(hints[key]))

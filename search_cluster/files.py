@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and text that every format can hold."""
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from search_cluster.errors import ConfigError, CorpusError
 
+NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What a file system says that can't sync a folder."""
 TEMPORARY_PATTERN = ".*.tmp"
 """This matches the temporary files of `replaced_whole`, which a killed process may leave behind."""
 
@@ -32,7 +35,7 @@ def replaced_whole(target: Path) -> Iterator[Path]:
         yield temporary
         _fsync(temporary)
         os.replace(temporary, target)  # noqa: PTH105 - the call that the atomicity rests on, spelled out
-        _fsync(target.parent)
+        _fsync_folder(target.parent)
     except OSError as error:
         raise CorpusError(
             f"can't write {target}: {error.strerror or error}; what was written before is kept and "
@@ -119,6 +122,18 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _fsync_folder(folder: Path) -> None:
+    """Let a rename outlive the machine, where the file system knows how to.
+
+    Some shared ones and some in user space can't sync a folder; the rename is done all the same.
+    """
+    try:
+        _fsync(folder)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
 
 
 def storable_text(text: str) -> str:

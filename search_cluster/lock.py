@@ -1,11 +1,13 @@
 """Exclusive locks on folders: one writing process per run folder, one server per cache folder.
 
 A lock ends with the last process that holds it, however that process ends; nothing stale can be
-left behind.
+left behind. A file system without locks is refused, unless the user says that nobody else writes
+there (`NO_LOCKS_VARIABLE`).
 """
 
 import errno
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +16,12 @@ from pathlib import Path
 
 from search_cluster.errors import CacheError, CorpusError
 
+logger = logging.getLogger(__name__)
+
+NO_LOCKS_VARIABLE = "LPS_NO_LOCKS"
+"""The environment variable that lets runs go on without locks, where it is 1."""
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""What file systems say that have no locks, such as a Lustre without ``-o flock``."""
 WRITER_LOCK_NAME = ".writer.lock"
 SERVER_LOCK_NAME = "server.lock"
 LIVE_OWNER_WAIT_S = 1.0
@@ -22,6 +30,42 @@ DEAD_OWNER_WAIT_S = 15.0
 """How long the server of a killed run may need to write and stop."""
 POLL_S = 0.05
 """The pause between two tries."""
+
+
+class NoLocksError(OSError):
+    """The file system has no locks, and nobody said to go on without."""
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file if nobody else has; whether it is locked, or locks are done without.
+
+    Raises:
+        NoLocksError: its file system has no locks.
+        OSError: the operating system refused for another reason.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        if error.errno not in NO_LOCKS:
+            raise
+        if os.environ.get(NO_LOCKS_VARIABLE) != "1":
+            raise NoLocksError(error.errno, error.strerror) from error
+        logger.warning(
+            "%s=1: nothing keeps a second process from writing to the same folder",
+            NO_LOCKS_VARIABLE,
+        )
+    return True
+
+
+def no_locks_text(folder: Path, error: OSError) -> str:
+    """What to do about a folder whose file system has no locks."""
+    return (
+        f"the file system of {folder} has no locks ({error.strerror}), which keep two processes "
+        "from writing there at once: name a folder on another one (a local disk), mount it with "
+        f"locks, or set {NO_LOCKS_VARIABLE}=1 if nothing else ever writes there"
+    )
 
 
 def lock_run_folder(folder: Path) -> int:
@@ -44,13 +88,21 @@ def lock_run_folder(folder: Path) -> int:
             f"can't write to {folder}: {error}; name a folder that you may write to"
         ) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        is_locked = try_lock(descriptor)
+    except NoLocksError as error:
+        os.close(descriptor)
+        raise CorpusError(no_locks_text(folder, error)) from error
+    except OSError as error:
+        os.close(descriptor)
+        raise CorpusError(
+            f"{folder} can't be locked: {error}; name a folder on another file system"
+        ) from error
+    if not is_locked:
         os.close(descriptor)
         raise CorpusError(
             f"another process writes into {folder}; wait for it or stop it, then run the same "
             "command again"
-        ) from error
+        )
     if not _is_same_file(descriptor, path):  # its holder removed it between the two calls
         os.close(descriptor)
         return lock_run_folder(folder)
@@ -108,6 +160,11 @@ def lock_server_folder(folder: Path) -> int:
         os.ftruncate(lock_fd, 0)
         os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
         os.fsync(lock_fd)
+    except NoLocksError as error:
+        os.close(lock_fd)
+        raise CacheError(
+            f"{no_locks_text(folder, error)}; or pass --redis-url none, or the URL of a server"
+        ) from error
     except OSError as error:
         os.close(lock_fd)
         raise _not_writable(folder, error) from error
@@ -120,12 +177,8 @@ def lock_server_folder(folder: Path) -> int:
 def _acquire(lock_fd: int, folder: Path) -> None:
     started_at = time.monotonic()
     while True:
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if try_lock(lock_fd):
             return
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
         owner = os.pread(lock_fd, 32, 0).decode("ascii", "replace").strip()
         if time.monotonic() - started_at > (
             LIVE_OWNER_WAIT_S if _is_alive(owner) else DEAD_OWNER_WAIT_S

@@ -7,11 +7,14 @@ and Kubernetes do. All parts of the project ask here.
 import getpass
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux shows the limits of its groups of processes."""
+PROCESS_LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+"""Limits of memory that a shell may have set (``ulimit -v``, ``ulimit -d``)."""
 CPU_INFO = Path("/proc/cpuinfo")
 """Where Linux describes each CPU: lines such as ``flags : fma avx`` (on ARM: ``Features``)."""
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -30,7 +33,8 @@ def usable_memory_bytes() -> int:
     """Memory that this process may have at most: the machine's, or what its groups allow."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     files = [*_files("", "memory.max"), *_files("memory", "memory.limit_in_bytes")]
-    limits = (number for file in files if (number := _number(_words(file), 0)) is not None)
+    limits = [number for file in files if (number := _number(_words(file), 0)) is not None]
+    limits += [soft for soft, _ in map(resource.getrlimit, PROCESS_LIMITS) if soft >= 0]
     return min([machine, *limits])
 
 
@@ -77,6 +81,13 @@ def describe_cpus() -> str:
     if usable < there:
         return f"{words} (of {there}: affinity or a control group's quota)"
     return words
+
+
+def cpu_name() -> str:
+    """What the CPUs are called; the kind of machine where they are not named."""
+    named = (line.partition(":") for line in _lines(CPU_INFO))
+    names = (value.strip() for name, _, value in named if name.strip() == "model name")
+    return next(names, platform.machine())
 
 
 def cpu_features() -> tuple[str, frozenset[str]]:

@@ -16,14 +16,8 @@ from typing import Any
 from search_cluster.bench.agreement import Pair, compare_verdicts
 from search_cluster.bench.baselines import answer_one, answer_together
 from search_cluster.bench.config import EngineBenchConfig
-from search_cluster.bench.flops import (
-    flops_per_feed_forward_row,
-    flops_per_head_row,
-    flops_per_layer_row,
-    flops_per_visible_row,
-    product_flops_per_s,
-)
 from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.flops import FlopRates, product_flops_per_s
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.runtime import keep_freed_memory
@@ -79,10 +73,7 @@ def bench_engine(config: EngineBenchConfig, say: Callable[[str], None]) -> dict[
     say(f"verdicts: {config.num_verdicts} in company, each pair alone and on the model itself")
     agreement = compare_verdicts(loaded, task, pairs, config, rng)
     counters = engine.counters
-    flops = counters.layer_tokens * flops_per_layer_row(loaded.model)
-    flops -= counters.unread_rows * flops_per_feed_forward_row(loaded.model)
-    flops += counters.visible_rows * flops_per_visible_row(loaded.model)
-    flops += counters.head_rows * flops_per_head_row(loaded.model)
+    flops = FlopRates.of(loaded.model).flops(counters)
     engine_rate = len(pairs) / engine_s
     one_by_one, same_path = statistics.median(one_rates), statistics.median(same_path_rates)
     engine_rates = [len(pairs) / seconds for _, seconds in engines]

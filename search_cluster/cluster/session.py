@@ -24,6 +24,10 @@ ADVICE = (
         "start a cluster (ray start --head), or use --ray local, which needs none",
     ),
     (
+        ("read-only file system", "permission denied", "no space left on device"),
+        "set RAY_TMPDIR to a folder that you may write to and that has room (its own is /tmp)",
+    ),
+    (
         ("failed to connect to ray cluster",),
         "give the address that `ray start --head` printed; another part of Ray answers here",
     ),

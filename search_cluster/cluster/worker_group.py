@@ -214,7 +214,7 @@ class WorkerGroup:
         if items[0].is_trial:
             return []
         worker.size.learn(len(report.results), busy_s)
-        self._tally.add(worker.handle.number, report.results, report.work)
+        self._tally.add(worker.handle.number, report.results, report.work, report.reading)
         is_verdict = isinstance(report.results[0].outcome, Verdict)
         self._work.note_answered(items, is_verdict=is_verdict)
         return list(report.results)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.cache.server.embedded import EmbeddedServer
+from search_cluster.commands import doctor_machine as machine
 from search_cluster.errors import SearchClusterError, in_one_line
 from search_cluster.extras import install_command
 from search_cluster.machine import homeless_line, is_homeless
@@ -23,8 +24,12 @@ EXTRAS = {
 """Optional packages and the extra that installs them."""
 
 
-def run_checks() -> list[Check]:
-    """Check packages, devices, the embedded server, the demo model and folders. Takes seconds."""
+def run_checks(run: Path = Path()) -> list[Check]:
+    """Check packages, devices, the embedded server, the demo model and folders. Takes seconds.
+
+    Args:
+        run: where runs are to lie.
+    """
     checks = [
         _check_version(name) for name in ("search-cluster", "torch", "transformers", "datasets")
     ]
@@ -45,6 +50,20 @@ def run_checks() -> list[Check]:
             "model cache",
             _find_model_cache,
             "only the demo model needs it; others load without it, slower",
+        ),
+        _attempt(
+            "hub cache",
+            machine.try_hub_cache,
+            "set HF_HOME to a folder that you may write to; models of local folders need none",
+        ),
+        _attempt("run folder", lambda: machine.try_run_folder(run), ""),
+        _attempt("temporary", machine.try_temporary_folders, ""),
+        _attempt("shared memory", machine.describe_shared_memory, ""),
+        _attempt("memory", machine.describe_memory, ""),
+        _attempt(
+            "GPUs",
+            machine.try_gpus,
+            "name those of one kind in CUDA_VISIBLE_DEVICES, or take --dtype float32",
         ),
         _attempt("LPS_DATA_DIR", _describe_data_dir, "set it to a folder, or unset it"),
     ]

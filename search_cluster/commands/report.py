@@ -33,6 +33,8 @@ from search_cluster.scan.progress import holds_scan
 from search_cluster.scan.result_file import is_finished
 from search_cluster.tasks.kept import read_kept
 from search_cluster.tasks.registry import list_tasks
+from search_cluster.telemetry.price import COST_KEYS, Price, priced
+from search_cluster.telemetry.run_counters import used_figures
 from search_cluster.telemetry.sessions import read_sessions, total_of
 
 logger = logging.getLogger(__name__)
@@ -43,14 +45,18 @@ BENCHES_FOLDER = "benches"
 """The folder in a run folder with what ``search-cluster bench search --json`` printed."""
 
 
-def describe_status(run: Path) -> dict[str, Any]:
+def describe_status(run: Path, price: Price | None = None) -> dict[str, Any]:
     """How far a search or a scan is, what it found and what it cost over all its sessions.
+
+    Args:
+        run: the run folder.
+        price: of a device-hour, in the place of those that the sessions ran at.
 
     Raises:
         CorpusError: there is no such run folder, or it is damaged.
     """
     sessions, problems = read_sessions(run)
-    total = total_of(sessions.values())
+    total = total_of(priced(sessions.values(), price))
     if holds_scan(run):
         _warn_of(problems)
         return {
@@ -63,6 +69,7 @@ def describe_status(run: Path) -> dict[str, Any]:
             "failures": total["failures"],
             "device_seconds": total["device_seconds"],
             "paths_per_device_hour": total["paths_per_device_hour"],
+            **_use_and_cost(total),
         }
     summary = _summarise_shards(run, started=bool(sessions or problems) or has_begun(run))
     _warn_of(problems)
@@ -88,17 +95,23 @@ def describe_status(run: Path) -> dict[str, Any]:
         "first_failure": summary.first_failure or None,
         "device_seconds": total["device_seconds"],
         "paths_per_device_hour": total["paths_per_device_hour"] or None,
+        **_use_and_cost(total),
         "evaluations": [evaluation.get("router") for evaluation in read_evaluations(run)],
     }
 
 
-def write_run_report(run: Path, out: Path | None) -> Path:
+def _use_and_cost(total: dict[str, Any]) -> dict[str, Any]:
+    return used_figures(total) | {key: total[key] for key in COST_KEYS}
+
+
+def write_run_report(run: Path, out: Path | None, price: Price | None = None) -> Path:
     """Write the HTML report of a finished search, scan or depth study; returns its path.
 
     Args:
         run: the run folder.
         out: the file; ``None``: ``report.html`` in the run folder, and of one that was taken from
             the hub a file of its name where we are.
+        price: of a device-hour, in the place of those that the sessions ran at.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
@@ -111,7 +124,7 @@ def write_run_report(run: Path, out: Path | None) -> Path:
     sessions, problems = read_sessions(run)
     if holds_scan(run):
         _warn_of(problems)
-        write_scan_run_report(run, target, total_of(sessions.values()))
+        write_scan_run_report(run, target, total_of(priced(sessions.values(), price)))
         return target
     corpus = read_corpus(run)
     _warn_of(problems)
@@ -119,7 +132,7 @@ def write_run_report(run: Path, out: Path | None) -> Path:
         shown,
         target,
         corpus=corpus,
-        run=total_of(sessions.values()),
+        run=total_of(priced(sessions.values(), price)),
         evaluations=read_evaluations(run),
         benches=_read_objects(
             run / BENCHES_FOLDER,
@@ -135,7 +148,9 @@ def _default_report(run: Path) -> Path:
     return run / "report.html" if spec is None else Path(f"{spec.name}.html")
 
 
-def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> None:
+def print_run(
+    run: Path, *, with_notes: bool, report: Path | None = None, price: Price | None = None
+) -> None:
     """Print the table of a finished search, what its routers achieve, and the next commands to try.
 
     Of a scan or a depth study, print what it found.
@@ -145,6 +160,7 @@ def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> Non
         with_notes: print the search's notes, too; a search itself has just given them as warnings.
             Who prints them has just written the report, and warned of damaged sessions.
         report: where the report was written, if it was.
+        price: of a device-hour, in the place of those that the sessions ran at.
 
     Raises:
         CorpusError: the search is unfinished, or its folder is damaged.
@@ -155,7 +171,7 @@ def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> Non
         _print_report(report)
         return
     if holds_scan(run):
-        print_scan_run(run, report)
+        print_scan_run(run, report, price)
         return
     corpus = read_corpus(run)
     routers = sorted(path.parent.name for path in (run / ROUTERS_FOLDER).glob("*/router.json"))
@@ -171,7 +187,7 @@ def print_run(run: Path, *, with_notes: bool, report: Path | None = None) -> Non
     sessions, problems = read_sessions(run)
     if not with_notes:
         _warn_of(problems)
-    total = total_of(sessions.values())
+    total = total_of(priced(sessions.values(), price))
     print_summary(
         Console(),
         total,

@@ -40,8 +40,9 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.kept import keep_tasks, spec_if_gone
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
+from search_cluster.telemetry.price import cost_figures, price_of, priced
 from search_cluster.telemetry.progress import ProgressReporter
-from search_cluster.telemetry.run_counters import RunCounters
+from search_cluster.telemetry.run_counters import RunCounters, used_figures
 from search_cluster.telemetry.sessions import SessionLog
 from search_cluster.trackers import open_trackers, tracker_names
 
@@ -63,6 +64,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
     started_s = time.perf_counter()
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     reports_to = tracker_names(config.report_to)
+    price = price_of(config.price_per_gpu_hour, config.currency)
     if config.preset is not None:
         preset_with_settings(config.preset, config)  # so is a preset that can't be
     config = with_hub_folders(config)
@@ -126,8 +128,13 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             probes = questions.probes(preset.study.max_probes)
         driver = stack.enter_context(open_driver(config, job, pool, asked.examples, probes, known))
         trackers = stack.enter_context(open_trackers(reports_to, config.run, asdict(config)))
-        sessions = SessionLog(config.run, started.strftime("%Y%m%dT%H%M%S.%f"), trackers=trackers)
-        metrics = RunMetrics(open_exporter(config), run=str(config.run))
+        sessions = SessionLog(
+            config.run,
+            started.strftime("%Y%m%dT%H%M%S.%f"),
+            trackers=trackers,
+            price=price,
+        )
+        metrics = RunMetrics(open_exporter(config), run=str(config.run), price=price)
 
         def counters() -> RunCounters:
             return RunCounters.of(
@@ -139,8 +146,9 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
 
         def report(force: bool = False) -> None:
             values = counters()
-            sessions.update(values, force=force)
-            metrics.update(values, driver.stats())
+            stats = driver.stats()
+            sessions.update(values, stats.workers, force=force)
+            metrics.update(values, stats)
 
         try:
             _step_through(config, driver, RecordGate(asked.examples), writer, metrics, report)
@@ -148,9 +156,10 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             report(force=True)
         found = summarise(read_shards(config.run), provenance.costs)
         ended = counters().to_json()
+        paid = used_figures(ended) | cost_figures(priced([ended], price))
         for note in (*search_notes(found, provenance), *cut_notes(ended)):
             logger.warning("%s", note)
-        summary = found_figures(found) | ended | {"malformed_rows": len(asked.malformed)}
+        summary = found_figures(found) | ended | paid | {"malformed_rows": len(asked.malformed)}
         trackers.log(summary)
         manifest = writer.close({key: value for key, value in summary.items() if value is not None})
     return search_result(

@@ -10,10 +10,12 @@ from search_cluster.hub_spec import FOUND
 from search_cluster.options.commands import command
 from search_cluster.options.groups import CorpusArgument, JsonOption, RunArgument
 from search_cluster.options.hub_folder import FromHub
+from search_cluster.telemetry.price import PriceOptions
 
 
 @command(epilog="Example: search-cluster dashboard runs/demo")
 def dashboard(
+    *,
     run: Annotated[
         Path | None,
         typer.Argument(metavar="[DIR]", help="Folder of a search, a scan or a depth study."),
@@ -22,8 +24,7 @@ def dashboard(
     redis_url: Annotated[
         str | None,
         typer.Option(
-            help="Also, or instead: a shared cache server, read only; a password is safer in the "
-            "variable.",
+            help="A shared cache server, too, read only; a password is safer in the variable.",
             envvar="LPS_REDIS_URL",
         ),
     ] = None,
@@ -35,13 +36,11 @@ def dashboard(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A further name by which browsers reach it, such as that of a proxy; may be given "
-            "again.",
+            help="A further name by which browsers reach it, as of a proxy; may be given again.",
         ),
     ] = None,
-    open_: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
-    ] = False,
+    price: PriceOptions,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
 ) -> None:
     """Serve a live page about a search: speed, progress, costs, paths, and each search tree.
 
@@ -51,6 +50,7 @@ def dashboard(
 
     shown = [str(run)] if run is not None else []
     shown += ["the cache server"] if redis_url is not None else []
+    announced = f"dashboard of {' and '.join(shown)}"
     serve_dashboard(
         run,
         redis_url,
@@ -58,17 +58,18 @@ def dashboard(
         port=port,
         allow_host=allow_host or (),
         open_browser=open_,
-        announce=lambda url: print(
-            f"dashboard of {' and '.join(shown)}: {url} (Ctrl-C ends it)", flush=True
-        ),
+        price=price.named,
+        announce=lambda url: print(f"{announced}: {url} (Ctrl-C ends it)", flush=True),
     )
 
 
 @command(epilog="Example: search-cluster top runs/demo")
 def top(
+    *,
     run: RunArgument,
     once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    price: PriceOptions,
     json_output: JsonOption = False,
 ) -> None:
     """Show a running search in the terminal: progress, rates, cache hits, failures, time left."""
@@ -78,10 +79,9 @@ def top(
     from search_cluster.dashboard.run_folder import RunFolder
     from search_cluster.dashboard.terminal import render_run, watch_run
 
-    folder = RunFolder(run)
+    folder = RunFolder(run, price=price.named)
     if json_output:
-        values = describe_run(folder)
-        print_json({name: value for name, value in values.items() if name != "history"})
+        print_json({key: item for key, item in describe_run(folder).items() if key != "history"})
     elif once:
         Console().print(render_run(describe_run(folder)))
     else:

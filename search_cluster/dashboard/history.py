@@ -40,7 +40,12 @@ class Point:
     """Paths searched in an hour of held device time; ``None`` if no device was held in the
     window."""
     busy_share: float | None
-    """The share of the held device time in which devices were busy; ``None`` as above."""
+    """The share of the held device time in which workers had requests; ``None`` as above."""
+    rows_per_device_s: float | None
+    """Layer rows in a second of held device time; ``None`` as above, or if none was counted."""
+    peak_share: float | None
+    """The share of the arithmetic that a plain product would have done on the held devices;
+    ``None`` if that is not known."""
 
 
 def session_points(session: dict[str, Any], samples: Sequence[Sample]) -> list[Point]:
@@ -102,6 +107,8 @@ def _point(started_s: float, start: Sample, end: Sample) -> Point | None:
     held_s = end.device_seconds - start.device_seconds
     searched = end.paths_searched - start.paths_searched
     busy_s = end.device_busy_seconds - start.device_busy_seconds
+    rows = end.layer_rows - start.layer_rows
+    available = end.available_flops - start.available_flops
     return Point(
         epoch_s=started_s + end.elapsed_seconds,
         examples_done=end.examples_done,
@@ -109,4 +116,8 @@ def _point(started_s: float, start: Sample, end: Sample) -> Point | None:
         evaluated_per_s=(end.paths_evaluated - start.paths_evaluated) / took_s,
         searched_per_device_hour=3600.0 * searched / held_s if held_s > 0 else None,
         busy_share=min(1.0, busy_s / held_s) if held_s > 0 else None,
+        rows_per_device_s=rows / held_s if held_s > 0 and rows else None,
+        peak_share=(end.computed_flops - start.computed_flops) / available
+        if available > 0
+        else None,
     )

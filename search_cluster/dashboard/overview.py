@@ -22,12 +22,15 @@ from search_cluster.paths.cost import BARE
 from search_cluster.paths.words import path_words
 from search_cluster.report.live_screen import screen_lines
 from search_cluster.stats import share_of
+from search_cluster.telemetry.devices import known_devices, starved_text
+from search_cluster.telemetry.price import COST_KEYS, cost_text
+from search_cluster.telemetry.run_counters import recheck_share, share_of_peak
 from search_cluster.telemetry.sessions import total_of
 
 SESSION_COUNTERS = (
     "started_at", "elapsed_seconds", "examples_done", "paths_searched", "paths_evaluated",
     "cache_hits", "failures", "workers", "worker_restarts", "device_seconds", "device_busy_seconds",
-    "paths_per_device_hour",
+    "paths_per_device_hour", "computed_flops", "available_flops",
 )  # fmt: skip
 """The counters of a session that are shown."""
 
@@ -105,6 +108,7 @@ def _costs(snapshot: Snapshot) -> dict[str, Any]:
     held_s = total["device_seconds"]
     points = _points(snapshot)[-1:]
     running = snapshot.state is RunState.RUNNING
+    devices = known_devices(snapshot.sessions[-1]) if snapshot.sessions else []
     latest = points[-1][-1] if running and points and points[-1] else None
     return {
         "paths_searched": total.get("paths_searched", 0),
@@ -117,9 +121,16 @@ def _costs(snapshot: Snapshot) -> dict[str, Any]:
         "worker_restarts": sum(session.get("worker_restarts", 0) for session in snapshot.sessions),
         "device_seconds": held_s,
         "busy_share": min(1.0, total["device_busy_seconds"] / held_s) if held_s else None,
+        "rows_per_device_second": total["layer_rows"] / held_s if held_s else None,
+        "peak_share": share_of_peak(total),
+        "recheck_share": recheck_share(total),
         "paths_per_device_hour": total["paths_per_device_hour"] if held_s else None,
+        **{key: total[key] for key in COST_KEYS},
+        "cost_text": cost_text(total),
         "elapsed_seconds": total["elapsed_seconds"],
         "now": None if latest is None else asdict(latest),
+        "starved": starved_text(None if latest is None else latest.peak_share, devices),
+        "devices": devices,
     }
 
 

@@ -18,6 +18,7 @@ from search_cluster.depth.result import DEPTH_NAME
 from search_cluster.errors import CorpusError
 from search_cluster.lock import WRITER_LOCK_NAME
 from search_cluster.scan.result import SCAN_NAME
+from search_cluster.telemetry.price import Price, priced
 from search_cluster.telemetry.samples import SAMPLES_SUFFIX, Sample, read_samples
 from search_cluster.telemetry.sessions import SESSIONS_FOLDER, read_sessions
 
@@ -73,16 +74,20 @@ class RunFolder:
     Args:
         folder: what ``search --run``, ``scan --run`` or ``depth --out`` named.
         now: gives seconds since the epoch, comparable with file times.
+        price: of a device-hour, in the place of those that the sessions ran at.
 
     Raises:
         CorpusError: there is no such folder, or it is no run folder.
     """
 
-    def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, *, now: Callable[[], float] = time.time, price: Price | None = None
+    ) -> None:
         self.folder = folder
         self.scan = ScanFolder(folder)
         self.depth = DepthFolder(folder)
         self._now = now
+        self._price = price
         self._lock = Lock()
         self._digests: dict[tuple[Path, int, int], ShardDigest | str] = {}
         signs = (MANIFEST_NAME, WRITER_LOCK_NAME, SESSIONS_FOLDER, SCAN_NAME, DEPTH_NAME)
@@ -104,7 +109,7 @@ class RunFolder:
             state=self._state(last_sign_s),
             last_sign_s=last_sign_s,
             digests=digests,
-            sessions=tuple(sessions.values()),
+            sessions=tuple(priced(sessions.values(), self._price)),
             samples=tuple(
                 tuple(read_samples(file.with_suffix(SAMPLES_SUFFIX))) for file in sessions
             ),

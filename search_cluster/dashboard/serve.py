@@ -20,6 +20,7 @@ from search_cluster.dashboard.protection import allowed_name, is_loopback
 from search_cluster.dashboard.run_folder import RunFolder
 from search_cluster.dashboard.web import build_app
 from search_cluster.errors import CacheError, ConfigError
+from search_cluster.telemetry.price import Price
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def serve_dashboard(
     allow_host: Sequence[str] = (),
     open_browser: bool = False,
     announce: Callable[[str], None] = print,
+    price: Price | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, which end it without an error.
 
@@ -48,6 +50,7 @@ def serve_dashboard(
         allow_host: further names by which browsers reach it.
         open_browser: whether to open the page.
         announce: is told the address once the page can be opened.
+        price: of a device-hour, in the place of those that the sessions ran at.
 
     Raises:
         ConfigError: neither a folder nor a server is named, the address can't be listened on, or a
@@ -64,7 +67,7 @@ def serve_dashboard(
     allowed = {allowed_name(text) for text in allow_host}
     with ExitStack() as stack:
         cache = None if redis_url is None else stack.enter_context(closing(_watch(redis_url)))
-        folder = None if run is None else RunFolder(run)
+        folder = None if run is None else RunFolder(run, price=price)
         app = build_app(bound_to=host, allowed=allowed, run=folder, cache=cache)
         asyncio.run(_serve(app, host, port, open_browser, announce))
 

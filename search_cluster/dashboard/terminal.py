@@ -16,6 +16,8 @@ from search_cluster.bridged_spec import model_name
 from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder, RunState
 from search_cluster.report.scan.words import seconds_text
+from search_cluster.telemetry.price import money
+from search_cluster.telemetry.run_counters import share_of_peak
 
 MAX_SESSIONS = 6
 """The number of newest sessions that are listed; older ones are counted."""
@@ -23,6 +25,9 @@ STATE_STYLES = {
     RunState.STARTING: "yellow", RunState.RUNNING: "green", RunState.SILENT: "red",
     RunState.FINISHED: "green",
 }  # fmt: skip
+SESSION_COLUMNS = (
+    "took", "workers", "searched", "cached", "failed", "of peak", "per dev.-hour",
+)  # fmt: skip
 NONE = "-"
 
 
@@ -75,6 +80,8 @@ def render_run(values: dict[str, Any]) -> RenderableType:
     if scan is not None:
         parts += [Text(text) for text in _scan_texts(scan)]
     parts.append(_numbers(values))
+    if (starved := values["costs"]["starved"]) is not None:
+        parts.append(Text(starved, style="red"))
     if values["sessions"]:
         parts.append(_sessions(values["sessions"]))
     parts += [Text(problem, style="red") for problem in values["problems"]]
@@ -117,7 +124,8 @@ def _numbers(values: dict[str, Any]) -> Table:
             ("per device-hour, now", _whole(now["searched_per_device_hour"])),
         ]
     pairs += [
-        ("devices busy", _percent(costs["busy_share"])),
+        ("of a plain product's arithmetic", _percent(costs["peak_share"])),
+        ("workers had requests", _percent(costs["busy_share"])),
         ("paths searched per device-hour", _whole(costs["paths_per_device_hour"])),
         ("paths searched", _whole(costs["paths_searched"])),
         ("evaluated on a device", _whole(costs["paths_evaluated"])),
@@ -134,6 +142,8 @@ def _numbers(values: dict[str, Any]) -> Table:
             ("layers saved, mean", _saved(found)),
         ]
     pairs.append(("device time held", duration(costs["device_seconds"])))
+    if costs["cost"] is not None:
+        pairs.append(("cost", money(costs["cost"], costs["currency"] or "")))
     if len(pairs) % 2:
         pairs.append(("", ""))
     grid = Table.grid(padding=(0, 2))
@@ -148,10 +158,9 @@ def _numbers(values: dict[str, Any]) -> Table:
 def _sessions(sessions: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("session", no_wrap=True)
-    for name in ("took", "workers", "searched", "cached", "failed", "busy", "per dev.-hour"):
+    for name in SESSION_COLUMNS:
         table.add_column(name, justify="right")
     for session in sessions[-MAX_SESSIONS:]:
-        held_s = session.get("device_seconds", 0)
         table.add_row(
             escape(str(session.get("started_at", NONE))[:16].replace("T", " ")),
             duration(session.get("elapsed_seconds")),
@@ -159,7 +168,7 @@ def _sessions(sessions: list[dict[str, Any]]) -> Table:
             _whole(session.get("paths_searched")),
             _whole(session.get("cache_hits")),
             _whole(session.get("failures")),
-            _percent(session.get("device_busy_seconds", 0) / held_s if held_s else None),
+            _percent(share_of_peak(session)),
             _whole(session.get("paths_per_device_hour")),
         )
     if len(sessions) > MAX_SESSIONS:

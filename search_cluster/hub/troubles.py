@@ -1,9 +1,11 @@
 """What the hub's library raises, as one clear line."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from httpx2 import HTTPError  # what the hub's library speaks with, and raises where nobody answers
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -16,6 +18,8 @@ from huggingface_hub.errors import (
 
 from search_cluster.errors import HubError, SearchClusterError
 
+NO_ROOM = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
+"""What the operating system says of a folder that takes no files."""
 UNANSWERED = (HTTPError, OfflineModeIsEnabled)
 """What is raised if the hub can't be reached, or answers that it will not; its own errors are
 among them."""
@@ -59,4 +63,11 @@ def hub_errors(
         raise unreachable(
             f"{what} is not in the local hub cache and the hub can't be reached; connect, set "
             "HF_ENDPOINT to a mirror, or give a local folder"
+        ) from cause
+    except OSError as cause:
+        if cause.errno not in NO_ROOM:
+            raise
+        raise error(
+            f"{what} can't be kept in the hub cache {constants.HF_HUB_CACHE} ({cause.strerror}); "
+            "set HF_HOME to a folder that you may write to and that has room"
         ) from cause

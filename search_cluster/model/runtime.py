@@ -33,10 +33,14 @@ def num_visible_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def gpu_names() -> list[str]:
+    """What these are called."""
+    return [torch.cuda.get_device_name(index) for index in range(num_visible_gpus())]
+
+
 def describe_devices() -> str:
     """The devices that torch sees, in one line."""
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if names := gpu_names():
         kinds = sorted(
             {
                 f"{name} ({torch.cuda.get_device_properties(index).total_memory / 1e9:.0f} GB)"

@@ -1,7 +1,7 @@
 """Counters of evaluators, of workers and of searches, and their sums."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,26 +19,44 @@ class EngineWork:
     """Generated answers that ended because no token was left (``max_new_tokens``)."""
     recheck_s: float = 0.0
     """Seconds that the recomputed verdicts took."""
+    num_layer_rows: int = 0
+    """(layer, row) applications that were computed; rows that only fill a call up do not count."""
+    flops: float = 0.0
+    """Arithmetic of these rows, of attention and of read logits: multiply-adds, times two. What is
+    recomputed (`num_tie_rechecks`) does not count."""
 
     def plus(self, other: "EngineWork") -> "EngineWork":
         """The sum of both."""
-        return EngineWork(
-            num_layer_runs=self.num_layer_runs + other.num_layer_runs,
-            num_tie_rechecks=self.num_tie_rechecks + other.num_tie_rechecks,
-            num_evictions=self.num_evictions + other.num_evictions,
-            num_cut_answers=self.num_cut_answers + other.num_cut_answers,
-            recheck_s=self.recheck_s + other.recheck_s,
-        )
+        return EngineWork(**{name: getattr(self, name) + getattr(other, name) for name in _COUNTED})
 
     def minus(self, earlier: "EngineWork") -> "EngineWork":
         """What was done since an earlier state of the same counters."""
         return EngineWork(
-            num_layer_runs=self.num_layer_runs - earlier.num_layer_runs,
-            num_tie_rechecks=self.num_tie_rechecks - earlier.num_tie_rechecks,
-            num_evictions=self.num_evictions - earlier.num_evictions,
-            num_cut_answers=self.num_cut_answers - earlier.num_cut_answers,
-            recheck_s=self.recheck_s - earlier.recheck_s,
+            **{name: getattr(self, name) - getattr(earlier, name) for name in _COUNTED}
         )
+
+
+_COUNTED = tuple(item.name for item in fields(EngineWork))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReading:
+    """What a worker reads off its device, with its last report. Whatever is not known is 0."""
+
+    name: str = ""
+    """The kind of device, such as ``NVIDIA H200``."""
+    peak_flops_per_s: float = 0.0
+    """FLOP/s of a plain product of the model's widths, measured there when the worker started."""
+    memory_bytes: int = 0
+    """Memory of the device that is in use, by whomever; on the CPU that of the worker's process."""
+    memory_limit_bytes: int = 0
+    """Memory that there is for all of them."""
+    utilisation: float | None = None
+    """The share of the last moments in which the GPU ran a kernel, as its driver says (NVML);
+    ``None``: nobody says. One small kernel after the other is 1.0, too."""
+
+
+UNREAD = DeviceReading()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +76,12 @@ class WorkerStats:
     num_layer_tokens: int = 0
     num_restarts: int = 0
     work: EngineWork = EngineWork()
+    reading: DeviceReading = UNREAD
+
+    @property
+    def available_flops(self) -> float:
+        """What its device could have computed while it was held; 0 if that is not known."""
+        return self.reading.peak_flops_per_s * self.device_held_s
 
     def plus(self, later: "WorkerStats") -> "WorkerStats":
         """The sum of both, of the same worker; it is where the later one says."""
@@ -72,6 +96,7 @@ class WorkerStats:
             num_layer_tokens=self.num_layer_tokens + later.num_layer_tokens,
             num_restarts=self.num_restarts + later.num_restarts,
             work=self.work.plus(later.work),
+            reading=self.reading if later.reading == UNREAD else later.reading,
         )
 
 

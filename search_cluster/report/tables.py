@@ -7,6 +7,7 @@ from search_cluster.corpus.card import provenance_values
 from search_cluster.corpus.manifest import Manifest
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.summary import CorpusSummary, num_searched
+from search_cluster.report.costs import cost_rows
 from search_cluster.report.router_evaluations import RouterEvaluation, router_effect
 
 MAX_EXAMPLES = 50
@@ -183,6 +184,7 @@ def search_rows(summary: CorpusSummary, run: Mapping[str, Any]) -> list[tuple[st
         if key in numbers
     ]
     reasons = ", ".join(f"{reason}: {count}" for reason, count in summary.stop_reasons)
+    rows += cost_rows(run)
     return [*rows, ("why searches stopped, in questions", reasons or "none ran")]
 
 

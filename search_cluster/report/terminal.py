@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search_cluster.corpus.summary import CorpusSummary, num_searched
+from search_cluster.report.costs import cost_rows
 from search_cluster.report.router_evaluations import (
     parse_evaluations,
     router_effect,
@@ -144,6 +145,7 @@ def _search_rows(run: Mapping[str, Any], summary: CorpusSummary) -> list[tuple[s
     ):
         if isinstance(run.get(key), int | float):
             rows.append((what, f"{run[key]:,.0f}", ""))
+    rows += [(what, text, "") for what, text in cost_rows(run)]
     return [*rows, ("paths without a verdict", f"{summary.failures:,}", "")]
 
 

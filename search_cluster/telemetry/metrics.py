@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.protocols.counters import EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind, MetricsExporter
+from search_cluster.telemetry.price import Price
 from search_cluster.telemetry.run_counters import RunCounters
 
 
@@ -22,11 +23,9 @@ def _gauge(name: str, description: str) -> Metric:
     return Metric(name=f"search_{name}", kind=MetricKind.GAUGE, description=description)
 
 
-def _worker_counter(name: str, description: str) -> Metric:
+def _of_worker(name: str, description: str, kind: MetricKind = MetricKind.COUNTER) -> Metric:
     labels = ("run", "node", "worker", "device")
-    return Metric(
-        name=f"search_{name}", kind=MetricKind.COUNTER, description=description, labels=labels
-    )
+    return Metric(name=f"search_{name}", kind=kind, description=description, labels=labels)
 
 
 RUN_METRICS: dict[str, Metric] = {
@@ -49,25 +48,45 @@ SAVED_LAYERS = _gauge(
 VERIFIED_SAVED_LAYERS = _gauge(
     "verified_saved_layers", "The part of saved_layers that reserved evidence speaks for"
 )
+PRICE = _gauge("price_per_gpu_hour", "Price of a device-hour, where somebody named one")
 SOLVED_EXAMPLES = _gauge("solved_examples", "Examples done whose best path is right")
-PATHS_EVALUATED = _worker_counter("paths_evaluated", "Paths that a device gave a verdict on")
-PATHS_FAILED = _worker_counter("paths_failed", "Paths that ended without a verdict")
-DEVICE_HELD = _worker_counter("device_held_seconds", "Seconds for which the device was allocated")
-DEVICE_BUSY = _worker_counter("device_busy_seconds", "Seconds for which the device computed")
-LAYER_TOKENS = _worker_counter("layer_tokens", "(layer, token) applications of the evaluated paths")
-WORKER_RESTARTS = _worker_counter(
-    "worker_restarts", "Times that the worker died and was built again"
+PATHS_EVALUATED = _of_worker("paths_evaluated", "Paths that a device gave a verdict on")
+PATHS_FAILED = _of_worker("paths_failed", "Paths that ended without a verdict")
+DEVICE_HELD = _of_worker("device_held_seconds", "Seconds for which the device was allocated")
+DEVICE_BUSY = _of_worker(
+    "device_busy_seconds", "Seconds for which the worker had requests, however little they compute"
 )
-LAYER_RUNS = _worker_counter("layer_runs", "Runs of a layer for an (example, path prefix)")
-TIE_RECHECKS = _worker_counter(
+LAYER_TOKENS = _of_worker("layer_tokens", "(layer, token) applications of the evaluated paths")
+WORKER_RESTARTS = _of_worker("worker_restarts", "Times that the worker died and was built again")
+LAYER_RUNS = _of_worker("layer_runs", "Runs of a layer for an (example, path prefix)")
+TIE_RECHECKS = _of_worker(
     "tie_rechecks", "Verdicts recomputed by the materialised model: a gap was too small"
 )
-RECHECK_SECONDS = _worker_counter(
+RECHECK_SECONDS = _of_worker(
     "recheck_seconds", "Seconds that verdicts recomputed by the materialised model took"
 )
-EVICTIONS = _worker_counter("evictions", "States of path prefixes thrown away for want of memory")
+LAYER_ROWS = _of_worker("layer_rows", "(layer, row) applications that were computed")
+COMPUTED_FLOPS = _of_worker(
+    "computed_flops", "Arithmetic of these rows, of attention and of logits, as counted"
+)
+AVAILABLE_FLOPS = _of_worker(
+    "available_flops",
+    "What a plain product, timed when the worker started, would have done while it was held",
+)
+MEMORY = _of_worker(
+    "device_memory_bytes", "Memory of the device in use, by whomever", MetricKind.GAUGE
+)
+MEMORY_LIMIT = _of_worker(
+    "device_memory_limit_bytes", "Memory that the device has", MetricKind.GAUGE
+)
+UTILISATION = _of_worker(
+    "device_utilisation",
+    "Share of the last moments in which the GPU ran a kernel (NVML)",
+    MetricKind.GAUGE,
+)
+EVICTIONS = _of_worker("evictions", "States of path prefixes thrown away for want of memory")
 
-WORKER_METRICS: tuple[tuple[Metric, Callable[[WorkerStats], float]], ...] = (
+WORKER_METRICS: tuple[tuple[Metric, Callable[[WorkerStats], float | None]], ...] = (
     (PATHS_EVALUATED, lambda stats: stats.num_evaluated),
     (PATHS_FAILED, lambda stats: stats.num_failures),
     (DEVICE_HELD, lambda stats: stats.device_held_s),
@@ -78,13 +97,21 @@ WORKER_METRICS: tuple[tuple[Metric, Callable[[WorkerStats], float]], ...] = (
     (TIE_RECHECKS, lambda stats: stats.work.num_tie_rechecks),
     (RECHECK_SECONDS, lambda stats: stats.work.recheck_s),
     (EVICTIONS, lambda stats: stats.work.num_evictions),
+    (LAYER_ROWS, lambda stats: stats.work.num_layer_rows),
+    (COMPUTED_FLOPS, lambda stats: stats.work.flops),
+    (AVAILABLE_FLOPS, lambda stats: stats.available_flops),
+    (MEMORY, lambda stats: stats.reading.memory_bytes or None),
+    (MEMORY_LIMIT, lambda stats: stats.reading.memory_limit_bytes or None),
+    (UTILISATION, lambda stats: stats.reading.utilisation),
 )
+"""With what each exports; ``None`` is not known, and not exported."""
 METRICS: tuple[Metric, ...] = (
     *RUN_METRICS.values(),
     QUEUE_DEPTH,
     SAVED_LAYERS,
     VERIFIED_SAVED_LAYERS,
     SOLVED_EXAMPLES,
+    PRICE,
     *(metric for metric, _ in WORKER_METRICS),
 )
 
@@ -95,9 +122,11 @@ class RunMetrics:
     Args:
         exporter: where to.
         run: the value of the label ``run``.
+        price: of a device-hour, if somebody named one.
     """
 
-    def __init__(self, exporter: MetricsExporter, run: str) -> None:
+    def __init__(self, exporter: MetricsExporter, run: str, price: Price | None = None) -> None:
+        self._price = price
         self._exporter = exporter
         self._run = run
         self._exported: dict[tuple[str, int | None], float] = {}
@@ -130,6 +159,8 @@ class RunMetrics:
         self._export(SAVED_LAYERS, None, self._num_saved_layers, labels)
         self._export(VERIFIED_SAVED_LAYERS, None, self._num_verified_layers, labels)
         self._export(SOLVED_EXAMPLES, None, self._num_solved, labels)
+        if self._price is not None:
+            self._export(PRICE, None, self._price.per_gpu_hour, labels)
         for worker in stats.workers:
             of_worker = labels | {
                 "node": worker.node,
@@ -137,7 +168,8 @@ class RunMetrics:
                 "device": worker.device,
             }
             for metric, value_of in WORKER_METRICS:
-                self._export(metric, worker.worker, value_of(worker), of_worker)
+                if (value := value_of(worker)) is not None:
+                    self._export(metric, worker.worker, value, of_worker)
 
     def _export(
         self, metric: Metric, worker: int | None, total: float, labels: Mapping[str, str]

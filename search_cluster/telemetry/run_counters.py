@@ -31,6 +31,9 @@ JSON_KEYS = {
     "num_cut_answers": "cut_answers",
     "recheck_s": "recheck_seconds",
     "study_budget": "study_budget",
+    "num_layer_rows": "layer_rows",
+    "flops": "computed_flops",
+    "available_flops": "available_flops",
 }
 """Keys of the JSON form by our names, in their order there. Users and older session files have
 them."""
@@ -74,6 +77,13 @@ class RunCounters:
     """Seconds that recomputed verdicts (`num_tie_rechecks`) took, part of `device_busy_s`."""
     study_budget: int = 0
     """Paths that the study of other questions may search, while it goes on; else 0."""
+    num_layer_rows: int = 0
+    """(layer, row) applications that engines computed."""
+    flops: float = 0.0
+    """Arithmetic of these, counted (`EngineWork.flops`)."""
+    available_flops: float = 0.0
+    """What the devices could have computed while they were held: a plain product's speed on each,
+    measured when its worker started, times its seconds; 0 where that is not known."""
 
     @classmethod
     def of(
@@ -110,6 +120,9 @@ class RunCounters:
             num_cut_answers=stats.work.num_cut_answers,
             recheck_s=stats.work.recheck_s,
             study_budget=progress.study_budget,
+            num_layer_rows=stats.work.num_layer_rows,
+            flops=stats.work.flops,
+            available_flops=sum(worker.available_flops for worker in stats.workers),
         )
 
     @property
@@ -142,6 +155,31 @@ class RunCounters:
                 if JSON_KEYS[item.name] in values
             }
         )
+
+
+def used_figures(run: Mapping[str, Any]) -> dict[str, float | None]:
+    """How well a run used its devices, as ``--json`` reports it; see the two functions below."""
+    return {"peak_share": share_of_peak(run), "recheck_share": recheck_share(run)}
+
+
+def share_of_peak(run: Mapping[str, Any]) -> float | None:
+    """The share of its devices' arithmetic that a run used; ``None`` where it is not known.
+
+    Args:
+        run: the JSON form of counters, or their sums; it may lack keys.
+    """
+    available = run.get("available_flops") or 0.0
+    return run.get("computed_flops", 0.0) / available if available else None
+
+
+def recheck_share(run: Mapping[str, Any]) -> float | None:
+    """The share of its busy time in which a run recomputed verdicts; ``None`` if it had none.
+
+    Args:
+        run: the JSON form of counters, or their sums; it may lack keys.
+    """
+    busy_s = run.get("device_busy_seconds") or 0.0
+    return run.get("recheck_seconds", 0.0) / busy_s if busy_s else None
 
 
 def paths_per_device_hour(num_paths_searched: float, device_held_s: float) -> float:

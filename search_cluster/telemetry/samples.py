@@ -7,7 +7,7 @@ is dropped and the interval doubles, so that a weekend's file is as small as an 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from search_cluster.telemetry.run_counters import RunCounters
 SAMPLES_SUFFIX = ".jsonl"
 """The samples of ``NAME.json`` lie in ``NAME.jsonl``."""
 MAX_SAMPLES = 1000
-"""Samples in a file at most, of about 190 bytes each."""
+"""Samples in a file at most, of about 290 bytes each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,10 @@ class Sample:
     failures: int
     device_seconds: float
     device_busy_seconds: float
+    layer_rows: int = 0
+    """Like the two below 0 in samples of versions that did not count it."""
+    computed_flops: float = 0.0
+    available_flops: float = 0.0
 
 
 class SampleLog:
@@ -122,7 +126,8 @@ def _parse(line: str) -> Sample | None:
         return None
     values: dict[str, Any] = {}
     for item in fields(Sample):
-        value = counters.get(item.name)
+        default = None if item.default is MISSING else item.default
+        value = counters.get(item.name, default)
         if (
             not isinstance(value, int | float)
             or isinstance(value, bool)

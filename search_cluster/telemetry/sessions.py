@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.files import write_text_whole
+from search_cluster.protocols.counters import WorkerStats
+from search_cluster.telemetry.devices import DEVICES_KEY, device_figures
+from search_cluster.telemetry.price import Price, cost_figures
 from search_cluster.telemetry.run_counters import (
     JSON_KEYS,
     RunCounters,
@@ -29,9 +32,16 @@ SUMMED = tuple(
         "device_held_s",
         "device_busy_s",
         "elapsed_s",
+        "num_tie_rechecks",
+        "recheck_s",
+        "num_layer_rows",
+        "flops",
+        "available_flops",
     )
 )
 """Keys of the counters that add up over sessions. The others begin with what was there before."""
+MAX_WRITING_SHARE = 0.05
+"""The part of its time that a run may spend writing sessions, where renames are slow."""
 CUT_ANSWERS = JSON_KEYS["num_cut_answers"]
 """Adds up, too, but older sessions did not count it, and what is not known is not 0."""
 
@@ -45,6 +55,7 @@ class SessionLog:
         clock: seconds that only grow.
         interval_s: between two writes.
         trackers: who is told the same.
+        price: of a device-hour, if somebody named one.
     """
 
     def __init__(
@@ -55,26 +66,41 @@ class SessionLog:
         clock: Callable[[], float] = time.monotonic,
         interval_s: float = 2.0,
         trackers: Trackers = NO_TRACKERS,
+        price: Price | None = None,
     ) -> None:
+        self._price = {} if price is None else price.to_json()
         self._path = run_dir / SESSIONS_FOLDER / f"{name}.json"
         self._samples = SampleLog(
             self._path.with_name(f"{name}{SAMPLES_SUFFIX}"), interval_s=interval_s
         )
         self._clock = clock
         self._interval_s = interval_s
+        self._wait_s = interval_s
         self._last_s: float | None = None
         self._trackers = trackers
 
-    def update(self, counters: RunCounters, *, force: bool = False) -> None:
-        """Write the counters if the last write is old enough, or if forced."""
+    def update(
+        self, counters: RunCounters, workers: Iterable[WorkerStats] = (), *, force: bool = False
+    ) -> None:
+        """Write the counters if the last write is old enough, or if forced.
+
+        Args:
+            counters: the run's.
+            workers: those of each worker.
+            force: whether to write in any case.
+        """
         now_s = self._clock()
-        if not force and self._last_s is not None and now_s - self._last_s < self._interval_s:
+        if not force and self._last_s is not None and now_s - self._last_s < self._wait_s:
             return
-        self._last_s = now_s
         self._samples.take(counters, force=force)
         values = counters.to_json()
-        write_text_whole(self._path, json.dumps(values) + "\n")
+        whole = values | self._price | {DEVICES_KEY: device_figures(workers)}
+        write_text_whole(self._path, json.dumps(whole) + "\n")
         self._trackers.log(values)
+        self._last_s = self._clock()
+        # The caller drives the search: a shared file system that takes seconds for a rename must
+        # not take them from every step.
+        self._wait_s = max(self._interval_s, (self._last_s - now_s) / MAX_WRITING_SHARE)
 
 
 def read_sessions(run_dir: Path) -> tuple[dict[Path, dict[str, Any]], tuple[str, ...]]:
@@ -100,7 +126,8 @@ def read_sessions(run_dir: Path) -> tuple[dict[Path, dict[str, Any]], tuple[str,
 def total_of(sessions: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The sums of `SUMMED` counters over sessions, and the last session's other values.
 
-    `CUT_ANSWERS` is ``None`` if a session did not count them.
+    `CUT_ANSWERS` is ``None`` if a session did not count them. What it cost in money is there, too
+    (`search_cluster.telemetry.price`).
     """
     sessions = list(sessions)
     total: dict[str, Any] = dict(sessions[-1]) if sessions else {}
@@ -110,4 +137,4 @@ def total_of(sessions: Iterable[dict[str, Any]]) -> dict[str, Any]:
     total[CUT_ANSWERS] = None if None in counted else sum(filter(None, counted))
     held_s = total["device_seconds"]
     total["paths_per_device_hour"] = paths_per_device_hour(total.get("paths_searched", 0), held_s)
-    return total
+    return total | cost_figures(sessions)

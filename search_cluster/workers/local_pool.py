@@ -162,7 +162,7 @@ class LocalPool:
                     f"{in_one_line(report)}; nothing found is lost: if the task's code exits, mend "
                     "it, then run the same command again"
                 ) from report
-            self._tally.add(number, report.results, report.work)
+            self._tally.add(number, report.results, report.work, report.reading)
             results += report.results
         self._num_in_flight -= len(results)
         return results
@@ -198,7 +198,7 @@ def _workers_of(spec: WorkerSpec, num_workers: int) -> list[PathWorker]:
     if len(workers) > 1:
         require_alike([worker.info for worker in workers])
     workers += [
-        PathWorker(spec, loaded=workers[number % len(firsts)].loaded, failure_log=log)
-        for number in range(len(firsts), num_workers)
+        PathWorker(spec, loaded=first.loaded, failure_log=log, meter=first.meter)
+        for first in (workers[number % len(firsts)] for number in range(len(firsts), num_workers))
     ]
     return workers

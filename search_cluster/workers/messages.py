@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from search_cluster.errors import EvaluatorError
 from search_cluster.identity import ModelIdentity
 from search_cluster.paths.cost import BARE, PathCosts
-from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.counters import UNREAD, DeviceReading, EngineWork
 from search_cluster.protocols.messages import EvaluationResult
 
 ENGINE = "engine"
@@ -92,6 +92,8 @@ class BatchReport:
     """One per request, in the same order."""
     work: EngineWork
     """Done since the worker's last report."""
+    reading: DeviceReading = UNREAD
+    """Of its device, just now."""
 
 
 def require_alike(infos: Sequence[WorkerInfo]) -> WorkerInfo:

@@ -21,6 +21,7 @@ from search_cluster.model.device_health import (
 )
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.devices.layer_devices import device_names
+from search_cluster.model.engine.device_meter import DeviceMeter
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
@@ -48,6 +49,7 @@ class PathWorker:
         spec: what to build.
         loaded: a model that is loaded already, to share it.
         failure_log: where failures are told that are no example's own; ``None``: a new one.
+        meter: what reads the device, of a worker on the same one; ``None``: a new one.
 
     Raises:
         DeviceBrokenError: the device is broken.
@@ -60,6 +62,7 @@ class PathWorker:
         spec: WorkerSpec,
         loaded: LoadedModel | None = None,
         failure_log: FailureLog | None = None,
+        meter: DeviceMeter | None = None,
     ) -> None:
         limit_threads(spec.num_threads)
         keep_freed_memory()
@@ -89,6 +92,7 @@ class PathWorker:
         if self.loaded.device.startswith("cuda"):
             self._device_share = self.loaded.num_devices / spec.workers_per_gpu
         with naming_device_faults(", ".join(self._devices)):
+            self.meter = meter or DeviceMeter(self.loaded)
             self._executors = self._build_executors(spec)
         """One for each task; none if the materialised model answers."""
         self._engines = [SharedEngine(executor) for executor in self._executors]
@@ -177,6 +181,8 @@ class PathWorker:
                 self._require_sound(outcome)
             if failed:
                 self._require_sound_devices()
+            with naming_device_faults(", ".join(self._devices)):
+                reading = self.meter.reading()
             self._require_sound(None)
         except DeviceBrokenError as error:
             self._fault = error
@@ -192,7 +198,10 @@ class PathWorker:
         )
         num_cut = sum(isinstance(item, Verdict) and item.is_cut is True for item in outcomes)
         work = replace(self._new_work(), num_cut_answers=num_cut)
-        return BatchReport(results=results, work=work)
+        if not self._executors:
+            num_rows = sum(item.num_layer_tokens for item in outcomes if isinstance(item, Verdict))
+            work = work.plus(self.meter.work_of_rows(num_rows))
+        return BatchReport(results=results, work=work, reading=reading)
 
     def _require_sound_devices(self) -> None:
         """Pass if each device computes a product of known value right.
@@ -216,13 +225,7 @@ class PathWorker:
         with self._reporting:
             done = EngineWork()
             for executor in self._executors:
-                of_task = EngineWork(
-                    num_layer_runs=executor.counters.layer_runs,
-                    num_tie_rechecks=executor.num_tie_rechecks,
-                    num_evictions=executor.store.num_evictions,
-                    recheck_s=executor.recheck_seconds,
-                )
-                done = done.plus(of_task)
+                done = done.plus(self.meter.work_of(executor))
             new, self._reported = done.minus(self._reported), done
         return new
 

@@ -5,7 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from search_cluster.protocols.counters import EngineWork, EvaluatorStats, WorkerStats
+from search_cluster.protocols.counters import (
+    UNREAD,
+    DeviceReading,
+    EngineWork,
+    EvaluatorStats,
+    WorkerStats,
+)
 from search_cluster.protocols.messages import EvaluationResult, Failure
 
 
@@ -23,6 +29,8 @@ class WorkerTally:
     device_busy_s: float = 0.0
     num_restarts: int = 0
     work: EngineWork = field(default_factory=EngineWork)
+    reading: DeviceReading = UNREAD
+    """Of its last report."""
     held_before_s: float = 0.0
     """Seconds for which the device was held before the stretch that goes on."""
     held_since_s: float | None = None
@@ -64,7 +72,11 @@ class Tally:
             tally.held_since_s = None
 
     def add(
-        self, worker: int, results: Sequence[EvaluationResult], work: EngineWork | None = None
+        self,
+        worker: int,
+        results: Sequence[EvaluationResult],
+        work: EngineWork | None = None,
+        reading: DeviceReading = UNREAD,
     ) -> None:
         """Count what a worker delivered, and the work that its engine did for it."""
         tally = self._workers[worker]
@@ -77,6 +89,8 @@ class Tally:
                 tally.num_layer_tokens += result.outcome.num_layer_tokens
         if work is not None:
             tally.work = tally.work.plus(work)
+        if reading != UNREAD:
+            tally.reading = reading
 
     def add_restart(self, worker: int) -> None:
         """Count a worker that died."""
@@ -106,6 +120,7 @@ class Tally:
                 num_layer_tokens=tally.num_layer_tokens,
                 num_restarts=tally.num_restarts,
                 work=tally.work,
+                reading=tally.reading,
             )
             for number, tally in sorted(self._workers.items())
         )

@@ -8,11 +8,12 @@ whose worker was lost, opens a new link under a new name, and the worker begins 
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from search_cluster.errors import EvaluatorError
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.counters import DeviceReading, EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
@@ -20,6 +21,9 @@ from search_cluster.workers.messages import BatchReport
 
 MAX_KNOWN_EXAMPLES = 4096
 """Examples in a book; a batch may hold more, for as long as it lasts."""
+
+_WORK = tuple(item.name for item in fields(EngineWork))
+_READING = tuple(item.name for item in fields(DeviceReading))
 
 
 class LinkBrokenError(EvaluatorError):
@@ -48,7 +52,10 @@ class PackedReport:
     rows: tuple[tuple[int, float, float | None, float | None, str, int], ...]
     """(request id, device seconds, reward, margin, output, layer tokens); a failure has no reward,
     its kind and message as the output, separated by a line break, and 0 tokens."""
-    work: tuple[int, int, int, int, float]
+    work: tuple[Any, ...]
+    """The fields of `EngineWork`, in their order."""
+    reading: tuple[Any, ...]
+    """Those of `DeviceReading`."""
 
 
 class LinkOut:
@@ -124,16 +131,10 @@ def _touch(
 
 def pack_report(report: BatchReport) -> PackedReport:
     """What `unpack_report` turns into an equal report."""
-    work = report.work
     return PackedReport(
         rows=tuple(_row(result) for result in report.results),
-        work=(
-            work.num_layer_runs,
-            work.num_tie_rechecks,
-            work.num_evictions,
-            work.num_cut_answers,
-            work.recheck_s,
-        ),
+        work=tuple(getattr(report.work, name) for name in _WORK),
+        reading=tuple(getattr(report.reading, name) for name in _READING),
     )
 
 
@@ -160,7 +161,6 @@ def _row(result: EvaluationResult) -> tuple[int, float, float | None, float | No
 
 def unpack_report(report: PackedReport) -> BatchReport:
     """What `pack_report` was given."""
-    num_layer_runs, num_tie_rechecks, num_evictions, num_cut_answers, recheck_s = report.work
     return BatchReport(
         results=tuple(
             EvaluationResult(
@@ -174,13 +174,8 @@ def unpack_report(report: PackedReport) -> BatchReport:
             )
             for request_id, device_busy_s, reward, margin, output, num_layer_tokens in report.rows
         ),
-        work=EngineWork(
-            num_layer_runs=num_layer_runs,
-            num_tie_rechecks=num_tie_rechecks,
-            num_evictions=num_evictions,
-            num_cut_answers=num_cut_answers,
-            recheck_s=recheck_s,
-        ),
+        work=EngineWork(**dict(zip(_WORK, report.work, strict=True))),
+        reading=DeviceReading(**dict(zip(_READING, report.reading, strict=True))),
     )
 
 

@@ -1,5 +1,6 @@
 """Whole files, and targets that are none."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -27,3 +28,21 @@ def test_a_folder_is_refused_and_stays(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"can't write .*/folder: Is a directory"):
         write_text_whole(tmp_path / "folder", "x")
     assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_a_file_system_that_can_not_sync_folders_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, refusal = os.fsync, [errno.EINVAL]
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(refusal[0], os.strerror(refusal[0]))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text_whole(tmp_path / "a", "x")
+    assert (tmp_path / "a").read_text() == "x"
+    refusal[0] = errno.EIO
+    with pytest.raises(CorpusError, match="Input/output error"):
+        write_text_whole(tmp_path / "b", "x")

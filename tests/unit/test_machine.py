@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -175,3 +176,14 @@ def test_machine_what_libraries_say_without_a_home_is_known(
     error: Exception, expected: bool
 ) -> None:
     assert is_homeless(error) is expected
+
+
+def test_a_limit_of_the_shell_is_a_limit_of_memory(
+    groups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {resource.RLIMIT_AS: (3 * GIB, resource.RLIM_INFINITY)}
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits.get(which, unlimited))
+    assert usable_memory_bytes() == 3 * GIB
+    limits.clear()
+    assert usable_memory_bytes() == 64 * GIB

@@ -13,14 +13,9 @@ from typing import Any
 import torch
 
 from gpu_parts.device import is_cuda
-from search_cluster.bench.flops import (
-    flops_per_feed_forward_row,
-    flops_per_head_row,
-    flops_per_layer_row,
-    flops_per_visible_row,
-)
 from search_cluster.model.engine.answers import Answered
 from search_cluster.model.engine.executor import Outcome, PathExecutor
+from search_cluster.model.engine.flops import FlopRates
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.work_counters import WorkCounters
 from search_cluster.model.loaded import LoadedModel
@@ -85,13 +80,7 @@ def facts_of(executor: PathExecutor) -> dict[str, Any]:
 
 def flops_of(counters: WorkCounters, loaded: LoadedModel) -> float:
     """The arithmetic that stands in the counters."""
-    model = loaded.model
-    return (
-        counters.layer_tokens * flops_per_layer_row(model)
-        - counters.unread_rows * flops_per_feed_forward_row(model)
-        + counters.visible_rows * flops_per_visible_row(model)
-        + counters.head_rows * flops_per_head_row(model)
-    )
+    return FlopRates.of(loaded.model).flops(counters)
 
 
 def essence(outcome: Outcome) -> tuple[Any, ...]:

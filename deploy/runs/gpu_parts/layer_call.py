@@ -24,9 +24,9 @@ from gpu_parts.device import (
 from gpu_parts.random_models import WordTask, random_model, word_examples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
-from search_cluster.bench.flops import flops_per_layer_row, flops_per_visible_row
 from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.flops import flops_per_layer_row, flops_per_visible_row
 from search_cluster.model.engine.work_counters import WorkCounters
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath

@@ -8,7 +8,7 @@ The file's owner holds a lock on it: a file without an owner is left over from a
 is for the next.
 """
 
-import fcntl
+import errno
 import logging
 import os
 import secrets
@@ -20,6 +20,7 @@ from pathlib import Path
 import msgpack
 
 from search_cluster.cache.redis.write_buffer import WriteKey
+from search_cluster.lock import try_lock
 
 MAGIC = b"lpsspl1\n"
 SUFFIX = ".spool"
@@ -99,7 +100,9 @@ class Spool:
         # remove it, since it is empty. If it still holds the lock here, this call of `append` fails
         # and its entries stay in memory only; if it is done, the file has no name any more, and
         # what is appended ends with this process.
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(fd):
+            os.close(fd)
+            raise BlockingIOError(errno.EWOULDBLOCK, "another process has just locked it")
         return fd
 
     def entries(self) -> Iterator[Entry]:
@@ -136,7 +139,8 @@ class Spool:
                 )
                 continue
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not try_lock(fd):
+                    continue
                 # A part of the magic is a file whose owner died at once. A file without a name has
                 # been written to the server by a store that held the lock between the opening and
                 # the locking here.
@@ -144,8 +148,8 @@ class Spool:
                     logger.warning("%s is no spool of this program; it is left alone", path)
                 elif os.fstat(fd).st_nlink:
                     yield path
-            except BlockingIOError:
-                continue
+            except OSError as error:
+                logger.warning("%s is left alone: %s", path, error.strerror)
             finally:
                 os.close(fd)
 

@@ -8,15 +8,16 @@ import typer
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
 from search_cluster.options.groups import FoundArgument, JsonOption
+from search_cluster.telemetry.price import PriceOptions
 
 
 @command(epilog="Example: search-cluster status runs/demo --json")
-def status(run: FoundArgument, json_output: JsonOption = False) -> None:
+def status(*, run: FoundArgument, price: PriceOptions, json_output: JsonOption = False) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
     from search_cluster.commands.progress_words import status_lines
     from search_cluster.commands.report import describe_status
 
-    values = describe_status(run)
+    values = describe_status(run, price.named)
     if json_output:
         print_json(values)
     else:
@@ -25,11 +26,13 @@ def status(run: FoundArgument, json_output: JsonOption = False) -> None:
 
 @command(epilog="Example: search-cluster report runs/demo --out report.html")
 def report(
+    *,
     run: FoundArgument,
     out: Annotated[
         Path | None,
         typer.Option(help="HTML file.", show_default="DIR/report.html, of hub:org/NAME: NAME.html"),
     ] = None,
+    price: PriceOptions,
     json_output: JsonOption = False,
 ) -> None:
     """Write the HTML report of a finished search and of its routers, and print the summary table.
@@ -42,8 +45,8 @@ def report(
     """
     from search_cluster.commands.report import print_run, write_run_report
 
-    target = write_run_report(run, out)
+    target = write_run_report(run, out, price.named)
     if json_output:
         print_json({"report": str(target)})
     else:
-        print_run(run, with_notes=True, report=target)
+        print_run(run, with_notes=True, report=target, price=price.named)

@@ -20,7 +20,7 @@ OPTIONS = Overrides(
     only=(
         "model", "revision", "bridges", "dtype", "device", "trust_remote_code", "chat", "data_dir",
         "seed", "depth_prior", "report_to", "ray", "redis_url", "workers", "workers_per_gpu",
-        "devices_per_worker", "threads_per_worker",
+        "devices_per_worker", "threads_per_worker", "price_per_gpu_hour", "currency",
     ),
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from search_cluster.scan.table import ScanRow, ScanTable, keep_unfinished_scan
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
+from search_cluster.telemetry.price import price_of
 from search_cluster.telemetry.progress import ProgressReporter
 from search_cluster.telemetry.run_counters import RunCounters
 from search_cluster.telemetry.sessions import SessionLog
@@ -66,8 +67,14 @@ class ScanAsking:
             0, f"scanning {', '.join(job.tasks.names)}", unit="verdicts"
         )
         run = job.config.run
-        self._sessions = SessionLog(run, started.strftime("%Y%m%dT%H%M%S.%f"), trackers=trackers)
-        self._metrics = RunMetrics(open_exporter(job.config), run=str(run))
+        price = price_of(job.config.price_per_gpu_hour, job.config.currency)
+        self._sessions = SessionLog(
+            run,
+            started.strftime("%Y%m%dT%H%M%S.%f"),
+            trackers=trackers,
+            price=price,
+        )
+        self._metrics = RunMetrics(open_exporter(job.config), run=str(run), price=price)
         self._every_second = EverySecond()
         self._progress = ProgressLog(run)
         self._stage = ScanStage.RACE
@@ -226,6 +233,7 @@ class ScanAsking:
 
     def _report(self, force: bool = False) -> None:
         values = self.counters()
-        self._sessions.update(values, force=force)
-        self._metrics.update(values, self._evaluator.stats())
+        stats = self._evaluator.stats()
+        self._sessions.update(values, stats.workers, force=force)
+        self._metrics.update(values, stats)
         self._progress.update(self._now(), force=force)

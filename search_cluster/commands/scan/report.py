@@ -17,6 +17,8 @@ from search_cluster.report.scan.words import edits_text
 from search_cluster.scan.progress import read_progress
 from search_cluster.scan.result import ScanResult
 from search_cluster.scan.result_file import is_finished, read_result
+from search_cluster.telemetry.price import Price, priced
+from search_cluster.telemetry.sessions import read_sessions, total_of
 
 
 def write_scan_run_report(run: Path, target: Path, total: Mapping[str, Any]) -> None:
@@ -33,19 +35,21 @@ def write_scan_run_report(run: Path, target: Path, total: Mapping[str, Any]) -> 
     write_scan_report(shown_folder(run), target, result=_result(run), run=total)
 
 
-def print_scan_run(run: Path, report: Path | None = None) -> None:
+def print_scan_run(run: Path, report: Path | None = None, price: Price | None = None) -> None:
     """Print what a finished scan found, what that is worth in one sentence, and what to do next.
 
     Args:
         run: the run folder.
         report: where its report was just written, if it was.
+        price: of a device-hour, in the place of those that the sessions ran at.
 
     Raises:
         CorpusError: the scan is unfinished, or its folder is damaged.
     """
     result = _result(run)
     console = Console()
-    print_scan(console, result)
+    sessions, _ = read_sessions(run)
+    print_scan(console, result, total_of(priced(sessions.values(), price)))
     lines = ["", f"In short: {in_short(result)}"]
     if report is not None:
         lines += [f"report: {report}"]

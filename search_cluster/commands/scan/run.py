@@ -33,6 +33,8 @@ from search_cluster.scan.settings import ScanSettings
 from search_cluster.scan.table import ScanContext, ScanTable, finish_scan_table, known_rows
 from search_cluster.scan.uses import TestUse, count_test_use
 from search_cluster.tasks.kept import keep_tasks, spec_if_gone
+from search_cluster.telemetry.price import cost_figures, price_of, priced
+from search_cluster.telemetry.run_counters import used_figures
 from search_cluster.trackers import open_trackers, tracker_names
 
 GUARD = "guard"
@@ -66,6 +68,7 @@ def run_scan(
     require_usable_url(config.redis_url)  # before the model is loaded, which takes a while
     reports_to = tracker_names(config.report_to)
     config = with_hub_folders(config)
+    price = price_of(config.price_per_gpu_hour, config.currency)
     prior = read_depth_prior(config.depth_prior)
     tasks = [spec_if_gone(task, config.run) for task in tasks]
     guards = [spec_if_gone(task, config.run) for task in guards]
@@ -128,10 +131,22 @@ def run_scan(
             ),
         }
         | {key: counters[key] for key in _COSTS}
+        | used_figures(counters)
+        | cost_figures(priced([counters], price))
     )
 
 
-_COSTS = ("paths_evaluated", "cache_hits", "failures", "device_seconds", "workers", "layer_runs")
+_COSTS = (
+    "paths_evaluated",
+    "cache_hits",
+    "failures",
+    "device_seconds",
+    "device_busy_seconds",
+    "paths_per_device_hour",
+    "workers",
+    "layer_runs",
+    "layer_rows",
+)
 """What of the run's counters is reported, too."""
 
 

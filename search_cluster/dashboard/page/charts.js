@@ -65,6 +65,14 @@ export function drawDevice(target, history) {
   ]);
 }
 
+export function drawUsed(target, history) {
+  const share = (value) => (value === null || value === undefined ? null : 100 * value);
+  over(target, history, 260, "%", [
+    { ...line(history, (point) => share(point.peak_share), "of a plain product's arithmetic", "accent"), hovertemplate: "%{y:.1f} %" },
+    { ...line(history, (point) => share(point.busy_share), "of the time with requests", "found", "dot"), hovertemplate: "%{y:.1f} %" },
+  ]);
+}
+
 export function drawDone(target, history) {
   over(target, history, 260, "questions", [
     { ...line(history, (point) => point.examples_done, "questions", "good"), hovertemplate: "%{y:,d} questions<extra></extra>" },

@@ -1,8 +1,8 @@
 // The overview of a run: progress, costs, plots, sessions, provenance.
 
-import { drawDevice, drawDone, drawLayers, drawLengths, drawRate } from "./charts.js";
+import { drawDevice, drawDone, drawLayers, drawLengths, drawRate, drawUsed } from "./charts.js";
 import { byId, element, factRows, fill, forget, show, whenChanged } from "./dom.js";
-import { count, decimal, duration, interval, moment, NONE, percent, plural, rate } from "./format.js";
+import { bytes, count, decimal, duration, interval, moment, NONE, percent, plural, rate } from "./format.js";
 import { onThemeChange } from "./theme.js";
 
 const STATES = {
@@ -32,7 +32,7 @@ export function showRun(run) {
   showHeader(run);
   whenChanged("run:screen", run.screen ?? [], (lines) => fill(byId("run-lines"), lines.flatMap((line) => [element("dt", {}, line.topic), element("dd", {}, line.text)])));
   show(byId("notation"), run.run.notation);
-  whenChanged("run:problems", run.problems, (problems) => fill(byId("problems"), problems.map((text) => element("p", { class: "banner bad" }, text))));
+  whenChanged("run:problems", [...run.problems, ...(run.costs.starved ? [run.costs.starved] : [])], (problems) => fill(byId("problems"), problems.map((text) => element("p", { class: "banner bad" }, text))));
   showProgress(run);
   showCards(run);
   showFacts(run);
@@ -47,6 +47,7 @@ function drawPlots() {
   whenChanged("plot:history", history, () => {
     drawRate(byId("plot-rate"), history);
     drawDevice(byId("plot-device"), history);
+    drawUsed(byId("plot-used"), history);
     if (!latest.scan) drawDone(byId("plot-done"), history);
   });
   if (latest.scan) return;
@@ -86,10 +87,19 @@ function showCards({ costs, found, scan }) {
     [count(costs.paths_per_device_hour), "paths searched per device-hour"],
     now ? [rate(now.searched_per_s), "paths a second, now"] : [count(costs.paths_searched), "paths searched"],
     [percent(costs.cache_hit_rate), "answered by the cache"],
-    [percent(now?.busy_share ?? costs.busy_share), now ? "devices busy, now" : "devices busy"],
+    usedCard(costs),
   ];
   if (scan) cards.splice(0, 2);
+  if (costs.cost_text) cards.push([costs.cost_text.split(" (")[0], "cost"]);
   whenChanged("run:cards", cards, () => fill(byId("cards"), cards.map(([value, label]) => element("div", { class: "card" }, element("b", {}, value), element("span", {}, label)))));
+}
+
+// A worker that always has requests may still leave its device with next to nothing to compute: where the share of
+// a plain product's speed is known, it is shown in the place of the time with requests.
+function usedCard({ now, peak_share: peak, busy_share: busy }) {
+  const share = now?.peak_share ?? peak;
+  if (share !== null) return [percent(share), now ? "of a plain product's arithmetic, now" : "of a plain product's arithmetic"];
+  return [percent(now?.busy_share ?? busy), now ? "of the time workers have requests, now" : "of the time workers had requests"];
 }
 
 const named = (counts) => Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([name, number]) => `${name} ${count(number)}`).join(", ");
@@ -105,8 +115,13 @@ function showFacts({ costs, found }) {
     ["worker restarts", count(costs.worker_restarts)],
     ["workers", count(costs.workers)],
     ["device time held", duration(costs.device_seconds)],
-    ["of it busy", percent(costs.busy_share)],
+    ["of it workers had requests", percent(costs.busy_share)],
+    ["of a plain product's arithmetic", costs.peak_share === null ? null : percent(costs.peak_share)],
+    ["layer rows a second and device", costs.rows_per_device_second ? count(costs.rows_per_device_second) : null],
+    ["of the busy time, verdicts computed again", costs.recheck_share ? percent(costs.recheck_share) : null],
+    ["cost", costs.cost_text],
   ]);
+  whenChanged("run:devices", costs.devices, showDevices);
   factRows(byId("found"), [
     ["questions searched", count(found.examples)],
     ["plain model is right", interval(found.identity)],
@@ -121,14 +136,24 @@ function showFacts({ costs, found }) {
   ]);
 }
 
+function showDevices(devices) {
+  byId("devices-section").hidden = !devices.length;
+  const number = (text) => element("td", { class: "number" }, text);
+  fill(byId("devices"), devices.map((item) => element("tr", {},
+    element("td", {}, `${item.worker} on ${item.node}`), element("td", {}, item.name || item.device),
+    number(count(item.rows_per_second)), number(percent(item.peak_share)), number(percent(item.busy_share)), number(percent(item.utilisation)),
+    number(percent(item.recheck_share)), number(item.memory_bytes ? `${bytes(item.memory_bytes)} of ${bytes(item.memory_limit_bytes)}` : NONE))));
+}
+
 function showSessions(sessions) {
   const number = (text) => element("td", { class: "number" }, text);
   fill(byId("sessions"), sessions.toReversed().map((session) => element("tr", {},
     element("td", {}, moment(session.started_at)), number(duration(session.elapsed_seconds)), number(count(session.workers)),
     number(count(session.paths_searched)), number(count(session.paths_evaluated)), number(count(session.cache_hits)), number(count(session.failures)),
     number((session.device_seconds / 3600).toFixed(3)), number(percent(session.device_seconds ? session.device_busy_seconds / session.device_seconds : null)),
+    number(percent(session.available_flops ? session.computed_flops / session.available_flops : null)),
     number(count(session.paths_per_device_hour)))));
-  if (!sessions.length) fill(byId("sessions"), element("tr", {}, element("td", { class: "quiet", colspan: 10 }, "none yet")));
+  if (!sessions.length) fill(byId("sessions"), element("tr", {}, element("td", { class: "quiet", colspan: 11 }, "none yet")));
 }
 
 function showProvenance(rows) {

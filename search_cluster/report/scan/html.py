@@ -8,6 +8,7 @@ from search_cluster.bridged_spec import model_name
 from search_cluster.files import write_text_whole
 from search_cluster.paths.words import EDIT_WORDS
 from search_cluster.report.beside import pages_beside
+from search_cluster.report.costs import cost_rows
 from search_cluster.report.scan.cards import finalist_cards
 from search_cluster.report.scan.front import front_figure
 from search_cluster.report.scan.heat_map import heat_map_figure
@@ -91,4 +92,4 @@ def _cost_rows(result: ScanResult, run: Mapping[str, Any]) -> list[tuple[str, st
         for key, label in RUN_LABELS.items()
         if key != "paths_searched" and isinstance(run.get(key), int | float)
     ]
-    return rows
+    return rows + cost_rows(run)

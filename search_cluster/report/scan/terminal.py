@@ -1,6 +1,7 @@
 """What a scan found on a terminal: plain tables beneath one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +20,7 @@ from search_cluster.report.scan.tables import (
 from search_cluster.report.scan.verdict import chance_line, shown_line, verdict_line
 from search_cluster.report.scan.words import is_better, is_worse
 from search_cluster.scan.result import CandidateSummary, ScanResult
+from search_cluster.telemetry.price import cost_text
 
 NUM_TOP = 8
 """Paths in the table of the best."""
@@ -32,8 +34,14 @@ MARGIN = 4
 """Characters in front of a row of the map."""
 
 
-def print_scan(console: Console, result: ScanResult) -> None:
-    """Print what a scan found: the verdict first, then the map, the race and the finalists."""
+def print_scan(console: Console, result: ScanResult, run: Mapping[str, Any]) -> None:
+    """Print what a scan found: the verdict first, then the map, the race and the finalists.
+
+    Args:
+        console: where to.
+        result: what the scan found.
+        run: the sums of its sessions; missing keys are left out.
+    """
     _say(console, verdict_line(result))
     _say(
         console,
@@ -44,6 +52,8 @@ def print_scan(console: Console, result: ScanResult) -> None:
         f"{result.verdicts:,} verdicts of {result.exhaustive_verdicts:,} that all paths on all "
         "questions would take.",
     )
+    if (cost := cost_text(run)) is not None:
+        _say(console, f"Cost: {cost}.")
     _say(console, EDIT_WORDS)
     rows = text_map(result.candidates, result.num_layers, console.width)
     if rows:

@@ -20,6 +20,7 @@ from search_cluster.report.scan.words import (
 )
 from search_cluster.scan.result import Finalist, ScanResult, Standing
 from search_cluster.stats import TOLERATED_LOSS
+from search_cluster.telemetry.price import cost_text
 
 NOTHING_SURE = "plain model: nothing is sure"
 """How the first line begins where no path is shown to be better."""
@@ -167,6 +168,8 @@ def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:
         text += f"; {seconds_text(elapsed_s)}"
         if isinstance(workers := run.get("workers"), int) and workers:
             text += f" with {workers} worker{'s' if workers > 1 else ''}"
+    if (cost := cost_text(run)) is not None:
+        text += f"; {cost}"
     return f"{text}."
 
 

@@ -11,7 +11,7 @@ SESSION = {"started_at": "2026-01-01T00:00:00+00:00"}
 
 def _sample(second: float, done: int, paths: int = 0, hits: int = 0) -> Sample:
     values = counters(second, done=done, paths=paths, hits=hits)
-    return Sample(**{name: values[name] for name in Sample.__slots__})
+    return Sample(**{name: values.get(name, 0) for name in Sample.__slots__})
 
 
 def test_a_rate_is_the_growth_over_the_window_before_it() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.run_folders import (
@@ -20,6 +21,7 @@ from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.summary import summarise
 from search_cluster.dashboard.overview import describe_run
 from search_cluster.dashboard.run_folder import RunFolder
+from search_cluster.telemetry.price import Price
 
 
 def test_a_finished_run_says_what_the_report_says(tmp_path: Path) -> None:
@@ -93,3 +95,36 @@ def test_a_run_without_any_number_yet(tmp_path: Path) -> None:
     assert values["found"]["identity"] is None
     assert values["costs"]["paths_per_device_hour"] is None
     assert values["history"] == []
+
+
+def _starved(second: float, *, done: int) -> dict[str, Any]:
+    """Two GPUs that are busy for 90 % of the time and do 2 % of what they could."""
+    flops = {"computed_flops": 4e10 * second, "available_flops": 2e12 * second}
+    return counters(second, done=done) | flops | {"layer_rows": int(500 * second)}
+
+
+def test_a_card_that_is_busy_and_unused_is_called_starved(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", all_kinds()[:4], finish=False)
+    card = {"worker": 0, "node": "n", "device": "cuda", "name": "H200", "peak_share": 0.02}
+    write_session(folder, _starved(100, done=5) | {"devices": [card]})
+    write_samples(folder, [_starved(second, done=second // 20) for second in range(0, 101, 4)])
+    costs = describe_run(RunFolder(folder))["costs"]
+    assert costs["busy_share"] == pytest.approx(0.9)
+    assert costs["peak_share"] == costs["now"]["peak_share"] == pytest.approx(0.02)
+    assert costs["rows_per_device_second"] == costs["now"]["rows_per_device_s"] == 250.0
+    assert costs["starved"].startswith("The GPUs do 2.0% of a plain product's arithmetic")
+    assert [device["name"] for device in costs["devices"]] == ["H200"]
+    write_session(folder, _starved(100, done=5) | {"devices": [card | {"device": "cpu"}]})
+    assert describe_run(RunFolder(folder))["costs"]["starved"] is None
+
+
+def test_money_is_that_of_the_sessions_or_of_whoever_looks(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", all_kinds())
+    write_session(folder, counters(1800, done=5))  # an hour of two devices
+    assert describe_run(RunFolder(folder))["costs"]["cost"] is None
+    price = Price(per_gpu_hour=3.0, currency="CHF")
+    assert describe_run(RunFolder(folder, price=price))["costs"]["cost_text"] == (
+        "3.00 CHF (at 3.00 CHF a device-hour, 60.00 CHF for 1,000 paths)"
+    )
+    write_session(folder, counters(1800, done=5) | Price(per_gpu_hour=1.5).to_json())
+    assert describe_run(RunFolder(folder))["costs"]["cost"] == 1.5

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from search_cluster.corpus.record import ExampleRecord, PathEvidence
-from search_cluster.protocols.counters import EngineWork, EvaluatorStats, WorkerStats
+from search_cluster.protocols.counters import DeviceReading, EngineWork, EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind
 from search_cluster.telemetry.metrics import METRICS, EverySecond, RunMetrics
+from search_cluster.telemetry.price import Price
 from search_cluster.telemetry.run_counters import RunCounters
 
 COUNTERS = RunCounters(
@@ -78,6 +79,24 @@ def test_totals_arrive_whole_however_often_they_are_exported() -> None:
     assert exporter.total("search_paths_failed") == 1
     assert exporter.total("search_queue_depth") == 9
     assert exporter.total("search_examples") == 40
+
+
+def test_a_busy_card_that_computes_little_is_seen_and_money_is_told() -> None:
+    exporter = Kept()
+    metrics = RunMetrics(exporter, "r", Price(per_gpu_hour=2.5))
+    reading = DeviceReading(peak_flops_per_s=1e12, memory_bytes=3, utilisation=0.97)
+    read = replace(FIRST, reading=reading, work=EngineWork(num_layer_rows=8, flops=1e11))
+    metrics.update(COUNTERS, EvaluatorStats(workers=(read, SECOND)))
+    assert exporter.total("search_computed_flops", node="n0") == 1e11
+    assert exporter.total("search_available_flops") == 1e13, "of which this is a hundredth"
+    assert exporter.total("search_layer_rows") == 8
+    assert exporter.total("search_device_memory_bytes") == 3
+    assert exporter.total("search_device_utilisation", node="n0") == 0.97
+    assert exporter.total("search_price_per_gpu_hour") == 2.5
+    names = {name for name, labels in exporter.values if ("node", "n1") in labels}
+    assert not names & {"search_device_utilisation", "search_device_memory_bytes"}
+    RunMetrics(without := Kept(), "r").update(COUNTERS, EvaluatorStats())
+    assert "search_price_per_gpu_hour" not in {name for name, _ in without.values}
 
 
 def test_a_worker_that_moved_goes_on_counting_at_its_new_node() -> None:

@@ -5,8 +5,18 @@ from dataclasses import fields, replace
 
 import pytest
 
-from search_cluster.protocols.counters import EngineWork, EvaluatorStats, SearchProgress
-from search_cluster.telemetry.run_counters import JSON_KEYS, RunCounters
+from search_cluster.protocols.counters import (
+    DeviceReading,
+    EngineWork,
+    EvaluatorStats,
+    SearchProgress,
+    WorkerStats,
+)
+from search_cluster.telemetry.run_counters import (
+    JSON_KEYS,
+    RunCounters,
+    used_figures,
+)
 
 KEYS = [
     "examples_done",
@@ -32,6 +42,9 @@ KEYS = [
     "cut_answers",
     "recheck_seconds",
     "study_budget",
+    "layer_rows",
+    "computed_flops",
+    "available_flops",
 ]
 """As they always were, in this order."""
 
@@ -61,6 +74,18 @@ COUNTERS = RunCounters.of(
             num_evictions=11,
             num_cut_answers=12,
             recheck_s=2.5,
+            num_layer_rows=13,
+            flops=3e9,
+        ),
+        workers=(
+            WorkerStats(
+                worker=0,
+                node="n",
+                device="cuda",
+                device_held_s=20.0,
+                reading=DeviceReading(peak_flops_per_s=1e9),
+            ),
+            WorkerStats(worker=1, node="n", device="cuda", device_held_s=40.0),
         ),
     ),
     elapsed_s=30.0,
@@ -97,6 +122,9 @@ def test_the_json_form_has_the_keys_that_it_always_had() -> None:
         12,
         2.5,
         0,
+        13,
+        3e9,
+        20e9,
     ]
 
 
@@ -123,3 +151,8 @@ def test_what_is_no_number_is_refused_by_name(value: object) -> None:
 def test_what_is_no_object_is_refused() -> None:
     with pytest.raises(ValueError, match="it holds no JSON object"):
         RunCounters.from_json([1])
+
+
+def test_shares_are_of_what_is_known_and_of_nothing_else() -> None:
+    assert used_figures(COUNTERS.to_json()) == {"peak_share": 0.15, "recheck_share": 0.05}
+    assert used_figures({}) == {"peak_share": None, "recheck_share": None}

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,35 @@ def test_a_refused_write_says_what_to_do(tmp_path: Path) -> None:
         CorpusError, match=r"can't write .*a\.jsonl: Is a directory; what was found is kept"
     ):
         SampleLog(tmp_path / "a.jsonl", interval_s=1).take(_counters(1.0))
+
+
+def test_slow_renames_take_little_of_the_time_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s, writes = [0.0], list[float]()
+    log = SessionLog(tmp_path, "20260101", clock=lambda: now_s[0])
+    rename = os.replace
+
+    def slow(source: Path, target: Path) -> None:
+        writes.append(now_s[0])
+        now_s[0] += 3.0
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", slow)
+    while now_s[0] < 600.0:
+        log.update(_counters(now_s[0]))
+        now_s[0] += 0.5
+    assert 3.0 * len(writes) <= 0.06 * 600.0
+    assert len(writes) >= 8, "and it is still written"
+    log.update(_counters(600.0), force=True)
+    assert len(read_sessions(tmp_path)[0]) == 1
+
+
+def test_samples_of_versions_that_counted_no_arithmetic_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    SampleLog(path, interval_s=1).take(_counters(1.0))
+    values = json.loads(path.read_text())
+    for name in ("layer_rows", "computed_flops", "available_flops"):
+        del values[name]
+    path.write_text(json.dumps(values) + "\n")
+    assert [item.available_flops for item in read_samples(path)] == [0.0]

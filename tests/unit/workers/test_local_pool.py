@@ -37,7 +37,7 @@ class PricedWorker:
     sizes: list[int]
 
     def __init__(self, spec: WorkerSpec, **shared: Any) -> None:
-        self.loaded = self.failure_log = None
+        self.loaded = self.failure_log = self.meter = None
         self.info: Any = SimpleNamespace(node="n", device="cpu", device_share=1.0)
 
     def evaluate(self, requests: list[EvaluationRequest]) -> BatchReport:

@@ -8,6 +8,7 @@ from support.model_doubles import CAPITAL, ChoiceTask, loaded_tiny
 
 from search_cluster.errors import DeviceBrokenError
 from search_cluster.model.engine.executor import PathExecutor
+from search_cluster.model.engine.flops import FlopRates
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.loaded import LoadedModel
@@ -149,3 +150,24 @@ def test_a_device_that_breaks_while_a_model_is_loaded_is_named(
     )  # fmt: skip
     with pytest.raises(DeviceBrokenError, match="device cuda is broken: CUDA error: all CUDA"):
         PathWorker(spec)
+
+
+def test_a_worker_counts_its_arithmetic_and_reads_its_device() -> None:
+    one = worker()
+    rates = FlopRates.of(one.loaded.model)
+    first, second = one.evaluate(REQUESTS[:2]), one.evaluate(REQUESTS[2:])
+    (executor,) = one._executors
+    total = first.work.plus(second.work)
+    assert first.work.num_layer_rows > 0 < second.work.num_layer_rows
+    assert total.num_layer_rows == executor.counters.layer_tokens
+    assert total.flops == pytest.approx(rates.flops(executor.counters))
+    assert second.reading.peak_flops_per_s > 0 < second.reading.memory_bytes
+
+
+def test_the_materialised_model_s_arithmetic_is_that_of_its_verdicts() -> None:
+    one = worker(executor=MATERIALISED)
+    report = one.evaluate(REQUESTS)
+    verdicts = [result.outcome for result in report.results]
+    num_rows = sum(item.num_layer_tokens for item in verdicts if isinstance(item, Verdict))
+    assert report.work.num_layer_rows == num_rows > 0
+    assert report.work.flops == num_rows * FlopRates.of(one.loaded.model).layer_row

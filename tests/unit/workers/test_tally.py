@@ -1,6 +1,11 @@
 import pytest
 
-from search_cluster.protocols.counters import EngineWork, EvaluatorStats, sum_of_stats
+from search_cluster.protocols.counters import (
+    DeviceReading,
+    EngineWork,
+    EvaluatorStats,
+    sum_of_stats,
+)
 from search_cluster.protocols.messages import EvaluationResult, Failure
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.tally import Tally
@@ -83,3 +88,20 @@ def test_the_sum_of_groups_counts_a_worker_once_and_nothing_twice() -> None:
         total.num_devices,
     ) == (7, 1, 6, 0)
     assert total.without_devices().num_in_flight == 0
+
+
+def test_the_last_reading_stays_where_a_report_has_none() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally.hold(0, node="a", device="cuda", share=0.5)
+    tally.add(0, [], EngineWork(flops=3e9), DeviceReading(peak_flops_per_s=1e9, memory_bytes=7))
+    tally.add(0, [], EngineWork(flops=1e9))
+    clock.now_s += 10
+    stats = tally.stats()
+    (worker,) = stats.workers
+    assert (worker.reading.memory_bytes, stats.work.flops) == (7, 4e9)
+    assert worker.available_flops == 5e9, "of half a device for ten seconds"
+    later = Tally(clock)
+    later.hold(0, node="a", device="cuda")
+    (both,) = sum_of_stats([stats, later.stats()]).workers
+    assert both.reading == worker.reading

@@ -4,7 +4,7 @@ import random
 import pytest
 
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.counters import EngineWork
+from search_cluster.protocols.counters import DeviceReading, EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
@@ -88,7 +88,14 @@ def test_a_report_survives_the_journey() -> None:
             ),
         ),
         work=EngineWork(
-            num_layer_runs=7, num_tie_rechecks=1, num_evictions=2, num_cut_answers=3, recheck_s=0.5
+            num_layer_runs=7,
+            num_tie_rechecks=1,
+            num_evictions=2,
+            num_cut_answers=3,
+            recheck_s=0.5,
+            num_layer_rows=11,
+            flops=1e12,
         ),
+        reading=DeviceReading(name="H", peak_flops_per_s=2e12, memory_bytes=5, utilisation=0.25),
     )
     assert unpack_report(pickle.loads(pickle.dumps(pack_report(report)))) == report  # noqa: S301 - just written

@@ -1,5 +1,6 @@
 """Models of the hub: one commit for all, one download, one digest."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -67,6 +68,19 @@ def test_of_several_who_want_a_model_one_downloads_it(local_hub: LocalHub) -> No
 def test_a_revision_that_is_not_there_is_one_line(local_hub: LocalHub) -> None:
     with pytest.raises(ModelError, match=r"^model 'owner/small' has no revision 'v9'; look its"):
         pinned_revision(ID, "v9")
+
+
+def test_a_cache_that_takes_no_files_is_one_line_that_says_what_to_set(
+    local_hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    with pytest.raises(
+        ModelError, match=r"can't be kept in the hub cache \S+ \(Read-only.*HF_HOME"
+    ):
+        hub.download(ID, OLD)
 
 
 def test_whoever_can_not_reach_the_hub_leaves_the_revision_to_those_who_load(

@@ -15,7 +15,7 @@ from search_cluster.scan.result import ScanResult
 
 def printed(result: ScanResult, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_scan(console, result)
+    print_scan(console, result, {})
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
