@@ -45,8 +45,17 @@ BENCHES_FOLDER = "benches"
 """The folder in a run folder with what ``search-cluster bench search --json`` printed."""
 
 
+_COSTS = (
+    "sessions", "paths_evaluated", "cache_hits", "device_seconds", "paths_per_device_hour",
+    "cut_answers", "paths_searched", "examples_total",
+)  # fmt: skip
+"""What ``status`` takes from sessions."""
+
+
 def describe_status(run: Path, price: Price | None = None) -> dict[str, Any]:
     """How far a search or a scan is, what it found and what it cost over all its sessions.
+
+    What it cost is not known (``None``) of one that was taken from the hub: its sessions stayed.
 
     Args:
         run: the run folder.
@@ -55,6 +64,13 @@ def describe_status(run: Path, price: Price | None = None) -> dict[str, Any]:
     Raises:
         CorpusError: there is no such run folder, or it is damaged.
     """
+    values = _describe(run, price)
+    if fetched_from(run) is not None:
+        values |= {name: None for name in _COSTS if name in values}
+    return values
+
+
+def _describe(run: Path, price: Price | None) -> dict[str, Any]:
     sessions, problems = read_sessions(run)
     total = total_of(priced(sessions.values(), price))
     if holds_scan(run):

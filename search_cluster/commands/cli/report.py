@@ -7,12 +7,12 @@ import typer
 
 from search_cluster.console import print_json
 from search_cluster.options.commands import command
-from search_cluster.options.groups import FoundArgument, JsonOption
+from search_cluster.options.groups import FoundArgument, JsonOption, VerdictsArgument
 from search_cluster.telemetry.price import PriceOptions
 
 
 @command(epilog="Example: search-cluster status runs/demo --json")
-def status(*, run: FoundArgument, price: PriceOptions, json_output: JsonOption = False) -> None:
+def status(*, run: VerdictsArgument, price: PriceOptions, json_output: JsonOption = False) -> None:
     """Say how far a search is and what it found; works while it runs, too."""
     from search_cluster.commands.progress_words import status_lines
     from search_cluster.commands.report import describe_status

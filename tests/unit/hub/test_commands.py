@@ -52,6 +52,7 @@ def test_a_corpus_of_the_hub_is_looked_at_and_learnt_from(
     spec = "hub:org/corpus"
     status = json_of(cli.app, "status", spec)
     assert (status["run"], status["examples"]) == (f"{spec}@{made['commit']}", 12)
+    assert (status["sessions"], status["device_seconds"]) == (None, None), "sessions stayed"
     before = files(tmp_path / "cache")
     done = run(cli.app, "report", spec)
     assert Path("corpus.html").is_file()
