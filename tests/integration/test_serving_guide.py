@@ -102,6 +102,7 @@ def execute(line: str, place: Path) -> str:
         ["bash", "-euc", line],
         cwd=place,
         env=environment(),
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
