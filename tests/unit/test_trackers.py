@@ -58,7 +58,7 @@ def test_tensorboard_gets_the_counters_of_a_session(tmp_path: Path) -> None:
     with open_trackers(("tensorboard",), tmp_path, {"seed": 3}) as trackers:
         log = SessionLog(tmp_path, "now", interval_s=0.0, trackers=trackers)
         for num_paths in (5, 9):
-            log.update(RunCounters(num_paths_searched=num_paths))
+            log.update(RunCounters(num_paths_searched=num_paths), force=True)
         trackers.log({"accuracy": 0.5})
     found = scalars(tmp_path)
     assert found["paths_searched"] == {0: 5.0, 1: 9.0}
