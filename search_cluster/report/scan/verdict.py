@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search_cluster.report.scan.in_short import in_short
 from search_cluster.report.scan.next_step import next_step
 from search_cluster.report.scan.words import (
     change_text,
@@ -134,8 +135,8 @@ def _found(result: ScanResult) -> str:
     if chosen is None or not result.sure:
         return f"{tried}; the plain model stays."
     return (
-        f"{tried}; {edits_text(chosen.summary)} came out, "
-        f"{change_text(chosen.summary.layers, result.num_layers)}."
+        f"{tried}; {edits_text(chosen.summary)} came out, with "
+        f"{change_text(chosen.summary.layers, result.num_layers)}: {in_short(result)}"
     )
 
 

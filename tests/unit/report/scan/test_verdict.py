@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.scans import scan_result
 
+from search_cluster.report.scan.in_short import in_short
 from search_cluster.report.scan.verdict import first_screen, verdict_line
 from search_cluster.scan.result import Finalist, ScanResult
 
@@ -61,6 +62,11 @@ def test_a_path_that_is_taken_for_its_layers_is_not_called_better(sure: ScanResu
         "skip 14-19 keeps the plain model's accuracy within 1 point: +0.2 points (-0.8 to +1.2) on "
         "1,000 questions of test, with 24 of 30 layers."
     )
+
+
+def test_what_was_found_ends_with_the_sentence_for_whoever_pays(sure: ScanResult) -> None:
+    found = screen(sure)["What was found"]
+    assert f"skip 14-19 came out, with 6 layers fewer (20%): {in_short(sure)}" in found
 
 
 def test_luck_and_what_test_can_show_are_said(sure: ScanResult) -> None:
