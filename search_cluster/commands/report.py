@@ -198,6 +198,7 @@ def print_run(
         run / ROUTERS_FOLDER if fetched_from(run) is None else Path(ROUTERS_FOLDER),
         task_file="" if known else "YOUR_TASK_FILE",
         router=routers[0] if routers else "",
+        has_report=report is not None,
     )
     summary = summarise(corpus.records, corpus.manifest.provenance.costs)
     sessions, problems = read_sessions(run)

@@ -86,7 +86,12 @@ def print_summary(
 
 
 def next_commands(
-    run_folder: Path, routers_folder: Path, *, task_file: str = "", router: str = ""
+    run_folder: Path,
+    routers_folder: Path,
+    *,
+    task_file: str = "",
+    router: str = "",
+    has_report: bool = False,
 ) -> tuple[str, ...]:
     """Commands that go on from a finished run.
 
@@ -95,10 +100,11 @@ def next_commands(
         routers_folder: the folder in which each router has a folder of its own.
         task_file: how to name a task that is not known by its name; empty for one that is.
         router: the name of a router that is trained already; empty if there is none.
+        has_report: whether its report was just written.
     """
     run, folder = quote(str(run_folder)), quote(str(routers_folder / (router or "drllm")))
     commands = [
-        f"search-cluster report {run}",
+        f"search-cluster dashboard {run}" if has_report else f"search-cluster report {run}",
         f"search-cluster export {run} --format polar --out merged_mcts_samples.json",
     ]
     if not router:

@@ -215,5 +215,9 @@ def checked_lines(checked: dict[str, Any]) -> list[str]:
         lines.append(f"problem: {item['split']}, {item['source']}: {item['problem']}")
     if len(problems) > MAX_LISTED:
         lines.append(f"and {len(problems) - MAX_LISTED} more; --json lists all")
-    lines.append("no problem found" if checked["ok"] else f"{len(problems)} problems found")
+    lines.append(
+        "no problem found"
+        if checked["ok"]
+        else f"{len(problems)} problem{'s' * (len(problems) != 1)} found"
+    )
     return lines
