@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job of the README: the best one path for a task, what it is worth, how it looks inside.
 # Every step resumes, or is done already, when run again.
-# Expected on two cores: about six minutes; the README shows what it prints.
+# Expected on two cores: about five minutes; the README shows what it prints.
 set -euo pipefail
 RUN="${RUN:-runs/demo}"
 TASK=elements
@@ -9,10 +9,10 @@ export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 step() { printf '\n== %s\n' "$1" >&2; }
 
-step "1/5 scan: which one path is best for all questions of $TASK? All blocks of up to 3 layers are
-left out, each alone; four paths that full scans found must prove themselves again"
-search-cluster scan --task "$TASK" --aim layers --families skip --max-block 3 --grow 1 \
-  --paths deploy/runs/elements_paths.txt --budget "${BUDGET:-12000}" --ray none --workers 2 --run "$RUN" \
+step "1/5 scan: which one path is best for all questions of $TASK? All blocks of one or two layers
+are left out, each alone; four paths that full scans found must prove themselves again"
+search-cluster scan --task "$TASK" --aim layers --families skip --max-block 2 --grow 1 \
+  --paths deploy/runs/elements_paths.txt --budget "${BUDGET:-10000}" --ray none --workers 2 --run "$RUN" \
   --json >/dev/null
 
 step "2/5 the best path as a router"
@@ -30,10 +30,7 @@ search-cluster search --task "$TASK" --preset drllm --limit 8 --budget 40 --ray 
   --run "$RUN/search" --json >/dev/null
 search-cluster tree "$RUN/search"
 path=$(search-cluster scan export "$RUN" --best --format layers 2>/dev/null | grep -v '^#')
-search-cluster lens fit --task "$TASK" --tokens 1500 --held-out-tokens 32 --out "$RUN/lens" \
-  --json >/dev/null
-search-cluster lens show --lens "$RUN/lens" --task "$TASK" --path "${path#layers:}" \
-  --html "$RUN/lens.html"
+search-cluster lens show --lens logit --task "$TASK" --path "${path#layers:}" --html "$RUN/lens.html"
 
 step "5/5 report"
 search-cluster report "$RUN"

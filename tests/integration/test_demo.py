@@ -25,7 +25,7 @@ def test_the_demo_ends_with_one_sentence_the_report_and_commands_that_go_on(tmp_
     done = subprocess.run(
         ["bash", "deploy/runs/demo.sh"],
         cwd=REPOSITORY,
-        env={**os.environ, "PATH": programs, "RUN": str(folder), "BUDGET": "1200"},
+        env={**os.environ, "PATH": programs, "RUN": str(folder), "BUDGET": "900"},
         capture_output=True,
         text=True,
         check=False,
