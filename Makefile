@@ -35,7 +35,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 install: $(VENV)/.installed ## Create .venv and install the project with all it needs
 
-demo: $(VENV)/.installed ## Search, train and evaluate on a real model; again: resume. Report: runs/demo/report.html
+demo: $(VENV)/.installed ## Find the best one path for a task, on a real model; again: resume. Report: runs/demo/report.html
 	PATH="$(CURDIR)/$(BIN):$$PATH" RUN="$(RUN)" bash deploy/runs/demo.sh
 
 study: $(VENV)/.installed ## Compare all routers on the kept corpora (router_train/STUDY.md); hours, resumable. ARC: LPS_DATA_DIR

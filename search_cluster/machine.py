@@ -29,13 +29,17 @@ def usable_cpus() -> int:
     return max(1, min([_affine_cpus(), *(int(quota) for quota in _cpu_quotas())]))
 
 
+def total_memory_bytes() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def usable_memory_bytes() -> int:
     """Memory that this process may have at most: the machine's, or what its groups allow."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     files = [*_files("", "memory.max"), *_files("memory", "memory.limit_in_bytes")]
     limits = [number for file in files if (number := _number(_words(file), 0)) is not None]
     limits += [soft for soft, _ in map(resource.getrlimit, PROCESS_LIMITS) if soft >= 0]
-    return min([machine, *limits])
+    return min([total_memory_bytes(), *limits])
 
 
 def limit_arithmetic_threads() -> None:

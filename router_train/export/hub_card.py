@@ -9,7 +9,7 @@ from router_train.export.card import evaluation_table
 from router_train.export.evaluations import CardEvaluation
 from router_train.routers.checkpoint import RouterMeta
 from router_train.training.of_scan import SCAN_PRESET
-from search_cluster.hub.card import Card, hub_id_of, model_title, versions_text
+from search_cluster.hub.card import Card, hub_id_of, model_facts, model_title, versions_text
 
 
 def router_card(
@@ -39,7 +39,7 @@ def router_card(
         how={
             "training": f"`{_command(meta)}`",
             "evaluation": _evaluated(evaluations, location),
-            "model": f"{title}, fingerprint `{meta.inputs.model_fingerprint}`, {meta.model_dtype}",
+            "model": model_facts(meta.model_spec, meta.inputs.model_fingerprint, meta.model_dtype),
             "taught by": f"digest `{meta.inputs.corpus_digest}`, preset `{meta.preset}`, search "
             f"seed {meta.search_seed}; {meta.num_train} questions for training, "
             f"{meta.num_validation} for validation",

@@ -10,7 +10,7 @@ from pathlib import Path
 from search_cluster.errors import ConfigError, CorpusError
 from search_cluster.files import write_text_whole
 from search_cluster.lock import NO_LOCKS_VARIABLE, NoLocksError, no_locks_text, try_lock
-from search_cluster.machine import usable_memory_bytes
+from search_cluster.machine import total_memory_bytes, usable_memory_bytes
 
 PROBE_PREFIX = ".search-cluster-doctor-"
 SLOW_WRITE_S = 0.5
@@ -32,7 +32,7 @@ def try_run_folder(folder: Path) -> str:
     Raises:
         CorpusError: it can't be written to, or knows no locks; the message says what to set.
     """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    there = _nearest(folder)
     try:
         with tempfile.TemporaryDirectory(dir=there, prefix=PROBE_PREFIX) as name:
             took_s = _seconds_to_write(Path(name))
@@ -70,7 +70,7 @@ def _try_lock(folder: Path, shown: Path) -> str:
 def describe_memory() -> str:
     """The memory that this process may have, and whether a limit says so."""
     usable = usable_memory_bytes()
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = total_memory_bytes()
     of_all = f" (of {_gb(there)}: a container's or a shell's limit)" if usable < there else ""
     return f"{_gb(usable)}{of_all}; a worker on the CPU holds a model of its own"
 
@@ -125,7 +125,7 @@ def try_hub_cache() -> str:
     from huggingface_hub import constants  # half a second
 
     folder = Path(constants.HF_HUB_CACHE)
-    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    there = _nearest(folder)
     try:
         with tempfile.TemporaryDirectory(dir=there, prefix=PROBE_PREFIX):
             return str(folder)
@@ -150,6 +150,11 @@ def try_gpus() -> str:
         said = ", ".join(f"{count} x {name}" for name, count in kinds.most_common())
         raise ConfigError(f"they are unlike ({said}), and 16-bit verdicts of unlike GPUs differ")
     return f"{len(names)} of one kind"
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
 
 
 def _gb(num_bytes: float) -> str:

@@ -138,33 +138,40 @@ class _ScanVerdicts:
     run: Path
     spec: str | None
     data_dir: Path | None
+    tasks: dict[str, Task] = field(init=False)
     verdicts: tuple[KnownVerdict, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        tasks = {name: self._task(name) for name in self.table.context.contexts}
-        data_dir = resolve_data_dir(self.data_dir)
-        examples = {
-            example.example_id: example
-            for task in tasks.values()
-            for part in _parts(task, data_dir, self.result.seed)
-            for example in part
-        }
-        rows = [row for row in self.table.in_order() if isinstance(row.outcome, Verdict)]
-        if lost := [row for row in rows if row.example_id not in examples]:
+        self.tasks = {name: self._task(name) for name in self.table.context.contexts}
+        examples = self._examples()
+        known, lost = [], []
+        for row in self.table.in_order():
+            if not isinstance(row.outcome, Verdict):
+                continue
+            if (example := examples.get(row.example_id)) is None:
+                lost.append(row.task)
+                continue
+            task = self.tasks[row.task]
+            known.append(
+                KnownVerdict(task=task, example=example, path=row.path, verdict=row.outcome)
+            )
+        if lost:
             raise ConfigError(
-                f"{len(lost)} of {len(rows)} verdicts are of questions that task {lost[0].task} "
-                "no longer has; name the data that was scanned with --data-dir or LPS_DATA_DIR"
+                f"{len(lost)} of {len(known) + len(lost)} verdicts are of questions that task "
+                f"{lost[0]} no longer has; name the data that was scanned with --data-dir or "
+                "LPS_DATA_DIR"
             )
-        self.verdicts = tuple(
-            KnownVerdict(
-                task=tasks[row.task],
-                example=examples[row.example_id],
-                path=row.path,
-                verdict=row.outcome,
-            )
-            for row in rows
-            if isinstance(row.outcome, Verdict)
-        )
+        self.verdicts = tuple(known)
+
+    def _examples(self) -> dict[str, Example]:
+        """All questions of the tasks, by their ids."""
+        data_dir = resolve_data_dir(self.data_dir)
+        asked = [task_questions(task, data_dir, self.result.seed) for task in self.tasks.values()]
+        return {
+            example.example_id: example
+            for questions in asked
+            for example in (*questions.train, *questions.validation, *questions.test)
+        }
 
     @property
     def digest(self) -> str:
@@ -187,7 +194,7 @@ class _ScanVerdicts:
     def tie_threshold(self, loaded: LoadedModel) -> float | None:
         contexts = self.table.context.contexts
         tie_threshold = 0.0
-        for task in {item.task.name: item.task for item in self.verdicts}.values():
+        for name, task in self.tasks.items():
             tie_threshold = PathExecutor(loaded, task, max_state_bytes=0).tie_threshold
             info = WorkerInfo(
                 model=loaded.identity,
@@ -199,7 +206,7 @@ class _ScanVerdicts:
                 node="",
                 arithmetic=kernels_of(loaded.device, loaded.dtype),
             )
-            if verdict_context(task, info).namespace != contexts[task.name]:
+            if verdict_context(task, info).namespace != contexts[name]:
                 raise _rounds_otherwise("where verdicts were made otherwise than they are here")
         return tie_threshold or None  # at 0 an engine would still decide ties otherwise
 
@@ -211,11 +218,6 @@ class _ScanVerdicts:
             if spec is not None:
                 raise
             raise task_file_needed("the scan was made", name) from error
-
-
-def _parts(task: Task, data_dir: Path | None, seed: int) -> tuple[tuple[Example, ...], ...]:
-    questions = task_questions(task, data_dir, seed)
-    return questions.train, questions.validation, questions.test
 
 
 def _rounds_otherwise(how: str) -> ConfigError:

@@ -88,7 +88,7 @@ def top(
         watch_run(folder, Console(), interval_s=interval)
 
 
-@command(epilog="Example: search-cluster tree runs/demo --example 3")
+@command(epilog="Example: search-cluster tree runs/demo/search --example 3")
 def tree(
     run: CorpusArgument,
     example: Annotated[

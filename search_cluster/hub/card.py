@@ -90,6 +90,25 @@ def hub_id_of(spec: str) -> str | None:
     return model if is_repository(model) and not Path(model).exists() else None
 
 
+def model_word(spec: str) -> str:
+    """The model in a command that others can run; ``MODEL`` stands for one of this machine."""
+    return DEMO_SPEC if spec == DEMO_SPEC else hub_id_of(spec) or "MODEL"
+
+
+def model_facts(spec: str, fingerprint: str, dtype: str) -> str:
+    """Which model it was, exactly."""
+    return f"{model_title(spec)}, fingerprint `{fingerprint}`, {dtype}"
+
+
+def prompts_text(chat: str) -> str:
+    """How questions were asked; empty where that is not known.
+
+    Args:
+        chat: ``always``, ``never``, or what else stands on record.
+    """
+    return {"always": "in the chat template", "never": "plain text"}.get(chat, "")
+
+
 def versions_text(versions: Mapping[str, str]) -> str:
     """Packages and their versions in one line."""
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))

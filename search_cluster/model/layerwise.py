@@ -16,9 +16,8 @@ from transformers import PreTrainedModel
 from search_cluster.errors import InvalidPathError
 from search_cluster.model.anatomy import anatomy_of, layer_type_of
 from search_cluster.model.bridge.bridges import Bridges, bridges_of
-from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.head import float32_logits
-from search_cluster.model.shortcut.shortcut import shortcuts_on
+from search_cluster.model.shortcut.shortcut import shortcuts_of
 
 
 class LayerwisePass:
@@ -50,7 +49,7 @@ class LayerwisePass:
         self._masks: dict[str, Tensor] = {}
         self._rotaries: dict[str, tuple[Tensor, Tensor]] = {}
         self._bridges = bridges_of(model)
-        self._shortcuts = shortcuts_on(model, devices_of(model).distinct)
+        self._shortcuts = shortcuts_of(model)
         if self._shortcuts:
             shortcut = self._shortcuts[self.hidden_BTD.device]
             self._carried_BTC = shortcut.nothing_carried(self.hidden_BTD)

@@ -16,10 +16,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from search_cluster.errors import InvalidPathError, ModelError
 from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.bridge.bridges import ATTRIBUTE, Bridges, bridges_of
-from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.shortcut.path_reader import PathReader
 from search_cluster.model.shortcut.shortcut import ATTRIBUTE as SHORTCUT
-from search_cluster.model.shortcut.shortcut import shortcuts_on
+from search_cluster.model.shortcut.shortcut import shortcuts_of
 from search_cluster.paths.jumps import steps_of
 from search_cluster.paths.layer_path import LayerPath
 
@@ -55,7 +54,7 @@ def materialise(model: PreTrainedModel, path: LayerPath) -> PreTrainedModel:
     view.model.layers = nn.ModuleList(
         _layer_at(model.model.layers[layer], position) for position, layer in enumerate(path.layers)
     )
-    bridges, shortcuts = bridges_of(model), shortcuts_on(model, devices_of(model).distinct)
+    bridges, shortcuts = bridges_of(model), shortcuts_of(model)
     if bridges is not None:
         _build_in(view, path, bridges)
     if shortcuts:

@@ -55,13 +55,25 @@ class ModelSize:
     last_bytes: int = 0
     """Those behind them: the head's, on a device of its own, are there even if it is tied."""
 
+    def layer_counts(self, num_devices: int) -> tuple[int, ...]:
+        """How many layers each of several devices gets; there are as many layers, or more."""
+        return split_layers(
+            self.layer_bytes,
+            num_devices,
+            first_bytes=self.first_bytes,
+            last_bytes=self.last_bytes,
+        )
+
     def fullest_bytes(self, num_devices: int) -> int:
         """The weights of the fullest of several devices that share the layers."""
         if num_devices == 1:
             return self.weight_bytes
-        ends = {"first_bytes": self.first_bytes, "last_bytes": self.last_bytes}
-        counts = split_layers(self.layer_bytes, num_devices, **ends)
-        return fullest_bytes(self.layer_bytes, counts, **ends)
+        return fullest_bytes(
+            self.layer_bytes,
+            self.layer_counts(num_devices),
+            first_bytes=self.first_bytes,
+            last_bytes=self.last_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

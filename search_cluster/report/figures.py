@@ -244,7 +244,7 @@ def _evaluations(summary: CorpusSummary) -> ReportFigure:
             hovertemplate="%{x} paths: %{y} questions<extra></extra>",
         )
     )
-    lay_out(figure, "paths tried for an example", "questions")
+    lay_out(figure, "paths tried for a question", "questions")
     return ReportFigure(
         title="Effort per question",
         caption="How many paths the search tried before it stopped, the plain path included.",

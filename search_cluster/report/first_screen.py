@@ -13,7 +13,7 @@ from search_cluster.corpus.summary import CorpusSummary, num_searched
 from search_cluster.report.notes import cut_notes, search_notes
 from search_cluster.report.router_evaluations import RouterEvaluation, router_effect
 from search_cluster.report.scan.verdict import ScreenLine
-from search_cluster.report.scan.words import seconds_text
+from search_cluster.report.scan.words import seconds_text, took_text
 from search_cluster.stats import Effect
 
 ROUTERS_FOLDER = "routers"
@@ -132,10 +132,7 @@ def _cost(summary: CorpusSummary, run: Mapping[str, Any]) -> str:
     text = f"{num_searched(run, summary):,} paths"
     if isinstance(hits := run.get("cache_hits"), int) and hits:
         text += f", {hits:,} of them answered by the cache"
-    if isinstance(elapsed_s := run.get("elapsed_seconds"), int | float) and elapsed_s:
-        text += f"; {seconds_text(elapsed_s)}"
-        if isinstance(workers := run.get("workers"), int) and workers:
-            text += f" with {workers} worker{'s' if workers > 1 else ''}"
+    text += took_text(run)
     if isinstance(held_s := run.get("device_seconds"), int | float) and held_s:
         text += f", {seconds_text(held_s)} of devices"
     return f"{text}."

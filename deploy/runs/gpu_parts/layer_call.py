@@ -26,7 +26,7 @@ from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
 from search_cluster.model.device_memory import default_state_bytes
 from search_cluster.model.engine.executor import PathExecutor
-from search_cluster.model.engine.flops import flops_per_layer_row, flops_per_visible_row
+from search_cluster.model.engine.flops import FlopRates
 from search_cluster.model.engine.work_counters import WorkCounters
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
@@ -164,8 +164,8 @@ def _difference(loaded: LoadedModel, short: Costs, long: Costs, product: float) 
     calls = long.counters.layer_calls - short.counters.layer_calls
     tokens = long.counters.layer_tokens - short.counters.layer_tokens
     visible = long.counters.visible_rows - short.counters.visible_rows
-    flops = tokens * flops_per_layer_row(loaded.model)
-    flops += visible * flops_per_visible_row(loaded.model)
+    rates = FlopRates.of(loaded.model)
+    flops = tokens * rates.layer_row + visible * rates.visible_row
     wall_s = (long.wall_s - short.wall_s) / calls
     figures: dict[str, Any] = {
         "calls": calls,

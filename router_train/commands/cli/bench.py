@@ -24,7 +24,7 @@ PROMPTS = Options(
 
 
 @command(
-    epilog="Example: router-train bench runs/demo --batch-sizes 1,8,32 --json",
+    epilog="Example: router-train bench runs/mine --batch-sizes 1,8,32 --json",
     interrupted=TRAINING_RESUMES,
 )
 def bench(

@@ -13,8 +13,8 @@ from search_cluster.options.groups import JsonOption
 
 
 @command(
-    epilog="Example: router-train evaluate --router runs/demo/routers/drllm --task capitals "
-    "--limit 200 --out runs/demo/evaluations/drllm.json --json",
+    epilog="Example: router-train evaluate --router runs/mine/routers/drllm --task elements "
+    "--limit 200 --out runs/mine/evaluations/drllm.json --json",
     interrupted=TRAINING_RESUMES,
 )
 def evaluate(

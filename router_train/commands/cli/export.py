@@ -16,7 +16,7 @@ from search_cluster.options.hub_folder import FromHub
 
 
 @command(
-    epilog="Example: router-train export runs/demo/routers/drllm --out exports/demo-drllm",
+    epilog="Example: router-train export runs/mine/routers/drllm --out exports/mine",
     interrupted=TRAINING_RESUMES,
 )
 def export(

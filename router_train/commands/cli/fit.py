@@ -19,8 +19,8 @@ from search_cluster.options.hub_folder import FromHub
 
 
 @command(
-    epilog="Example: router-train fit --corpus runs/demo --router drllm "
-    "--out runs/demo/routers/drllm --epochs 25",
+    epilog="Example: router-train fit --corpus runs/mine --router drllm "
+    "--out runs/mine/routers/drllm --epochs 25",
     interrupted=TRAINING_RESUMES,
 )
 def fit(

@@ -12,7 +12,7 @@ from search_cluster.options.groups import JsonOption
 
 
 @command(
-    epilog="Example: router-train generate --router runs/demo/routers/drllm "
+    epilog="Example: router-train generate --router runs/mine/routers/drllm "
     '--prompt "What is the capital of Peru?"',
     interrupted=TRAINING_RESUMES,
 )

@@ -14,7 +14,7 @@ from search_cluster.options.groups import JsonOption
 
 @command(
     "lm-eval",
-    epilog="Example: router-train lm-eval --router runs/demo/routers/menu --tasks arc_easy,piqa "
+    epilog="Example: router-train lm-eval --router runs/mine/routers/menu --tasks arc_easy,piqa "
     "--limit 100 --json",
     interrupted=TRAINING_RESUMES,
 )

@@ -13,7 +13,7 @@ from search_cluster.options.groups import JsonOption, Options, ToOption
 
 
 @command(
-    epilog="Example: router-train push runs/demo/routers/drllm --to org/demo-drllm",
+    epilog="Example: router-train push runs/mine/routers/drllm --to org/mine-drllm",
     interrupted=PUSH_AGAIN,
 )
 def push(

@@ -19,7 +19,7 @@ OPTIONS = Overrides(
 )  # fmt: skip
 
 
-@command(epilog="Example: search-cluster crossexec runs/demo --menu 16 --json")
+@command(epilog="Example: search-cluster crossexec runs/mine --menu 16 --json")
 def crossexec(
     *,
     run: RunArgument,

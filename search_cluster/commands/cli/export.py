@@ -20,7 +20,7 @@ class ExportFormat(StrEnum):
 
 
 @command(
-    epilog="Example: search-cluster export runs/demo --format polar --out merged_mcts_samples.json"
+    epilog="Example: search-cluster export runs/mine --format polar --out merged_mcts_samples.json"
 )
 def export(
     run: CorpusArgument,

@@ -14,7 +14,7 @@ from search_cluster.options.groups import ConfigOption, Flags, JsonOption, Overr
     epilog="\b\n"
     "Examples:\n"
     "  search-cluster search --model demo --task capitals --limit 50 --run runs/first\n"
-    "  search-cluster search --config deploy/runs/demo.toml --json\n"
+    "  search-cluster search --config deploy/runs/capitals.toml --json\n"
     "  search-cluster search --model org/name --task arc_easy --redis-url redis://cache:6380/0 "
     "--run runs/arc"
 )

@@ -16,8 +16,8 @@ from search_cluster.options.groups import ConfigOption, JsonOption
 @command(
     epilog="\b\n"
     "Example:\n"
-    "  search-cluster submit --address http://head:8265 --config deploy/runs/demo.toml "
-    "--run /mnt/shared/runs/demo",
+    "  search-cluster submit --address http://head:8265 --config deploy/runs/capitals.toml "
+    "--run /mnt/shared/runs/capitals",
     passes_on=True,
 )
 def submit(

@@ -1,6 +1,6 @@
 """What a study reads and executes, part by part."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,17 +55,12 @@ class StudyReader:
             raise ConfigError(
                 f"experiment {name} has nothing to read; give it a file with more in it"
             )
-        tables = []
-        for number, part in enumerate(parts := split(probes, PROBES_PER_PART)):
-            arrays = self._part(
-                f"{name}-{number:04}",
-                lambda part=part: read_probes(  # type: ignore[misc]
-                    self.loaded, lenses, part, bucket_V
-                ).to_arrays(),
-            )
-            self.on_part(number + 1, len(parts))
-            tables.append(ReadingTable.from_arrays(arrays))
-        table = joined(tables)
+
+        def make(part: "Sequence[PromptProbe]") -> Arrays:
+            return read_probes(self.loaded, lenses, part, bucket_V).to_arrays()
+
+        parts = self._parts(name, probes, PROBES_PER_PART, make)
+        table = joined([ReadingTable.from_arrays(arrays) for arrays in parts])
         self._count(table.num_positions, len(lenses))
         return table
 
@@ -86,9 +81,7 @@ class StudyReader:
             return table.to_arrays() | own
 
         tables, read_later = [], []
-        for number, part in enumerate(parts := split(by_question, QUESTIONS_PER_PART)):
-            arrays = self._part(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
-            self.on_part(number + 1, len(parts))
+        for arrays in self._parts(name, by_question, QUESTIONS_PER_PART, make):
             later = {
                 key.removeprefix(LATER_PREFIX): value
                 for key, value in arrays.items()
@@ -122,7 +115,7 @@ class StudyReader:
                 for key in PathReadings.__slots__
             }
 
-        arrays = self._part(name, make)
+        arrays = self.store.arrays(name, make)
         found = {
             lens: PathReadings(**{key: arrays[f"{lens}.{key}"] for key in PathReadings.__slots__})
             for lens in lenses
@@ -149,17 +142,23 @@ class StudyReader:
                 executors.append(PathExecutor(self.loaded, task))
             return execute(executors[0], part, paths).to_arrays()
 
-        found = []
-        for number, part in enumerate(parts := split(examples, QUESTIONS_PER_PART)):
-            arrays = self._part(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
-            found.append(ExecutedAnswers.from_arrays(arrays))
-            self.on_part(number + 1, len(parts))
+        parts = self._parts(name, examples, QUESTIONS_PER_PART, make)
+        found = [ExecutedAnswers.from_arrays(arrays) for arrays in parts]
         num = len(examples) * len(paths)
         self.counts["executed_verdicts"] = self.counts.get("executed_verdicts", 0) + num
         return all_questions(found)
 
-    def _part(self, name: str, make: Callable[[], Arrays]) -> dict[str, AnyArray]:
-        return self.store.arrays(name, make)
+    def _parts(
+        self,
+        name: str,
+        items: Sequence[Item],
+        size: int,
+        make: Callable[[Sequence[Item]], Arrays],
+    ) -> Iterator[dict[str, AnyArray]]:
+        """What each part of an experiment gave, kept or made now."""
+        for number, part in enumerate(parts := split(items, size)):
+            yield self.store.arrays(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
+            self.on_part(number + 1, len(parts))
 
     def _count(self, num_positions: int, num_lenses: int) -> None:
         reads = num_positions * (self.loaded.num_layers + 1) * num_lenses

@@ -3,13 +3,20 @@
 from pathlib import Path
 from shlex import join
 
-from search_cluster.bridged_spec import DEMO_SPEC
 from search_cluster.corpus.card import LUCK, columns_table
 from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.path_table import PATH_TABLE_NAME, read_path_table
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.summary import CorpusSummary, num_searched, summarise
-from search_cluster.hub.card import Card, hub_id_of, model_title, versions_text
+from search_cluster.hub.card import (
+    Card,
+    hub_id_of,
+    model_facts,
+    model_title,
+    model_word,
+    prompts_text,
+    versions_text,
+)
 from search_cluster.paths.words import path_words
 from search_cluster.stats import wilson_interval
 
@@ -108,12 +115,9 @@ def _how(manifest: Manifest, summary: CorpusSummary) -> dict[str, str]:
     failures = f", {summary.failures} without a verdict" if summary.failures else ""
     return {
         "command": f"`{_command(provenance)}`",
-        "model": f"{model_title(provenance.model_spec)}, fingerprint "
-        f"`{provenance.model_fingerprint}`, {provenance.dtype}"
+        "model": model_facts(provenance.model_spec, provenance.model_fingerprint, provenance.dtype)
         + (f", {provenance.arithmetic}" if provenance.arithmetic else ""),
-        "prompts": {"always": "in the chat template", "never": "plain text"}.get(
-            provenance.chat, ""
-        ),
+        "prompts": prompts_text(provenance.chat),
         "task": f"`{provenance.task}` version {provenance.task_version}, split "
         f"`{provenance.split}`"
         + (", which is used up as a test by this" if provenance.split == "test" else ""),
@@ -131,9 +135,7 @@ def _how(manifest: Manifest, summary: CorpusSummary) -> dict[str, str]:
 
 def _command(provenance: Provenance) -> str:
     """The settings on record as a command."""
-    words = ["search-cluster", "search", "--model", hub_id_of(provenance.model_spec) or "MODEL"]
-    if provenance.model_spec == DEMO_SPEC:
-        words[-1] = DEMO_SPEC
+    words = ["search-cluster", "search", "--model", model_word(provenance.model_spec)]
     words += ["--task", provenance.task, "--split", provenance.split]
     words += ["--preset", provenance.preset, "--budget", str(provenance.budget)]
     words += ["--leaves-per-round", str(provenance.leaves_per_round)]

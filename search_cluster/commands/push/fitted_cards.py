@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search_cluster.hub.card import Card, hub_id_of, model_title
+from search_cluster.hub.card import Card, hub_id_of, model_facts, model_title
 from search_cluster.model.bridge.folder import BridgesRecord
 from search_cluster.model.fitted import FittedRecord
 from search_cluster.model.lens.record import LensRecord
@@ -26,7 +26,7 @@ def lens_card(record: LensRecord, location: str) -> Card:
         ),
         measured=_lens_figures(found),
         how={
-            **_of_model(record),
+            "model": _model_facts(record),
             "fitted to": _texts(found.get("texts"), found.get("tokens"), found.get("texts_digest")),
             "judged on": f"{found['held_out']}, which did not teach it"
             if "held_out" in found
@@ -83,7 +83,7 @@ def bridges_card(record: BridgesRecord, location: str) -> Card:
         ),
         measured=_bridge_figures(found.get("paths", ())),
         how={
-            **_of_model(record),
+            "model": _model_facts(record),
             "fitted to": _texts(found.get("text"), found.get("tokens"), None),
             "judged on": f"{found['held_out_text']}, which did not teach them"
             if "held_out_text" in found
@@ -114,11 +114,8 @@ def _bridge_figures(paths: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _of_model(record: FittedRecord) -> dict[str, str]:
-    return {
-        "model": f"{model_title(record.model_spec)}, fingerprint `{record.model_fingerprint}`, "
-        f"{record.model_dtype}"
-    }
+def _model_facts(record: FittedRecord) -> str:
+    return model_facts(record.model_spec, record.model_fingerprint, record.model_dtype)
 
 
 def _texts(source: object, tokens: object, digest: object) -> str:

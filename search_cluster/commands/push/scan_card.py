@@ -2,8 +2,15 @@
 
 from shlex import join
 
-from search_cluster.bridged_spec import DEMO_SPEC
-from search_cluster.hub.card import Card, hub_id_of, model_title, versions_text
+from search_cluster.hub.card import (
+    Card,
+    hub_id_of,
+    model_facts,
+    model_title,
+    model_word,
+    prompts_text,
+    versions_text,
+)
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.words import EDIT_WORDS
 from search_cluster.report.scan.verdict import verdict_line
@@ -30,10 +37,8 @@ def scan_card(result: ScanResult, location: str) -> Card:
         measured="\n\n".join([_judged(result), *_finalists(result)]),
         how={
             "command": f"`{_command(result)}`",
-            "model": f"{title}, fingerprint `{result.model_fingerprint}`, {result.dtype}",
-            "prompts": {"always": "in the chat template", "never": "plain text"}.get(
-                result.chat, ""
-            ),
+            "model": model_facts(result.model, result.model_fingerprint, result.dtype),
+            "prompts": prompts_text(result.chat),
             "compared": f"{result.num_candidates} paths, {result.verdicts} verdicts",
             "looks at test in this folder": str(result.test_uses),
             "cut short by": result.stopped_by,
@@ -85,8 +90,7 @@ def _finalist(item: Finalist, num_layers: int) -> str:
 
 def _command(result: ScanResult) -> str:
     """The settings on record as a command."""
-    model = DEMO_SPEC if result.model == DEMO_SPEC else hub_id_of(result.model) or "MODEL"
-    words = ["search-cluster", "scan", "--model", model]
+    words = ["search-cluster", "scan", "--model", model_word(result.model)]
     for flag, values in (("--task", result.tasks), ("--guard", result.guards)):
         for value in values:
             words += [flag, value]

@@ -1,7 +1,7 @@
 """The card of a depth study on the hub."""
 
 from search_cluster.depth.result import DepthResult
-from search_cluster.hub.card import Card, hub_id_of, model_title
+from search_cluster.hub.card import Card, hub_id_of, model_facts, model_title
 from search_cluster.report.depth.words import headline
 
 
@@ -19,7 +19,7 @@ def study_card(result: DepthResult, location: str) -> Card:
         ),
         measured="\n".join(f"- {line}" for line in headline(result)),
         how={
-            "model": f"{title}, fingerprint `{result.model_fingerprint}`, {result.dtype}",
+            "model": model_facts(result.model, result.model_fingerprint, result.dtype),
             "lens": result.lens,
             "text": result.text.source,
             "questions": ""

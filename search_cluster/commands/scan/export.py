@@ -29,6 +29,7 @@ from search_cluster.model.portable.layer_kinds import config_at_hand, layer_kind
 from search_cluster.model.portable.path_folder import write_path
 from search_cluster.paths.jumps import jumps_of
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.report.scan.next_step import static_router
 from search_cluster.scan.result import SCAN_NAME, ScanResult
 from search_cluster.scan.result_file import read_result
 from search_cluster.scan.specs.chosen import path_to_export
@@ -272,8 +273,8 @@ def _card(
 
 
 def _router_command(run: Path, *, named: str | None, best: bool) -> str:
-    routers = Path() if fetched_from(run) else run
+    own = Path() if fetched_from(run) else run
     words: list[Any] = ["router-train", "static", shown_folder(run)]
-    words += ["--out", routers / "routers" / "static"]
+    words += ["--out", static_router(own)]
     words += ["--path", named] if named is not None else ["--best"] if best else []
     return join(map(str, words))

@@ -10,7 +10,7 @@ from search_cluster.errors import CorpusError
 from search_cluster.hub.folders import shown_folder
 from search_cluster.report.scan.html import write_scan_report
 from search_cluster.report.scan.in_short import in_short
-from search_cluster.report.scan.next_step import next_commands, next_step
+from search_cluster.report.scan.next_step import next_commands, next_step, static_router
 from search_cluster.report.scan.terminal import print_scan
 from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.report.scan.words import edits_text
@@ -55,7 +55,7 @@ def print_scan_run(run: Path, report: Path | None = None, price: Price | None = 
         lines += [f"report: {report}"]
     if not result.sure:
         lines += [f"Next: {next_step(result, shown_folder(run))}"]
-    has_router = (run / "routers/static/router.json").is_file()
+    has_router = (static_router(run) / "router.json").is_file()
     commands = next_commands(result, shown_folder(run), has_router=has_router)
     lines += ["Try next:", *(f"  {command}" for command in commands)]
     for line in lines:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from search_cluster.errors import ModelError
 from search_cluster.model.devices.layer_devices import devices_of
-from search_cluster.model.devices.split import split_layers
+from search_cluster.model.memory_plan import size_in_parts
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -48,14 +48,9 @@ def layer_counts(model: PreTrainedModel, num_devices: int) -> tuple[int, ...]:
     Raises:
         ModelError: there are more devices than layers.
     """
-    layer_bytes = [weight_bytes(layer) for layer in model.model.layers]
-    require_layers(len(layer_bytes), num_devices)
-    return split_layers(
-        layer_bytes,
-        num_devices,
-        first_bytes=weight_bytes(model.model.embed_tokens),
-        last_bytes=weight_bytes(model.model.norm) + weight_bytes(model.lm_head),
-    )
+    size = size_in_parts(model, model.dtype)
+    require_layers(len(size.layer_bytes), num_devices)
+    return size.layer_counts(num_devices)
 
 
 def require_layers(num_layers: int, num_devices: int) -> None:
@@ -69,11 +64,6 @@ def require_layers(num_layers: int, num_devices: int) -> None:
             f"devices_per_worker is {num_devices}, and the model has {num_layers} layers; each "
             f"device holds one at least: set it to {num_layers} or less"
         )
-
-
-def weight_bytes(module: nn.Module) -> int:
-    """The bytes of a module's weights."""
-    return sum(weight.numel() * weight.element_size() for weight in module.parameters())
 
 
 def place_layers(

@@ -36,7 +36,7 @@ class FlopRates:
         config, layers = model.config, model.model.layers
         head: torch.Tensor = model.lm_head.weight
         return cls(
-            layer_row=flops_per_layer_row(model),
+            layer_row=sum(_row_flops(layer, config) for layer in layers) / len(layers),
             feed_forward_row=sum(_row_flops(layer.mlp, config) for layer in layers) / len(layers),
             visible_row=4.0 * float(config.num_attention_heads) * float(head_width(config)),
             head_row=2.0 * head.numel(),
@@ -50,17 +50,6 @@ class FlopRates:
             + counters.visible_rows * self.visible_row
             + counters.head_rows * self.head_row
         )
-
-
-def flops_per_layer_row(model: PreTrainedModel) -> float:
-    """See `FlopRates.layer_row`."""
-    layers = model.model.layers
-    return sum(_row_flops(layer, model.config) for layer in layers) / len(layers)
-
-
-def flops_per_visible_row(model: PreTrainedModel) -> float:
-    """See `FlopRates.visible_row`."""
-    return FlopRates.of(model).visible_row
 
 
 def _row_flops(part: nn.Module, config: object) -> float:

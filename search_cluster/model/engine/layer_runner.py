@@ -23,7 +23,7 @@ from search_cluster.model.engine.invariance.modules import InvariantLinear, Prod
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import float32_logits
 from search_cluster.model.materialise import ModuleT, shallow_copy
-from search_cluster.model.shortcut.shortcut import shortcuts_on
+from search_cluster.model.shortcut.shortcut import shortcuts_of
 
 STATE, CARRIED = 0, 1
 """The parts of a slab of states: a row's state, and what a shortcut carries of it."""
@@ -67,7 +67,7 @@ class LayerRunner:
         self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
         self._window: int | None = getattr(model.config, "sliding_window", None)
         self._rotaries: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
-        self._shortcuts = shortcuts_on(model, self.devices.distinct)
+        self._shortcuts = shortcuts_of(model)
         self._bridges = bridges_of(model)
         self._bridged_from: dict[int, set[int]] = {}
         for jump in () if self._bridges is None else self._bridges.jumps:

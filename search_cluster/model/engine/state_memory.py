@@ -27,9 +27,8 @@ def new_store(layers: LayerRunner, max_bytes: int, *, keep_keys: bool) -> StateS
     # Where nobody keeps keys, those of shared rows and of the running call are few.
     shares = (hidden_bytes, key_bytes) if keep_keys else (1 - KEYS_SHARE, KEYS_SHARE)
 
-    of_device = max_bytes // len(layers.devices.distinct)
-
     devices = layers.devices
+    of_device = max_bytes // len(devices.distinct)
     outputs = [devices.of_states(layer) for layer in range(layers.num_layers)]
 
     def slab(widths: Sequence[int], share: float, device: torch.device) -> Slab:

@@ -175,11 +175,10 @@ def load_lens(folder: Path, loaded: LoadedModel) -> Lens:
         weight_LDD=torch.stack(weights).to(device),
         bias_LD=bias_LD.to(device),
     )
-    if record is not None and lens_digest(lens) != record.digest:
+    if record is not None and (digest := lens_digest(lens)) != record.digest:
         raise ConfigError(
-            f"lens {folder} holds other translators than {RECORD_NAME} says (digest "
-            f"{lens_digest(lens)}, not {record.digest}); copy the folder again, or fit a lens with "
-            "search-cluster lens fit"
+            f"lens {folder} holds other translators than {RECORD_NAME} says (digest {digest}, not "
+            f"{record.digest}); copy the folder again, or fit a lens with search-cluster lens fit"
         )
     return lens
 

@@ -35,6 +35,7 @@ from transformers import PreTrainedModel
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.model.bridge.bridges import share_of_layer
+from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.head import Product
 
 ATTRIBUTE = "shortcut"
@@ -249,10 +250,8 @@ def shortcut_of(model: PreTrainedModel) -> Shortcut | None:
     return shortcut
 
 
-def shortcuts_on(
-    model: PreTrainedModel, devices: Iterable[torch.device]
-) -> dict[torch.device, Shortcut]:
-    """The model's shortcut on each of some devices; empty without one.
+def shortcuts_of(model: PreTrainedModel) -> dict[torch.device, Shortcut]:
+    """The model's shortcut on each of its devices; empty without one.
 
     Its sources are read where their layers are, and it is small.
     """
@@ -263,7 +262,7 @@ def shortcuts_on(
         device: own
         if device == own.query_RD.device
         else Shortcut(own.sources, own.num_heads, own.tensors()).to(device)
-        for device in devices
+        for device in devices_of(model).distinct
     }
 
 

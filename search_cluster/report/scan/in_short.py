@@ -39,11 +39,8 @@ def _share(accuracy: float) -> str:
 
 def _speed(finalist: Finalist) -> str:
     """How much faster it is on this machine; nothing where it was not measured."""
-    timings = sorted(finalist.timings, key=lambda item: item.batch)
-    if not timings:
+    if not finalist.timings:
         return ""
-    times = ", ".join(
-        f"{item.plain_seconds / item.seconds:.2f} times as fast at batch {item.batch}"
-        for item in timings[:1]
-    )
-    return f", {times}"
+    first = min(finalist.timings, key=lambda item: item.batch)
+    times = first.plain_seconds / first.seconds
+    return f", {times:.2f} times as fast at batch {first.batch}"

@@ -38,13 +38,18 @@ def next_step(result: ScanResult, folder: Path) -> str:
     )
 
 
+def static_router(folder: Path) -> Path:
+    """Where the printed commands put the router of a scan's path."""
+    return folder / "routers" / "static"
+
+
 def next_commands(result: ScanResult, folder: Path, *, has_router: bool) -> tuple[str, ...]:
     """Commands that go on from a finished scan, which run as they are.
 
     Args:
         result: what the scan found.
         folder: the run folder, for the commands.
-        has_router: whether ``routers/static`` in it is a router of its path.
+        has_router: whether there is a router in `static_router`.
     """
     run = quote(str(folder))
     watch = f"search-cluster dashboard {run}"
@@ -52,7 +57,7 @@ def next_commands(result: ScanResult, folder: Path, *, has_router: bool) -> tupl
         return (watch,)
     which = "" if result.sure else " --best"
     own = Path() if is_hub_spec(folder) else folder
-    router, exported = quote(str(own / "routers/static")), quote(str(own / "exported"))
+    router, exported = quote(str(static_router(own))), quote(str(own / "exported"))
     return (
         f'router-train generate --router {router} --prompt "What is DNA?" --compare'
         if has_router

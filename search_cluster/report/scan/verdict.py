@@ -16,8 +16,8 @@ from search_cluster.report.scan.words import (
     is_worse,
     layers_text,
     points,
-    seconds_text,
     span,
+    took_text,
 )
 from search_cluster.scan.result import Finalist, ScanResult, Standing
 from search_cluster.stats import TOLERATED_LOSS
@@ -165,10 +165,7 @@ def _cost(result: ScanResult, run: Mapping[str, Any]) -> str:
     share = result.exhaustive_verdicts / result.verdicts if result.verdicts else 1.0
     fewer = f"{share:.1f} times fewer than" if share >= LEAST_SHARE else "about as many as"
     text = f"{result.verdicts:,} verdicts, {fewer} all paths on all questions would take"
-    if isinstance(elapsed_s := run.get("elapsed_seconds"), int | float) and elapsed_s:
-        text += f"; {seconds_text(elapsed_s)}"
-        if isinstance(workers := run.get("workers"), int) and workers:
-            text += f" with {workers} worker{'s' if workers > 1 else ''}"
+    text += took_text(run)
     if (cost := cost_text(run)) is not None:
         text += f"; {cost}"
     return f"{text}."

@@ -1,5 +1,8 @@
 """Gains, intervals and paths as texts, the same on the page, in the dashboard and on a terminal."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, Standing
 
 SMALLEST_P = 0.001
@@ -58,6 +61,21 @@ def seconds_text(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
+def took_text(run: Mapping[str, Any]) -> str:
+    """How long a run took, behind what it did: ``; 12 min with 2 workers``; empty if not known.
+
+    Args:
+        run: the sums of its sessions; missing keys are left out.
+    """
+    elapsed_s, workers = run.get("elapsed_seconds"), run.get("workers")
+    if not isinstance(elapsed_s, int | float) or not elapsed_s:
+        return ""
+    text = f"; {seconds_text(elapsed_s)}"
+    if isinstance(workers, int) and workers:
+        text += f" with {workers} worker{'s' if workers > 1 else ''}"
+    return text
 
 
 def is_better(standing: Standing) -> bool:

@@ -20,7 +20,7 @@ from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
-from search_cluster.model.shortcut.shortcut import shortcuts_on
+from search_cluster.model.shortcut.shortcut import shortcuts_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     if bridges is not None:  # They are float32, and as many rows cross as come.
         for jump in bridges.jumps:
             products.row_counts(*bridges.tensors(jump))
-    for own in shortcuts_on(model, devices).values():  # the same of these
+    for own in shortcuts_of(model).values():  # the same of these
         for weight, bias in own.products():
             products.row_counts(weight, bias)
     if model.device.type == "cpu":  # elsewhere the head has the same number of rows in every call

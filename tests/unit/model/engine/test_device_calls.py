@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.fake_devices import tensors_of
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -89,9 +90,9 @@ class Watch(TorchDispatchMode):
         name = func.overloadpacket.__name__
         assert name not in READ_BACK, f"{func} waits for the device"
         result = func(*args, **(kwargs or {}))
-        tensors = [item for item in _flat((args, kwargs)) if isinstance(item, torch.Tensor)]
+        tensors = list(tensors_of((args, kwargs)))
         devices = {item.device.type for item in tensors}
-        lands = {item.device.type for item in _flat(result) if isinstance(item, torch.Tensor)}
+        lands = {item.device.type for item in tensors_of(result)}
         if devices == {"cpu"} and lands == {"cpu"}:
             return result
         if "cpu" in devices and any(item.numel() for item in tensors if item.device.type == "cpu"):
@@ -107,16 +108,6 @@ def _is_view(func: Any, tensors: list[torch.Tensor], result: object) -> bool:
     if func._schema.is_mutable or not isinstance(result, torch.Tensor):
         return False
     return result.untyped_storage()._cdata in {item.untyped_storage()._cdata for item in tensors}
-
-
-def _flat(item: object) -> Iterator[object]:
-    if isinstance(item, Mapping):
-        item = list(item.values())
-    if isinstance(item, (list, tuple)):
-        for part in item:
-            yield from _flat(part)
-    else:
-        yield item
 
 
 def fused_as_on_a_device(module: nn.Module) -> FusedNorm | None:
