@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
+from math import gcd
 
 import torch
 from torch import Tensor
@@ -81,17 +82,29 @@ def cover(num_rows: int, counts: tuple[int, ...], call_cost: int) -> tuple[int, 
         counts: the numbers to choose from, in rising order.
         call_cost: what each of them costs beside its rows, in rows.
     """
-    fitting = [count for count in counts if count >= num_rows]
-    best: tuple[int, ...] = (fitting[0],) if fitting else ()
-    smaller = [count for count in counts if count < num_rows]
-    # One or two sizes less than the largest that fits are worth a try, never all of them.
-    for count in smaller[-2:]:
-        repeats = max(1, num_rows // count) if count == counts[-1] else 1
-        rest = num_rows - repeats * count
-        split = (count,) * repeats + (cover(rest, counts, call_cost) if rest else ())
-        if not best or _cost(split, call_cost) < _cost(best, call_cost):
-            best = split
-    return best
+    # Of many rows the largest number takes all but one or two times itself.
+    bulk = max(0, num_rows // counts[-1] - 1)
+    rest = num_rows - bulk * counts[-1]
+    return (counts[-1],) * bulk + _covers(counts, call_cost)[-(-rest // gcd(*counts))]
+
+
+@cache
+def _covers(counts: tuple[int, ...], call_cost: int) -> list[tuple[int, ...]]:
+    """What `cover` says of 0, 1, 2 ... times the greatest common divisor of the numbers.
+
+    The list reaches to twice the largest number. Each cover is one number in front of the cover of
+    what it leaves; the larger one comes first where two cost the same.
+    """
+    unit = gcd(*counts)
+    covers: list[tuple[int, ...]] = [()]
+    costs = [0]
+    for place in range(1, 2 * counts[-1] // unit + 1):
+        cost, minus_count = min(
+            (count + call_cost + costs[max(0, place - count // unit)], -count) for count in counts
+        )
+        costs.append(cost)
+        covers.append((-minus_count, *covers[max(0, place + minus_count // unit)]))
+    return covers
 
 
 def _cost(counts: tuple[int, ...], call_cost: int) -> int:
