@@ -10,7 +10,7 @@ from search_cluster.depth.settings import DepthSettings
 from search_cluster.errors import ConfigError
 from search_cluster.files import content_digest
 
-PARTS_VERSION = 1
+PARTS_VERSION = 2
 """Changes whenever the same plan would read other parts."""
 
 

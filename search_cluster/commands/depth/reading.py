@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from search_cluster.commands.depth.parts import Arrays, PartStore
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from search_cluster.tasks.example import Example
     from search_cluster.tasks.task import Task
 
-PROBES_PER_PART = 10
+POSITIONS_PER_PART = 640
+"""Few positions at a time would read the head's weights more often than they are worth."""
 QUESTIONS_PER_PART = 8
 LATER_PREFIX = "later."
 Item = TypeVar("Item")
@@ -59,7 +61,8 @@ class StudyReader:
         def make(part: "Sequence[PromptProbe]") -> Arrays:
             return read_probes(self.loaded, lenses, part, bucket_V).to_arrays()
 
-        parts = self._parts(name, probes, PROBES_PER_PART, make)
+        sizes = [len(probe.positions) for probe in probes]
+        parts = self._parts(name, split_by_size(probes, sizes, POSITIONS_PER_PART), make)
         table = joined([ReadingTable.from_arrays(arrays) for arrays in parts])
         self._count(table.num_positions, len(lenses))
         return table
@@ -81,7 +84,7 @@ class StudyReader:
             return table.to_arrays() | own
 
         tables, read_later = [], []
-        for arrays in self._parts(name, by_question, QUESTIONS_PER_PART, make):
+        for arrays in self._parts(name, split(by_question, QUESTIONS_PER_PART), make):
             later = {
                 key.removeprefix(LATER_PREFIX): value
                 for key, value in arrays.items()
@@ -142,7 +145,7 @@ class StudyReader:
                 executors.append(PathExecutor(self.loaded, task))
             return execute(executors[0], part, paths).to_arrays()
 
-        parts = self._parts(name, examples, QUESTIONS_PER_PART, make)
+        parts = self._parts(name, split(examples, QUESTIONS_PER_PART), make)
         found = [ExecutedAnswers.from_arrays(arrays) for arrays in parts]
         num = len(examples) * len(paths)
         self.counts["executed_verdicts"] = self.counts.get("executed_verdicts", 0) + num
@@ -151,12 +154,11 @@ class StudyReader:
     def _parts(
         self,
         name: str,
-        items: Sequence[Item],
-        size: int,
+        parts: Sequence[Sequence[Item]],
         make: Callable[[Sequence[Item]], Arrays],
     ) -> Iterator[dict[str, AnyArray]]:
         """What each part of an experiment gave, kept or made now."""
-        for number, part in enumerate(parts := split(items, size)):
+        for number, part in enumerate(parts):
             yield self.store.arrays(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
             self.on_part(number + 1, len(parts))
 
@@ -169,3 +171,14 @@ class StudyReader:
 def split(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """The items in parts of that size; the last one may be smaller."""
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def split_by_size(items: Sequence[Item], sizes: Sequence[int], most: int) -> list[Sequence[Item]]:
+    """Neighbours in parts whose sizes sum up to ``most`` at most; a larger item stands alone."""
+    firsts, total = [0], 0
+    for place, size in enumerate(sizes):
+        total += size
+        if total > most and place > firsts[-1]:
+            firsts.append(place)
+            total = size
+    return [items[first:end] for first, end in pairwise([*firsts, len(items)])]

@@ -29,6 +29,9 @@ from search_cluster.paths.layer_path import LayerPath
 
 BATCH_TOKENS = 2048
 """The tokens of a batch of prompts, padding included."""
+READ_POSITIONS = 512
+"""Positions of several batches are read together until there are so many: a read of few takes as
+long as reading the head's weights does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +75,17 @@ def read_probes(
     if bucket_V is not None:
         groups_VG = torch.nn.functional.one_hot(torch.from_numpy(bucket_V)).float()
         groups_VG = groups_VG.to(loaded.model.device)
-    return joined(
-        [
-            table_of(loaded, lenses, batch, states_at(loaded, batch, identity), groups_VG)
-            for batch in batches_of(probes)
-        ]
-    )
+    tables, waiting, states = [], list[PromptProbe](), list[Tensor]()
+    batches = batches_of(probes)
+    for number, batch in enumerate(batches):
+        waiting += batch
+        states.append(states_at(loaded, batch, identity))
+        num_positions = sum(part_SND.shape[1] for part_SND in states)
+        if num_positions >= READ_POSITIONS or number == len(batches) - 1:
+            states_SND = torch.cat(states, dim=1)
+            tables.append(table_of(loaded, lenses, waiting, states_SND, groups_VG))
+            waiting, states = [], []
+    return joined(tables)
 
 
 def table_of(

@@ -1,11 +1,14 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from support.loaded_tiny import loaded_tiny
 
 from search_cluster.depth.buckets import buckets_of
+from search_cluster.model.depth_states import probes as probes_module
 from search_cluster.model.depth_states.path_probes import read_path
-from search_cluster.model.depth_states.probes import PromptProbe, batches_of, read_probes
+from search_cluster.model.depth_states.probes import PromptProbe, batches_of, read_probes, table_of
 from search_cluster.model.depth_states.tables import LOGIT, NO_TOKEN, ReadingTable
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.materialise import materialise
@@ -54,6 +57,26 @@ def test_each_depth_is_what_the_path_of_the_first_layers_says() -> None:
         log_V = prefix(torch.tensor([PROBES[0].ids])).logits[0, 3].log_softmax(-1)
         found = table.lenses[LOGIT].log_probability_SNK[depth, 0, 1]
         assert found == pytest.approx(float(log_V[7]), abs=1e-4)
+
+
+def test_positions_of_several_batches_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = loaded_tiny()
+    lenses = {LOGIT: Lens.logit(loaded.model)}
+    together = read_probes(loaded, lenses, PROBES).to_arrays()
+    read: list[int] = []
+
+    def counted(*arguments: Any) -> ReadingTable:
+        read.append(len(arguments[2]))
+        return table_of(*arguments)
+
+    monkeypatch.setattr(probes_module, "table_of", counted)
+    monkeypatch.setattr(probes_module, "BATCH_TOKENS", 1)  # each prompt is a batch
+    monkeypatch.setattr(probes_module, "READ_POSITIONS", 3)
+    apart = read_probes(loaded, lenses, PROBES).to_arrays()
+    assert read == [2, 1]
+    assert apart.keys() == together.keys()
+    for name, found in apart.items():
+        np.testing.assert_allclose(found, together[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_positions_that_ask_for_fewer_tokens_are_filled_up() -> None:
