@@ -22,7 +22,7 @@ from search_cluster.model.engine.calls.call_plan import Call, CallPlan, Layout, 
 from search_cluster.model.engine.calls.masks import Masks
 from search_cluster.model.engine.calls.plan_builder import PlanBuilder
 from search_cluster.model.engine.invariance.arithmetic import Arithmetic
-from search_cluster.model.engine.invariance.products import call_cost_rows, cover
+from search_cluster.model.engine.invariance.covers import call_cost_rows, cover
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
 from search_cluster.model.engine.slabs import NO_SLOTS

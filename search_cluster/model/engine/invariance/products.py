@@ -11,13 +11,13 @@ Shapes: M rows of a call, N outputs, K inputs.
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
-from math import gcd
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, pad
+
+from search_cluster.model.engine.invariance.covers import call_cost_rows, cost_rows, cover
 
 ROW_COUNTS = (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 """The numbers of rows that are tried."""
@@ -28,10 +28,6 @@ MAX_DRAWN_ROWS = 2048
 USUAL_LENGTHS = (24, 48, 100, 200, 400, 800, 1600)
 """The numbers of rows of calls as they come. Of two kernels the one is taken that serves them at
 the least cost."""
-CALL_COST_ROWS = 32
-"""What one more call costs on a CPU, in rows."""
-ACCELERATOR_CALL_COST_ROWS = 256
-"""The same elsewhere: a few microseconds each for the products of a layer and for joining them."""
 MAX_PROBE_FLOPS = {"cpu": 2.4e10}
 """The work that may go into trying one shape; of a larger product fewer numbers of rows are tried.
 It depends on the kind of device and on the shape alone, so that all workers choose alike."""
@@ -66,51 +62,6 @@ class RowCounts:
     """Whether they have them with one thread only."""
 
 
-def call_cost_rows(device: torch.device) -> int:
-    """What one more call costs on a device, in rows."""
-    return CALL_COST_ROWS if device.type == "cpu" else ACCELERATOR_CALL_COST_ROWS
-
-
-@cache
-def cover(num_rows: int, counts: tuple[int, ...], call_cost: int) -> tuple[int, ...]:
-    """The cheapest numbers of rows whose sum is at least ``num_rows``.
-
-    Only the last one may reach beyond.
-
-    Args:
-        num_rows: the number of rows.
-        counts: the numbers to choose from, in rising order.
-        call_cost: what each of them costs beside its rows, in rows.
-    """
-    # Of many rows the largest number takes all but one or two times itself.
-    bulk = max(0, num_rows // counts[-1] - 1)
-    rest = num_rows - bulk * counts[-1]
-    return (counts[-1],) * bulk + _covers(counts, call_cost)[-(-rest // gcd(*counts))]
-
-
-@cache
-def _covers(counts: tuple[int, ...], call_cost: int) -> list[tuple[int, ...]]:
-    """What `cover` says of 0, 1, 2 ... times the greatest common divisor of the numbers.
-
-    The list reaches to twice the largest number. Each cover is one number in front of the cover of
-    what it leaves; the larger one comes first where two cost the same.
-    """
-    unit = gcd(*counts)
-    covers: list[tuple[int, ...]] = [()]
-    costs = [0]
-    for place in range(1, 2 * counts[-1] // unit + 1):
-        cost, minus_count = min(
-            (count + call_cost + costs[max(0, place - count // unit)], -count) for count in counts
-        )
-        costs.append(cost)
-        covers.append((-minus_count, *covers[max(0, place + minus_count // unit)]))
-    return covers
-
-
-def _cost(counts: tuple[int, ...], call_cost: int) -> int:
-    return sum(counts) + call_cost * len(counts)
-
-
 def measure_row_counts(weight_NK: Tensor, bias_N: Tensor | None, *, num_threads: int) -> RowCounts:
     """The numbers of rows for which a product's rows have the same bits.
 
@@ -140,7 +91,7 @@ def measure_row_counts(weight_NK: Tensor, bias_N: Tensor | None, *, num_threads:
 def _mean_cost(counts: tuple[int, ...], call_cost: int) -> float:
     """What a row costs in calls as they come."""
     return sum(
-        _cost(cover(length, counts, call_cost), call_cost) / length for length in USUAL_LENGTHS
+        cost_rows(cover(length, counts, call_cost), call_cost) / length for length in USUAL_LENGTHS
     )
 
 

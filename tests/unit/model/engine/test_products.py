@@ -10,15 +10,17 @@ from torch import Tensor, nn
 
 from search_cluster.model.engine.executor import ACCELERATOR_CALL_ROWS
 from search_cluster.model.engine.invariance import products
+from search_cluster.model.engine.invariance.covers import (
+    ACCELERATOR_CALL_COST_ROWS,
+    CALL_COST_ROWS,
+    cover,
+)
 from search_cluster.model.engine.invariance.modules import InvariantLinear
 from search_cluster.model.engine.invariance.products import (
-    ACCELERATOR_CALL_COST_ROWS,
     ACCELERATOR_ROW_COUNTS,
-    CALL_COST_ROWS,
     ROW_COUNTS,
     InvariantProducts,
     RowCounts,
-    cover,
     measure_row_counts,
 )
 
