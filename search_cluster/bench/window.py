@@ -102,8 +102,8 @@ def measure_window(
             settings=CoordinatorSettings(
                 num_coordinators=num_coordinators,
                 requests_per_batch=requests_per_batch,
-                placement_timeout_s=60.0,
-                coordinator_timeout_s=60.0,
+                placement_timeout_s=300.0,
+                coordinator_timeout_s=300.0,
             ),
         )
         stack.callback(group.close)

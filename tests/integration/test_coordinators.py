@@ -206,6 +206,7 @@ def test_examples_of_an_earlier_invocation_count_and_are_not_handed_out_again(
     assert outcome.stats.num_evaluated == 10 * BUDGET
 
 
+@pytest.mark.slow
 def test_a_coordinator_that_is_full_gets_company_which_takes_half_of_its_workers(
     undisturbed: Outcome, tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
