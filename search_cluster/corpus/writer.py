@@ -160,8 +160,9 @@ class CorpusWriter:
             path = shard_path(self._folder, self._next_shard)
             shard = self._unwritten[0]
             write_shard(path, shard.data)
-            self._count(path, shard.new, shard.data)
+            # First: an interrupt right here may cost a shard, and must not let it be there twice.
             self._unwritten.popleft()
+            self._count(path, shard.new, shard.data)
 
     def _has(self, example_id: str) -> bool:
         return (
