@@ -127,7 +127,7 @@ class SearchConfig:
     """CPU threads of one worker's arithmetic. Other values may change the last bits of a result."""
     coordinators: int | None = None
     """Processes on the Ray cluster that share the questions and drive the workers. The corpus does
-    not depend on their number; ``None``: one per 16 workers."""
+    not depend on their number; ``None``: one per 16 workers, and more where they are full."""
     requests_per_batch: int | None = field(default=None, metadata=IN_A_FILE_ONLY)
     """The largest number of paths that are sent to a worker together. Larger batches share more
     work; GPUs want hundreds. ``None``: the smallest number, from 16 to 1,024, with 95 % of the best

@@ -144,6 +144,7 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
     pace = Pace(batch_s=config.batch_s, path_s=config.path_s)
     fast = Pace(batch_s=config.batch_s, path_s=FAST_PATH_S)
     cells: dict[str, Any] = {}
+    windows: dict[int, Window] = {}
     per_node = math.ceil(max(*config.workers, FAST_DEVICES) / NUM_NODES)
     with simulated_cluster([per_node] * NUM_NODES):
         for num_workers in config.workers:
@@ -164,6 +165,7 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
                 seconds=config.seconds,
             )
             best_per_s = num_workers * pace.paths_per_s(config.requests_per_batch)
+            windows[num_workers] = window
             cells[str(num_workers)] = _cell(window, num_workers, num_coordinators) | {
                 "fleet_share": round(window.num_verdicts / window.seconds / best_per_s, 4)
             }
@@ -198,7 +200,7 @@ def _scripted_part(config: ScalingBenchConfig, say: Callable[[str], None]) -> di
         "cells": cells,
         "verdicts_per_s_per_coordinator": round(full.num_verdicts / full.seconds),
         "full_coordinator": _cell(full, FAST_DEVICES, 1),
-    } | _outlook(full, pace.paths_per_s(config.requests_per_batch))
+    } | _outlook(full, windows[max(windows)], pace.paths_per_s(config.requests_per_batch))
 
 
 def _slots(num_devices: int) -> int:
@@ -208,7 +210,7 @@ def _slots(num_devices: int) -> int:
 
 def _cell(window: Window, num_workers: int, num_coordinators: int) -> dict[str, Any]:
     def micros(cpu_s: float) -> float:
-        return round(1e6 * cpu_s / max(1, window.num_verdicts), 1)
+        return round(1e6 * _per_verdict_s(window, cpu_s), 2)
 
     return {
         "coordinators": num_coordinators,
@@ -225,11 +227,18 @@ def _cell(window: Window, num_workers: int, num_coordinators: int) -> dict[str, 
     }
 
 
-def _outlook(full: Window, device_paths_per_s: float) -> dict[str, Any]:
-    """What the processor time of each part means for a cluster where each has its own core."""
+def _outlook(full: Window, fleet: Window, device_paths_per_s: float) -> dict[str, Any]:
+    """What the processor time of each part means for a cluster where each has its own core.
+
+    Args:
+        full: of a coordinator that does all it can.
+        fleet: of the largest fleet. A coordinator's reports cost the driver as much there, and
+            bring fewer verdicts.
+        device_paths_per_s: what a device does.
+    """
     per_verdict_s = {
-        "driver": full.driver_cpu_s / max(1, full.num_verdicts),
-        "cache server": full.cache_cpu_s / max(1, full.num_verdicts),
+        "driver": max(_per_verdict_s(window, window.driver_cpu_s) for window in (full, fleet)),
+        "cache server": _per_verdict_s(full, full.cache_cpu_s),
     }
     gpus = {
         part: math.floor(1 / (cost_s * device_paths_per_s))
@@ -258,6 +267,10 @@ def _outlook(full: Window, device_paths_per_s: float) -> dict[str, Any]:
             else ""
         ),
     }
+
+
+def _per_verdict_s(window: Window, cpu_s: float) -> float:
+    return cpu_s / max(1, window.num_verdicts)
 
 
 def _examples(num_workers: int, pace: "Pace", seconds: float) -> tuple[Example, ...]:

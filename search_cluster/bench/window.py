@@ -14,6 +14,7 @@ from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
 from search_cluster.cache.open import EMBEDDED_FOLDER
 from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
+from search_cluster.corpus.encoded_shard import EncodedShard, ShardSettings
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.job import SearchJob
@@ -90,7 +91,7 @@ def measure_window(
         info = fleet.wait()
         job = _job(info, run_dir, preset, examples[0].task)
         server = stack.enter_context(EmbeddedServer(run_dir / EMBEDDED_FOLDER))
-        writer = stack.enter_context(CorpusWriter(run_dir, _provenance(job)))
+        writer = stack.enter_context(CorpusWriter(run_dir, job.shards.provenance))
         group = CoordinatorGroup(
             PartitionSetup(job=replace(job, redis_url=server.url)),
             fleet=fleet,
@@ -101,8 +102,8 @@ def measure_window(
             settings=CoordinatorSettings(
                 num_coordinators=num_coordinators,
                 requests_per_batch=requests_per_batch,
-                placement_timeout_s=60.0,
-                coordinator_timeout_s=60.0,
+                placement_timeout_s=300.0,
+                coordinator_timeout_s=300.0,
             ),
         )
         stack.callback(group.close)
@@ -131,8 +132,11 @@ def measure_window(
 
 def _run(group: "CoordinatorGroup", writer: CorpusWriter, until: Callable[[], bool]) -> None:
     while group.busy and not until():
-        for record in group.step():
-            writer.add(record)
+        for found in group.step():
+            if isinstance(found, EncodedShard):
+                writer.add_shard(found)
+            else:
+                writer.add(found)
 
 
 def _snapshot(group: "CoordinatorGroup", fleet: "WorkerFleet") -> Window:
@@ -142,7 +146,7 @@ def _snapshot(group: "CoordinatorGroup", fleet: "WorkerFleet") -> Window:
     machine = psutil.cpu_times()
     return Window(
         seconds=time.monotonic(),
-        num_verdicts=stats.num_evaluated,
+        num_verdicts=group.counts.num_paths_searched,  # told in every report, unlike the counters
         busy_s=stats.device_busy_s if device_busy_s is None else device_busy_s,
         driver_cpu_s=time.process_time(),
         coordinators_cpu_s=sum(_cpu_s(pid) for pid in group.pids()),
@@ -187,27 +191,28 @@ def _job(info: WorkerInfo, run_dir: Path, preset: SearchPreset, task: str) -> Se
         context=context,
         redis_url="none",
         run_dir=run_dir,
+        shards=ShardSettings(provenance=_provenance(context, preset, task)),
         studied=Studied(),
     )
 
 
-def _provenance(job: SearchJob) -> Provenance:
+def _provenance(context: VerdictContext, preset: SearchPreset, task: str) -> Provenance:
     return Provenance(
         model_spec="bench",
-        model_fingerprint=job.context.model_fingerprint,
-        num_layers=job.num_layers,
+        model_fingerprint=context.model_fingerprint,
+        num_layers=context.num_layers,
         dtype="float32",
-        task=job.task,
+        task=task,
         task_version="bench",
         split="train",
-        preset=job.preset.name,
-        seed=job.seed,
-        budget=job.preset.budget,
-        leaves_per_round=job.preset.leaves_per_round,
+        preset=preset.name,
+        seed=0,
+        budget=preset.budget,
+        leaves_per_round=preset.leaves_per_round,
         visit_total=None,
         evidence="",
         limit=None,
-        verdict_context=job.context.namespace,
+        verdict_context=context.namespace,
         versions={},
         created_at="bench",
     )

@@ -115,6 +115,11 @@ def count_devices(kind: str) -> int:
     return int(ray.cluster_resources().get(kind, 0))
 
 
+def num_free(kind: str) -> int:
+    """How many whole devices of a kind no worker asked for."""
+    return int(ray.available_resources().get(kind, 0))
+
+
 def gpus_of_nodes() -> list[int]:
     """How many whole GPUs each node of the cluster has that lives; a worker's are on one node."""
     return [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]

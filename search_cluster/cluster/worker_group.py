@@ -103,15 +103,15 @@ class WorkerGroup:
             if worker.is_leaving and not worker.batches:
                 self._leave(worker, Loss.MOVING)
 
-    def let_go_idle(self, idle_s: float) -> list[WorkerHandle]:
-        """Let workers go for good that have had nothing to do for so long; one stays at least."""
+    def let_go_idle(self, idle_s: float, at_most: int | None = None) -> list[WorkerHandle]:
+        """Let workers go that have had nothing to do for so long; one stays at least."""
         since_s = time.monotonic() - idle_s
         idle = [
             worker
             for worker in self._workers.values()
             if not (worker.batches or worker.is_leaving) and worker.idle_since_s < since_s
         ]
-        leaving = idle[: len(self._workers) - 1]
+        leaving = idle[: len(self._workers) - 1][:at_most]
         for worker in leaving:
             self._leave(worker, None)
         return [worker.handle for worker in leaving]

@@ -21,15 +21,18 @@ from search_cluster.commands.provenance import (
 from search_cluster.commands.result import found_figures, search_result
 from search_cluster.commands.study_of_scan import read_study
 from search_cluster.config import SearchConfig
+from search_cluster.corpus.encoded_shard import ShardSettings
 from search_cluster.corpus.reader import provenance_so_far, read_shards
 from search_cluster.corpus.summary import summarise
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import SearchJob
+from search_cluster.driver.keeper import FoundKeeper
 from search_cluster.driver.open import open_driver, open_exporter
 from search_cluster.driver.pools import open_pool
 from search_cluster.errors import ConfigError
 from search_cluster.lock import locked_run_folder
+from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.report.notes import cut_notes, nothing_to_verify, search_notes
 from search_cluster.scan.progress import holds_scan
 from search_cluster.search.questions import Questions
@@ -119,6 +122,9 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             context=context,
             redis_url=config.redis_url,
             run_dir=config.run,
+            shards=ShardSettings(
+                provenance=provenance, examples_per_shard=config.examples_per_shard
+            ),
             studied=None
             if scan is None
             else scan.studied(task, preset, pool.info.model, asked.examples, config.data_dir),
@@ -136,26 +142,28 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
         )
         metrics = RunMetrics(open_exporter(config), run=str(config.run), price=price)
 
-        def counters() -> RunCounters:
+        def counters(stats: EvaluatorStats) -> RunCounters:
             return RunCounters.of(
                 driver.progress(),
-                driver.stats(),
+                stats,
                 elapsed_s=time.perf_counter() - started_s,
                 started_at=started.isoformat(),
             )
 
-        def report(force: bool = False) -> None:
-            values = counters()
+        def report(force: bool = False) -> EvaluatorStats:
             stats = driver.stats()
+            values = counters(stats)
             sessions.update(values, stats.workers, force=force)
             metrics.update(values, stats)
+            return stats
 
         try:
-            _step_through(config, driver, RecordGate(asked.examples), writer, metrics, report)
+            keeper = FoundKeeper(RecordGate(asked.examples), writer, metrics)
+            _step_through(config, driver, keeper, report)
         finally:
             report(force=True)
         found = summarise(read_shards(config.run), provenance.costs)
-        ended = counters().to_json()
+        ended = counters(driver.stats()).to_json()
         paid = used_figures(ended) | cost_figures(priced([ended], price))
         for note in (*search_notes(found, provenance), *cut_notes(ended)):
             logger.warning("%s", note)
@@ -177,10 +185,8 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
 def _step_through(
     config: SearchConfig,
     driver: Driver,
-    gate: RecordGate,
-    writer: CorpusWriter,
-    metrics: RunMetrics,
-    report: Callable[[], None],
+    keeper: FoundKeeper,
+    report: Callable[[], EvaluatorStats],
 ) -> None:
     """Search to the end; an interrupt leaves every finished example on disk."""
     every_second = EverySecond()
@@ -189,10 +195,8 @@ def _step_through(
     ) as reporter:
         try:
             while driver.busy:
-                for record in driver.step():
-                    for kept in gate.take(record):
-                        writer.add(kept)
-                    metrics.add_record(record)
+                for found in driver.step():
+                    keeper.take(found)
                 progress = driver.progress()
                 reporter.study(progress.study_budget)
                 reporter.update(
@@ -202,7 +206,6 @@ def _step_through(
                     progress.num_failures,
                 )
                 if every_second.due():
-                    report()
-                    reporter.wait_for(driver.stats().num_elsewhere)
+                    reporter.wait_for(report().num_elsewhere)
         finally:
-            writer.flush()
+            keeper.close(driver)

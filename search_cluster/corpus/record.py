@@ -110,6 +110,11 @@ class ExampleRecord:
     unguarded: tuple[PathVerdict, ...] = ()
     """What ``best`` would be without evidence, if the preset asks for it; it is partly luck."""
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether there is no verdict at all, for a reason that others may share."""
+        return self.identity is None and bool(self.failures)
+
 
 def failed_record(example: Example, num_layers: int, *, kind: str, message: str) -> ExampleRecord:
     """The record of an example that could not be searched at all, and why.

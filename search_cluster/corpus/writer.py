@@ -8,12 +8,19 @@ so a process that is killed at any moment leaves a readable prefix.
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from search_cluster.corpus.card import render_card
-from search_cluster.corpus.digest import combined_digest, record_digest
+from search_cluster.corpus.digest import combined_digest
+from search_cluster.corpus.encoded_shard import (
+    EncodedShard,
+    EndedExample,
+    encode_shard,
+    ended_example,
+)
 from search_cluster.corpus.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -24,12 +31,14 @@ from search_cluster.corpus.manifest import (
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.shards import (
     DATA_FOLDER,
+    decode_records,
     describe_shard,
     read_shard,
     shard_path,
     shard_paths,
     write_shard,
 )
+from search_cluster.corpus.waiting import EXAMPLES_PER_SHARD, MAX_SHARD_AGE_S, WaitingForShard
 from search_cluster.errors import InvalidValueError
 from search_cluster.files import TEMPORARY_PATTERN, write_text_whole
 from search_cluster.lock import lock_run_folder
@@ -38,7 +47,7 @@ CARD_NAME = "README.md"
 
 
 class CorpusWriter:
-    """Appends records to a corpus folder.
+    """Appends records to a corpus folder, and shards that others made.
 
     Opening a folder that already holds shards resumes it: they are kept, their ids are in
     `written_ids`, and records of these ids are ignored. The writer is a context manager: leaving
@@ -66,8 +75,8 @@ class CorpusWriter:
         folder: Path,
         provenance: Provenance,
         *,
-        examples_per_shard: int = 64,
-        max_shard_age_s: float = 30.0,
+        examples_per_shard: int = EXAMPLES_PER_SHARD,
+        max_shard_age_s: float = MAX_SHARD_AGE_S,
         clock: Callable[[], float] = time.monotonic,
         lock: int | None = None,
     ) -> None:
@@ -77,14 +86,12 @@ class CorpusWriter:
             )
         self._folder = folder
         self._provenance = provenance
-        self._examples_per_shard = examples_per_shard
-        self._max_shard_age_s = max_shard_age_s
-        self._clock = clock
         self._digests: dict[str, str] = {}
         self._shards: list[Shard] = []
         self._num_paths = 0
-        self._pending: dict[str, ExampleRecord] = {}
-        self._oldest_pending_s = 0.0
+        self._waiting = WaitingForShard[ExampleRecord](examples_per_shard, max_shard_age_s, clock)
+        self._unwritten = deque[EncodedShard]()
+        """Shards that are made; more than one only while the operating system refuses them."""
         self._next_shard = 0
         self._lock: int | None = lock_run_folder(folder) if lock is None else os.dup(lock)
         try:
@@ -110,18 +117,29 @@ class CorpusWriter:
             InvalidValueError: the record's paths are of a model of another depth.
         """
         example_id = record.example.example_id
-        if example_id in self._digests or example_id in self._pending:
+        if self._has(example_id):
             return
         self._require_depth(record)
-        now_s = self._clock()
-        if not self._pending:
-            self._oldest_pending_s = now_s
-        self._pending[example_id] = record
-        if (
-            len(self._pending) >= self._examples_per_shard
-            or now_s - self._oldest_pending_s >= self._max_shard_age_s
-        ):
+        self._waiting.add(example_id, record)
+        if self._waiting.is_due:
             self.flush()
+
+    def add_shard(self, shard: EncodedShard) -> None:
+        """Write a shard that was made elsewhere, for this corpus' provenance.
+
+        Examples in it that were added before are ignored.
+
+        Raises:
+            CorpusError: as `add`; the shard is kept.
+        """
+        if not shard.new:
+            return
+        if any(self._has(item.example_id) for item in shard.new):
+            for record in decode_records(shard.data):
+                self.add(record)
+            return
+        self._unwritten.append(shard)
+        self._write()
 
     def flush(self) -> None:
         """Write the waiting records as a shard, if there are any.
@@ -129,15 +147,29 @@ class CorpusWriter:
         Raises:
             CorpusError: the operating system refused; the records keep waiting.
         """
-        if not self._pending:
-            return
-        self._require_open()
-        (self._folder / MANIFEST_NAME).unlink(missing_ok=True)  # it would not list this shard
-        path = shard_path(self._folder, self._next_shard)
-        records = list(self._pending.values())
-        write_shard(path, records, self._provenance)
-        self._count(path, records)
-        self._pending.clear()
+        if self._waiting:
+            self._require_open()
+            self._unwritten.append(encode_shard(self._waiting.take(), self._provenance))
+        self._write()
+
+    def _write(self) -> None:
+        """Write the shards that are made."""
+        while self._unwritten:
+            self._require_open()
+            (self._folder / MANIFEST_NAME).unlink(missing_ok=True)  # it would not list this shard
+            path = shard_path(self._folder, self._next_shard)
+            shard = self._unwritten[0]
+            write_shard(path, shard.data)
+            # First: an interrupt right here may cost a shard, and must not let it be there twice.
+            self._unwritten.popleft()
+            self._count(path, shard.new, shard.data)
+
+    def _has(self, example_id: str) -> bool:
+        return (
+            example_id in self._digests
+            or example_id in self._waiting
+            or any(example_id == item.example_id for shard in self._unwritten for item in shard.new)
+        )
 
     def close(self, summary: Mapping[str, float | int | str]) -> Manifest:
         """Finish the corpus, and give the lock back.
@@ -192,15 +224,15 @@ class CorpusWriter:
         for path in shard_paths(self._folder):
             provenance, records = read_shard(path)
             require_same_provenance(provenance, self._provenance, str(self._folder))
-            self._count(path, records)
+            self._count(path, map(ended_example, records))
 
-    def _count(self, path: Path, records: list[ExampleRecord] | tuple[ExampleRecord, ...]) -> None:
-        self._shards.append(describe_shard(self._folder, path, len(records)))
+    def _count(self, path: Path, ended: Iterable[EndedExample], data: bytes | None = None) -> None:
+        """Enter a shard that is on disk; ``data`` is what it holds, if that is at hand."""
+        examples = tuple(ended)
+        self._shards.append(describe_shard(self._folder, path, len(examples), data))
         self._next_shard = int(path.stem.removeprefix("shard-")) + 1
-        self._num_paths += sum(len(record.evaluated) for record in records)
-        self._digests.update(
-            (record.example.example_id, record_digest(record)) for record in records
-        )
+        self._num_paths += sum(item.num_paths for item in examples)
+        self._digests.update((item.example_id, item.digest) for item in examples)
 
     def _require_open(self) -> None:
         if self._lock is None:

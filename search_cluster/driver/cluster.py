@@ -9,7 +9,7 @@ from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import EMBEDDED, EMBEDDED_FOLDER, open_store
 from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
-from search_cluster.corpus.record import ExampleRecord
+from search_cluster.corpus.encoded_shard import EncodedShard, Found
 from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import Known, SearchJob, make_coordinator, preload
 from search_cluster.driver.partition import PartitionSetup
@@ -50,8 +50,8 @@ class ClusterDriver:
         """What the study found; empty before its end, and without one."""
         return self._study.menu
 
-    def step(self) -> list[ExampleRecord]:
-        """Go on with the study, or with the examples; the records of those that ended."""
+    def step(self) -> Sequence[Found]:
+        """Go on with the study, or with the examples; what came of those that ended."""
         if self._group is not None:
             return self._group.step()
         self._study.study_step()
@@ -81,10 +81,9 @@ class ClusterDriver:
         own = self._study.stats()
         return own if self._group is None else sum_of_stats([own, self._group.stats()])
 
-    def close(self) -> None:
-        """End the coordinators. Idempotent."""
-        if self._group is not None:
-            self._group.close()
+    def close(self) -> Sequence[EncodedShard]:
+        """End the coordinators; the shards that no step has handed out. Idempotent."""
+        return [] if self._group is None else self._group.close()
 
 
 @contextmanager

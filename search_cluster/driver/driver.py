@@ -1,8 +1,9 @@
 """The seam between a run and whoever drives its searches."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from search_cluster.corpus.record import ExampleRecord
+from search_cluster.corpus.encoded_shard import EncodedShard, Found
 from search_cluster.protocols.counters import EvaluatorStats, SearchProgress
 from search_cluster.tree.menu import MenuPath
 
@@ -23,8 +24,10 @@ class Driver(Protocol):
         """What the study found; empty before its end, and without one."""
         ...
 
-    def step(self) -> list[ExampleRecord]:
-        """Go on for a moment; the records of the examples that ended.
+    def step(self) -> Sequence[Found]:
+        """Go on for a moment; what came of examples that ended.
+
+        Of those that failed at once there are records in any case, for they may be one fault.
 
         Raises:
             EvaluatorError: nobody is left to evaluate.
@@ -37,4 +40,8 @@ class Driver(Protocol):
 
     def stats(self) -> EvaluatorStats:
         """Counters of all workers and caches so far."""
+        ...
+
+    def close(self) -> Sequence[EncodedShard]:
+        """End the searches; the shards that no step has handed out. Idempotent."""
         ...

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.keys import VerdictContext
+from search_cluster.corpus.encoded_shard import ShardSettings
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.search.coordinator import Coordinator
@@ -16,7 +17,7 @@ from search_cluster.tasks.registry import get_task
 from search_cluster.tree.settings import SearchPreset
 
 Known = Mapping[str, Sequence[PathVerdict]]
-"""Verdicts of earlier invocations, by example id."""
+"""Verdicts of earlier invocations, by the ids of the examples that they wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class SearchJob:
     redis_url: str = field(repr=False)
     """It may hold a password."""
     run_dir: Path
+    shards: ShardSettings
+    """Of the corpus, for coordinators that make shards."""
     studied: Studied | None = None
 
     def perturb(self) -> Perturb:

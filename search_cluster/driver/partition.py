@@ -27,6 +27,7 @@ class PartitionSetup:
             CacheError: the server can't be reached, and this is no replacement.
         """
         from search_cluster.cluster.coordinators.partition import Partition
+        from search_cluster.cluster.coordinators.shard_maker import ShardMaker
 
         job = self.job
         with ExitStack() as stack:
@@ -41,7 +42,12 @@ class PartitionSetup:
             cached = CachedEvaluator(evaluator, store)
             stack.callback(cached.close)
             coordinator = make_coordinator(job, cached, (), ())
-            return Partition(coordinator=coordinator, evaluator=cached, resources=stack.pop_all())
+            return Partition(
+                coordinator=coordinator,
+                evaluator=cached,
+                shards=ShardMaker(job.shards),
+                resources=stack.pop_all(),
+            )
 
     def is_outage(self, error: SearchClusterError) -> bool:
         """Whether it is the cache server, which this process has used and can't use now either."""

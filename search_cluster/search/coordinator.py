@@ -10,6 +10,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from search_cluster.corpus.record import ExampleRecord, failed_record
@@ -24,6 +25,15 @@ from search_cluster.tree.menu import MenuPath
 from search_cluster.tree.settings import SearchPreset
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedSearch:
+    """What came of the search of one example."""
+
+    record: ExampleRecord
+    counts: SearchCounts
+    """What was delivered to it."""
 
 
 class Coordinator:
@@ -60,11 +70,10 @@ class Coordinator:
         self._ready = deque[Asker[Any]]()
         self._in_flight = RoundsInFlight()
         self._failure_log = FailureLog(logger)
-        self._ended: list[ExampleRecord] = []
-        """Records that the next step hands out."""
+        self._ended: list[EndedSearch] = []
+        """What the next step hands out."""
         self._num_examples = len(examples)
         self._num_done = 0
-        self._settled = SearchCounts()
         self.studied = studied or Studied()
         """What the study left; nothing before its end, and without one."""
         self._study: Asker[tuple[MenuPath, ...]] | None = None
@@ -103,11 +112,6 @@ class Coordinator:
         return len(self._in_flight)
 
     @property
-    def settled(self) -> SearchCounts:
-        """What was delivered to the study and to examples that have ended."""
-        return self._settled
-
-    @property
     def delivered(self) -> SearchCounts:
         """What was delivered in all."""
         return self._in_flight.delivered
@@ -126,6 +130,10 @@ class Coordinator:
     def stats(self) -> EvaluatorStats:
         """Counters of the evaluator."""
         return self._evaluator.stats()
+
+    def close(self) -> tuple[()]:
+        """Do nothing: every record was handed out, and the evaluator is the caller's."""
+        return ()
 
     def add(self, examples: Iterable[Example]) -> None:
         """Search these examples, too, after those that were given before."""
@@ -152,6 +160,10 @@ class Coordinator:
         Raises:
             EvaluatorError: no worker is left.
         """
+        return [ended.record for ended in self.counted_step(timeout_s)]
+
+    def counted_step(self, timeout_s: float | None = None) -> list[EndedSearch]:
+        """Do a `step`, and say what was delivered to each search that ended."""
         self._fill()
         ended, self._ended = self._ended, []
         self._num_done += len(ended)
@@ -185,7 +197,6 @@ class Coordinator:
             if trials := asker.rounds.next_round():
                 requests += self._in_flight.start(asker, trials)
             else:
-                self._settled = self._settled.plus(asker.counts)
                 asker.end()
         return requests
 
@@ -204,20 +215,17 @@ class Coordinator:
                 what = f"the search of example {example.example_id} can't be started"
                 self._failure_log.add(what, error)
                 kind, message = type(error).__name__, str(error)
-                self._ended.append(
-                    failed_record(example, self._plan.num_layers, kind=kind, message=message)
-                )
+                record = failed_record(example, self._plan.num_layers, kind=kind, message=message)
+                self._take_record(record, SearchCounts())
             else:
                 return Asker(search, self._take_record)
         return self._ready.popleft() if self._ready else None
 
-    def _take_record(self, record: ExampleRecord) -> None:
-        self._ended.append(record)
+    def _take_record(self, record: ExampleRecord, counts: SearchCounts) -> None:
+        self._ended.append(EndedSearch(record=record, counts=counts))
 
-    def _take_menu(self, menu: tuple[MenuPath, ...]) -> None:
+    def _take_menu(self, menu: tuple[MenuPath, ...], counts: SearchCounts) -> None:
         """End the study: the examples that wait are searched with what it found, and pay for it."""
-        assert self._study is not None, "only the study has a menu"
-        num_spent = self._study.counts.num_paths_searched
-        cost_per_example = math.ceil(num_spent / max(1, self._num_examples))
+        cost_per_example = math.ceil(counts.num_paths_searched / max(1, self._num_examples))
         self.studied = Studied(menu=menu, cost_per_example=cost_per_example)
         self._study = None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from search_cluster.corpus.causes import cause_of
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.faults import FaultWatch
+from search_cluster.faults import Cause, FaultWatch
 from search_cluster.tasks.example import Example
 
 
@@ -30,9 +30,17 @@ class RecordGate:
             OneFaultError: the examples fail for one reason.
         """
         key = record.example.example_id
-        has_failed = record.identity is None and bool(record.failures)
-        cause = cause_of(record.example, record.failures[0]) if has_failed else None
-        if cause is not None:
-            self._held[key] = record
-        released = [self._held.pop(other) for other in self._watch.take(key, cause)]
-        return released if cause is not None else [record, *released]
+        if not record.has_failed:
+            return [record, *self.take_sound(key)]
+        self._held[key] = record
+        return self._released(key, cause_of(record.example, record.failures[0]))
+
+    def take_sound(self, example_id: str) -> list[ExampleRecord]:
+        """The records that may be kept now that this example has ended, and not failed at once.
+
+        Its own is not among them: it may lie elsewhere.
+        """
+        return self._released(example_id, None)
+
+    def _released(self, example_id: str, cause: Cause | None) -> list[ExampleRecord]:
+        return [self._held.pop(other) for other in self._watch.take(example_id, cause)]

@@ -16,13 +16,13 @@ class Asker(Generic[Found]):
     """A search or the study, with what was delivered to it and where its result goes."""
 
     rounds: Rounds[Found]
-    take_result: Callable[[Found], None]
-    """Takes what the rounds found, once they ask for nothing more."""
+    take_result: Callable[[Found, SearchCounts], None]
+    """Takes what the rounds found, once they ask for nothing more, and what they were given."""
     counts: SearchCounts = field(default_factory=SearchCounts)
 
     def end(self) -> None:
         """Hand the result over."""
-        self.take_result(self.rounds.result())
+        self.take_result(self.rounds.result(), self.counts)
 
 
 @dataclass(slots=True, eq=False)

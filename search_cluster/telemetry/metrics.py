@@ -8,7 +8,7 @@ Counters start at 0 with each invocation and grow; gauges say how things stand. 
 import time
 from collections.abc import Callable, Mapping
 
-from search_cluster.corpus.record import ExampleRecord
+from search_cluster.corpus.encoded_shard import SavedLayers
 from search_cluster.protocols.counters import EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind, MetricsExporter
 from search_cluster.telemetry.price import Price
@@ -133,17 +133,12 @@ class RunMetrics:
         self._num_saved_layers = self._num_verified_layers = 0
         self._num_solved = 0
 
-    def add_record(self, record: ExampleRecord) -> None:
-        """Take an example that ended; exported by the next `update`."""
-        if record.best and record.best[0].verdict.is_correct:
-            path = record.best[0].path
-            num_saved = path.num_layers - len(path)
+    def add_example(self, saved: SavedLayers | None) -> None:
+        """Take what the best path of an example saves that ended; exported by the next `update`."""
+        if saved is not None:
             self._num_solved += 1
-            self._num_saved_layers += num_saved
-            if any(
-                item.path == path and item.credible and item.num_verify for item in record.evidence
-            ):
-                self._num_verified_layers += num_saved
+            self._num_saved_layers += saved.num_layers
+            self._num_verified_layers += saved.num_layers if saved.is_verified else 0
 
     def update(self, counters: RunCounters, stats: EvaluatorStats) -> None:
         """Export the totals so far.

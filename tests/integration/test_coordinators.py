@@ -1,6 +1,7 @@
 """Coordinators that share examples and workers on Ray: the same corpus, whoever dies."""
 
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -14,12 +15,20 @@ import psutil
 import pytest
 from support.cache_folder import Outage, count_verdicts
 from support.command import wait_for
-from support.scripted_search import BUDGET, Outcome, make_examples, make_job, run_group, start_group
+from support.scripted_search import (
+    BUDGET,
+    Outcome,
+    make_examples,
+    make_job,
+    records_of,
+    run_group,
+    start_group,
+)
 
 from search_cluster.cache.open import num_waiting, open_store
 from search_cluster.cache.server.embedded import EmbeddedServer
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
-from search_cluster.corpus.digest import corpus_digest
+from search_cluster.corpus.digest import corpus_digest, record_digest
 from search_cluster.driver.cluster import drive_on_cluster
 from search_cluster.driver.driver import Driver
 from search_cluster.driver.job import SearchJob
@@ -153,6 +162,83 @@ def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced
         with open_store(server.url, context=setup.job.context, run_dir=tmp_path):
             assert count_verdicts(server.url) == NUM_PATHS  # what the dead one kept on disk, too
         assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_what_waits_for_a_shard_is_handed_out_when_the_searches_are_ended(
+    undisturbed: Outcome, tmp_path: Path
+) -> None:
+    # As Ctrl-C does: examples ended, and none of them has filled a shard.
+    whole = {record.example.question: record for record in undisturbed.records}
+    found: list[Any] = []
+    job = make_job(tmp_path)
+    job = replace(job, shards=replace(job.shards, max_age_s=math.inf))
+    with devices(2, path_s=0.004) as fleet:
+        setup = PartitionSetup(job=job)
+        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2)
+        while group.num_ended < 3:
+            found += group.step()
+        assert group.busy
+        num_ended = group.num_ended
+        shards = group.close()
+        assert group.close() == []
+    assert found == []
+    records = list(records_of(shards))
+    assert len(records) >= num_ended
+    assert all(record == whole[record.example.question] for record in records)
+    assert {ended.example_id: ended.digest for shard in shards for ended in shard.new} == {
+        record.example.example_id: record_digest(record) for record in records
+    }
+
+
+def test_examples_of_an_earlier_invocation_count_and_are_not_handed_out_again(
+    undisturbed: Outcome, tmp_path: Path
+) -> None:
+    known = {record.example.example_id: record.evaluated for record in undisturbed.records[:30]}
+    with devices(1) as fleet:
+        setup = PartitionSetup(job=make_job(tmp_path))
+        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), known=known)
+        outcome = run_group(group)
+    assert {record.example.example_id for record in outcome.records} == {
+        record.example.example_id for record in undisturbed.records[30:]
+    }
+    assert group.num_ended == NUM_EXAMPLES
+    assert outcome.counts.num_paths_searched == NUM_PATHS
+    assert outcome.stats.num_evaluated == 10 * BUDGET
+
+
+@pytest.mark.slow
+def test_a_coordinator_that_is_full_gets_company_which_takes_half_of_its_workers(
+    undisturbed: Outcome, tmp_path: Path, awkward: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from search_cluster.cluster.coordinators import group as group_module
+    from search_cluster.cluster.coordinators import staffing
+
+    monkeypatch.setattr(staffing, "WINDOW_S", 0.5)
+    monkeypatch.setattr(staffing, "FULL_SHARE", 0.0)  # whoever lives is full,
+    monkeypatch.setattr(staffing, "IDLE_SHARE", -1.0)  # and its workers wait
+    monkeypatch.setattr(group_module, "num_free", lambda kind: 2)
+    whole = {record.example.question: record for record in undisturbed.records}
+    shares: list[list[int]] = []
+    found: list[Any] = []
+    with devices(4, path_s=0.02) as fleet:
+        setup = PartitionSetup(job=make_job(tmp_path))
+        examples = make_examples(100 * NUM_EXAMPLES)  # more than end before the test does
+        group = start_group(setup, fleet, examples, num_coordinators=None, requests_per_batch=4)
+        try:
+            while [2, 2] not in shares or group.num_ended < len(whole):
+                found += group.step()
+                shares.append(sorted(len(other.workers) for other in group._working))
+                assert group.busy
+        finally:
+            found += group.close()
+    assert shares[0] == [4]
+    assert max(map(len, shares)) == 2  # as many as there is room for
+    assert group.num_restarts == 0
+    records = list(records_of(found))
+    assert len({record.example.example_id for record in records}) == len(records)
+    first = [record for record in records if record.example.question in whole]
+    assert all(record == whole[record.example.question] for record in first)
+    assert len(first) > NUM_EXAMPLES / 2
 
 
 def test_a_coordinator_that_hangs_is_killed_and_replaced(
@@ -515,7 +601,7 @@ def drive_to_the_end(driver: Driver) -> str:
     """The digest of what it found."""
     records = []
     while driver.busy:
-        records += driver.step()
+        records += records_of(driver.step())
     assert {record.stop_reason for record in records} <= {"improved", "budget", "exhausted"}
     return corpus_digest(records)
 

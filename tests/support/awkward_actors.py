@@ -32,7 +32,10 @@ class PoisonSetup(PartitionSetup):
     def build(self, evaluator: PathEvaluator, *, replacing: bool) -> Partition:
         whole = super().build(evaluator, replacing=replacing)
         return PoisonPartition(
-            coordinator=whole.coordinator, evaluator=whole.evaluator, resources=whole.resources
+            coordinator=whole.coordinator,
+            evaluator=whole.evaluator,
+            shards=whole.shards,
+            resources=whole.resources,
         )
 
 

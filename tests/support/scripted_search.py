@@ -1,15 +1,19 @@
 """Searches on a real Ray whose devices are scripted: they start fast and keep a stated pace."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support import run_folders
+
 from search_cluster.cache.keys import CONTEXT_SCHEMA, VerdictContext
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.corpus.digest import corpus_digest
+from search_cluster.corpus.encoded_shard import EncodedShard, Found, ShardSettings
 from search_cluster.corpus.record import ExampleRecord
-from search_cluster.driver.job import SearchJob
+from search_cluster.corpus.shards import decode_records
+from search_cluster.driver.job import Known, SearchJob
 from search_cluster.driver.partition import PartitionSetup
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
 from search_cluster.search.search_plan import Studied
@@ -23,6 +27,18 @@ if TYPE_CHECKING:
 
 NUM_LAYERS = 12
 BUDGET = 30
+
+
+PROVENANCE = replace(run_folders.PROVENANCE, num_layers=NUM_LAYERS, evidence="kept if any")
+
+
+def records_of(found: Iterable[Found]) -> Iterator[ExampleRecord]:
+    """The records that a step handed out, those in shards, too."""
+    for item in found:
+        if not isinstance(item, EncodedShard):
+            yield item
+        elif item.new:
+            yield from decode_records(item.data)
 
 
 def make_examples(count: int) -> list[Example]:
@@ -51,6 +67,7 @@ def make_job(run_dir: Path, redis_url: str = "none") -> SearchJob:
         context=context,
         redis_url=redis_url,
         run_dir=run_dir,
+        shards=ShardSettings(provenance=PROVENANCE),
         studied=Studied(),
     )
 
@@ -74,7 +91,8 @@ def start_group(
     fleet: "WorkerFleet",
     examples: Sequence[Example],
     *,
-    num_coordinators: int = 1,
+    num_coordinators: int | None = 1,
+    known: Known | None = None,
     **settings: Any,
 ) -> "CoordinatorGroup":
     """Start coordinators; the settings that a test does not give are those of a patient run."""
@@ -88,7 +106,7 @@ def start_group(
         fleet=fleet,
         ready=fleet.ready(),
         examples=examples,
-        known={},
+        known=known or {},
         num_layers=info.num_layers,
         settings=CoordinatorSettings(
             num_coordinators=num_coordinators,
@@ -104,7 +122,7 @@ def run_group(
     records = []
     try:
         while group.busy:
-            records += group.step()
+            records += records_of(group.step())
             watch(group)
         return Outcome(records, group.counts, group.stats(), group.num_restarts)
     finally:

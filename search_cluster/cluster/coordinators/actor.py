@@ -5,14 +5,16 @@ in order.
 """
 
 import logging
+import math
 import os
 import time
 from collections import deque
 
-from search_cluster.cluster.coordinators.messages import StepOrder, StepReport
+from search_cluster.cluster.coordinators.messages import ClosingReport, StepOrder, StepReport
 from search_cluster.cluster.coordinators.partition import Partition, PartitionFactory
-from search_cluster.cluster.coordinators.record_wire import pack_record
+from search_cluster.cluster.coordinators.staffing import CoordinatorLoad
 from search_cluster.cluster.worker_group import WorkerGroup
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
 from search_cluster.search.coordinator import Coordinator
 
 MIN_STEP_S = 0.02
@@ -20,6 +22,8 @@ MIN_STEP_S = 0.02
 spin."""
 MAX_WAIT_S = 0.1
 """How long a step waits for results before it looks at its time."""
+STATS_S = 1.0
+"""Seconds between two reports with counters of every worker, which cost the driver the most."""
 MAX_MESSAGES = 20
 """Warnings of one step that reach the driver; all are in the actor's own log."""
 
@@ -62,6 +66,9 @@ class CoordinatorActor:
         self._replacing = replacing
         self._workers = WorkerGroup(requests_per_batch, worker_timeout_s)
         self._partition: Partition | None = None
+        self._started_s = time.monotonic()
+        self._stats_s = -math.inf
+        self._num_told = 0
         self._messages = _Messages()
         logging.getLogger("search_cluster").addHandler(self._messages)
 
@@ -83,9 +90,9 @@ class CoordinatorActor:
         self._workers.close_nodes(order.closed_nodes)
         partition.add(order.leases)
         waiting_before = coordinator.num_waiting
-        records = []
         while coordinator.busy and len(self._workers) and (left_s := end_s - time.monotonic()) > 0:
-            records += coordinator.step(min(left_s, MAX_WAIT_S))
+            for ended in coordinator.counted_step(min(left_s, MAX_WAIT_S)):
+                partition.shards.add(ended)
             has_lasted = time.monotonic() - started_s > MIN_STEP_S
             # Before the end: the driver has more examples, and workers wait for them.
             if order.more and self._has_room(coordinator) and has_lasted:
@@ -95,15 +102,24 @@ class CoordinatorActor:
         # What is left begins nothing new, so that a worker without work will get none.
         is_tail = not (order.more or coordinator.num_waiting)
         let_go = self._workers.let_go_idle(order.idle_s) if is_tail else []
+        num_workers = len(self._workers)
+        excess = max(0, num_workers - (order.max_workers or num_workers))
+        moved = self._workers.let_go_idle(0.0, at_most=excess)
+        finished = partition.shards.take(everything=not (coordinator.busy or order.may_hold))
+        stats = self._stats(partition)
         return StepReport(
             pid=os.getpid(),
-            records=tuple(map(pack_record, records)),
+            finished=finished,
+            num_ended=partition.shards.num_ended,
+            num_held=len(partition.shards),
             delivered=coordinator.delivered,
-            settled=coordinator.settled,
-            stats=partition.evaluator.stats(),
+            settled=partition.shards.settled,
+            stats=stats,
+            load=None if stats is None else self._load(stats),
             num_workers=len(self._workers),
             lost=tuple(self._workers.take_lost()),
             let_go=tuple(let_go),
+            moved=tuple(moved),
             breaks=tuple(self._workers.take_breaks()),
             num_wanted=self._num_wanted(coordinator, num_started),
             busy=coordinator.busy,
@@ -123,8 +139,29 @@ class CoordinatorActor:
         room = self._workers.max_in_flight - coordinator.num_in_flight
         return max(0, max(2 * num_started, room) - coordinator.num_waiting)
 
-    def close(self) -> tuple[str, ...]:
-        """Let the partition write what waits; the warnings since the last step. Idempotent."""
+    def _stats(self, partition: Partition) -> EvaluatorStats | None:
+        """The counters, if it is time to tell them, or the last time, or workers came or left."""
+        now_s, num_workers = time.monotonic(), len(self._workers)
+        is_due = now_s - self._stats_s >= STATS_S or num_workers != self._num_told
+        if not is_due and partition.coordinator.busy:
+            return None
+        self._stats_s, self._num_told = now_s, num_workers
+        return partition.evaluator.stats()
+
+    def _load(self, stats: EvaluatorStats) -> CoordinatorLoad:
+        return CoordinatorLoad(
+            alive_s=time.monotonic() - self._started_s,
+            cpu_s=time.process_time(),
+            num_workers=len(self._workers),
+            held_s=stats.device_held_s,
+            busy_s=stats.device_busy_s,
+        )
+
+    def close(self) -> ClosingReport:
+        """Let the partition write what waits; what it found since the last step. Idempotent."""
+        shard, settled = None, SearchCounts()
         if self._partition is not None:
+            shard = self._partition.shards.take(everything=True).shard
+            settled = self._partition.shards.settled
             self._partition.close()
-        return self._messages.take()
+        return ClosingReport(shard=shard, settled=settled, messages=self._messages.take())

@@ -44,7 +44,7 @@ class ExampleLeases:
 
     @property
     def num_ended(self) -> int:
-        """Examples that ended, or were given up."""
+        """Examples whose record is there, or that were given up."""
         return self._num_ended
 
     @property
@@ -56,6 +56,13 @@ class ExampleLeases:
         """Examples in a coordinator's hands."""
         return len(self._held.get(holder, {}))
 
+    def has_company(self, holder: int) -> bool:
+        """Whether an example waits that could join those in a coordinator's hands."""
+        # A suspect is alone in its holder's hands, and stays so: whatever joined it would die with
+        # it.
+        first = next(iter(self._held.get(holder, {}).values()), None)
+        return bool(self._waiting) and (first is None or first.num_losses < ALONE_AFTER)
+
     def take(self, holder: int, count: int, share: float) -> list[Example]:
         """Hand out up to ``count`` examples.
 
@@ -66,11 +73,8 @@ class ExampleLeases:
                 what waits, so that portions shrink towards the end and all end together.
         """
         held = self._held.setdefault(holder, {})
-        # Its holder holds a suspect: whatever it took now would die with it.
-        if any(lease.num_losses >= ALONE_AFTER for lease in held.values()):
-            return []
         # Suspects come last: no coordinator is put at risk while there are other examples.
-        if self._waiting:
+        if self.has_company(holder):
             fair = max(1, round(share * len(self._waiting) / 2))
             leases = [self._waiting.popleft() for _ in range(min(count, fair, len(self._waiting)))]
         elif self._suspects and not held and count > 0:
@@ -81,7 +85,7 @@ class ExampleLeases:
         return [lease.example for lease in leases]
 
     def settle(self, holder: int, example_id: str) -> None:
-        """Note that an example has ended in its holder's hands."""
+        """Note that the record of an example is there, which its holder searched."""
         del self._held[holder][example_id]
         self._num_ended += 1
 

@@ -18,7 +18,7 @@ class GoneCoordinators:
         self._leases = leases
         self._num_layers = num_layers
         self.counts = SearchCounts()
-        """What was delivered to searches that ended there.
+        """What was delivered to searches that ended there and whose records were handed over.
 
         What was delivered to the others counts when they are searched again, so that the totals of
         a run do not depend on who died.
@@ -32,7 +32,8 @@ class GoneCoordinators:
         """Take the last report of a coordinator that goes; it has none if it never started."""
         if report is not None:
             self.counts = self.counts.plus(report.settled)
-            self.stats = sum_of_stats([self.stats, report.stats]).without_devices()
+            if report.stats is not None:
+                self.stats = sum_of_stats([self.stats, report.stats]).without_devices()
 
     def lose(self, number: int, *, kind: str, cause: str) -> list[ExampleRecord]:
         """Let others search what a coordinator held that died or hung.

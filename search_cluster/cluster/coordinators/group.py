@@ -1,41 +1,42 @@
 """The coordinators of a run, seen from the driver: they share the examples and the workers.
 
-The driver gives out leases and workers, and takes records and counters; what happens in between is
+The driver gives out leases and workers, and takes shards and counters; what happens in between is
 the coordinators' own business. A coordinator that dies or hangs is replaced, and its unfinished
-examples are searched again by others: their verdicts come from the cache, so nothing but its last
-moments is computed twice.
+examples are searched again by others, as are those whose records had not filled a shard: their
+verdicts come from the cache, so nothing but its last moments is computed twice.
 
-Three modules share the work: `working` has those that work, `health` says who does not, and `gone`
-keeps what they left.
+Four modules share the work: `working` has those that work, `health` says who does not, `staffing`
+how many it takes, and `gone` keeps what they left.
 """
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from search_cluster.cluster.coordinators.example_leases import ExampleLeases
 from search_cluster.cluster.coordinators.gone import GoneCoordinators
+from search_cluster.cluster.coordinators.handle import CoordinatorHandle, cause_of_death
 from search_cluster.cluster.coordinators.health import CoordinatorHealth
 from search_cluster.cluster.coordinators.partition import PartitionFactory
-from search_cluster.cluster.coordinators.record_wire import unpack_record
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
-from search_cluster.cluster.coordinators.working import (
-    STEP_S,
-    CoordinatorHandle,
-    WorkingCoordinators,
-)
+from search_cluster.cluster.coordinators.working import STEP_S, WorkingCoordinators
+from search_cluster.cluster.session import num_free
 from search_cluster.cluster.worker_fleet import WorkerFleet
 from search_cluster.cluster.worker_handle import ReadyWorker
-from search_cluster.corpus.record import ExampleRecord, PathVerdict
+from search_cluster.corpus.encoded_shard import EncodedShard, Found
+from search_cluster.corpus.record import PathVerdict
 from search_cluster.errors import EvaluatorError, SearchClusterError, in_one_line
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, sum_of_stats
 from search_cluster.tasks.example import Example
 
 logger = logging.getLogger(__name__)
 
+GATHER_S = 0.0002
+"""How long a step waits for further reports when it has one, times the number of coordinators."""
 MAX_STARTS = 3
 """Attempts to start one coordinator that fails, though what keeps it from starting does not trouble
 this process."""
@@ -49,7 +50,7 @@ class CoordinatorGroup:
         fleet: the workers; stays the caller's to close.
         ready: those of them that wait for work.
         examples: in the order in which they are handed out.
-        known: verdicts of earlier invocations, by example id.
+        known: verdicts of earlier invocations, by the ids of the examples that they wrote.
         num_layers: the model's depth.
         settings: how many coordinators there are, and how long they are waited for.
     """
@@ -72,9 +73,10 @@ class CoordinatorGroup:
         self._working = WorkingCoordinators(factory, self._leases, known, settings)
         self._health = CoordinatorHealth(settings, now_s=time.monotonic())
         self._gone = GoneCoordinators(self._leases, num_layers)
+        self._found: list[Found] = []
+        """What the next step hands out."""
         self._hire()
-        for worker in ready:
-            self._working.assign(worker)
+        self._working.assign(ready)
 
     @property
     def busy(self) -> bool:
@@ -93,8 +95,8 @@ class CoordinatorGroup:
 
     @property
     def num_ended(self) -> int:
-        """Examples that ended or were given up."""
-        return self._leases.num_ended
+        """Examples that ended, their records written or waiting to be, or were given up."""
+        return self._leases.num_ended + sum(report.num_held for report in self._working.reports)
 
     @property
     def counts(self) -> SearchCounts:
@@ -110,14 +112,14 @@ class CoordinatorGroup:
     def stats(self) -> EvaluatorStats:
         """Counters of all workers; those of a dead coordinator as it last reported them."""
         live = [report.stats for report in self._working.reports]
-        return sum_of_stats([self._gone.stats, *live])
+        return sum_of_stats([self._gone.stats, *(stats for stats in live if stats is not None)])
 
     def pids(self) -> list[int]:
         """Process numbers of the coordinators that have reported."""
         return [report.pid for report in self._working.reports]
 
-    def step(self) -> list[ExampleRecord]:
-        """Give out work and take what came back; the records of the examples that ended.
+    def step(self) -> list[Found]:
+        """Give out work and take what came back: shards, and the records of what failed at once.
 
         It lasts about `STEP_S`.
 
@@ -125,30 +127,35 @@ class CoordinatorGroup:
             EvaluatorError: coordinators or workers die one after another, or no worker is left.
             SearchClusterError: what a coordinator can't go on with.
         """
-        records = self._look()
+        self._look()
         awaited = self._working.order_steps(self._fleet.closed_nodes)
-        if not awaited:
+        if awaited:
+            self._take_reports(awaited)
+        else:
             time.sleep(STEP_S / 5)  # no worker at the moment
-            return records
+        found, self._found = self._found, []
+        return found
+
+    def _take_reports(self, awaited: Mapping[Any, CoordinatorHandle]) -> None:
+        """Wait for reports, and take all that are there."""
         ready, others = ray.wait(list(awaited), num_returns=1, timeout=2 * STEP_S)
         if others:
-            ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
+            # To wait costs as much as there are coordinators; so the more there are, the longer a
+            # moment, and the more reports in it.
+            moment_s = GATHER_S * len(self._working)
+            ready += ray.wait(others, num_returns=len(others), timeout=moment_s)[0]
         for coordinator in dict.fromkeys(awaited[ref] for ref in ready):
             # Steps of a coordinator end in the order in which they were sent. Taking the first may
             # end the coordinator; what it did afterwards is done again by others, and not taken.
             while coordinator in self._working and self._has_report(coordinator, ready):
-                records += self._take(coordinator)
-        return records
+                self._take(coordinator)
 
     @staticmethod
     def _has_report(coordinator: CoordinatorHandle, ready: Sequence[object]) -> bool:
         return bool(coordinator.steps) and coordinator.steps[0][0] in ready
 
-    def _take(self, coordinator: CoordinatorHandle) -> Iterable[ExampleRecord]:
-        """The records of a coordinator's oldest step.
-
-        Of one that died, they are those of the examples that are given up.
-        """
+    def _take(self, coordinator: CoordinatorHandle) -> None:
+        """Take what a coordinator's oldest step found."""
         try:
             report = coordinator.take()
         except RayTaskError as error:
@@ -158,10 +165,12 @@ class CoordinatorGroup:
             never_started = coordinator.report is None and not coordinator.replacing
             if isinstance(cause, SearchClusterError) and never_started:
                 self._start_again(coordinator, cause)
-                return ()
-            return self._lose(coordinator, type(cause).__name__, in_one_line(cause))
+            else:
+                self._lose(coordinator, type(cause).__name__, in_one_line(cause))
+            return
         except RayError as error:
-            return self._lose(coordinator, "CoordinatorDied", _cause_of_death(error))
+            self._lose(coordinator, "CoordinatorDied", cause_of_death(error))
+            return
         self._working.say(report.messages)
         for failure in report.breaks:
             self._fleet.count_break(failure)
@@ -169,26 +178,35 @@ class CoordinatorGroup:
             self._fleet.lost(lost)
         for idle in report.let_go:
             self._fleet.let_go(idle)
-        for record in report.records:
-            self._leases.settle(coordinator.number, record.example.example_id)
+        if coordinator.num_new:
             self._health.count_ended()
-        return map(unpack_record, report.records)
+        for handle in report.moved:
+            self._fleet.watch(handle)
+        self._working.note_moving(report.moved)
+        for record in report.finished.failed:
+            self._leases.settle(coordinator.number, record.example.example_id)
+            self._found.append(record)
+        if report.finished.shard is not None:
+            self._keep(coordinator, report.finished.shard)
 
-    def _look(self) -> list[ExampleRecord]:
-        """Hand out workers that became ready, and replace coordinators that hang or have none.
+    def _keep(self, coordinator: CoordinatorHandle, shard: EncodedShard) -> None:
+        """Hand a coordinator's shard out with the next step."""
+        for ended in shard.ended:
+            self._leases.settle(coordinator.number, ended.example_id)
+        self._found.append(shard)
 
-        Returns:
-            Records of examples that are given up.
-        """
+    def _look(self) -> None:
+        """Hand out workers that became ready, and replace coordinators that hang or have none."""
         now_s = time.monotonic()
         passed_s = self._health.look(now_s)
         if passed_s is None:
-            return []
+            return
         # First: a worker that is given to a coordinator which hangs would be lost for a while.
-        given_up = self._replace_hung(passed_s)
-        for ready in self._fleet.ready():
-            self._working.assign(ready)
+        self._replace_hung(passed_s)
+        self._working.assign(self._fleet.ready())
         self._hire()
+        if self._settings.num_coordinators is None and self._leases.num_waiting:
+            self._working.give_company(lambda: min(num_free("CPU"), self._fleet.num_workers))
         with_workers = [coordinator for coordinator in self._working if coordinator.workers]
         for coordinator in with_workers:
             coordinator.signs.alone_since_s = now_s
@@ -200,7 +218,6 @@ class CoordinatorGroup:
                 f"no worker is left: {self._fleet.missing()}; nothing found is lost: run the same "
                 "command again"
             )
-        return given_up
 
     def _hire(self) -> None:
         """Start as many coordinators as the workers are to have; those that are lost are replaced.
@@ -210,15 +227,13 @@ class CoordinatorGroup:
         while len(self._working) < self._settings.num_coordinators_for(self._fleet.num_workers):
             self._working.hire(replacing=False)
 
-    def _replace_hung(self, passed_s: float) -> list[ExampleRecord]:
+    def _replace_hung(self, passed_s: float) -> None:
         """Replace coordinators that live, and have reported nothing for too long."""
-        given_up = []
         for coordinator in self._working:
             if coordinator.steps and self._health.is_hung(coordinator.signs, passed_s):
                 silent_s = coordinator.signs.silent_s
                 cause = f"it has not reported for {silent_s:.0f} s, and is killed"
-                given_up += self._lose(coordinator, "CoordinatorHung", cause)
-        return given_up
+                self._lose(coordinator, "CoordinatorHung", cause)
 
     def _replace_starved(self, now_s: float) -> None:
         """Replace coordinators that hold examples and have had no worker for too long."""
@@ -229,7 +244,8 @@ class CoordinatorGroup:
                 logger.warning(
                     "coordinator %d has lost all of its workers: others take over", number
                 )
-                self._working.close([coordinator])
+                for shard in self._working.close([coordinator]):
+                    self._keep(coordinator, shard)
                 self._dismiss(coordinator)
                 self._gone.let_go(number)
                 self._working.hire(replacing=True)
@@ -247,8 +263,8 @@ class CoordinatorGroup:
         self._dismiss(coordinator)
         self._working.hire(replacing=is_outage, num_starts=coordinator.num_starts + 1)
 
-    def _lose(self, coordinator: CoordinatorHandle, kind: str, cause: str) -> list[ExampleRecord]:
-        """Replace a coordinator that died or hangs; the records of examples that are given up."""
+    def _lose(self, coordinator: CoordinatorHandle, kind: str, cause: str) -> None:
+        """Replace a coordinator that died or hangs."""
         number = coordinator.number
         self._dismiss(coordinator)
         given_up = self._gone.lose(number, kind=kind, cause=cause)
@@ -259,7 +275,7 @@ class CoordinatorGroup:
         self._working.hire(replacing=True)
         if given_up:
             self._health.count_ended()
-        return given_up
+        self._found += given_up
 
     def _dismiss(self, coordinator: CoordinatorHandle) -> None:
         """Let a coordinator go; its workers go to others as soon as they answer."""
@@ -269,14 +285,12 @@ class CoordinatorGroup:
         for worker in coordinator.workers.values():
             self._fleet.watch(worker)
 
-    def close(self) -> None:
-        """Let the coordinators write what waits, and end them. Idempotent."""
-        self._working.close(self._working)
-        for coordinator in self._working:
-            self._working.kill(coordinator)
+    def close(self) -> list[EncodedShard]:
+        """Let the coordinators write what waits, and end them. Idempotent; counters stay.
 
-
-def _cause_of_death(error: RayError) -> str:
-    """One line: the first of Ray's, or the last one of an error in the actor's constructor."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if "creation task" in lines[0] else lines[0]
+        Returns:
+            The shards that no step has handed out.
+        """
+        found, self._found = self._found, []
+        shards = [item for item in found if isinstance(item, EncodedShard)]
+        return shards + self._working.end()

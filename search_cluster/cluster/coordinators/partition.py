@@ -11,6 +11,7 @@ from typing import Protocol
 
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cluster.coordinators.messages import Lease
+from search_cluster.cluster.coordinators.shard_maker import ShardMaker
 from search_cluster.errors import SearchClusterError
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.search.coordinator import Coordinator
@@ -24,6 +25,8 @@ class Partition:
     """Drives their searches."""
     evaluator: CachedEvaluator
     """The cache, in front of the workers that the actor was given."""
+    shards: ShardMaker
+    """Makes shards of what the coordinator finds."""
     resources: ExitStack
     """Closes what the two stand on."""
 
@@ -34,6 +37,9 @@ class Partition:
             for lease in leases
             for item in lease.known
         )
+        for lease in leases:
+            if lease.is_written:
+                self.shards.note_written(lease.example.example_id)
         self.coordinator.add(lease.example for lease in leases)
 
     def close(self) -> None:

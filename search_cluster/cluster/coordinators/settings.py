@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 WORKERS_PER_COORDINATOR = 16
-"""How many workers one coordinator keeps busy with ease; ``search-cluster bench scaling`` measures
-it."""
+"""How many workers one coordinator is given at first; ``search-cluster bench scaling`` measures how
+many it keeps busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +12,8 @@ class CoordinatorSettings:
     """What a run says of its coordinators; the names are those of `search_cluster.config`."""
 
     num_coordinators: int | None = None
-    """How many share the work; ``None``: one per `WORKERS_PER_COORDINATOR` workers."""
+    """How many share the work; ``None``: one per `WORKERS_PER_COORDINATOR` workers, and more where
+    these are full (`search_cluster.cluster.coordinators.staffing`)."""
     requests_per_batch: int | None = None
     """Paths that are sent to a worker together, at most; ``None``: each worker's speed decides."""
     placement_timeout_s: float = 600.0
@@ -27,5 +28,5 @@ class CoordinatorSettings:
     left to begin."""
 
     def num_coordinators_for(self, num_workers: int) -> int:
-        """How many coordinators drive so many workers."""
+        """How many coordinators drive so many workers at first."""
         return self.num_coordinators or -(-num_workers // WORKERS_PER_COORDINATOR)

@@ -18,7 +18,7 @@ from search_cluster.corpus.manifest import Manifest, Provenance
 from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.corpus.record import ExampleRecord, PathEvidence, PathFailure, PathVerdict
 from search_cluster.corpus.schema import PROVENANCE_KEY, corpus_schema, row_of
-from search_cluster.corpus.shards import read_shard, write_shard
+from search_cluster.corpus.shards import encode_records, read_shard, write_shard
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import LayerPath
@@ -77,7 +77,7 @@ def test_records_come_back_as_they_were(tmp_path, provenance, data, num_layers):
     fields = json.loads(provenance.to_json()) | {"num_layers": num_layers}
     written = Provenance.from_json(json.dumps(fields), "the test")
     path = tmp_path / "shard-00000.parquet"
-    write_shard(path, records, written)
+    write_shard(path, encode_records(records, written))
     found_provenance, found = read_shard(path)
     assert found_provenance == written
     assert found_provenance.created_at == written.created_at
@@ -110,7 +110,7 @@ def test_evidence_comes_back_and_that_of_older_corpora_too(tmp_path, provenance,
         name: replace(plain, evidence=(item,)) for name, item in (("old", old), ("new", new))
     }
 
-    write_shard(tmp_path / "new.parquet", [records["new"]], guarded)
+    write_shard(tmp_path / "new.parquet", encode_records([records["new"]], guarded))
     assert read_shard(tmp_path / "new.parquet")[1] == (records["new"],)
 
     columns = corpus_schema(guarded.num_layers, evidence=True, later=False)
@@ -255,7 +255,8 @@ def test_a_shard_with_other_columns_is_refused(finished, provenance, tmp_path):
     shard = finished / "data/shard-00000.parquet"
     _, records = read_shard(shard)
     path = tmp_path / "shard-00000.parquet"
-    write_shard(path, records, Provenance.from_json(json.dumps(fields), "the test"))
+    provenance = Provenance.from_json(json.dumps(fields), "the test")
+    write_shard(path, encode_records(records, provenance))
     assert read_shard(path)[1][0].evaluated[0].path.num_layers == 300
     table = datasets.Dataset.from_parquet(str(shard)).data.table
     assert table.schema.field("evaluated_paths").type.value_type.value_type.bit_width == 8

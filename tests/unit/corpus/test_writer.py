@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from search_cluster.corpus.digest import corpus_digest
+from search_cluster.corpus.encoded_shard import encode_shard
 from search_cluster.corpus.manifest import Provenance
 from search_cluster.corpus.reader import read_corpus, read_shards
 from search_cluster.corpus.writer import CorpusWriter
@@ -81,6 +82,17 @@ def test_a_record_is_taken_once(tmp_path, provenance, record):
         writer.add(record(1, output="another"))
         assert writer.close({}).num_examples == 1
     assert read_shards(tmp_path) == (record(1),)
+
+
+def test_a_record_is_taken_once_from_whichever_shard_it_comes(tmp_path, provenance, record):
+    first, second, third = (record(number) for number in range(3))
+    with CorpusWriter(tmp_path, provenance) as writer:
+        writer.add_shard(encode_shard([first, second], provenance))
+        writer.add(third)
+        writer.add_shard(encode_shard([second, third, record(4)], provenance))
+        manifest = writer.close({})
+    assert [shard.num_rows for shard in manifest.shards] == [2, 2]
+    assert set(read_corpus(tmp_path).records) == {first, second, third, record(4)}
 
 
 def test_an_old_record_is_not_kept_waiting(tmp_path, provenance, record):
@@ -239,6 +251,25 @@ def test_a_full_disk_shows_nothing_half_written_and_can_be_tried_again(
         assert _files(tmp_path) == [".writer.lock", "data/shard-00000.parquet"]
         disk.full = False
         assert writer.close({}).num_examples == 2
+
+
+def test_shards_that_a_full_disk_refused_are_kept_and_written_later(
+    tmp_path, provenance, record, monkeypatch
+):
+    disk = _FullDisk()
+    shards = [encode_shard([record(number)], provenance) for number in range(3)]
+    with CorpusWriter(tmp_path, provenance, examples_per_shard=2) as writer:
+        writer.add(record(3))
+        monkeypatch.setattr("search_cluster.files.os.replace", disk)
+        for shard in shards:
+            with pytest.raises(CorpusError, match="No space left"):
+                writer.add_shard(shard)
+        with pytest.raises(CorpusError, match="No space left"):
+            writer.add_shard(encode_shard([record(2), record(4)], provenance))  # 2 waits already
+        disk.full = False
+        manifest = writer.close({})
+    assert [shard.num_rows for shard in manifest.shards] == [1, 1, 1, 2]
+    assert len(read_corpus(tmp_path).records) == 5
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.counters import SearchCounts
 from search_cluster.protocols.messages import EvaluationRequest, Failure
 from search_cluster.protocols.scripted import RewardFunction, ScriptedEvaluator
 from search_cluster.search.coordinator import Coordinator
@@ -186,22 +187,22 @@ def test_examples_that_come_later_get_the_records_that_they_would_have_got_at_on
     assert coordinator.progress() == total
 
 
-def test_what_was_settled_belongs_to_examples_that_ended() -> None:
+def test_what_was_delivered_to_a_search_comes_with_its_record() -> None:
     evaluator = ScriptedEvaluator(noisy_reward, answers_per_collect=3, shuffle_seed=2)
     coordinator = Coordinator(
         evaluator, make_examples(5), num_layers=NUM_LAYERS, preset=FULL_BUDGET, seed=0
     )
-    ended = []
+    total = SearchCounts()
     while coordinator.busy:
-        ended += coordinator.step()
-        settled = sum(len(record.evaluated) + len(record.failures) for record in ended)
-        assert (
-            coordinator.settled.num_paths_searched
-            == settled
-            <= coordinator.delivered.num_paths_searched
-        )
-    assert coordinator.settled == coordinator.delivered
-    assert coordinator.settled.num_failures == sum(len(record.failures) for record in ended) > 0
+        for ended in coordinator.counted_step():
+            total = total.plus(ended.counts)
+            record = ended.record
+            assert ended.counts == SearchCounts(
+                num_paths_searched=len(record.evaluated) + len(record.failures),
+                num_failures=len(record.failures),
+            )
+    assert total == coordinator.delivered
+    assert total.num_failures > 0
 
 
 def test_a_task_that_cannot_perturb_an_example_fails_this_example_alone() -> None:

@@ -51,3 +51,12 @@ def test_one_fault_later_leaves_single_failures_in_the_corpus() -> None:
         assert gate.take(failed(item)) == []
     with pytest.raises(OneFaultError, match=f"^{STREAK} examples in a row failed for one reason"):
         gate.take(failed(EXAMPLES[40 + STREAK - 1]))
+
+
+def test_a_failure_is_kept_when_its_neighbours_are_known_to_be_sound() -> None:
+    gate = RecordGate(EXAMPLES)
+    single = failed(EXAMPLES[50])
+    assert gate.take(single) == []
+    assert gate.take_sound(EXAMPLES[49].example_id) == []
+    assert gate.take_sound(EXAMPLES[51].example_id) == [single]
+    assert gate.take_sound(EXAMPLES[51].example_id) == []

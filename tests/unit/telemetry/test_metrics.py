@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from search_cluster.corpus.encoded_shard import saved_layers
 from search_cluster.corpus.record import ExampleRecord, PathEvidence
 from search_cluster.protocols.counters import DeviceReading, EngineWork, EvaluatorStats, WorkerStats
 from search_cluster.protocols.metrics import Metric, MetricKind
@@ -136,7 +137,7 @@ def test_saved_layers_count_right_best_paths_alone(records: list[ExampleRecord])
     exporter = Kept()
     metrics = RunMetrics(exporter, "r")
     for record in records:
-        metrics.add_record(record)
+        metrics.add_example(saved_layers(record))
     metrics.update(COUNTERS, EvaluatorStats())
     assert exporter.total("search_solved_examples") == 3
     assert exporter.total("search_saved_layers") == 1 + 1 - 1
@@ -164,7 +165,7 @@ def test_layers_are_verified_by_reserved_evidence_alone(
     )
     exporter = Kept()
     metrics = RunMetrics(exporter, "r")
-    metrics.add_record(replace(records[0], evidence=(evidence,)))
+    metrics.add_example(saved_layers(replace(records[0], evidence=(evidence,))))
     metrics.update(COUNTERS, EvaluatorStats())
     assert exporter.total("search_saved_layers") == 1
     assert exporter.total("search_verified_saved_layers") == verified

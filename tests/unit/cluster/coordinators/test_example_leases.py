@@ -72,6 +72,20 @@ def test_a_holder_that_is_let_go_is_not_to_blame() -> None:
     assert book.num_waiting == 2
 
 
+def test_nothing_joins_a_suspect_so_that_what_it_found_need_not_wait_for_company() -> None:
+    book = ExampleLeases(make_examples(2))
+    for holder in (0, 1):
+        assert ids(book.take(holder, 1, share=0.1)) == ["q0"]
+        assert book.has_company(holder)
+        assert book.lose(holder) == []
+    assert ids(book.take(2, 9, share=9.0)) == ["q1"]
+    assert not book.has_company(2)  # only the suspect waits
+    assert ids(book.take(3, 1, share=9.0)) == ["q0"]
+    book.give_back(2)
+    assert not book.has_company(3)
+    assert book.has_company(4)
+
+
 def test_a_suspect_that_is_given_back_stays_apart_from_the_others() -> None:
     book = ExampleLeases(make_examples(3))
     for holder in (0, 1):

@@ -3,6 +3,7 @@
 from search_cluster.cluster.coordinators.example_leases import MAX_LOSSES, ExampleLeases
 from search_cluster.cluster.coordinators.gone import GoneCoordinators
 from search_cluster.cluster.coordinators.messages import StepReport
+from search_cluster.cluster.coordinators.shard_maker import Finished
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, WorkerStats
 from search_cluster.tasks.example import Example
 
@@ -15,7 +16,9 @@ def report(num_settled: int) -> StepReport:
     worker = WorkerStats(worker=0, node="n", device="cpu", num_evaluated=num_settled + 1)
     return StepReport(
         pid=1,
-        records=(),
+        finished=Finished(),
+        num_ended=0,
+        num_held=0,
         delivered=SearchCounts(num_paths_searched=num_settled + 1),
         settled=SearchCounts(num_paths_searched=num_settled),
         stats=EvaluatorStats.of_workers([worker], num_devices=1, num_in_flight=9),
