@@ -31,6 +31,7 @@ from search_cluster.model.online.causal_lm import with_online_routing
 from search_cluster.model.online.chooser import OnlineRouting
 from search_cluster.model.online.lazy_cache import LazyCache
 from search_cluster.model.online.lazy_lm import with_token_exits
+from search_cluster.model.online.token_exits import TokenExits
 from search_cluster.model.prompting import encode_example, encode_prompt_text, require_known_tokens
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.model.shortcut.shortcut import shortcut_of
@@ -132,6 +133,11 @@ class RoutedModel:
     def running(self) -> LoadedModel:
         """The model whose layers the paths run: the frozen one, or what the router made of it."""
         return self._running
+
+    @property
+    def token_exits(self) -> TokenExits | None:
+        """Where generated tokens stop; ``None`` if the router chooses a path for all of them."""
+        return self._token_exits
 
     def stops_by_token(self, task: Task) -> bool:
         """Whether the tokens of a task's answers stop by themselves, so that no path answers it."""
