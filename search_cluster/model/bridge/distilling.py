@@ -28,7 +28,6 @@ from search_cluster.model.lens.fitting.divergence import CHUNK_ROWS, FinalPredic
 from search_cluster.model.lens.fitting.held_out import split_sequences
 from search_cluster.model.lens.fitting.rows import batches_of, padded, read_rows
 from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
-from search_cluster.model.lens.states import pass_slices
 from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.paths.jumps import Jump, jumps_of
 from search_cluster.paths.layer_path import LayerPath
@@ -106,7 +105,7 @@ def distil_bridges(
     """
     split = split_sequences(sequences)
     choosing = choosing_texts(split.held_out)
-    batches = list(pass_slices([len(text.ids) for text in split.fitted], TOKENS_PER_STEP))
+    batches = list(batches_of(split.fitted, TOKENS_PER_STEP))
     start, start_kind = _nearest_start(model, paths, closed.bridges, choosing)
     descent = _Descent(model, paths, start, split.fitted, choosing)
     num_steps = settings.num_epochs * len(batches)

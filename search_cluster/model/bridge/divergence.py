@@ -63,7 +63,7 @@ def trunk_of(
     shared = 0
     while path.layers[shared : shared + 1] == (shared,):
         shared += 1
-    trunk = LayerwisePass(model, batch.ids_BT, batch.mask_BT)
+    trunk = LayerwisePass(model, batch.ids_BT, batch.mask_BT, batch.layout)
     for layer in range(shared):
         trunk.step(layer)
     return trunk, shared
