@@ -18,7 +18,9 @@ from search_cluster.errors import InvalidValueError, NonFiniteLogitsError
 from search_cluster.model.lens.lens import Lens
 
 LOGIT_BYTES = 2**27
-"""The bytes of float32 logits that a chunk of rows may take."""
+"""The bytes of float32 logits that a chunk of rows may take: the head's product wants many rows."""
+PIECE_BYTES = 2**23
+"""The bytes of them that are looked at together: a processor's cache holds about so much."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -79,21 +81,22 @@ def read_states(
     end_ND = states_SND[-1] if reference_ND is None else reference_ND
     if groups_VG is None:
         groups_VG = states_SND.new_zeros(int(model.config.vocab_size), 0, dtype=torch.float32)
-    chunk = max(1, LOGIT_BYTES // (4 * int(model.config.vocab_size)))
+    row_bytes = 4 * int(model.config.vocab_size)
+    chunk, piece = max(1, LOGIT_BYTES // row_bytes), max(1, PIECE_BYTES // row_bytes)
     parts = []
     for start in range(0, num_rows, chunk):
         rows = slice(start, start + chunk)
-        reference_NV = _log_probabilities(model, Lens.logit(model), end_ND[rows], lens.num_layers)
-        end_probability_NV = reference_NV.exp()
+        reference_NV = _logits(model, Lens.logit(model), end_ND[rows], lens.num_layers)
+        reference_NV = reference_NV.log_softmax(dim=-1)
         asked = asked_NK[rows].to(states_SND.device)
         parts.append(
             [
                 _read(
-                    _log_probabilities(model, lens, states_ND[rows], depth),
+                    _logits(model, lens, states_ND[rows], depth),
                     reference_NV,
-                    end_probability_NV,
                     asked,
                     groups_VG,
+                    piece,
                 )
                 for states_ND, depth in zip(states_SND, depths, strict=True)
             ]
@@ -108,7 +111,7 @@ def read_states(
     )
 
 
-def _log_probabilities(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, depth: int) -> Tensor:
+def _logits(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, depth: int) -> Tensor:
     logits_NV = lens.logits(model, hidden_ND, depth)
     smallest, largest = logits_NV.aminmax()  # NaN if there is one; far cheaper than every number
     if not bool(smallest.isfinite() & largest.isfinite()):
@@ -116,17 +119,24 @@ def _log_probabilities(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, de
             f"a logit that the lens reads at depth {depth} is not finite; check the model's dtype, "
             "and the lens"
         )
-    return logits_NV.log_softmax(dim=-1)
+    return logits_NV
 
 
 def _read(
-    lens_NV: Tensor,
-    reference_NV: Tensor,
-    end_probability_NV: Tensor,
-    asked_NK: Tensor,
-    groups_VG: Tensor,
+    logits_NV: Tensor, reference_NV: Tensor, asked_NK: Tensor, groups_VG: Tensor, piece: int
 ) -> dict[str, Tensor]:
     """The figures of one state of each position, by the names of `LensReadings`."""
+    found = [
+        _read_piece(logits_NV[rows], reference_NV[rows], asked_NK[rows], groups_VG)
+        for rows in (slice(first, first + piece) for first in range(0, len(logits_NV), piece))
+    ]
+    return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+
+
+def _read_piece(
+    logits_NV: Tensor, reference_NV: Tensor, asked_NK: Tensor, groups_VG: Tensor
+) -> dict[str, Tensor]:
+    lens_NV = logits_NV.log_softmax(dim=-1)
     probability_NV = lens_NV.exp()
     best_N2 = probability_NV.topk(2).values
     asked_log_NK = lens_NV.gather(1, asked_NK)
@@ -137,7 +147,7 @@ def _read(
         "top_probability_SN": best_N2[:, 0],
         "gap_SN": best_N2[:, 0] - best_N2[:, 1],
         "entropy_SN": -(probability_NV * lens_NV).sum(dim=-1),
-        "divergence_SN": (end_probability_NV * (reference_NV - lens_NV)).sum(dim=-1).clamp(min=0),
+        "divergence_SN": (reference_NV.exp() * (reference_NV - lens_NV)).sum(dim=-1).clamp(min=0),
         "rank_SNK": rank_NK.int(),
         "log_probability_SNK": asked_log_NK,
         "mass_SNG": probability_NV @ groups_VG,

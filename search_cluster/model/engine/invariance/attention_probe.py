@@ -28,10 +28,14 @@ CANDIDATES = (
     Shapes(16, 32, 512, 256),
     Shapes(32, 64, 512, 256),
     Shapes(12, 32, 512, 256, tile_rows=24),
+    Shapes(8, 32, 512, 192),
+    Shapes(12, 32, 512, 192, tile_rows=24),
     Shapes(32, 256),
+    Shapes(32, 512),
 )
 """What is tried, the cheapest first. With AVX2 products are made of six rows at a time, and two
-that are left over are summed otherwise; 12 and 24 leave none."""
+that are left over are summed otherwise; 12 and 24 leave none. On AMD's processors float32 sums are
+made of 192 keys at a time, but in two halves where there are more than 192 and less than 384."""
 USUAL_SHAPES = CANDIDATES[0]
 """What is taken where none of them will do."""
 PROBE_POSITIONS = (37, 189, 301, 459, 701)

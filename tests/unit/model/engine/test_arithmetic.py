@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -121,6 +122,42 @@ def test_attention_takes_the_first_shapes_that_have_it(monkeypatch: pytest.Monke
     assert plain.rows == 8
     # Whole prompts have many rows, those that are decoded few.
     assert found.shapes.rows >= 16
+
+
+def sums_of_192_keys(
+    query_SHRE: Tensor,
+    key_SGLE: Tensor,
+    value_SGLE: Tensor,
+    mask_S1RL: Tensor,
+    scaling: float,
+    *_: object,
+) -> Tensor:
+    """Attention as a library computes it that halves what is more than 192 and less than 384."""
+    repeats = query_SHRE.shape[1] // key_SGLE.shape[1]
+    key_SHLE = key_SGLE.repeat_interleave(repeats, dim=1)
+    value_SHLE = value_SGLE.repeat_interleave(repeats, dim=1)
+    score_SHRL = query_SHRE @ key_SHLE.transpose(2, 3) * scaling + mask_S1RL
+    weight_SHRL = score_SHRL.double().softmax(dim=-1).float()
+    ends = [0]
+    for end in [*range(512, key_SHLE.shape[2], 512), key_SHLE.shape[2]]:
+        while (left := end - ends[-1]) > 192:
+            ends.append(ends[-1] + (left // 2 if left < 384 else 192))
+        ends.append(end)
+    out_SHRE = torch.zeros_like(query_SHRE)
+    for first, end in pairwise(ends):
+        # In float64 one order is as good as another, so that what is left is that of the parts.
+        weighed_SHRE = weight_SHRL[..., first:end].double() @ value_SHLE[:, :, first:end].double()
+        out_SHRE = out_SHRE + weighed_SHRE.float()
+    return out_SHRE
+
+
+def test_attention_finds_how_many_keys_are_summed_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attention_probe, "scores_and_values", sums_of_192_keys)
+    found = probe_arithmetic(tiny.tiny_model())
+    assert found.is_invariant
+    assert (found.shapes.key_block, found.shapes.key_part) == (512, 192)
 
 
 def test_attention_without_it_is_told_of(
