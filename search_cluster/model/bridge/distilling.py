@@ -142,15 +142,15 @@ def distil_bridges(
     )
 
 
-def mean_divergence(
+def mean_divergences(
     model: PreTrainedModel,
     paths: Sequence[LayerPath],
-    bridges: Bridges | None,
+    candidates: Sequence[Bridges | None],
     sequences: Sequence[TokenSequence],
-) -> float:
-    """KL(full model || path) in nats, in the mean over some paths."""
-    found = [path_divergences(model, path, [bridges], sequences).mean_C[0] for path in paths]
-    return sum(found) / len(found)
+) -> list[float]:
+    """KL(full model || path) in nats with each set of bridges, in the mean over some paths."""
+    found = [path_divergences(model, path, candidates, sequences).mean_C for path in paths]
+    return [sum(of_paths) / len(paths) for of_paths in zip(*found, strict=True)]
 
 
 def _nearest_start(
@@ -159,9 +159,8 @@ def _nearest_start(
     closed: Bridges,
     choosing: Sequence[TokenSequence],
 ) -> tuple[Bridges, BridgeKind | None]:
-    if mean_divergence(model, paths, closed, choosing) <= mean_divergence(
-        model, paths, None, choosing
-    ):
+    with_closed, alone = mean_divergences(model, paths, [closed, None], choosing)
+    if with_closed <= alone:
         return closed, closed.kind
     nothing = {
         jump: (torch.zeros(closed.width, closed.width), torch.zeros(closed.width))
@@ -238,7 +237,7 @@ class _Descent:
     def read_held_out(self, step: int) -> None:
         """Read the texts that choose, and keep the maps if they are the best so far."""
         self._place(self._moved)
-        found = mean_divergence(self._model, self._paths, self._bridges, self._choosing)
+        (found,) = mean_divergences(self._model, self._paths, [self._bridges], self._choosing)
         if step == 0:
             self.first_divergence = found
         if found < self.best_divergence:

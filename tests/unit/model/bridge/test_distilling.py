@@ -19,7 +19,7 @@ from search_cluster.model.bridge.distilling import (
     Distillation,
     DistillationSettings,
     distil_bridges,
-    mean_divergence,
+    mean_divergences,
 )
 from search_cluster.model.bridge.fitting import BridgeFit, choosing_texts, fit_bridges
 from search_cluster.model.bridge.folder import load_bridges, read_bridges_record, save_bridges
@@ -94,7 +94,7 @@ def test_what_is_chosen_is_never_further_than_what_it_began_with(
         (found.fit.bridges, found.divergence),
         (found.fit.at_equal_cost[BridgeKind.LINEAR], found.divergence_before),
     ):
-        read = mean_divergence(loaded.model, [PATH, OTHER], bridges, choosing)
+        (read,) = mean_divergences(loaded.model, [PATH, OTHER], [bridges], choosing)
         assert read == pytest.approx(said, rel=1e-6)
     assert found.fit.bridges.jumps == tuple(sorted({*jumps_of(PATH), *jumps_of(OTHER)}))
 
@@ -146,10 +146,8 @@ def test_on_fresh_texts_they_are_nearer_to_the_full_model_than_the_closed_form()
     loaded = bare_tiny()
     found = distilled(settings=replace(SETTINGS, num_epochs=4))
     fresh = sequences(loaded, 20, seed=9)
-    trained, linear, alone = (
-        mean_divergence(loaded.model, [PATH], bridges, fresh)
-        for bridges in (found.fit.bridges, found.fit.at_equal_cost[BridgeKind.LINEAR], None)
-    )
+    candidates = [found.fit.bridges, found.fit.at_equal_cost[BridgeKind.LINEAR], None]
+    trained, linear, alone = mean_divergences(loaded.model, [PATH], candidates, fresh)
     assert trained < linear < alone
     assert set(found.fit.at_equal_cost) == set(BridgeKind) - {BridgeKind.DISTILLED}
     assert found.start is BridgeKind.LINEAR
@@ -172,7 +170,7 @@ def test_it_begins_with_nothing_where_the_closed_form_is_further_than_the_path_a
         settings=SETTINGS,
     )
     choosing = choosing_texts(split_sequences(sequences(loaded)).held_out)
-    alone = mean_divergence(loaded.model, [PATH], None, choosing)
+    (alone,) = mean_divergences(loaded.model, [PATH], [None], choosing)
     assert found.start is None
     assert found.divergence_before == pytest.approx(alone, rel=1e-6)
     assert found.divergence < alone
