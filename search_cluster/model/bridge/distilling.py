@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from search_cluster.bridged_spec import BridgeKind
 from search_cluster.model.bridge.bridges import Bridges
-from search_cluster.model.bridge.divergence import final_states, path_divergences, trunk_of
+from search_cluster.model.bridge.divergence import final_states, mean_divergences, trunk_of
 from search_cluster.model.bridge.fitting import BridgeFit, choosing_texts
 from search_cluster.model.lens.fitting.divergence import CHUNK_ROWS, FinalPrediction, lens_logits
 from search_cluster.model.lens.fitting.held_out import split_sequences
@@ -107,7 +107,7 @@ def distil_bridges(
     choosing = choosing_texts(split.held_out)
     batches = list(batches_of(split.fitted, TOKENS_PER_STEP))
     start, start_kind = _nearest_start(model, paths, closed.bridges, choosing)
-    descent = _Descent(model, paths, start, split.fitted, choosing)
+    descent = _BridgeDescent(model, paths, start, split.fitted, choosing)
     num_steps = settings.num_epochs * len(batches)
     done, state = (0, {}) if unfinished is None else unfinished.read()
     if state:
@@ -142,17 +142,6 @@ def distil_bridges(
     )
 
 
-def mean_divergences(
-    model: PreTrainedModel,
-    paths: Sequence[LayerPath],
-    candidates: Sequence[Bridges | None],
-    sequences: Sequence[TokenSequence],
-) -> list[float]:
-    """KL(full model || path) in nats with each set of bridges, in the mean over some paths."""
-    found = [path_divergences(model, path, candidates, sequences).mean_C for path in paths]
-    return [sum(of_paths) / len(paths) for of_paths in zip(*found, strict=True)]
-
-
 def _nearest_start(
     model: PreTrainedModel,
     paths: Sequence[LayerPath],
@@ -174,7 +163,7 @@ def _rate(settings: DistillationSettings, step: int, num_steps: int) -> float:
     return settings.rate * min((step + 1) / warm_up, (num_steps - step) / num_steps)
 
 
-class _Descent:
+class _BridgeDescent:
     """The maps on their way."""
 
     def __init__(

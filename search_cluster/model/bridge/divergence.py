@@ -56,6 +56,17 @@ def path_divergences(
     return PathDivergences(mean_C=tuple((total_C / max(1, num_rows)).tolist()), num_rows=num_rows)
 
 
+def mean_divergences(
+    model: PreTrainedModel,
+    paths: Sequence[LayerPath],
+    candidates: Sequence[Bridges | None],
+    sequences: Sequence[TokenSequence],
+) -> list[float]:
+    """KL(full model || path) in nats with each set of bridges, in the mean over some paths."""
+    found = [path_divergences(model, path, candidates, sequences).mean_C for path in paths]
+    return [sum(of_paths) / len(paths) for of_paths in zip(*found, strict=True)]
+
+
 def trunk_of(
     model: PreTrainedModel, path: LayerPath, batch: PaddedSequences
 ) -> tuple[LayerwisePass, int]:

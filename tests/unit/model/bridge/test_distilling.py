@@ -19,8 +19,8 @@ from search_cluster.model.bridge.distilling import (
     Distillation,
     DistillationSettings,
     distil_bridges,
-    mean_divergences,
 )
+from search_cluster.model.bridge.divergence import mean_divergences
 from search_cluster.model.bridge.fitting import BridgeFit, choosing_texts, fit_bridges
 from search_cluster.model.bridge.folder import load_bridges, read_bridges_record, save_bridges
 from search_cluster.model.lens.fitting.held_out import split_sequences
