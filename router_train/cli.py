@@ -6,6 +6,7 @@ work, and everything heavy, is imported inside the commands, so that ``--help`` 
 
 from router_train.commands.cli.bench import bench
 from router_train.commands.cli.evaluate import evaluate
+from router_train.commands.cli.exits import exits
 from router_train.commands.cli.export import export
 from router_train.commands.cli.fit import fit
 from router_train.commands.cli.generate import generate
@@ -18,7 +19,7 @@ from search_cluster.options.commands import new_program
 
 app = new_program(
     "Train routers on a corpus of layer paths, and run and judge the routed model.",
-    fit, static, evaluate, generate, bench, export, push, lm_eval,
+    fit, static, evaluate, generate, exits, bench, export, push, lm_eval,
 )  # fmt: skip
 app.add_typer(study, name="study")
 

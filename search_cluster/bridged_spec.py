@@ -23,6 +23,8 @@ class BridgeKind(StrEnum):
     """Multiply it by one number."""
     BIAS = "bias"
     """Add one vector."""
+    DISTILLED = "distilled"
+    """Any affine map, trained through the layers behind it."""
 
 
 def spec_with_bridges(model: str, bridges: Path | None) -> str:

@@ -8,19 +8,15 @@ from typing import Any
 
 import torch
 
+from router_train.commands.prompts import prompts_of
 from router_train.data.question_choice import QuestionChoice
 from router_train.evaluation.speed import ALLOWED_FORMULA, BatchSpeed, measure_speed
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
 from router_train.inference.router_task import task_of_router
 from router_train.routers.checkpoint import META_NAME, load_router, read_meta
-from search_cluster.console import print_json, say, show
-from search_cluster.errors import ConfigError, PromptTooLongError
-from search_cluster.model.loaded import LoadedModel
-from search_cluster.model.prompting import encode_example
-from search_cluster.tasks.data_dir import resolve_data_dir
-from search_cluster.tasks.selection import select_examples
-from search_cluster.tasks.task import Task
+from search_cluster.console import print_json, show
+from search_cluster.errors import ConfigError
 
 UNDECIDED = ", and rounds disagree on which is faster"
 
@@ -53,7 +49,7 @@ def run_bench(
     first = read_meta(folders[0])
     loaded = model.load(first.model_spec, first.model_dtype, first.chat)
     task = task_of_router(folders[0], first.inputs.tasks[0], questions.task_spec)
-    prompts = _prompts(loaded, questions, task, max(batch_sizes) * num_rounds)
+    prompts = prompts_of(loaded, questions, task, max(batch_sizes) * num_rounds)
     if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
         raise ConfigError(
             f"{len(prompts)} prompts do not fill a batch of {max(batch_sizes)}; ask a larger task "
@@ -109,24 +105,6 @@ def router_folders(place: Path) -> tuple[Path, ...]:
             f"router-train fit --corpus RUN --out {place}"
         )
     return found
-
-
-def _prompts(
-    loaded: LoadedModel, questions: QuestionChoice, task: Task, limit: int
-) -> list[tuple[int, ...]]:
-    found = task.load(questions.split, resolve_data_dir(questions.data_dir)).examples
-    prompts: list[tuple[int, ...]] = []
-    num_too_long = 0
-    for example in select_examples(found, None, questions.seed):
-        if len(prompts) == limit:
-            break
-        try:
-            prompts.append(encode_example(loaded, task, example).context_ids)
-        except PromptTooLongError:
-            num_too_long += 1
-    if num_too_long:
-        say(f"{num_too_long} prompts are longer than the model's context and left out")
-    return prompts
 
 
 def _speed_text(name: str, batch_size: int, speed: BatchSpeed) -> str:

@@ -76,15 +76,16 @@ class RoutedModel:
         self._router = router
         self._threshold = threshold
         self._running = router.model_of(loaded) if isinstance(router, ModelMaker) else loaded
-        self._token_exits = (
+        self.token_exits = (
             router.token_exits(loaded, threshold=threshold)
             if isinstance(router, TokenRouter)
             else None
         )
+        """Where generated tokens stop; ``None`` if the router chooses a path for all of them."""
         self._causal_lm = (
             with_online_routing(self._running.model, self._begin_routing)
-            if self._token_exits is None
-            else with_token_exits(self._running.model, self._token_exits)
+            if self.token_exits is None
+            else with_token_exits(self._running.model, self.token_exits)
         )
         self._ends = sorted(end_ids(loaded.model, loaded.tokenizer))
         self._pad_id = self._ends[0] if self._ends else 0
@@ -135,11 +136,11 @@ class RoutedModel:
 
     def stops_by_token(self, task: Task) -> bool:
         """Whether the tokens of a task's answers stop by themselves, so that no path answers it."""
-        return self._token_exits is not None and task.kind is AnswerKind.GENERATE
+        return self.token_exits is not None and task.kind is AnswerKind.GENERATE
 
     def new_cache(self) -> OnlineCache | LazyCache:
         """What ``generate()`` takes as ``past_key_values``; `routed_paths` reads it afterwards."""
-        return OnlineCache() if self._token_exits is None else LazyCache()
+        return OnlineCache() if self.token_exits is None else LazyCache()
 
     @property
     def keeps_plain(self) -> bool:
@@ -171,8 +172,8 @@ class RoutedModel:
 
     def evaluate(self, task: Task, example: Example) -> tuple[RoutedPath, Verdict]:
         """Route and answer an example of a task."""
-        if self._token_exits is not None and self.stops_by_token(task):
-            return answer_by_token(self._loaded, self._running, self._token_exits, task, example)
+        if self.token_exits is not None and self.stops_by_token(task):
+            return answer_by_token(self._loaded, self._running, self.token_exits, task, example)
         routed = self.route_example(task, example)
         return routed, evaluate_path(self._running, task, example, routed.path)
 
@@ -212,7 +213,7 @@ class RoutedModel:
             for prompt in prompts
         ]
         require_known_tokens(self._loaded, *rows)
-        batches = [rows] if self._token_exits is None else [[row] for row in rows]
+        batches = [rows] if self.token_exits is None else [[row] for row in rows]
         return tuple(
             answer
             for batch in batches

@@ -1,9 +1,14 @@
-"""Answers whose tokens stop by themselves: how far each ran, and answers to a task's questions."""
+"""Answers whose tokens stop by themselves: how far each ran, and answers to a task's questions.
+
+Shapes: T tokens, D width, V vocabulary.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from router_train.routers.base import RoutedPath
 from search_cluster.model.decoding import answer_text, end_ids, has_ended, has_stop, require_finite
@@ -56,6 +61,26 @@ def deepest_path(path: LayerPath, exits: Sequence[TokenExit]) -> RoutedPath:
     )
 
 
+def read_next(
+    model: PreTrainedModel, text: LazyPass, exits: TokenExits, new_ids: Sequence[int]
+) -> tuple[Tensor, TokenExit]:
+    """Put tokens at the end of a text, and read what comes next where the last of them stops.
+
+    Returns:
+        Float32 logits ``[1, V]``, and where it stopped.
+
+    Raises:
+        NonFiniteLogitsError: a logit is NaN or infinite.
+    """
+    text.append(torch.tensor(new_ids, device=model.device))
+    hidden_1TD, stopped = text.read(exits)
+    logits_1V = stopped.logits_1V
+    if logits_1V is None:
+        logits_1V = float32_logits(model, model.model.norm(hidden_1TD)[:, -1:])[0]
+    require_finite(logits_1V)
+    return logits_1V, stopped
+
+
 @torch.inference_mode()
 def answer_by_token(
     loaded: LoadedModel, running: LoadedModel, exits: TokenExits, task: Task, example: Example
@@ -83,13 +108,8 @@ def answer_by_token(
     generated: list[int] = []
     new_ids: Sequence[int] = context_ids
     while len(generated) < task.max_new_tokens:
-        text.append(torch.tensor(new_ids, device=model.device))
-        hidden_1TD, found = text.read(exits)
+        logits_1V, found = read_next(model, text, exits, new_ids)
         stopped.append(found)
-        logits_1V = found.logits_1V
-        if logits_1V is None:
-            logits_1V = float32_logits(model, model.model.norm(hidden_1TD)[:, -1:])[0]
-        require_finite(logits_1V)
         generated.append(int(logits_1V[0].argmax()))
         if generated[-1] in ends or has_stop(answer_text(tokenizer, generated), task.stop_strings):
             break

@@ -8,6 +8,7 @@ to a shortcut.
 """
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,6 +21,19 @@ from search_cluster.model.head import float32_logits
 from search_cluster.model.shortcut.shortcut import shortcuts_of
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class BranchLayout:
+    """Rows that hold several texts with one beginning: the trunk, and a branch behind it for each.
+
+    A token sees what stands before it in its row, of branches only its own.
+    """
+
+    positions_BT: Tensor
+    """How far each token is from the beginning of its text."""
+    branches_BT: Tensor
+    """The branch that a token is on, from 1 on; 0: the trunk."""
+
+
 class LayerwisePass:
     """The state of one pass: embeds at once, then runs whichever layers it is told to, in place.
 
@@ -28,6 +42,7 @@ class LayerwisePass:
         input_ids_BT: the token ids, padded on either side.
         attention_mask_BT: 1 for tokens, 0 for padding; ``None`` if nothing is padded. States at
             padding are meaningless.
+        layout: of rows that hold several texts each; ``None``: each is one.
 
     Gradients follow the caller's mode; wrap it in ``torch.inference_mode()`` to run without.
 
@@ -36,14 +51,23 @@ class LayerwisePass:
     """
 
     def __init__(
-        self, model: PreTrainedModel, input_ids_BT: Tensor, attention_mask_BT: Tensor | None = None
+        self,
+        model: PreTrainedModel,
+        input_ids_BT: Tensor,
+        attention_mask_BT: Tensor | None = None,
+        layout: BranchLayout | None = None,
     ) -> None:
         self._anatomy = anatomy_of(model.config)
         self._model = model
         self._mask_BT = (
             torch.ones_like(input_ids_BT) if attention_mask_BT is None else attention_mask_BT
         )
-        self._positions_BT = (self._mask_BT.long().cumsum(-1) - 1).clamp(min=0)
+        self._layout = layout
+        self._positions_BT = (
+            (self._mask_BT.long().cumsum(-1) - 1).clamp(min=0)
+            if layout is None
+            else layout.positions_BT
+        )
         self.hidden_BTD: Tensor = model.model.embed_tokens(input_ids_BT)
         self.num_steps = 0
         self._masks: dict[str, Tensor] = {}
@@ -124,13 +148,19 @@ class LayerwisePass:
         """
         if layer_type not in self._masks:
             num_tokens, device = self.hidden_BTD.shape[1], self._mask_BT.device
-            distance_TT = torch.arange(num_tokens, device=device)[:, None] - torch.arange(
-                num_tokens, device=device
-            )
-            visible_TT = distance_TT >= 0
+            place_T = torch.arange(num_tokens, device=device)
+            distance_BTT = (place_T[:, None] - place_T)[None]
+            visible_BTT = distance_BTT >= 0
+            if self._layout is not None:
+                positions_BT, branches_BT = self._layout.positions_BT, self._layout.branches_BT
+                distance_BTT = positions_BT[:, :, None] - positions_BT[:, None, :]
+                visible_BTT = visible_BTT & (
+                    (branches_BT[:, None, :] == 0)
+                    | (branches_BT[:, :, None] == branches_BT[:, None, :])
+                )
             if layer_type == "sliding_attention":
-                visible_TT = visible_TT & (distance_TT < self._model.config.sliding_window)
-            visible_BTT = visible_TT & self._mask_BT.bool()[:, None, :]
+                visible_BTT = visible_BTT & (distance_BTT < self._model.config.sliding_window)
+            visible_BTT = visible_BTT & self._mask_BT.bool()[:, None, :]
             mask_BTT = torch.zeros(visible_BTT.shape, dtype=self.hidden_BTD.dtype, device=device)
             mask_BTT.masked_fill_(~visible_BTT, torch.finfo(mask_BTT.dtype).min)
             self._masks[layer_type] = mask_BTT[:, None]

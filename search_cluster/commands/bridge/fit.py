@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from search_cluster.errors import ConfigError
 from search_cluster.lock import locked_run_folder
 from search_cluster.model.bridge.bridged import with_bridges
 from search_cluster.model.bridge.bridges import path_costs
+from search_cluster.model.bridge.distilling import (
+    Distillation,
+    DistillationSettings,
+    distil_bridges,
+)
 from search_cluster.model.bridge.divergence import path_divergences
 from search_cluster.model.bridge.fitting import (
     BridgeFit,
@@ -35,7 +41,8 @@ from search_cluster.paths.codec import parse_path
 from search_cluster.paths.jumps import parse_jump
 from search_cluster.paths.layer_path import LayerPath
 
-UNFINISHED_NAME = "unfinished.safetensors"
+SUMS_NAME, DESCENT_NAME = "unfinished.safetensors", "descent.safetensors"
+UNFINISHED_NAMES = (SUMS_NAME, DESCENT_NAME)
 DIGITS = 6
 """Digits behind the point of a divergence in nats."""
 
@@ -48,6 +55,7 @@ def fit_bridge_set(
     jumps: Sequence[str],
     kind: BridgeKind,
     out: Path,
+    distillation: DistillationSettings | None = None,
 ) -> dict[str, Any]:
     """Fit bridges, judge them on text that they have not seen, and write the set.
 
@@ -59,6 +67,7 @@ def fit_bridge_set(
         kind: what the maps may do.
         out: the folder of the set; an unfinished fit of the same inputs there is gone on from, and
             a finished one is taken as it is.
+        distillation: how `BridgeKind.DISTILLED` descends; ``None``: as usual.
 
     Raises:
         ConfigError: no jump or not one kind of text is named, or the folder holds another set.
@@ -94,19 +103,35 @@ def fit_bridge_set(
             else asked_texts(config, LensTextConfig(text=texts.judge_text)),
             "judge_tokens": texts.judge_tokens,
         }
+        settings = None
+        if kind is BridgeKind.DISTILLED:
+            settings = distillation or DistillationSettings(seed=config.seed)
+            inputs["distillation"] = asdict(settings)
         finished = _finished(out, inputs)
         if finished is not None:
             return finished
-        unfinished = UnfinishedFit(out / UNFINISHED_NAME, inputs)
+        unfinished = {name: UnfinishedFit(out / name, inputs) for name in UNFINISHED_NAMES}
         split = split_sequences(fitted.sequences)
         fit = fit_bridges(
             loaded.model,
             judged,
             fitted.sequences,
-            kind=kind,
-            unfinished=unfinished,
+            kind=kind if settings is None else BridgeKind.LINEAR,
+            unfinished=unfinished[SUMS_NAME],
             progress=lambda done: progress("texts", done, len(split.fitted)),
         )
+        trained: dict[str, Any] = {}
+        if settings is not None:
+            distilled = distil_bridges(
+                loaded.model,
+                judged,
+                fitted.sequences,
+                fit,
+                settings=settings,
+                unfinished=unfinished[DESCENT_NAME],
+                progress=lambda done, total: progress("steps", done, total),
+            )
+            fit, trained = distilled.fit, {"distillation": _descent_figures(distilled)}
         num_chose = len(choosing_texts(split.held_out))
         source, held_out = judging_texts(loaded, texts, fitted, num_chose)
         figures = [_figures(loaded, path, fit, held_out) for path in judged]
@@ -120,12 +145,14 @@ def fit_bridge_set(
             "text": fitted.source,
             "tokens": fitted.num_tokens,
             "fitted_tokens": fit.num_rows,
+            **trained,
             "held_out_text": source,
             **{name: value for name, value in figures[0].items() if name != "path"},
             "paths": figures,
         }
         save_bridges(out, fit.bridges, loaded, {"inputs": inputs, **found})
-        unfinished.remove()
+        for part in unfinished.values():
+            part.remove()
         return {**found, "seconds": round(time.perf_counter() - started_s, 1), "out": str(out)}
 
 
@@ -142,6 +169,17 @@ def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
     say(f"{out} holds these bridges already")
     kept = {name: value for name, value in found.items() if name != "inputs"}
     return {**kept, "seconds": 0.0, "out": str(out)}
+
+
+def _descent_figures(found: Distillation) -> dict[str, Any]:
+    """How a descent went, by the texts that chose its step."""
+    return {
+        "started_from": "nothing" if found.start is None else found.start.value,
+        "steps": found.num_steps,
+        "best_step": found.best_step,
+        "choosing_divergence_before": round(found.divergence_before, DIGITS),
+        "choosing_divergence": round(found.divergence, DIGITS),
+    }
 
 
 def _figures(

@@ -26,7 +26,9 @@ OPTIONS = Overrides(
     epilog="\b\n"
     "Examples:\n"
     "  search-cluster bridge fit --path 0-17,21-24,26-29 --text wiki.txt --out runs/bridges\n"
-    "  search-cluster bridge fit --jump 16:20 --jump 24:26 --task arc_easy --out runs/arc --json",
+    "  search-cluster bridge fit --jump 16:20 --jump 24:26 --task arc_easy --out runs/arc --json\n"
+    "  search-cluster bridge fit --path 0-17,21-29 --kind distilled --task arc_easy "
+    "--tokens 20000 --out runs/distilled",
     interrupted=TRAINING_RESUMES,
 )
 def bridge_fit(
@@ -54,6 +56,12 @@ def bridge_fit(
     kind: Annotated[
         BridgeKind, typer.Option(help="What the maps may do to a state.")
     ] = BridgeKind.LINEAR,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="How often distilled maps see each text, at most.")
+    ] = 4,
+    rate: Annotated[
+        float, typer.Option(min=1e-9, help="The rate at which distilled maps are trained.")
+    ] = 1e-3,
     tokens: Annotated[
         int, typer.Option(min=2, help="Tokens to fit to; a tenth of the texts is held out.")
     ] = 100_000,
@@ -69,18 +77,22 @@ def bridge_fit(
     choice: Annotated[PushChoice, Options(without=("include_rows",))],
     json_output: JsonOption = False,
 ) -> None:
-    """Fit maps from before to behind skipped layers, on unlabelled text, in closed form.
+    """Fit maps from before to behind skipped layers, on unlabelled text.
 
-    Give the folder as --bridges to search, scan, verify and router-train: paths cross its maps
-    where they leave out layers. The figures say how far the path is from the full model on text
-    that was held out, with the bridges, without, and with simpler maps.
+    They are found in closed form; --kind distilled then trains them through the layers behind
+    them, to bring what the path says nearer to what the full model says. Give the folder as
+    --bridges to search, scan, verify and router-train: paths cross its maps where they leave out
+    layers. The figures say how far the path is from the full model on text that was held out, with
+    the bridges, without, and with simpler maps.
     """
     from search_cluster.commands.bridge.fit import fit_bridge_set
     from search_cluster.commands.bridge.texts import TextChoice
+    from search_cluster.model.bridge.distilling import DistillationSettings
 
     require_pushable(choice)
+    config = SearchConfig().overridden(flags)
     result = fit_bridge_set(
-        SearchConfig().overridden(flags),
+        config,
         TextChoice(
             text=text,
             task=task,
@@ -93,6 +105,7 @@ def bridge_fit(
         jumps=jump or (),
         kind=kind,
         out=out,
+        distillation=DistillationSettings(num_epochs=epochs, rate=rate, seed=config.seed),
     )
     result |= push_at_end(out, choice, json_output=json_output)
     print_values(result, json_output=json_output)

@@ -2,9 +2,9 @@
 
 Where a path goes from layer p to a layer n > p + 1, the layers between them do not run. A bridge
 moves the state to about where they would have: ``h + W h + b``, fitted in closed form (Din et al.,
-arXiv 2303.09435; ReplaceMe, arXiv 2505.02819). A set of bridges belongs to a model: whoever runs
-its layers crosses the bridge of a jump wherever there is one, on whatever path. A bridge of zeros
-changes no bit.
+arXiv 2303.09435; ReplaceMe, arXiv 2505.02819) or trained by distillation. A set of bridges belongs
+to a model: whoever runs its layers crosses the bridge of a jump wherever there is one, on whatever
+path. A bridge of zeros changes no bit.
 
 Shapes: D width; ``...`` any leading shape.
 """
@@ -103,8 +103,14 @@ class Bridges(nn.Module):
 
     @property
     def digest(self) -> str:
-        """32 hex digits that are equal for sets that do the same to states."""
+        """32 hex digits that are equal for sets that do the same to states.
+
+        Trained maps are told apart from others, so that nobody takes what a descent gave for what
+        it began with.
+        """
         content = hashlib.sha256()
+        if self.kind is BridgeKind.DISTILLED:
+            content.update(self.kind.encode())
         for jump in self.jumps:
             content.update(str(jump).encode())
             bridge = self._by_jump[jump]

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from search_cluster.model.bridge.bridges import Bridges
 from search_cluster.model.layerwise import LayerwisePass
 from search_cluster.model.lens.fitting.divergence import candidate_divergences
-from search_cluster.model.lens.fitting.rows import batches_of, padded
+from search_cluster.model.lens.fitting.rows import PaddedSequences, batches_of, padded
 from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.paths.layer_path import LayerPath
 
@@ -56,6 +56,40 @@ def path_divergences(
     return PathDivergences(mean_C=tuple((total_C / max(1, num_rows)).tolist()), num_rows=num_rows)
 
 
+def mean_divergences(
+    model: PreTrainedModel,
+    paths: Sequence[LayerPath],
+    candidates: Sequence[Bridges | None],
+    sequences: Sequence[TokenSequence],
+) -> list[float]:
+    """KL(full model || path) in nats with each set of bridges, in the mean over some paths."""
+    found = [path_divergences(model, path, candidates, sequences).mean_C for path in paths]
+    return [sum(of_paths) / len(paths) for of_paths in zip(*found, strict=True)]
+
+
+def trunk_of(
+    model: PreTrainedModel, path: LayerPath, batch: PaddedSequences
+) -> tuple[LayerwisePass, int]:
+    """A pass along what a path and the full model share, and how many layers that is."""
+    shared = 0
+    while path.layers[shared : shared + 1] == (shared,):
+        shared += 1
+    trunk = LayerwisePass(model, batch.ids_BT, batch.mask_BT, batch.layout)
+    for layer in range(shared):
+        trunk.step(layer)
+    return trunk, shared
+
+
+def final_states(
+    trunk: LayerwisePass, bridges: Bridges | None, layers: Sequence[int], counts_BT: Tensor
+) -> Tensor:
+    """What the final norm reads ``[N, D]`` where a pass goes on along some layers."""
+    one = trunk.fork(bridges)
+    for layer in layers:
+        one.step(layer)
+    return one.final_states[counts_BT]
+
+
 def _final_states(
     model: PreTrainedModel,
     path: LayerPath,
@@ -64,18 +98,10 @@ def _final_states(
 ) -> list[Tensor]:
     """What the final norm reads ``[N, D]``: in the full model, and along the path."""
     batch = padded(sequences, model.device)
-    depth = len(model.model.layers)
-    shared = 0
-    while path.layers[shared : shared + 1] == (shared,):
-        shared += 1
-    trunk = LayerwisePass(model, batch.ids_BT, batch.mask_BT)
-    for layer in range(shared):
-        trunk.step(layer)
-    passes = [(trunk.fork(None), tuple(range(shared, depth)))]
-    passes += [(trunk.fork(item), path.layers[shared:]) for item in candidates]
-    found = []
-    for one, layers in passes:
-        for layer in layers:
-            one.step(layer)
-        found.append(one.final_states[batch.counts_BT])
-    return found
+    trunk, shared = trunk_of(model, path, batch)
+    rest = range(shared, len(model.model.layers))
+    full_ND = final_states(trunk, None, rest, batch.counts_BT)
+    return [full_ND] + [
+        final_states(trunk, bridges, path.layers[shared:], batch.counts_BT)
+        for bridges in candidates
+    ]

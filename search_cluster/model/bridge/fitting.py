@@ -94,7 +94,8 @@ def fit_bridges(
         model: the frozen model, without bridges.
         paths: what will cross them.
         sequences: at least two texts.
-        kind: what the maps may do.
+        kind: what the maps may do; not `BridgeKind.DISTILLED`, for which
+            `search_cluster.model.bridge.distilling` goes on from here.
         unfinished: where the sums are kept on the way; ``None``: nowhere.
         progress: is told how many sequences are summed.
 

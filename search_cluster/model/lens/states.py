@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from search_cluster.errors import InvalidPathError
-from search_cluster.model.layerwise import LayerwisePass
+from search_cluster.model.layerwise import BranchLayout, LayerwisePass
 from search_cluster.paths.layer_path import LayerPath
 
 
@@ -28,6 +28,7 @@ def walk_states(
     input_ids_BT: Tensor,
     path: LayerPath,
     attention_mask_BT: Tensor | None = None,
+    layout: BranchLayout | None = None,
 ) -> Iterator[Tensor]:
     """The state before the first layer of a path, and after each: S + 1 tensors ``[B, T, D]``.
 
@@ -39,6 +40,7 @@ def walk_states(
         input_ids_BT: the token ids, padded on either side.
         path: the layers that run.
         attention_mask_BT: 1 for tokens, 0 for padding; ``None`` if nothing is padded.
+        layout: of rows that hold several texts each; ``None``: each is one.
 
     Raises:
         InvalidPathError: the path belongs to a model of another depth.
@@ -48,7 +50,7 @@ def walk_states(
         raise InvalidPathError(
             f"path {path} is for a model of {path.num_layers} layers; this model has {depth}"
         )
-    prompt_pass = LayerwisePass(model, input_ids_BT, attention_mask_BT)
+    prompt_pass = LayerwisePass(model, input_ids_BT, attention_mask_BT, layout)
     yield prompt_pass.hidden_BTD
     for layer in path.layers:
         prompt_pass.step(layer)

@@ -30,8 +30,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fit(model_dir: str, text: Path, out: Path, *more: str) -> dict[str, Any]:
     return run_json(
         *("search-cluster", "bridge", "fit", "--model", model_dir, "--text", str(text)),
-        *("--tokens", "21000", "--judge-tokens", "600", "--out", str(out)),
-        *(more or ("--path", PATH)),
+        *("--judge-tokens", "600", "--out", str(out)),
+        *(more or ("--path", PATH, "--tokens", "21000")),
     )
 
 
@@ -101,6 +101,36 @@ def test_of_two_at_once_the_second_is_refused(model_dir: str, text: Path, tmp_pa
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1].startswith(f"error: another process writes into {out}")
     assert [path.name for path in out.iterdir()] == [".writer.lock"]
+
+
+def test_maps_are_distilled_beside_the_closed_form(
+    model_dir: str, text: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "b"
+    flags = ("--path", PATH, "--tokens", "12000", "--kind", "distilled", "--epochs", "1")
+    said = fit(model_dir, text, out, *flags)
+    assert said["kind"] == "distilled"
+    assert set(said["divergence_at_equal_cost"]) == {"bias", "scalar", "linear"}
+    how = said["distillation"]
+    assert how["started_from"] == "linear"
+    assert 0 < how["best_step"] <= how["steps"]
+    assert how["choosing_divergence"] < how["choosing_divergence_before"]
+    assert said["divergence"] < said["divergence_bare"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".writer.lock",
+        "bridges.safetensors",
+        "config.json",
+    ]
+    again = fit(model_dir, text, tmp_path / "again", *flags)
+    assert again["digest"] == said["digest"]
+    for name in ("bridges.safetensors", "config.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
+    other = call(
+        *("search-cluster", "bridge", "fit", "--model", model_dir, "--text", str(text)),
+        *(*flags, "--judge-tokens", "600", "--rate", "0.01", "--out", str(out)),
+    )
+    assert other.returncode == 2
+    assert "holds bridges of other texts, paths or another model" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ With p the final prediction and x a lens' logits, ``KL(p || softmax x)`` is ``su
 Shapes: N rows, C candidates, D width, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,25 +85,50 @@ def lens_logits(model: PreTrainedModel, state_ND: Tensor) -> Tensor:
     return float32_logits(model, model.model.norm(state_ND))
 
 
-@torch.inference_mode()
-def candidate_divergences(
-    model: PreTrainedModel, final_ND: Tensor, candidates: Sequence[Tensor]
-) -> Tensor:
-    """The mean of KL(final || candidate) over rows, in nats, float64 ``[C]``, on the CPU.
+class FinalPredictions:
+    """What a model says at its end of rows, a few at a time; of few rows it is computed once.
 
     Args:
         model: the model.
         final_ND: final states, before the final norm.
-        candidates: states ``[N, D]`` that stand for them, in any dtype.
-
-    Raises:
-        NonFiniteLogitsError: a logit is NaN or infinite.
     """
-    total_C = torch.zeros(len(candidates), dtype=torch.float64)
-    for start in range(0, final_ND.shape[0], CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        final = FinalPrediction.of(model, final_ND[rows])
-        for index, state_ND in enumerate(candidates):
-            logits_NV = lens_logits(model, state_ND[rows].to(final_ND.dtype))
-            total_C[index] += final.divergence(logits_NV).double().sum().cpu()
-    return total_C / final_ND.shape[0]
+
+    def __init__(self, model: PreTrainedModel, final_ND: Tensor) -> None:
+        self._model, self._final_ND = model, final_ND
+        self._kept: FinalPrediction | None = None
+
+    def __iter__(self) -> Iterator[tuple[slice, FinalPrediction]]:
+        """Which rows, and what is said of them."""
+        num_rows = self._final_ND.shape[0]
+        for start in range(0, num_rows, CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            found = self._kept
+            if found is None:
+                found = FinalPrediction.of(self._model, self._final_ND[rows])
+            if num_rows <= CHUNK_ROWS:
+                self._kept = found
+            yield rows, found
+
+    @torch.inference_mode()
+    def divergences(self, candidates: Sequence[Tensor]) -> Tensor:
+        """The mean of KL(final || candidate) over rows, in nats, float64 ``[C]``, on the CPU.
+
+        Args:
+            candidates: states ``[N, D]`` that stand for the final ones, in any dtype.
+
+        Raises:
+            NonFiniteLogitsError: a logit is NaN or infinite.
+        """
+        total_C = torch.zeros(len(candidates), dtype=torch.float64)
+        for rows, final in self:
+            for index, state_ND in enumerate(candidates):
+                logits_NV = lens_logits(self._model, state_ND[rows].to(self._final_ND.dtype))
+                total_C[index] += final.divergence(logits_NV).double().sum().cpu()
+        return total_C / self._final_ND.shape[0]
+
+
+def candidate_divergences(
+    model: PreTrainedModel, final_ND: Tensor, candidates: Sequence[Tensor]
+) -> Tensor:
+    """See `FinalPredictions.divergences`."""
+    return FinalPredictions(model, final_ND).divergences(candidates)

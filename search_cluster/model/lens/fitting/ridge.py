@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from search_cluster.errors import InvalidValueError
-from search_cluster.model.lens.fitting.divergence import candidate_divergences
+from search_cluster.model.lens.fitting.divergence import FinalPredictions
 from search_cluster.model.lens.fitting.held_out import HeldOutRows, split_sequences
 from search_cluster.model.lens.fitting.rows import batches_of, read_rows
 from search_cluster.model.lens.fitting.rows_on_disk import RowsOnDisk
@@ -229,6 +229,7 @@ def choose_translators(
     """
     weights, biases, chosen, divergences = [], [], [], []
     num_depths = states_SND.shape[0] - 1
+    final = FinalPredictions(model, states_SND[-1])  # read once for all depths
     for depth in range(num_depths):
         weights_CDD, biases_CD = sums.solve(depth, strengths)
         lens = Lens(
@@ -236,10 +237,8 @@ def choose_translators(
             weight_LDD=torch.stack(weights_CDD).float(),
             bias_LD=torch.stack(biases_CD).float(),
         )
-        read_C = candidate_divergences(
-            model,
-            states_SND[-1],
-            [lens.translate(states_SND[depth], index) for index in range(len(strengths))],
+        read_C = final.divergences(
+            [lens.translate(states_SND[depth], index) for index in range(len(strengths))]
         )
         best = int(read_C.argmin())
         weights.append(lens.weight_LDD[best])

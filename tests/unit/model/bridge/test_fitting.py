@@ -78,11 +78,12 @@ def test_simpler_maps_are_the_best_of_their_kind() -> None:
 
 
 def test_each_kind_gives_its_own_maps() -> None:
-    every = {kind: fit(kind) for kind in BridgeKind}
-    assert [every[kind].bridges.kind for kind in BridgeKind] == list(BridgeKind)
+    kinds = set(BridgeKind) - {BridgeKind.DISTILLED}
+    every = {kind: fit(kind) for kind in kinds}
+    assert {kind: every[kind].bridges.kind for kind in kinds} == {kind: kind for kind in kinds}
     assert len({found.bridges.digest for found in every.values()}) == 3
     for kind, found in every.items():
-        assert set(found.at_equal_cost) == set(BridgeKind) - {kind}
+        assert set(found.at_equal_cost) == kinds - {kind}
         for other, bridges in found.at_equal_cost.items():
             assert bridges.digest == every[other].bridges.digest
 
