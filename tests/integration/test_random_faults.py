@@ -40,7 +40,7 @@ from search_cluster.corpus.reader import read_corpus
 
 pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 
-SOAK_TASK = Path(__file__).parent / "data" / "soak_task.py"
+FRAGILE_TASK = Path(__file__).parent / "data" / "fragile_task.py"
 SETTINGS: dict[str, Any] = {"limit": 120, "budget": 48, "examples_per_shard": 8}
 PRESET = "polar"
 """It spends its budget whatever it finds."""
@@ -80,7 +80,7 @@ class Search:
     """
 
     def __init__(self, folder: Path, model_dir: str, run_dir: Path) -> None:
-        task = Path(shutil.copy(SOAK_TASK, folder / "soak_task.py"))
+        task = Path(shutil.copy(FRAGILE_TASK, folder / "fragile_task.py"))
         self._pause = folder / "pause_s"
         self._pause.write_text(str(SLOW_S))
         self._break = folder / "break"
@@ -361,8 +361,9 @@ def test_random_faults_leave_one_digest_and_no_failure(
                     share = count_verdicts(URL) / undisturbed["paths_evaluated"]
                     search.pace(is_behind=share < number / len(deck))
                     search.wait_for_progress(rng.choice([1, 10, 60]))
+                    now_s = time.monotonic() - started_s
                     with capsys.disabled():
-                        print(f"\n  {time.monotonic() - started_s:4.0f} s, {share:.2f}: {kind}", end="")
+                        print(f"\n  {now_s:4.0f} s, {share:.2f} of the paths: {kind}", end="")
                     faults.inject(kind)
                     injected[kind] += 1
                 faults.settle()

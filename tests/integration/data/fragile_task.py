@@ -1,8 +1,8 @@
 """A task whose pace and whose device a test changes while it is asked.
 
-Files beside a copy of this one say how: ``pause_s`` has the pause before each grade, and while
-there is a file ``break``, the next process that grades takes it away and suffers from a broken
-accelerator from then on.
+Files beside a copy of this one say how: ``pause_s`` has the pause before each grade; where there is
+a file ``break``, the next process that grades takes it away and suffers from a broken accelerator
+from then on; where there is a file ``broken``, all do.
 """
 
 import time
@@ -14,14 +14,13 @@ import torch
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 
-PAUSE = Path(__file__).with_name("pause_s")
-BREAK = Path(__file__).with_name("break")
+PAUSE, BREAK, BROKEN = (Path(__file__).with_name(name) for name in ("pause_s", "break", "broken"))
 
 
-class SoakTask:
+class FragileTask:
     """The capitals task, at a stated pace, on devices that break."""
 
-    name = "soak"
+    name = "fragile"
 
     def __init__(self) -> None:
         self._inner = get_task("capitals")
@@ -42,10 +41,10 @@ class SoakTask:
                 self._is_broken = True
             except FileNotFoundError:
                 pass
-        if self._is_broken:
+        if self._is_broken or BROKEN.exists():
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
-        time.sleep(float(PAUSE.read_text()))
+        time.sleep(float(PAUSE.read_text()) if PAUSE.exists() else 0.0)
         return self._inner.grade(example, output)
 
 
-TASK = SoakTask()
+TASK = FragileTask()
