@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,10 @@ from search_cluster.corpus.reader import read_corpus
 pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 
 FRAGILE_TASK = Path(__file__).parent / "data" / "fragile_task.py"
-SETTINGS: dict[str, Any] = {"limit": 120, "budget": 48, "examples_per_shard": 8}
+SETTINGS: dict[str, Any] = {"limit": 60, "budget": 40, "examples_per_shard": 8}
 PRESET = "polar"
 """It spends its budget whatever it finds."""
-FAST_S, SLOW_S = 0.02, 0.5
+FAST_S, SLOW_S = 0.02, 1.0
 """Pauses before a grade, as long as faults are to come: they find a search that goes on, and one
 that lasts until the last of them."""
 PORT = 26_414
@@ -90,10 +91,10 @@ class Search:
         words = {"model": model_dir, "task": str(task), "preset": PRESET}
         numbers = SETTINGS | {
             "workers": 3,
-            "requests_per_batch": 8,
+            "requests_per_batch": 4,
             "coordinators": 2,
-            "worker_timeout_s": 20.0,
-            "coordinator_timeout_s": 20.0,
+            "worker_timeout_s": 30.0,
+            "coordinator_timeout_s": 30.0,
         }
         settings.write_text(
             "".join(f'{name} = "{value}"\n' for name, value in words.items())
@@ -314,14 +315,12 @@ def undisturbed(model_dir: str, tmp_path_factory: pytest.TempPathFactory) -> dic
     folder = tmp_path_factory.mktemp("undisturbed")
     search = Search(folder, model_dir, folder / "run")
     (folder / "pause_s").write_text("0")
-    from dataclasses import replace
-
     return run_search(replace(search.config, ray="none", redis_url="none", run=search.run_dir))
 
 
 @pytest.fixture
 def cluster(undisturbed: dict[str, Any]) -> Iterator[Any]:
-    """A head and two nodes; leaves the Ray of the other tests as it was."""
+    """A head and a node; leaves the Ray of the other tests as it was."""
     from search_cluster.cluster.environment import prepare_ray_environment
 
     prepare_ray_environment("local")
@@ -331,7 +330,7 @@ def cluster(undisturbed: dict[str, Any]) -> Iterator[Any]:
     from search_cluster.cluster.simulated import simulated_cluster
 
     was_connected = ray.is_initialized()
-    with simulated_cluster([1, 1]) as cluster:
+    with simulated_cluster([1]) as cluster:
         yield cluster
     if was_connected:
         connect_ray("local", min_cpus=4)
@@ -360,7 +359,7 @@ def test_random_faults_leave_one_digest_and_no_failure(
                 for number, kind in enumerate(deck):
                     share = count_verdicts(URL) / undisturbed["paths_evaluated"]
                     search.pace(is_behind=share < number / len(deck))
-                    search.wait_for_progress(rng.choice([1, 10, 60]))
+                    search.wait_for_progress(rng.choice([1, 5, 20]))
                     now_s = time.monotonic() - started_s
                     with capsys.disabled():
                         print(f"\n  {now_s:4.0f} s, {share:.2f} of the paths: {kind}", end="")
@@ -372,7 +371,6 @@ def test_random_faults_leave_one_digest_and_no_failure(
                 if search.process.poll() is None:
                     os.killpg(search.process.pid, signal.SIGKILL)
                     search.process.wait()
-                shutil.copy(tmp_path / "err", f"/tmp/soak-err-{seed}")
         records = read_corpus(search.run_dir).records
     assert result["corpus_digest"] == undisturbed["corpus_digest"]
     assert result["failures"] == 0
