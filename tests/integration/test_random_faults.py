@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -224,18 +225,25 @@ class Faults:
     def _start_server(self) -> None:
         self._server = self._stack.enter_context(redis_server(self._redis_dir, PORT))
 
-    def _victim(self, name: Any) -> psutil.Process:
-        wait_for(lambda: bool(actors(name)), timeout_s=EFFECT_S)
-        return self._rng.choice(sorted(actors(name), key=lambda process: process.pid))
+    def _strike(
+        self, name: re.Pattern[str], signal_it: Callable[[psutil.Process], None]
+    ) -> psutil.Process:
+        """Send a signal to an actor that runs; which one it was."""
+        while True:
+            self._search.require_running()
+            wait_for(lambda: bool(actors(name)), timeout_s=EFFECT_S)
+            # It may go by itself just now.
+            with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+                victim = self._rng.choice(sorted(actors(name), key=lambda process: process.pid))
+                signal_it(victim)
+                return victim
 
-    def _kill(self, name: Any) -> None:
-        victim = self._victim(name)
-        victim.kill()
+    def _kill(self, name: re.Pattern[str]) -> None:
+        victim = self._strike(name, psutil.Process.kill)
         wait_for(lambda: has_ended(victim))
 
-    def _suspend(self, name: Any) -> None:
-        victim = self._victim(name)
-        victim.suspend()
+    def _suspend(self, name: re.Pattern[str]) -> None:
+        victim = self._strike(name, psutil.Process.suspend)
         self._stopped.append(victim)
         wait_for(lambda: victim.status() == psutil.STATUS_STOPPED)
 
