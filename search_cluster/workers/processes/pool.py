@@ -19,7 +19,7 @@ class ProcessGroup(BaseGroup[ProcessHandle]):
     where_to_look = "dmesg may tell the cause"
 
     def _wait(self, refs: Sequence[Any], timeout_s: float) -> Sequence[Any]:
-        if not any(call.answer for call in refs):
+        if all(call.answer is None for call in refs):
             receive_from({call.process for call in refs}, timeout_s)
         return [call for call in refs if call.answer is not None]
 
