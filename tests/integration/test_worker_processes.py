@@ -197,7 +197,7 @@ def test_a_question_that_kills_every_process_is_named_and_takes_no_other_with_it
     few = [
         item
         for item in requests
-        if item.example.example_id != victim.example_id or item.request_id == 0
+        if item.example.question != victim.question or item.request_id == 0
     ]
     with open_processes(dataclasses.replace(spec, task=task), 1) as pool:
         found = outcomes(pool, few)

@@ -24,7 +24,8 @@ class Handle(Protocol):
 H = TypeVar("H", bound=Handle)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Neither is slotted: a generic class writes its arguments into what `Ready[...](...)` makes.
+@dataclass(frozen=True, kw_only=True)
 class Ready(Generic[H]):
     """A worker that has loaded its model and waits for work."""
 
@@ -55,7 +56,7 @@ class Loss(StrEnum):
     """It is well, and its node gets no more work."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Lost(Generic[H]):
     """A worker that left a group, to be back later."""
 
