@@ -252,7 +252,7 @@ def test_a_worker_that_hangs_is_killed_and_its_work_goes_on(
         return ready, [call for call in calls if call not in ready]
 
     monkeypatch.setattr(ray, "wait", wait)
-    monkeypatch.setattr("search_cluster.cluster.worker_group.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("search_cluster.workers.group.base_group.time.monotonic", lambda: now_s)
     cluster = Cluster(["a", "a"], lambda *_: None)
     group = cluster.group
     group._worker_timeout_s = 30.0
