@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -327,7 +328,7 @@ def undisturbed(model_dir: str, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 @pytest.fixture
-def cluster(undisturbed: dict[str, Any]) -> Iterator[Any]:
+def cluster(undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head and a node; leaves the Ray of the other tests as it was."""
     from search_cluster.cluster.environment import prepare_ray_environment
 
@@ -337,6 +338,11 @@ def cluster(undisturbed: dict[str, Any]) -> Iterator[Any]:
     from search_cluster.cluster.session import connect_ray
     from search_cluster.cluster.simulated import simulated_cluster
 
+    # Ray gives a node 30 s to start, which a machine that is full of work may need tenfold.
+    patient = SimpleNamespace(
+        monotonic=lambda: time.monotonic() / 10, time=time.time, sleep=time.sleep
+    )
+    monkeypatch.setattr("ray._private.node.time", patient)
     was_connected = ray.is_initialized()
     with simulated_cluster([1]) as cluster:
         yield cluster
