@@ -54,7 +54,7 @@ PORT = 26_414
 URL = f"redis://127.0.0.1:{PORT}/0"
 NOTICE_S = 12.0
 """From the notice that a node will go to its end."""
-EFFECT_S = 300.0
+EFFECT_S = 900.0
 """How long a fault may take to show; nothing but a machine that stands still takes so long."""
 DECK = {
     "a worker is killed": 6,
