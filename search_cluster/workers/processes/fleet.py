@@ -15,7 +15,7 @@ from search_cluster.workers.messages import (
     difference_of,
     require_alike,
 )
-from search_cluster.workers.processes.process import Call, WorkerProcess, receive_from
+from search_cluster.workers.processes.process import SentBatch, WorkerProcess, receive_from
 from search_cluster.workers.wire import PackedBatch
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class ProcessHandle:
     generation: int
     """The process that it was in when it was ready."""
 
-    def evaluate(self, batch: PackedBatch) -> Call:
+    def evaluate(self, batch: PackedBatch) -> SentBatch:
         """Send a batch."""
         return self.process.evaluate(self.place, self.generation, batch)
 

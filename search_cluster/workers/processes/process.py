@@ -25,7 +25,7 @@ MODULE = "search_cluster.workers.processes.serving"
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class SentBatch:
     """A batch that was sent, and in the end what became of it."""
 
     process: "WorkerProcess"
@@ -50,7 +50,7 @@ class WorkerProcess:
         """Whether the present one has ended."""
         self.built: list[WorkerInfo] | Exception | None = None
         """What its workers say of themselves, or why they can't be built."""
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, SentBatch] = {}
         self._num_calls = 0
         self._last_word: Exception | None = None
         self._is_killed_for = ""
@@ -87,7 +87,7 @@ class WorkerProcess:
         """What becomes readable when it says something, or ends."""
         return self._connection.fileno()
 
-    def evaluate(self, place: int, generation: int, batch: PackedBatch) -> Call:
+    def evaluate(self, place: int, generation: int, batch: PackedBatch) -> SentBatch:
         """Send a batch to one of its workers.
 
         Args:
@@ -95,7 +95,7 @@ class WorkerProcess:
             generation: the process that the sender knows; to another one it means nothing.
             batch: it.
         """
-        call = Call(self)
+        call = SentBatch(self)
         if generation != self.generation:
             call.answer = WorkerLostError(Loss.IDLE, "its process was replaced")
         elif self.is_over:
