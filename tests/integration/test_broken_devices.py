@@ -1,13 +1,20 @@
 """Devices that break, hang or crash in mid-search on a real Ray: the corpus is the same."""
 
+import contextlib
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.scripted_search import Outcome, make_examples, make_job, run_group, start_group
 
 from search_cluster.driver.partition import PartitionSetup
+from search_cluster.tasks.example import Example
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -19,12 +26,14 @@ def search(
     num_devices: int,
     *faults: dict[str, Any],
     watch: Any = lambda group: None,
+    path_s: float = 0.001,
+    examples: Sequence[Example] = (),
     **settings: Any,
 ) -> Outcome:
     from search_cluster.cluster.scripted_devices import DeviceFault, Pace, ask_for_scripted
 
     fleet = ask_for_scripted(
-        Pace(batch_s=0.005, path_s=0.001),
+        Pace(batch_s=0.005, path_s=path_s),
         num_devices=num_devices,
         num_layers=12,
         needs_device=False,
@@ -33,7 +42,7 @@ def search(
     )
     with closing(fleet):
         setup = PartitionSetup(job=make_job(folder))
-        group = start_group(setup, fleet, make_examples(NUM_EXAMPLES), **settings)
+        group = start_group(setup, fleet, examples or make_examples(NUM_EXAMPLES), **settings)
         return run_group(group, watch)
 
 
@@ -98,3 +107,71 @@ def test_a_machine_all_of_whose_devices_are_broken_ends_the_run_and_leaves_nothi
     assert "\n" not in str(error.value)
     assert seen[-1].num_ended == 0
     assert seen[-1].counts.num_failures == 0
+
+
+class Disturbance:
+    """Faults at random moments: devices are killed and stopped, and now and then a coordinator."""
+
+    def __init__(self, num_faults: int, *, num_coordinators: int) -> None:
+        self.faults: list[str] = []
+        self._num_faults = num_faults
+        self._num_coordinators = num_coordinators
+        self._rng = random.Random(0)
+        self._next_s = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.faults) >= self._num_faults
+
+    def __call__(self, group: Any) -> None:
+        if self.is_over or time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + self._rng.uniform(0.2, 1.5)
+        devices = list(device_processes())
+        if not devices or not group.pids():
+            return
+        kind = self._rng.choices(["kill", "hang", "coordinator"], weights=[80, 15, 5])[0]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if kind == "coordinator" and self.faults.count(kind) < self._num_coordinators:
+                psutil.Process(self._rng.choice(group.pids())).kill()
+            elif kind == "hang":
+                self._rng.choice(devices).suspend()
+            else:
+                kind = "kill"
+                self._rng.choice(devices).kill()
+            self.faults.append(kind)
+
+
+def device_processes() -> Iterator[psutil.Process]:
+    """Those of this process' own Ray that run."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if (
+                any("ray::ScriptedDevices" in part for part in process.cmdline())
+                and process.status() != psutil.STATUS_STOPPED
+            ):
+                yield process
+
+
+@pytest.mark.soak
+def test_a_hundred_faults_at_random_moments_leave_one_digest_and_no_failure(
+    tmp_path: Path,
+) -> None:
+    num_faults = int(os.environ.get("LPS_SOAK_FAULTS", "100"))
+    # As many examples as last until the end, at a pace that leaves time for restarts.
+    examples = make_examples(4 * num_faults)
+    undisturbed = search(tmp_path / "undisturbed", 4, examples=examples)
+    disturbance = Disturbance(num_faults, num_coordinators=4)
+    outcome = search(
+        tmp_path / "disturbed",
+        4,
+        examples=examples,
+        watch=disturbance,
+        path_s=0.05,
+        num_coordinators=2,
+        worker_timeout_s=20.0,
+    )
+    assert disturbance.is_over, disturbance.faults
+    assert outcome.digest == undisturbed.digest
+    assert outcome.counts.num_failures == 0
+    assert outcome.counts.num_paths_searched == undisturbed.counts.num_paths_searched
