@@ -148,9 +148,9 @@ class SearchConfig:
     replaced; while it has work it reports several times a second. It starts within
     ``placement_timeout_s`` if that is longer."""
     worker_timeout_s: float = field(default=1800.0, metadata=IN_A_FILE_ONLY)
-    """How long a worker on the cluster may take for a batch, in seconds, before it is taken for
-    hung, killed and replaced; once its pace is known, 20 times what the batch should take will do,
-    and a minute at least."""
+    """How long a worker on a cluster or a GPU may take for a batch, in seconds, before it is taken
+    for hung, killed and replaced; once its pace is known, 20 times what the batch should take will
+    do, and a minute at least."""
     examples_per_shard: int = field(default=64, metadata=IN_A_FILE_ONLY)
     """Examples per Parquet file of the corpus."""
 

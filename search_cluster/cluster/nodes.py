@@ -4,18 +4,15 @@ import logging
 import math
 import socket
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection
 
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from search_cluster.workers.group.breaks import BreakCount
+
 logger = logging.getLogger(__name__)
 
-MAX_BREAKS = 3
-"""How often devices of one node may fail of themselves before the node is given up, ..."""
-BREAKS_WITHIN_S = 3600.0
-"""... within so long: a card that fails once a day is worth its restarts."""
 LOOK_S = 1.0
 """Seconds between two looks for nodes that are about to go."""
 PROBE_TIMEOUT_S = 1.0
@@ -96,20 +93,18 @@ class NodeWatch:
     def __init__(self, draining: Callable[[], set[str]] = draining_nodes) -> None:
         self._ask = draining
         self._draining = frozenset[str]()
-        self._given_up = frozenset[str]()
-        self._breaks = defaultdict[str, list[float]](list)
-        """When devices failed, by node."""
+        self._breaks = BreakCount()
         self._look_s = 0.0
 
     @property
     def given_up(self) -> frozenset[str]:
         """Nodes whose devices failed too often."""
-        return self._given_up
+        return self._breaks.given_up
 
     @property
     def closed(self) -> frozenset[str]:
         """Nodes that get no more work."""
-        return self._draining | self._given_up
+        return self._draining | self.given_up
 
     def look(self) -> None:
         """Ask for nodes that are about to go, if it is time to."""
@@ -126,17 +121,12 @@ class NodeWatch:
 
     def count_break(self, node_id: str, cause: str) -> None:
         """Note that a device of a node failed, and that no request is to blame."""
-        if not node_id:
-            return
-        now_s = time.monotonic()
-        recent = [at_s for at_s in self._breaks[node_id] if now_s - at_s < BREAKS_WITHIN_S]
-        self._breaks[node_id] = [*recent, now_s]
-        if len(recent) + 1 >= MAX_BREAKS and node_id not in self._given_up:
-            self._given_up |= {node_id}
+        num_breaks = self._breaks.count(node_id)
+        if num_breaks is not None:
             logger.error(
                 "node %s is given up: its devices failed %d times, at last: %s; no more workers "
                 "are started on it",
                 node_id[:12],
-                len(recent) + 1,
+                num_breaks,
                 cause,
             )

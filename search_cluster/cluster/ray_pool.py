@@ -1,8 +1,7 @@
 """The Ray pool: one actor per device, driven from this process."""
 
 import math
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ray
@@ -12,16 +11,12 @@ from search_cluster.cluster.worker_actor import PathWorkerActor
 from search_cluster.cluster.worker_fleet import WorkerFleet
 from search_cluster.cluster.worker_group import WorkerGroup
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
-from search_cluster.errors import EvaluatorError
-from search_cluster.protocols.counters import EvaluatorStats
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
-from search_cluster.workers.messages import WorkerInfo, WorkerSpec
+from search_cluster.workers.group.fleet_pool import FleetPool
+from search_cluster.workers.messages import WorkerSpec
 
 UNLIMITED_RESTARTS = -1
 """Restarts of an actor. They are bounded all the same: no request loses more workers than
-`search_cluster.cluster.group.suspects` allows, but for those that go with their nodes."""
-LOOK_S = 1.0
-"""Seconds between two looks for workers that joined."""
+`search_cluster.workers.group.suspects` allows, but for those that go with their nodes."""
 
 
 def ask_for_workers(
@@ -68,10 +63,8 @@ def ask_for_workers(
     )
 
 
-class RayPool:
+class RayPool(FleetPool[WorkerHandle]):
     """Implements `PathEvaluator` over the workers of a fleet, which it owns.
-
-    Workers that are late join while it collects.
 
     Args:
         fleet: of workers that were just asked for.
@@ -94,85 +87,10 @@ class RayPool:
         worker_timeout_s: float = math.inf,
     ) -> None:
         self.fleet = fleet
-        self._placement_timeout_s = placement_timeout_s
-        self._group = WorkerGroup(requests_per_batch, worker_timeout_s)
-        self._last_look_s = self._alone_since_s = time.monotonic()
-        try:
-            self.info: WorkerInfo = fleet.wait()
-        except BaseException:
-            self.close()
-            raise
-        self._look()
-
-    def _look(self) -> None:
-        """Let workers join that became ready, and wait for those that died to be back."""
-        self._last_look_s = time.monotonic()
-        self._group.close_nodes(self.fleet.closed_nodes)
-        for failure in self._group.take_breaks():
-            self.fleet.count_break(failure)
-        for lost in self._group.take_lost():
-            self.fleet.lost(lost)
-        for ready in self.fleet.ready():
-            self._group.join(ready)
-        if len(self._group):
-            self._alone_since_s = self._last_look_s
-        elif (
-            not self.fleet.num_awaited
-            or self._last_look_s - self._alone_since_s > self._placement_timeout_s
-        ):
-            raise EvaluatorError(
-                f"no worker is left: {self.fleet.missing()}; nothing found is lost: run the same "
-                "command again"
-            )
-
-    @property
-    def num_workers(self) -> int:
-        """Workers that were asked for, whether they are there or not."""
-        return self.fleet.num_workers
-
-    @property
-    def max_in_flight(self) -> int:
-        """Requests that keep all workers busy that have joined."""
-        return self._group.max_in_flight
-
-    def submit(self, requests: Sequence[EvaluationRequest]) -> None:
-        """Queue requests and fill idle workers."""
-        self._group.submit(requests)
-
-    def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
-        """Results of the batches that are ready; waits for the first.
-
-        Raises:
-            EvaluatorError: workers die one after another, or none comes back.
-        """
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left_s = (
-                LOOK_S
-                if deadline_s is None
-                else min(LOOK_S, max(0.0, deadline_s - time.monotonic()))
-            )
-            results = self._group.collect(left_s)
-            if not results or time.monotonic() - self._last_look_s >= LOOK_S:
-                self._look()
-            in_flight = self._group.stats().num_in_flight if not results else 0
-            if (
-                results
-                or not in_flight
-                or (deadline_s is not None and time.monotonic() >= deadline_s)
-            ):
-                return results
+        group = WorkerGroup(requests_per_batch, worker_timeout_s)
+        super().__init__(fleet, group, placement_timeout_s=placement_timeout_s)
 
     def release(self) -> tuple[WorkerFleet, list[ReadyWorker]]:
         """Hand the workers over to others; nothing is in flight, and the pool still closes them."""
         self._look()
         return self.fleet, self._group.release()
-
-    def stats(self) -> EvaluatorStats:
-        """Counters since the pool was built."""
-        return self._group.stats()
-
-    def close(self) -> None:
-        """Kill the actors, which frees their devices. Idempotent."""
-        self._group.close()
-        self.fleet.close()

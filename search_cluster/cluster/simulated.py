@@ -22,6 +22,11 @@ class SimulatedCluster:
         self.nodes: list[Any] = []
         """The nodes that have devices, in the order in which they were started."""
 
+    @property
+    def address(self) -> str:
+        """Where others join it."""
+        return str(self._cluster.address)
+
     def add_node(self, num_devices: int) -> Any:
         """Start a node with so many scripted devices; takes seconds."""
         node = self._cluster.add_node(
@@ -46,6 +51,7 @@ class SimulatedCluster:
     def remove_node(self, node: Any) -> None:
         """Kill a node and all that runs on it, at once."""
         self._cluster.remove_node(node, allow_graceful=False)
+        self.nodes.remove(node)
 
 
 @contextmanager

@@ -15,12 +15,13 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from search_cluster.cluster.fleet_actors import FleetActors, MakeActor
-from search_cluster.cluster.group.losses import Loss, LostWorker, build_error
-from search_cluster.cluster.group.suspects import Break
+from search_cluster.cluster.losses import build_error
 from search_cluster.cluster.nodes import NodeWatch, num_alive_outside
 from search_cluster.cluster.session import describe_resources
-from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
+from search_cluster.cluster.worker_handle import LostWorker, ReadyWorker, WorkerHandle
 from search_cluster.errors import DeviceBrokenError, EvaluatorError
+from search_cluster.workers.group.suspects import Break
+from search_cluster.workers.group.worker import Loss
 from search_cluster.workers.messages import WorkerInfo, difference_of, require_alike
 
 logger = logging.getLogger(__name__)

@@ -1,298 +1,43 @@
-"""The workers of one process that drives searches: they join, hold a few batches each, and leave.
+"""The workers of one process that drives searches on a cluster."""
 
-Evaluation is idempotent, so a request whose worker was lost is simply sent again, a bounded number
-of times: with few others, then alone, so that a request which kills its worker takes no other with
-it. Who was lost with its node accuses no request; and a worker whose device failed is tried with a
-request whose answer is known, or with one alone, before it gets more.
-"""
-
-import math
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from search_cluster.cluster.group.joined_worker import JoinedWorker
-from search_cluster.cluster.group.losses import (
-    STORE_ERRORS,
-    Loss,
-    LostWorker,
-    loss_of,
-    store_is_full,
-)
-from search_cluster.cluster.group.suspects import Accusation, Break, Queued, failure_of
-from search_cluster.cluster.group.waiting_work import WaitingWork
-from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
-from search_cluster.errors import EvaluatorError
-from search_cluster.protocols.counters import EvaluatorStats
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
-from search_cluster.tasks.verdict import Verdict
-from search_cluster.workers.batch_size import BATCHES_PER_WORKER, BatchSize
-from search_cluster.workers.tally import Tally
+from search_cluster.cluster.losses import STORE_ERRORS, loss_of, store_is_full
+from search_cluster.cluster.worker_handle import WorkerHandle
+from search_cluster.workers.group.base_group import BaseGroup
+from search_cluster.workers.group.joined_worker import JoinedWorker
+from search_cluster.workers.group.suspects import Queued
+from search_cluster.workers.group.worker import WorkerLostError
+from search_cluster.workers.messages import BatchReport
 from search_cluster.workers.wire import unpack_report
 
-MAX_LOSSES_IN_A_ROW = 12
-"""Workers lost without one result in between, beyond one each: then it is not the requests that
-kill them."""
-LOOK_S = 1.0
-"""Seconds between two looks for workers that hang, while results are awaited."""
 
+class WorkerGroup(BaseGroup[WorkerHandle]):
+    """Implements `PathEvaluator` over actors that others own; this process is connected to Ray."""
 
-class WorkerGroup:
-    """Implements `PathEvaluator` over workers that others own; this process is connected to Ray.
+    where_to_look = "look at Ray's logs for the cause"
 
-    Args:
-        requests_per_batch: requests sent together at most; ``None``: as many as each worker is
-            fast with, see `search_cluster.workers.batch_size`.
-        worker_timeout_s: how long a worker may take for a batch; then it is taken for hung.
-    """
-
-    def __init__(
-        self, requests_per_batch: int | None = None, worker_timeout_s: float = math.inf
-    ) -> None:
-        self._requests_per_batch = requests_per_batch
-        self._worker_timeout_s = worker_timeout_s
-        self._workers: dict[int, JoinedWorker] = {}
-        self._waiting: dict[Any, JoinedWorker] = {}
-        self._work = WaitingWork(self._workers)
-        self._lost: list[LostWorker] = []
-        self._losses_in_a_row = 0
-        self._num_in_flight = 0
-        self._last_look_s = time.monotonic()
-        self._tally = Tally()
-
-    def __len__(self) -> int:
-        return len(self._workers)
-
-    def join(self, ready: ReadyWorker) -> None:
-        """Give a worker work from now on."""
-        number = ready.handle.number
-        self._workers[number] = JoinedWorker(
-            ready.handle,
-            ready.info,
-            BatchSize(self._requests_per_batch),
-            is_doubtful=ready.is_doubtful,
-        )
-        self._work.join(number)
-        self._tally.hold(
-            number,
-            node=ready.info.node,
-            device=ready.info.device,
-            share=ready.info.device_share,
-            held_s=ready.held_s,
-        )
-        self._dispatch()
-
-    def take_lost(self) -> list[LostWorker]:
-        """Workers that left since the last call; they join again when they are back."""
-        lost, self._lost = self._lost, []
-        return lost
-
-    def take_breaks(self) -> list[Break]:
-        """Failures of devices since the last call for which no request is to blame."""
-        return self._work.take_breaks()
-
-    def close_nodes(self, nodes: Collection[str]) -> None:
-        """Let workers on these nodes end what they have, and leave."""
-        for number, worker in list(self._workers.items()):
-            if worker.info.node_id in nodes and not worker.is_leaving:
-                worker.is_leaving = True
-                self._work.leave(number)
-            if worker.is_leaving and not worker.batches:
-                self._leave(worker, Loss.MOVING)
-
-    def let_go_idle(self, idle_s: float, at_most: int | None = None) -> list[WorkerHandle]:
-        """Let workers go that have had nothing to do for so long; one stays at least."""
-        since_s = time.monotonic() - idle_s
-        idle = [
-            worker
-            for worker in self._workers.values()
-            if not (worker.batches or worker.is_leaving) and worker.idle_since_s < since_s
-        ]
-        leaving = idle[: len(self._workers) - 1][:at_most]
-        for worker in leaving:
-            self._leave(worker, None)
-        return [worker.handle for worker in leaving]
-
-    def release(self) -> list[ReadyWorker]:
-        """Let all workers go, to give them to others; nothing is in flight."""
-        released = [worker.released() for worker in self._workers.values()]
-        for worker in list(self._workers.values()):
-            self._leave(worker, None)
-        return released
-
-    @property
-    def max_in_flight(self) -> int:
-        """Requests of all batches that may be in flight; at least 1, so that callers start."""
-        staying = (worker for worker in self._workers.values() if not worker.is_leaving)
-        return max(1, BATCHES_PER_WORKER * sum(worker.size.value for worker in staying))
-
-    def submit(self, requests: Sequence[EvaluationRequest]) -> None:
-        """Queue requests and fill idle workers."""
-        self._num_in_flight += len(requests)
-        self._work.add(requests)
-        self._dispatch()
-
-    def _dispatch(self, *, patient: bool = False) -> None:
-        """Send batches, the idlest worker first, until all are full or nothing waits.
-
-        Args:
-            patient: whether more requests are about to come; then no batch that is not full goes
-                where `BatchSize.is_worth_waiting`.
-        """
-        # In rounds: all workers get a first batch before any gets a second one, so that few
-        # requests keep many devices busy.
-        for num_batches in range(BATCHES_PER_WORKER):
-            for number, worker in self._workers.items():
-                if not self._work:
-                    return
-                if (
-                    len(worker.batches) == num_batches
-                    and not worker.is_leaving
-                    and not self._work.has_to_wait(number, worker, patient=patient)
-                    and (items := self._work.next_batch(number, worker))
-                ):
-                    self._send(worker, items)
-
-    def _send(self, worker: JoinedWorker, items: list[Queued]) -> None:
+    def _send(self, worker: JoinedWorker[WorkerHandle], items: list[Queued]) -> None:
         try:
-            ref = worker.send(items)
+            super()._send(worker, items)
         except STORE_ERRORS as error:  # a large batch goes through the store
             raise store_is_full(error, "this node") from error
-        self._waiting[ref] = worker
 
-    def collect(self, timeout_s: float | None = None) -> list[EvaluationResult]:
-        """Results of all batches that are ready; waits for the first, as long as workers have any.
+    def _wait(self, refs: Sequence[Any], timeout_s: float) -> Sequence[Any]:
+        ready, others = ray.wait(list(refs), num_returns=1, timeout=timeout_s)
+        if others and ready:
+            ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
+        return list(ready)
 
-        Without workers it waits for the time-out and returns nothing.
-
-        Raises:
-            EvaluatorError: workers die one after another, or one refuses its batches.
-        """
-        self._dispatch()
-        results: list[EvaluationResult] = []
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not results:
-            left_s = LOOK_S
-            if deadline_s is not None:
-                left_s = min(LOOK_S, max(0.0, deadline_s - time.monotonic()))
-            if not self._waiting:
-                if self._num_in_flight and deadline_s is not None:
-                    time.sleep(max(0.0, deadline_s - time.monotonic()))
-                break
-            ready, others = ray.wait(list(self._waiting), num_returns=1, timeout=left_s)
-            if others and ready:
-                ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
-            for ref in ready:
-                # If its worker died in this very loop, its requests are queued again: to take this
-                # result, too, would answer them twice.
-                if ref in self._waiting:
-                    results += self._take(ref)
-            results += self._lose_hung()
-            self._dispatch(patient=bool(results))
-            if deadline_s is not None and time.monotonic() >= deadline_s:
-                break
-        self._num_in_flight -= len(results)
-        return results
-
-    def _take(self, ref: Any) -> list[EvaluationResult]:
-        """The results of a batch.
-
-        If its worker was lost, they are the failures of the requests that are given up.
-        """
-        worker = self._waiting[ref]
+    def _report(self, ref: Any, worker: JoinedWorker[WorkerHandle]) -> BatchReport:
         try:
-            report = unpack_report(ray.get(ref))
+            return unpack_report(ray.get(ref))
         except RayError as error:
-            return self._lose(worker, *loss_of(error, worker.info))
-        busy_s = sum(result.device_busy_s for result in report.results)
-        del self._waiting[ref]
-        items = worker.take(ref, busy_s)
-        self._losses_in_a_row = 0
-        if items[0].is_trial:
-            return []
-        worker.size.learn(len(report.results), busy_s)
-        self._tally.add(worker.handle.number, report.results, report.work, report.reading)
-        is_verdict = isinstance(report.results[0].outcome, Verdict)
-        self._work.note_answered(items, is_verdict=is_verdict)
-        return list(report.results)
+            raise WorkerLostError(*loss_of(error, worker.info)) from error
 
-    def _lose_hung(self) -> list[EvaluationResult]:
-        """Kill workers that have not answered for too long, if it is time to look for them."""
-        now_s = time.monotonic()
-        passed_s = now_s - self._last_look_s
-        if passed_s < LOOK_S:
-            return []
-        self._last_look_s = now_s
-        given_up = []
-        workers, timeout_s = [*self._workers.values()], self._worker_timeout_s
-        for worker in [one for one in workers if one.is_hung(passed_s, timeout_s)]:
-            if worker.handle.number in self._workers:
-                ray.kill(worker.handle.actor, no_restart=False)
-                cause = f"it has not answered for {worker.silent_s:.0f} s, and is killed"
-                given_up += self._lose(worker, Loss.PROCESS, cause)
-        return given_up
-
-    def _lose(self, worker: JoinedWorker, kind: Loss, cause: str) -> list[EvaluationResult]:
-        """Put all that was in flight on a lost worker back in front of the queue.
-
-        Raises:
-            EvaluatorError: too many were lost in a row.
-        """
-        number = worker.handle.number
-        self._tally.add_restart(number)
-        batches = worker.unanswered()
-        is_trial = len(batches) < len(worker.batches)
-        places = self._work.places
-        self._leave(worker, kind)
-        if kind in (Loss.NODE, Loss.IDLE):
-            self._work.put_back(batches)
-            return []
-        self._losses_in_a_row += 1
-        if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW + len(places):
-            raise EvaluatorError(
-                f"workers died {self._losses_in_a_row} times without one result in between "
-                f"({cause}); nothing found is lost: look at Ray's logs for the cause, then run the "
-                "same command again"
-            )
-        is_device = kind is Loss.DEVICE
-        running = [item for batch in batches for item in batch]
-        loss = Accusation(
-            worker=number,
-            node_id=worker.info.node_id,
-            cause=cause,
-            is_device=is_device,
-            num_open=len(running),
-            # What it was tried with was known, or alone: the device is to blame.
-            is_explained=is_trial or (worker.is_doubtful and len(running) == 1),
-        )
-        to_blame = self._work.suspects.accuse(running, loss, places, was_sound=worker.has_answered)
-        given_up = [failure_of(item, is_device=is_device, cause=cause) for item in to_blame]
-        self._tally.add(number, given_up)
-        return given_up
-
-    def _leave(self, worker: JoinedWorker, kind: Loss | None) -> None:
-        """Let a worker go; with a kind it is lost, and may be back."""
-        number = worker.handle.number
-        del self._workers[number]
-        for ref in worker.batches:
-            del self._waiting[ref]
-        if not worker.is_leaving:
-            self._work.leave(number)
-        self._tally.give_back(number)
-        if kind is not None:
-            self._lost.append(
-                LostWorker(handle=worker.handle, kind=kind, node_id=worker.info.node_id)
-            )
-
-    def stats(self) -> EvaluatorStats:
-        """Counters since the group was made."""
-        return self._tally.stats(num_in_flight=self._num_in_flight)
-
-    def close(self) -> None:
-        """Forget everything; the workers stay their owner's. Idempotent."""
-        self._workers.clear()
-        self._waiting.clear()
-        self._tally.stop()
+    def _kill(self, handle: WorkerHandle) -> None:
+        ray.kill(handle.actor, no_restart=False)

@@ -1,9 +1,9 @@
 """Handles of workers: what a process needs to give one work, wherever it runs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from search_cluster.workers.messages import WorkerInfo
+from search_cluster.workers.group.worker import Lost, Ready
 from search_cluster.workers.wire import PackedBatch
 
 
@@ -47,17 +47,5 @@ class WorkerHandle:
         return self.actor.evaluate.remote(self.slot, batch)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyWorker:
-    """A worker that has loaded its model and waits for work."""
-
-    handle: WorkerHandle
-    info: WorkerInfo
-    held_s: float
-    """Seconds for which its device has been held by now and that nobody has counted yet."""
-    is_doubtful: bool = False
-    """Whether its device failed before its process was restarted."""
-
-    def after(self, waited_s: float) -> "ReadyWorker":
-        """The same, when it has waited for so long."""
-        return replace(self, held_s=self.held_s + waited_s)
+ReadyWorker = Ready[WorkerHandle]
+LostWorker = Lost[WorkerHandle]

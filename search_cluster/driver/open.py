@@ -15,13 +15,13 @@ from search_cluster.tasks.example import Example
 
 if TYPE_CHECKING:
     from search_cluster.cluster.ray_pool import RayPool
-    from search_cluster.workers.local_pool import LocalPool
+    from search_cluster.driver.pools import Pool
 
 
 def open_driver(
     config: SearchConfig,
     job: SearchJob,
-    pool: "LocalPool | RayPool",
+    pool: "Pool",
     examples: Sequence[Example],
     probes: Sequence[Example],
     known: Known,

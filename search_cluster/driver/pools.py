@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from search_cluster.cluster.ray_pool import RayPool
     from search_cluster.workers.local_pool import LocalPool
     from search_cluster.workers.messages import WorkerInfo, WorkerSpec
+    from search_cluster.workers.processes.pool import ProcessPool
+
+    Pool = LocalPool | ProcessPool | RayPool
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +28,8 @@ logger = logging.getLogger(__name__)
 @contextmanager
 def open_pool(
     config: SearchConfig, *, tie_threshold: float | None = None, more_tasks: Sequence[str] = ()
-) -> Iterator["LocalPool | RayPool"]:
-    """The workers: threads of this process, or Ray actors.
+) -> Iterator["Pool"]:
+    """The workers: threads of this process, processes where devices may break, or Ray actors.
 
     Args:
         config: which and how many.
@@ -58,15 +61,43 @@ def open_pool(
         with _open_ray_pool(config, spec) as ray_pool:
             yield ray_pool
         return
-    from search_cluster.workers.local_pool import LocalPool
-
-    pool = LocalPool(
-        spec,
-        num_workers=config.workers or 1,
-        requests_per_batch=config.requests_per_batch,
-    )
-    with closing(pool):
+    with closing(_local_pool(config, spec)) as pool:
+        for line in pool.info.warnings if has_processes(config) else ():
+            logger.warning("%s", line)  # what a process logs of its loading is not shown
         yield pool
+
+
+def has_processes(config: SearchConfig) -> bool:
+    """Whether workers of this machine are processes, which can be replaced when a GPU breaks.
+
+    On a CPU, which does not break alone, they are threads, which share the model.
+    """
+    from search_cluster.model.runtime import num_visible_gpus
+
+    return config.device != "cpu" and num_visible_gpus() > 0
+
+
+def _local_pool(config: SearchConfig, spec: "WorkerSpec") -> "LocalPool | ProcessPool":
+    num_workers = config.workers or 1
+    if not has_processes(config):
+        from search_cluster.workers.local_pool import LocalPool
+
+        return LocalPool(
+            spec, num_workers=num_workers, requests_per_batch=config.requests_per_batch
+        )
+    from search_cluster.workers.device_groups import first_devices
+    from search_cluster.workers.processes.fleet import ProcessFleet
+    from search_cluster.workers.processes.pool import ProcessPool
+
+    device = "cuda" if config.device == "auto" else config.device
+    return ProcessPool(
+        ProcessFleet(
+            spec, first_devices(device, config.devices_per_worker, num_workers), num_workers
+        ),
+        requests_per_batch=config.requests_per_batch,
+        placement_timeout_s=config.placement_timeout_s,
+        worker_timeout_s=config.worker_timeout_s,
+    )
 
 
 @contextmanager

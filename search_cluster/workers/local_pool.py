@@ -24,6 +24,7 @@ from search_cluster.workers.messages import (
     require_alike,
 )
 from search_cluster.workers.path_worker import PathWorker
+from search_cluster.workers.shared_model import workers_of_one_model
 from search_cluster.workers.tally import Tally
 
 
@@ -192,13 +193,11 @@ def _workers_of(spec: WorkerSpec, num_workers: int) -> list[PathWorker]:
     # Of seven workers on two groups four share one, and plans are made for four.
     of_group = -(-num_workers // len(firsts))
     spec = replace(spec, workers_per_gpu=of_group, shares_weights=True)
-    workers: list[PathWorker] = [PathWorker(replace(spec, device=firsts[0]))]
-    log = workers[0].failure_log
-    workers += [PathWorker(replace(spec, device=first), failure_log=log) for first in firsts[1:]]
-    if len(workers) > 1:
-        require_alike([worker.info for worker in workers])
-    workers += [
-        PathWorker(spec, loaded=first.loaded, failure_log=log, meter=first.meter)
-        for first in (workers[number % len(firsts)] for number in range(len(firsts), num_workers))
-    ]
-    return workers
+    groups: list[list[PathWorker]] = []
+    for place, first in enumerate(firsts):
+        log = groups[0][0].failure_log if groups else None
+        num_of_group = len(range(place, num_workers, len(firsts)))
+        groups.append(workers_of_one_model(replace(spec, device=first), num_of_group, log))
+    if len(groups) > 1:
+        require_alike([group[0].info for group in groups])
+    return [groups[number % len(groups)][number // len(groups)] for number in range(num_workers)]

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from support.cache_folder import Outage, count_verdicts
 from support.command import wait_for
+from support.fault_tools import has_ended
 from support.scripted_search import (
     BUDGET,
     Outcome,
@@ -262,13 +263,6 @@ def test_a_coordinator_that_hangs_is_killed_and_replaced(
     assert outcome.counts.num_paths_searched == NUM_PATHS
     assert "it has not reported for 3 s, and is killed" in caplog.text
     wait_for(lambda: has_ended(stopped[0]))
-
-
-def has_ended(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # it went between the two questions
-        return True
 
 
 @pytest.mark.soak

@@ -7,7 +7,6 @@ flight.
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,10 +16,10 @@ from typing import Any
 
 import psutil
 import pytest
-import redis
 from support import tiny
 from support.cache_folder import count_verdicts, server_is_alive
 from support.command import num_paths_searched, run_apart, run_json_apart, start, wait_for
+from support.fault_tools import COORDINATOR, WORKER, actors, fill, redis_server, small_disk
 from support.slow_search import MAX_IN_FLIGHT, SlowSearch
 
 from search_cluster.cache.server.embedded import EmbeddedServer
@@ -31,8 +30,6 @@ from search_cluster.corpus.reader import read_corpus
 pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 
 POISON_TASK = Path(__file__).parent / "data" / "poison_task.py"
-EVALUATOR = re.compile(r"ray::\w*(Worker|WorkerHandle)\w*Actor")
-COORDINATOR = re.compile(r"ray::CoordinatorActor")
 
 
 @pytest.fixture(scope="module")
@@ -52,46 +49,6 @@ def undisturbed(model_dir: str, tmp_path_factory: pytest.TempPathFactory) -> dic
     folder = tmp_path_factory.mktemp("undisturbed")
     quiet = SlowSearch(folder, model_dir, pause_s=0)
     return quiet.undisturbed(folder / "run")
-
-
-@contextlib.contextmanager
-def redis_server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Debian's server on a loopback port; what it takes is in its file at once."""
-    if (binary := shutil.which("redis-server")) is None:
-        pytest.skip("no redis-server on the PATH: apt-get install redis-server")
-    folder.mkdir(exist_ok=True)
-    flags = (
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--appendonly",
-        "yes",
-        "--appendfsync",
-        "always",
-        "--save",
-        "",
-    )
-    process = subprocess.Popen([binary, *flags], cwd=folder, stdout=subprocess.DEVNULL)
-    try:
-        with redis.Redis(port=port) as client:
-            wait_for(lambda: _answers(client))
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(client: "redis.Redis[bytes]") -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
-
-
-def actors(name: re.Pattern[str]) -> list[psutil.Process]:
-    found = psutil.process_iter(["cmdline"])
-    return [process for process in found if name.search(" ".join(process.info["cmdline"] or ()))]
 
 
 Launch = Callable[..., subprocess.Popen[str]]
@@ -135,7 +92,7 @@ def test_kill_9_of_an_evaluator(
         ]
         process = launch(*command, LPS_REDIS_URL=server.url)
         wait_for(lambda: num_paths_searched(tmp_path / "run") >= 60, timeout_s=300)
-        actors(EVALUATOR)[0].kill()
+        actors(WORKER)[0].kill()
         result, _ = result_of(process)
         assert result["corpus_digest"] == undisturbed["corpus_digest"]
         assert result["failures"] == 0
@@ -340,46 +297,28 @@ def test_run_twice_by_mistake(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no right to mount a small disk")
-    try:
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "4m") as folder:
         yield folder
-    finally:
-        wait_for(lambda: subprocess.run(["umount", str(folder)], check=False).returncode == 0)
-
-
-def fill(folder: Path) -> Path:
-    """A file that leaves no room for anything else."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    return ballast
 
 
 @pytest.mark.parametrize("cache", ["embedded", "shared"])
 def test_a_full_disk(
     launch: Launch,
     slow: SlowSearch,
-    small_disk: Path,
+    disk: Path,
     tmp_path: Path,
     ray_address: str,
     undisturbed: dict[str, Any],
     cache: str,
 ) -> None:
-    run_dir = small_disk / "run"
+    run_dir = disk / "run"
     command = [*slow.command, "--ray", ray_address, "--workers", "2", "--run", str(run_dir)]
     with EmbeddedServer(tmp_path / "shared") as server:
         url = server.url if cache == "shared" else "embedded"
         process = launch(*command, LPS_REDIS_URL=url)
         wait_for(lambda: num_paths_searched(run_dir) >= 60, timeout_s=300)
-        ballast = fill(small_disk)
+        ballast = fill(disk)
         _, err = process.communicate(timeout=100)
         assert process.returncode == 2, err
         assert "No space left on device" in err

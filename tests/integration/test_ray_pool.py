@@ -156,7 +156,7 @@ def answers_with_one_poisonous(
 def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
     spec: WorkerSpec, examples: tuple[Example, ...]
 ) -> None:
-    from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
+    from search_cluster.workers.group.suspects import MAX_ATTEMPTS
 
     outcomes, stats = answers_with_one_poisonous(spec, examples, POISON_TASK)
     deadly = outcomes.pop(2)
@@ -170,7 +170,7 @@ def test_a_deadly_request_is_given_up_and_takes_no_other_with_it(
 def test_a_request_that_breaks_its_device_is_given_up_and_no_other_fails_on_it(
     spec: WorkerSpec, examples: tuple[Example, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
+    from search_cluster.workers.group.suspects import MAX_ATTEMPTS
 
     outcomes, stats = answers_with_one_poisonous(spec, examples, BROKEN_TASK)
     broke = outcomes.pop(2)

@@ -21,6 +21,7 @@ from unittest import mock
 
 _started: list[subprocess.Popen[str]] = []
 
+POLL_S = 0.05
 MODULES = {"search-cluster": "search_cluster.cli", "router-train": "router_train.cli"}
 
 
@@ -128,11 +129,12 @@ def _last_line(out: str) -> dict[str, Any]:
 
 
 def wait_for(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
-    """Poll until the condition holds."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s} s in vain"
-        time.sleep(0.05)
+    """Poll until the condition holds; for longer if all processes were stopped for a while."""
+    for _ in range(round(timeout_s / POLL_S)):
+        if condition():
+            return
+        time.sleep(POLL_S)
+    assert condition(), f"waited {timeout_s} s in vain"
 
 
 def num_paths_searched(run_dir: Path) -> int:

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from search_cluster.cluster.coordinators.shard_maker import Finished
 from search_cluster.cluster.coordinators.staffing import CoordinatorLoad
-from search_cluster.cluster.group.losses import LostWorker
-from search_cluster.cluster.group.suspects import Break
-from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
+from search_cluster.cluster.worker_handle import LostWorker, ReadyWorker, WorkerHandle
 from search_cluster.corpus.encoded_shard import EncodedShard
 from search_cluster.corpus.record import PathVerdict
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
 from search_cluster.tasks.example import Example
+from search_cluster.workers.group.suspects import Break
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,15 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from search_cluster.cluster import nodes
-from search_cluster.cluster.nodes import MAX_BREAKS, NodeWatch, died_with_its_node
+from search_cluster.cluster.nodes import NodeWatch, died_with_its_node
+from search_cluster.workers.group import breaks
 
 
 def test_a_node_is_given_up_when_its_devices_failed_three_times(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     watch = NodeWatch(draining=set)
-    for _ in range(MAX_BREAKS - 1):
+    for _ in range(breaks.MAX_BREAKS - 1):
         watch.count_break("a", "CUDA error")
         watch.count_break("b", "CUDA error")
     assert watch.closed == frozenset()
@@ -31,11 +32,11 @@ def test_a_node_is_given_up_when_its_devices_failed_three_times(
 
 def test_failures_that_are_long_ago_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
-    monkeypatch.setattr("search_cluster.cluster.nodes.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("search_cluster.workers.group.breaks.time.monotonic", lambda: now_s)
     watch = NodeWatch(draining=set)
     for _ in range(20):
         watch.count_break("a", "CUDA error")
-        now_s += 0.6 * nodes.BREAKS_WITHIN_S
+        now_s += 0.6 * breaks.BREAKS_WITHIN_S
     assert watch.given_up == frozenset()
 
 
@@ -104,7 +105,7 @@ def test_a_node_that_was_cut_off_for_a_while_is_there_again(
     monkeypatch: pytest.MonkeyPatch, listener: Any
 ) -> None:
     now_s = 1000.0
-    monkeypatch.setattr("search_cluster.cluster.nodes.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("search_cluster.workers.group.breaks.time.monotonic", lambda: now_s)
     node_at(monkeypatch, "cut off", 1)  # a port that takes no connection
     assert died_with_its_node(unavailable(), "cut off")
     node_at(monkeypatch, "cut off", listener.getsockname()[1])

@@ -9,12 +9,12 @@ import ray
 from support.worker_doubles import raised_by_worker, worker_info
 
 from search_cluster.cluster import fleet_actors, worker_fleet
-from search_cluster.cluster.group.losses import Loss, LostWorker
-from search_cluster.cluster.group.suspects import Break
 from search_cluster.cluster.nodes import NodeWatch
 from search_cluster.cluster.worker_fleet import WorkerFleet
-from search_cluster.cluster.worker_handle import WorkerHandle
+from search_cluster.cluster.worker_handle import LostWorker, WorkerHandle
 from search_cluster.errors import DeviceBrokenError, EvaluatorError
+from search_cluster.workers.group.suspects import Break
+from search_cluster.workers.group.worker import Loss
 from search_cluster.workers.messages import WorkerInfo
 
 

@@ -14,7 +14,6 @@ import ray
 from ray.exceptions import RayActorError
 from support.worker_doubles import worker_info
 
-from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
 from search_cluster.cluster.worker_group import WorkerGroup
 from search_cluster.cluster.worker_handle import ReadyWorker
 from search_cluster.paths.layer_path import LayerPath
@@ -23,6 +22,7 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.batch_size import BatchCost
+from search_cluster.workers.group.suspects import MAX_ATTEMPTS
 from search_cluster.workers.messages import BatchReport
 from search_cluster.workers.wire import LinkIn, PackedBatch, pack_report
 

@@ -9,10 +9,7 @@ import ray
 from ray.exceptions import ObjectStoreFullError, OutOfMemoryError, RayActorError
 from support.worker_doubles import raised_by_worker, worker_info
 
-from search_cluster.cluster.group import losses
-from search_cluster.cluster.group.losses import Loss
-from search_cluster.cluster.group.suspects import MAX_ATTEMPTS
-from search_cluster.cluster.group.waiting_work import TRIAL_ID
+from search_cluster.cluster import losses
 from search_cluster.cluster.worker_group import WorkerGroup
 from search_cluster.cluster.worker_handle import ReadyWorker
 from search_cluster.errors import DeviceBrokenError, EvaluatorError
@@ -21,6 +18,9 @@ from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
+from search_cluster.workers.group.suspects import MAX_ATTEMPTS
+from search_cluster.workers.group.waiting_work import TRIAL_ID
+from search_cluster.workers.group.worker import Loss
 from search_cluster.workers.messages import BatchReport
 from search_cluster.workers.wire import LinkIn, PackedBatch, pack_report
 
@@ -252,7 +252,7 @@ def test_a_worker_that_hangs_is_killed_and_its_work_goes_on(
         return ready, [call for call in calls if call not in ready]
 
     monkeypatch.setattr(ray, "wait", wait)
-    monkeypatch.setattr("search_cluster.cluster.worker_group.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("search_cluster.workers.group.base_group.time.monotonic", lambda: now_s)
     cluster = Cluster(["a", "a"], lambda *_: None)
     group = cluster.group
     group._worker_timeout_s = 30.0

@@ -16,7 +16,7 @@ from search_cluster.protocols.counters import EngineWork
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.verdict import Verdict
-from search_cluster.workers import local_pool
+from search_cluster.workers import shared_model
 from search_cluster.workers.batch_size import MIN_REQUESTS
 from search_cluster.workers.local_pool import LocalPool
 from search_cluster.workers.messages import BatchReport, WorkerSpec
@@ -87,7 +87,7 @@ class LeavingWorker(PricedWorker):
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that workers were given."""
     monkeypatch.setattr(PricedWorker, "sizes", [], raising=False)
-    monkeypatch.setattr(local_pool, "PathWorker", PricedWorker)
+    monkeypatch.setattr(shared_model, "PathWorker", PricedWorker)
     return PricedWorker.sizes
 
 
@@ -139,7 +139,7 @@ def test_two_batches_of_a_worker_run_at_the_same_time(
     sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(MeetingWorker, "meeting", threading.Barrier(2), raising=False)
-    monkeypatch.setattr(local_pool, "PathWorker", MeetingWorker)
+    monkeypatch.setattr(shared_model, "PathWorker", MeetingWorker)
     with closing(LocalPool(SPEC, requests_per_batch=5)) as pool:
         assert pool.max_in_flight == 10
         answered = ask_all(pool, 10)
@@ -153,7 +153,7 @@ def test_a_busy_worker_leaves_the_others_their_examples(
     may_answer, held = threading.Event(), list[int]()
     monkeypatch.setattr(HeldWorker, "may_answer", may_answer, raising=False)
     monkeypatch.setattr(HeldWorker, "held", held, raising=False)
-    monkeypatch.setattr(local_pool, "PathWorker", HeldWorker)
+    monkeypatch.setattr(shared_model, "PathWorker", HeldWorker)
     requests = [
         EvaluationRequest(request_id=number, example=EXAMPLES[number % 2], path=PATH)
         for number in range(6)
@@ -178,7 +178,7 @@ def test_a_busy_worker_leaves_the_others_their_examples(
 def test_whoever_waits_is_told_that_a_thread_was_ended(
     sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_pool, "PathWorker", LeavingWorker)
+    monkeypatch.setattr(shared_model, "PathWorker", LeavingWorker)
     with (
         closing(LocalPool(SPEC)) as pool,
         pytest.raises(EvaluatorError, match=r"ended by SystemExit: no more; nothing found is lost"),
@@ -198,7 +198,7 @@ class BrokenWorker(PricedWorker):
 def test_a_broken_device_ends_the_run_in_one_line(
     sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_pool, "PathWorker", BrokenWorker)
+    monkeypatch.setattr(shared_model, "PathWorker", BrokenWorker)
     text = r"^device cuda is broken: CUDA error: scripted; nothing found is lost: run the same comm"
     with (
         closing(LocalPool(SPEC, requests_per_batch=1)) as pool,

@@ -1,8 +1,6 @@
 """How a worker was lost, and why, in one line."""
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 
 from ray.exceptions import (
     ObjectStoreFullError,
@@ -13,8 +11,8 @@ from ray.exceptions import (
 )
 
 from search_cluster.cluster.nodes import died_with_its_node
-from search_cluster.cluster.worker_handle import WorkerHandle
 from search_cluster.errors import DeviceBrokenError, EvaluatorError, SearchClusterError, in_one_line
+from search_cluster.workers.group.worker import Loss
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.wire import LinkBrokenError
 
@@ -22,30 +20,6 @@ STORE_ERRORS = (ObjectStoreFullError, OutOfDiskError)
 MEMORY_ADVICE = "ask for fewer --workers, each of which holds the model, or for nodes with more"
 LOW_MEMORY = re.compile(r"running low on memory")
 END_OF_FILE = re.compile(r"connection error code 2|Socket closed|End of file")
-
-
-class Loss(StrEnum):
-    """What became of a worker that left a group."""
-
-    DEVICE = "device"
-    """Its device failed."""
-    PROCESS = "process"
-    """Its process ended or hung, and nobody says that the device did it."""
-    NODE = "node"
-    """It was lost with its node, for which no request is to blame."""
-    IDLE = "idle"
-    """Its process was restarted while it had nothing to do."""
-    MOVING = "moving"
-    """It is well, and its node gets no more work."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LostWorker:
-    """A worker that left a group, to be back later."""
-
-    handle: WorkerHandle
-    kind: Loss
-    node_id: str
 
 
 def loss_of(error: RayError, info: WorkerInfo) -> tuple[Loss, str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from search_cluster.cluster.group.joined_worker import JoinedWorker
-from search_cluster.cluster.group.suspects import Break, Queued, Suspects
 from search_cluster.protocols.messages import EvaluationRequest
 from search_cluster.workers.dispatch import Dispatcher
+from search_cluster.workers.group.joined_worker import JoinedWorker
+from search_cluster.workers.group.suspects import Break, Queued, Suspects
 
 TRIAL_ID = -1
 """The request id of what tries a worker."""
@@ -19,7 +20,7 @@ class WaitingWork:
         workers: those that there are, by number; owned by the group.
     """
 
-    def __init__(self, workers: Mapping[int, JoinedWorker]) -> None:
+    def __init__(self, workers: Mapping[int, JoinedWorker[Any]]) -> None:
         self._workers = workers
         self._dispatcher = Dispatcher[Queued](
             lambda item: item.request.example.example_id,
@@ -66,7 +67,7 @@ class WaitingWork:
         """Failures of devices since the last call for which no request is to blame."""
         return self.suspects.take_breaks()
 
-    def has_to_wait(self, number: int, worker: JoinedWorker, *, patient: bool) -> bool:
+    def has_to_wait(self, number: int, worker: JoinedWorker[Any], *, patient: bool) -> bool:
         """Whether a worker's next batch had better be sent later.
 
         Args:
@@ -87,7 +88,7 @@ class WaitingWork:
         # It would join the batch that runs; a small one would keep those that come later from it.
         return bool(worker.batches) and num_waiting < worker.size.value / 2
 
-    def next_batch(self, number: int, worker: JoinedWorker) -> list[Queued]:
+    def next_batch(self, number: int, worker: JoinedWorker[Any]) -> list[Queued]:
         """A batch; requests that may have killed a worker share it with nobody else."""
         if worker.is_doubtful:
             if self._known is not None:

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
-from search_cluster.cluster.group.suspects import Queued
-from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.workers.batch_size import BatchSize
+from search_cluster.workers.group.suspects import Queued
+from search_cluster.workers.group.worker import H, Ready
 from search_cluster.workers.messages import WorkerInfo
 from search_cluster.workers.wire import LinkOut
 
@@ -21,10 +21,10 @@ one, answers may be waiting to be taken."""
 
 
 @dataclass(slots=True, eq=False)
-class JoinedWorker:
+class JoinedWorker(Generic[H]):
     """One worker and what is in flight on it."""
 
-    handle: WorkerHandle
+    handle: H
     info: WorkerInfo
     size: BatchSize
     is_doubtful: bool = False
@@ -84,11 +84,9 @@ class JoinedWorker:
             timeout_s = min(timeout_s, max(MIN_SILENCE_S, SILENCE_FACTOR * expected_s))
         return self.silent_s > timeout_s
 
-    def released(self) -> ReadyWorker:
+    def released(self) -> Ready[H]:
         """The same for whoever gets it next."""
-        return ReadyWorker(
-            handle=self.handle, info=self.info, held_s=0.0, is_doubtful=self.is_doubtful
-        )
+        return Ready(handle=self.handle, info=self.info, held_s=0.0, is_doubtful=self.is_doubtful)
 
     def unanswered(self) -> Sequence[list[Queued]]:
         """Its batches, without those that were there to try it."""

@@ -1,0 +1,1 @@
+"""Workers of this machine in processes of their own, which are replaced when they break."""
