@@ -84,8 +84,8 @@ class Search:
 
     def __init__(self, folder: Path, model_dir: str, run_dir: Path) -> None:
         task = Path(shutil.copy(FRAGILE_TASK, folder / "fragile_task.py"))
-        self._pause = folder / "pause_s"
-        self._pause.write_text(str(SLOW_S))
+        self._folder = folder
+        self.pause(SLOW_S)
         self._break = folder / "break"
         self.run_dir = run_dir
         self.config = SearchConfig(model=model_dir, task=str(task), preset=PRESET, **SETTINGS)
@@ -149,9 +149,16 @@ class Search:
 
         wait_for(has_gone_on, timeout_s=EFFECT_S)
 
+    def pause(self, seconds: float) -> None:
+        """Let it pause so long before each grade."""
+        # Replaced whole: a worker that read a file just emptied would fail the path.
+        coming = self._folder / "coming_pause_s"
+        coming.write_text(str(seconds))
+        coming.replace(self._folder / "pause_s")
+
     def pace(self, *, is_behind: bool) -> None:
         """Let it hurry where it is behind, or take its time."""
-        self._pause.write_text(str(FAST_S if is_behind else SLOW_S))
+        self.pause(FAST_S if is_behind else SLOW_S)
 
     def break_device(self) -> None:
         """Let the device break of whichever worker grades next."""
@@ -160,7 +167,7 @@ class Search:
 
     def result(self) -> dict[str, Any]:
         """Let it go on without pauses, and wait for its end."""
-        self._pause.write_text("0")
+        self.pause(0.0)
         self.process.wait(timeout=300)
         assert self.process.returncode == 0, self.said
         values: dict[str, Any] = json.loads(self._out.read_text().splitlines()[-1])
@@ -323,7 +330,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 def undisturbed(model_dir: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("undisturbed")
     search = Search(folder, model_dir, folder / "run")
-    (folder / "pause_s").write_text("0")
+    search.pause(0.0)
     return run_search(replace(search.config, ray="none", redis_url="none", run=search.run_dir))
 
 
