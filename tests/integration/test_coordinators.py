@@ -360,7 +360,7 @@ def test_an_example_that_kills_its_coordinator_is_reported_and_harms_no_other(
     assert (poison.stop_reason, poison.identity, poison.evaluated) == ("failed", None, ())
     (failure,) = poison.failures
     assert failure.kind == "CoordinatorDied"
-    assert "3 coordinators died of it" in failure.message
+    assert "4 coordinators died of it" in failure.message
     whole = {record.example.question: record for record in undisturbed.records}
     assert all(record == whole[question] for question, record in records.items())
 

@@ -357,6 +357,7 @@ def cluster(undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Ite
         connect_ray("local", min_cpus=4)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(NUM_RUNS))
 def test_random_faults_leave_one_digest_and_no_failure(
     seed: int,

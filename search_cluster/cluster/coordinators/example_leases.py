@@ -2,7 +2,8 @@
 
 Pure. Examples are handed out in small portions, on demand. One that was in hand when its
 coordinator died is handed out again. If that happens to it twice, it may be the cause, so it goes
-alone the third time: then it takes no other with it, and is given up if the coordinator dies.
+alone from then on: it takes no other with it, and is given up if two coordinators die of it alone.
+(One that dies may have been killed from outside, as machines that come and go do.)
 """
 
 from collections import deque
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 
 from search_cluster.tasks.example import Example
 
-MAX_LOSSES = 3
+MAX_LOSSES = 4
 """Coordinators that may die of one example."""
-ALONE_AFTER = MAX_LOSSES - 1
+ALONE_AFTER = MAX_LOSSES - 2
 """Losses after which an example is suspected, and goes alone."""
 
 

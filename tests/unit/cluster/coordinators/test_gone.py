@@ -48,7 +48,7 @@ def test_examples_wait_again_until_too_many_died_of_one() -> None:
     (record,) = records
     assert (record.example, record.stop_reason, record.identity) == (EXAMPLES[0], "failed", None)
     assert [(item.kind, item.message) for item in record.failures] == [
-        ("CoordinatorDied", "3 coordinators died of it: killed")
+        ("CoordinatorDied", "4 coordinators died of it: killed")
     ]
     assert gone.num_restarts == MAX_LOSSES
     assert leases.done
