@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from support import tiny
 from support.command import run, run_json
 
 from search_cluster.corpus.reader import read_corpus
@@ -26,13 +25,6 @@ LOCAL = [
     "--budget",
     "20",
 ]
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.save_tiny_model(folder, chat=True)
-    return str(folder)
 
 
 def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(

@@ -39,13 +39,6 @@ QUIET = SearchConfig(task="capitals", ray="none", redis_url="none")
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.save_tiny_model(folder, chat=True)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
 def searched(model_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished search; tests work on copies."""
     run_dir = tmp_path_factory.mktemp("searched") / "run"

@@ -16,7 +16,6 @@ from typing import Any
 
 import psutil
 import pytest
-from support import tiny
 from support.cache_folder import count_verdicts, server_is_alive
 from support.command import num_paths_searched, run_apart, run_json_apart, start, wait_for
 from support.fault_tools import COORDINATOR, WORKER, actors, fill, redis_server, small_disk
@@ -30,13 +29,6 @@ from search_cluster.corpus.reader import read_corpus
 pytestmark = [pytest.mark.soak, pytest.mark.ray, pytest.mark.server]
 
 POISON_TASK = Path(__file__).parent / "data" / "poison_task.py"
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.save_tiny_model(folder, chat=True)
-    return str(folder)
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from typing import Any
 import psutil
 import pytest
 import redis
-from support import tiny
 from support.cache_folder import count_verdicts
 from support.command import wait_for
 from support.fault_tools import (
@@ -317,13 +316,6 @@ class Faults:
         os.kill(self._search.process.pid, signal.SIGKILL)
         self._search.process.wait()
         self._search.start(self._cluster.address)
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.save_tiny_model(folder, chat=True)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

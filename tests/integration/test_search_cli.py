@@ -12,7 +12,6 @@ from pathlib import Path
 
 import datasets
 import pytest
-from support import tiny
 from support.cache_folder import Outage, count_verdicts, server_is_alive
 from support.command import (
     num_examples_done,
@@ -47,13 +46,6 @@ REPORTED = {
     "corpus_digest", "layer_runs", "tie_rechecks", "recheck_seconds", "evictions",
     "cut_answers", "chance", "plain_is_guessing",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.save_tiny_model(folder, chat=True)
-    return str(folder)
 
 
 @pytest.fixture

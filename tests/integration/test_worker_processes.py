@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 import pytest
-from support import tiny
 from support.command import run_json
 from support.fault_tools import has_ended
 
@@ -30,13 +29,6 @@ from search_cluster.workers.processes.pool import ProcessPool
 DATA = Path(__file__).parent / "data"
 NUM_LAYERS = 6
 NUM_REQUESTS = 120
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.save_tiny_model(folder, chat=True)
-    return str(folder)
 
 
 @pytest.fixture

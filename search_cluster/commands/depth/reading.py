@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -159,7 +160,7 @@ class StudyReader:
     ) -> Iterator[dict[str, AnyArray]]:
         """What each part of an experiment gave, kept or made now."""
         for number, part in enumerate(parts):
-            yield self.store.arrays(f"{name}-{number:04}", lambda part=part: make(part))  # type: ignore[misc]
+            yield self.store.arrays(f"{name}-{number:04}", partial(make, part))
             self.on_part(number + 1, len(parts))
 
     def _count(self, num_positions: int, num_lenses: int) -> None:

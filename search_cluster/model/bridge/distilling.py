@@ -26,13 +26,17 @@ from search_cluster.model.bridge.divergence import final_states, mean_divergence
 from search_cluster.model.bridge.fitting import BridgeFit, choosing_texts
 from search_cluster.model.lens.fitting.divergence import CHUNK_ROWS, FinalPrediction, lens_logits
 from search_cluster.model.lens.fitting.held_out import split_sequences
+from search_cluster.model.lens.fitting.moved import (
+    SMALLEST_DEVIATION,
+    MovedTensors,
+    warmed_rate,
+)
 from search_cluster.model.lens.fitting.rows import batches_of, padded, read_rows
 from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
 from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.paths.jumps import Jump, jumps_of
 from search_cluster.paths.layer_path import LayerPath
 
-SMALLEST_DEVIATION = 1e-6
 TOKENS_PER_STEP = 512
 """The largest number of tokens of a step, padding included, unless one text has more."""
 
@@ -119,7 +123,8 @@ def distil_bridges(
     while step < num_steps and step - descent.best_step < longest:
         epoch, place = divmod(step, len(batches))
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(batches))
-        descent.step(split.fitted[batches[order[place]]], rate=_rate(settings, step, num_steps))
+        rate = warmed_rate(settings.rate, settings.warm_up, step, num_steps)
+        descent.step(split.fitted[batches[order[place]]], rate=rate)
         step += 1
         if step % settings.steps_per_reading == 0 or step == num_steps:
             descent.read_held_out(step)
@@ -158,11 +163,6 @@ def _nearest_start(
     return Bridges(nothing), None
 
 
-def _rate(settings: DistillationSettings, step: int, num_steps: int) -> float:
-    warm_up = max(1.0, settings.warm_up * num_steps)
-    return settings.rate * min((step + 1) / warm_up, (num_steps - step) / num_steps)
-
-
 class _BridgeDescent:
     """The maps on their way."""
 
@@ -186,82 +186,67 @@ class _BridgeDescent:
         states_SND = read_rows(model, fitted[sample]).states_SND.float()
         self._mean_D: dict[Jump, Tensor] = {}
         self._deviation_D: dict[Jump, Tensor] = {}
-        self._moved: dict[str, Tensor] = {}
+        moved: dict[str, Tensor] = {}
         for jump in start.jumps:
             deviation_D, mean_D = torch.std_mean(states_SND[jump.before + 1], dim=0, correction=0)
             self._mean_D[jump] = mean_D
             self._deviation_D[jump] = deviation_D.clamp(min=SMALLEST_DEVIATION)
-            self._moved[f"{jump}.V"] = torch.zeros(start.width, start.width, device=device)
-            self._moved[f"{jump}.c"] = torch.zeros(start.width, device=device)
-        self._adam = torch.optim.Adam(list(self._moved.values()))
-        self._best = {name: tensor.clone() for name, tensor in self._moved.items()}
+            moved[f"{jump}.V"] = torch.zeros(start.width, start.width, device=device)
+            moved[f"{jump}.c"] = torch.zeros(start.width, device=device)
+        self._moved = MovedTensors(moved)
         self.best_step = 0
         self.best_divergence = self.first_divergence = float("inf")
 
     def step(self, sequences: Sequence[TokenSequence], *, rate: float) -> None:
         """One step of Adam on the mean divergence over the positions of some texts."""
         batch = padded(sequences, self._model.device)
-        for tensor in self._moved.values():
+        for tensor in self._moved.now.values():
             tensor.requires_grad_().grad = torch.zeros_like(tensor)
         for path in self._paths:
             names = [f"{jump}.{part}" for jump in jumps_of(path) for part in "Vc"]
             if not names:
                 continue
-            self._place(self._moved)  # anew: each path has a graph of its own
+            self._place(self._moved.now)  # anew: each path has a graph of its own
             with torch.no_grad():
                 trunk, shared = trunk_of(self._model, path, batch)
                 rest = range(shared, len(self._model.model.layers))
                 full_ND = final_states(trunk, None, rest, batch.counts_BT)
             along_ND = final_states(trunk, self._bridges, path.layers[shared:], batch.counts_BT)
-            moved = [self._moved[name] for name in dict.fromkeys(names)]
+            moved = [self._moved.now[name] for name in dict.fromkeys(names)]
             gradients = torch.autograd.grad(along_ND, moved, self._slope(full_ND, along_ND))
             for tensor, gradient in zip(moved, gradients, strict=True):
                 assert tensor.grad is not None
                 tensor.grad += gradient / len(self._paths)
-        for tensor in self._moved.values():
+        for tensor in self._moved.now.values():
             tensor.requires_grad_(False)
-        self._adam.param_groups[0]["lr"] = rate
-        self._adam.step()
+        self._moved.step(rate)
 
     def read_held_out(self, step: int) -> None:
         """Read the texts that choose, and keep the maps if they are the best so far."""
-        self._place(self._moved)
+        self._place(self._moved.now)
         (found,) = mean_divergences(self._model, self._paths, [self._bridges], self._choosing)
         if step == 0:
             self.first_divergence = found
         if found < self.best_divergence:
             self.best_divergence, self.best_step = found, step
-            self._best = {name: tensor.clone() for name, tensor in self._moved.items()}
+            self._moved.best = {name: tensor.clone() for name, tensor in self._moved.now.items()}
 
     def best(self) -> Bridges:
         """The best bridges so far."""
-        self._place(self._best)
+        self._place(self._moved.best)
         return self._bridges
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by name."""
-        adam = {
-            f"{name}.{what}": value
-            for name, tensor in self._moved.items()
-            for what, value in self._adam.state[tensor].items()
-        }
         read = [self.best_step, self.best_divergence, self.first_divergence]
         return {
-            **self._moved,
-            **{f"{name}.best": tensor for name, tensor in self._best.items()},
-            **adam,
+            **self._moved.state(),
             "read": torch.tensor(read, dtype=torch.float64),
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go back to a state that `state` gave."""
-        for name, tensor in self._moved.items():
-            tensor.copy_(state[name])
-            self._best[name].copy_(state[f"{name}.best"])
-            self._adam.state[tensor] = {
-                what: state[f"{name}.{what}"].to("cpu" if what == "step" else tensor.device)
-                for what in ("exp_avg", "exp_avg_sq", "step")
-            }
+        self._moved.restore(state)
         best_step, self.best_divergence, self.first_divergence = state["read"].tolist()
         self.best_step = int(best_step)
 

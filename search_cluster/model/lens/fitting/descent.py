@@ -20,6 +20,11 @@ from transformers import PreTrainedModel
 
 from search_cluster.model.lens.fitting.divergence import FinalPrediction, cross_entropy, lens_logits
 from search_cluster.model.lens.fitting.held_out import HeldOutRows
+from search_cluster.model.lens.fitting.moved import (
+    SMALLEST_DEVIATION,
+    MovedTensors,
+    warmed_rate,
+)
 from search_cluster.model.lens.fitting.rows import NO_TOKEN
 from search_cluster.model.lens.fitting.rows_on_disk import RowsOnDisk
 from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
@@ -27,7 +32,6 @@ from search_cluster.model.lens.lens import Lens, LensKind
 
 DEVIATION_ROWS = 4096
 """The rows from which the deviations of features are taken."""
-SMALLEST_DEVIATION = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +103,14 @@ def descend(
         epoch, place = divmod(step, steps_per_epoch)
         order = np.random.default_rng([settings.seed, epoch]).permutation(rows.num_rows)
         taken = order[place * settings.rows_per_step :][: settings.rows_per_step]
-        descent.step(sorted(taken.tolist()), rate=_rate(settings, step, num_steps))
+        rate = warmed_rate(settings.rate, settings.warm_up, step, num_steps)
+        descent.step(sorted(taken.tolist()), rate=rate)
         if (step + 1) % settings.steps_per_reading == 0 or step + 1 == num_steps:
             descent.read_held_out(step + 1)
         if unfinished is not None:
             unfinished.keep(step + 1, descent.state())
         progress(step + 1, num_steps)
     return descent.result()
-
-
-def _rate(settings: DescentSettings, step: int, num_steps: int) -> float:
-    warm_up = max(1.0, settings.warm_up * num_steps)
-    return settings.rate * min((step + 1) / warm_up, (num_steps - step) / num_steps)
 
 
 class _Descent:
@@ -132,14 +132,13 @@ class _Descent:
         deviation_LD = sample_SND[:-1].std(dim=1, correction=0)
         self._deviation_LD = deviation_LD.clamp(min=SMALLEST_DEVIATION).to(device)
         # Copies: what the model gives in inference mode takes no part in a descent.
-        self._moved = {
-            "V_LDD": torch.zeros(start.weight_LDD.shape, device=device),
-            "c_LD": torch.zeros(start.bias_LD.shape, device=device),
-        }
-        if kind is LensKind.BIAS:
-            self._moved["V_LDD"] = self._moved["V_LDD"][:, :0, :0]
-        self._adam = torch.optim.Adam(list(self._moved.values()))
-        self._best = {name: tensor.clone() for name, tensor in self._moved.items()}
+        zero_LDD = torch.zeros(start.weight_LDD.shape, device=device)
+        self._moved = MovedTensors(
+            {
+                "V_LDD": zero_LDD[:, :0, :0] if kind is LensKind.BIAS else zero_LDD,
+                "c_LD": torch.zeros(start.bias_LD.shape, device=device),
+            }
+        )
         num_layers = start.num_layers
         self._best_step_L = torch.zeros(num_layers, dtype=torch.long)
         self._best_loss_L = torch.full((num_layers,), torch.inf, dtype=torch.float64)
@@ -151,20 +150,19 @@ class _Descent:
         states_SND = states_SND.to(self._model.device)
         weight_N = self._share(weight_N, next_N).to(states_SND.device)
         reference = self._reference(states_SND[-1], next_N)
-        for tensor in self._moved.values():
+        for tensor in self._moved.now.values():
             tensor.grad = torch.zeros_like(tensor)
         for depth in range(self._start.num_layers):
-            parts = [tensor[depth].requires_grad_() for tensor in self._moved.values()]
+            parts = [tensor[depth].requires_grad_() for tensor in self._moved.now.values()]
             state_ND = self._translated(states_SND[depth], depth, *parts)
             loss = (self._loss_of(state_ND, reference) * weight_N).sum()
             wanted = [part for part in parts if part.numel()]
             for part, gradient in zip(wanted, torch.autograd.grad(loss, wanted), strict=True):
                 name = "V_LDD" if part.dim() == 2 else "c_LD"
-                grad = self._moved[name].grad
+                grad = self._moved.now[name].grad
                 assert grad is not None
                 grad[depth] = gradient
-        self._adam.param_groups[0]["lr"] = rate
-        self._adam.step()
+        self._moved.step(rate)
 
     @torch.no_grad()
     def read_held_out(self, step: int) -> None:
@@ -177,13 +175,13 @@ class _Descent:
             part = slice(begin, begin + chunk)
             reference = self._reference(states_SND[-1, part], next_N[part])
             for depth in range(self._start.num_layers):
-                moved = [tensor[depth] for tensor in self._moved.values()]
+                moved = [tensor[depth] for tensor in self._moved.now.values()]
                 state_ND = self._translated(states_SND[depth, part], depth, *moved)
                 loss_N = self._loss_of(state_ND, reference)
                 loss_L[depth] += (loss_N.double().cpu() * weight_N[part]).sum()
         better_L = loss_L < self._best_loss_L
-        for name, tensor in self._moved.items():
-            self._best[name][better_L.to(tensor.device)] = tensor[better_L.to(tensor.device)]
+        for name, tensor in self._moved.now.items():
+            self._moved.best[name][better_L.to(tensor.device)] = tensor[better_L.to(tensor.device)]
         self._best_loss_L[better_L] = loss_L[better_L]
         self._best_step_L[better_L] = step
         if step == 0:
@@ -191,9 +189,9 @@ class _Descent:
 
     def result(self) -> DescentFit:
         """The best translators."""
-        weight_LDD, bias_LD = self._start.weight_LDD, self._start.bias_LD + self._best["c_LD"]
+        weight_LDD, bias_LD = self._start.weight_LDD, self._start.bias_LD + self._moved.best["c_LD"]
         if self._kind is not LensKind.BIAS:
-            added_LDD = self._best["V_LDD"] / self._deviation_LD[:, None]
+            added_LDD = self._moved.best["V_LDD"] / self._deviation_LD[:, None]
             weight_LDD = weight_LDD + added_LDD
             bias_LD = bias_LD - (added_LDD @ self._mean_LD[..., None])[..., 0]
         return DescentFit(
@@ -205,15 +203,8 @@ class _Descent:
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by name."""
-        adam = {
-            f"{name}.{what}": self._adam.state[tensor][what]
-            for name, tensor in self._moved.items()
-            for what in ("exp_avg", "exp_avg_sq", "step")
-        }
         return {
-            **self._moved,
-            **{f"{name}.best": tensor for name, tensor in self._best.items()},
-            **adam,
+            **self._moved.state(),
             "best_step_L": self._best_step_L,
             "best_loss_L": self._best_loss_L,
             "first_loss_L": self._first_loss_L,
@@ -221,13 +212,7 @@ class _Descent:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go back to a state that `state` gave."""
-        for name, tensor in self._moved.items():
-            tensor.copy_(state[name])
-            self._best[name].copy_(state[f"{name}.best"])
-            self._adam.state[tensor] = {
-                what: state[f"{name}.{what}"].to("cpu" if what == "step" else tensor.device)
-                for what in ("exp_avg", "exp_avg_sq", "step")
-            }
+        self._moved.restore(state)
         self._best_step_L, self._best_loss_L = state["best_step_L"], state["best_loss_L"]
         self._first_loss_L = state["first_loss_L"]
 

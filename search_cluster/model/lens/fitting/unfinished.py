@@ -15,6 +15,9 @@ from search_cluster.files import replaced_whole
 
 Progress = Callable[[str, int, int], None]
 """Is told what is done, how much of it, and of how much."""
+PASSES_VERSION = 2
+"""Changes whenever the same texts would be passed through otherwise: how many of them are done
+means something else then. (1: a row for each text, whatever its beginning.)"""
 KEPT_EVERY_S = 20.0
 """The seconds between two writes, at least, unless somebody asks otherwise."""
 WRITE_SHARE = 0.05
@@ -34,7 +37,8 @@ class UnfinishedFit:
         self, path: Path, inputs: Mapping[str, Any], *, pause_s: float | None = None
     ) -> None:
         self._path = path
-        self._key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+        content = json.dumps({"passes": PASSES_VERSION, "inputs": inputs}, sort_keys=True)
+        self._key = hashlib.sha256(content.encode()).hexdigest()
         self._pause_s = KEPT_EVERY_S if pause_s is None else pause_s
         self._written_s = time.monotonic()
         self._took_s = 0.0

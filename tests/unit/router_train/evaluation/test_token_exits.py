@@ -3,17 +3,14 @@
 from dataclasses import asdict, replace
 
 import pytest
-import torch
 from support.router_corpus import tiny_loaded
+from support.token_exit_router import NUM_LAYERS, PLAIN, router_of
 
 from router_train.commands.exits import exits_text
 from router_train.evaluation.token_exits import TextRun, measure_token_exits, run_text, summarise
 from router_train.inference.routed_model import RoutedModel
 from router_train.routers.fixed import FixedRouter
-from router_train.routers.lens_exit.choosing import never
-from router_train.routers.lens_exit.classifier import CHOICES, TOKENS, VOCABULARY, ExitClassifier
-from router_train.routers.lens_exit.readings import FEATURES, read_cost
-from router_train.routers.lens_exit.router import LensExitRouter
+from router_train.routers.lens_exit.readings import read_cost
 from search_cluster.errors import ConfigError
 from search_cluster.model.bridge.bridges import share_of_layer
 from search_cluster.model.decoding import decode_greedily
@@ -21,36 +18,13 @@ from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import encode_prompt_text
 from search_cluster.paths.layer_path import LayerPath
 
-NUM_LAYERS, WIDTH, VOCABULARY_SIZE = 6, 32, 301
-DEPTHS = (3, 4, 5)
-PLAIN = LayerPath.identity(NUM_LAYERS)
+VOCABULARY_SIZE = 301
 PROMPTS = ("what is the capital city", "the answer is the number of the city", "which fruit")
 
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
     return tiny_loaded()
-
-
-def router_of(bias: float, *, top: float = 0.0, path: LayerPath = PLAIN) -> LensExitRouter:
-    """Tokens stop where ``top`` times the highest probability first beats ``-bias``."""
-    weight = torch.zeros(len(FEATURES))
-    weight[FEATURES.index("top")] = top
-    depths = tuple(depth for depth in DEPTHS if depth < len(path))
-    classifier = ExitClassifier(
-        places=tuple(range(len(depths))),
-        weight_F=weight,
-        bias_K=torch.full((len(depths),), bias),
-        threshold=0.5,
-    )
-    generator = torch.Generator().manual_seed(3)
-    return LensExitRouter(
-        path=path,
-        depths=depths,
-        weight_KDD=0.05 * torch.randn(len(depths), WIDTH, WIDTH, generator=generator),
-        bias_KD=0.05 * torch.randn(len(depths), WIDTH, generator=generator),
-        classifiers={CHOICES: never(), VOCABULARY: never(), TOKENS: classifier},
-    )
 
 
 def prompts(loaded: LoadedModel) -> list[tuple[int, ...]]:

@@ -14,6 +14,7 @@ from support.router_corpus import (
     tiny_loaded,
     write_corpus,
 )
+from support.token_exit_router import DEPTHS, NUM_LAYERS, PLAIN, router_of
 
 from router_train.config import FitConfig
 from router_train.evaluation.evaluate import evaluate
@@ -21,15 +22,13 @@ from router_train.evaluation.predictions import PredictionLog
 from router_train.evaluation.speed import measure_speed
 from router_train.inference.routed_model import RoutedModel, routed_paths
 from router_train.routers.checkpoint import load_router
-from router_train.routers.lens_exit.choosing import choose_exits, never
+from router_train.routers.lens_exit.choosing import choose_exits
 from router_train.routers.lens_exit.classifier import (
-    CHOICES,
     TOKENS,
     VOCABULARY,
-    ExitClassifier,
 )
 from router_train.routers.lens_exit.evidence import ExitCosts, ExitEvidence, Stopped
-from router_train.routers.lens_exit.readings import FEATURES, read_cost
+from router_train.routers.lens_exit.readings import read_cost
 from router_train.routers.lens_exit.router import LensExitRouter
 from router_train.routers.lens_exit.token_observing import TokenObserver, token_evidence
 from router_train.training.fit import fit
@@ -44,9 +43,6 @@ from search_cluster.model.prompting import encode_example, encode_prompt_text
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 
-NUM_LAYERS, WIDTH = 6, 32
-DEPTHS = (3, 4, 5)
-PLAIN = LayerPath.identity(NUM_LAYERS)
 PROMPT = "what is the capital city"
 GENERATED = generated_fruit_task(max_new_tokens=5)
 
@@ -54,28 +50,6 @@ GENERATED = generated_fruit_task(max_new_tokens=5)
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
     return tiny_loaded()
-
-
-def router_of(bias: float, *, top: float = 0.0, path: LayerPath = PLAIN) -> LensExitRouter:
-    """Tokens stop at the first depth where ``top`` times the highest probability beats ``-bias``.
-
-    Prompts stop nowhere.
-    """
-    weight = torch.zeros(len(FEATURES))
-    weight[FEATURES.index("top")] = top
-    depths = tuple(depth for depth in DEPTHS if depth < len(path))
-    places = tuple(range(len(depths)))
-    classifier = ExitClassifier(
-        places=places, weight_F=weight, bias_K=torch.full((len(depths),), bias), threshold=0.5
-    )
-    generator = torch.Generator().manual_seed(3)
-    return LensExitRouter(
-        path=path,
-        depths=depths,
-        weight_KDD=0.05 * torch.randn(len(depths), WIDTH, WIDTH, generator=generator),
-        bias_KD=0.05 * torch.randn(len(depths), WIDTH, generator=generator),
-        classifiers={CHOICES: never(), VOCABULARY: never(), TOKENS: classifier},
-    )
 
 
 def test_tokens_that_stop_nowhere_are_the_plain_models(loaded: LoadedModel) -> None:

@@ -177,6 +177,18 @@ def test_sums_of_other_inputs_are_not_gone_on_from(tmp_path: Path) -> None:
     assert one.read() == (0, {})
 
 
+def test_sums_of_other_passes_over_the_same_texts_are_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = UnfinishedFit(tmp_path / "fit", {"texts": 1}, pause_s=0.0)
+    before.keep(3, RidgeSums.of(tiny.tiny_model(), {}).state(), now=True)
+    version = "search_cluster.model.lens.fitting.unfinished.PASSES_VERSION"
+    monkeypatch.setattr(version, 1000)
+    assert UnfinishedFit(tmp_path / "fit", {"texts": 1}, pause_s=0.0).read() == (0, {})
+    monkeypatch.undo()
+    assert UnfinishedFit(tmp_path / "fit", {"texts": 1}, pause_s=0.0).read()[0] == 3
+
+
 def test_padding_and_rows_that_do_not_count_change_nothing() -> None:
     model = tiny.tiny_model()
     long, short = sequences_of_ids(2)
