@@ -25,6 +25,7 @@ def ask_for_workers(
     num_workers: int,
     num_gpus_per_worker: float = 0,
     placement_timeout_s: float = 600.0,
+    worker_timeout_s: float = math.inf,
     room: Callable[[], int] | None = None,
 ) -> WorkerFleet:
     """Ask Ray for workers of real models; `search_cluster.cluster.session.connect_ray` comes first.
@@ -35,6 +36,7 @@ def ask_for_workers(
         num_gpus_per_worker: 1 on GPUs, less where workers share one, more where a worker's layers
             share several, 0 on CPUs.
         placement_timeout_s: how long to wait for the first one to be placed and to load its model.
+        worker_timeout_s: as `WorkerFleet` takes it.
         room: as `WorkerFleet` takes it.
     """
     place = {
@@ -59,7 +61,12 @@ def ask_for_workers(
         f", {num_gpus_per_worker:g} GPU" if num_gpus_per_worker else ""
     )
     return WorkerFleet(
-        workers, needs=needs, placement_timeout_s=placement_timeout_s, make=make, room=room
+        workers,
+        needs=needs,
+        placement_timeout_s=placement_timeout_s,
+        worker_timeout_s=worker_timeout_s,
+        make=make,
+        room=room,
     )
 
 

@@ -6,14 +6,15 @@ again, get no more work, and their workers' places are asked for elsewhere.
 """
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from search_cluster.cluster.awaited import LOOK_S, AwaitedWorkers
 from search_cluster.cluster.fleet_actors import FleetActors, MakeActor
 from search_cluster.cluster.losses import build_error
 from search_cluster.cluster.nodes import NodeWatch, num_alive_outside
@@ -29,11 +30,7 @@ logger = logging.getLogger(__name__)
 JOIN_GRACE_S = 10.0
 """How long the first worker waits for the others; who comes later joins the running search."""
 MAX_BUILD_FAILURES = 3
-"""How often a worker may fail to come back, or die on the way, before it is given up."""
-RESTARTS_LOOK_S = 3.0
-"""Seconds between two looks for workers that die on the way again and again."""
-MAX_LOOKED_AT = 16
-"""Workers that are looked at then; each costs a call."""
+"""How often a worker may fail to come back before it is given up."""
 
 
 class WorkerFleet:
@@ -45,6 +42,8 @@ class WorkerFleet:
         placement_timeout_s: how long to wait for the first one at the start, and later for one to
             come back when all are lost.
         grace_s: how long the first one waits for the others.
+        worker_timeout_s: an actor that is awaited, is up, and answers nothing for so long is
+            killed and restarted.
         make: makes another actor of the same kind; ``None``: none is replaced, and the fleet never
             grows.
         room: tells for how many workers the cluster has room now; more are asked for when that
@@ -58,6 +57,7 @@ class WorkerFleet:
         needs: str,
         placement_timeout_s: float,
         grace_s: float = JOIN_GRACE_S,
+        worker_timeout_s: float = math.inf,
         make: MakeActor | None = None,
         room: Callable[[], int] | None = None,
     ) -> None:
@@ -67,15 +67,11 @@ class WorkerFleet:
         self._grace_s = grace_s
         self._started_s = time.monotonic()
         self._placing = [worker.placed() for worker in workers]
-        self._building: dict[Any, WorkerHandle] = {}
-        """Workers that are awaited, by the reference of what they will say of themselves."""
+        self._awaited = AwaitedWorkers(worker_timeout_s)
         self._nodes = NodeWatch()
         self._doubtful: dict[int, str] = {}
         """Workers whose device failed, and the nodes that have it."""
         self._last_break = ""
-        self._restarts_before: dict[int, int] = {}
-        """Restarts of workers when they were first looked at after they were lost."""
-        self._restarts_look_s = self._started_s
         self._counted: set[int] = set()
         """Workers whose first seconds on their device were handed on."""
         self._failures: Counter[int] = Counter()
@@ -83,8 +79,7 @@ class WorkerFleet:
         self._at_start_s = 0.0
         self._warned = False
         for worker in workers:
-            self.watch(worker)
-        self._restarts_before = {worker.number: 0 for worker in workers}
+            self._awaited.add(worker, is_new=True)
 
     def wait(self) -> WorkerInfo:
         """Wait for the first worker and, for a short time, for the others.
@@ -98,8 +93,8 @@ class WorkerFleet:
             SearchClusterError: what building a worker raises.
         """
         give_up_s = self._started_s + self._placement_timeout_s
-        while self._building and (left_s := give_up_s - time.monotonic()) > 0:
-            ray.wait(list(self._building), num_returns=1, timeout=min(left_s, RESTARTS_LOOK_S))
+        while self._awaited and (left_s := give_up_s - time.monotonic()) > 0:
+            self._awaited.wait(min(left_s, LOOK_S))
             is_first = not self._at_start
             self._at_start += self._take_ready(raising=True)
             if not (self._at_start or self.num_awaited):
@@ -116,7 +111,7 @@ class WorkerFleet:
         """Which workers are not there, and what the cluster has instead."""
         num_placed = len(ray.wait(self._placing, num_returns=len(self._placing), timeout=0)[0])
         num_wanted = len(self._workers)
-        num_ready = num_wanted - len(self._building)
+        num_ready = num_wanted - len(self._awaited)
         waited_s = time.monotonic() - self._started_s
         ready = f"{num_ready} of {num_wanted} workers were ready after {waited_s:.0f} s"
         if given_up := self._nodes.given_up:
@@ -153,7 +148,7 @@ class WorkerFleet:
             else:
                 self._give_up(late.handle, difference)
         if (
-            self._building
+            self._awaited
             and not self._warned
             and time.monotonic() - self._started_s > self._placement_timeout_s
         ):
@@ -172,7 +167,7 @@ class WorkerFleet:
         given_up = self._nodes.given_up
         if given_up and not self._at_start and not num_alive_outside(given_up):
             return 0
-        return len(self._building) + len(self._at_start)
+        return len(self._awaited) + len(self._at_start)
 
     @property
     def closed_nodes(self) -> frozenset[str]:
@@ -185,8 +180,7 @@ class WorkerFleet:
 
     def watch(self, worker: WorkerHandle) -> None:
         """Wait for a worker that died to be back; Ray restarts it, if need be elsewhere."""
-        self._building[worker.info()] = worker
-        self._restarts_before.pop(worker.number, None)
+        self._awaited.add(worker)
 
     def lost(self, worker: LostWorker) -> None:
         """Wait for a worker that left whoever gave it work; its actor is restarted, or replaced."""
@@ -212,44 +206,30 @@ class WorkerFleet:
 
     def _move(self, worker: WorkerHandle) -> None:
         """Ask for a worker's place on another node, once its actor has nothing more to do."""
-        awaited = {other.number for other in self._building.values()}
+        awaited = {other.number for other in self._awaited}
         moved = self._workers.move(worker, awaited.__contains__, self._nodes.closed)
-        numbers = {other.number for other in moved}
-        self._building = {
-            ref: other for ref, other in self._building.items() if other.number not in numbers
-        }
+        self._awaited.drop({other.number for other in moved})
         for other in moved:
             self.watch(other)
 
     def _replace_dying(self) -> None:
         """Let a mortal actor take the place of a worker that dies on the way again and again."""
-        now_s = time.monotonic()
-        if now_s - self._restarts_look_s < RESTARTS_LOOK_S:
-            return
-        self._restarts_look_s = now_s
-        for ref, worker in list(self._building.items())[:MAX_LOOKED_AT]:
-            num_restarts = worker.num_restarts()
-            before = self._restarts_before.setdefault(worker.number, num_restarts)
-            if num_restarts - before >= MAX_BUILD_FAILURES:
-                last = self._workers.make_mortal(worker, self._nodes.closed)
-                if last is not None:
-                    del self._building[ref]
-                    self._building[last.info_once()] = last
-                    self._failures[last.number] = MAX_BUILD_FAILURES
+        for worker in self._awaited.look():
+            last = self._workers.make_mortal(worker, self._nodes.closed)
+            if last is not None:
+                self._awaited.replace(worker, last)
+                self._failures[last.number] = MAX_BUILD_FAILURES
 
     def close(self) -> None:
         """Kill the actors, which frees their devices. Idempotent."""
         self._workers.close()
-        self._building.clear()
+        self._awaited.clear()
 
     def _take_ready(self, *, raising: bool) -> list[ReadyWorker]:
         self._replace_dying()
-        if not self._building:
-            return []
-        done, _ = ray.wait(list(self._building), num_returns=len(self._building), timeout=0)
         found: list[ReadyWorker] = []
-        for ref in done:
-            worker = self._building.pop(ref, None)
+        for ref in self._awaited.done():
+            worker = self._awaited.take(ref)
             if worker is None:  # its actor was replaced in this very loop
                 continue
             try:

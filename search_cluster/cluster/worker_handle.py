@@ -8,6 +8,16 @@ from search_cluster.workers.wire import PackedBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActorLife:
+    """What the cluster knows of an actor without asking it."""
+
+    num_restarts: int = 0
+    """How often it was restarted."""
+    is_up: bool = False
+    """Whether it has a process that was there when the cluster last heard of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHandle:
     """One device of a worker actor; travels between processes, owns nothing."""
 
@@ -33,14 +43,16 @@ class WorkerHandle:
         """As `info`, but the death of the actor ends the call with its cause."""
         return self.actor.info.options(max_task_retries=0).remote(self.slot)
 
-    def num_restarts(self) -> int:
-        """How often Ray has restarted the actor; 0 where this version of Ray does not tell."""
+    def life(self) -> ActorLife:
+        """What Ray says of the actor; nothing where this version of Ray does not tell."""
         try:
             from ray._private.state import actors  # none of Ray's public interfaces tells it
 
-            return int(actors(self.actor._actor_id.hex())["NumRestarts"])
+            actor = actors(self.actor._actor_id.hex())
+            is_up = actor["State"] == "ALIVE"
+            return ActorLife(num_restarts=int(actor["NumRestarts"]), is_up=is_up)
         except (ImportError, AttributeError, KeyError, TypeError, ValueError):
-            return 0
+            return ActorLife()
 
     def evaluate(self, batch: PackedBatch) -> Any:
         """Reference of a call that returns a batch's `search_cluster.workers.wire.PackedReport`."""

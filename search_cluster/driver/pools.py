@@ -136,6 +136,7 @@ def _open_ray_pool(config: SearchConfig, spec: "WorkerSpec") -> Iterator["RayPoo
             num_workers=placement.num_workers,
             num_gpus_per_worker=placement.num_gpus_per_worker,
             placement_timeout_s=config.placement_timeout_s,
+            worker_timeout_s=config.worker_timeout_s,
             room=None if config.ray == RAY_LOCAL else room,
         )
         pool = RayPool(

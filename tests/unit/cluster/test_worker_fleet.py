@@ -11,7 +11,7 @@ from support.worker_doubles import raised_by_worker, worker_info
 from search_cluster.cluster import fleet_actors, worker_fleet
 from search_cluster.cluster.nodes import NodeWatch
 from search_cluster.cluster.worker_fleet import WorkerFleet
-from search_cluster.cluster.worker_handle import LostWorker, WorkerHandle
+from search_cluster.cluster.worker_handle import ActorLife, LostWorker, WorkerHandle
 from search_cluster.errors import DeviceBrokenError, EvaluatorError
 from search_cluster.workers.group.suspects import Break
 from search_cluster.workers.group.worker import Loss
@@ -84,7 +84,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
 
     monkeypatch.setattr(WorkerHandle, "placed", lambda self: Ref(self.actor))
     monkeypatch.setattr(WorkerHandle, "info", lambda self: Ref(self.actor))
-    monkeypatch.setattr(WorkerHandle, "num_restarts", lambda self: 0)
+    monkeypatch.setattr(WorkerHandle, "life", lambda self: ActorLife())
     monkeypatch.setattr(ray, "wait", wait)
     monkeypatch.setattr(ray, "get", lambda ref: ref())
     monkeypatch.setattr(ray, "kill", lambda actor, **_: setattr(actor, "is_alive", False))
