@@ -101,8 +101,8 @@ class FitConfig:
     """When a lens-exit router should stop: ``gold`` (the answer is no worse than the whole model's)
     or ``final`` (it is the whole model's, as in AdaInfer)."""
     lens: str | None = field(default=None, metadata={"hub": FolderKind.LENS})
-    """The folder of the lens, or hub:NAME, that a lens-exit router reads through; ``None``: one
-    that it fits to questions which teach it nothing else."""
+    """The folder of the lens, or hub:NAME, that a lens-exit router reads through, fitted to other
+    text than this task's; ``None``: one that it fits to questions which teach it nothing else."""
     exit_by: str = field(default=EXIT_PROMPT, metadata={"flag": "--exit"})
     """What stops in a lens-exit router: ``prompt`` (the whole answer, once) or ``token`` (each
     generated token by itself)."""
