@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from router_train.config import EXIT_TOKEN
+from router_train.data.facts import fact_hashes
 from router_train.data.feature_store import stored_features, stored_rows
 from router_train.data.operating_point import OperatingPoint
 from router_train.routers.base import FitInputs, Fitted, Settings
@@ -25,7 +26,6 @@ from router_train.routers.lens_exit.classifier import (
 )
 from router_train.routers.lens_exit.evidence import ExitCosts, ExitEvidence
 from router_train.routers.lens_exit.exit_paths import at_depths, exit_depths
-from router_train.routers.lens_exit.facts import fact_hashes
 from router_train.routers.lens_exit.named_lens import load_named_lens
 from router_train.routers.lens_exit.observing import ExitObserver
 from router_train.routers.lens_exit.readings import read_cost

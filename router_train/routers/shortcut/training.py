@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from router_train.config import LEARN_FULL
+from router_train.data.facts import fact_hashes
 from router_train.data.labels import question_hashes
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
@@ -91,7 +92,8 @@ class ShortcutKind:
         return Fitted(
             router=ShortcutRouter(path, readouts.shortcut.shortcut),
             metrics=_metrics(table),
-            judged_on="held-out questions of the corpus, which taught and stopped nothing",
+            judged_on="held-out questions of the corpus, which taught and stopped nothing; nor "
+            "did others that ask for their facts",
         )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> ShortcutRouter:
@@ -183,31 +185,42 @@ def _rows(
 def parts_of(
     examples: Sequence[Example], share: float, limit: int | None, seed: int
 ) -> tuple[list[Example], list[Example], list[Example]]:
-    """The questions that teach, that stop the training, and that judge; equal ones stay together.
+    """The questions that teach, that stop the training, and that judge; none share a fact.
 
-    Those that judge are the validation questions of all routers, which no limit cuts.
+    Those that judge are the validation questions of all routers, which no limit cuts. Others that
+    ask for a fact of theirs are left out.
 
     Raises:
-        CorpusError: there are fewer than three different questions.
+        CorpusError: there are too few questions of different facts.
     """
-    hashes = question_hashes(examples)
+    hashes, facts = question_hashes(examples), fact_hashes(examples)
     judging = {value for value in hashes.values() if value < share * 2**64}
     judging = judging or ({min(hashes.values())} if hashes else set())
-    rest = [example for example in examples if hashes[example.example_id] not in judging]
-    rest = list(select_examples(rest, limit, seed))
-    values = sorted({hashes[example.example_id] for example in rest})
-    if len(values) < 2:
+    judged = [example for example in examples if hashes[example.example_id] in judging]
+    known = {facts[example.example_id] for example in judged}
+    new = [example for example in examples if facts[example.example_id] not in known]
+    # A question of each fact says where all of them belong, whatever the limit leaves.
+    first = {
+        facts[name]: hashes[name]
+        for name in sorted((example.example_id for example in new), reverse=True)
+    }
+    rest = select_examples(new, limit, seed)
+    places = sorted((first[fact], fact) for fact in {facts[example.example_id] for example in rest})
+    if len(places) < 2:
         raise CorpusError(
-            f"{len(examples)} examples can teach; a shortcut needs at least 3 different questions: "
-            "one that teaches, one that stops the training and one that judges"
+            f"{len(examples)} examples can teach, of which {len(judged)} judge and "
+            f"{len(examples) - len(judged) - len(new)} more ask for facts of theirs; a shortcut "
+            "needs at least 3 different questions that share no fact: one that teaches, one that "
+            "stops the training and one that judges: search more (--limit), or let more teach "
+            "(--train-limit)"
         )
-    stops = {value for value in values if value >= (1 - share) * 2**64} or {values[-1]}
-    if len(stops) == len(values):
-        stops.remove(values[0])
+    stops = {fact for place, fact in places if place >= (1 - share) * 2**64} or {places[-1][1]}
+    if len(stops) == len(places):
+        stops.remove(places[0][1])
     return (
-        [example for example in rest if hashes[example.example_id] not in stops],
-        [example for example in rest if hashes[example.example_id] in stops],
-        [example for example in examples if hashes[example.example_id] in judging],
+        [example for example in rest if facts[example.example_id] not in stops],
+        [example for example in rest if facts[example.example_id] in stops],
+        judged,
     )
 
 

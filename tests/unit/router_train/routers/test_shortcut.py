@@ -1,6 +1,7 @@
 """Teaching a shortcut on tiny models: rows, losses, descents, the comparison and the alarms."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ from search_cluster.model.prompting import encode_example
 from search_cluster.model.scoring import evaluate_path, score_choices
 from search_cluster.model.shortcut.shortcut import num_products, shortcut_cost
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 
 SKIP = LayerPath((0, 1, 3, 5), tiny.NUM_LAYERS)
@@ -336,6 +338,39 @@ def test_parts_keep_equal_questions_together() -> None:
     assert [len(part) for part in parts_of(examples[:3], 0.2, None, 0)] == [1, 1, 1]
     with pytest.raises(CorpusError, match="needs at least 3 different questions"):
         parts_of(examples[:2], 0.2, None, 0)
+
+
+def asked(number: int, gold: str) -> Example:
+    """A question of its own that is answered freely."""
+    example = fruit_example(number)
+    return replace(example, choices=(), gold=gold, gold_index=None)
+
+
+def test_no_fact_is_both_taught_and_judged() -> None:
+    """Each fact is asked four times, in other words; of one question each nothing changes."""
+    examples = [asked(number, f"fact {number // 4}") for number in range(400)]
+    parts = parts_of(examples, 0.15, None, 0)
+    facts = [{item.gold for item in part} for part in parts]
+    assert not facts[0] & facts[1] | facts[1] & facts[2] | facts[0] & facts[2]
+    hashes = question_hashes(examples)
+    validation = {name for name, value in hashes.items() if value < 0.15 * 2**64}
+    assert {item.example_id for item in parts[2]} == validation
+    # Whatever a fact's questions hash to, the share of facts that stop the training is kept.
+    assert 0.05 < len(facts[1]) / len(facts[0] | facts[1]) < 0.3
+    assert len(parts[0]) == 4 * len(facts[0])
+    fewer = parts_of(examples, 0.15, 50, 0)
+    assert {item.example_id for item in fewer[1]} <= {item.example_id for item in parts[1]}
+    alone = [asked(number, f"fact {number}") for number in range(60)]
+    hashes = question_hashes(alone)
+    assert all(
+        hashes[item.example_id] >= 0.85 * 2**64 for item in parts_of(alone, 0.15, None, 0)[1]
+    )
+
+
+def test_where_all_facts_are_judged_nothing_teaches() -> None:
+    examples = [asked(number, f"fact {number % 22}") for number in range(440)]
+    with pytest.raises(CorpusError, match=r"judge and \d+ more ask for facts of theirs"):
+        parts_of(examples, 0.5, None, 0)
 
 
 def test_sources() -> None:
