@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from router_train.config import LEARN_FULL
+from router_train.config import LEARN_FULL, READOUT_BEST, READOUT_MIX, READOUT_SINGLE, FitConfig
 from router_train.data.facts import fact_hashes
 from router_train.data.labels import question_hashes
 from router_train.distributed import current_process_group
@@ -52,45 +52,45 @@ class ShortcutKind:
     def fit(self, inputs: FitInputs) -> Fitted:
         """A shortcut of one path, beside the path alone and simpler readouts of equal cost.
 
+        One of those that attend, mix or take one source is kept, as the settings ask.
+
         Validation questions only judge. Of the others, which the limit may cut, the share of
         validation stops the training and the rest teaches.
 
         Raises:
-            ConfigError: path, sources and what is learned do not fit together.
+            ConfigError: path, sources, readout and what is learned do not fit together.
             CorpusError: there are too few questions.
         """
         loaded, config = inputs.loaded, inputs.config
         assert loaded is not None, "the kind says that it needs a model"
         path = path_of_config(inputs)
         sources = sources_of(config.sources, path)
-        if config.learn == LEARN_FULL and path.is_identity:
-            raise ConfigError(
-                f"learn is {config.learn!r} and the path is the plain one, so there is nothing to "
-                "learn: name a path with --path that leaves layers out, or learn answer or tokens"
-            )
+        _require_fitting(config, path, sources)
         rows, parts = _rows(inputs, loaded, path, sources)
         leads = current_process_group().leads
         with CurveWriter(inputs.curve_file) as curve:
             readouts = fit_readouts(loaded, rows, parts, sources, config, curve)
-        table = comparison(readouts.candidates)
-        attention = attention_of(
-            readouts.shortcut, rows, [*parts.judged, *parts.judged_texts], loaded.tokenizer
-        )
+        kept = readouts.kept
+        table = comparison(readouts.candidates, readouts.name)
+        attention = attention_of(kept, rows, [*parts.judged, *parts.judged_texts], loaded.tokenizer)
         found = {
             "path": str(path),
-            "sources": list(sources),
-            "rank": readouts.shortcut.shortcut.rank,
-            "num_heads": readouts.shortcut.shortcut.num_heads,
+            "sources": list(kept.shortcut.sources),
+            "rank": kept.shortcut.rank,
+            "num_heads": kept.shortcut.num_heads,
+            "readout": readouts.kind,
             "learn": config.learn,
             "num_teaching": len(parts.teaching),
             "num_stopping": len(parts.stopping),
             "readouts": table,
             "attention": attention_as_json(attention),
         }
+        if config.readout == READOUT_BEST:
+            found["chosen_by"] = {"stopping_loss": dict(readouts.stopping_losses)}
         if leads:
             _write(inputs.curve_file.parent, found)
         return Fitted(
-            router=ShortcutRouter(path, readouts.shortcut.shortcut),
+            router=ShortcutRouter(path, kept.shortcut),
             metrics=_metrics(table),
             judged_on="held-out questions of the corpus, which taught and stopped nothing; nor "
             "did others that ask for their facts",
@@ -124,6 +124,19 @@ def sources_of(named: str | None, path: LayerPath) -> tuple[int, ...]:
             "some that run"
         )
     return tuple(sources)
+
+
+def _require_fitting(config: FitConfig, path: LayerPath, sources: tuple[int, ...]) -> None:
+    if config.learn == LEARN_FULL and path.is_identity:
+        raise ConfigError(
+            f"learn is {config.learn!r} and the path is the plain one, so there is nothing to "
+            "learn: name a path with --path that leaves layers out, or learn answer or tokens"
+        )
+    if config.readout in (READOUT_MIX, READOUT_SINGLE) and len(sources) < 2:
+        raise ConfigError(
+            f"readout is {config.readout!r} and layer {sources[0]} is the only source, of which "
+            "all readouts are the same: leave --readout out, or name more layers with --sources"
+        )
 
 
 def _rows(
@@ -227,12 +240,12 @@ def parts_of(
 def _metrics(table: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found = {"held_out_questions": float(table[0]["n"])}
     for row in table:
-        name = str(row["name"]).replace(" ", "_")
-        found |= {
-            f"accuracy_{name}": row["accuracy"],
-            f"loss_{name}": row["loss"],
-            f"kl_to_full_{name}": row["kl_to_full"],
-        }
+        for name in (str(row["name"]).replace(" ", "_"), *["router"] * row["is_router"]):
+            found |= {
+                f"accuracy_{name}": row["accuracy"],
+                f"loss_{name}": row["loss"],
+                f"kl_to_full_{name}": row["kl_to_full"],
+            }
     return found
 
 
