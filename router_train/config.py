@@ -14,6 +14,8 @@ LABEL_GOLD, LABEL_FINAL = "gold", "final"
 EXIT_PROMPT, EXIT_TOKEN = "prompt", "token"
 STATIC_PATH = "static"
 LEARN_ANSWER, LEARN_TOKENS, LEARN_FULL = "answer", "tokens", "full"
+READOUT_ATTENTION, READOUT_MIX, READOUT_SINGLE = "attention", "mix", "single"
+READOUT_BEST = "best"
 AIM_LAYERS, AIM_ACCURACY = "layers", "accuracy"
 FEATURE_CACHE_GB = 4.0
 """What stays of stored features after a training, in gigabytes, unless somebody says otherwise."""
@@ -101,8 +103,8 @@ class FitConfig:
     """When a lens-exit router should stop: ``gold`` (the answer is no worse than the whole model's)
     or ``final`` (it is the whole model's, as in AdaInfer)."""
     lens: str | None = field(default=None, metadata={"hub": FolderKind.LENS})
-    """The folder of the lens, or hub:NAME, that a lens-exit router reads through; ``None``: one
-    that it fits to questions which teach it nothing else."""
+    """The folder of the lens, or hub:NAME, that a lens-exit router reads through, fitted to other
+    text than this task's; ``None``: one that it fits to questions which teach it nothing else."""
     exit_by: str = field(default=EXIT_PROMPT, metadata={"flag": "--exit"})
     """What stops in a lens-exit router: ``prompt`` (the whole answer, once) or ``token`` (each
     generated token by itself)."""
@@ -117,6 +119,10 @@ class FitConfig:
     learn: str = LEARN_ANSWER
     """What a shortcut learns: ``answer`` (the right choice; right tokens where there are none),
     ``tokens`` (the tokens of right answers) or ``full`` (to say what the full model does)."""
+    readout: str = READOUT_ATTENTION
+    """Which readout a shortcut keeps: ``attention``, ``mix`` (constant weights of its sources),
+    ``single`` (the source that attention looks at most) or ``best`` (of these the one with the
+    smallest loss on the questions that stop the training)."""
     text: str | None = None
     """A text file whose next tokens a shortcut learns beside the questions; ``None``: none."""
     text_tokens: int = 4096
@@ -198,6 +204,7 @@ _CHOICES = {
     "exit_label": (LABEL_GOLD, LABEL_FINAL),
     "exit_by": (EXIT_PROMPT, EXIT_TOKEN),
     "learn": (LEARN_ANSWER, LEARN_TOKENS, LEARN_FULL),
+    "readout": (READOUT_ATTENTION, READOUT_MIX, READOUT_SINGLE, READOUT_BEST),
     "aim": (AIM_LAYERS, AIM_ACCURACY),
 }
 

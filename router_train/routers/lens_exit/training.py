@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from router_train.config import EXIT_TOKEN
+from router_train.data.facts import fact_hashes
 from router_train.data.feature_store import stored_features, stored_rows
 from router_train.data.operating_point import OperatingPoint
 from router_train.routers.base import FitInputs, Fitted, Settings
@@ -25,7 +26,7 @@ from router_train.routers.lens_exit.classifier import (
 )
 from router_train.routers.lens_exit.evidence import ExitCosts, ExitEvidence
 from router_train.routers.lens_exit.exit_paths import at_depths, exit_depths
-from router_train.routers.lens_exit.facts import fact_hashes
+from router_train.routers.lens_exit.named_lens import load_named_lens
 from router_train.routers.lens_exit.observing import ExitObserver
 from router_train.routers.lens_exit.readings import read_cost
 from router_train.routers.lens_exit.restoring import restore_lens_exit
@@ -34,7 +35,7 @@ from router_train.routers.lens_exit.task_lens import TaskLens, fit_task_lens
 from router_train.routers.lens_exit.token_observing import TokenObserver, token_evidence
 from search_cluster.errors import CorpusError, ModelError
 from search_cluster.model.bridge.bridges import bridges_of, share_of_layer
-from search_cluster.model.lens.folder import lens_digest, load_lens
+from search_cluster.model.lens.folder import lens_digest
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.prompting import PROMPTING_VERSION, encode_example
@@ -65,7 +66,8 @@ class LensExitKind:
 
         Raises:
             CorpusError: there are too few questions to learn from.
-            ConfigError: the path can't be left early.
+            ConfigError: the path can't be left early, or the lens that is named was fitted to
+                this task.
             InvalidPathError: it is no path of the model.
             ModelError: the model has bridges.
         """
@@ -135,7 +137,9 @@ class _Teaching:
         """The translators of these depths, of the lens that is named or one of these questions."""
         loaded, named = _model(self.inputs), self.inputs.config.lens
         if named is not None:
-            lens = at_depths(load_lens(Path(named), loaded), self.path, self.depths)
+            lens = at_depths(
+                load_named_lens(Path(named), loaded, self.inputs.task), self.path, self.depths
+            )
             return TaskLens(lens=lens, of_halves=(lens, lens))
 
         def compute() -> dict[str, Tensor]:

@@ -42,6 +42,8 @@ class Attention:
     weight_NS: Tensor
     token_class_N: tuple[str, ...]
     place_N: tuple[str, ...]
+    is_mixed: bool
+    """Whether the weights are the same for all rows, because nothing asks."""
     is_off: bool
     """Whether the shortcut changes nothing, so that it does not matter who looks where."""
 
@@ -79,16 +81,18 @@ class Attention:
         largest = float(self.weight_NS.double().max(dim=-1).values.mean())
         place = int(share_S.argmax())
         alarms = []
+        what = "the constant mix" if self.is_mixed else "attention"
         if float(share_S[place]) >= COLLAPSED_SHARE:
             alarms.append(
-                f"attention has collapsed on layer {self.sources[place]}: "
+                f"{what} has collapsed on layer {self.sources[place]}: "
                 f"{100 * float(share_S[place]):.1f} % of all weight; a single source (--sources "
                 f"{self.sources[place]}) would do the same"
             )
-        if largest < 1 / num_sources + UNIFORM_MARGIN:
+        if not self.is_mixed and largest < 1 / num_sources + UNIFORM_MARGIN:
             alarms.append(
                 f"attention does not choose: the largest weight of a row is {largest:.3f} in the "
-                f"mean, an equal share is {1 / num_sources:.3f}; a constant mix would do the same"
+                f"mean, an equal share is {1 / num_sources:.3f}; a constant mix "
+                "(--readout mix) would do the same"
             )
         return alarms
 
@@ -120,6 +124,7 @@ def attention_of(
         weight_NS=weight_NHS.mean(dim=1),
         token_class_N=tuple(classes),
         place_N=tuple(places),
+        is_mixed=readout.is_mixed,
         is_off=readout.shortcut.is_off,
     )
 

@@ -36,11 +36,15 @@ class Candidate:
     """``None`` where nothing was taught."""
 
 
-def comparison(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+def comparison(candidates: Sequence[Candidate], router: str = SHORTCUT) -> list[dict[str, Any]]:
     """A row per readout, as ``shortcut.json`` has them; one is the path alone, one the shortcut.
 
     Differences are paired over questions: of accuracy by Bonett and Price (2012) with the exact
     McNemar test, of means by 1.96 standard errors.
+
+    Args:
+        candidates: the readouts.
+        router: the name of the one that is kept.
     """
     by_name = {item.name: item for item in candidates}
     rows = []
@@ -49,6 +53,7 @@ def comparison(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         low, high = wilson_interval(num_right, n)
         row: dict[str, Any] = {
             "name": item.name,
+            "is_router": item.name == router,
             "cost_layers": round(item.cost_layers, 4),
             "n": n,
             "accuracy": num_right / n,
@@ -130,5 +135,5 @@ def comparison_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"; minus path alone: {interval_text(found['accuracy'], factor=100, digits=1)} "
                 f"points, loss {interval_text(found['loss'])}"
             )
-        lines.append(line)
+        lines.append(line + "; the router" * row["is_router"])
     return lines

@@ -5,7 +5,7 @@ questions that stop the descent, it stays nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,6 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from router_train.config import FitConfig
-from router_train.routers.curve import CurveWriter
 from router_train.routers.shortcut.losses import Judge, chunks
 from router_train.routers.shortcut.readouts import Readout
 from router_train.routers.shortcut.rows import Unit
@@ -40,7 +39,7 @@ def teach(
     teaching: Sequence[Unit],
     stopping: Sequence[Unit],
     config: FitConfig,
-    curve: CurveWriter | None = None,
+    tell: Callable[[Mapping[str, float]], None] | None = None,
     *,
     name: str,
 ) -> Taught:
@@ -54,7 +53,7 @@ def teach(
         teaching: the units that teach.
         stopping: other units.
         config: epochs, patience, batch size, rate and decay.
-        curve: takes a row per epoch; ``None``: nobody does.
+        tell: takes a row of the curve per epoch; ``None``: nobody does.
         name: what the readout is called in messages.
 
     Raises:
@@ -91,8 +90,8 @@ def teach(
                 f"(stopping); it must be finite: lower the learning rate "
                 f"({config.learning_rate:g})"
             )
-        if curve is not None:
-            curve.write(
+        if tell is not None:
+            tell(
                 {
                     "epoch": epoch,
                     "train_loss": total / len(teaching),

@@ -1,12 +1,18 @@
 """Fits a shortcut, and what stands beside it at equal cost, to the same rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from router_train.config import FitConfig
+from router_train.config import (
+    READOUT_ATTENTION,
+    READOUT_BEST,
+    READOUT_MIX,
+    READOUT_SINGLE,
+    FitConfig,
+)
 from router_train.routers.curve import CurveWriter
 from router_train.routers.shortcut.attention import attention_of
 from router_train.routers.shortcut.comparison import (
@@ -45,10 +51,26 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class FittedReadouts:
-    """The shortcut, and what all readouts said of the held-out units."""
+    """The readout that is kept, and what all of them said of the held-out units."""
 
-    shortcut: ShortcutReadout
+    kept: ShortcutReadout
+    kind: str
+    """As `FitConfig.readout` names it."""
+    name: str
+    """As it is called among the candidates."""
+    stopping_losses: Mapping[str, float]
+    """The loss, in nats, of each kind that could be kept, on the units that stop the training."""
     candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Keepable:
+    """A readout that a router can be."""
+
+    name: str
+    readout: ShortcutReadout
+    taught: Taught
+    curve: list[Mapping[str, float]]
 
 
 def fit_readouts(
@@ -61,6 +83,9 @@ def fit_readouts(
 ) -> FittedReadouts:
     """Teach the shortcut and what is beside it, each from nothing, with the same settings.
 
+    The curve is that of the readout that is kept. Of one source no mix and no single one is made:
+    they are what attention is there.
+
     Raises:
         ConfigError: a loss is not finite.
         NonFiniteLogitsError: a logit is NaN or infinite.
@@ -69,6 +94,7 @@ def fit_readouts(
     taught_N = index_of(parts.teaching)
     sizes = Sizes.of(rows.final_ND[taught_N], rows.change_NSD[taught_N]).to(loaded.model.device)
     candidates: list[Candidate] = []
+    keepable: dict[str, _Keepable] = {}
 
     def take(name: str, readout: Readout, taught: Taught | None, judge: Judge = judge) -> None:
         texts = parts.judged_texts
@@ -83,25 +109,46 @@ def fit_readouts(
             )
         )
 
-    def fit(name: str, readout: Readout, curve: CurveWriter | None = None) -> None:
-        found = teach(judge, readout, parts.teaching, parts.stopping, config, curve, name=name)
+    def fit(
+        name: str, readout: Readout, tell: Callable[[Mapping[str, float]], None] | None = None
+    ) -> Taught:
+        found = teach(judge, readout, parts.teaching, parts.stopping, config, tell, name=name)
         take(name, readout, found)
+        return found
+
+    def fit_keepable(kind: str, name: str, readout: ShortcutReadout) -> None:
+        told: list[Mapping[str, float]] = []
+        taught = fit(name, readout, curve.write if kind == config.readout else told.append)
+        keepable[kind] = _Keepable(name=name, readout=readout, taught=taught, curve=told)
 
     take(PATH_ALONE, PathAlone(), None)
     shortcut = new_shortcut(sources, sizes, seed=config.seed)
-    fit(SHORTCUT, shortcut, curve)
+    fit_keepable(READOUT_ATTENTION, SHORTCUT, shortcut)
     fit("linear map", new_linear(sizes))
     if len(sources) > 1:
         looked = attention_of(shortcut, rows, parts.stopping, loaded.tokenizer)
         place = int(looked.weight_NS.mean(dim=0).argmax())
         single = new_shortcut(sources, sizes, places=[place], seed=config.seed)
-        fit(f"layer {sources[place]} alone", single)
-        fit("constant mix", new_shortcut(sources, sizes, is_mixed=True, seed=config.seed))
+        fit_keepable(READOUT_SINGLE, f"layer {sources[place]} alone", single)
+        mix = new_shortcut(sources, sizes, is_mixed=True, seed=config.seed)
+        fit_keepable(READOUT_MIX, "constant mix", mix)
     if not torch.equal(rows.full_ND, rows.final_ND):
         take("ridge bridge", _bridge(judge, rows, taught_N, parts.stopping), None)
         whole = replace(judge, rows=replace(rows, final_ND=rows.full_ND))
         take(FULL_MODEL, PathAlone(), None, whole)
-    return FittedReadouts(shortcut=shortcut, candidates=tuple(candidates))
+    losses = {kind: item.taught.loss for kind, item in keepable.items()}
+    kind = config.readout
+    if kind == READOUT_BEST:
+        kind = min(losses, key=losses.__getitem__)
+        for row in keepable[kind].curve:
+            curve.write(row)
+    return FittedReadouts(
+        kept=keepable[kind].readout,
+        kind=kind,
+        name=keepable[kind].name,
+        stopping_losses=losses,
+        candidates=tuple(candidates),
+    )
 
 
 def _bridge(judge: Judge, rows: Rows, taught_N: Tensor, stopping: Sequence[Unit]) -> BridgeReadout:

@@ -24,14 +24,17 @@ th:first-child, td:first-child { text-align: left; }
 <h1>Shortcut behind the last layer</h1>
 <p>Path <b>{{ found.path }}</b>, sources {{ found.sources | join(', ') }}, rank {{ found.rank }},
 {{ found.num_heads }} heads; learned: {{ found.learn }}, of {{ found.num_teaching }} questions and
-texts, stopped by {{ found.num_stopping }} others.</p>
+texts, stopped by {{ found.num_stopping }} others. Kept readout: {{ found.readout }}
+{%- if 'chosen_by' in found %}, by the smallest loss on what stopped the training (
+{%- for kind, value in found.chosen_by.stopping_loss.items() %}{{ kind }}
+{{ '%.4f' | format(value) }}{{ ', ' if not loop.last }}{% endfor %}){% endif %}.</p>
 {% for alarm in found.attention.alarms %}<p class="alarm">{{ alarm }}</p>{% endfor %}
 <h2>Beside it, at equal cost</h2>
-<p>{{ found.readouts[0].n }} held-out questions that taught and stopped nothing. Differences are
-paired, with 95 % intervals.</p>
+<p>{{ found.readouts[0].n }} held-out questions whose facts taught and stopped nothing. Differences
+are paired, with 95 % intervals.</p>
 <table><tr><th>readout</th><th>layers</th><th>accuracy</th><th>loss</th><th>KL to full</th>
 <th>points over path alone</th><th>loss over path alone</th><th>shortcut minus it, points</th></tr>
-{% for row in found.readouts %}<tr><td>{{ row.name }}</td>
+{% for row in found.readouts %}<tr><td>{{ row.name }}{{ ' (the router)' if row.is_router }}</td>
 <td>{{ '%.3f' | format(row.cost_layers) }}</td><td>{{ '%.1f' | format(100 * row.accuracy) }} %</td>
 <td>{{ '%.4f' | format(row.loss) }}</td><td>{{ '%.4f' | format(row.kl_to_full) }}</td>
 <td>{{ points(row, 'minus_path_alone') }}</td><td>{{ loss(row) }}</td>

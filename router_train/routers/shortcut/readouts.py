@@ -117,9 +117,11 @@ class ShortcutReadout:
 
     @property
     def num_products(self) -> int:
-        """Those of its sources, of the query if there is one, and of the output."""
-        found = num_products(len(self.places), self.shortcut.rank, self.shortcut.width)
-        return found - self.is_mixed * self.shortcut.rank * self.shortcut.width
+        """Those of its sources, of the query, which a mix multiplies by zeros, and of the output.
+
+        That is what `search_cluster.model.shortcut.shortcut.shortcut_cost` counts where it runs.
+        """
+        return num_products(len(self.places), self.shortcut.rank, self.shortcut.width)
 
     def trained(self) -> list[Tensor]:
         """Its maps; a query that asks nothing stays zero."""

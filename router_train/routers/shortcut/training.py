@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from router_train.config import LEARN_FULL
+from router_train.config import LEARN_FULL, READOUT_BEST, READOUT_MIX, READOUT_SINGLE, FitConfig
+from router_train.data.facts import fact_hashes
 from router_train.data.labels import question_hashes
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
@@ -51,47 +52,48 @@ class ShortcutKind:
     def fit(self, inputs: FitInputs) -> Fitted:
         """A shortcut of one path, beside the path alone and simpler readouts of equal cost.
 
+        One of those that attend, mix or take one source is kept, as the settings ask.
+
         Validation questions only judge. Of the others, which the limit may cut, the share of
         validation stops the training and the rest teaches.
 
         Raises:
-            ConfigError: path, sources and what is learned do not fit together.
+            ConfigError: path, sources, readout and what is learned do not fit together.
             CorpusError: there are too few questions.
         """
         loaded, config = inputs.loaded, inputs.config
         assert loaded is not None, "the kind says that it needs a model"
         path = path_of_config(inputs)
         sources = sources_of(config.sources, path)
-        if config.learn == LEARN_FULL and path.is_identity:
-            raise ConfigError(
-                f"learn is {config.learn!r} and the path is the plain one, so there is nothing to "
-                "learn: name a path with --path that leaves layers out, or learn answer or tokens"
-            )
+        _require_fitting(config, path, sources)
         rows, parts = _rows(inputs, loaded, path, sources)
         leads = current_process_group().leads
         with CurveWriter(inputs.curve_file) as curve:
             readouts = fit_readouts(loaded, rows, parts, sources, config, curve)
-        table = comparison(readouts.candidates)
-        attention = attention_of(
-            readouts.shortcut, rows, [*parts.judged, *parts.judged_texts], loaded.tokenizer
-        )
+        kept = readouts.kept
+        table = comparison(readouts.candidates, readouts.name)
+        attention = attention_of(kept, rows, [*parts.judged, *parts.judged_texts], loaded.tokenizer)
         found = {
             "path": str(path),
-            "sources": list(sources),
-            "rank": readouts.shortcut.shortcut.rank,
-            "num_heads": readouts.shortcut.shortcut.num_heads,
+            "sources": list(kept.shortcut.sources),
+            "rank": kept.shortcut.rank,
+            "num_heads": kept.shortcut.num_heads,
+            "readout": readouts.kind,
             "learn": config.learn,
             "num_teaching": len(parts.teaching),
             "num_stopping": len(parts.stopping),
             "readouts": table,
             "attention": attention_as_json(attention),
         }
+        if config.readout == READOUT_BEST:
+            found["chosen_by"] = {"stopping_loss": dict(readouts.stopping_losses)}
         if leads:
             _write(inputs.curve_file.parent, found)
         return Fitted(
-            router=ShortcutRouter(path, readouts.shortcut.shortcut),
+            router=ShortcutRouter(path, kept.shortcut),
             metrics=_metrics(table),
-            judged_on="held-out questions of the corpus, which taught and stopped nothing",
+            judged_on="held-out questions of the corpus, which taught and stopped nothing; nor "
+            "did others that ask for their facts",
         )
 
     def restore(self, settings: Settings, tensors: Mapping[str, Tensor]) -> ShortcutRouter:
@@ -122,6 +124,19 @@ def sources_of(named: str | None, path: LayerPath) -> tuple[int, ...]:
             "some that run"
         )
     return tuple(sources)
+
+
+def _require_fitting(config: FitConfig, path: LayerPath, sources: tuple[int, ...]) -> None:
+    if config.learn == LEARN_FULL and path.is_identity:
+        raise ConfigError(
+            f"learn is {config.learn!r} and the path is the plain one, so there is nothing to "
+            "learn: name a path with --path that leaves layers out, or learn answer or tokens"
+        )
+    if config.readout in (READOUT_MIX, READOUT_SINGLE) and len(sources) < 2:
+        raise ConfigError(
+            f"readout is {config.readout!r} and layer {sources[0]} is the only source, of which "
+            "all readouts are the same: leave --readout out, or name more layers with --sources"
+        )
 
 
 def _rows(
@@ -183,43 +198,54 @@ def _rows(
 def parts_of(
     examples: Sequence[Example], share: float, limit: int | None, seed: int
 ) -> tuple[list[Example], list[Example], list[Example]]:
-    """The questions that teach, that stop the training, and that judge; equal ones stay together.
+    """The questions that teach, that stop the training, and that judge; none share a fact.
 
-    Those that judge are the validation questions of all routers, which no limit cuts.
+    Those that judge are the validation questions of all routers, which no limit cuts. Others that
+    ask for a fact of theirs are left out.
 
     Raises:
-        CorpusError: there are fewer than three different questions.
+        CorpusError: there are too few questions of different facts.
     """
-    hashes = question_hashes(examples)
+    hashes, facts = question_hashes(examples), fact_hashes(examples)
     judging = {value for value in hashes.values() if value < share * 2**64}
     judging = judging or ({min(hashes.values())} if hashes else set())
-    rest = [example for example in examples if hashes[example.example_id] not in judging]
-    rest = list(select_examples(rest, limit, seed))
-    values = sorted({hashes[example.example_id] for example in rest})
-    if len(values) < 2:
+    judged = [example for example in examples if hashes[example.example_id] in judging]
+    known = {facts[example.example_id] for example in judged}
+    new = [example for example in examples if facts[example.example_id] not in known]
+    # A question of each fact says where all of them belong, whatever the limit leaves.
+    first = {
+        facts[name]: hashes[name]
+        for name in sorted((example.example_id for example in new), reverse=True)
+    }
+    rest = select_examples(new, limit, seed)
+    places = sorted((first[fact], fact) for fact in {facts[example.example_id] for example in rest})
+    if len(places) < 2:
         raise CorpusError(
-            f"{len(examples)} examples can teach; a shortcut needs at least 3 different questions: "
-            "one that teaches, one that stops the training and one that judges"
+            f"{len(examples)} examples can teach, of which {len(judged)} judge and "
+            f"{len(examples) - len(judged) - len(new)} more ask for facts of theirs; a shortcut "
+            "needs at least 3 different questions that share no fact: one that teaches, one that "
+            "stops the training and one that judges: search more (--limit), or let more teach "
+            "(--train-limit)"
         )
-    stops = {value for value in values if value >= (1 - share) * 2**64} or {values[-1]}
-    if len(stops) == len(values):
-        stops.remove(values[0])
+    stops = {fact for place, fact in places if place >= (1 - share) * 2**64} or {places[-1][1]}
+    if len(stops) == len(places):
+        stops.remove(places[0][1])
     return (
-        [example for example in rest if hashes[example.example_id] not in stops],
-        [example for example in rest if hashes[example.example_id] in stops],
-        [example for example in examples if hashes[example.example_id] in judging],
+        [example for example in rest if facts[example.example_id] not in stops],
+        [example for example in rest if facts[example.example_id] in stops],
+        judged,
     )
 
 
 def _metrics(table: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found = {"held_out_questions": float(table[0]["n"])}
     for row in table:
-        name = str(row["name"]).replace(" ", "_")
-        found |= {
-            f"accuracy_{name}": row["accuracy"],
-            f"loss_{name}": row["loss"],
-            f"kl_to_full_{name}": row["kl_to_full"],
-        }
+        for name in (str(row["name"]).replace(" ", "_"), *["router"] * row["is_router"]):
+            found |= {
+                f"accuracy_{name}": row["accuracy"],
+                f"loss_{name}": row["loss"],
+                f"kl_to_full_{name}": row["kl_to_full"],
+            }
     return found
 
 

@@ -35,8 +35,10 @@ from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError, NonFiniteLogitsError
 from search_cluster.model.head import float32_logits, logits_of_tokens
 from search_cluster.model.layerwise import LayerwisePass
+from search_cluster.model.lens.folder import save_lens
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.states import walk_states
+from search_cluster.model.lens.texts import texts_of_task
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.model.prompting import encode_example
@@ -377,17 +379,19 @@ def test_a_saved_lens_exit_chooses_as_before(
         load_router(tmp_path / "routers" / "one", loaded)
 
 
-def test_a_named_lens_is_read_through(
-    tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from search_cluster.model.lens.folder import save_lens
-
+def random_lens() -> Lens:
     generator = torch.Generator().manual_seed(1)
-    lens = Lens(
+    return Lens(
         kind=LensKind.KL,
         weight_LDD=0.1 * torch.randn(NUM_LAYERS, WIDTH, WIDTH, generator=generator),
         bias_LD=0.1 * torch.randn(NUM_LAYERS, WIDTH, generator=generator),
     )
+
+
+def test_a_named_lens_is_read_through(
+    tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lens = random_lens()
     save_lens(tmp_path / "lens", lens, loaded)
     monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
     records = [record(fruit_example(n), (1, 1, 1, 0, 0, 1)) for n in range(10)]
@@ -399,6 +403,36 @@ def test_a_named_lens_is_read_through(
     for place, depth in enumerate(router.depths):
         assert torch.equal(router.weight_KDD[place], lens.weight_LDD[depth])
         assert torch.equal(router.bias_KD[place], lens.bias_LD[depth])
+
+
+def test_a_lens_that_knows_the_questions_is_refused_and_one_that_does_not_say_warns(
+    tmp_path: Path,
+    loaded: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task = fruit_task()
+    of_task = texts_of_task(loaded, task, num_tokens=40, split="test")
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: task)
+    records = [record(fruit_example(n), (1, 1, 1, 0, 0, 1)) for n in range(10)]
+    corpus = write_corpus(tmp_path / "corpus", records, task=task)
+
+    def fit_with(name: str, **found: str) -> str:
+        """What is said on the way."""
+        save_lens(tmp_path / name, random_lens(), loaded, found=found)
+        config = FitConfig(router="lens-exit", lens=str(tmp_path / name), num_folds=2)
+        fit(corpus, tmp_path / "out" / name, config, lambda *_: loaded, task_spec=None, force=False)
+        return capsys.readouterr().err
+
+    with pytest.raises(
+        ConfigError, match=r"was fitted to task fruit.* or leave --lens out"
+    ) as told:
+        fit_with("knows", texts=of_task.source)
+    assert "\n" not in str(told.value)
+    for texts in ("task fruits", "text wiki.txt", "self, seed 0"):
+        assert "warning" not in fit_with(texts, texts=texts)
+    (warning,) = [line for line in fit_with("silent").splitlines() if "warning" in line]
+    assert "does not say what it was fitted to; if questions of task fruit" in warning
 
 
 def test_exits_lie_on_a_path(

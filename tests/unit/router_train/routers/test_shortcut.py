@@ -1,6 +1,8 @@
 """Teaching a shortcut on tiny models: rows, losses, descents, the comparison and the alarms."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +24,20 @@ from router_train.data.labels import question_hashes
 from router_train.evaluation.evaluate import evaluate
 from router_train.evaluation.predictions import PredictionLog
 from router_train.inference.routed_model import RoutedModel
-from router_train.routers.checkpoint import load_router
+from router_train.routers.checkpoint import CURVE_NAME, load_router
+from router_train.routers.curve import read_curve
 from router_train.routers.shortcut.attention import (
     Attention,
     attention_of,
     place_name,
     token_class,
 )
-from router_train.routers.shortcut.comparison import Candidate, comparison, mean_interval
+from router_train.routers.shortcut.comparison import (
+    Candidate,
+    comparison,
+    comparison_lines,
+    mean_interval,
+)
 from router_train.routers.shortcut.descent import teach
 from router_train.routers.shortcut.losses import CHUNK_ROWS, Judge, Said, chunks
 from router_train.routers.shortcut.page import page_of
@@ -42,7 +50,7 @@ from router_train.routers.shortcut.readouts import (
 )
 from router_train.routers.shortcut.router import ShortcutRouter, restore_shortcut
 from router_train.routers.shortcut.rows import Rows, Source, joined
-from router_train.routers.shortcut.training import parts_of, sources_of
+from router_train.routers.shortcut.training import JSON_NAME, parts_of, sources_of
 from router_train.training.fit import fit
 from search_cluster.corpus import task as corpus_task
 from search_cluster.errors import ConfigError, CorpusError
@@ -55,6 +63,7 @@ from search_cluster.model.prompting import encode_example
 from search_cluster.model.scoring import evaluate_path, score_choices
 from search_cluster.model.shortcut.shortcut import num_products, shortcut_cost
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 
 SKIP = LayerPath((0, 1, 3, 5), tiny.NUM_LAYERS)
@@ -224,12 +233,15 @@ def test_rows_that_are_kept_are_the_same(loaded: LoadedModel, tmp_path: Path) ->
     assert first.units == again.units
 
 
-def attention(weights: Sequence[float], *, is_off: bool = False, num_rows: int = 4) -> Attention:
+def attention(
+    weights: Sequence[float], *, is_off: bool = False, is_mixed: bool = False, num_rows: int = 4
+) -> Attention:
     return Attention(
         sources=tuple(range(len(weights))),
         weight_NS=torch.tensor([list(weights)] * num_rows),
         token_class_N=("number", "punctuation") * (num_rows // 2),
         place_N=("prompt's end",) * num_rows,
+        is_mixed=is_mixed,
         is_off=is_off,
     )
 
@@ -240,6 +252,9 @@ def test_alarms() -> None:
     assert "attention has collapsed on layer 1: 95.0 % of all weight" in collapsed
     (uniform,) = attention([0.34, 0.33, 0.33]).alarms()
     assert "attention does not choose" in uniform
+    assert attention([0.34, 0.33, 0.33], is_mixed=True).alarms() == []
+    (collapsed,) = attention([0.02, 0.95, 0.03], is_mixed=True).alarms()
+    assert "the constant mix has collapsed on layer 1" in collapsed
     (off,) = attention([0.02, 0.95, 0.03], is_off=True).alarms()
     assert "switched off" in off
     assert attention([1.0]).alarms() == []
@@ -305,6 +320,11 @@ def test_differences_are_paired() -> None:
     assert table[1]["minus_path_alone"]["loss"] == {"mean": -0.5, "low": -0.5, "high": -0.5}
     assert table[2]["shortcut_minus_it"]["loss"]["mean"] == pytest.approx(-1.5)
     assert table[2]["shortcut_minus_it"]["accuracy"]["num_broken"] == 1
+    assert [row["is_router"] for row in table] == [False, True, False]
+    other = comparison([alone, shortcut, linear], "linear map")
+    assert [row["is_router"] for row in other] == [False, False, True]
+    lines = comparison_lines(other)
+    assert [line.endswith("; the router") for line in lines] == [False, False, True]
     assert mean_interval(torch.tensor([2.0])) == {"mean": 2.0, "low": None, "high": None}
 
 
@@ -314,12 +334,17 @@ def test_the_page_escapes_what_it_shows() -> None:
     table[0]["name"] = "<script>"
     found = {
         "path": "0-5", "sources": [1], "rank": 8, "num_heads": 4, "learn": "answer",
-        "num_teaching": 1, "num_stopping": 1, "readouts": table,
+        "num_teaching": 1, "num_stopping": 1, "readouts": table, "readout": "mix",
         "attention": {"sources": [1], "alarms": ["attention has collapsed"], "rows": []},
     }  # fmt: skip
     page = page_of(found)
     assert "<script>" not in page
     assert '<p class="alarm">attention has collapsed</p>' in page
+    assert "Kept readout: mix.</p>" in page
+    chosen = {**found, "chosen_by": {"stopping_loss": {"attention": 1.5, "mix": 1.25}}}
+    assert "what stopped the training (attention 1.5000, mix 1.2500)" in " ".join(
+        page_of(chosen).split()
+    )
 
 
 def test_parts_keep_equal_questions_together() -> None:
@@ -336,6 +361,39 @@ def test_parts_keep_equal_questions_together() -> None:
     assert [len(part) for part in parts_of(examples[:3], 0.2, None, 0)] == [1, 1, 1]
     with pytest.raises(CorpusError, match="needs at least 3 different questions"):
         parts_of(examples[:2], 0.2, None, 0)
+
+
+def asked(number: int, gold: str) -> Example:
+    """A question of its own that is answered freely."""
+    example = fruit_example(number)
+    return replace(example, choices=(), gold=gold, gold_index=None)
+
+
+def test_no_fact_is_both_taught_and_judged() -> None:
+    """Each fact is asked four times, in other words; of one question each nothing changes."""
+    examples = [asked(number, f"fact {number // 4}") for number in range(400)]
+    parts = parts_of(examples, 0.15, None, 0)
+    facts = [{item.gold for item in part} for part in parts]
+    assert not facts[0] & facts[1] | facts[1] & facts[2] | facts[0] & facts[2]
+    hashes = question_hashes(examples)
+    validation = {name for name, value in hashes.items() if value < 0.15 * 2**64}
+    assert {item.example_id for item in parts[2]} == validation
+    # Whatever a fact's questions hash to, the share of facts that stop the training is kept.
+    assert 0.05 < len(facts[1]) / len(facts[0] | facts[1]) < 0.3
+    assert len(parts[0]) == 4 * len(facts[0])
+    fewer = parts_of(examples, 0.15, 50, 0)
+    assert {item.example_id for item in fewer[1]} <= {item.example_id for item in parts[1]}
+    alone = [asked(number, f"fact {number}") for number in range(60)]
+    hashes = question_hashes(alone)
+    assert all(
+        hashes[item.example_id] >= 0.85 * 2**64 for item in parts_of(alone, 0.15, None, 0)[1]
+    )
+
+
+def test_where_all_facts_are_judged_nothing_teaches() -> None:
+    examples = [asked(number, f"fact {number % 22}") for number in range(440)]
+    with pytest.raises(CorpusError, match=r"judge and \d+ more ask for facts of theirs"):
+        parts_of(examples, 0.5, None, 0)
 
 
 def test_sources() -> None:
@@ -407,3 +465,83 @@ def test_static_is_the_path_of_a_static_router(
     assert meta.metrics["held_out_questions"] >= 1
     assert "taught and stopped nothing" in meta.judged_on
     assert outcome.meta.digest == meta.digest
+
+
+PLUMS = tuple(replace(fruit_example(number), gold="plum", gold_index=2) for number in range(40))
+"""Questions from which there is something to learn: it is always the plum."""
+
+
+@pytest.fixture(scope="module")
+def plum_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    records = [record(example, (1, 1, 0, 1, 1, 1)) for example in PLUMS]
+    return write_corpus(tmp_path_factory.mktemp("plums") / "corpus", records, task=fruit_task())
+
+
+@pytest.mark.parametrize("asked_for", ["attention", "mix", "single", "best"])
+def test_the_readout_that_is_kept_is_the_one_that_answers(
+    tmp_path: Path,
+    loaded: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    plum_corpus: Path,
+    asked_for: str,
+) -> None:
+    """Restored, it is right, and as sure, on the questions that judge as its row says."""
+    task = fruit_task()
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: task)
+    config = FitConfig(
+        router="shortcut", exit_path="0-1,3,5", sources="1,3", readout=asked_for, epochs=3,
+        learning_rate=0.01,
+    )  # fmt: skip
+    out = tmp_path / "router"
+    fit(plum_corpus, out, config, lambda *_: loaded, task_spec=None, force=False)
+    found = json.loads((out / JSON_NAME).read_text())
+    (row,) = [row for row in found["readouts"] if row["is_router"]]
+    router, meta = load_router(out, loaded)
+    assert isinstance(router, ShortcutRouter)
+    assert not router.shortcut.is_off
+    kept, running = found["readout"], router.model_of(loaded)
+    assert bool(router.shortcut.query_RD.any()) == (kept != "mix")
+    assert len(router.shortcut.sources) == (1 if kept == "single" else 2)
+    assert found["sources"] == list(router.shortcut.sources) == found["attention"]["sources"]
+    judged = parts_of(PLUMS, config.validation_share, None, 0)[2]
+    view = materialise(running.model, SKIP)
+    right, losses = [], []
+    for example in judged:
+        scores = torch.tensor(score_choices(view, encode_example(running, task, example)))
+        assert example.gold_index is not None
+        losses.append(float(scores.logsumexp(0) - scores[example.gold_index]))
+        verdict = RoutedModel(loaded, router).evaluate(task, example)[1]
+        right.append(verdict.is_correct)
+    assert row["n"] == len(judged)
+    assert row["accuracy"] == pytest.approx(np.mean(right))
+    assert row["loss"] == pytest.approx(np.mean(losses), abs=1e-4)
+    assert meta.metrics["loss_router"] == row["loss"]
+    assert row["cost_layers"] == pytest.approx(shortcut_cost(running.model, SKIP.layers), abs=1e-4)
+    curve = read_curve(out / CURVE_NAME)
+    assert len(curve) == row["num_epochs"]
+    if asked_for == "best":
+        stopping_loss = found["chosen_by"]["stopping_loss"]
+        assert set(stopping_loss) == {"attention", "mix", "single"}
+        assert stopping_loss[kept] == min(stopping_loss.values())
+        assert kept != "attention"  # which is what is kept where nobody asks
+        assert stopping_loss[kept] == min(point["validation_loss"] for point in curve)
+    else:
+        assert (kept, "chosen_by" in found) == (asked_for, False)
+
+
+@pytest.mark.parametrize("asked_for", ["mix", "single"])
+def test_of_one_source_there_is_nothing_to_keep_but_itself(
+    tmp_path: Path,
+    loaded: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    plum_corpus: Path,
+    asked_for: str,
+) -> None:
+    monkeypatch.setattr(corpus_task, "get_task", lambda spec: fruit_task())
+    config = FitConfig(router="shortcut", sources="3", readout=asked_for)
+    with pytest.raises(ConfigError, match="and layer 3 is the only source"):
+        fit(
+            plum_corpus, tmp_path / "out", config, lambda *_: loaded, task_spec=None, force=False
+        )  # fmt: skip
+    with pytest.raises(ConfigError, match="readout is 'scalar'; it must be one of attention, mix"):
+        FitConfig(router="shortcut", readout="scalar")

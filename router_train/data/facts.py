@@ -2,7 +2,7 @@
 
 A lens that has been fitted to "What is the symbol of gold?" reads "Which symbol stands for gold?"
 better than a question about something new. Tasks keep such questions in one split, so that no
-router meets them in a test; what chooses a router must not either.
+router meets them in a test; what chooses a router, or judges it, must not ask for what taught it.
 """
 
 from collections import Counter

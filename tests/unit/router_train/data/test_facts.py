@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from support.router_corpus import fruit_example
 
+from router_train.data.facts import fact_hashes
 from router_train.data.labels import question_hashes
-from router_train.routers.lens_exit.facts import fact_hashes
 from search_cluster.tasks.example import Example
 
 
