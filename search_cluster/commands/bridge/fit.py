@@ -10,7 +10,7 @@ from typing import Any
 from search_cluster.bridged_spec import BridgeKind
 from search_cluster.commands.bridge.texts import TextChoice, fitting_texts, judging_texts
 from search_cluster.commands.lens.settings import LensTextConfig
-from search_cluster.commands.lens.texts import asked_texts
+from search_cluster.commands.lens.texts import asked_texts, require_other_text
 from search_cluster.commands.model import load_configured
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
@@ -70,11 +70,13 @@ def fit_bridge_set(
         distillation: how `BridgeKind.DISTILLED` descends; ``None``: as usual.
 
     Raises:
-        ConfigError: no jump or not one kind of text is named, or the folder holds another set.
+        ConfigError: no jump or not one kind of text is named, the text to judge by is the one that
+            teaches, or the folder holds another set.
         ModelError: the model can't be loaded, or has bridges already.
         CorpusError: another process writes into the folder, or this one can't.
     """
     started_s = time.perf_counter()
+    require_other_text(texts.text, texts.judge_text, "--judge-text")
     loaded = load_configured(config)
     if loaded.bridges_folder is not None:
         raise ConfigError(

@@ -10,8 +10,9 @@ from search_cluster.depth.settings import DepthSettings
 from search_cluster.errors import ConfigError
 from search_cluster.files import content_digest
 
-PARTS_VERSION = 2
-"""Changes whenever the same plan would read other parts."""
+PARTS_VERSION = 3
+"""Changes whenever the same plan would read other parts. (2: it names neither the questions nor the
+lens by what they hold, and draws each choice of a question by itself.)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,22 +37,27 @@ class StudyRequest:
     out: Path
     """The study's folder."""
 
-    def plan(self, fingerprint: str, task: str, paths: Sequence[str]) -> Mapping[str, Any]:
+    def plan(
+        self, *, model: str, task: str, examples: str, lens: str | None, paths: Sequence[str]
+    ) -> Mapping[str, Any]:
         """All that the study's parts depend on, ready for JSON.
 
         Args:
-            fingerprint: the model's.
+            model: its fingerprint.
             task: the task's name and version.
+            examples: the digest of its questions.
+            lens: the digest of the lens that is named; ``None``: none is.
             paths: all paths of the study.
         """
         return {
             "parts": PARTS_VERSION,
-            "model": fingerprint,
+            "model": model,
             "chat": self.config.chat,
             "task": task,
+            "examples": examples,
             "split": self.config.split,
             "seed": self.config.seed,
-            "lens": self.lens,
+            "lens": lens,
             "text": _digest(self.text),
             "pos": _digest(self.pos),
             "facts": _digest(self.facts),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from search_cluster.commands.depth.asked import StudyRequest
+from search_cluster.commands.depth.drawn import DrawnQuestions
 from search_cluster.commands.depth.gathered import Gathered, GatheredQuestions, GatheredText
-from search_cluster.commands.depth.lenses import StudyLenses, lenses_of
+from search_cluster.commands.depth.lenses import NamedLens, StudyLenses, lenses_of
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.depth.buckets import buckets_of, corpus_counts, frequent_word
 from search_cluster.depth.conllu import read_conllu
@@ -42,6 +43,9 @@ class StudyGathering:
     request: StudyRequest
     loaded: "LoadedModel"
     task: Task
+    questions: DrawnQuestions
+    lens: NamedLens | None
+    """The lens that is named; ``None``: one is fitted."""
     paths: tuple[LayerPath, ...]
     reader: StudyReader
     on_stage: Callable[[str], None]
@@ -49,14 +53,16 @@ class StudyGathering:
 
     def gather(self) -> tuple[Gathered, StudyLenses]:
         """Read everything."""
-        examples, others = self._examples()
-        texts = self._texts(others)
+        from search_cluster.model.depth_states.text_probes import first_prompts
+
+        examples, others = self.questions.studied, self.questions.others
+        texts = self._texts(others or examples)
         text, lenses, probes = self._text(texts, others)
         words = self._words(lenses)
         facts = self._facts(lenses)
         questions = self._questions(lenses, examples, others)
         along = []
-        few = probes[: max(1, self.request.settings.path_positions // 20)]
+        few = first_prompts(probes, self.request.settings.path_positions)
         for number, path in enumerate(self.paths):
             self.on_stage(f"path {path}")
             along.append(self.reader.path(f"path-{number}", lenses.read, few, path))
@@ -72,18 +78,7 @@ class StudyGathering:
             lenses,
         )
 
-    def _examples(self) -> "tuple[tuple[Example, ...], tuple[Example, ...]]":
-        """The questions of the study, and those that are left for fitting."""
-        from search_cluster.tasks.data_dir import resolve_data_dir
-
-        config = self.request.config
-        data_dir = resolve_data_dir(config.data_dir)
-        loaded = self.task.load(config.split, data_dir).examples
-        ordered = select_examples(loaded, None, config.seed)
-        num = min(self.request.settings.questions, max(1, len(ordered) // 2))
-        return ordered[:num], ordered[num:]
-
-    def _texts(self, others: "Sequence[Example]") -> "TokenTexts":
+    def _texts(self, examples: "Sequence[Example]") -> "TokenTexts":
         from search_cluster.model.depth_states.text_probes import SEQUENCE_TOKENS
         from search_cluster.model.lens.texts import (
             TokenTexts,
@@ -97,7 +92,7 @@ class StudyGathering:
                 self.loaded, self.request.text, num_tokens=CORPUS_TOKENS, length=SEQUENCE_TOKENS
             )
         sequences, _ = sequences_of_questions(
-            self.loaded, self.task, others or self._examples()[0], num_tokens=PROMPT_TOKENS
+            self.loaded, self.task, examples, num_tokens=PROMPT_TOKENS
         )
         if not sequences:
             raise ConfigError(
@@ -111,6 +106,7 @@ class StudyGathering:
         from search_cluster.model.depth_states.text_probes import (
             corpus_ids,
             draw_sequences,
+            first_prompts,
             text_probes,
         )
         from search_cluster.model.lens.texts import sequences_of_questions
@@ -131,7 +127,7 @@ class StudyGathering:
         self.on_stage("lens")
         lenses = lenses_of(
             self.loaded,
-            self.request.lens,
+            self.lens,
             self.request.out,
             token=word,
             fit_on=lambda: [
@@ -151,7 +147,7 @@ class StudyGathering:
         if lenses.pair and settings.bias_positions:
             self.on_stage("the lens' own bias")
             pair = {name: lenses.pair[name] for name in (TUNED, REWEIGHTED)}
-            few = probes[: max(1, settings.bias_positions // 20)]
+            few = first_prompts(probes, settings.bias_positions)
             bias = self.reader.table("bias", pair, few)
         gathered = GatheredText(
             source=texts.source,

@@ -23,6 +23,22 @@ FIT_NAME = "lens-fit.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedLens:
+    """The lens that a study is given."""
+
+    name: str
+    """A lens' folder, or ``logit`` for none."""
+    lens: "Lens"
+
+    @property
+    def digest(self) -> str:
+        """Equal for lenses that read alike."""
+        from search_cluster.model.lens.folder import lens_digest
+
+        return LOGIT if self.name == LOGIT else lens_digest(self.lens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyLenses:
     """The lenses that a study reads with."""
 
@@ -38,7 +54,7 @@ class StudyLenses:
 
 def lenses_of(
     loaded: "LoadedModel",
-    named: str | None,
+    named: NamedLens | None,
     folder: Path,
     *,
     token: int,
@@ -46,11 +62,11 @@ def lenses_of(
     source: str,
     needs_pair: bool,
 ) -> StudyLenses:
-    """Load the lens that is named, and fit a pair of lenses if the study needs one.
+    """The lens that is named, and a pair of lenses, fitted if the study needs one.
 
     Args:
         loaded: the model.
-        named: a lens' folder, or ``logit`` for none; ``None``: fit one.
+        named: the lens to read with; ``None``: fit one.
         folder: the study's folder, where fitted lenses are kept.
         token: see `fit_pair`.
         fit_on: gives the sequences to fit on.
@@ -58,14 +74,12 @@ def lenses_of(
         needs_pair: whether the lens' own bias is checked.
 
     Raises:
-        ConfigError: the lens can't be read.
-        ModelError: it is another model's.
+        ConfigError: a lens that was fitted can't be read.
     """
-    from search_cluster.model.lens.folder import load_lens
     from search_cluster.model.lens.lens import Lens
 
     read = {LOGIT: Lens.logit(loaded.model)}
-    if named == LOGIT:
+    if named is not None and named.name == LOGIT:
         return StudyLenses(read=read, pair={}, said="none", taught=0)
     pair: dict[str, Lens] = {}
     rows = taught = 0
@@ -75,8 +89,8 @@ def lenses_of(
         read[TUNED] = pair[TUNED]
         said = f"ridge, fitted on {rows:,} positions of {source}"
     else:
-        read[TUNED] = load_lens(Path(named), loaded)
-        said = f"{named} ({read[TUNED].kind})"
+        read[TUNED] = named.lens
+        said = f"{named.name} ({named.lens.kind})"
     if not needs_pair:
         pair = {}
     return StudyLenses(read=read, pair=pair, said=said, taught=taught)

@@ -35,7 +35,7 @@ class PartStore:
         wanted = json.loads(json.dumps(plan))
         if path.is_file():
             found = _read_plan(path)
-            changed = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+            changed = [key for key in wanted | found if found.get(key) != wanted.get(key)]
             if changed:
                 raise ConfigError(
                     f"{folder} was begun with {changed[0]} {found.get(changed[0])!r}, and is now "

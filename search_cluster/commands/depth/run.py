@@ -4,8 +4,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from search_cluster.commands.depth.asked import StudyRequest
+from search_cluster.commands.depth.drawn import draw_questions
 from search_cluster.commands.depth.findings import Findings, findings_of
 from search_cluster.commands.depth.gathering import StudyGathering
+from search_cluster.commands.depth.lenses import NamedLens
 from search_cluster.commands.depth.notes import study_notes
 from search_cluster.commands.depth.parts import PartStore
 from search_cluster.commands.depth.reading import StudyReader
@@ -32,18 +34,29 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         SearchClusterError: settings, data or model are not as they must be.
         KeyboardInterrupt: parts that were read so far are on disk.
     """
+    from search_cluster.commands.lens.judge import named_lens
     from search_cluster.commands.model import load_configured
     from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 
     subject = subject_of(request.task)
     config = request.config
     loaded = load_configured(config)
+    if subject.finder is not None:
+        subject.finder.require(loaded.identity)
     paths = paths_of([*request.paths, *subject.found], loaded.num_layers)
     task = subject.task
+    questions = draw_questions(request, task)
+    lens = None
+    if request.lens is not None:
+        lens = NamedLens(name=request.lens, lens=named_lens(request.lens, loaded))
     with ExitStack() as stack:
         stack.enter_context(locked_run_folder(request.out))
         plan = request.plan(
-            loaded.fingerprint, f"{task.name} {task.version}", [str(path) for path in paths]
+            model=loaded.fingerprint,
+            task=f"{task.name} {task.version}",
+            examples=questions.digest,
+            lens=None if lens is None else lens.digest,
+            paths=[str(path) for path in paths],
         )
         progress = _Progress()
         reader = StudyReader(
@@ -53,6 +66,8 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             request=request,
             loaded=loaded,
             task=task,
+            questions=questions,
+            lens=lens,
             paths=paths,
             reader=reader,
             on_stage=progress.stage,

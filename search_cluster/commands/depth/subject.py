@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_cluster.console import say
 from search_cluster.corpus.coverage import pick_menu
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import ConfigError
+from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.result_file import is_finished, read_result
 from search_cluster.scan.specs.reading import read_path
@@ -21,12 +23,41 @@ MAX_FOUND = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finder:
+    """The run whose paths are studied."""
+
+    folder: Path
+    spec: str
+    """The model as the run names it, with its bridges if it has any."""
+    dtype: str
+    chat: str
+    """As in `ScanResult`: empty for ``auto``."""
+    model: ModelIdentity
+
+    def require(self, model: ModelIdentity) -> None:
+        """Pass if the paths were found for this model.
+
+        Raises:
+            ConfigError: they were found for another one.
+        """
+        if not model.is_known_as(self.model.fingerprint):
+            raise ConfigError(
+                f"--task {self.folder} is a run of model {self.spec} with the fingerprint "
+                f"{self.model.fingerprint}, and this model has {model.fingerprint}"
+                f"{model.differences(self.model.parts)}; pass --model {self.spec} --dtype "
+                f"{self.dtype} --chat {self.chat or 'auto'}, or name a task with --task"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudySubject:
     """A task, and paths as they were found."""
 
     task: Task
-    found: tuple[str, ...]
+    found: tuple[str, ...] = ()
     """Paths of the folder, as `LayerPath` writes them."""
+    finder: Finder | None = None
+    """Where they are from; ``None``: no folder is named."""
 
 
 def subject_of(spec: str) -> StudySubject:
@@ -41,13 +72,27 @@ def subject_of(spec: str) -> StudySubject:
     folder = Path(spec)
     is_known = spec in {task.name for task in list_tasks()}
     if is_known or not folder.is_dir():  # a folder of a task's name stands for itself as ./NAME
-        return StudySubject(task=get_task(spec), found=())
+        return StudySubject(task=get_task(spec))
     if is_finished(folder):
         result = read_result(folder)
         finalists = [item.summary.path for item in result.finalists]
         found = list(dict.fromkeys([result.chosen, *finalists]))
+        task = get_task(spec_of_kept(result.tasks[0], folder))
+        if len(result.tasks) > 1:
+            say(
+                f"depth: {folder} scanned the tasks {', '.join(result.tasks)}; {task.name}, the "
+                "first, is studied: for another one name it with --task and the paths with --path"
+            )
         return StudySubject(
-            task=get_task(spec_of_kept(result.tasks[0], folder)), found=tuple(found[:MAX_FOUND])
+            task=task,
+            found=tuple(found[:MAX_FOUND]),
+            finder=Finder(
+                folder=folder,
+                spec=result.model,
+                dtype=result.dtype,
+                chat=result.chat,
+                model=ModelIdentity(fingerprint=result.model_fingerprint),
+            ),
         )
     if (folder / MANIFEST_NAME).is_file():
         corpus = read_corpus(folder)
@@ -56,6 +101,15 @@ def subject_of(spec: str) -> StudySubject:
         return StudySubject(
             task=task_of_corpus(provenance, None, folder),
             found=tuple(str(choice.path) for choice in menu if not choice.path.is_identity),
+            finder=Finder(
+                folder=folder,
+                spec=provenance.model_spec,
+                dtype=provenance.dtype,
+                chat=provenance.chat,
+                model=ModelIdentity(
+                    fingerprint=provenance.model_fingerprint, parts=provenance.model_parts
+                ),
+            ),
         )
     raise ConfigError(
         f"--task is {spec}, a folder without a finished search or scan; name a task, or a run "

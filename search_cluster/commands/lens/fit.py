@@ -12,7 +12,7 @@ from typing import Any
 
 from search_cluster.commands.lens.figures import figures_of
 from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
-from search_cluster.commands.lens.texts import asked_texts, named_texts
+from search_cluster.commands.lens.texts import asked_texts, named_texts, require_other_text
 from search_cluster.commands.model import load_configured
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
@@ -56,7 +56,12 @@ def fit(
     kind = _choice(LensKind, settings.kind, "kind", without=(LensKind.LOGIT,))
     format_ = _choice(LensFormat, settings.format, "format")
     by = _choice(WeighedBy, settings.weigh_by, "weigh_by")
+    require_other_text(asked.text, settings.held_out, "--held-out")
     loaded = load_configured(config)
+    progress = PassProgress("lens")
+    prompts = None
+    if asked.task is not None:
+        prompts = named_texts(loaded, config, asked, kept=None, progress=progress)
     weights = TokenWeights(by_token=_token_weights(loaded, down_weight), by=by)
     fit_settings = FitSettings(
         kind=kind,
@@ -66,7 +71,8 @@ def fit(
     )
     request = {
         "model": loaded.fingerprint,
-        "texts": asked_texts(config, asked),
+        "texts": asked_texts(config, asked)
+        | ({} if prompts is None else {"digest": prompts.digest}),
         "held_out": None
         if settings.held_out is None
         else asked_texts(config, LensTextConfig(text=settings.held_out)),
@@ -84,8 +90,7 @@ def fit(
     with ExitStack() as stack:
         kept = out / UNFINISHED
         stack.enter_context(locked_run_folder(kept))
-        progress = PassProgress("lens")
-        texts = named_texts(loaded, config, asked, kept=kept, progress=progress)
+        texts = prompts or named_texts(loaded, config, asked, kept=kept, progress=progress)
         texts_s = time.perf_counter() - started_s
         for note in texts.notes:
             logger.warning("%s", note)

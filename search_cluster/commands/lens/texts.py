@@ -1,11 +1,13 @@
 """From what a command line names to token sequences."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from search_cluster.commands.lens.settings import LensTextConfig
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
+from search_cluster.errors import ConfigError
 from search_cluster.files import content_digest
 from search_cluster.model.lens.sampled import texts_of_model
 from search_cluster.model.lens.texts import TokenTexts, texts_of_file, texts_of_task
@@ -15,7 +17,9 @@ from search_cluster.tasks.registry import get_task
 
 
 def asked_texts(config: SearchConfig, asked: LensTextConfig) -> dict[str, Any]:
-    """What decides which texts these are, ready for JSON, without a model.
+    """How texts are asked for, ready for JSON, without a model.
+
+    It decides which they are, unless they are a task's, whose file and rows may change.
 
     Raises:
         OSError: the file can't be read.
@@ -23,6 +27,42 @@ def asked_texts(config: SearchConfig, asked: LensTextConfig) -> dict[str, Any]:
     if asked.text is not None:
         return {"text": content_digest(asked.text), "tokens": asked.tokens}
     return {"task": asked.task, "seed": config.seed, "tokens": asked.tokens}
+
+
+def require_other_text(taught: Path | None, judged: Path | None, option: str) -> None:
+    """Pass unless the text to judge by is the one that teaches, by whatever name.
+
+    Args:
+        taught: the file that teaches, if one does.
+        judged: the file to judge by, if one is named.
+        option: the flag that names it.
+
+    Raises:
+        ConfigError: both files hold the same.
+        OSError: one can't be read.
+    """
+    if taught is None or judged is None:
+        return
+    if content_digest(taught) == content_digest(judged):
+        raise ConfigError(
+            f"{option} {judged} holds the same as --text {taught}, so it would judge by what "
+            f"taught; name another file, or leave {option} out to judge by a part that is kept out"
+        )
+
+
+def has_taught(asked: Mapping[str, Any], request: object) -> bool:
+    """Whether texts are of the file, the task or the model's own draw that a lens was fitted to.
+
+    Args:
+        asked: what `asked_texts` says of the texts.
+        request: what the lens' description says of those that it was fitted to, if anything.
+    """
+    if not isinstance(request, Mapping):
+        return False
+    for source in ("text", "task"):
+        if asked.get(source) is not None:
+            return bool(asked[source] == request.get(source))
+    return all(request.get(name, ()) == value for name, value in asked.items())
 
 
 def named_texts(

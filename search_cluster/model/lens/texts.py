@@ -179,6 +179,17 @@ def sequences_of_questions(
     return tuple(sequences), num_left_out
 
 
+def by_context(sequences: Iterable[TokenSequence]) -> list[tuple[TokenSequence, ...]]:
+    """Texts of one context (a question's choices) together, because they share its rows."""
+    groups: list[list[TokenSequence]] = []
+    for sequence in sequences:
+        if sequence.first and groups:
+            groups[-1].append(sequence)
+        else:
+            groups.append([sequence])
+    return [tuple(group) for group in groups]
+
+
 def first_sequences(sequences: Iterable[TokenSequence], num_rows: int) -> tuple[TokenSequence, ...]:
     """The first of some sequences, until they have so many positions that count."""
     taken: list[TokenSequence] = []

@@ -133,6 +133,17 @@ def test_maps_are_distilled_beside_the_closed_form(
     assert "holds bridges of other texts, paths or another model" in other.stderr
 
 
+def test_text_that_taught_does_not_judge(model_dir: str, text: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(text.read_bytes())
+    done = call(
+        *("search-cluster", "bridge", "fit", "--model", model_dir, "--text", str(text)),
+        *("--judge-text", str(copy), "--path", PATH, "--out", str(tmp_path / "b")),
+    )
+    assert done.returncode == 2
+    assert f"--judge-text {copy} holds the same as --text {text}" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

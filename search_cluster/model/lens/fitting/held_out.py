@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from search_cluster.errors import InvalidValueError
 from search_cluster.model.lens.fitting.rows import batches_of, read_rows
-from search_cluster.model.lens.texts import TokenSequence
+from search_cluster.model.lens.texts import TokenSequence, by_context
 
 HELD_OUT_EVERY = 10
 """One of so many texts is held out."""
@@ -31,17 +31,12 @@ class SplitSequences:
 def split_sequences(sequences: Sequence[TokenSequence]) -> SplitSequences:
     """Hold out every tenth text, or the last of fewer.
 
-    Texts of one context (a question's choices) stay together, because they share their rows.
+    Texts of one context stay together.
 
     Raises:
         InvalidValueError: there is only one text.
     """
-    groups: list[list[TokenSequence]] = []
-    for sequence in sequences:
-        if sequence.first and groups:
-            groups[-1].append(sequence)
-        else:
-            groups.append([sequence])
+    groups = by_context(sequences)
     if len(groups) < 2:
         raise InvalidValueError(
             f"there are {len(groups)} texts to fit a lens to; at least 2 are needed, one to choose "

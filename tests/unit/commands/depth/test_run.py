@@ -120,10 +120,11 @@ def test_a_folder_of_another_plan_is_refused(
     study: Callable[[Path], StudyRequest], tmp_path: Path
 ) -> None:
     request = study(tmp_path)
-    plan = request.plan("model", "task 1", [])
+    made_of = {"model": "model", "task": "task 1", "examples": "e", "lens": None, "paths": []}
+    plan = request.plan(**made_of)
     PartStore(tmp_path, plan)
     PartStore(tmp_path, plan)
-    other = replace(request, settings=replace(SMALL, positions=80)).plan("model", "task 1", [])
+    other = replace(request, settings=replace(SMALL, positions=80)).plan(**made_of)
     with pytest.raises(ConfigError, match=r"was begun with positions 60, .* asked for 80"):
         PartStore(tmp_path, other)
 

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from support.scanned import scan_result, write_scan
 
 from search_cluster.commands.depth.subject import paths_of, subject_of
 from search_cluster.errors import ConfigError, InvalidPathError, TaskError
+from search_cluster.paths.layer_path import LayerPath
 
 
 def test_a_tasks_name_wins_over_a_folder_beside_it(
@@ -26,3 +28,17 @@ def test_paths_stand_once_and_the_plain_one_is_left_out() -> None:
     assert [str(path) for path in paths] == ["0-2,4-5"]
     with pytest.raises(InvalidPathError):
         paths_of(["0-2,4-9"], 6)
+
+
+def test_of_several_tasks_the_studied_one_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = LayerPath((0, 1, 2, 4, 5), 6)
+    write_scan(tmp_path, scan_result([path], tasks=("elements", "capitals")))
+    assert subject_of(str(tmp_path)).task.name == "elements"
+    assert (
+        "scanned the tasks elements, capitals; elements, the first, is" in capsys.readouterr().err
+    )
+    write_scan(tmp_path, scan_result([path], tasks=("elements",)))
+    assert subject_of(str(tmp_path)).found == (str(path),)
+    assert not capsys.readouterr().err

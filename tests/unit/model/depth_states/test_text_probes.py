@@ -5,10 +5,10 @@ from support.loaded_tiny import loaded_tiny
 from search_cluster.model.depth_states.probes import read_probes
 from search_cluster.model.depth_states.quick_lens import fit_pair
 from search_cluster.model.depth_states.tables import LOGIT, TUNED
-from search_cluster.model.depth_states.text_probes import draw_sequences, text_probes
+from search_cluster.model.depth_states.text_probes import draw_sequences, first_prompts, text_probes
 from search_cluster.model.depth_states.word_probes import word_probes, words_at_tokens
 from search_cluster.model.lens.lens import Lens
-from search_cluster.model.lens.texts import texts_of_ids
+from search_cluster.model.lens.texts import TokenSequence, TokenTexts, texts_of_ids
 
 
 def drawn(num: int, seed: int = 0) -> list[list[int]]:
@@ -34,6 +34,45 @@ def test_positions_ask_for_the_true_next_token() -> None:
         assert list(item.positions) == sorted(set(item.positions))
         for position, (token,) in zip(item.positions, item.asked, strict=True):
             assert item.ids[position + 1] == token
+
+
+def choices_of(num_questions: int) -> TokenTexts:
+    """Questions of 30 tokens with four choices of 6 each."""
+    sequences = []
+    for number, context in enumerate(drawn(num_questions)):
+        for choice in range(4):
+            ids = (number, *context[:29], *drawn(1, seed=choice)[0][:6])
+            sequences.append(TokenSequence(ids=ids, first=30 if choice else 0))
+    return TokenTexts(source="made up", sequences=tuple(sequences))
+
+
+def test_the_choices_of_a_question_are_studied_together_or_not_at_all() -> None:
+    texts = choices_of(12)
+    studied, fitted = draw_sequences(texts, num_positions=100, num_fit_tokens=10_000, seed=1)
+    parts = [[item.ids[0] for item in part] for part in (studied, fitted)]
+    assert [len(set(part)) for part in parts] == [5, 7]
+    assert not set(parts[0]) & set(parts[1])
+    assert all(part == [part[at // 4 * 4] for at in range(len(part))] for part in parts)
+    assert [item.first for item in studied] == [0, 30, 30, 30] * 5
+
+
+def test_the_choices_of_a_question_are_one_prompt() -> None:
+    texts = choices_of(12)
+    studied, _ = draw_sequences(texts, num_positions=100, num_fit_tokens=1, seed=1)
+    probes = text_probes(studied, num_positions=90, seed=0)
+    questions = {(item.prompt, item.ids[0]) for item in probes}
+    assert len(questions) == len(dict(questions)) == 5
+    sizes = {prompt: 0 for prompt, _ in questions}
+    for item in probes:
+        sizes[item.prompt] += len(item.positions)
+        assert item.ids in {other.ids for other in studied}
+        for position, (token,) in zip(item.positions, item.asked, strict=True):
+            assert item.ids[position + 1] == token
+    assert [sizes[prompt] for prompt in sorted(sizes)] == [20, 20, 20, 20, 10]
+    few = first_prompts(probes, 45)
+    assert {item.prompt for item in few} == {item.prompt for item in probes if item.prompt < 2}
+    assert sum(len(item.positions) for item in few) == 40
+    assert {item.prompt for item in first_prompts(probes, 5)} == {probes[0].prompt}
 
 
 def test_words_begin_where_their_first_character_does() -> None:

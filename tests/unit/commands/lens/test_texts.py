@@ -1,0 +1,72 @@
+"""Which texts teach a lens, and which judge it."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from support.own_task import write_own_task
+from support.tiny import save_tiny_model
+
+from search_cluster.commands.lens.fit import fit
+from search_cluster.commands.lens.judge import judge
+from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
+from search_cluster.config import SearchConfig
+from search_cluster.errors import ConfigError
+
+TEXT = "".join(f"{number} the answer is the capital of the question\n" for number in range(400))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> SearchConfig:
+    model = save_tiny_model(tmp_path_factory.mktemp("texts") / "model")
+    return SearchConfig(model=str(model), device="cpu", dtype="float32")
+
+
+def test_a_lens_of_a_task_whose_rows_changed_is_not_taken_as_done(
+    config: SearchConfig, tmp_path: Path
+) -> None:
+    asked = LensTextConfig(task=str(write_own_task(tmp_path)), tokens=2000)
+    out = tmp_path / "lens"
+
+    def again() -> float:
+        done = fit(config, asked, LensFitConfig(held_out_tokens=64), down_weight=(), out=out)
+        return float(done["seconds"])
+
+    assert again() > 0
+    assert again() == 0
+    write_own_task(tmp_path, num_questions=41)
+    with pytest.raises(ConfigError, match="holds a lens that was fitted otherwise"):
+        again()
+    write_own_task(tmp_path)
+    assert again() == 0
+
+
+def test_text_that_taught_does_not_judge(config: SearchConfig, tmp_path: Path) -> None:
+    text, copy = tmp_path / "text.txt", tmp_path / "copy.txt"
+    text.write_text(TEXT)
+    copy.write_text(TEXT)
+    settings = LensFitConfig(held_out=copy)
+    with pytest.raises(ConfigError, match=r"--held-out .*copy.txt holds the same as --text .*text"):
+        fit(config, LensTextConfig(text=text), settings, down_weight=(), out=tmp_path / "lens")
+
+
+@pytest.mark.parametrize("source", ["text", "task", "self"])
+def test_judging_a_lens_on_what_taught_it_is_said(
+    source: str, config: SearchConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    taught, other = tmp_path / "text.txt", tmp_path / "other.txt"
+    taught.write_text(TEXT)
+    other.write_text(TEXT + "more")
+    asked = {
+        "text": LensTextConfig(text=taught, tokens=2000),
+        "task": LensTextConfig(task=str(write_own_task(tmp_path)), tokens=2000),
+        "self": LensTextConfig(tokens=1024),
+    }[source]
+    lens = tmp_path / "lens"
+    fit(config, asked, LensFitConfig(held_out_tokens=64), down_weight=(), out=lens)
+    caplog.set_level(logging.WARNING)
+    for texts, is_taught in ((asked, True), (LensTextConfig(text=other, tokens=600), False)):
+        caplog.clear()
+        said = judge(config, texts, lens=str(lens), one_off=False)
+        assert any("was fitted to" in note for note in said["notes"]) is is_taught
+        assert ("judge it on another text" in caplog.text) is is_taught
