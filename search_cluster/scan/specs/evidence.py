@@ -47,8 +47,9 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
                 for name, row in rows
             ),
             "",
-            f"The best of so many paths would gain {100 * result.chance_best:+.1f} points by "
-            "chance on the questions that all of them were asked first; the smallest true gain "
+            f"The best of the {result.chance_paths} that were asked all of the first "
+            f"{result.chance_questions} questions would gain {100 * result.chance_best:+.1f} "
+            "points by chance there; the smallest true gain "
             f"that `test` shows with 80 % power is {100 * result.smallest_gain:.1f} points.",
             *_cut_splits(result),
         ]

@@ -16,6 +16,7 @@ def estimate(edit: Edit, mean: float, error: float = 0.01, **by_task: float) -> 
     return Estimate(
         candidate=Candidate(path=path_of_edits([edit], 8), edits=(edit,), step=0),
         mean_change=0.2,
+        num_questions=96,
         seen=gain,
         gain=gain,
         by_task={task: Gain(value, error) for task, value in by_task.items()},

@@ -43,7 +43,11 @@ def promised(result: ScanResult, validation: float, test: float | None) -> ScanR
             None,
             "promise (+2.0 points) takes about 2,000 of them to be sure of; there were 500",
         ),
-        (0.06, 0.045, "1,000 questions would show the +5.0 points that fresh ones promise"),
+        (
+            0.06,
+            0.045,
+            "1,000 questions would show what fresh ones promise (+5.0 points), and did not",
+        ),
         (0.04, -0.02, "Fresh questions leave nothing of the best path: try larger blocks"),
         (-0.1, None, "Fresh questions leave nothing of the best path: try larger blocks"),
     ],
