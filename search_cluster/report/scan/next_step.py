@@ -15,10 +15,16 @@ from search_cluster.stats import TOLERATED_LOSS
 GUESSING = "the plain model can't be told from guesses"
 """What is said where it can't do the task, so that there is no accuracy to keep."""
 _TOLERATED = f"{100 * TOLERATED_LOSS:g} point"
+_SEEK_GAINS = "try larger blocks, more passes or another model; a router may still gain"
 _NOTHING_LEFT = {
-    Aim.ACCURACY.value: "nothing of the best path",
-    Aim.LAYERS.value: f"no shorter path that loses no more than {_TOLERATED}",
-    Aim.FRONT.value: f"neither a gain nor a shorter path that loses no more than {_TOLERATED}",
+    Aim.ACCURACY.value: f"nothing of the best path: {_SEEK_GAINS}",
+    Aim.LAYERS.value: (
+        f"no shorter path that loses no more than {_TOLERATED}: try a list of other paths, or "
+        "another model; a router may still save layers"
+    ),
+    Aim.FRONT.value: (
+        f"neither a gain nor a shorter path that loses no more than {_TOLERATED}: {_SEEK_GAINS}"
+    ),
 }
 
 
@@ -49,10 +55,7 @@ def _advice(result: ScanResult) -> str:
         default=None,
     )
     if hope is None or hope.distance <= 0:
-        return (
-            f"Fresh questions leave {_NOTHING_LEFT[result.aim]}: try larger blocks, more passes or "
-            "another model; a router may still gain question by question."
-        )
+        return f"Fresh questions leave {_NOTHING_LEFT[result.aim]} question by question."
     if lost := hope.lost_tasks:
         return (
             f"Test says that {edits_text(hope.finalist.summary)} loses on {', '.join(lost)}, and a "

@@ -17,13 +17,9 @@ from search_cluster.report.scan.tables import (
     rung_rows,
     top_rows,
 )
-from search_cluster.report.scan.verdict import (
-    chance_line,
-    left_out_line,
-    shown_line,
-    verdict_line,
-)
+from search_cluster.report.scan.verdict import chance_line, shown_line, verdict_line
 from search_cluster.report.scan.words import is_better, is_worse
+from search_cluster.scan.left_out import left_out_line
 from search_cluster.scan.result import CandidateSummary, ScanResult
 from search_cluster.telemetry.price import cost_text
 

@@ -19,6 +19,7 @@ from search_cluster.report.scan.words import (
     span,
     took_text,
 )
+from search_cluster.scan.left_out import left_out_line
 from search_cluster.scan.result import Finalist, ScanResult, Standing
 from search_cluster.stats import TOLERATED_LOSS
 from search_cluster.telemetry.price import cost_text
@@ -106,21 +107,6 @@ def chance_line(result: ScanResult) -> str:
     return (
         f"{line}, and luck had more tries: {num_left_out:,} others were left out after a look at "
         f"{look.num_questions:,} of them"
-    )
-
-
-def left_out_line(result: ScanResult) -> str:
-    """Which questions count for nobody, and why; empty if all count."""
-    if not result.left_out:
-        return ""
-    counts = [
-        f"{item.num_questions:,} of {item.num_asked:,} questions of {item.split}"
-        for item in result.left_out
-    ]
-    most = max(result.left_out, key=lambda item: item.num_questions)
-    return (
-        f"The plain model could not answer {', '.join(counts)}, which count for neither it nor a "
-        f"path. Most often: {most.cause}"
     )
 
 
