@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from search_cluster.commands.provenance import installed_versions
 from search_cluster.commands.scan.job import ScanJob
+from search_cluster.commands.scan.left_out import left_out
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.digest import scan_digest
-from search_cluster.scan.left_out import left_out
 from search_cluster.scan.questions import TEST, TRAIN, VALIDATION
 from search_cluster.scan.racing.choice import Confirmed, is_guessing_on, is_sure
 from search_cluster.scan.racing.searched import Searched

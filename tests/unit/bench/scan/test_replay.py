@@ -79,7 +79,7 @@ def test_a_second_table_of_another_model_of_that_depth_is_refused(
     begin_table(tmp_path / "other", other.facts)
     write_block(tmp_path / "other", {0: dict(enumerate(other.scores_QPC[0].tolist()))})
     config = replace(CONFIG, second=tmp_path / "other")
-    with pytest.raises(ConfigError, match="fingerprint seed 0, and that in .* of one with seed 1"):
+    with pytest.raises(ConfigError, match=r"fingerprint seed 0, and that in .* of one with seed 1"):
         replay_table(folder, config, lambda line: None)
 
 
