@@ -1,10 +1,12 @@
 """What paths answered to the questions of one list, and what that says of the paths.
 
 Paths run on the first questions of the list, as many as somebody brings them to, so any two of them
-can be compared on the questions on which both ran.
+can be compared on the questions on which both ran. A question to which the plain model has no
+answer, such as one that is too long, says nothing of any path: nobody is compared on it. A path
+that fails where the plain model answers is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.gain import Gain, Usual, mean_gain, shrunk_gain, usual_of_single_layers
@@ -31,10 +33,15 @@ class AnswerTable:
         """Which of the questions that it ran on a path answers right."""
         return [is_right(answer) for answer in self.by_path.get(path, [])]
 
+    def places(self, path: LayerPath) -> list[int]:
+        """The places of the questions that a path is compared on: it ran, the plain one answers."""
+        num_asked = len(self.by_path.get(path, []))
+        plain = self.by_path[self.identity][:num_asked]
+        return [place for place, answer in enumerate(plain) if answer is not None]
+
     def changes(self, path: LayerPath, base: LayerPath) -> list[float]:
-        """How far each of a path's answers is from the base's, in [0, 1], where both ran."""
-        pairs = zip(self.by_path.get(path, []), self.by_path[base], strict=False)
-        return [change(answer, other) for answer, other in pairs]
+        """How far each of a path's answers is from the base's, in [0, 1], where both count."""
+        return [change(answer, other) for answer, other in self._pairs(path, base)]
 
     def change(self, path: LayerPath, base: LayerPath) -> float:
         """How much the path changes the base's answers, in [0, 1] on average.
@@ -45,9 +52,8 @@ class AnswerTable:
         return sum(changes) / len(changes) if changes else 1.0
 
     def gains(self, path: LayerPath, base: LayerPath) -> list[float]:
-        """How much more each of a path's answers is worth than the base's, where both ran."""
-        pairs = zip(self.by_path.get(path, []), self.by_path[base], strict=False)
-        return [worth(answer) - worth(other) for answer, other in pairs]
+        """How much more each of a path's answers is worth than the base's, where both count."""
+        return [worth(answer) - worth(other) for answer, other in self._pairs(path, base)]
 
     def gain(self, path: LayerPath, base: LayerPath, more: Sequence[float] = ()) -> Gain:
         """How much more the path's answers are worth than the base's.
@@ -68,6 +74,13 @@ class AnswerTable:
         """Whether any answer of the plain model has a margin."""
         identity_answers = self.by_path[self.identity]
         return any(answer is not None and answer.margin is not None for answer in identity_answers)
+
+    def _pairs(
+        self, path: LayerPath, base: LayerPath
+    ) -> Iterator[tuple[Verdict | None, Verdict | None]]:
+        """A path's answers and the base's to the questions that both are compared on."""
+        own, others = self.by_path.get(path, []), self.by_path[base]
+        return ((own[place], others[place]) for place in self.places(path) if place < len(others))
 
 
 def gain_of(

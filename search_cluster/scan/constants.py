@@ -57,6 +57,9 @@ class RaceConstants:
     """Worth. A path that surely loses more than this is a wreck and is stopped."""
     wreck_errors: float = 3.0
     """Standard errors that make it sure."""
+    wreck_questions: int = 4
+    """Questions, all tasks together, that it takes at least: where the plain model answers few of a
+    first look, their errors may be small by chance."""
     prior_errors: float = 2.0
     """Standard errors by which a path must be behind those that the first round would keep to be
     left out of it, by a first look and a prior of its layers. Log, "what block influence saves": at

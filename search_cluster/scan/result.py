@@ -22,7 +22,7 @@ class Standing:
     """One path against the plain model on the same questions."""
 
     num_questions: int
-    """The number of questions."""
+    """The number of questions, those that the plain model gave no answer to not among them."""
     num_compared: int
     """How many paths the interval and the p-value allow for."""
     accuracy: float
@@ -108,6 +108,20 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Questions that the plain model gave no answer to, so that nobody is compared on them."""
+
+    split: str
+    """``train``, ``validation``, ``test``, or the name of a guard."""
+    num_questions: int
+    """The number of them, at least one."""
+    num_asked: int
+    """The number of all questions of the split that were asked."""
+    cause: str
+    """Why, for most of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult:
     """What a scan found, and all that it depends on."""
 
@@ -170,9 +184,10 @@ class ScanResult:
     """What the best of `chance_paths` would gain by chance on `chance_questions`: the first ones by
     which paths were chosen."""
     chance_paths: int = 0
-    """The paths that ran on them, wrecks of a first look not among them."""
+    """The paths that ran on them. Those that a first look at some of them left out, as wrecks or by
+    a depth prior, are not among them; there are ``num_paths - num_kept`` of the first rung."""
     chance_questions: int = 0
-    """The number of the questions."""
+    """The number of the questions, of those that the plain model answered."""
     smallest_gain: float
     """The smallest true gain that the questions of test show with 80 % power."""
     num_candidates: int
@@ -183,6 +198,11 @@ class ScanResult:
     """What all paths of the race on all its questions would have taken."""
     test_uses: int
     """How often this run folder has looked at test, this time included."""
+    plain_is_guessing: bool = False
+    """Whether the plain model can't be told from guesses on test: then no path is better by running
+    fewer layers."""
+    left_out: tuple[LeftOut, ...] = ()
+    """By split: the questions that count for nobody, because the plain model gave no answer."""
     versions: Mapping[str, str]
     """The versions of search-cluster, torch, transformers and python."""
     digest: str

@@ -21,7 +21,9 @@ def _everything(question: Example) -> bool:
 def differences(
     tables: Sequence[AnswerTable], paths: Sequence[LayerPath], which: Asked = _everything
 ) -> NDArray[np.float64]:
-    """right(path) - right(plain), NaN where a path has not run; [num_questions, num_paths].
+    """right(path) - right(plain), [num_questions, num_paths].
+
+    It is NaN where a path has not run, and where the plain model has no answer.
 
     Args:
         tables: of distinct questions; their rows follow each other.
@@ -74,11 +76,11 @@ def _accuracies(
         rows = [place for place, question in enumerate(table.questions) if which(question)]
         block = np.full((len(table.questions), len(paths)), np.nan)
         for column, path in enumerate(paths):
-            right = table.right(path)
-            block[: len(right), column] = right
+            places = table.places(path)
+            block[places, column] = np.array(table.right(path))[places]
         plain = np.full(len(table.questions), np.nan)
-        plain_right = table.right(table.identity)
-        plain[: len(plain_right)] = plain_right
+        answered = table.places(table.identity)
+        plain[answered] = np.array(table.right(table.identity))[answered]
         blocks.append(block[rows])
         plain_blocks.append(plain[rows])
     right_NP = np.concatenate(blocks) if blocks else np.zeros((0, len(paths)))

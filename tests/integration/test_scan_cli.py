@@ -18,6 +18,7 @@ from search_cluster.corpus.reader import read_corpus
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.codec import parse_path
+from search_cluster.report.scan.tables import provenance_rows
 from search_cluster.scan.questions import task_questions
 from search_cluster.scan.result_file import read_result
 from search_cluster.scan.table import (
@@ -31,6 +32,7 @@ from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 
 SLOW_TASK = str(Path(__file__).parent / "data" / "slow_task.py")
+LONG_TASK = str(Path(__file__).parent / "data" / "long_task.py")
 LOCAL = ("--ray", "none", "--redis-url", "none")
 SMALL = ("--limit", "16", "--seed", "3", "--json")
 
@@ -179,6 +181,32 @@ def test_an_interrupted_scan_goes_on_to_the_same_digest(
     assert resumed["digest"] == undisturbed["digest"]
     assert 0 < resumed["paths_evaluated"] < undisturbed["paths_evaluated"]
     assert resumed["test_uses"] == 1
+
+
+def test_questions_that_are_too_long_count_for_nobody_and_are_said(
+    model_dir: str, tmp_path: Path
+) -> None:
+    quick = (*LOCAL, "--limit", "16", "--grow", "1", "--max-block", "1", "--no-timings")
+    out, _ = run(*scan(model_dir, tmp_path, *quick, task=LONG_TASK))
+    assert "The plain model could not answer " in out
+    said = run_json(*scan(model_dir, tmp_path, *quick, "--json", task=LONG_TASK))
+    result = read_result(tmp_path)
+    assert {item["split"] for item in said["left_out"]} == {"train", "validation", "test"}
+    for item in said["left_out"]:
+        assert 0 < item["questions"] < item["asked"]
+        assert item["cause"].startswith("PromptTooLongError: a prompt of ")
+    num_left_out = {item.split: item.num_questions for item in result.left_out}
+    rows = read_scan_table(tmp_path / SCAN_TABLE_NAME).rows.values()
+    for split, number in num_left_out.items():
+        plain = [row for row in rows if row.split == split and row.path.is_identity]
+        assert number == sum(not isinstance(row.outcome, Verdict) for row in plain)
+    first = result.finalists[0]
+    assert first.validation is not None
+    assert first.validation.num_questions == 16 - num_left_out["validation"]
+    assert first.test is not None
+    assert first.test.num_questions == 16 - num_left_out["test"]
+    assert said["chance_questions"] == 16 - num_left_out["train"]
+    assert "left out" not in dict(provenance_rows(result))
 
 
 SEVERAL = ("--task", "elements", "--guard", "arithmetic", "--limit", "8", "--json")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search_cluster.config import SearchConfig
 from search_cluster.hub_spec import FolderKind
+from search_cluster.scan.settings import Aim
 
 DEFAULTS = SearchConfig()
 AT_LEAST_ONE = {"min": 1}
@@ -65,6 +66,8 @@ class ScanReplayConfig:
     """The number of scans of questions whose right answer is drawn among the choices."""
     covers: int = field(default=40, metadata={"min": 0})
     """The number of scans whose intervals are compared with what other questions say."""
+    aim: str = Aim.ACCURACY.value
+    """What nulls and covers look for: accuracy, layers or front, as `scan --aim`."""
     published: int = field(default=200, metadata={"min": 0})
     """The number of times that each published protocol is run."""
     second: Path | None = None

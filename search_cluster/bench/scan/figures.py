@@ -25,7 +25,8 @@ from search_cluster.bench.scan.score_table import ScoreTable
 from search_cluster.bench.scan.stored_answers import StoredAnswers
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.result import Standing
-from search_cluster.stats import share_of
+from search_cluster.scan.settings import Aim
+from search_cluster.stats import TOLERATED_LOSS, share_of
 
 USUAL_QUESTIONS = 16
 """Questions of the usual way to look for a path."""
@@ -76,7 +77,10 @@ def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
 
 
 def null_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
-    """Scans of questions whose right answer is drawn among the choices: no path is better."""
+    """Scans of questions whose right answer is drawn among the choices: no path is better.
+
+    The plain model guesses there, so that no shorter path keeps anything.
+    """
     table = table.of_complete_paths()
     num_sure = num_usual = 0
     usual_gains = []
@@ -85,7 +89,7 @@ def null_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
         num_choices_Q = np.array([item.num_choices for item in table.questions])
         answers = StoredAnswers(table, rng.integers(0, num_choices_Q))
         draw = draw_apart(table, config, rng)
-        num_sure += bool(replay_scan(answers, draw).sure)
+        num_sure += bool(replay_scan(answers, draw, config.aim).sure)
         few = draw.train[:USUAL_QUESTIONS]
         gain = answers.gain(most_accurate(answers, few), few)
         num_usual += gain > 0
@@ -104,7 +108,8 @@ def cover_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]
     """Whether intervals hold what a path truly gains, and how flattering what is reported is.
 
     ``apart`` compares with other questions of the table, which are a sample, too; ``again`` takes
-    the table for all questions that there are, so that the truth is known exactly.
+    the table for all questions that there are, so that the truth is known exactly. ``sure`` counts
+    the scans that call a path better, and those that are wrong about one by that truth.
     """
     table = table.of_complete_paths()
     kinds: dict[str, Drawn] = {"apart": draw_apart, "again": draw_again}
@@ -114,14 +119,33 @@ def cover_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]
 def _cover(table: ScoreTable, config: ScanReplayConfig, name: str, drawn: Drawn) -> dict[str, Any]:
     answers = StoredAnswers(table)
     seen: dict[str, list[list[_Seen]]] = {"train": [], "validation": [], "test": []}
+    num_sure = num_wrong = 0
     for number in range(config.covers):
         draw = drawn(table, config, rng_of(config, name, number))
-        found = replay_scan(answers, draw)
+        found = replay_scan(answers, draw, config.aim)
+        num_sure += bool(found.sure)
+        num_wrong += any(
+            _is_wrong(path, answers.gain(path, draw.fresh), config.aim) for path in found.sure
+        )
         for stage, standings in _stages(found).items():
             seen[stage].append(
                 [(standing, answers.gain(path, draw.fresh)) for path, standing in standings.items()]
             )
-    return {"scans": config.covers, **{stage: _held(items) for stage, items in seen.items()}}
+    return {
+        "scans": config.covers,
+        **{stage: _held(items) for stage, items in seen.items()},
+        "sure": {
+            "call_a_path_better": share_of(num_sure, config.covers),
+            "wrong": share_of(num_wrong, config.covers),
+        },
+    }
+
+
+def _is_wrong(path: LayerPath, true_gain: float, aim: str) -> bool:
+    """Whether a path that was called better is not: by its layers it may lose what is tolerated."""
+    if aim != Aim.ACCURACY and len(path) < path.num_layers:
+        return true_gain < -TOLERATED_LOSS
+    return true_gain <= 0.0
 
 
 def _stages(found: ReplayedScan) -> dict[str, dict[LayerPath, Standing]]:

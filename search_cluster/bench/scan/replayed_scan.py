@@ -21,8 +21,14 @@ from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim, ScanSettings
 from search_cluster.scan.standings import standings
 
-SINGLE_EDITS = ScanSettings(grow=1, aim=Aim.ACCURACY.value)
-"""What a table can replay: it has no path of two edits."""
+
+def single_edits(aim: str) -> ScanSettings:
+    """What a table can replay: it has no path of two edits.
+
+    Raises:
+        ConfigError: there is no such aim.
+    """
+    return ScanSettings(grow=1, aim=aim)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +102,23 @@ def rng_of(config: ScanReplayConfig, name: str, number: int) -> np.random.Genera
     return np.random.default_rng([config.seed, *name.encode(), number])
 
 
-def replay_search(answers: StoredAnswers, draw: Draw, prior: LayerPrior | None = None) -> Searched:
+def replay_search(
+    answers: StoredAnswers,
+    draw: Draw,
+    prior: LayerPrior | None = None,
+    aim: str = Aim.ACCURACY.value,
+) -> Searched:
     """The search of a scan over a table.
 
     Args:
         answers: of the table.
         draw: which questions play which part.
         prior: what is known of layers beforehand; ``None``: nothing.
+        aim: what makes a path better.
     """
+    settings = single_edits(aim)
     plan = plan_scan(
-        SINGLE_EDITS,
+        settings,
         limit=None,
         num_layers=answers.identity.num_layers,
         num_paths=len(answers.candidates),
@@ -119,8 +132,8 @@ def replay_search(answers: StoredAnswers, draw: Draw, prior: LayerPrior | None =
         num_layers=answers.identity.num_layers,
         num_tasks=1,
         plan=plan,
-        aim=SINGLE_EDITS.aim,
-        max_edits=SINGLE_EDITS.grow,
+        aim=settings.aim,
+        max_edits=settings.grow,
         prior=prior,
     )
     drive(search, answers)
@@ -133,12 +146,12 @@ def drive(rounds: Rounds[object], answers: StoredAnswers) -> None:
         rounds.observe([answers.outcome(*trial) for trial in trials])
 
 
-def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
+def replay_scan(answers: StoredAnswers, draw: Draw, aim: str) -> ReplayedScan:
     """A whole scan over a table."""
-    searched = replay_search(answers, draw)
+    searched = replay_search(answers, draw, aim=aim)
     finalists = [item.path for item in searched.finalists]
     validation = answers.answer_table(draw.validation, finalists)
-    confirmed = confirm(searched, validation, SINGLE_EDITS.aim, num_test=len(draw.test))
+    confirmed = confirm(searched, validation, aim, num_test=len(draw.test))
     reported = [item.path for item in confirmed.reported]
     test = answers.answer_table(draw.test, reported)
     ran = [path for path in searched.tables[0].by_path if path != answers.identity]
@@ -158,7 +171,7 @@ def replay_scan(answers: StoredAnswers, draw: Draw) -> ReplayedScan:
                 item,
                 on_test[item.path],
                 {},
-                SINGLE_EDITS.aim,
+                aim,
                 plain_is_guessing=plain_is_guessing,
             )
         ),
@@ -175,7 +188,7 @@ def exhaustive_choice(answers: StoredAnswers, draw: Draw) -> LayerPath:
     seen = [estimate(item, [table]) for item in asked]
     usual = usual_gain((item.mean_change, item.seen) for item in seen)
     estimates = [estimate(item, [table], usual) for item in asked]
-    return ranked(estimates, SINGLE_EDITS.aim, NEUTRAL)[0].path
+    return ranked(estimates, Aim.ACCURACY, NEUTRAL)[0].path
 
 
 def most_accurate(answers: StoredAnswers, rows: Rows) -> LayerPath:

@@ -108,6 +108,11 @@ class ScoreTable:
             was_asked_QP=self.was_asked_QP[:, places],
         )
 
+    def of_answered_questions(self) -> "ScoreTable":
+        """The table of the questions that the plain path answers; others say nothing of a path."""
+        is_answered_Q = ~np.isnan(self.scores_QPC[:, 0]).all(axis=1)
+        return self.of_questions(np.flatnonzero(is_answered_Q).tolist())
+
     def of_questions(self, places: Sequence[int]) -> "ScoreTable":
         """The table of some of its questions."""
         return replace(

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from search_cluster.commands.provenance import installed_versions
 from search_cluster.commands.scan.job import ScanJob
+from search_cluster.commands.scan.left_out import left_out
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.digest import scan_digest
+from search_cluster.scan.questions import TEST, TRAIN, VALIDATION
 from search_cluster.scan.racing.choice import Confirmed, is_guessing_on, is_sure
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.summaries import summaries
@@ -106,6 +108,16 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         verdicts=searched.num_verdicts,
         exhaustive_verdicts=searched.num_exhaustive,
         test_uses=looks.test_uses,
+        plain_is_guessing=plain_is_guessing,
+        left_out=left_out(
+            {
+                TRAIN: searched.tables,
+                VALIDATION: [looks.validation],
+                TEST: [looks.test],
+                **{name: [guard] for name, guard in looks.guards.items()},
+            },
+            table,
+        ),
         versions=installed_versions(),
         digest=scan_digest(
             table, [item.path for item in looks.confirmed.order], chosen, depth_prior=prior
@@ -157,16 +169,19 @@ def _chance_table(job: ScanJob, searched: Searched) -> NDArray[np.float64]:
         for item in searched.candidates
         if item.step == 0 and len(first.by_path.get(item.path, ())) >= num_questions
     ]
-    return differences([first], paths)[:num_questions]
+    found_NP = differences([first], paths)[:num_questions]
+    return found_NP[~np.isnan(found_NP).all(axis=1)]
 
 
 def _smallest_gain(looks: ScanLooks, reported: list[LayerPath]) -> float:
     """The smallest gain that test shows, if paths change as many answers as on validation."""
-    if not reported:
-        return 1.0
     changed = np.abs(differences([looks.validation], reported))
+    if np.isnan(changed).all():
+        return 1.0
     return smallest_gain(
-        float(np.nanmean(changed)), len(looks.test.questions), num_compared=len(reported)
+        float(np.nanmean(changed)),
+        len(looks.test.places(looks.test.identity)),
+        num_compared=len(reported),
     )
 
 
@@ -205,6 +220,16 @@ def scan_figures(result: ScanResult) -> dict[str, Any]:
         "verdicts": result.verdicts,
         "exhaustive_verdicts": result.exhaustive_verdicts,
         "test_uses": result.test_uses,
+        "plain_is_guessing": result.plain_is_guessing,
+        "left_out": [
+            {
+                "split": item.split,
+                "questions": item.num_questions,
+                "asked": item.num_asked,
+                "cause": item.cause,
+            }
+            for item in result.left_out
+        ],
         "stopped_by": result.stopped_by,
         "finalists": [_finalist_figures(item) for item in result.finalists],
         "rungs": [

@@ -8,8 +8,9 @@ from search_cluster.report.scan.words import edits_text, number_of_layers, p_tex
 from search_cluster.scan.result import CandidateSummary, Rung, ScanResult
 
 FOUND_FIELDS = (
-    "schema", "rungs", "candidates", "finalists", "chosen", "sure", "chance_best", "smallest_gain",
-    "num_candidates", "verdicts", "exhaustive_verdicts", "test_uses",
+    "schema", "rungs", "candidates", "finalists", "chosen", "sure", "chance_best", "chance_paths",
+    "chance_questions", "smallest_gain", "num_candidates", "verdicts", "exhaustive_verdicts",
+    "test_uses", "plain_is_guessing", "left_out",
 )  # fmt: skip
 """Fields of a result that say what was found, and not on what it depends."""
 NUM_TOP = 12

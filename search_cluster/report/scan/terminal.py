@@ -19,6 +19,7 @@ from search_cluster.report.scan.tables import (
 )
 from search_cluster.report.scan.verdict import chance_line, shown_line, verdict_line
 from search_cluster.report.scan.words import is_better, is_worse
+from search_cluster.scan.left_out import left_out_line
 from search_cluster.scan.result import CandidateSummary, ScanResult
 from search_cluster.telemetry.price import cost_text
 
@@ -47,6 +48,8 @@ def print_scan(console: Console, result: ScanResult, run: Mapping[str, Any]) -> 
         console,
         f"{chance_line(result)}. {shown_line(result)}. Uses of test: {result.test_uses}.",
     )
+    if left_out := left_out_line(result):
+        _say(console, left_out)
     _say(
         console,
         f"{result.verdicts:,} verdicts of {result.exhaustive_verdicts:,} that all paths on all "

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search_cluster.report.scan.in_short import in_short
-from search_cluster.report.scan.next_step import next_step
+from search_cluster.report.scan.next_step import GUESSING, next_step
 from search_cluster.report.scan.words import (
     change_text,
     chosen_finalist,
@@ -19,6 +19,7 @@ from search_cluster.report.scan.words import (
     span,
     took_text,
 )
+from search_cluster.scan.left_out import left_out_line
 from search_cluster.scan.result import Finalist, ScanResult, Standing
 from search_cluster.stats import TOLERATED_LOSS
 from search_cluster.telemetry.price import cost_text
@@ -45,13 +46,14 @@ class ScreenLine:
 def verdict_line(result: ScanResult) -> str:
     """What a scan found, in one sentence; the first line wherever it is told."""
     chosen = chosen_finalist(result)
+    guesses = f"; {GUESSING} on test" if result.plain_is_guessing else ""
     if not result.sure or chosen is None or chosen.test is None:
-        return f"{NOTHING_SURE}{_best_of_nothing(result)}."
+        return f"{NOTHING_SURE}{_best_of_nothing(result)}{guesses}."
     name, test = edits_text(chosen.summary), chosen.test
     layers = layers_text(chosen.summary.layers, result.num_layers)
     where = f"questions of test, with {layers} layers"
     if is_better(test):
-        return f"{name} is better than the plain model: {gain_text(test)} {where}."
+        return f"{name} is better than the plain model: {gain_text(test)} {where}{guesses}."
     return (
         f"{name} keeps the plain model's accuracy within {100 * TOLERATED_LOSS:g} point: "
         f"{gain_text(test)} {where}."
@@ -75,6 +77,8 @@ def first_screen(
         ScreenLine(topic="What it cost", text=_cost(result, run)),
         ScreenLine(topic="What next", text=next_step(result, folder)),
     ]
+    if left_out := left_out_line(result):
+        lines.insert(-2, ScreenLine(topic="Left out", text=left_out, kind="fails"))
     if result.test_uses > 1:
         lines.insert(
             -2,
@@ -89,10 +93,20 @@ def first_screen(
 
 
 def chance_line(result: ScanResult) -> str:
-    """What luck alone would show."""
-    return (
+    """What luck alone would show, and how many paths were left out by some of these questions."""
+    line = (
         f"The best of {result.chance_paths:,} by chance would show {points(result.chance_best)} "
         f"points on these {result.chance_questions:,} questions"
+    )
+    look = next(iter(result.rungs), None)
+    if look is None or look.num_questions >= result.chance_questions:
+        return line
+    num_left_out = look.num_paths - look.num_kept
+    if not num_left_out:
+        return line
+    return (
+        f"{line}, and luck had more tries: {num_left_out:,} others were left out after a look at "
+        f"{look.num_questions:,} of them"
     )
 
 

@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked, taking_turns
@@ -17,6 +19,7 @@ from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
+from search_cluster.scan.standings import differences
 from search_cluster.stats import TOLERATED_LOSS, is_guessing, mean_chance, wilson_interval
 
 NORMAL = statistics.NormalDist()
@@ -66,12 +69,9 @@ def confirm(searched: Searched, table: AnswerTable, aim: str, *, num_test: int) 
 
 def _saved_layers(item: Estimate, tables: Sequence[AnswerTable], num_test: int) -> float:
     """How many layers a path is expected to save: those that it saves if test is sure of it."""
-    differences = [
-        float(own) - float(plain)
-        for table in tables
-        for own, plain in zip(table.right(item.path), table.right(table.identity), strict=False)
-    ]
-    spread = statistics.pstdev(differences) if differences else 1.0
+    seen = differences(tables, [item.path])
+    compared = seen[~np.isnan(seen)].tolist()
+    spread = statistics.pstdev(compared) if compared else 1.0
     # What is seen is accuracy, what is expected is worth.
     error = RACE.worth_share * spread / math.sqrt(max(1, num_test))
     needed = RACE.sure_errors * error - RACE.worth_share * TOLERATED_LOSS
@@ -92,9 +92,9 @@ def _may_be_as_good(item: Estimate, best: Estimate, aim: str) -> bool:
 
 def is_guessing_on(table: AnswerTable) -> bool:
     """Whether the plain model can't be told from guesses, so that there is nothing to keep."""
-    right = table.right(table.identity)
-    chance = mean_chance(len(question.choices) for question in table.questions[: len(right)])
-    low, _ = wilson_interval(sum(right), len(right))
+    answered, right = table.places(table.identity), table.right(table.identity)
+    chance = mean_chance(len(table.questions[place].choices) for place in answered)
+    low, _ = wilson_interval(sum(right[place] for place in answered), len(answered))
     return bool(is_guessing(low, chance))
 
 
@@ -118,7 +118,7 @@ def is_sure(
         aim: what makes a path better.
         plain_is_guessing: then nobody is better by running fewer layers.
     """
-    if any(item.high < 0.0 or item.gain < -TOLERATED_LOSS for item in by_task.values()):
+    if lost_tasks(by_task):
         return False
     by_accuracy = standing.low > 0.0
     is_shorter = candidate.layers < candidate.path.num_layers
@@ -128,3 +128,10 @@ def is_sure(
         Aim.LAYERS.value: by_layers,
         Aim.FRONT.value: by_accuracy or by_layers,
     }[aim]
+
+
+def lost_tasks(by_task: Mapping[str, Standing]) -> list[str]:
+    """The tasks on which test says that a path loses, surely or more than is tolerated."""
+    return [
+        name for name, item in by_task.items() if item.high < 0.0 or item.gain < -TOLERATED_LOSS
+    ]

@@ -16,6 +16,9 @@ OPTIMISTIC, NEUTRAL, CAUTIOUS = -1.0, 0.0, 1.5
 """Standard errors by which questions may flatter a path that must keep the plain model's worth:
 while the race goes on, when finalists are chosen, and before test."""
 
+UNKNOWN = Gain(0.0, 1.0)
+"""In worth, of which nobody has more than 1 or less than 0."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -28,6 +31,8 @@ class Estimate:
     """The same, shrunk."""
     mean_change: float
     """How much it changes answers, in [0, 1] on average."""
+    num_questions: int
+    """The questions that it is compared on."""
     by_task: Mapping[str, Gain] = field(default_factory=dict)
     """The shrunk gain on each task of several; empty for one task."""
 
@@ -54,7 +59,8 @@ class Estimate:
     @property
     def is_wreck(self) -> bool:
         """Whether it surely ruins the model."""
-        return self.seen.mean + RACE.wreck_errors * self.seen.error < -RACE.wreck_worth
+        most = self.seen.mean + RACE.wreck_errors * self.seen.error
+        return most < -RACE.wreck_worth and self.num_questions >= RACE.wreck_questions
 
     def keeps(self, num_errors: float) -> bool:
         """Whether it is worth as much as the plain model, but for what is tolerated."""
@@ -65,7 +71,9 @@ class Estimate:
 def estimate(
     candidate: Candidate, tables: Iterable[AnswerTable], usual: Usual = usual_of_single_layers
 ) -> Estimate:
-    """What the answers in the tables say of a candidate; at least on one it has run.
+    """What the answers in the tables say of a candidate.
+
+    Without a question that it is compared on nothing is known of it.
 
     Args:
         candidate: the path.
@@ -80,14 +88,20 @@ def estimate(
             continue
         has_margins = has_margins or table.has_margins
         values = zip(
-            table.questions,
+            table.places(candidate.path),
             table.gains(candidate.path, table.identity),
             table.changes(candidate.path, table.identity),
-            strict=False,
+            strict=True,
         )
-        for question, gain, change in values:
-            gains.setdefault(question.task, []).append(gain)
-            changes.setdefault(question.task, []).append(change)
+        for place, gain, change in values:
+            task = table.questions[place].task
+            gains.setdefault(task, []).append(gain)
+            changes.setdefault(task, []).append(change)
+
+    if not gains:
+        return Estimate(
+            candidate=candidate, seen=UNKNOWN, gain=UNKNOWN, mean_change=1.0, num_questions=0
+        )
 
     def shrunk(tasks: Iterable[str]) -> Gain:
         all_gains = [gain for task in tasks for gain in gains[task]]
@@ -102,9 +116,10 @@ def estimate(
     everything = [gain for of_task in gains.values() for gain in of_task]
     return Estimate(
         candidate=candidate,
-        seen=mean_gain(everything) if everything else Gain(-1.0, 0.0),
+        seen=mean_gain(everything),
         gain=shrunk(gains),
         mean_change=_mean([change for of_task in changes.values() for change in of_task]),
+        num_questions=len(everything),
         by_task={task: shrunk([task]) for task in gains} if len(gains) > 1 else {},
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.scan.left_out import left_out_line
 from search_cluster.scan.result import ScanResult, Standing
 
 
@@ -47,9 +48,11 @@ def evidence_table(result: ScanResult, path: LayerPath) -> str:
                 for name, row in rows
             ),
             "",
-            f"The best of so many paths would gain {100 * result.chance_best:+.1f} points by "
-            "chance on the questions that all of them were asked first; the smallest true gain "
+            f"The best of the {result.chance_paths} that were asked all of the first "
+            f"{result.chance_questions} questions would gain {100 * result.chance_best:+.1f} "
+            "points by chance there; the smallest true gain "
             f"that `test` shows with 80 % power is {100 * result.smallest_gain:.1f} points.",
+            *_left_out(result),
             *_cut_splits(result),
         ]
     )
@@ -75,6 +78,12 @@ def _standings(result: ScanResult, path: LayerPath) -> Iterator[tuple[str, Stand
         yield f"test of {task}", standing
     for task, standing in finalist.guards.items():
         yield f"guard {task}", standing
+
+
+def _left_out(result: ScanResult) -> Iterator[str]:
+    if line := left_out_line(result):
+        yield ""
+        yield line
 
 
 def _cut_splits(result: ScanResult) -> Iterator[str]:

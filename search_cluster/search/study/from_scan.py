@@ -36,13 +36,18 @@ def menu_of_scan(
         max_paths: paths at most.
     """
     identity = LayerPath.identity(table.context.num_layers)
-    asked = {(row.split, row.example_id) for row in table.rows.values()}
+    # What the plain model has no answer to, such as a prompt that is too long, says nothing.
+    answered = {
+        (row.split, row.example_id)
+        for row in table.rows.values()
+        if row.path == identity and isinstance(row.outcome, Verdict)
+    }
 
     def probes(split: str, of_split: Sequence[Example]) -> ProbeAnswers:
         known = [
             question
             for question in of_split
-            if (split, question.example_id) in asked and question.example_id not in without
+            if (split, question.example_id) in answered and question.example_id not in without
         ]
         found = ProbeAnswers(known, identity, max_drop=max_drop)
         paths = dict.fromkeys(row.path for row in table.rows.values() if row.split == split)

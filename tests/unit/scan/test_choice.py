@@ -33,7 +33,8 @@ def standing(low: float, high: float) -> Standing:
     )
 
 
-def table_of(margins: dict[LayerPath, list[float]]) -> AnswerTable:
+def table_of(margins: dict[LayerPath, list[float | None]]) -> AnswerTable:
+    """A table of answers with these margins; ``None`` for a failure."""
     count = len(next(iter(margins.values())))
     questions = [
         Example(
@@ -50,7 +51,9 @@ def table_of(margins: dict[LayerPath, list[float]]) -> AnswerTable:
     table = AnswerTable(questions, IDENTITY)
     for path, values in margins.items():
         table.by_path[path] = [
-            Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=1)
+            None
+            if value is None
+            else Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=1)
             for value in values
         ]
     return table
@@ -154,7 +157,9 @@ def test_what_train_said_counts_beside_validation() -> None:
 
 def test_whether_the_plain_model_guesses() -> None:
     assert is_guessing_on(table_of({IDENTITY: [0.5, -0.5] * 50}))
-    assert not is_guessing_on(table_of({IDENTITY: [0.5, 0.5, 0.5, -0.5] * 50}))
+    good = [0.5, 0.5, 0.5, -0.5] * 50
+    assert not is_guessing_on(table_of({IDENTITY: good}))
+    assert not is_guessing_on(table_of({IDENTITY: good + [None] * 100})), "not asked is not wrong"
 
 
 def test_by_layers_the_best_saves_most_where_test_will_be_sure() -> None:

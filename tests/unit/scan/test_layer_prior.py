@@ -20,9 +20,8 @@ ERROR = 0.05
 
 
 def seen(candidate: Candidate, gain: float, error: float = ERROR) -> Estimate:
-    return Estimate(
-        candidate=candidate, seen=Gain(gain, error), gain=Gain(gain, error), mean_change=0.3
-    )
+    known = Gain(gain, error)
+    return Estimate(candidate=candidate, seen=known, gain=known, mean_change=0.3, num_questions=8)
 
 
 def true_gain(candidate: Candidate) -> float:

@@ -22,6 +22,7 @@ from search_cluster.scan.racing.plan import (
     race_cost,
 )
 from search_cluster.scan.racing.race import ScanSearch
+from search_cluster.scan.racing.ranking import estimate
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.settings import Aim, ScanSettings
 from search_cluster.scan.space import first_candidates
@@ -249,6 +250,43 @@ def test_paths_that_fail_lose_and_a_fault_of_all_ends_the_search() -> None:
     assert found.finalists[0].path == path_of_edits([GOOD_SKIP], NUM_LAYERS)
     with pytest.raises(OneFaultError, match="16 examples failed for one reason"):
         run(plan(limit=64), respond=lambda trial: failure)
+
+
+def test_questions_that_can_not_be_asked_change_nothing_of_what_is_found() -> None:
+    """A third of the prompts is too long: that is no change of answers, and no loss."""
+    failure = Failure(kind="PromptTooLongError", message="too long")
+
+    def is_too_long(example: Example) -> bool:
+        return noise("length", example.question) < -1 / 3
+
+    def some_too_long(trial: Trial) -> Outcome:
+        return failure if is_too_long(trial[0]) else answer(trial)
+
+    found, _ = run(plan(), respond=some_too_long)
+    assert found.finalists[0].path == BEST
+    for item in found.finalists:
+        said = estimate(item, found.tables)
+        asked = [
+            question
+            for table in found.tables
+            for question, _ in zip(table.questions, table.by_path[item.path], strict=False)
+        ]
+        answered = [question for question in asked if not is_too_long(question)]
+        assert said.num_questions == len(answered) < len(asked)
+        changed = [answer((one, item.path)) != answer((one, IDENTITY)) for one in answered]
+        assert said.mean_change <= sum(changed) / len(answered)
+
+
+def test_a_first_look_of_which_nothing_can_be_asked_makes_no_wrecks() -> None:
+    failure = Failure(kind="PromptTooLongError", message="too long")
+    late = {question.question for question in examples(12)}
+
+    def first_too_long(trial: Trial) -> Outcome:
+        return failure if trial[0].question in late else answer(trial)
+
+    found, _ = run(plan(grow=1), respond=first_too_long)
+    assert found.rungs[0].num_wrecks == 0
+    assert found.finalists[0].path == path_of_edits([GOOD_REPEAT], NUM_LAYERS)
 
 
 def test_a_race_costs_at_most_what_the_plan_says() -> None:

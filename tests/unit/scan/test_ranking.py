@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from search_cluster.scan.constants import RACE
 from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.gain import Gain
 from search_cluster.scan.racing.ranking import CAUTIOUS, NEUTRAL, OPTIMISTIC, Estimate, ranked
@@ -16,6 +17,7 @@ def estimate(edit: Edit, mean: float, error: float = 0.01, **by_task: float) -> 
     return Estimate(
         candidate=Candidate(path=path_of_edits([edit], 8), edits=(edit,), step=0),
         mean_change=0.2,
+        num_questions=96,
         seen=gain,
         gain=gain,
         by_task={task: Gain(value, error) for task, value in by_task.items()},
@@ -80,3 +82,5 @@ def test_a_wreck_surely_loses_much() -> None:
     assert RUIN.is_wreck
     assert not estimate(Edit(2, 8, 0), -0.2, error=0.05).is_wreck
     assert not estimate(Edit(2, 8, 0), -0.09, error=0.0).is_wreck
+    few = replace(RUIN, num_questions=RACE.wreck_questions - 1)
+    assert not few.is_wreck, "of so few questions no error is known"

@@ -59,3 +59,21 @@ def test_accuracies_are_of_the_same_questions() -> None:
 
 def test_nothing_to_compare_has_no_standing() -> None:
     assert standings([FIRST], []) == []
+
+
+def test_questions_without_an_answer_of_the_plain_model_count_for_nobody() -> None:
+    """Else a third that is too long would look like a third that all get wrong."""
+    asked = table("a", {IDENTITY: "1x01x1", ONE: "1x1xx0", TWO: "x1"})
+    one, two = standings([asked], [ONE, TWO])
+    assert (one.num_questions, one.accuracy, one.plain_accuracy) == (4, 0.5, 0.75)
+    assert (two.num_questions, two.accuracy, two.plain_accuracy) == (1, 0.0, 1.0)
+    without = table("a", {IDENTITY: "1011", ONE: "11x0"})
+    (alone,), (same,) = standings([without], [ONE]), standings([asked], [ONE])
+    assert (same.low, same.high, same.p_adjusted) == (alone.low, alone.high, alone.p_adjusted)
+    assert asked.changes(ONE, IDENTITY) == without.changes(ONE, IDENTITY)
+    assert asked.gains(ONE, IDENTITY) == without.gains(ONE, IDENTITY)
+
+
+def test_where_nothing_can_be_compared_nothing_is_known() -> None:
+    (one,) = standings([table("a", {IDENTITY: "xx", ONE: "1x"})], [ONE])
+    assert (one.num_questions, one.gain, one.low, one.high) == (0, 0.0, -1.0, 1.0)

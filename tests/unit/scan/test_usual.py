@@ -82,6 +82,7 @@ def estimates(
             seen=Gain(gain, 0.01),
             gain=Gain(gain, 0.01),
             mean_change=change,
+            num_questions=96,
         )
         for of_one, gain in zip(edits, gains, strict=True)
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.made_up_tables import made_up_table
 
-from search_cluster.bench.scan import figures
+from search_cluster.bench.scan import figures, replayed_scan
 from search_cluster.bench.scan.config import ScanReplayConfig
 from search_cluster.bench.scan.figures import cover_figures, null_figures, race_figures
 from search_cluster.bench.scan.score_table import ScoreTable
@@ -82,8 +82,8 @@ def test_with_answers_that_are_called_right_at_random_hardly_a_scan_calls_a_path
 def test_a_scan_that_skips_its_statistics_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     right = figures.replay_scan
 
-    def believing(answers: StoredAnswers, draw: figures.Draw) -> figures.ReplayedScan:
-        found = right(answers, draw)
+    def believing(answers: StoredAnswers, draw: figures.Draw, aim: str) -> figures.ReplayedScan:
+        found = right(answers, draw, aim)
         better = [path for path, standing in found.on_train.items() if standing.gain > 0]
         return replace(found, sure=tuple(better))
 
@@ -104,8 +104,8 @@ def test_intervals_hold_what_paths_truly_gain() -> None:
 def test_intervals_that_are_too_short_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     right = figures.replay_scan
 
-    def cut(answers: StoredAnswers, draw: figures.Draw) -> figures.ReplayedScan:
-        found = right(answers, draw)
+    def cut(answers: StoredAnswers, draw: figures.Draw, aim: str) -> figures.ReplayedScan:
+        found = right(answers, draw, aim)
         short = {
             path: replace(item, low=item.gain - 0.01, high=item.gain + 0.01)
             for path, item in found.on_validation.items()
@@ -116,6 +116,26 @@ def test_intervals_that_are_too_short_are_found_out(monkeypatch: pytest.MonkeyPa
     found = cover_figures(TABLE, CONFIG)["again"]["validation"]
     assert found["paths_held"]["share"] < 0.7
     assert found["scans_all_held"]["share"] < found["paths_held"]["share"]
+
+
+def test_on_the_front_too_hardly_a_scan_calls_a_path_better_where_the_plain_model_guesses() -> None:
+    assert null_figures(TABLE, replace(CONFIG, aim="front"))["call_a_path_better"] <= 4
+
+
+@pytest.mark.parametrize("aim", ["accuracy", "layers", "front"])
+def test_a_path_that_is_called_better_is_better_by_the_aim(aim: str) -> None:
+    found = cover_figures(TABLE, replace(CONFIG, aim=aim))["again"]["sure"]
+    assert found["call_a_path_better"]["share"] >= 0.9
+    assert found["wrong"]["share"] == 0.0
+
+
+def test_by_layers_a_scan_that_is_sure_of_everything_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replayed_scan, "is_sure", lambda *_, **__: True)
+    harmful = made_up_table(800, num_layers=5)
+    found = cover_figures(harmful, replace(CONFIG, aim="layers"))["again"]["sure"]
+    assert found["wrong"]["share"] > 0.9
 
 
 def test_nothing_replayed_is_no_fault() -> None:

@@ -13,7 +13,7 @@ from search_cluster.bench.scan import fill
 from search_cluster.bench.scan.config import ScanTableConfig
 from search_cluster.bench.scan.fill import fill_table
 from search_cluster.bench.scan.replayed_scan import Draw, replay_search
-from search_cluster.bench.scan.score_table import read_table
+from search_cluster.bench.scan.score_table import read_facts, read_table
 from search_cluster.bench.scan.stored_answers import StoredAnswers
 from search_cluster.depth.result import write_depth_result
 from search_cluster.errors import ConfigError
@@ -177,7 +177,8 @@ def test_a_replay_prints_all_figures(model: Path, tmp_path: Path) -> None:
     fill_table(config(model, out, num_questions=72, max_block=1, block=24), silent)
     sizes = ("--num-train", "24", "--num-validation", "16", "--num-test", "16")
     times = ("--races", "2", "--nulls", "2", "--covers", "2", "--published", "2")
-    write_depth_result(tmp_path, made_up_study())
+    fingerprint = read_facts(out).model_fingerprint
+    write_depth_result(tmp_path, made_up_study(fingerprint=fingerprint))
     said = run_json(
         *("search-cluster", "bench", "scan", "replay", str(out), *sizes, *times),
         *("--depth-prior", str(tmp_path)),

@@ -16,6 +16,7 @@ from search_cluster.bench.scan.score_table import ScoreTable
 from search_cluster.bench.scan.stored_answers import StoredAnswers
 from search_cluster.errors import ConfigError
 from search_cluster.scan.edits import Edit, path_of_edits
+from search_cluster.scan.settings import Aim
 
 NUM_LAYERS = 6
 HELPFUL = path_of_edits([Edit(2, 4, 0)], NUM_LAYERS)
@@ -53,7 +54,7 @@ def test_parts_that_are_drawn_again_come_from_all_questions_and_all_are_the_trut
 def test_a_path_that_helps_is_found_confirmed_and_called_better() -> None:
     answers = StoredAnswers(made_up_table(900, num_layers=NUM_LAYERS, helps={HELPFUL: 0.8}))
     draw = draw_apart(answers.table, SIZES, rng())
-    found = replay_scan(answers, draw)
+    found = replay_scan(answers, draw, Aim.ACCURACY)
     assert found.searched.finalists[0].path == HELPFUL
     assert found.confirmed.order[0].path == HELPFUL
     assert found.sure == (HELPFUL,)
@@ -78,4 +79,5 @@ def test_all_paths_on_all_questions_find_it_too() -> None:
 
 def test_where_every_edit_harms_nothing_is_sure() -> None:
     answers = StoredAnswers(made_up_table(900, num_layers=NUM_LAYERS))
-    assert replay_scan(answers, draw_apart(answers.table, SIZES, rng())).sure == ()
+    draw = draw_apart(answers.table, SIZES, rng())
+    assert replay_scan(answers, draw, Aim.ACCURACY).sure == ()

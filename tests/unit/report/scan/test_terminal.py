@@ -10,7 +10,7 @@ from support.scans import ScanSimulation, scan_result, single_edits
 from search_cluster.report.scan.terminal import MARGIN, print_scan, text_map
 from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.scan.edits import Edit
-from search_cluster.scan.result import ScanResult
+from search_cluster.scan.result import LeftOut, ScanResult
 
 
 def printed(result: ScanResult, width: int = 80) -> str:
@@ -31,6 +31,14 @@ def test_the_verdict_comes_first_and_everything_fits_80_columns(is_sure: bool) -
         assert title in text
     assert "by chance would show +21.3 points on these 32 questions" in " ".join(text.split())
     assert "Uses of test: 1." in " ".join(text.split())
+
+
+def test_questions_that_count_for_nobody_are_printed() -> None:
+    result = scan_result()
+    assert "could not answer" not in printed(result)
+    left_out = LeftOut(split="test", num_questions=12, num_asked=474, cause="PromptTooLongError")
+    text = " ".join(printed(replace(result, left_out=(left_out,))).split())
+    assert "The plain model could not answer 12 of 474 questions of test, which count for" in text
 
 
 def test_the_tables_have_the_numbers() -> None:

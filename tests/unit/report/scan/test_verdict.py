@@ -8,7 +8,7 @@ from support.scans import scan_result
 
 from search_cluster.report.scan.in_short import in_short
 from search_cluster.report.scan.verdict import first_screen, verdict_line
-from search_cluster.scan.result import Finalist, ScanResult
+from search_cluster.scan.result import Finalist, LeftOut, Rung, ScanResult
 
 FOLDER = Path("runs/my scan")
 
@@ -119,3 +119,44 @@ def test_a_search_that_was_cut_short_and_splits_that_were_made_are_said(sure: Sc
         "mine has no validation and no test of its own: they were cut from train, question by "
         "question."
     )
+
+
+def test_questions_that_count_for_nobody_are_said(sure: ScanResult) -> None:
+    assert "Left out" not in screen(sure)
+    result = replace(
+        sure,
+        left_out=(
+            LeftOut(split="train", num_questions=9, num_asked=524, cause="NonFiniteLogitsError"),
+            LeftOut(split="test", num_questions=12, num_asked=474, cause="PromptTooLongError: 9k"),
+        ),
+    )
+    line = next(item for item in first_screen(result, {}, FOLDER) if item.topic == "Left out")
+    assert (line.text, line.kind) == (
+        "The plain model could not answer 9 of 524 questions of train, 12 of 474 questions of "
+        "test, which count for neither it nor a path. Most often: PromptTooLongError: 9k",
+        "fails",
+    )
+
+
+def test_paths_that_a_look_left_out_were_tries_of_luck_too(sure: ScanResult) -> None:
+    look, first = (
+        Rung(step=0, num_questions=8, num_paths=929, num_wrecks=20, num_kept=376),
+        Rung(step=0, num_questions=32, num_paths=376, num_wrecks=0, num_kept=232),
+    )
+    result = replace(sure, rungs=(look, first), chance_paths=376)
+    assert screen(result)["Is it true?"].startswith(
+        "The best of 376 by chance would show +21.3 points on these 32 questions, and luck had "
+        "more tries: 553 others were left out after a look at 8 of them. A true gain of"
+    )
+
+
+@pytest.mark.parametrize("aim", ["accuracy", "layers", "front"])
+def test_a_plain_model_that_guesses_is_said_at_once_and_in_what_next(
+    sure: ScanResult, unsure: ScanResult, aim: str
+) -> None:
+    for result in (sure, unsure):
+        assert "guesses" not in verdict_line(result)
+        said = verdict_line(replace(result, aim=aim, plain_is_guessing=True))
+        assert said.endswith("; the plain model can't be told from guesses on test.")
+    guessing = replace(unsure, aim=aim, plain_is_guessing=True)
+    assert "the plain model can't be told from guesses" in screen(guessing)["What next"]

@@ -54,7 +54,7 @@ def test_evidence_says_where_figures_come_from_and_what_is_not_sure() -> None:
     assert "929 paths were tried on `arc_easy`, `elements`." in table
     assert "| test | 2000 | 3 | 40.0% | 45.0% | +5.0 [+3.0, +7.0] | 0.01 |" in table
     assert "`test` had no say; this run folder has looked at it 1 time." in table
-    assert "would gain +21.0 points by chance" in table
+    assert "would gain +21.0 points by chance there" in table
     assert "80 % power is 3.1 points" in table
     assert "**not sure**" not in table
     assert "**not sure**" in evidence_table(result, REPEAT)

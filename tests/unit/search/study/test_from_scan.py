@@ -1,8 +1,10 @@
 """A scan's paths make a menu, judged by questions that are not searched."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.messages import Failure
 from search_cluster.scan.edits import Edit, path_of_edits
 from search_cluster.scan.questions import TaskQuestions
 from search_cluster.scan.table import ScanContext, ScanRow, ScanTable
@@ -28,6 +30,7 @@ def examples(split: str, count: int) -> tuple[Example, ...]:
 QUESTIONS = TaskQuestions(
     train=examples("train", 200), validation=examples("validation", 100), test=()
 )
+ALL = (*QUESTIONS.train, *QUESTIONS.validation)
 
 
 def scan_table(margin: Callable[[Example, LayerPath], float]) -> ScanTable:
@@ -80,6 +83,15 @@ def test_finalists_are_judged_by_validation_and_others_by_the_race() -> None:
 def test_what_is_searched_has_no_say() -> None:
     searched = frozenset(item.example_id for item in QUESTIONS.validation[:40])
     assert menu_of(scan_table(good_and_bad), searched) == {GOOD: 56, RACED: 128}
+
+
+def test_questions_without_an_answer_of_the_plain_model_have_no_say() -> None:
+    table = scan_table(good_and_bad)
+    failure = Failure(kind="PromptTooLongError", message="too long")
+    for key, row in table.rows.items():
+        if row.example_id in {item.example_id for item in ALL[::4]}:
+            table.rows[key] = replace(row, outcome=failure)
+    assert menu_of(table) == {GOOD: 72, RACED: 96}
 
 
 def test_a_scan_that_found_nothing_leaves_an_empty_menu() -> None:
