@@ -80,7 +80,7 @@ class Dispatcher(Generic[T]):
             take_over: whether others' items will do, whose states the worker has to compute again.
         """
         queue = self._queues[worker]
-        if not queue and take_over:
+        if not queue and take_over and self._num_items:
             self._take_over(worker)
         batch = [queue.popleft() for _ in range(min(size, len(queue)))]
         self._num_items -= len(batch)

@@ -21,6 +21,7 @@ from support.scripted_group import (
 from search_cluster.errors import EvaluatorError
 from search_cluster.protocols.messages import Failure
 from search_cluster.tasks.verdict import Verdict
+from search_cluster.workers.group.breaks import BREAKS_WITHIN_S
 from search_cluster.workers.group.suspects import MAX_ATTEMPTS, MAX_NODE_LOSSES
 from search_cluster.workers.group.waiting_work import TRIAL_ID
 from search_cluster.workers.group.worker import Loss
@@ -194,6 +195,46 @@ def test_a_request_alone_that_has_room_nowhere_is_a_failure_in_the_end() -> None
     cluster = Cluster(["a"], lambda device, ids: dict.fromkeys(ids, NO_ROOM))
     assert failures(cluster.answers(1)).keys() == {0}
     assert len(cluster.devices[0].batches) <= 8
+
+
+@pytest.mark.parametrize("others", [[], ["b"]])
+def test_a_device_that_hangs_with_all_it_gets_is_given_up_before_its_breaks_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    now_s = 0.0
+
+    def wait(calls: list[Any], *, timeout: float | None, **_: Any) -> tuple[list[Any], list[Any]]:
+        """Calls of the first device get no answer; each look takes a second then."""
+        nonlocal now_s
+        ready = [call for call in calls if call not in hanging]
+        now_s += 0.001 if ready else 1.0
+        return ready[:1], calls
+
+    monkeypatch.setattr(ray, "wait", wait)
+    monkeypatch.setattr("search_cluster.workers.group.base_group.time.monotonic", lambda: now_s)
+    cluster = Cluster(["a", *others], lambda *_: None)
+    cluster.group._worker_timeout_s = 1800.0
+    hanging: list[Any] = []
+    device = cluster.devices[0]
+    answer = device.evaluate
+
+    def evaluate(batch: Any) -> Any:
+        reply = answer(batch)
+        if len(device.batches) > 2:
+            hanging.append(reply)
+        return reply
+
+    monkeypatch.setattr(device, "evaluate", evaluate)
+    breaks_s: list[float] = []
+    cluster.group.submit([request(number) for number in range(200)])
+    answered: dict[int, Any] = {}
+    while len(answered) < 200 and len(cluster.group):
+        answered |= cluster.collect()
+        breaks_s += [now_s] * (len(cluster.breaks) - len(breaks_s))
+    assert failures(answered) == {}
+    if not others:
+        assert cluster.given_up == {"a"}
+        assert breaks_s[-1] - breaks_s[0] < BREAKS_WITHIN_S / 2
 
 
 class CountedDict(dict[Any, Any]):

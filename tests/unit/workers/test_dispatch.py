@@ -117,3 +117,5 @@ def test_to_ask_whether_anything_waits_takes_as_long_for_many_workers_as_for_few
     dispatcher.next_batch(1)
     dispatcher._queues = UncountedDict(dispatcher._queues)
     assert len(dispatcher) == 2
+    assert dispatcher.next_batch(0) == [("a", 1), ("a", 2)]
+    assert dispatcher.next_batch(0) == []
