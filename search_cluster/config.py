@@ -142,7 +142,8 @@ class SearchConfig:
     of its part of a GPU, on the CPU up to 1 GiB."""
     placement_timeout_s: float = field(default=600.0, metadata=IN_A_FILE_ONLY)
     """How long to wait for the first worker to be placed and to load the model, and for one to be
-    back when all are lost, in seconds. The others join when they are ready."""
+    back when all are lost, in seconds. The others join when they are ready. A worker process
+    without Ray that takes longer is killed."""
     coordinator_timeout_s: float = field(default=300.0, metadata=IN_A_FILE_ONLY)
     """How long a coordinator may not report, in seconds, before it is taken for hung, killed and
     replaced; while it has work it reports several times a second. It starts within

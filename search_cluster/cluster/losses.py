@@ -6,6 +6,7 @@ from ray.exceptions import (
     ObjectStoreFullError,
     OutOfDiskError,
     OutOfMemoryError,
+    RayActorError,
     RayError,
     RayTaskError,
 )
@@ -33,7 +34,8 @@ def loss_of(error: RayError, info: WorkerInfo) -> tuple[Loss, str]:
     if not isinstance(error, RayTaskError):
         # The actor died or can't be reached, or the result was lost with its node.
         if died_with_its_node(error, info.node_id):
-            return Loss.NODE, in_one_line(error)
+            had_notice = isinstance(error, RayActorError) and error.preempted
+            return Loss.PREEMPTED if had_notice else Loss.NODE, in_one_line(error)
         return Loss.PROCESS, cause_of_death(error, info)
     if isinstance(error.cause, LinkBrokenError):  # it was restarted while it was idle
         return Loss.IDLE, str(error.cause)

@@ -92,7 +92,10 @@ def _local_pool(config: SearchConfig, spec: "WorkerSpec") -> "LocalPool | Proces
     device = "cuda" if config.device == "auto" else config.device
     return ProcessPool(
         ProcessFleet(
-            spec, first_devices(device, config.devices_per_worker, num_workers), num_workers
+            spec,
+            first_devices(device, config.devices_per_worker, num_workers),
+            num_workers,
+            placement_timeout_s=config.placement_timeout_s,
         ),
         requests_per_batch=config.requests_per_batch,
         placement_timeout_s=config.placement_timeout_s,

@@ -24,11 +24,20 @@ FAULT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """What errors of a broken device say."""
-LACK_OF_MEMORY = re.compile(r"out of memory|alloc_failed|memory allocation", re.IGNORECASE)
+LACK_OF_MEMORY = re.compile(
+    r"out of memory|alloc_failed|memory allocation|can(?:'t|not) allocate memory", re.IGNORECASE
+)
 """What the same libraries say of lack of memory, which is no fault of the device."""
 PRODUCT_SIZE = 256
 """Rows and columns of the product that is tried: enough for many of a device's units."""
 CHECKED_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the machine, has no memory left."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and LACK_OF_MEMORY.search(str(error)) is not None
 
 
 def is_device_fault(error: BaseException | None) -> bool:
@@ -43,12 +52,9 @@ def is_device_fault(error: BaseException | None) -> bool:
 
 
 def _says_so(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError) or not isinstance(error, RuntimeError):
+    if is_lack_of_memory(error) or not isinstance(error, RuntimeError):
         return False
-    text = str(error)
-    if LACK_OF_MEMORY.search(text):
-        return False
-    return isinstance(error, torch.AcceleratorError) or FAULT.search(text) is not None
+    return isinstance(error, torch.AcceleratorError) or FAULT.search(str(error)) is not None
 
 
 def require_sound_device(device: str, dtype: str) -> None:
@@ -67,7 +73,7 @@ def require_sound_device(device: str, dtype: str) -> None:
     try:
         found = (left.to(device, kind) @ right.to(device, kind)).cpu()
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or LACK_OF_MEMORY.search(str(error)):
+        if is_lack_of_memory(error):
             return
         raise DeviceBrokenError(
             f"device {device} can't compute a small product: {in_one_line(error)}"

@@ -26,6 +26,8 @@ class Dispatcher(Generic[T]):
         self, example_of: Callable[[T], str], num_running: Callable[[int], int] = lambda worker: 0
     ) -> None:
         self._queues: dict[int, deque[T]] = {}
+        self._num_items = 0
+        """In all queues: whoever serves many workers asks for each of them."""
         self._num_running = num_running
         self._homeless: deque[T] = deque()
         """What waits while there is no worker."""
@@ -33,7 +35,7 @@ class Dispatcher(Generic[T]):
         self._homes: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values())) + len(self._homeless)
+        return self._num_items
 
     def num_waiting(self, worker: int) -> int:
         """Items in a worker's queue."""
@@ -43,11 +45,13 @@ class Dispatcher(Generic[T]):
         """Give a worker a queue; it takes work over when it first asks for some."""
         self._queues[worker] = deque()
         homeless, self._homeless = self._homeless, deque()
+        self._num_items -= len(homeless)
         self.add(homeless)
 
     def leave(self, worker: int) -> None:
         """Take a worker's queue away; what waits in it moves to the others."""
         left = self._queues.pop(worker)
+        self._num_items -= len(left)
         self.add_first(left)
 
     def add(self, items: Iterable[T]) -> None:
@@ -57,11 +61,13 @@ class Dispatcher(Generic[T]):
         """
         for item in items:
             self._queue_of(item).append(item)
+            self._num_items += 1
 
     def add_first(self, items: Iterable[T]) -> None:
         """Queue items before all that wait at their homes, in their order."""
         for item in reversed(list(items)):
             self._queue_of(item).appendleft(item)
+            self._num_items += 1
 
     def next_batch(self, worker: int, size: int, *, take_over: bool = True) -> list[T]:
         """At most ``size`` items for a worker: its own, or others' if it has none.
@@ -74,9 +80,11 @@ class Dispatcher(Generic[T]):
             take_over: whether others' items will do, whose states the worker has to compute again.
         """
         queue = self._queues[worker]
-        if not queue and take_over:
+        if not queue and take_over and self._num_items:
             self._take_over(worker)
-        return [queue.popleft() for _ in range(min(size, len(queue)))]
+        batch = [queue.popleft() for _ in range(min(size, len(queue)))]
+        self._num_items -= len(batch)
+        return batch
 
     def _queue_of(self, item: T) -> deque[T]:
         if not self._queues:

@@ -94,6 +94,8 @@ class BatchReport:
     """Done since the worker's last report."""
     reading: DeviceReading = UNREAD
     """Of its device, just now."""
+    local_ids: tuple[int, ...] = ()
+    """Requests that failed for what may be this worker's own trouble, such as a full disk."""
 
 
 def require_alike(infos: Sequence[WorkerInfo]) -> WorkerInfo:

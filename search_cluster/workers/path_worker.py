@@ -35,6 +35,7 @@ from search_cluster.protocols.messages import EvaluationRequest, EvaluationResul
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import MATERIALISED, BatchReport, WorkerInfo, WorkerSpec
+from search_cluster.workers.own_trouble import is_own_trouble
 from search_cluster.workers.shared_engine import SharedEngine
 
 logger = logging.getLogger(__name__)
@@ -201,7 +202,9 @@ class PathWorker:
         if not self._executors:
             num_rows = sum(item.num_layer_tokens for item in outcomes if isinstance(item, Verdict))
             work = work.plus(self.meter.work_of_rows(num_rows))
-        return BatchReport(results=results, work=work, reading=reading)
+        local = (place for place, outcome in enumerate(outcomes) if is_own_trouble(outcome))
+        local_ids = tuple(requests[place].request_id for place in local)
+        return BatchReport(results=results, work=work, reading=reading, local_ids=local_ids)
 
     def _require_sound_devices(self) -> None:
         """Pass if each device computes a product of known value right.
@@ -285,9 +288,7 @@ class PathWorker:
         try:
             task = self._tasks[self._task_number(request)]
             return evaluate_path(self.loaded, task, request.example, request.path)
-        except (
-            Exception
-        ) as error:  # one bad example never stops a run; the cause is reported with the example
+        except Exception as error:  # one bad example never stops a run; its cause is reported
             return error
 
     def _as_message(self, request: EvaluationRequest, outcome: Outcome) -> Verdict | Failure:

@@ -56,6 +56,8 @@ class PackedReport:
     """The fields of `EngineWork`, in their order."""
     reading: tuple[Any, ...]
     """Those of `DeviceReading`."""
+    local_ids: tuple[int, ...] = ()
+    """As `BatchReport` has them."""
 
 
 class LinkOut:
@@ -135,6 +137,7 @@ def pack_report(report: BatchReport) -> PackedReport:
         rows=tuple(_row(result) for result in report.results),
         work=tuple(getattr(report.work, name) for name in _WORK),
         reading=tuple(getattr(report.reading, name) for name in _READING),
+        local_ids=report.local_ids,
     )
 
 
@@ -176,6 +179,7 @@ def unpack_report(report: PackedReport) -> BatchReport:
         ),
         work=EngineWork(**dict(zip(_WORK, report.work, strict=True))),
         reading=DeviceReading(**dict(zip(_READING, report.reading, strict=True))),
+        local_ids=report.local_ids,
     )
 
 

@@ -2,8 +2,8 @@
 
 Evaluation is idempotent, so a request whose worker was lost is simply sent again, a bounded number
 of times: with few others, then alone, so that a request which kills its worker takes no other with
-it. Who was lost with its node accuses no request; and a worker whose device failed is tried with a
-request whose answer is known, or with one alone, before it gets more.
+it. Who was lost with its node accuses no request at first; and a worker whose device failed, or may
+have, is tried with a request whose answer is known, or with one alone, before it gets more.
 """
 
 import math
@@ -12,21 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Generic
 
-from search_cluster.errors import EvaluatorError
 from search_cluster.protocols.counters import EvaluatorStats
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
-from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.batch_size import BATCHES_PER_WORKER, BatchSize
 from search_cluster.workers.group.joined_worker import JoinedWorker
-from search_cluster.workers.group.suspects import Accusation, Break, Queued, failure_of
-from search_cluster.workers.group.waiting_work import WaitingWork
+from search_cluster.workers.group.loss_row import LossRow
+from search_cluster.workers.group.suspects import Break, Queued
+from search_cluster.workers.group.waiting_work import EXCUSED, WaitingWork
 from search_cluster.workers.group.worker import H, Loss, Lost, Ready, WorkerLostError
 from search_cluster.workers.messages import BatchReport
 from search_cluster.workers.tally import Tally
 
-MAX_LOSSES_IN_A_ROW = 12
-"""Workers lost without one result in between, beyond one each: then it is not the requests that
-kill them."""
 LOOK_S = 1.0
 """Seconds between two looks for workers that hang, while results are awaited."""
 
@@ -52,7 +48,7 @@ class BaseGroup(ABC, Generic[H]):
         self._waiting: dict[Any, JoinedWorker[H]] = {}
         self._work = WaitingWork(self._workers)
         self._lost: list[Lost[H]] = []
-        self._losses_in_a_row = 0
+        self._losses = LossRow(self.where_to_look)
         self._num_in_flight = 0
         self._last_look_s = time.monotonic()
         self._tally = Tally()
@@ -136,6 +132,9 @@ class BaseGroup(ABC, Generic[H]):
             patient: whether more requests are about to come; then no batch that is not full goes
                 where `BatchSize.is_worth_waiting`.
         """
+        if not self._work:
+            return
+        places = self._work.places()
         # In rounds: all workers get a first batch before any gets a second one, so that few
         # requests keep many devices busy.
         for num_batches in range(BATCHES_PER_WORKER):
@@ -145,8 +144,8 @@ class BaseGroup(ABC, Generic[H]):
                 if (
                     len(worker.batches) == num_batches
                     and not worker.is_leaving
-                    and not self._work.has_to_wait(number, worker, patient=patient)
-                    and (items := self._work.next_batch(number, worker))
+                    and not self._work.has_to_wait(number, worker, places, patient=patient)
+                    and (items := self._work.next_batch(number, worker, places))
                 ):
                     self._send(worker, items)
 
@@ -211,17 +210,23 @@ class BaseGroup(ABC, Generic[H]):
             report = self._report(ref, worker)
         except WorkerLostError as error:
             return self._lose(worker, error.kind, error.cause)
+        items = worker.batches[ref]
+        is_trial = items[0].is_trial
+        if is_trial and (difference := self._work.difference(items[0], report)) is not None:
+            self._kill(worker.handle)
+            return self._lose(worker, Loss.DEVICE, difference)
         busy_s = sum(result.device_busy_s for result in report.results)
         del self._waiting[ref]
-        items = worker.take(ref, busy_s)
-        self._losses_in_a_row = 0
-        if items[0].is_trial:
+        worker.take(ref, busy_s, is_sound=len(report.local_ids) < len(items))
+        if is_trial:
             return []
-        worker.size.learn(len(report.results), busy_s)
-        self._tally.add(worker.handle.number, report.results, report.work, report.reading)
-        is_verdict = isinstance(report.results[0].outcome, Verdict)
-        self._work.note_answered(items, is_verdict=is_verdict)
-        return list(report.results)
+        results = self._work.settle(worker, items, report)
+        if not report.local_ids:
+            worker.size.learn(len(results), busy_s)
+        if results:
+            self._losses.end()
+        self._tally.add(worker.handle.number, results, report.work, report.reading)
+        return results
 
     def _lose_hung(self) -> list[EvaluationResult]:
         """Kill workers that have not answered for too long, if it is time to look for them."""
@@ -240,40 +245,22 @@ class BaseGroup(ABC, Generic[H]):
         return given_up
 
     def _lose(self, worker: JoinedWorker[H], kind: Loss, cause: str) -> list[EvaluationResult]:
-        """Put all that was in flight on a lost worker back in front of the queue.
+        """Let all that was in flight on a lost worker wait again, or fail.
 
         Raises:
             EvaluatorError: too many were lost in a row.
         """
         number = worker.handle.number
         self._tally.add_restart(number)
-        batches = worker.unanswered()
-        is_trial = len(batches) < len(worker.batches)
-        places = self._work.places
-        self._leave(worker, kind)
-        if kind in (Loss.NODE, Loss.IDLE):
-            self._work.put_back(batches)
+        places = self._work.places()
+        # One that has shown nothing since its process began is doubtful when it is back.
+        may_be_device = kind is Loss.PROCESS and not worker.has_answered
+        self._leave(worker, Loss.DEVICE if may_be_device else kind)
+        accused = self._work.take_back(worker, kind)
+        if kind in EXCUSED and not accused:
             return []
-        self._losses_in_a_row += 1
-        if self._losses_in_a_row > MAX_LOSSES_IN_A_ROW + len(places):
-            raise EvaluatorError(
-                f"workers died {self._losses_in_a_row} times without one result in between "
-                f"({cause}); nothing found is lost: {self.where_to_look}, then run the same "
-                "command again"
-            )
-        is_device = kind is Loss.DEVICE
-        running = [item for batch in batches for item in batch]
-        loss = Accusation(
-            worker=number,
-            node_id=worker.info.node_id,
-            cause=cause,
-            is_device=is_device,
-            num_open=len(running),
-            # What it was tried with was known, or alone: the device is to blame.
-            is_explained=is_trial or (worker.is_doubtful and len(running) == 1),
-        )
-        to_blame = self._work.suspects.accuse(running, loss, places, was_sound=worker.has_answered)
-        given_up = [failure_of(item, is_device=is_device, cause=cause) for item in to_blame]
+        self._losses.count(places.num_workers, cause)
+        given_up = self._work.accuse(worker, kind, cause, accused, places)
         self._tally.add(number, given_up)
         return given_up
 

@@ -15,6 +15,9 @@ MIN_SILENCE_S = 60.0
 """How long it may take at least when its pace is known."""
 SILENCE_FACTOR = 20.0
 """How many times what its slowest requests lead one to expect."""
+DOUBTFUL_SHARE = 0.25
+"""The part of the time that any batch may take in which a doubtful worker has to answer the one
+request that it has: it does not spend hours on being found to hang with whatever it gets."""
 MAX_SILENCE_PER_LOOK_S = 2.0
 """The most by which silence grows at a look: if it was this process that stood still since the last
 one, answers may be waiting to be taken."""
@@ -28,10 +31,13 @@ class JoinedWorker(Generic[H]):
     info: WorkerInfo
     size: BatchSize
     is_doubtful: bool = False
-    """Whether its device failed before it was restarted, and it has answered nothing since."""
+    """Whether its device may be broken, as far as its last answers or their absence tell."""
     is_leaving: bool = False
     """Whether it gets no more work, and goes when it has answered what it has."""
     has_answered: bool = False
+    """Whether it has, since its process began, more than what it was tried with."""
+    is_witnessed: bool = False
+    """Whether it was tried once more when there was no doubt any more."""
     link: LinkOut = field(default_factory=LinkOut)
     batches: dict[Any, list[Queued]] = field(default_factory=dict)
     """Batches in the order of sending, by result reference. They run at the same time."""
@@ -52,6 +58,11 @@ class JoinedWorker(Generic[H]):
         """Whether it has requests that may kill it, and with it whatever joins them."""
         return any(items[0].num_attempts for items in self.batches.values())
 
+    @property
+    def is_tried(self) -> bool:
+        """Whether it has a request whose answer is known."""
+        return any(items[0].is_trial for items in self.batches.values())
+
     def send(self, items: list[Queued]) -> Any:
         """Let a batch run; the reference of its results."""
         if not self.batches:
@@ -60,14 +71,23 @@ class JoinedWorker(Generic[H]):
         self.batches[ref] = items
         return ref
 
-    def take(self, ref: Any, seconds: float) -> list[Queued]:
-        """Note that a batch was answered, and how long its device took; what it was."""
+    def take(self, ref: Any, seconds: float, *, is_sound: bool) -> None:
+        """Note that a batch was answered.
+
+        Args:
+            ref: the batch's.
+            seconds: how long its device took.
+            is_sound: whether it answered anything in a way that casts no doubt on the worker.
+        """
         self.silent_s = 0.0
-        self.is_doubtful, self.has_answered = False, True
-        self.idle_since_s = time.monotonic()
         items = self.batches.pop(ref)
+        if items[0].is_trial:
+            self.is_witnessed |= not self.is_doubtful
+        else:
+            self.has_answered |= is_sound
+        self.is_doubtful = not is_sound
+        self.idle_since_s = time.monotonic()
         self.slowest_request_s = max(self.slowest_request_s, seconds / len(items))
-        return items
 
     def is_hung(self, passed_s: float, timeout_s: float) -> bool:
         """Add to its silence; whether it is taken for hung.
@@ -79,6 +99,8 @@ class JoinedWorker(Generic[H]):
         if not self.batches:
             return False
         self.silent_s += min(passed_s, MAX_SILENCE_PER_LOOK_S)
+        if self.is_doubtful:
+            timeout_s = min(timeout_s, max(MIN_SILENCE_S, DOUBTFUL_SHARE * timeout_s))
         if self.has_answered:
             expected_s = self.num_running * self.slowest_request_s
             timeout_s = min(timeout_s, max(MIN_SILENCE_S, SILENCE_FACTOR * expected_s))

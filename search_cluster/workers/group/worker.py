@@ -34,7 +34,7 @@ class Ready(Generic[H]):
     held_s: float
     """Seconds for which its device has been held by now and that nobody has counted yet."""
     is_doubtful: bool = False
-    """Whether its device failed before its process was restarted."""
+    """Whether its device failed, or may have, before its process was restarted."""
 
     def after(self, waited_s: float) -> "Ready[H]":
         """The same, when it has waited for so long."""
@@ -45,11 +45,13 @@ class Loss(StrEnum):
     """What became of a worker that left a group."""
 
     DEVICE = "device"
-    """Its device failed."""
+    """Its device failed, or may have: it was lost before it had answered anything."""
     PROCESS = "process"
     """Its process ended or hung, and nobody says that the device did it."""
     NODE = "node"
-    """It was lost with its node, for which no request is to blame."""
+    """It was lost with its node, for which no request is to blame unless that happens again."""
+    PREEMPTED = "preempted"
+    """It was lost with its node, which had notice of that: no request is to blame."""
     IDLE = "idle"
     """Its process was restarted while it had nothing to do."""
     MOVING = "moving"

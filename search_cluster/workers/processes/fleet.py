@@ -1,6 +1,7 @@
 """The worker processes of a run: one for each device, started again when they are lost."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -48,13 +49,23 @@ class ProcessFleet:
         spec: what every worker builds.
         devices: of each process one, by the name of its first device.
         num_workers: at least one for each process; those of one share its model.
+        placement_timeout_s: how long a process may take until it is ready, at the start and
+            whenever it is started again; then it is killed.
     """
 
-    def __init__(self, spec: WorkerSpec, devices: Sequence[str], num_workers: int) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        devices: Sequence[str],
+        num_workers: int,
+        *,
+        placement_timeout_s: float = math.inf,
+    ) -> None:
         # Of seven workers in two processes four share a device, and plans are made for four.
         most = -(-num_workers // len(devices))
         spec = replace(spec, workers_per_gpu=most, shares_weights=True)
         self.num_workers = num_workers
+        self._placement_timeout_s = placement_timeout_s
         self._processes = [
             WorkerProcess(
                 replace(spec, device=device), len(range(place, num_workers, len(devices)))
@@ -62,6 +73,8 @@ class ProcessFleet:
             for place, device in enumerate(devices)
         ]
         self._breaks = BreakCount()
+        self._charged = [0] * len(devices)
+        """Of each process the generation whose end was counted as a failure of its device."""
         self._failures = [0] * len(devices)
         """How often in a row a process could not be built."""
         self._given_up: dict[int, str] = {}
@@ -80,7 +93,8 @@ class ProcessFleet:
 
         Raises:
             DeviceBrokenError: a device is broken.
-            EvaluatorError: a process died, or devices compute unlike each other.
+            EvaluatorError: a process died, or was not ready in time, or devices compute unlike each
+                other.
             ModelError: the model can't be loaded (or `TaskError`, and so on: what building a
                 worker raises).
         """
@@ -88,6 +102,13 @@ class ProcessFleet:
             self._start(place)
         while any(process.built is None for process in self._processes):
             receive_from(self._processes, WAIT_S)
+            if late := [process for process in self._processes if self._is_late(process)]:
+                raise EvaluatorError(
+                    f"the worker process on {late[0].spec.device} was not ready after "
+                    f"{self._placement_timeout_s:g} s; raise placement_timeout_s in the file of "
+                    "--config if loading the model takes longer, else look whether the device "
+                    "hangs (nvidia-smi, dmesg)"
+                )
         infos = []
         for process in self._processes:
             if isinstance(process.built, WorkerLostError):
@@ -107,7 +128,10 @@ class ProcessFleet:
         if self._building:
             receive_from((self._processes[place] for place in self._building), 0.0)
         for place in list(self._building):
-            built = self._processes[place].built
+            process = self._processes[place]
+            if self._is_late(process):
+                process.kill(f"it was not ready after {self._placement_timeout_s:g} s")
+            built = process.built
             if built is None:
                 continue
             self._building.discard(place)
@@ -167,12 +191,15 @@ class ProcessFleet:
 
     def count_break(self, failure: Break) -> None:
         """Note that a device failed and that no request is to blame."""
-        num_breaks = self._breaks.count(failure.node_id)
-        if num_breaks is not None:
-            for place, process in enumerate(self._processes):
-                if process.spec.device == failure.node_id:
-                    why = f"device {failure.node_id} failed {num_breaks} times, at last: "
-                    self._give_up(place, why + failure.cause)
+        for place, process in enumerate(self._processes):
+            # All workers of a process end with it, and each of them is told of.
+            if process.spec.device != failure.node_id or self._charged[place] == process.generation:
+                continue
+            self._charged[place] = process.generation
+            num_breaks = self._breaks.count(failure.node_id)
+            if num_breaks is not None:
+                why = f"device {failure.node_id} failed {num_breaks} times, at last: "
+                self._give_up(place, why + failure.cause)
 
     def missing(self) -> str:
         """Which workers are not there, and why, in one line."""
@@ -184,6 +211,11 @@ class ProcessFleet:
         """End the processes. Idempotent."""
         for process in self._processes:
             process.close()
+
+    def _is_late(self, process: WorkerProcess) -> bool:
+        """Whether a process has not been ready for too long."""
+        lasts_s = time.monotonic() - process.started_s
+        return process.built is None and lasts_s > self._placement_timeout_s
 
     def _start(self, place: int) -> None:
         self._building.add(place)

@@ -34,7 +34,7 @@ class ProcessGroup(BaseGroup[ProcessHandle]):
         return unpack_report(ref.answer)
 
     def _kill(self, handle: ProcessHandle) -> None:
-        handle.process.kill("it did not answer, and was killed")
+        handle.process.kill("it did not answer, or answered what is wrong, and was killed")
 
 
 class ProcessPool(FleetPool[ProcessHandle]):

@@ -145,7 +145,9 @@ class WorkerProcess:
             self._process.wait(GRACE_S)  # its end of the connection goes a little earlier
         if self._process.poll() is None:
             self._process.kill()
-            self._process.wait()
+            # One that waits inside a broken device's driver may outlive even this.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_S)
         self.is_over = True
         loss = self._loss()
         for call in self._calls.values():
@@ -163,6 +165,8 @@ class WorkerProcess:
         if self._is_killed_for:
             return Loss.PROCESS, self._is_killed_for
         code = self._process.returncode
+        if code is None:
+            return Loss.PROCESS, "its process does not end though it was killed"
         if code == -signal.SIGKILL:
             return Loss.PROCESS, (
                 "its process was killed, as when the kernel ends it for want of memory (dmesg "

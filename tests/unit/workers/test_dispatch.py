@@ -1,3 +1,5 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,5 +97,25 @@ def test_every_item_is_handed_out_once(items: list[Item], workers: list[int]) ->
     handed = [item for worker in workers for item in dispatcher.next_batch(worker)]
     while batch := dispatcher.next_batch(0):
         handed += batch
+        assert len(dispatcher) == len(items) - len(handed)
     assert sorted(handed) == sorted(items)
     assert len(dispatcher) == 0
+
+
+class UncountedDict(dict[Any, Any]):
+    """Does not let anybody walk through it."""
+
+    def values(self) -> Any:
+        raise AssertionError("it takes the longer the more workers there are")
+
+    __iter__ = items = values
+
+
+def test_to_ask_whether_anything_waits_takes_as_long_for_many_workers_as_for_few() -> None:
+    dispatcher = new_dispatcher()
+    dispatcher.add([("a", 1), ("b", 1), ("a", 2)])
+    dispatcher.next_batch(1)
+    dispatcher._queues = UncountedDict(dispatcher._queues)
+    assert len(dispatcher) == 2
+    assert dispatcher.next_batch(0) == [("a", 1), ("a", 2)]
+    assert dispatcher.next_batch(0) == []

@@ -1,3 +1,4 @@
+import errno
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from search_cluster.errors import DeviceBrokenError
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.engine.flops import FlopRates
 from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
+from search_cluster.model.engine.scheduler import Scheduler
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
@@ -171,3 +173,52 @@ def test_the_materialised_model_s_arithmetic_is_that_of_its_verdicts() -> None:
     num_rows = sum(item.num_layer_tokens for item in verdicts if isinstance(item, Verdict))
     assert report.work.num_layer_rows == num_rows > 0
     assert report.work.flops == num_rows * FlopRates.of(one.loaded.model).layer_row
+
+
+@pytest.mark.parametrize(
+    ("error", "is_own"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), True),
+        (RuntimeError("can't start new thread"), True),
+        (MemoryError(), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file"), False),
+        (ValueError("no answer"), False),
+    ],
+)
+def test_a_failure_that_may_be_the_worker_s_own_trouble_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_own: bool
+) -> None:
+    graded: list[int] = []
+
+    def grade(*_: Any) -> Any:
+        graded.append(len(graded))
+        return error if len(graded) == 2 else verdict
+
+    verdict = Verdict(reward=1.0, margin=None, output="", num_layer_tokens=1)
+    monkeypatch.setattr(PathExecutor, "_graded", grade)
+    report = worker().evaluate(REQUESTS)
+    failed = [item.request_id for item in report.results if isinstance(item.outcome, Failure)]
+    assert len(failed) == 1
+    assert list(report.local_ids) == (failed if is_own else [])
+
+
+def test_what_led_to_a_failure_may_be_the_worker_s_own_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ValueError("the grader said nothing")
+    error.__cause__ = OSError(errno.ENOMEM, "Cannot allocate memory")
+    monkeypatch.setattr(PathExecutor, "_graded", lambda *_: error)
+    assert worker().evaluate(REQUESTS).local_ids == (0, 1, 2)
+
+
+def test_on_a_card_that_somebody_else_fills_no_failure_is_a_request_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Scheduler, "bring_up_to_date", fail)
+    assert worker().evaluate(REQUESTS).local_ids == (0, 1, 2)

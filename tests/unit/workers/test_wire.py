@@ -97,5 +97,6 @@ def test_a_report_survives_the_journey() -> None:
             flops=1e12,
         ),
         reading=DeviceReading(name="H", peak_flops_per_s=2e12, memory_bytes=5, utilisation=0.25),
+        local_ids=(5,),
     )
     assert unpack_report(pickle.loads(pickle.dumps(pack_report(report)))) == report  # noqa: S301 - just written

@@ -1,5 +1,6 @@
 """Which worker processes are started again, and when they are given up: without processes."""
 
+import math
 import time
 from typing import Any
 
@@ -18,6 +19,9 @@ SPEC = WorkerSpec(
     task="", num_threads=1,
 )  # fmt: skip
 
+HANGS = "hangs"
+"""In the place of what a process says that is never ready."""
+
 
 class Process:
     """In the place of a process; a test says what becomes of it."""
@@ -35,8 +39,15 @@ class Process:
     def start(self) -> None:
         assert self.is_over
         self.generation += 1
+        self.started_s = time.monotonic()
         infos = [worker_info(device=self.spec.device) for _ in range(self.num_workers)]
         self.is_over, self.built = False, self.next_built or infos
+        if self.next_built == HANGS:
+            self.built = None
+
+    def kill(self, why: str) -> None:
+        self.is_over = True
+        self.built = self.built or WorkerLostError(Loss.PROCESS, why)
 
     def close(self) -> None:
         self.is_over = True
@@ -48,9 +59,11 @@ def _processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_module, "receive_from", lambda processes, timeout_s: None)
 
 
-def started(*devices: str, num_workers: int) -> tuple[ProcessFleet, list[Any], dict[int, Any]]:
+def started(
+    *devices: str, num_workers: int, placement_timeout_s: float = math.inf
+) -> tuple[ProcessFleet, list[Any], dict[int, Any]]:
     """A fleet, its processes, and its workers by number."""
-    fleet = ProcessFleet(SPEC, devices, num_workers)
+    fleet = ProcessFleet(SPEC, devices, num_workers, placement_timeout_s=placement_timeout_s)
     fleet.wait()
     return fleet, fleet._processes, {one.handle.number: one for one in fleet.ready()}
 
@@ -97,6 +110,8 @@ def test_a_device_that_failed_three_times_is_given_up_and_others_go_on(
     fleet, processes, workers = started("cuda:0", "cuda:1", num_workers=2)
     for _ in range(2):
         fleet.count_break(Break(node_id="cuda:0", cause="CUDA error"))
+        lose(fleet, workers[0], Loss.DEVICE)
+        workers |= {one.handle.number: one for one in fleet.ready()}
     assert fleet.closed_nodes == frozenset()
     processes[0].next_built = DeviceBrokenError("device cuda:0 is broken: ECC error")
     lose(fleet, workers[0], Loss.DEVICE)
@@ -131,3 +146,41 @@ def test_what_keeps_a_process_from_its_first_start_is_raised() -> None:
         fleet._processes[0].next_built = error  # type: ignore[attr-defined]
         with pytest.raises(wanted, match=text):
             fleet.wait()
+
+
+def test_a_process_that_ends_with_all_its_workers_counts_once_for_its_device() -> None:
+    fleet, (process,), workers = started("cuda", num_workers=4)
+    for _ in workers:
+        fleet.count_break(Break(node_id="cuda", cause="its process ended by SIGSEGV"))
+    assert fleet.closed_nodes == frozenset()
+    assert not process.is_over
+
+
+def test_a_process_that_hangs_at_its_first_start_ends_the_run_in_one_line() -> None:
+    fleet = ProcessFleet(SPEC, ["cuda:0", "cuda:1"], 2, placement_timeout_s=0.01)
+    fleet._processes[1].next_built = HANGS  # type: ignore[attr-defined]
+    with pytest.raises(
+        EvaluatorError, match=r"^the .* process on cuda:1 was not ready after 0.01 s; raise placeme"
+    ) as error:
+        fleet.wait()
+    assert "\n" not in str(error.value)
+
+
+def test_a_process_that_hangs_when_it_is_started_again_is_killed_and_given_up_after_three_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet, (process, _), workers = started(
+        "cuda:0", "cuda:1", num_workers=2, placement_timeout_s=60.0
+    )
+    now_s = time.monotonic()
+    monkeypatch.setattr(fleet_module.time, "monotonic", lambda: now_s)
+    process.next_built = HANGS
+    lose(fleet, workers[0], Loss.PROCESS)
+    looks = 0
+    while fleet.num_awaited:
+        assert fleet.ready() == []
+        looks += 1
+        now_s += 25.0
+    assert process.generation - 1 == fleet_module.MAX_BUILD_FAILURES
+    assert looks == 3 * fleet_module.MAX_BUILD_FAILURES + 1
+    assert "it can't be built again: it was not ready after 60 s" in fleet.missing()

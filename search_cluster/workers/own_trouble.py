@@ -1,0 +1,29 @@
+"""Which errors of a request may be its worker's own trouble: another worker may have none of it.
+
+A card that somebody else fills, a full disk, a machine without memory or processes left: whatever
+is asked there fails, and fast.
+"""
+
+import errno
+
+from search_cluster.model.device_health import is_lack_of_memory
+
+ERRNOS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+)
+"""Of disks, memory, processes and files that have run out."""
+LACK_OF_THREADS = "can't start new thread"
+"""What Python says of the same."""
+
+
+def is_own_trouble(error: object) -> bool:
+    """Whether an error, or one that led to it, may be the worker's and not the request's."""
+    seen: set[int] = set()
+    while isinstance(error, BaseException) and id(error) not in seen:
+        seen.add(id(error))
+        if is_lack_of_memory(error) or LACK_OF_THREADS in str(error):
+            return True
+        if isinstance(error, OSError) and error.errno in ERRNOS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
