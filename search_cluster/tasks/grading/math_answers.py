@@ -3,19 +3,22 @@ r"""Mathematical equality of an answer in ``\boxed{}`` and a gold answer, judged
 math-verify needs the main thread (it sets an alarm signal) and may loop for ever on hostile input;
 its own process makes it usable from threads and Ray actors and can be ended. It is started
 at the first use, once in each process, and again after a request that it did not survive; such an
-answer earns nothing.
+answer earns nothing, unless the process was killed from outside: then it is judged again.
 """
 
 import atexit
+import errno
 import json
 import logging
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,6 +33,9 @@ WALL_LIMIT_S = 60.0
 because machines may be busy."""
 START_LIMIT_S = 120.0
 """Seconds that the worker may take to start."""
+END_LIMIT_S = 1.0
+MAX_KILLS = 2
+"""Kills from outside after which the machine is to blame, and not an accident."""
 _MAX_ANSWER_CHARACTERS = 4000
 _BOXES_OFFERED = re.compile(
     r"\}[\s$]*\bor\b[\s$]*\\(?:boxed|fbox)\s*\{[^{}]*\}(?:(?!\\(?:boxed|fbox)).)*$", re.DOTALL
@@ -57,10 +63,21 @@ class MathVerifier:
 
         Raises:
             TaskError: the worker can't be started (math-verify is not installed, or broken).
+            OSError: something else on this machine kills the worker again and again.
         """
+        request = json.dumps([gold, answer[:_MAX_ANSWER_CHARACTERS]])
         with self._lock:
-            process = self._running_process()
-            reply = _ask(process, json.dumps([gold, answer[:_MAX_ANSWER_CHARACTERS]]))
+            for _ in range(MAX_KILLS):
+                process = self._running_process()
+                reply = _ask(process, request)
+                if reply is not None or not _was_killed(process):
+                    break
+            else:
+                raise OSError(
+                    errno.ENOMEM,
+                    f"the math grader was killed {MAX_KILLS} times, as a machine without memory "
+                    "does (dmesg names it)",
+                )
             if reply is None:
                 self._stop()
                 _logger.warning(
@@ -115,6 +132,16 @@ def _ask(process: subprocess.Popen[bytes], request: str) -> object:
     except BrokenPipeError:
         return None
     return _read_line(process, WALL_LIMIT_S)
+
+
+def _was_killed(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ended by a kill, which none of its own limits does: that says nothing of answers.
+
+    Of one that has just ended its end may be seen a moment later.
+    """
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(END_LIMIT_S) == -signal.SIGKILL
+    return False
 
 
 def _read_line(process: subprocess.Popen[bytes], limit_s: float) -> object:

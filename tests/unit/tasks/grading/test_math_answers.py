@@ -17,6 +17,7 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.grading import math_answers as math_grading
 from search_cluster.tasks.grading.boxed import last_boxed
 from search_cluster.tasks.grading.math_answers import MathVerifier, grade_math
+from search_cluster.workers.own_trouble import is_own_trouble
 
 _ORPHAN = """
 import os, time
@@ -78,6 +79,43 @@ def test_a_killed_worker_is_replaced(verifier: MathVerifier) -> None:
     process.wait()
     assert verifier.equal("2", "\\boxed{2}")
     assert verifier._process is not process
+
+
+def killing(monkeypatch: pytest.MonkeyPatch, num_times: int) -> list[str]:
+    """Let something kill the worker while it judges, so many times; what it was asked."""
+    asked: list[str] = []
+    ask = math_grading._ask
+
+    def ask_and_kill(process: subprocess.Popen[bytes], request: str) -> object:
+        asked.append(request)
+        if len(asked) <= num_times:
+            process.send_signal(signal.SIGSTOP)
+            process.stdin.write(request.encode() + b"\n")  # type: ignore[union-attr]
+            process.kill()
+            return math_grading._read_line(process, 10.0)
+        return ask(process, request)
+
+    monkeypatch.setattr(math_grading, "_ask", ask_and_kill)
+    return asked
+
+
+def test_an_answer_whose_worker_was_killed_from_outside_is_judged_again(
+    verifier: MathVerifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = killing(monkeypatch, 1)
+    assert verifier.equal("1", "\\boxed{1}")
+    assert len(asked) == 2
+    assert not caplog.records
+
+
+def test_a_machine_that_kills_the_worker_again_and_again_is_no_wrong_answer(
+    verifier: MathVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killing(monkeypatch, math_grading.MAX_KILLS)
+    with pytest.raises(OSError, match="was killed 2 times") as caught:
+        verifier.equal("1", "\\boxed{1}")
+    assert is_own_trouble(caught.value)
+    assert verifier.equal("1", "\\boxed{1}")
 
 
 def test_the_worker_does_not_outlive_a_killed_parent() -> None:
