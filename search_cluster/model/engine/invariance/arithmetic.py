@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from search_cluster.model.anatomy import head_width
 from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.devices.layer_devices import devices_of
-from search_cluster.model.engine.calls.attention import HAS_VARLEN
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
+from search_cluster.model.engine.calls.sequences import has_sequence_kernel
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
@@ -116,11 +117,9 @@ def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
 
 
 def _layout(model: PreTrainedModel) -> Layout:
-    has_softcap = getattr(model.config, "attn_logit_softcapping", None) is not None
-    is_packed = (
-        model.device.type != "cpu"
-        and HAS_VARLEN
-        and not has_softcap
-        and model.dtype is not torch.float32  # which the kernel for sequences does not take
+    config = model.config
+    is_packed = getattr(config, "attn_logit_softcapping", None) is None and all(
+        has_sequence_kernel(device, model.dtype, head_width(config))
+        for device in devices_of(model).distinct
     )
     return Layout.PACKED if is_packed else Layout.PADDED
