@@ -102,17 +102,19 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
 
 
 def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
-    """One product of each shape on each device: of the layers and their experts."""
+    """One product of each shape on each device: of layers, their experts and their routers."""
     found: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = {}
     for module in model.model.layers.modules():
         if isinstance(module, nn.Linear):
             weight, bias = module.weight, module.bias
             found.setdefault((weight.shape, bias is not None, weight.device), (weight, bias))
             continue
+        if isinstance(module, nn.Embedding) or "Norm" in type(module).__name__:
+            continue
         for parameter in module.parameters(recurse=False):
-            if parameter.dim() == 3:  # the experts of a mixture, one behind the other
-                shape = parameter.shape[1:], False, parameter.device
-                found.setdefault(shape, (parameter[0], None))
+            if parameter.dim() in (2, 3):  # a router of a mixture; its experts behind each other
+                weight = parameter if parameter.dim() == 2 else parameter[0]
+                found.setdefault((weight.shape, False, weight.device), (weight, None))
     return list(found.values())
 
 
