@@ -19,6 +19,7 @@ from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.calls.sequences import has_sequence_kernel
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
+from search_cluster.model.engine.invariance.head import head_is_invariant, is_tried
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
 from search_cluster.model.shortcut.shortcut import shortcuts_of
@@ -78,12 +79,14 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     for own in shortcuts_of(model).values():  # the same of these
         for weight, bias in own.products():
             products.row_counts(weight, bias)
-    if model.device.type == "cpu":  # elsewhere the head has the same number of rows in every call
-        bias = model.lm_head.bias
-        products.row_counts(wide_weight(model.lm_head), None if bias is None else bias.float())
+    head = model.lm_head
+    if is_tried(head.weight.device):
+        products.row_counts(wide_weight(head), None if head.bias is None else head.bias.float())
     lacking = [
         f"{shape[0]} x {shape[1]}" for shape, found in products.of_shape.items() if not found.counts
     ]
+    if not is_tried(head.weight.device) and not head_is_invariant(model):
+        lacking.append(f"{head.weight.shape[0]} x {head.weight.shape[1]}")
     layout = _layout(model)
     shapes = attention_shapes(model, layout, devices)
     reasons = [f"products of {shape}" for shape in lacking]
