@@ -62,7 +62,7 @@ WORKER_NEEDS = f"{ENGINE_NEEDS}, platformdirs and pydantic"
 PARTS: Mapping[str, Part] = {
     "A": Part(
         about="the card, a product and ways to attend",
-        module="card", limit_s=20, needs="nothing; torch 2.10 for varlen, 2.13 for one split",
+        module="card", limit_s=20, needs="nothing; torch 2.10 for varlen, 2.12 for one split",
     ),
     "B": Part(about="a call of a layer", module="layer_call", limit_s=60, needs=ENGINE_NEEDS),
     "C": Part(about="the whole engine", module="throughput", limit_s=120, needs=ENGINE_NEEDS),

@@ -129,3 +129,9 @@ def layer_type_of(config: PreTrainedConfig, layer: int) -> str:
         return str(config.layer_types[layer])
     has_window = rule is MaskRule.MODEL_WINDOW and config.sliding_window is not None
     return "sliding_attention" if has_window else "full_attention"
+
+
+def windows_of(config: PreTrainedConfig) -> set[int | None]:
+    """How many positions layers look back, themselves included; ``None`` stands for all."""
+    types = {layer_type_of(config, layer) for layer in range(config.num_hidden_layers)}
+    return {config.sliding_window if kind == "sliding_attention" else None for kind in types}

@@ -11,6 +11,7 @@ import re
 import torch
 
 from search_cluster.machine import cpu_features
+from search_cluster.model.engine.invariance.head import HEAD_CALL_ROWS
 
 _CPU_FLAGS = re.compile(r"(avx512|amx|avx|sve|bf16|fma|fp16|asimdhp)")
 """How the names of those features begin that kernels for products are chosen by."""
@@ -38,7 +39,11 @@ def kernels_of(device: str, dtype: str) -> str:
     if dtype == "float32":
         return ""
     kind = torch.device(device).type
-    parts = _of_cuda(device) if kind == "cuda" else _of_cpu() if kind == "cpu" else [kind]
+    if kind == "cpu":
+        parts = _of_cpu()
+    else:
+        parts = _of_cuda(device) if kind == "cuda" else [kind]
+        parts.append(f"{HEAD_CALL_ROWS} rows of the head")
     return "; ".join([*parts, f"torch {torch.__version__}"])
 
 

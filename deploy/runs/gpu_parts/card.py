@@ -111,7 +111,7 @@ def _variable_length(
     for name, action in (("varlen", attend), ("varlen_one_split", partial(attend, num_splits=1))):
         try:
             sheet.put(name, _cost(action, device))
-        except (TypeError, RuntimeError) as error:  # arguments came one by one with torch 2.10-2.13
+        except (TypeError, RuntimeError) as error:  # arguments came one by one with torch 2.10-2.12
             sheet.lack(name, f"torch {torch.__version__} refuses it: {str(error)[:120]}")
 
 

@@ -30,6 +30,7 @@ from search_cluster.model.engine.answers import (
 )
 from search_cluster.model.engine.call_rows import final_rows
 from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
+from search_cluster.model.engine.invariance.head import HEAD_CALL_ROWS, is_tried
 from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes, wants_of
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import PrefixTrie
@@ -59,8 +60,7 @@ HEAD_ROWS = {"cpu": 128}
 """The largest number of rows whose logits are in memory together; each row has a whole
 vocabulary."""
 ACCELERATOR_HEAD_ROWS = 1024
-"""The same for devices that are not named there, where so many are read in every call: a product
-with a fixed number of rows needs no trying."""
+"""The same for devices that are not named there."""
 
 Outcome = Verdict | Exception
 """What the engine says of a request; an exception is that request's own, such as
@@ -117,7 +117,7 @@ class PathExecutor:
             tie_threshold = TIE_THRESHOLDS[loaded.dtype]
         self._rechecks = TieRechecks(loaded, task, tie_threshold)
         self._head_rows = head_rows or HEAD_ROWS.get(kind, ACCELERATOR_HEAD_ROWS)
-        self._fills_head = kind not in HEAD_ROWS
+        self._least_head_rows = MIN_ROWS if is_tried(self._layers.devices.last) else HEAD_CALL_ROWS
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
         self._ends = end_ids(loaded.model, loaded.tokenizer)
@@ -258,13 +258,13 @@ class PathExecutor:
         first = 0
         while first < len(asked):
             part = asked[first : first + self._head_rows - SPARE_ROWS]
-            size = self._head_rows if self._fills_head else max(MIN_ROWS, len(part) + SPARE_ROWS)
+            size = max(MIN_ROWS, len(part) + SPARE_ROWS)
             padded = np.full(size, ZERO_SLOT, dtype=np.int64)
             padded[: len(part)] = slots[first : first + len(part)]
             try:
                 found = self._logits(padded, part)
             except torch.OutOfMemoryError:
-                if self._head_rows <= MIN_ROWS:
+                if self._head_rows <= self._least_head_rows:
                     raise
                 self._head_rows //= 2
                 logger.warning(

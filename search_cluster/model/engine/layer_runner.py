@@ -19,6 +19,7 @@ from search_cluster.model.devices.placing import without_arrivals
 from search_cluster.model.engine.calls.attention import KERNEL_NAME
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan
 from search_cluster.model.engine.fused_norm import fused
+from search_cluster.model.engine.invariance.head import in_equal_calls
 from search_cluster.model.engine.invariance.modules import InvariantLinear, ProductsOfAll
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import float32_logits
@@ -174,8 +175,11 @@ class LayerRunner:
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Float32 logits ``[N, V]`` of final states: norm, head and soft-capping."""
-        # Off the CPU the same number of rows is read in every call, which needs no trying.
-        return float32_logits(self._model, self._norm(hidden_ND), self.products.linear)
+
+        def logits_of(final_ND: Tensor) -> Tensor:
+            return float32_logits(self._model, self._norm(final_ND), self.products.linear)
+
+        return in_equal_calls(logits_of, hidden_ND)
 
     def _copy_of(self, module: ModuleT, config: object) -> ModuleT:
         """A copy, weights shared, with the engine's norms and products and another configuration.

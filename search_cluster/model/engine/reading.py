@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from search_cluster.model.engine.answers import RowReading
 
@@ -15,6 +16,8 @@ MIN_ROWS = 8
 are shared out among threads."""
 SPARE_ROWS = 1
 """Rows behind those that are read. On a CPU the last elements of a table go through other code."""
+ALIGNED_LOGITS, UNALIGNED_KINDS = 8, ("cpu",)
+"""A row has a multiple of so many logits on all other kinds of devices."""
 
 
 def read_logits(logits_RV: Tensor, asked: Sequence[Sequence[int]]) -> list[RowReading]:
@@ -48,7 +51,7 @@ def _log_probs(
     rows, tokens = rows_and_tokens.unbind(dim=1)
     # Row by row: element by element the last ones of a table go through other code, whose last bits
     # differ.
-    log_probs = logits_RV.log_softmax(dim=-1)[rows, tokens]
+    log_probs = _aligned(logits_RV).log_softmax(dim=-1)[rows, tokens]
     read = torch.cat([finite_R.double(), log_probs.double()]).tolist()
     finite, values = read[: len(asked)], read[len(asked) :]
     found: list[dict[int, float]] = [{} for _ in asked]
@@ -58,3 +61,14 @@ def _log_probs(
         RowReading(finite=bool(ok), log_probs=of_row)
         for ok, of_row in zip(finite, found, strict=True)
     ]
+
+
+def _aligned(logits_RV: Tensor) -> Tensor:
+    """The logits, with tokens of no probability behind a vocabulary that is no such multiple.
+
+    On a GPU a row that begins between two words of 16 bytes is summed in another order.
+    """
+    missing = -logits_RV.shape[1] % ALIGNED_LOGITS
+    if logits_RV.device.type in UNALIGNED_KINDS or not missing:
+        return logits_RV
+    return pad(logits_RV, (0, missing), value=-torch.inf)

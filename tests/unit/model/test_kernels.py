@@ -74,6 +74,6 @@ def test_a_gpu_is_named_by_its_kind_libraries_and_settings(monkeypatch: pytest.M
         products.allow_bf16_reduced_precision_reduction = before
     assert lines[1] == (
         "NVIDIA H100 (9.0); CUDA 12.8; cuBLAS 12.8.4.1; cuDNN 91002; reduced sums of float16; "
-        f"torch {torch.__version__}"
+        f"128 rows of the head; torch {torch.__version__}"
     )
     assert "reduced sums of bfloat16 and float16" in lines[0]

@@ -9,8 +9,6 @@ L keys, H query heads, G key-value heads, r query heads that share a key-value h
 leading 1 is the batch of one that transformers' layers insist on.
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -22,17 +20,13 @@ from search_cluster.model.engine.calls.call_plan import (
     ChainGroup,
     PackedGroup,
 )
-
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # an older torch
-    varlen_attn = None  # type: ignore[assignment]
-
-HAS_VARLEN = varlen_attn is not None
+from search_cluster.model.engine.calls.sequences import attend_to_sequences
 
 KERNEL_NAME = "search_cluster_rows"
 CAPPED_ROWS, CAPPED_KEYS = 32, 256
 """The rows and keys that are multiplied together where scores are capped."""
+CAPPED_HEADS = 64
+"""The heads of all segments that are, off a CPU, in every call."""
 KEYS, VALUES = 0, 1
 """The parts of the slab of keys and values."""
 
@@ -194,45 +188,6 @@ def _packed(
     )
 
 
-def attend_to_sequences(
-    query_NHE: Tensor,
-    key_LGE: Tensor,
-    value_LGE: Tensor,
-    first_rows: Tensor,
-    first_keys: Tensor,
-    longest: tuple[int, int],
-    *,
-    window: int | None,
-    scaling: float,
-) -> Tensor:
-    """Causal attention ``[N, H, E]`` of sequences that stand behind each other.
-
-    Args:
-        query_NHE: the rows of all sequences, each one's last ones.
-        key_LGE: the keys of all sequences.
-        value_LGE: the values of all sequences.
-        first_rows: where each sequence's rows begin, and the end, int32.
-        first_keys: where each sequence's keys begin, and the end, int32.
-        longest: the largest number of rows and of keys of a sequence.
-        window: how many positions a row looks back; ``None`` stands for all.
-        scaling: factor of the scores.
-    """
-    assert varlen_attn is not None, "older versions of torch run the padded layout"
-    out_NHE = varlen_attn(
-        query_NHE,
-        key_LGE,
-        value_LGE,
-        first_rows,
-        first_keys,
-        *longest,
-        scale=scaling,
-        window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=key_LGE.shape[1] != query_NHE.shape[1],
-        num_splits=1,
-    )
-    return cast(Tensor, out_NHE)
-
-
 def scores_and_values(
     query_SHRE: Tensor,
     key_SGLE: Tensor,
@@ -260,7 +215,8 @@ def scores_and_values(
     for first in range(0, query_SHRE.shape[2], tile_rows):
         query, mask = (part[:, :, first : first + tile_rows] for part in (query_SHRE, mask_SHRL))
         if softcap is not None:
-            parts.append(_capped(query, key_SGLE, value_SGLE, mask, scaling, softcap))
+            capped = _capped if query.device.type == "cpu" else _capped_in_equal_calls
+            parts.append(capped(query, key_SGLE, value_SGLE, mask, scaling, softcap))
             continue
         parts.append(
             scaled_dot_product_attention(
@@ -295,6 +251,37 @@ def _capped(
     for tile in tiles[1:]:
         out_SHRE = out_SHRE + weights_SHRL[..., tile] @ value_SHLE[:, :, tile]
     return out_SHRE
+
+
+def _capped_in_equal_calls(
+    query_SHRE: Tensor,
+    key_SHLE: Tensor,
+    value_SHLE: Tensor,
+    mask_S1RL: Tensor,
+    scaling: float,
+    softcap: float,
+) -> Tensor:
+    """The same for equally many heads at a time.
+
+    A library picks its kernel for many products also by how many these are.
+    """
+    num_heads = query_SHRE.shape[1]
+    num_all = len(query_SHRE) * num_heads
+    mask_SHRL = mask_S1RL.expand(-1, num_heads, -1, -1)
+
+    def calls(part_SHRE: Tensor) -> Tensor:
+        heads_BRE = part_SHRE.flatten(0, 1).contiguous()
+        heads_BRE = pad(heads_BRE, (0, 0, 0, 0, 0, -num_all % CAPPED_HEADS))
+        return heads_BRE.view(-1, 1, CAPPED_HEADS, *part_SHRE.shape[2:])
+
+    tensors = map(calls, (query_SHRE, key_SHLE, value_SHLE, mask_SHRL))
+    out_BRE = torch.cat(
+        [
+            _capped(query, key, value, mask, scaling, softcap)[0]
+            for query, key, value, mask in zip(*tensors, strict=True)
+        ]
+    )
+    return out_BRE[:num_all].view(*query_SHRE.shape)
 
 
 AttentionInterface.register(KERNEL_NAME, attend)

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from search_cluster.model.anatomy import head_width
 from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.devices.layer_devices import devices_of
-from search_cluster.model.engine.calls.attention import HAS_VARLEN
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
+from search_cluster.model.engine.calls.sequences import has_sequence_kernel
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
+from search_cluster.model.engine.invariance.head import head_is_invariant, is_tried
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
 from search_cluster.model.shortcut.shortcut import shortcuts_of
@@ -77,12 +79,14 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     for own in shortcuts_of(model).values():  # the same of these
         for weight, bias in own.products():
             products.row_counts(weight, bias)
-    if model.device.type == "cpu":  # elsewhere the head has the same number of rows in every call
-        bias = model.lm_head.bias
-        products.row_counts(wide_weight(model.lm_head), None if bias is None else bias.float())
+    head = model.lm_head
+    if is_tried(head.weight.device):
+        products.row_counts(wide_weight(head), None if head.bias is None else head.bias.float())
     lacking = [
         f"{shape[0]} x {shape[1]}" for shape, found in products.of_shape.items() if not found.counts
     ]
+    if not is_tried(head.weight.device) and not head_is_invariant(model):
+        lacking.append(f"{head.weight.shape[0]} x {head.weight.shape[1]}")
     layout = _layout(model)
     shapes = attention_shapes(model, layout, devices)
     reasons = [f"products of {shape}" for shape in lacking]
@@ -101,26 +105,26 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
 
 
 def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
-    """One product of each shape on each device: of the layers and their experts."""
+    """One product of each shape on each device: of layers, their experts and their routers."""
     found: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = {}
     for module in model.model.layers.modules():
         if isinstance(module, nn.Linear):
             weight, bias = module.weight, module.bias
             found.setdefault((weight.shape, bias is not None, weight.device), (weight, bias))
             continue
+        if isinstance(module, nn.Embedding) or "Norm" in type(module).__name__:
+            continue
         for parameter in module.parameters(recurse=False):
-            if parameter.dim() == 3:  # the experts of a mixture, one behind the other
-                shape = parameter.shape[1:], False, parameter.device
-                found.setdefault(shape, (parameter[0], None))
+            if parameter.dim() in (2, 3):  # a router of a mixture; its experts behind each other
+                weight = parameter if parameter.dim() == 2 else parameter[0]
+                found.setdefault((weight.shape, False, weight.device), (weight, None))
     return list(found.values())
 
 
 def _layout(model: PreTrainedModel) -> Layout:
-    has_softcap = getattr(model.config, "attn_logit_softcapping", None) is not None
-    is_packed = (
-        model.device.type != "cpu"
-        and HAS_VARLEN
-        and not has_softcap
-        and model.dtype is not torch.float32  # which the kernel for sequences does not take
+    config = model.config
+    is_packed = getattr(config, "attn_logit_softcapping", None) is None and all(
+        has_sequence_kernel(device, model.dtype, head_width(config))
+        for device in devices_of(model).distinct
     )
     return Layout.PACKED if is_packed else Layout.PADDED

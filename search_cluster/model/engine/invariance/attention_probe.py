@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from search_cluster.model.anatomy import head_width
-from search_cluster.model.engine.calls.attention import attend_to_sequences, scores_and_values
+from search_cluster.model.anatomy import head_width, windows_of
+from search_cluster.model.engine.calls.attention import scores_and_values
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
+from search_cluster.model.engine.calls.sequences import attend_to_sequences
 from search_cluster.model.engine.invariance.products import LEFT_OVER
 
 CANDIDATES = (
@@ -46,6 +47,8 @@ PROBE_MORE_KEYS = (50, 150, 300, 600)
 """The numbers of keys behind those that the row sees."""
 MAX_PROBE_KEY_HEADS = 2
 """Heads are alike, so a few will do."""
+MAX_PROBE_WINDOW = 256
+"""Windows are alike, so one will do that some of what is tried fills and some does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,13 @@ class AttentionKind:
     softcap: float | None
     device: torch.device
     dtype: torch.dtype
+    window: int | None = None
+    """How many positions a row looks back, where that picks the kernel; ``None`` stands for all."""
 
     @classmethod
-    def of(cls, model: PreTrainedModel, device: torch.device) -> "AttentionKind":
+    def of(
+        cls, model: PreTrainedModel, device: torch.device, window: int | None = None
+    ) -> "AttentionKind":
         """A model's attention on one device, with no more heads than have to be tried."""
         config = model.config
         return cls(
@@ -71,6 +78,7 @@ class AttentionKind:
             softcap=getattr(config, "attn_logit_softcapping", None),
             device=device,
             dtype=model.dtype,
+            window=None if window is None else min(window, MAX_PROBE_WINDOW),
         )
 
 
@@ -79,13 +87,17 @@ def attention_shapes(
 ) -> Shapes | None:
     """The first candidate in which a row's attention has the same bits, if there is one.
 
-    It is tried on each device of the model; devices that differ in it have none.
+    It is tried on each device of the model, and with each window that the kernel is told of; if
+    they differ in it there is none.
     """
     if model.device.type == "meta":  # where there are no bits
         return CANDIDATES[0]
+    # In the other layout a window is a part of the mask.
+    windows = windows_of(model.config) if layout is Layout.PACKED else {None}
     found = {
-        shapes_found(AttentionKind.of(model, device), layout, torch.get_num_threads())
+        shapes_found(AttentionKind.of(model, device, window), layout, torch.get_num_threads())
         for device in devices
+        for window in windows
     }
     return found.pop() if len(found) == 1 else None
 
@@ -125,6 +137,7 @@ class _AttentionProbe:
         self._repeats = kind.repeats
         self._scaling = width**-0.5
         self._softcap = kind.softcap
+        self._window = kind.window
         generator = torch.Generator().manual_seed(0)
         num_keys = 2048
         half = width // 2
@@ -181,7 +194,7 @@ class _AttentionProbe:
             torch.tensor([0, *accumulate(rows)], dtype=torch.int32, device=device),
             torch.tensor([0, *accumulate(keys)], dtype=torch.int32, device=device),
             (max(rows), max(keys)),
-            window=None,
+            window=self._window,
             scaling=self._scaling,
         )
         return out_NHE[-1]

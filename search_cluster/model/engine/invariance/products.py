@@ -213,6 +213,7 @@ class InvariantProducts:
 
     def row_counts(self, weight: Tensor, bias: Tensor | None) -> RowCounts:
         """The numbers of rows for a product, which are tried if nobody has yet."""
+        weight, bias = self._widened(weight, bias)
         shape = (weight.shape[0], weight.shape[1], bias is not None, weight.dtype, weight.device)
         known = self.of_shape.get(shape)
         if known is None:
@@ -225,8 +226,7 @@ class InvariantProducts:
     def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """What ``torch.nn.functional.linear`` computes."""
         num_outputs, num_inputs = weight.shape
-        if num_outputs < MIN_OUTPUTS and weight.device.type == "cpu":
-            weight, bias = self._widened(weight, bias)
+        weight, bias = self._widened(weight, bias)
         found = self.row_counts(weight, bias)
         num_rows = input.numel() // num_inputs
         sizes: tuple[int, ...] = (num_rows,)
@@ -237,7 +237,12 @@ class InvariantProducts:
         return output if output.shape[-1] == num_outputs else output[..., :num_outputs]
 
     def _widened(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The weight with outputs of zero: products with one output alone take other kernels."""
+        """The weight with outputs of zero, where there are few on a CPU.
+
+        Products with one output alone take other kernels.
+        """
+        if weight.shape[0] >= MIN_OUTPUTS or weight.device.type != "cpu":
+            return weight, bias
         known = self._wide.get(weight.data_ptr())
         if known is None or known[0] is not weight:
             missing = MIN_OUTPUTS - weight.shape[0]

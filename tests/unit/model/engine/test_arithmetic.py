@@ -110,6 +110,29 @@ def test_a_head_without_it_is_told_of_too(
     assert len(caplog.messages) == 1
 
 
+def test_a_router_without_it_is_told_of_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    num_experts = 12
+
+    def kernel(rows_MK: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
+        return (by_place if len(weight_NK) == num_experts else linear)(rows_MK, weight_NK, bias_N)
+
+    monkeypatch.setattr(products, "linear", kernel)
+    found = probe_arithmetic(tiny.tiny_model("mixtral", num_local_experts=num_experts))
+    assert (found.is_invariant, found.reason) == (False, f"products of {num_experts} x 32")
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("family", ["llama", "mixtral", "olmoe", "qwen2_moe", "qwen3_moe"])
+def test_no_product_comes_that_was_not_tried_at_the_start(family: str) -> None:
+    loaded = loaded_tiny(family=family)
+    executor = PathExecutor(loaded, ChoiceTask())
+    tried = set(executor.arithmetic.products.of_shape)
+    executor.evaluate([(CAPITAL, LayerPath.identity(6))])
+    assert set(executor.arithmetic.products.of_shape) == tried
+
+
 def test_attention_takes_the_first_shapes_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def kernel(query_SHRE: Tensor, *arguments: Tensor) -> Tensor:
         out_SHRE = scores_and_values(query_SHRE, *arguments)  # type: ignore[arg-type]
