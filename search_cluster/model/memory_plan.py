@@ -26,8 +26,11 @@ SLACK_SHARE = 0.03
 """The share of a device that nothing is planned for: it is lost between the blocks of the
 allocator."""
 KEYS_PER_ROW = 32
-"""Keys that a call gathers for each of its rows. Rows of a prompt share those of their sequence,
-about one each; a row that is decoded has a whole sequence of its own."""
+"""Keys that a call gathers at most for each row that it may have. Rows of a prompt share those of
+their sequence, about one each; a row that is decoded has a whole sequence of its own, so that calls
+of such rows have fewer of them."""
+MASK_BYTES = 2**27
+"""Masks of attention that an engine keeps on each of its devices."""
 LOGIT_COPIES = 3
 """Float32 rows of a vocabulary that reading one row's logits takes: the row, its exponentials, and
 the product it is rounded from."""
@@ -88,7 +91,7 @@ class MemoryPlan:
 
     @property
     def activation_bytes(self) -> int:
-        """What one layer call and the reading of one part's logits take."""
+        """What one layer call and the reading of one part's logits take, and the kept masks."""
         return _activation_bytes(self.size, self.rows_per_call, self.head_rows)
 
 
@@ -161,7 +164,7 @@ def _inner_width(config: PreTrainedConfig) -> int:
 
 
 def _activation_bytes(size: ModelSize, rows_per_call: int, head_rows: int) -> int:
-    return rows_per_call * size.call_row_bytes + head_rows * size.head_row_bytes
+    return rows_per_call * size.call_row_bytes + head_rows * size.head_row_bytes + MASK_BYTES
 
 
 def plan_memory(

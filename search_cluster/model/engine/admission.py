@@ -1,12 +1,19 @@
-"""Which of the waiting requests join those that run."""
+"""Which of the waiting requests join those that run, and which of these wait once more."""
 
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from search_cluster.model.engine.jobs import Job
+from search_cluster.model.engine.jobs import Job, wants_of
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import StateStore, TrieNode
 from search_cluster.model.engine.scheduler import Scheduler
+from search_cluster.model.engine.slabs import NoRoomError
+
+logger = logging.getLogger(__name__)
+
+STEPPING_BACK = 16
+"""One of so many running requests steps back where all together have no room, or one at least."""
 
 
 class Admission:
@@ -15,7 +22,7 @@ class Admission:
     Args:
         layers: the model's layers.
         store: the memory of states.
-        scheduler: says how long calls are.
+        scheduler: computes states, and says how long calls are.
         keep_keys: whether states have keys and values, as generation needs.
     """
 
@@ -26,6 +33,44 @@ class Admission:
         self._store = store
         self._scheduler = scheduler
         self._keep_keys = keep_keys
+        self._num_left = 0
+        """The number of requests that ran on when others stepped back; 0 if none had to since."""
+
+    def next_round(
+        self, waiting: deque[Job], running: Sequence[Job]
+    ) -> tuple[list[Job], dict[int, Exception]]:
+        """Let requests in, and compute what those that run want.
+
+        Where slabs can't grow, answers that become longer may find no room: the last ones that
+        joined wait once more then, until one is answered, and compute again what was dropped.
+
+        Args:
+            waiting: those that wait; it is changed.
+            running: those that run.
+
+        Returns:
+            The requests that run, and errors of those that have no room even alone.
+        """
+        # Those that stepped back would have to do so again.
+        if len(running) < self._num_left or not running:
+            self._num_left = 0
+        jobs = [*running, *(() if self._num_left else self.admit(waiting, running))]
+        while jobs:
+            try:
+                self._scheduler.bring_up_to_date(wants_of(jobs, keep_keys=self._keep_keys))
+            except NoRoomError as error:
+                if len(jobs) == 1:
+                    return [], {jobs[0].index: error}
+            else:
+                break
+            # Outside of the handler, whose exception holds on to what failed.
+            num_left = len(jobs) - max(1, len(jobs) // STEPPING_BACK)
+            for job in jobs:  # Those that stay want all their rows, too: some were not computed.
+                job.asked = {}
+            waiting.extendleft(reversed(jobs[num_left:]))
+            jobs, self._num_left = jobs[:num_left], num_left
+            logger.debug("no room for all states: %d requests run on, others wait", num_left)
+        return jobs, {}
 
     def admit(self, waiting: deque[Job], running: Sequence[Job]) -> list[Job]:
         """The next jobs to join the running ones, as many as the state budget has room for.
@@ -36,12 +81,12 @@ class Admission:
         """
         if not waiting:
             return []
-        sizes: dict[TrieNode, int] = {}
+        sizes: dict[TrieNode, tuple[int, int]] = {}
         for job in running:
             sizes.update(self._node_bytes(job))
         held = self._by_place(sizes)
-        of_place = self._store.max_bytes // self._store.num_places
-        limit = self._store.max_bytes
+        of_place = self._limits()
+        limit = sum(of_place)
         if self._keep_keys:
             part_rows = self._layers.num_layers * self._scheduler.max_call_rows
             limit = min(limit, sum(held) + part_rows * self._layers.bytes_per_row(keep_keys=True))
@@ -51,27 +96,42 @@ class Admission:
             job.find_nodes()
             new = {node: size for node, size in self._node_bytes(job).items() if node not in sizes}
             held = [old + more for old, more in zip(held, self._by_place(new), strict=True)]
-            is_full = sum(held) > limit or max(held) > of_place
+            is_full = sum(held) > limit or any(
+                size > most for size, most in zip(held, of_place, strict=True)
+            )
             if is_full and (running or admitted):
                 break
             sizes |= new
             admitted.append(waiting.popleft())
         return admitted
 
-    def _by_place(self, sizes: Mapping[TrieNode, int]) -> list[int]:
-        """The bytes on each device, all of a node's counted where its keys are."""
-        held = [0] * self._store.num_places
-        for node, size in sizes.items():
-            held[self._store.places_of(node)[0]] += size
+    def _limits(self) -> list[int]:
+        """The bytes at each place that states may take which are needed together."""
+        limits = self._store.budgets
+        if self._keep_keys or self._store.can_grow:
+            return limits
+        # Calls have keys although none are kept, and need room beside those of shared rows.
+        call_bytes = self._scheduler.max_call_rows * self._store.keys.bytes_per_row
+        for place in self._store.key_places:
+            limits[place] -= min(limits[place] // 2, call_bytes)
+        return limits
+
+    def _by_place(self, sizes: Mapping[TrieNode, tuple[int, int]]) -> list[int]:
+        """The bytes at each place."""
+        held = [0] * len(self._store.budgets)
+        for node, of_node in sizes.items():
+            for place, size in zip(self._store.places_of(node), of_node, strict=True):
+                held[place] += size
         return held
 
-    def _node_bytes(self, job: Job) -> dict[TrieNode, int]:
-        """The estimated memory of the states of a job's nodes."""
-        num_rows = (
-            job.known.trie.token_tree.num_context
-            - job.known.num_shared_rows
-            + len(job.answer.wanted_rows())
-        )
-        own_bytes = num_rows * self._layers.bytes_per_row(keep_keys=self._keep_keys)
-        shared_bytes = job.known.num_shared_rows * self._layers.bytes_per_row(keep_keys=True)
-        return dict.fromkeys(job.nodes, own_bytes) | dict.fromkeys(job.shared_nodes, shared_bytes)
+    def _node_bytes(self, job: Job) -> dict[TrieNode, tuple[int, int]]:
+        """The estimated memory of the states of a job's nodes: keys and values, and outputs."""
+        answer_rows = job.answer.wanted_rows()
+        if not self._store.can_grow:
+            answer_rows = [*job.with_past(answer_rows)]
+        num_shared = job.known.num_shared_rows
+        num_rows = job.known.trie.token_tree.num_context - num_shared + len(answer_rows)
+        key_bytes, output_bytes = self._store.keys.bytes_per_row, self._store.hidden.bytes_per_row
+        own = (num_rows * key_bytes if self._keep_keys else 0, num_rows * output_bytes)
+        shared = (num_shared * key_bytes, num_shared * output_bytes)
+        return dict.fromkeys(job.nodes, own) | dict.fromkeys(job.shared_nodes, shared)

@@ -31,7 +31,7 @@ from search_cluster.model.engine.answers import (
 from search_cluster.model.engine.call_rows import final_rows
 from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.invariance.head import HEAD_CALL_ROWS, is_tried
-from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes, wants_of
+from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import PrefixTrie
 from search_cluster.model.engine.reading import MIN_ROWS, SPARE_ROWS, read_logits
@@ -189,9 +189,9 @@ class PathExecutor:
         """
         outcomes, self._failed = self._failed, {}
         try:
-            self._running += self._admission.admit(self._waiting, self._running)
+            self._running, failed = self._admission.next_round(self._waiting, self._running)
+            outcomes |= failed
             if self._running:
-                self._scheduler.bring_up_to_date(wants_of(self._running, keep_keys=self._keep_keys))
                 outcomes |= self._answered(self._read(self._running))
         except BaseException:
             self._waiting.clear()

@@ -3,7 +3,7 @@
 A job belongs to one call of the engine; what is known of its example outlives the call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,6 +61,15 @@ class Job:
         if self.known.shared is not None:
             self.shared_nodes = self.known.shared.nodes_of(self.path.layers)
 
+    def with_past(self, rows: Iterable[int]) -> set[int]:
+        """Some rows and their ancestors behind the context."""
+        tree, found = self.known.trie.token_tree, {*rows}
+        for row in [*found]:
+            branch = tree.branch(row)
+            if len(branch) > 1 and branch[-2] not in found:
+                found.update(branch)
+        return found
+
     @property
     def asked_slots(self) -> Slots:
         """Where the states of the asked rows are, in their order."""
@@ -95,8 +104,10 @@ def wants_of(jobs: Sequence[Job], *, keep_keys: bool) -> Wants:
     for job in jobs:
         rows = job.answer.wanted_rows()
         tree = job.known.trie.token_tree
-        if not job.asked:  # The first round of a job runs its prompt, too.
-            rows = [*range(job.known.num_shared_rows, tree.num_context), *rows]
+        if not job.asked:
+            # The first round of a job runs its prompt, too, and the answer so far of one that had
+            # to wait once more.
+            rows = [*range(job.known.num_shared_rows, tree.num_context), *job.with_past(rows)]
         job.asked = job.answer.read_rows()
         row_set = tree.row_set(rows)
         for node in job.nodes if keep_keys else _from_last_held(job, row_set):

@@ -126,14 +126,17 @@ class StateStore:
     """The memory of all states: it keeps the most recently used ones, up to a number of bytes.
 
     Nodes that the running batch needs are pinned by the caller and never evicted, so a budget below
-    a batch's needs is exceeded by just these needs.
+    a batch's needs is exceeded by just these needs, where slabs can grow.
+
+    A *place* is memory with a budget of its own: a device, or one slab where slabs can't grow.
 
     Args:
-        max_bytes: the budget over all examples and devices; each device has an equal part of it.
+        max_bytes: the budget over all examples and places; each place has an equal part of it.
         hidden: where outputs of layers are.
         keys: where keys and values are.
-        places: the number of the device that has a layer's keys and values, and of the one that has
-            its outputs, for each layer; ``None``: there is one device.
+        places: the number of the place that has a layer's keys and values, and of the one that has
+            its outputs, for each layer; ``None``: there is one place.
+        budgets: the bytes of each place's slab, which can't grow; ``None``: slabs can.
     """
 
     def __init__(
@@ -142,23 +145,41 @@ class StateStore:
         hidden: LayerSlabs,
         keys: LayerSlabs,
         places: Sequence[tuple[int, int]] | None = None,
+        budgets: Sequence[int] | None = None,
     ) -> None:
         self.max_bytes = max_bytes
         self.hidden = hidden
         self.keys = keys
         self._places = places
-        self.num_places = 1 if places is None else 1 + max(map(max, places))
-        """The number of devices."""
-        self._held = [0] * self.num_places
-        """The bytes on each device."""
+        self._budgets = budgets
+        num_places = 1 if places is None else 1 + max(map(max, places))
+        self._held = [0] * num_places
+        """The bytes at each place."""
         self.num_bytes = 0
         self.peak_bytes = 0
         self.num_evictions = 0
         self._sizes: OrderedDict[TrieNode, tuple[int, int]] = OrderedDict()
         """The bytes of each state's keys and values, and of its outputs."""
 
+    @property
+    def can_grow(self) -> bool:
+        """Whether what is pinned may exceed the budget."""
+        return self._budgets is None
+
+    @property
+    def budgets(self) -> list[int]:
+        """The bytes that each place may hold."""
+        if self._budgets is not None:
+            return list(self._budgets)
+        return [self.max_bytes // len(self._held)] * len(self._held)
+
+    @property
+    def key_places(self) -> set[int]:
+        """The places that have keys and values."""
+        return {keys for keys, _ in self._places or (ONE_PLACE,)}
+
     def places_of(self, node: TrieNode) -> tuple[int, int]:
-        """The devices that have a node's keys and values, and its outputs."""
+        """The places that have a node's keys and values, and its outputs."""
         return ONE_PLACE if self._places is None else self._places[node.layer]
 
     def _hold(self, node: TrieNode, sizes: tuple[int, int], sign: int) -> None:
@@ -200,10 +221,37 @@ class StateStore:
             pinned: the nodes whose states stay.
             max_bytes: a budget in the place of the store's own.
         """
-        budget = (self.max_bytes if max_bytes is None else max_bytes) // self.num_places
-        excess = [held - budget for held in self._held]
+        of_place = None if max_bytes is None else max_bytes // len(self._held)
+        budgets = self.budgets if of_place is None else [of_place] * len(self._held)
+        self._drop_excess(
+            pinned, [held - most for held, most in zip(self._held, budgets, strict=True)]
+        )
+
+    def make_room(
+        self, node: TrieNode, num_keys: int, num_outputs: int, pinned: Container[TrieNode]
+    ) -> bool:
+        """Drop least recently used states for rows to come; whether these have room now.
+
+        Where slabs can grow they always have, and nothing is dropped.
+
+        Args:
+            node: a node of the layer whose rows they are.
+            num_keys: the rows of keys and values to come.
+            num_outputs: the rows of outputs to come.
+            pinned: the nodes whose states stay.
+        """
+        if self._budgets is None:
+            return True
+        excess = [held - most for held, most in zip(self._held, self._budgets, strict=True)]
+        keys_place, outputs_place = self.places_of(node)
+        excess[keys_place] += num_keys * self.keys.bytes_per_row
+        excess[outputs_place] += num_outputs * self.hidden.bytes_per_row
+        return self._drop_excess(pinned, excess)
+
+    def _drop_excess(self, pinned: Container[TrieNode], excess: list[int]) -> bool:
+        """Drop states until no place has excess bytes; whether there were enough of them."""
         if max(excess) <= 0:
-            return
+            return True
         victims = []
         # Least recently used first. A state whose parent's is gone stays right and useful: only the
         # parent would have to run again, should somebody want more of it.
@@ -218,6 +266,7 @@ class StateStore:
         for node in victims:
             self._drop(node, pinned)
         self.num_evictions += len(victims)
+        return max(excess) <= 0
 
     def _drop(self, node: TrieNode, pinned: Container[TrieNode]) -> None:
         """Forget a node's state and, where nothing hangs on it, the node."""

@@ -10,14 +10,14 @@ are like an example of their own: they run once per path prefix, and the example
 their keys and values.
 """
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from search_cluster.model.engine.call_rows import RowsOfCall
+from search_cluster.model.engine.calls.call_limits import CallLimits
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan, Layout, Visit
 from search_cluster.model.engine.calls.masks import Masks
 from search_cluster.model.engine.calls.plan_builder import PlanBuilder
@@ -25,15 +25,11 @@ from search_cluster.model.engine.invariance.arithmetic import Arithmetic
 from search_cluster.model.engine.invariance.covers import call_cost_rows, cover
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
-from search_cluster.model.engine.slabs import NO_SLOTS
+from search_cluster.model.engine.slabs import NO_SLOTS, NoRoomError, Slots
 from search_cluster.model.engine.token_tree import RowSet
 from search_cluster.model.engine.wants import Wants
 from search_cluster.model.engine.work_counters import WorkCounters
-
-logger = logging.getLogger(__name__)
-
-RECOVERY_CALLS = 64
-"""After so many calls without trouble, calls whose size was halved may be twice as long again."""
+from search_cluster.model.memory_plan import KEYS_PER_ROW
 
 
 class Scheduler:
@@ -53,9 +49,9 @@ class Scheduler:
         self._layers = layers
         self._store = store
         self._arithmetic = arithmetic
-        self.max_call_rows = max_call_rows
-        self._wanted_call_rows = max_call_rows
-        self._calls_since_trouble = 0
+        # On a CPU no plan counts on gathered keys: there is no card that they must fit on.
+        is_cpu = layers.devices.first.type == "cpu"
+        self._limits = CallLimits(max_call_rows, None if is_cpu else KEYS_PER_ROW)
         self._plans = {
             device: PlanBuilder(
                 *(arithmetic.layout, arithmetic.shapes, Masks(layers.dtype, device), device),
@@ -65,6 +61,11 @@ class Scheduler:
         }
         self._pinned: set[TrieNode] = set()
         self.counters = WorkCounters()
+
+    @property
+    def max_call_rows(self) -> int:
+        """The largest number of rows in one layer call for now."""
+        return self._limits.max_rows
 
     def _filled_up(self, num_rows: int) -> int:
         """The number of rows of a call, so that its products need no rows of their own."""
@@ -78,6 +79,9 @@ class Scheduler:
         A wanted row's ancestors are wanted, held or shared by the same node, and by the node's
         parent unless that is the root. The wanted nodes are pinned against eviction; call `release`
         when their states have been read.
+
+        Raises:
+            NoRoomError: they have no room together. What was computed is held.
         """
         shared_rows = {
             node: node.trie.token_tree.row_set(range(node.trie.token_tree.num_context))
@@ -116,7 +120,7 @@ class Scheduler:
             # Any order of ready layers is right. The lowest first lets paths that are behind catch
             # up, so that the calls of higher layers collect as many rows as they can.
             layer = min(ready)
-            for batch in self._calls(ready.pop(layer), missing):
+            for batch in self._limits.calls(ready.pop(layer), missing):
                 self._run_or_split(layer, batch, missing, wants)
                 for node in batch:
                     for child in node.children.values():
@@ -152,62 +156,58 @@ class Scheduler:
         self._store.forget(node)
         return wanted.tree.row_set({*wanted.key, *kept.tolist()})
 
-    def _calls(
-        self, nodes: list[TrieNode], missing: dict[TrieNode, RowSet]
-    ) -> Iterable[list[TrieNode]]:
-        """The nodes in batches of bounded rows; nodes of one example stand together."""
-        nodes = sorted(nodes, key=lambda node: (len(missing[node]), id(node.trie)))
-        batch: list[TrieNode] = []
-        num_rows = 0
-        for node in nodes:
-            size = len(missing[node])
-            if batch and num_rows + size > self.max_call_rows:
-                yield batch
-                batch, num_rows = [], 0
-            batch.append(node)
-            num_rows += size
-        yield batch
-
     def _run_or_split(
         self, layer: int, nodes: list[TrieNode], missing: dict[TrieNode, RowSet], wants: Wants
     ) -> None:
         """Run a call; out of memory, run its halves, or a single node once more without the rest.
 
         Raises:
+            NoRoomError: a node's states have no room beside those that are pinned.
             torch.OutOfMemoryError: a node has no room by itself.
         """
-        try:
-            self._run(layer, nodes, missing, wants)
-        except torch.OutOfMemoryError:
-            self._calls_since_trouble = 0
-            num_rows = sum(len(missing[node]) for node in nodes)
-            self.max_call_rows = max(1, min(self.max_call_rows, num_rows) // 2)
-            logger.warning(
-                "out of memory in a call of %d rows: calls have at most %d rows for now",
-                num_rows,
-                self.max_call_rows,
+        if self._make_room(nodes, missing, wants):
+            try:
+                self._run(layer, nodes, missing, wants)
+            except torch.OutOfMemoryError:
+                self._limits.halve(sum(len(missing[node]) for node in nodes))
+            else:
+                return self._limits.recover()
+            # Outside of the handler, whose exception holds on to the tensors of the call that
+            # failed. That call has left no trace.
+            if len(nodes) == 1:
+                if self._store.can_grow:  # else nobody gets the memory of what is dropped
+                    self._store.evict(self._pinned, max_bytes=0)
+                return self._run(layer, nodes, missing, wants)
+            self._store.evict(self._pinned)
+        elif len(nodes) == 1:
+            raise NoRoomError(
+                f"{len(missing[nodes[0]])} rows of layer {layer} have no room beside the states "
+                "that are needed with them; set state_bytes higher"
             )
-        else:
-            return self._recover()
-        # Outside of the handler, whose exception holds on to the tensors of the call that failed.
-        # That call has left no trace.
-        if len(nodes) == 1:
-            self._store.evict(self._pinned, max_bytes=0)
-            return self._run(layer, nodes, missing, wants)
-        self._store.evict(self._pinned)
         middle = len(nodes) // 2
         self._run_or_split(layer, nodes[:middle], missing, wants)
         self._run_or_split(layer, nodes[middle:], missing, wants)
 
-    def _recover(self) -> None:
-        """Let calls grow back: what took the memory may be gone."""
-        if self.max_call_rows >= self._wanted_call_rows:
-            return
-        self._calls_since_trouble += 1
-        if self._calls_since_trouble >= RECOVERY_CALLS:
-            self._calls_since_trouble = 0
-            self.max_call_rows = min(self._wanted_call_rows, 2 * self.max_call_rows)
-            logger.warning("calls have up to %d rows again", self.max_call_rows)
+    def _make_room(
+        self, nodes: Sequence[TrieNode], missing: dict[TrieNode, RowSet], wants: Wants
+    ) -> bool:
+        """Let states go for those of a call; whether these have room now."""
+        if self._store.can_grow:
+            return True
+        num_outputs = sum(len(self._output_rows(node, missing[node], wants)) for node in nodes)
+        num_keys = sum(len(missing[node]) for node in nodes) if self._takes_keys(wants) else 0
+        return self._store.make_room(nodes[0], num_keys, num_outputs, self._pinned)
+
+    def _takes_keys(self, wants: Wants) -> bool:
+        """Whether calls write keys and values to slots, be it for the time of the call alone."""
+        return wants.keep_keys or self._arithmetic.layout is Layout.PACKED
+
+    def _output_rows(self, node: TrieNode, run: RowSet, wants: Wants) -> Slots:
+        """The rows of a run whose outputs are kept."""
+        final = wants.finals.get(node)
+        if final is None:
+            return run.rows
+        return final.rows if node.state is None else node.state.hidden.lacks(final)
 
     def _run(
         self, layer: int, nodes: Sequence[TrieNode], missing: dict[TrieNode, RowSet], wants: Wants
@@ -242,15 +242,12 @@ class Scheduler:
             torch.OutOfMemoryError: there is no room; nothing has been taken.
         """
         state, shared = node.state or NodeState(), wants.shared.get(node)
-        rows, read = run.rows, None
-        final = wants.finals.get(node)
-        if final is not None:
-            rows = state.hidden.lacks(final)
-            read = np.searchsorted(run.rows, rows)
+        rows = self._output_rows(node, run, wants)
+        read = np.searchsorted(run.rows, rows) if node in wants.finals else None
         starts = state.keys.num_rows == 0
         hidden, keys = self._store.hidden.of(node.layer), self._store.keys.of(node.layer)
         output_slots, key_slots = hidden.take(len(rows)), NO_SLOTS
-        if wants.keep_keys or self._arithmetic.layout is Layout.PACKED:
+        if self._takes_keys(wants):
             try:
                 key_slots = keys.take(len(run))
             except torch.OutOfMemoryError:

@@ -25,6 +25,10 @@ LATE_GROWTH = 8
 Each growth copies all rows: by what is needed alone, every call would copy a full store."""
 
 
+class NoRoomError(torch.OutOfMemoryError):
+    """States that are needed together have no room in memory that can't grow."""
+
+
 class Slab:
     """Rows of one kind, in one tensor or in several that share their slot numbers.
 
@@ -34,6 +38,7 @@ class Slab:
         device: where the rows are.
         num_rows: the number of rows to begin with; it doubles whenever more are taken.
         enough_rows: the number of rows up to which it doubles; beyond, it grows less.
+        can_grow: whether there may ever be more rows than at first.
     """
 
     def __init__(
@@ -44,8 +49,10 @@ class Slab:
         device: torch.device,
         num_rows: int = FIRST_ROWS,
         enough_rows: int = 2**62,
+        can_grow: bool = True,
     ) -> None:
         self._enough_rows = enough_rows
+        self.can_grow = can_grow
         self.bytes_per_row = sum(widths) * dtype.itemsize
         self.device = device
         self.parts_MW = [
@@ -62,6 +69,11 @@ class Slab:
         """The number of slots that are taken."""
         return len(self._free) - self._num_free
 
+    @property
+    def num_bytes(self) -> int:
+        """The memory of the rows that there is room for."""
+        return len(self._free) * self.bytes_per_row
+
     def take(self, count: int) -> Slots:
         """Slots that nobody else has.
 
@@ -69,6 +81,8 @@ class Slab:
             torch.OutOfMemoryError: there is no room for more rows; nothing has been taken.
         """
         if count > self._num_free:
+            if not self.can_grow:
+                raise NoRoomError(f"{count} rows: {self._num_free} of {len(self._free)} are free")
             held = len(self._free)
             usual = max(min(held, self._enough_rows - held), held // LATE_GROWTH)
             self._grow(max(count - self._num_free, usual))

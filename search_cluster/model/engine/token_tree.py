@@ -120,6 +120,7 @@ class RowSet:
         self._chains: list[Chain] | None = None
         self._sees_RK: NDArray[np.bool_] | None = None
         self._num_visible: dict[int | None, int] = {}
+        self._num_keys: int | None = None
 
     def __len__(self) -> int:
         return len(self.key)
@@ -137,6 +138,13 @@ class RowSet:
         if self._chains is None:
             self._chains = list(self._find_chains())
         return self._chains
+
+    def num_keys(self) -> int:
+        """The number of keys that its chains see, each chain's counted for itself."""
+        if self._num_keys is None:
+            last_rows = [chain.places.stop - 1 for chain in self.chains()]
+            self._num_keys = int((self.positions[last_rows] + 1).sum())
+        return self._num_keys
 
     def _find_chains(self) -> Iterable[Chain]:
         tree, start = self.tree, 0

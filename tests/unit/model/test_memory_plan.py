@@ -19,6 +19,8 @@ from search_cluster.model.load import hub, loading
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.memory_plan import (
     CALL_ROWS,
+    KEYS_PER_ROW,
+    MASK_BYTES,
     MIN_STATE_BYTES,
     PROCESS_BYTES,
     SLACK_SHARE,
@@ -155,6 +157,16 @@ def test_large_cards_have_large_calls() -> None:
     assert small.rows_per_call < large.rows_per_call
     given_rows = plan_memory(bfloat16_size("8B"), device_bytes=80 * GB, rows_per_call=512)
     assert given_rows.rows_per_call == 512
+
+
+def test_kept_masks_and_gathered_keys_have_room() -> None:
+    size = bfloat16_size("3B")
+    plan = plan_memory(size, device_bytes=80 * GB)
+    key_bytes = plan.rows_per_call * KEYS_PER_ROW * size.key_row_bytes
+    logit_bytes = plan.head_rows * size.head_row_bytes
+    assert plan.activation_bytes > key_bytes + logit_bytes + MASK_BYTES
+    per_row = size.call_row_bytes * plan.rows_per_call
+    assert plan.activation_bytes == per_row + logit_bytes + MASK_BYTES
 
 
 @given(

@@ -16,7 +16,7 @@ import pytest
 from support.command import wait_for
 from support.model_doubles import GenerateTask, loaded_tiny
 
-from search_cluster.model.engine import executor as executor_module
+from search_cluster.model.engine import admission as admission_module
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.jobs import Job
 from search_cluster.model.loaded import LoadedModel
@@ -92,14 +92,14 @@ def worker(loaded: LoadedModel) -> PathWorker:
 
 @pytest.fixture
 def poison(monkeypatch: pytest.MonkeyPatch) -> None:
-    wants_of = executor_module.wants_of
+    wants_of = admission_module.wants_of
 
     def wants(jobs: Sequence[Job], **settings: Any) -> Any:
         if any(job.path == POISON for job in jobs):
             raise RuntimeError("too much")
         return wants_of(jobs, **settings)
 
-    monkeypatch.setattr(executor_module, "wants_of", wants)
+    monkeypatch.setattr(admission_module, "wants_of", wants)
 
 
 def engine_of(worker: PathWorker) -> SharedEngine:
@@ -257,7 +257,7 @@ def test_an_error_of_a_step_costs_neither_batch_more_than_the_request_that_raise
 def test_an_exit_inside_a_step_ends_its_own_thread_and_no_other(
     loaded: LoadedModel, worker: PathWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wants_of = executor_module.wants_of
+    wants_of = admission_module.wants_of
     leaving = threading.Event()
 
     def wants(*args: Any, **settings: Any) -> Any:
@@ -266,7 +266,7 @@ def test_an_exit_inside_a_step_ends_its_own_thread_and_no_other(
             raise SystemExit(3)
         return wants_of(*args, **settings)
 
-    monkeypatch.setattr(executor_module, "wants_of", wants)
+    monkeypatch.setattr(admission_module, "wants_of", wants)
     later: list[Future[BatchReport]] = []
     with ThreadPoolExecutor(2) as threads:
 

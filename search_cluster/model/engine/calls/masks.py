@@ -11,21 +11,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from search_cluster.model.engine.token_tree import RowSet
+from search_cluster.model.memory_plan import MASK_BYTES
 
 
 class Masks:
-    """The additive masks of blocks, made once for each shape.
+    """The additive masks of blocks, made once for each shape as long as there is room for them.
 
     Args:
         dtype: the type of the scores.
         device: where they are.
+        max_bytes: the memory of those that are remembered.
     """
 
     MAX_REMEMBERED = 512
 
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, dtype: torch.dtype, device: torch.device, *, max_bytes: int = MASK_BYTES
+    ) -> None:
         self._dtype, self._device = dtype, device
+        self._max_bytes = max_bytes
         self._known: dict[tuple[object, ...], Tensor] = {}
+        self.num_bytes = 0
+        """The memory of those that are remembered now."""
 
     def of_block(
         self, runs: Sequence[RowSet | None], shape: tuple[int, int, int], window: int | None
@@ -47,13 +54,23 @@ class Masks:
         key = (run, shape, window)
         known = self._known.get(key)
         if known is None:
-            if len(self._known) >= self.MAX_REMEMBERED:
-                self._known.clear()
             sees = _visible(run, shape, window)
             mask = np.where(sees, np.float32(0.0), np.float32(-np.inf))
             known = torch.from_numpy(mask).to(self._device, self._dtype)
-            self._known[key] = known
+            self._remember(key, known)
         return known
+
+    def _remember(self, key: tuple[object, ...], mask: Tensor) -> None:
+        if mask.nbytes > self._max_bytes:
+            return
+        if (
+            len(self._known) >= self.MAX_REMEMBERED
+            or self.num_bytes + mask.nbytes > self._max_bytes
+        ):
+            self._known.clear()
+            self.num_bytes = 0
+        self._known[key] = mask
+        self.num_bytes += mask.nbytes
 
 
 def _visible(

@@ -279,3 +279,19 @@ def test_masks_are_made_once() -> None:
     assert masks.of_block([run, None], (8, 0, 8), None).shape == (2, 1, 8, 8)
     assert not torch.equal(first, masks.of_block([run], (8, 0, 8), 2))
     assert (first == 0).any(dim=-1).all(), "a row that sees nothing is NaN"
+
+
+def test_masks_take_no_more_memory_than_they_may() -> None:
+    masks = Masks(torch.float32, CPU, max_bytes=10 * 4 * 8 * 8)
+    first = masks.of_block([None], (8, 0, 8), None)
+    for window in range(1, 10):
+        masks.of_block([None], (8, 0, 8), window)
+    assert masks.of_block([None], (8, 0, 8), None).data_ptr() == first.data_ptr()
+    assert masks.num_bytes == 10 * first.nbytes
+    for num_rows in (8, 16, 24, 32, 40):
+        mask = masks.of_block([None], (num_rows, 0, num_rows), 64)
+        assert mask.shape == (1, 1, num_rows, num_rows)
+        assert masks.num_bytes <= 10 * first.nbytes
+    large = masks.of_block([None], (400, 0, 400), None)
+    assert (large[0, 0].isfinite().sum(dim=1) == torch.arange(1, 401)).all()
+    assert masks.num_bytes <= 10 * first.nbytes

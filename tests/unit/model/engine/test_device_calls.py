@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from search_cluster.model.engine import layer_runner
-from search_cluster.model.engine.calls.call_plan import Layout
+from search_cluster.model.engine.calls.call_plan import CallPlan, Layout
+from search_cluster.model.engine.calls.plan_builder import PlanBuilder
 from search_cluster.model.engine.executor import ACCELERATOR_CALL_ROWS
 from search_cluster.model.engine.fused_norm import FusedNorm, fused
 from search_cluster.model.engine.invariance.arithmetic import probe_arithmetic
@@ -27,6 +28,7 @@ from search_cluster.model.engine.scheduler import Scheduler
 from search_cluster.model.engine.state_memory import new_store
 from search_cluster.model.engine.token_tree import RowSet, TokenTree
 from search_cluster.model.engine.wants import Wants
+from search_cluster.model.memory_plan import KEYS_PER_ROW
 
 MODELS: dict[str, dict[str, object]] = {
     "Llama-3.2-3B": {
@@ -247,3 +249,30 @@ def test_calls_of_all_lengths_have_as_few(
         for call in work(engine, 64, num_rows):
             assert len(call.operations) <= MAX_OPERATIONS, call.operations
             assert len(call.sent) == 1
+
+
+def test_calls_of_decoded_rows_gather_no_more_keys_than_are_planned(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_keys: list[int] = []
+    build, most = PlanBuilder.build, 64 * KEYS_PER_ROW
+
+    def counting(self: PlanBuilder, *args: Any, **settings: Any) -> CallPlan:
+        plan = build(self, *args, **settings)
+        assert plan.packed is not None
+        num_keys.append(plan.packed.key_slots.stop - plan.packed.key_slots.start)
+        return plan
+
+    tries = [PrefixTrie(TokenTree(range(300))) for _ in range(32)]
+    nodes = {trie: trie.nodes_of([0])[0] for trie in tries}
+    prompts = {node: trie.token_tree.row_set(range(300)) for trie, node in nodes.items()}
+    engine.bring_up_to_date(prompts, keep_keys=True)
+    monkeypatch.setattr(PlanBuilder, "build", counting)
+    monkeypatch.setattr(engine.scheduler._limits, "max_rows", 64)
+    decoded = {
+        node: trie.token_tree.row_set([trie.token_tree.add(299, 7)]) for trie, node in nodes.items()
+    }
+    engine.bring_up_to_date(decoded, keep_keys=True)
+    assert sum(num_keys) == 32 * 301
+    assert max(num_keys) <= most
+    assert len(num_keys) == 6

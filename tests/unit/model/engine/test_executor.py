@@ -17,8 +17,8 @@ from support.model_doubles import loaded_tiny
 
 from search_cluster.errors import NonFiniteLogitsError, PromptTooLongError
 from search_cluster.model.engine import executor as executor_module
-from search_cluster.model.engine import scheduler as scheduler_module
 from search_cluster.model.engine.answers import RowReading
+from search_cluster.model.engine.calls import call_limits
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.prefix_trie import TrieNode
 from search_cluster.model.engine.reading import read_logits
@@ -261,7 +261,7 @@ def test_nan_weights_are_a_failure_of_the_paths_that_use_them(folder: Path, task
 def test_out_of_memory_halves_the_batch_and_goes_on(
     llama: LoadedModel, task_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "RECOVERY_CALLS", 10**6)
+    monkeypatch.setattr(call_limits, "RECOVERY_CALLS", 10**6)
     task = TASKS[task_name]
     pairs = [
         (example, path)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.model_doubles import loaded_tiny
 
-from search_cluster.model.engine import scheduler as scheduler_module
+from search_cluster.model.engine.calls import call_limits
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.slabs import Slab
 from search_cluster.model.loaded import LoadedModel
@@ -133,7 +133,7 @@ def test_calls_grow_back(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "RECOVERY_CALLS", 2)
+    monkeypatch.setattr(call_limits, "RECOVERY_CALLS", 2)
     executor = PathExecutor(loaded, TASKS[task_name])
     wanted = executor._scheduler.max_call_rows
     run = failing(executor._layers.run, lambda number: number == 1)

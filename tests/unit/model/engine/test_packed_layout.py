@@ -7,23 +7,16 @@ import pytest
 import torch
 from support import tiny
 from support.model_doubles import loaded_tiny
-from support.sequences import plain_varlen_attn
+from support.packed import run_packed
 from support.watched_executor import WatchedExecutor
 
-from search_cluster.model.engine import executor as executor_module
-from search_cluster.model.engine.calls import sequences
 from search_cluster.model.engine.calls.call_plan import Layout
-from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.verdict import Verdict
 
 FAMILIES = [family for family in tiny.FAMILIES if family != "gemma2"]
 """All but the one whose scores have a soft cap."""
-
-
-def packed(model: torch.nn.Module) -> Arithmetic:
-    return replace(probe_arithmetic(model), layout=Layout.PACKED)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("task_name", ["capitals", "arithmetic"])
@@ -38,8 +31,7 @@ def test_verdicts_and_logits_are_those_of_the_padded_layout(
     pairs = [(example, path) for example in examples for path in paths]
     executors = [WatchedExecutor(loaded, task, max_call_rows=150)]
     assert executors[0].arithmetic.layout is Layout.PADDED
-    monkeypatch.setattr(executor_module, "probe_arithmetic", packed)
-    monkeypatch.setattr(sequences, "varlen_attn", plain_varlen_attn)
+    run_packed(monkeypatch)
     executors.append(WatchedExecutor(loaded, task, max_call_rows=150))
     assert executors[1].arithmetic.layout is Layout.PACKED
     outcomes = [executor.evaluate(pairs) for executor in executors]
