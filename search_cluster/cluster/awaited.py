@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from search_cluster.cluster.worker_handle import WorkerHandle
+from search_cluster.cluster.worker_handle import ActorLife, WorkerHandle
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,18 @@ MAX_DEATHS = 3
 
 
 @dataclass(slots=True, kw_only=True)
-class _Sign:
-    """A call that an actor answers as soon as its process is there."""
+class _Signs:
+    """What is known of one process of an actor; time in which nobody looked counts as one look."""
 
     ref: Any
+    """A call that it answers as soon as it is there."""
     num_restarts: int
-    looks_s: float = 0.0
-    """Seconds for which the actor was seen to be up and did not answer; time in which this process
-    did not look counts as one look."""
+    look: int
+    """When it was last looked at, in looks."""
+    silent_s: float = 0.0
+    """Seconds for which it did not answer."""
+    loading_s: float = 0.0
+    """Seconds for which it has not said what it is, whether it answers or not."""
 
 
 class AwaitedWorkers:
@@ -40,17 +44,20 @@ class AwaitedWorkers:
     Args:
         timeout_s: an actor that is up and does not answer for so long is killed; Ray starts it
             again.
+        load_timeout_s: the same for one that answers, and does not say what it is.
     """
 
-    def __init__(self, timeout_s: float = math.inf) -> None:
+    def __init__(self, timeout_s: float = math.inf, load_timeout_s: float = math.inf) -> None:
         self._timeout_s = timeout_s
+        self._load_timeout_s = load_timeout_s
         self._building: dict[Any, WorkerHandle] = {}
         """By the reference of what they will say of themselves."""
         self._restarts_before: dict[int, int] = {}
         """Restarts of workers when they were first looked at after they were lost."""
-        self._signs: dict[Any, _Sign] = {}
-        """What was asked of actors that have not answered yet, by the actor."""
+        self._signs: dict[Any, _Signs] = {}
+        """By the actor."""
         self._last_look_s = time.monotonic()
+        self._num_looks = 0
         self._next_place = 0
 
     def __len__(self) -> int:
@@ -111,18 +118,16 @@ class AwaitedWorkers:
         if now_s - self._last_look_s < LOOK_S:
             return []
         self._last_look_s = now_s
+        self._num_looks += 1
         dying, seen = [], set()
         for worker in self._in_turn():
             life = worker.life()
             before = self._restarts_before.setdefault(worker.number, life.num_restarts)
             if life.num_restarts - before >= MAX_DEATHS:
                 dying.append(worker)
-            elif worker.actor not in seen and self._hangs(worker, life.num_restarts, life.is_up):
+            elif worker.actor not in seen and (what := self._hangs(worker, life)):
                 del self._signs[worker.actor]
-                logger.warning(
-                    "worker %d: it has not answered for %.0f s, and is killed",
-                    worker.number, self._timeout_s,
-                )  # fmt: skip
+                logger.warning("worker %d: %s, and is killed", worker.number, what)
                 ray.kill(worker.actor, no_restart=False)
             seen.add(worker.actor)
         return dying
@@ -141,18 +146,27 @@ class AwaitedWorkers:
         self._next_place = first + MAX_LOOKED_AT
         return (workers + workers)[first : first + MAX_LOOKED_AT]
 
-    def _hangs(self, worker: WorkerHandle, num_restarts: int, is_up: bool) -> bool:
-        """Whether an actor that is up has not answered for too long."""
-        sign = self._signs.get(worker.actor)
-        if not is_up:  # it waits for a place, or for its process
+    def _hangs(self, worker: WorkerHandle, life: ActorLife) -> str:
+        """What an actor that is up has not done for too long; empty if it is well."""
+        if not life.is_up:  # it waits for a place, or for its process
             self._signs.pop(worker.actor, None)
-            return False
-        if (
-            sign is None
-            or sign.num_restarts != num_restarts
-            or ray.wait([sign.ref], num_returns=1, timeout=0)[0]
-        ):
-            self._signs[worker.actor] = _Sign(ref=worker.placed(), num_restarts=num_restarts)
-            return False
-        sign.looks_s += LOOK_S
-        return sign.looks_s > self._timeout_s
+            return ""
+        signs = self._signs.get(worker.actor)
+        if signs is None or signs.num_restarts != life.num_restarts:
+            self._signs[worker.actor] = _Signs(
+                ref=worker.placed(), num_restarts=life.num_restarts, look=self._num_looks
+            )
+            return ""
+        # Where there are many, not each look is at this one.
+        passed_s = LOOK_S * (self._num_looks - signs.look)
+        signs.look = self._num_looks
+        signs.loading_s += passed_s
+        if ray.wait([signs.ref], num_returns=1, timeout=0)[0]:
+            signs.ref, signs.silent_s = worker.placed(), 0.0
+        else:
+            signs.silent_s += passed_s
+        if signs.silent_s > self._timeout_s:
+            return f"it has not answered for {self._timeout_s:.0f} s"
+        if signs.loading_s > self._load_timeout_s:
+            return f"it has been loading its model for {self._load_timeout_s:.0f} s"
+        return ""

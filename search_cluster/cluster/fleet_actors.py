@@ -60,6 +60,8 @@ class FleetActors:
         """All below it were asked for."""
         self._leaving: set[int] = set()
         """Workers that are to move, and wait for the others of their actor."""
+        self._mortal: set[int] = set()
+        """Workers whose actors Ray does not restart."""
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -123,6 +125,7 @@ class FleetActors:
         if self._make is None:
             ray.kill(worker.actor, no_restart=False)
             return alike
+        self._mortal -= {other.number for other in alike}
         ray.kill(worker.actor)  # first: it holds the place
         actor = self._make(alike[0].number, lasting=True, avoid=avoid)
         moved = [WorkerHandle(number=old.number, actor=actor, slot=old.slot) for old in alike]
@@ -136,11 +139,23 @@ class FleetActors:
         """
         if self._make is None or sum(other.actor == worker.actor for other in self) > 1:
             return None
+        self._mortal.add(worker.number)
+        return self._replace(worker, self._make, lasting=False, avoid=avoid)
+
+    def make_lasting(self, worker: WorkerHandle, avoid: Collection[str]) -> WorkerHandle:
+        """A worker that was lost, with an actor that Ray restarts; its own if it had one."""
+        if self._make is None or worker.number not in self._mortal:
+            return worker
+        self._mortal.remove(worker.number)
+        return self._replace(worker, self._make, lasting=True, avoid=avoid)
+
+    def _replace(
+        self, worker: WorkerHandle, make: MakeActor, *, lasting: bool, avoid: Collection[str]
+    ) -> WorkerHandle:
         ray.kill(worker.actor)  # first: it holds the place
-        self._workers[worker.number] = last = WorkerHandle(
-            number=worker.number, actor=self._make(worker.number, lasting=False, avoid=avoid)
-        )
-        return last
+        actor = make(worker.number, lasting=lasting, avoid=avoid)
+        self._workers[worker.number] = new = WorkerHandle(number=worker.number, actor=actor)
+        return new
 
     def remove(self, worker: WorkerHandle) -> None:
         """Leave a worker out; its actor lives as long as one of its workers is of use."""

@@ -78,9 +78,19 @@ def draining_nodes() -> set[str]:
         return set()
 
 
-def num_alive_outside(nodes: Collection[str]) -> int:
-    """Nodes of the cluster that live and are none of these."""
-    return sum(bool(node["Alive"]) and node["NodeID"] not in nodes for node in ray.nodes())
+def num_alive_outside(nodes: Collection[str], resource: str | None = None) -> int:
+    """Nodes of the cluster that live and are none of these.
+
+    Args:
+        nodes: by Ray's names.
+        resource: only those count that offer it, by Ray's name; ``None``: all.
+    """
+    return sum(
+        node["Alive"]
+        and node["NodeID"] not in nodes
+        and (resource is None or node["Resources"].get(resource, 0) > 0)
+        for node in ray.nodes()
+    )
 
 
 class NodeWatch:

@@ -63,6 +63,7 @@ def ask_for_workers(
     return WorkerFleet(
         workers,
         needs=needs,
+        resource="GPU" if num_gpus_per_worker else "CPU",
         placement_timeout_s=placement_timeout_s,
         worker_timeout_s=worker_timeout_s,
         make=make,

@@ -252,6 +252,7 @@ def ask_for_scripted(
     return WorkerFleet(
         workers,
         needs=f"1 {DEVICE}" if needs_device else "nothing",
+        resource=DEVICE if needs_device else None,
         placement_timeout_s=placement_timeout_s,
         grace_s=grace_s,
         make=make,

@@ -39,11 +39,13 @@ class WorkerFleet:
     Args:
         workers: handles of actors that were just asked for; the fleet kills them in the end.
         needs: what one of them asks of the cluster, such as ``1 CPU, 1 GPU``.
+        resource: what only nodes have where workers may live, by Ray's name; ``None``: all do.
         placement_timeout_s: how long to wait for the first one at the start, and later for one to
             come back when all are lost.
         grace_s: how long the first one waits for the others.
         worker_timeout_s: an actor that is awaited, is up, and answers nothing for so long is
-            killed and restarted.
+            killed and restarted; one that loads its model has the longer of this and
+            ``placement_timeout_s``.
         make: makes another actor of the same kind; ``None``: none is replaced, and the fleet never
             grows.
         room: tells for how many workers the cluster has room now; more are asked for when that
@@ -55,6 +57,7 @@ class WorkerFleet:
         workers: Sequence[WorkerHandle],
         *,
         needs: str,
+        resource: str | None = None,
         placement_timeout_s: float,
         grace_s: float = JOIN_GRACE_S,
         worker_timeout_s: float = math.inf,
@@ -63,18 +66,21 @@ class WorkerFleet:
     ) -> None:
         self._workers = FleetActors(workers, make, room)
         self._needs = needs
+        self._resource = resource
         self._placement_timeout_s = placement_timeout_s
         self._grace_s = grace_s
         self._started_s = time.monotonic()
         self._placing = [worker.placed() for worker in workers]
-        self._awaited = AwaitedWorkers(worker_timeout_s)
+        self._awaited = AwaitedWorkers(worker_timeout_s, max(worker_timeout_s, placement_timeout_s))
         self._nodes = NodeWatch()
         self._doubtful: dict[int, str] = {}
         """Workers whose device failed, and the nodes that have it."""
         self._last_break = ""
-        self._counted: set[int] = set()
-        """Workers whose first seconds on their device were handed on."""
+        self._counted: set[tuple[int, str, int]] = set()
+        """Processes of workers, by worker, node and number, whose first seconds on their device
+        were handed on."""
         self._failures: Counter[int] = Counter()
+        """Failures of workers since they were last ready."""
         self._at_start: list[ReadyWorker] = []
         self._at_start_s = 0.0
         self._warned = False
@@ -165,7 +171,7 @@ class WorkerFleet:
     def num_awaited(self) -> int:
         """Workers that may become ready yet: none if no node is left that is not given up."""
         given_up = self._nodes.given_up
-        if given_up and not self._at_start and not num_alive_outside(given_up):
+        if given_up and not self._at_start and not num_alive_outside(given_up, self._resource):
             return 0
         return len(self._awaited) + len(self._at_start)
 
@@ -248,10 +254,12 @@ class WorkerFleet:
             if info.node_id in self._nodes.given_up:  # it was restarted where it was
                 self._move(worker)
                 continue
-            # They count from when the actor was placed. Of a worker that somebody has had before,
-            # they are counted there.
-            held_s = 0.0 if worker.number in self._counted else held_s
-            self._counted.add(worker.number)
+            # They count from when the process was placed. Of one that somebody has had before, they
+            # are counted there.
+            process = (worker.number, info.node_id, info.pid)
+            held_s = 0.0 if process in self._counted else held_s
+            self._counted.add(process)
+            self._failures.pop(worker.number, None)
             is_doubtful = self._doubtful.pop(worker.number, None) == info.node_id
             found.append(
                 ReadyWorker(handle=worker, info=info, held_s=held_s, is_doubtful=is_doubtful)
@@ -270,7 +278,7 @@ class WorkerFleet:
     def _retry(self, worker: WorkerHandle, error: Exception) -> None:
         self._failures[worker.number] += 1
         if self._failures[worker.number] < MAX_BUILD_FAILURES:
-            self.watch(worker)
+            self.watch(self._workers.make_lasting(worker, self._nodes.closed))
         else:
             self._give_up(worker, str(build_error(error, len(self._workers))))
 

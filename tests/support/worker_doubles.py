@@ -8,11 +8,11 @@ from search_cluster.identity import ModelIdentity
 from search_cluster.workers.messages import WorkerInfo
 
 
-def worker_info(*, device: str = "cpu", node_id: str = "") -> WorkerInfo:
+def worker_info(*, device: str = "cpu", node_id: str = "", pid: int = 0) -> WorkerInfo:
     """Facts of a worker of a model of two layers."""
     return WorkerInfo(
         model=ModelIdentity(fingerprint="a"), chat=False, num_layers=2, dtype="float32",
-        device=device, tie_threshold=0.0, node="n", node_id=node_id,
+        device=device, tie_threshold=0.0, node="n", node_id=node_id, pid=pid,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 
+from search_cluster.cluster.broken_actor import this_node_id
 from search_cluster.cluster.coordinators.messages import ClosingReport, StepOrder, StepReport
 from search_cluster.cluster.coordinators.partition import Partition, PartitionFactory
 from search_cluster.cluster.coordinators.staffing import CoordinatorLoad
@@ -64,6 +65,7 @@ class CoordinatorActor:
     ) -> None:
         self._factory = factory
         self._replacing = replacing
+        self._node_id = this_node_id()
         self._workers = WorkerGroup(requests_per_batch, worker_timeout_s)
         self._partition: Partition | None = None
         self._started_s = time.monotonic()
@@ -109,6 +111,7 @@ class CoordinatorActor:
         stats = self._stats(partition)
         return StepReport(
             pid=os.getpid(),
+            node_id=self._node_id,
             finished=finished,
             num_ended=partition.shards.num_ended,
             num_held=len(partition.shards),

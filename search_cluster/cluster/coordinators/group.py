@@ -5,8 +5,8 @@ the coordinators' own business. A coordinator that dies or hangs is replaced, an
 examples are searched again by others, as are those whose records had not filled a shard: their
 verdicts come from the cache, so nothing but its last moments is computed twice.
 
-Four modules share the work: `working` has those that work, `health` says who does not, `staffing`
-how many it takes, and `gone` keeps what they left.
+Five modules share the work: `working` has those that work, `health` says who does not, `succession`
+replaces these, `staffing` says how many it takes, and `gone` keeps what they left.
 """
 
 import logging
@@ -15,21 +15,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
 from search_cluster.cluster.coordinators.example_leases import ExampleLeases
 from search_cluster.cluster.coordinators.gone import GoneCoordinators
-from search_cluster.cluster.coordinators.handle import CoordinatorHandle, cause_of_death
+from search_cluster.cluster.coordinators.handle import CoordinatorHandle
 from search_cluster.cluster.coordinators.health import CoordinatorHealth
 from search_cluster.cluster.coordinators.partition import PartitionFactory
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
+from search_cluster.cluster.coordinators.succession import Succession
 from search_cluster.cluster.coordinators.working import STEP_S, WorkingCoordinators
 from search_cluster.cluster.session import num_free
 from search_cluster.cluster.worker_fleet import WorkerFleet
 from search_cluster.cluster.worker_handle import ReadyWorker
 from search_cluster.corpus.encoded_shard import EncodedShard, Found
 from search_cluster.corpus.record import PathVerdict
-from search_cluster.errors import EvaluatorError, SearchClusterError, in_one_line
+from search_cluster.errors import EvaluatorError
 from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, sum_of_stats
 from search_cluster.tasks.example import Example
 
@@ -37,9 +38,6 @@ logger = logging.getLogger(__name__)
 
 GATHER_S = 0.0002
 """How long a step waits for further reports when it has one, times the number of coordinators."""
-MAX_STARTS = 3
-"""Attempts to start one coordinator that fails, though what keeps it from starting does not trouble
-this process."""
 
 
 class CoordinatorGroup:
@@ -66,15 +64,19 @@ class CoordinatorGroup:
         num_layers: int,
         settings: CoordinatorSettings,
     ) -> None:
-        self._factory = factory
         self._fleet = fleet
         self._settings = settings
         self._leases = ExampleLeases(examples)
         self._working = WorkingCoordinators(factory, self._leases, known, settings)
         self._health = CoordinatorHealth(settings, now_s=time.monotonic())
         self._gone = GoneCoordinators(self._leases, num_layers)
+        self._succession = Succession(
+            factory, self._leases, fleet=fleet, working=self._working, gone=self._gone,
+            health=self._health, keep=self._keep,
+        )  # fmt: skip
         self._found: list[Found] = []
         """What the next step hands out."""
+        self._working.closed_nodes = fleet.closed_nodes
         self._hire()
         self._working.assign(ready)
 
@@ -128,7 +130,7 @@ class CoordinatorGroup:
             SearchClusterError: what a coordinator can't go on with.
         """
         self._look()
-        awaited = self._working.order_steps(self._fleet.closed_nodes)
+        awaited = self._working.order_steps()
         if awaited:
             self._take_reports(awaited)
         else:
@@ -158,18 +160,8 @@ class CoordinatorGroup:
         """Take what a coordinator's oldest step found."""
         try:
             report = coordinator.take()
-        except RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, EvaluatorError):
-                raise EvaluatorError(str(cause)) from error
-            never_started = coordinator.report is None and not coordinator.replacing
-            if isinstance(cause, SearchClusterError) and never_started:
-                self._start_again(coordinator, cause)
-            else:
-                self._lose(coordinator, type(cause).__name__, in_one_line(cause))
-            return
         except RayError as error:
-            self._lose(coordinator, "CoordinatorDied", cause_of_death(error))
+            self._found += self._succession.replace_failed(coordinator, error)
             return
         self._working.say(report.messages)
         for failure in report.breaks:
@@ -202,8 +194,10 @@ class CoordinatorGroup:
         if passed_s is None:
             return
         # First: a worker that is given to a coordinator which hangs would be lost for a while.
-        self._replace_hung(passed_s)
+        self._found += self._succession.replace_hung(passed_s)
         self._working.assign(self._fleet.ready())
+        self._working.closed_nodes = self._fleet.closed_nodes
+        self._succession.leave(self._working.closed_nodes)
         self._hire()
         if self._settings.num_coordinators is None and self._leases.num_waiting:
             self._working.give_company(lambda: min(num_free("CPU"), self._fleet.num_workers))
@@ -212,7 +206,7 @@ class CoordinatorGroup:
             coordinator.signs.alone_since_s = now_s
         if with_workers:
             self._health.note_workers(now_s)
-            self._replace_starved(now_s)
+            self._succession.replace_starved(now_s)
         elif self._health.is_hopeless(self._fleet.num_awaited, now_s):
             raise EvaluatorError(
                 f"no worker is left: {self._fleet.missing()}; nothing found is lost: run the same "
@@ -226,64 +220,6 @@ class CoordinatorGroup:
         """
         while len(self._working) < self._settings.num_coordinators_for(self._fleet.num_workers):
             self._working.hire(replacing=False)
-
-    def _replace_hung(self, passed_s: float) -> None:
-        """Replace coordinators that live, and have reported nothing for too long."""
-        for coordinator in self._working:
-            if coordinator.steps and self._health.is_hung(coordinator.signs, passed_s):
-                silent_s = coordinator.signs.silent_s
-                cause = f"it has not reported for {silent_s:.0f} s, and is killed"
-                self._lose(coordinator, "CoordinatorHung", cause)
-
-    def _replace_starved(self, now_s: float) -> None:
-        """Replace coordinators that hold examples and have had no worker for too long."""
-        for coordinator in self._working:
-            number = coordinator.number
-            is_starved = self._health.is_starved(coordinator.signs, now_s)
-            if is_starved and self._leases.num_held(number):
-                logger.warning(
-                    "coordinator %d has lost all of its workers: others take over", number
-                )
-                for shard in self._working.close([coordinator]):
-                    self._keep(coordinator, shard)
-                self._dismiss(coordinator)
-                self._gone.let_go(number)
-                self._working.hire(replacing=True)
-
-    def _start_again(self, coordinator: CoordinatorHandle, cause: SearchClusterError) -> None:
-        """Put another coordinator in the place of one that could not start, and holds no example.
-
-        Raises:
-            SearchClusterError: the cause, if it is a setting: nothing else keeps on stopping
-                coordinators alone.
-        """
-        is_outage = self._factory.is_outage(cause)
-        if not is_outage and coordinator.num_starts >= MAX_STARTS:
-            raise type(cause)(str(cause)) from cause
-        self._dismiss(coordinator)
-        self._working.hire(replacing=is_outage, num_starts=coordinator.num_starts + 1)
-
-    def _lose(self, coordinator: CoordinatorHandle, kind: str, cause: str) -> None:
-        """Replace a coordinator that died or hangs."""
-        number = coordinator.number
-        self._dismiss(coordinator)
-        given_up = self._gone.lose(number, kind=kind, cause=cause)
-        self._health.count_loss(cause)
-        logger.warning(
-            "coordinator %d is lost (%s): another one goes on with its examples", number, cause
-        )
-        self._working.hire(replacing=True)
-        if given_up:
-            self._health.count_ended()
-        self._found += given_up
-
-    def _dismiss(self, coordinator: CoordinatorHandle) -> None:
-        """Let a coordinator go; its workers go to others as soon as they answer."""
-        # Killed first: if it hangs and wakes up, it must not go on giving work to its workers.
-        self._working.kill(coordinator)
-        self._gone.keep_counters(coordinator.report)
-        for worker in coordinator.workers.values():
-            self._fleet.watch(worker)
 
     def close(self) -> list[EncodedShard]:
         """Let the coordinators write what waits, and end them. Idempotent; counters stay.

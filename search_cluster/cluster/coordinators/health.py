@@ -18,6 +18,11 @@ STARVED_S = 30.0
 MAX_LOSSES_IN_A_ROW = 5
 """Coordinators that may be lost without one example ended in between; with more it is not the
 examples that kill them."""
+MAX_SPARED = 3
+"""Coordinators that can't go on and that a run may do without, ..."""
+SPARED_WITHIN_S = 3600.0
+"""... within so long, or as many as there are others. One node that keeps on stopping them is given
+up by then."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +56,8 @@ class CoordinatorHealth:
         self._coordinator_timeout_s = settings.coordinator_timeout_s
         self._last_look_s = self._alone_since_s = now_s
         self._losses_in_a_row = 0
+        self._spared: list[float] = []
+        """When coordinators could not go on."""
 
     def look(self, now_s: float) -> float | None:
         """Seconds of silence since the last look; ``None`` if it is too early for another one."""
@@ -101,6 +108,17 @@ class CoordinatorHealth:
                 f"between ({cause}); nothing found is lost: look at Ray's logs for the cause, then "
                 "run the same command again"
             )
+
+    def can_spare(self, num_others: int, now_s: float) -> bool:
+        """Count a coordinator that can't go on; whether the run does without it.
+
+        Args:
+            num_others: coordinators that have workers.
+            now_s: the time.
+        """
+        recent = [at_s for at_s in self._spared if now_s - at_s < SPARED_WITHIN_S]
+        self._spared = [*recent, now_s]
+        return num_others > 0 and len(self._spared) <= max(MAX_SPARED, num_others)
 
     def count_ended(self) -> None:
         """Note that an example ended, or was given up: the run gets on."""

@@ -53,6 +53,8 @@ class StepReport:
 
     pid: int
     """The number of the coordinator's process."""
+    node_id: str = ""
+    """Ray's name of the node that it runs on."""
     finished: Finished
     """What is handed over."""
     num_ended: int

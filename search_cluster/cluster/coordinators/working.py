@@ -23,6 +23,8 @@ from search_cluster.cluster.coordinators.messages import (
 from search_cluster.cluster.coordinators.partition import PartitionFactory
 from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.cluster.coordinators.staffing import CoordinatorLoad, Staffing, fair_share
+from search_cluster.cluster.fleet_actors import other_nodes
+from search_cluster.cluster.nodes import num_alive_outside
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.corpus.encoded_shard import EncodedShard
 from search_cluster.corpus.record import PathVerdict
@@ -39,6 +41,8 @@ grows with their number, and little with what is in them."""
 STEPS_IN_FLIGHT = 2
 """Steps of one coordinator that were ordered and not reported: the next one waits there, so that it
 follows at once."""
+IDLE_STEP_S = 2.0
+"""Seconds between two steps of a coordinator that has workers and no example."""
 REPEAT_S = 60.0
 """Seconds between two equal warnings: all coordinators say when the cache server is lost."""
 CLOSE_S = 10.0
@@ -68,7 +72,10 @@ class WorkingCoordinators:
         self._settings = settings
         self._handles: dict[int, CoordinatorHandle] = {}
         """By number."""
-        self._next_number = 0
+        self.next_number = 0
+        """Of the coordinator that is started next."""
+        self.closed_nodes = frozenset[str]()
+        """Nodes that get no more work, and no coordinators if there are others."""
         self._staffing = Staffing()
         self._has_grown = False
         """Whether there are more than at the start, so that workers may have to move."""
@@ -113,11 +120,15 @@ class WorkingCoordinators:
             replacing: whether it takes the place of one that did this work before.
             num_starts: as `CoordinatorHandle` has it.
         """
+        avoid = self.closed_nodes
+        if avoid and not num_alive_outside(avoid):
+            avoid = frozenset()
         actor_class = ray.remote(CoordinatorActor).options(
-            num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD", enable_task_events=False
-        )
+            num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD",
+            label_selector=other_nodes(avoid), enable_task_events=False,
+        )  # fmt: skip
         coordinator = CoordinatorHandle(
-            number=self._next_number,
+            number=self.next_number,
             actor=actor_class.remote(
                 self._factory,
                 self._settings.requests_per_batch,
@@ -129,7 +140,7 @@ class WorkingCoordinators:
             signs=SignsOfLife(alone_since_s=time.monotonic()),
         )
         self._handles[coordinator.number] = coordinator
-        self._next_number += 1
+        self.next_number += 1
         # Without examples: one that can't even start must not be taken for an example's victim.
         self._send(coordinator, ())
 
@@ -141,7 +152,7 @@ class WorkingCoordinators:
         for ready in workers:
             num_workers, number, coordinator = fewest[0]
             self._moving.discard(ready.handle.number)
-            coordinator.workers[ready.handle.number] = ready.handle
+            coordinator.workers[ready.handle.number] = (ready, now_s)
             coordinator.joining.append((ready, now_s))
             heapq.heapreplace(fewest, (num_workers + 1, number, coordinator))
 
@@ -173,12 +184,8 @@ class WorkingCoordinators:
         for coordinator in started:
             coordinator.max_workers = share
 
-    def order_steps(self, closed_nodes: frozenset[str]) -> dict[Any, CoordinatorHandle]:
-        """Order steps of all that have something to do; who reports, by the references awaited.
-
-        Args:
-            closed_nodes: nodes whose workers get no more work.
-        """
+    def order_steps(self) -> dict[Any, CoordinatorHandle]:
+        """Order steps of all that have something to do; who reports, by the references awaited."""
         num_workers = sum(len(coordinator.workers) for coordinator in self)
         for coordinator in self:
             # The first report says that it has started: only then it is trusted with examples.
@@ -187,10 +194,15 @@ class WorkingCoordinators:
             share = len(coordinator.workers) / num_workers
             while len(coordinator.steps) < STEPS_IN_FLIGHT:
                 examples = self._lease(coordinator, coordinator.report, share)
-                if not self._leases.num_held(coordinator.number):
+                if not (self._leases.num_held(coordinator.number) or self._is_to_look(coordinator)):
                     break
-                self._send(coordinator, examples, closed_nodes)
+                self._send(coordinator, examples)
         return {ref: coordinator for coordinator in self for ref, _ in coordinator.steps}
+
+    @staticmethod
+    def _is_to_look(coordinator: CoordinatorHandle) -> bool:
+        """Whether one without examples is due to let workers go, and to tell of the others."""
+        return not coordinator.steps and time.monotonic() - coordinator.sent_s >= IDLE_STEP_S
 
     def _lease(
         self, coordinator: CoordinatorHandle, report: StepReport, share: float
@@ -214,12 +226,7 @@ class WorkingCoordinators:
         at_least = 0 if self._leases.num_held(coordinator.number) else 1
         return max(report.num_wanted + to_join, at_least) - num_on_the_way
 
-    def _send(
-        self,
-        coordinator: CoordinatorHandle,
-        leases: Sequence[Lease],
-        closed_nodes: frozenset[str] = frozenset(),
-    ) -> None:
+    def _send(self, coordinator: CoordinatorHandle, leases: Sequence[Lease]) -> None:
         now_s = time.monotonic()
         order = StepOrder(
             workers=tuple(ready.after(now_s - since_s) for ready, since_s in coordinator.joining),
@@ -229,7 +236,7 @@ class WorkingCoordinators:
             duration_s=self._step_s,
             idle_s=self._settings.idle_s,
             max_workers=coordinator.max_workers,
-            closed_nodes=closed_nodes,
+            closed_nodes=self.closed_nodes,
         )
         coordinator.send(order, len(leases))
 
@@ -238,11 +245,13 @@ class WorkingCoordinators:
         ray.kill(coordinator.actor)
         del self._handles[coordinator.number]
 
-    def close(self, coordinators: Iterable[CoordinatorHandle]) -> list[EncodedShard]:
+    def close(
+        self, coordinators: Iterable[CoordinatorHandle]
+    ) -> list[tuple[CoordinatorHandle, EncodedShard]]:
         """Let coordinators write what waits and give their claims back, and wait for it a while.
 
         Returns:
-            What they found and had not handed over.
+            What they found and had not handed over, and who found it.
         """
         closing = {coordinator.actor.close.remote(): coordinator for coordinator in coordinators}
         if not closing:
@@ -262,20 +271,20 @@ class WorkingCoordinators:
                 self.say(last.messages)
                 coordinator.close(last)
                 found = [*(report.finished.shard for report in reports), last.shard]
-                shards += [shard for shard in found if shard is not None]
+                shards += [(coordinator, shard) for shard in found if shard is not None]
         return shards
 
     def end(self) -> list[EncodedShard]:
         """Close all, and kill them; what they said last stays. Idempotent.
 
         Returns:
-            As `close`.
+            What they found and had not handed over.
         """
         if self._has_ended:
             return []
         self._has_ended = True
         try:
-            return self.close(self)
+            return [shard for _, shard in self.close(self)]
         finally:
             for coordinator in self:
                 ray.kill(coordinator.actor)

@@ -159,6 +159,49 @@ def test_of_many_all_are_looked_at_in_turn(clock: Clock, killed: list[Actor]) ->
     assert killed == [actors[-1]]
 
 
+def test_of_many_none_gets_more_time_than_of_a_few(clock: Clock, killed: list[Actor]) -> None:
+    workers = AwaitedWorkers(60.0)
+    actors = [Actor() for _ in range(10 * MAX_LOOKED_AT)]
+    for number, actor in enumerate(actors):
+        workers.add(WorkerHandle(number=number, actor=actor))
+    look(workers, clock, 60.0)
+    assert killed == []
+    look(workers, clock, 60.0 + 10 * LOOK_S)
+    assert killed == actors
+
+
+def test_a_load_that_hangs_while_its_process_answers_is_killed_after_its_own_time(
+    clock: Clock, killed: list[Actor], caplog: pytest.LogCaptureFixture
+) -> None:
+    workers = AwaitedWorkers(30.0, 90.0)
+    stuck, moving = Actor(answers=True), Actor(answers=True)
+    for number, actor in enumerate((stuck, moving)):
+        workers.add(WorkerHandle(number=number, actor=actor))
+    look(workers, clock, 60.0)
+    moving.num_restarts += 1  # it loads elsewhere now
+    look(workers, clock, 33.0)
+    assert killed == []
+    look(workers, clock, 6.0)
+    assert killed == [stuck]
+    assert caplog.messages == ["worker 0: it has been loading its model for 90 s, and is killed"]
+
+
+def test_a_worker_that_is_awaited_again_may_take_its_whole_time_to_load(
+    clock: Clock, killed: list[Actor]
+) -> None:
+    workers = AwaitedWorkers(30.0, 90.0)
+    actor = Actor(answers=True)
+    worker = WorkerHandle(number=0, actor=actor)
+    for _ in range(3):
+        workers.add(worker)
+        look(workers, clock, 60.0)
+        actor.is_ready = True
+        (ref,) = workers.done()
+        assert workers.take(ref) is worker
+        actor.is_ready = False
+    assert killed == []
+
+
 def test_deaths_count_from_when_a_worker_was_lost_and_of_new_ones_all(clock: Clock) -> None:
     workers = AwaitedWorkers()
     lost, new = Actor(num_restarts=MAX_DEATHS), Actor(num_restarts=MAX_DEATHS)

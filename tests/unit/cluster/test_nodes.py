@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from search_cluster.cluster import nodes
-from search_cluster.cluster.nodes import NodeWatch, died_with_its_node
+from search_cluster.cluster.nodes import NodeWatch, died_with_its_node, num_alive_outside
 from search_cluster.workers.group import breaks
 
 
@@ -59,6 +59,25 @@ def test_nodes_that_are_about_to_go_get_no_more_work(caplog: pytest.LogCaptureFi
     watch.look()
     assert watch.closed == frozenset()
     assert caplog.text.count("is about to go") == 1
+
+
+def test_nodes_that_live_and_have_what_is_needed_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def node(name: str, *, alive: bool = True, **resources: float) -> dict[str, Any]:
+        return {"NodeID": name, "Alive": alive, "Resources": resources}
+
+    there = [
+        node("head", CPU=4.0),
+        node("gone", alive=False, CPU=4.0, GPU=8.0),
+        node("a", CPU=64.0, GPU=8.0),
+        node("b", CPU=64.0, GPU=8.0),
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: there)
+    assert num_alive_outside(set()) == 3
+    assert num_alive_outside({"a"}, "GPU") == 1
+    assert num_alive_outside({"a", "b"}, "GPU") == 0
+    assert num_alive_outside({"a", "b"}, "CPU") == 1
 
 
 def unavailable() -> RayActorError:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError
 from support.worker_doubles import raised_by_worker, worker_info
 
-from search_cluster.cluster import fleet_actors, worker_fleet
+from search_cluster.cluster import awaited, fleet_actors, worker_fleet
+from search_cluster.cluster.awaited import MAX_DEATHS
 from search_cluster.cluster.nodes import NodeWatch
-from search_cluster.cluster.worker_fleet import WorkerFleet
+from search_cluster.cluster.worker_fleet import MAX_BUILD_FAILURES, WorkerFleet
 from search_cluster.cluster.worker_handle import ActorLife, LostWorker, WorkerHandle
 from search_cluster.errors import DeviceBrokenError, EvaluatorError
 from search_cluster.workers.group.suspects import Break
@@ -24,7 +26,10 @@ class FakeActor:
 
     node_id: str
     broken: Collection[str]
+    is_lasting: bool = True
     is_alive: bool = True
+    pid: int = 1
+    num_restarts: int = 0
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)  # no actor of scripted devices
@@ -36,12 +41,15 @@ class Place:
 
     nodes: list[str]
     broken: set[str] = field(default_factory=set)
+    resources: dict[str, set[str]] = field(default_factory=dict)
+    """What nodes have that have no GPU."""
     made: list[FakeActor] = field(default_factory=list)
     avoided: list[frozenset[str]] = field(default_factory=list)
 
     def make(self, worker: int, *, lasting: bool, avoid: Collection[str]) -> FakeActor:
-        node_id = next((name for name in self.nodes if name not in avoid), "")
-        self.made.append(FakeActor(node_id, self.broken))
+        homes = (name for name in self.nodes if "GPU" in self.resources.get(name, {"GPU"}))
+        node_id = next((name for name in homes if name not in avoid), "")
+        self.made.append(FakeActor(node_id, self.broken, is_lasting=lasting))
         self.avoided.append(frozenset(avoid))
         return self.made[-1]
 
@@ -54,8 +62,9 @@ class Place:
             for number in range(num_workers)
         ]
         return WorkerFleet(
-            workers, needs="1 GPU", placement_timeout_s=5.0, grace_s=0.0, make=self.make, room=room
-        )
+            workers, needs="1 GPU", resource="GPU", placement_timeout_s=5.0, grace_s=0.0,
+            make=self.make, room=room,
+        )  # fmt: skip
 
 
 def info_of(actor: FakeActor) -> tuple[WorkerInfo, float]:
@@ -63,7 +72,9 @@ def info_of(actor: FakeActor) -> tuple[WorkerInfo, float]:
         cause = DeviceBrokenError("device cuda is broken: CUDA error")
         cause.node_id = actor.node_id
         raise raised_by_worker(cause)
-    return worker_info(device="cuda", node_id=actor.node_id), 1.0
+    if not (actor.is_lasting or actor.is_alive):
+        raise ActorDiedError
+    return worker_info(device="cuda", node_id=actor.node_id, pid=actor.pid), 1.0
 
 
 @pytest.fixture
@@ -84,7 +95,11 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
 
     monkeypatch.setattr(WorkerHandle, "placed", lambda self: Ref(self.actor))
     monkeypatch.setattr(WorkerHandle, "info", lambda self: Ref(self.actor))
-    monkeypatch.setattr(WorkerHandle, "life", lambda self: ActorLife())
+    monkeypatch.setattr(WorkerHandle, "info_once", lambda self: Ref(self.actor))
+    monkeypatch.setattr(
+        WorkerHandle, "life", lambda self: ActorLife(num_restarts=self.actor.num_restarts)
+    )
+    monkeypatch.setattr(awaited, "LOOK_S", 0.0)
     monkeypatch.setattr(ray, "wait", wait)
     monkeypatch.setattr(ray, "get", lambda ref: ref())
     monkeypatch.setattr(ray, "kill", lambda actor, **_: setattr(actor, "is_alive", False))
@@ -92,7 +107,10 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(
         worker_fleet,
         "num_alive_outside",
-        lambda given_up: sum(name not in given_up for name in place.nodes),
+        lambda given_up, resource: sum(
+            name not in given_up and resource in place.resources.get(name, {"GPU"})
+            for name in place.nodes
+        ),
     )
     monkeypatch.setattr(fleet_actors, "GROWTH_LOOK_S", 0.0)
     return place
@@ -163,6 +181,84 @@ def test_a_machine_whose_devices_are_all_broken_ends_the_run_at_once(place: Plac
     text = r"0 of 1 workers were ready .*devices of 2 nodes failed again and again, .*CUDA error\);"
     with pytest.raises(EvaluatorError, match=text):
         fleet.wait()
+
+
+def test_a_node_without_the_devices_that_workers_need_is_not_waited_for(place: Place) -> None:
+    place.nodes.append("head")
+    place.resources["head"] = {"CPU"}
+    place.broken.update("ab")
+    fleet = place.fleet(1)
+    with pytest.raises(EvaluatorError, match="devices of 2 nodes failed again and again"):
+        fleet.wait()
+    assert fleet.num_awaited == 0
+
+
+def ready_one(fleet: WorkerFleet) -> WorkerHandle:
+    """The worker of a fleet of one that is ready now, or when one of its actors was replaced."""
+    (ready,) = [*fleet.ready(), *fleet.ready()]
+    return ready.handle
+
+
+def test_a_worker_that_loads_at_last_is_no_device_that_its_next_loss_takes_away(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = place.fleet(1)
+    fleet.wait()
+    worker = ready_one(fleet)
+    for _ in range(3):
+        worker.actor.num_restarts = 0
+        fleet.lost(lost(worker, Loss.PROCESS, "a"))
+        worker.actor.node_id = ""  # it dies whenever it loads
+        assert fleet.ready() == []
+        worker.actor.num_restarts = MAX_DEATHS
+        last = ready_one(fleet)
+        assert not last.actor.is_lasting
+        last.actor.is_alive = False
+        fleet.lost(lost(last, Loss.NODE, "a"))
+        worker = ready_one(fleet)
+        assert worker.actor.is_lasting
+        assert worker.actor is not last.actor
+    assert "left out" not in caplog.text
+
+
+def test_failures_to_come_back_count_from_when_a_worker_was_last_ready(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = place.fleet(1)
+    fleet.wait()
+    worker = ready_one(fleet)
+    worker.actor.is_lasting = False  # its calls fail while it is dead
+
+    def fail(times: int) -> None:
+        worker.actor.is_alive = False
+        fleet.lost(lost(worker, Loss.PROCESS, "a"))
+        for _ in range(times):
+            assert fleet.ready() == []
+
+    for _ in range(3):
+        fail(MAX_BUILD_FAILURES - 1)
+        worker.actor.is_alive = True
+        assert ready_one(fleet) is worker
+    fail(MAX_BUILD_FAILURES)
+    assert "worker 0 is left out" in caplog.text
+    assert fleet.num_workers == 0
+
+
+def test_each_process_of_a_worker_has_its_seconds_before_it_was_ready_counted_once(
+    place: Place,
+) -> None:
+    fleet = place.fleet(1)
+    fleet.wait()
+    (first,) = fleet.ready()
+    assert first.held_s >= 1.0
+    fleet.watch(first.handle)  # another one is to have it
+    (moved,) = fleet.ready()
+    assert moved.held_s == 0.0
+    for pid, node_id in ((2, "a"), (2, "b")):
+        first.handle.actor.pid, first.handle.actor.node_id = pid, node_id
+        fleet.lost(lost(first.handle, Loss.PROCESS, "a"))
+        (again,) = fleet.ready()
+        assert again.held_s == 1.0
 
 
 def test_a_cluster_that_grows_gets_more_workers_until_some_are_let_go(place: Place) -> None:

@@ -39,6 +39,16 @@ def test_counters_stay_and_what_was_not_finished_does_not_count() -> None:
     assert [worker.num_evaluated for worker in gone.stats.workers] == [17]
 
 
+def test_the_time_that_was_not_reported_is_added_to_that_of_the_worker() -> None:
+    gone = GoneCoordinators(ExampleLeases(EXAMPLES), num_layers=4)
+    held = WorkerStats(worker=0, node="n", device="cpu", device_held_s=30.0)
+    gone.keep_counters(report(10), [held])
+    gone.keep_counters(None, [held])
+    (worker,) = gone.stats.workers
+    assert (worker.num_evaluated, worker.device_held_s) == (11, 60.0)
+    assert gone.stats.num_devices == 0
+
+
 def test_examples_wait_again_until_too_many_died_of_one() -> None:
     leases = ExampleLeases(EXAMPLES[:1])
     gone = GoneCoordinators(leases, num_layers=4)
@@ -61,3 +71,14 @@ def test_whoever_is_let_go_is_no_loss() -> None:
     gone.let_go(0)
     assert gone.num_restarts == 0
     assert leases.take(1, len(held), 2.0) == held
+
+
+def test_whoever_is_excused_is_replaced_and_accuses_nobody() -> None:
+    leases = ExampleLeases(EXAMPLES[:1])
+    gone = GoneCoordinators(leases, num_layers=4)
+    for number in range(2 * MAX_LOSSES):
+        assert leases.take(number, 1, 1.0) == EXAMPLES[:1]
+        assert leases.has_company(number) is False
+        gone.excuse(number)
+    assert gone.num_restarts == 2 * MAX_LOSSES
+    assert not leases.done

@@ -1,7 +1,8 @@
 """Coordinators that make their own shards, in this process: one corpus, whoever dies."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from support.scripted_search import (
     start_group,
 )
 
+from search_cluster.cluster.coordinators import actor as actor_module
 from search_cluster.cluster.coordinators import health as health_module
-from search_cluster.cluster.coordinators import staffing
+from search_cluster.cluster.coordinators import staffing, succession
 from search_cluster.cluster.coordinators import working as working_module
 from search_cluster.cluster.coordinators.group import CoordinatorGroup
 from search_cluster.cluster.scripted_devices import scripted_verdict
@@ -29,6 +31,7 @@ from search_cluster.corpus.reader import read_corpus
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.driver.partition import PartitionSetup
+from search_cluster.errors import EvaluatorError
 from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
 from search_cluster.protocols.scripted import ScriptedEvaluator
 from search_cluster.search.coordinator import Coordinator
@@ -73,11 +76,13 @@ def start(
     num_workers: int = 4,
     per_shard: int = 5,
     num_examples: int = NUM_EXAMPLES,
+    sick: Sequence[int] = (),
     **settings: Any,
 ) -> CoordinatorGroup:
     job = make_job(run_dir)
     shards = replace(job.shards, examples_per_shard=per_shard, max_age_s=math.inf)
     fleet: Any = InstantFleet(num_workers, NUM_LAYERS)
+    fleet.make_sick(sick, "sick")
     setup = PartitionSetup(job=replace(job, shards=shards))
     return start_group(
         setup, fleet, make_examples(num_examples), **{"requests_per_batch": 4} | settings
@@ -190,7 +195,6 @@ def test_a_full_coordinator_gets_company_that_takes_half_of_its_workers(
     local: dict[str, ExampleRecord],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from search_cluster.cluster.coordinators import actor as actor_module
     from search_cluster.cluster.coordinators import group as group_module
 
     monkeypatch.setattr(actor_module, "STATS_S", 0.0)
@@ -210,3 +214,148 @@ def test_a_full_coordinator_gets_company_that_takes_half_of_its_workers(
     assert len({record.example.example_id for record in records}) == len(records)
     first = {item.example.question: item for item in records if item.example.question in local}
     assert first == local
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets each coordinator be on a node of its own, named after it; who dies goes with it."""
+    numbers = itertools.count()
+    monkeypatch.setattr(actor_module, "this_node_id", lambda: f"node {next(numbers)}")
+    monkeypatch.setattr(succession, "died_with_its_node", lambda error, node_id: bool(node_id))
+
+
+@pytest.mark.usefixtures("nodes")
+def test_coordinators_that_go_with_their_nodes_accuse_nobody_and_end_no_run(
+    ray: InstantRay,
+    tmp_path: Path,
+    local: dict[str, ExampleRecord],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    group = start(
+        tmp_path, num_workers=8, num_coordinators=8, per_shard=1_000, num_examples=4 * NUM_EXAMPLES
+    )
+    lost: list[int] = []
+
+    def lose_all() -> None:
+        holders = [one for one in group._working if group._leases.num_held(one.number)]
+        if len(holders) == 8 and len(lost) < 5 * 8:
+            lost.extend(one.number for one in holders)
+            for coordinator in holders:
+                coordinator.actor.is_dead = True
+
+    _, records = run(group, lose_all)
+    assert len(lost) == 5 * 8
+    assert group.num_restarts == len(lost)
+    assert len({record.example.example_id for record in records}) == 4 * NUM_EXAMPLES
+    first = {item.example.question: item for item in records if item.example.question in local}
+    assert first == local
+    assert group.counts.num_paths_searched == 4 * NUM_PATHS
+    assert "coordinator 0 was lost with its node: others take over" in caplog.messages
+
+
+@pytest.mark.usefixtures("nodes")
+def test_a_node_is_lost_once_so_coordinators_that_die_there_later_end_a_run(
+    ray: InstantRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor_module, "this_node_id", lambda: "a")
+    group = start(tmp_path, num_coordinators=1, per_shard=1_000)
+
+    def lose() -> None:
+        for coordinator in group._working:
+            coordinator.actor.is_dead = True
+
+    with pytest.raises(EvaluatorError, match="coordinators died 6 times"):
+        run(group, lose)
+
+
+@pytest.mark.usefixtures("nodes")
+def test_coordinators_leave_nodes_that_are_about_to_go_with_what_they_have(
+    ray: InstantRay,
+    tmp_path: Path,
+    local: dict[str, ExampleRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (succession, working_module):
+        monkeypatch.setattr(module, "num_alive_outside", lambda nodes: 1)
+    group = start(tmp_path, num_coordinators=2, per_shard=1_000)
+    fleet: Any = group._fleet
+    seen: list[set[str]] = []
+
+    def leave() -> None:
+        seen.append({coordinator.node_id for coordinator in group._working})
+        if group.num_ended >= 3 and not fleet.leaving:
+            fleet.leaving = frozenset({"node 0"})
+
+    _, records = run(group, leave)
+    assert fleet.leaving
+    assert "node 0" not in seen[-1]
+    assert seen[-1] - {""}
+    assert ray.options[1]["label_selector"] is None
+    assert ray.options[-1]["label_selector"] == {"ray.io/node-id": "!in(node 0)"}
+    assert len(ray.actors) == 3
+    assert group.num_restarts == 0
+    assert {record.example.question: record for record in records} == local
+    assert group.counts.num_paths_searched == NUM_PATHS
+
+
+@pytest.mark.usefixtures("nodes")
+def test_coordinators_stay_where_no_other_node_is_left(
+    ray: InstantRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (succession, working_module):
+        monkeypatch.setattr(module, "num_alive_outside", lambda nodes: 0)
+    group = start(tmp_path, num_coordinators=2)
+    fleet: Any = group._fleet
+    fleet.leaving = frozenset({"node 0", "node 1"})
+    run(group)
+    assert len(ray.actors) == 2
+
+
+def test_coordinators_whose_workers_are_on_a_sick_node_are_done_without(
+    ray: InstantRay,
+    tmp_path: Path,
+    local: dict[str, ExampleRecord],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    group = start(tmp_path, num_coordinators=2, sick=(0, 2), num_examples=8 * NUM_EXAMPLES)
+    _, records = run(group)
+    assert len({record.example.example_id for record in records}) == 8 * NUM_EXAMPLES
+    first = {item.example.question: item for item in records if item.example.question in local}
+    assert first == local
+    assert group.counts.num_paths_searched == 8 * NUM_PATHS
+    assert group.num_restarts == 3
+    lines = {text for text in caplog.messages if text.startswith("coordinator ")}
+    assert all("can't go on (workers died 14 times without one result" in line for line in lines)
+    assert len(lines) == 3
+    assert "node sick is given up: its devices failed 3 times" in caplog.text
+
+
+@pytest.mark.parametrize(("num_coordinators", "sick"), [(1, (0, 1)), (2, (0, 1))])
+def test_a_run_ends_when_no_coordinator_can_go_on(
+    ray: InstantRay, tmp_path: Path, num_coordinators: int, sick: Sequence[int]
+) -> None:
+    group = start(tmp_path, num_workers=2, num_coordinators=num_coordinators, sick=sick)
+    with pytest.raises(EvaluatorError, match=r"workers died 1\d times|no worker is left"):
+        run(group)
+
+
+def test_the_time_in_which_workers_waited_for_a_coordinator_that_hung_is_counted(
+    ray: InstantRay, tmp_path: Path
+) -> None:
+    group = start(tmp_path, num_coordinators=2)
+    waited: list[int] = []
+
+    def let_one_hang() -> None:
+        coordinator = next(iter(group._working))
+        if not waited and coordinator.report is not None and len(coordinator.workers) == 2:
+            waited.append(coordinator.number)
+            coordinator.told_s -= 1000.0
+            coordinator.workers = {
+                number: (ready, since_s - 1001.0)
+                for number, (ready, since_s) in coordinator.workers.items()
+            }
+            coordinator.actor.is_dead = True
+
+    run(group, let_one_hang)
+    assert waited
+    assert 2000.0 <= group.stats().device_held_s < 2100.0

@@ -6,6 +6,8 @@ from search_cluster.cluster.coordinators.health import (
     LOOK_S,
     MAX_LOSSES_IN_A_ROW,
     MAX_SILENCE_PER_LOOK_S,
+    MAX_SPARED,
+    SPARED_WITHIN_S,
     STARVED_S,
     CoordinatorHealth,
     SignsOfLife,
@@ -71,6 +73,18 @@ def test_losses_in_a_row_end_a_run_and_an_example_that_ends_forgives_them(
         EvaluatorError, match=r"coordinators died 6 times without one example ended .* \(killed\)"
     ):
         health.count_loss("killed")
+
+
+def test_few_coordinators_of_an_hour_are_done_without_and_none_where_there_is_no_other(
+    health: CoordinatorHealth,
+) -> None:
+    assert not health.can_spare(0, 100.0)
+    now_s = 100.0 + SPARED_WITHIN_S
+    assert [health.can_spare(1, now_s) for _ in range(MAX_SPARED + 1)] == MAX_SPARED * [True] + [
+        False
+    ]
+    now_s += SPARED_WITHIN_S
+    assert [health.can_spare(9, now_s) for _ in range(10)] == 9 * [True] + [False]
 
 
 def test_as_many_coordinators_as_the_workers_need_unless_somebody_said_how_many() -> None:

@@ -1,6 +1,7 @@
 """How workers and examples are shared out among coordinators, and what that costs the driver."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from search_cluster.cluster.coordinators.settings import CoordinatorSettings
 from search_cluster.cluster.coordinators.shard_maker import Finished
 from search_cluster.cluster.coordinators.staffing import WINDOW_S, CoordinatorLoad
 from search_cluster.cluster.coordinators.working import (
+    IDLE_STEP_S,
     MAX_STEP_S,
     STEP_S,
     STEPS_IN_FLIGHT,
@@ -20,7 +22,7 @@ from search_cluster.cluster.coordinators.working import (
 )
 from search_cluster.cluster.worker_handle import ReadyWorker, WorkerHandle
 from search_cluster.identity import ModelIdentity
-from search_cluster.protocols.counters import EvaluatorStats, SearchCounts
+from search_cluster.protocols.counters import EvaluatorStats, SearchCounts, WorkerStats
 from search_cluster.tasks.example import Example
 from search_cluster.workers.messages import WorkerInfo
 
@@ -30,7 +32,7 @@ INFO = WorkerInfo(
 )  # fmt: skip
 
 
-class CountingWorkers(dict[int, WorkerHandle]):
+class CountingWorkers(dict[int, tuple[ReadyWorker, float]]):
     """Counts how often it is asked how many there are."""
 
     num_asked = 0
@@ -69,8 +71,8 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., WorkingCoordinators]
     """Coordinators without processes, which have all reported once."""
 
     def hire(self: Any, *, replacing: bool, num_starts: int = 1) -> None:
-        number = self._next_number
-        self._next_number += 1
+        number = self.next_number
+        self.next_number += 1
         self._handles[number] = CoordinatorHandle(
             number=number,
             actor=Mailbox(),
@@ -105,7 +107,7 @@ def test_workers_go_to_whoever_has_the_fewest_at_one_look_for_each_coordinator(
     first, *others = working
     working.assign(map(ready, range(3)))
     assert [len(other.workers) for other in working] == [1, 1, 1] + 7 * [0]
-    first.workers.update({number: ready(number).handle for number in range(100, 250)})
+    first.workers.update({number: (ready(number), 0.0) for number in range(100, 250)})
     CountingWorkers.num_asked = 0
     working.assign(map(ready, range(1_000, 1_900)))
     assert CountingWorkers.num_asked == 10
@@ -121,9 +123,56 @@ def test_orders_for_many_coordinators_cost_no_more_for_each_than_for_few(
         working = start(count, num_examples=2_000)
         working.assign(map(ready, range(16 * count)))
         CountingWorkers.num_asked = 0
-        assert len(working.order_steps(frozenset())) == STEPS_IN_FLIGHT * count
+        assert len(working.order_steps()) == STEPS_IN_FLIGHT * count
         asked.append(CountingWorkers.num_asked / count)
     assert asked[0] == asked[1]
+
+
+def test_one_without_examples_is_asked_now_and_then_which_of_its_workers_are_idle(
+    start: Callable[..., WorkingCoordinators],
+) -> None:
+    working = start(1)
+    working.assign([ready(0)])
+    (only,) = working
+    working.order_steps()
+    only.sent_s -= IDLE_STEP_S
+    working.order_steps()
+    assert len(only.actor.orders) == 1  # it has not reported
+    only.steps.clear()
+    only.sent_s += IDLE_STEP_S
+    working.order_steps()
+    assert len(only.actor.orders) == 1
+    only.sent_s -= IDLE_STEP_S
+    working.order_steps()
+    assert len(only.actor.orders) == 2
+    assert not only.actor.orders[0].more
+    assert only.actor.orders[0].workers[0].handle.number == 0
+
+
+def test_what_was_not_told_of_workers_is_the_time_since_or_all_since_they_were_ready(
+    start: Callable[..., WorkingCoordinators],
+) -> None:
+    working = start(1)
+    (only,) = working
+    told = [WorkerStats(worker=number, node="n", device="scripted") for number in (0, 1)]
+    only.report = replace(report(), stats=EvaluatorStats.of_workers(told, num_devices=2))
+    only.told_s = 50.0
+    half = replace(INFO, device_share=0.5)
+    only.workers.update(
+        {
+            0: (ready(0), 10.0),
+            1: (replace(ready(1), info=half), 10.0),
+            2: (replace(ready(2), held_s=7.0), 60.0),  # has not joined it when it told
+        }
+    )
+    assert [(item.worker, item.device_held_s) for item in only.unreported(70.0)] == [
+        (0, 20.0),
+        (1, 10.0),
+        (2, 17.0),
+    ]
+    only.report = None
+    only.workers[3] = (replace(ready(3), held_s=100.0), 69.0)
+    assert only.unreported(70.0)[-1].device_held_s == 101.0
 
 
 def test_steps_of_many_coordinators_are_longer_so_that_no_more_of_them_end(
@@ -133,7 +182,7 @@ def test_steps_of_many_coordinators_are_longer_so_that_no_more_of_them_end(
     for count in (1, 16, 64, 1_000):
         working = start(count, num_examples=3_000)
         working.assign(map(ready, range(count)))
-        working.order_steps(frozenset())
+        working.order_steps()
         (first, *_), *_ = [other.actor.orders for other in working]
         durations.append(first.duration_s)
     assert durations == [STEP_S, STEP_S, 1.0, MAX_STEP_S]
@@ -161,10 +210,10 @@ def test_company_takes_its_share_of_workers_once_it_has_started(
     second.report = report()
     working.give_company(lambda: 4)
     assert (first.max_workers, second.max_workers) == (4, 4)
-    working.order_steps(frozenset())
+    working.order_steps()
     assert first.actor.orders[-1].max_workers == 4
     # Three have gone, and none has arrived yet: one more has to go.
-    gone = [first.workers.pop(number) for number in range(3)]
+    gone = [first.workers.pop(number)[0].handle for number in range(3)]
     working.note_moving(gone)
     working.give_company(lambda: 4)
     assert (len(first.workers), first.max_workers) == (5, 4)
