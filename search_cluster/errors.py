@@ -21,7 +21,7 @@ Every error message gives the value, the rule and the next step.
     └── OneFaultError                         examples fail one after another, for one reason
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 
@@ -103,6 +103,15 @@ class OneFaultError(SearchClusterError):
 def in_one_line(error: BaseException) -> str:
     """All that an error says, in one line; its name if it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and then one by one those that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> str:

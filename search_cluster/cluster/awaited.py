@@ -87,9 +87,9 @@ class AwaitedWorkers:
 
     def drop(self, numbers: Collection[int]) -> None:
         """Wait for these no longer."""
-        self._building = {
-            ref: worker for ref, worker in self._building.items() if worker.number not in numbers
-        }
+        for ref, worker in list(self._building.items()):
+            if worker.number in numbers:
+                self.take(ref)
 
     def wait(self, timeout_s: float) -> None:
         """Return when one of them has said what it is, or has failed."""

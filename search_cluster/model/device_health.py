@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from search_cluster.errors import DeviceBrokenError, in_one_line
+from search_cluster.errors import DeviceBrokenError, in_one_line, with_causes
 
 FAULT = re.compile(
     r"\b(?:cuda(?: driver)?|hip|cudnn|cublas|cusolver|ecc|nvml) error"
@@ -42,13 +42,7 @@ def is_lack_of_memory(error: BaseException) -> bool:
 
 def is_device_fault(error: BaseException | None) -> bool:
     """Whether an error, or one that led to it, says that an accelerator is broken."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, DeviceBrokenError) or _says_so(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(one, DeviceBrokenError) or _says_so(one) for one in with_causes(error))
 
 
 def _says_so(error: BaseException) -> bool:

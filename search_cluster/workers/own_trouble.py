@@ -6,6 +6,7 @@ is asked there fails, and fast.
 
 import errno
 
+from search_cluster.errors import with_causes
 from search_cluster.model.device_health import is_lack_of_memory
 
 ERRNOS = frozenset(
@@ -18,12 +19,10 @@ LACK_OF_THREADS = "can't start new thread"
 
 def is_own_trouble(error: object) -> bool:
     """Whether an error, or one that led to it, may be the worker's and not the request's."""
-    seen: set[int] = set()
-    while isinstance(error, BaseException) and id(error) not in seen:
-        seen.add(id(error))
-        if is_lack_of_memory(error) or LACK_OF_THREADS in str(error):
-            return True
-        if isinstance(error, OSError) and error.errno in ERRNOS:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return isinstance(error, BaseException) and any(map(_says_so, with_causes(error)))
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in ERRNOS:
+        return True
+    return is_lack_of_memory(error) or LACK_OF_THREADS in str(error)

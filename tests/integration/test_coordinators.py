@@ -158,9 +158,9 @@ def test_a_coordinator_that_is_killed_while_the_cache_server_is_away_is_replaced
         with Outage(server) as outage:
 
             def disturb(group: Any) -> None:
-                if not outage.began and group.num_ended >= 3:
+                if not outage.began and group.num_ended >= 3 and (pids := pids_at_work(group)):
                     outage.begin()
-                    os.kill(group.pids()[0], signal.SIGKILL)
+                    os.kill(pids[0], signal.SIGKILL)
 
             outcome = run_group(
                 start_group(setup, fleet, make_examples(NUM_EXAMPLES), num_coordinators=2), disturb

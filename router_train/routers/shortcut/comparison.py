@@ -135,5 +135,5 @@ def comparison_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"; minus path alone: {interval_text(found['accuracy'], factor=100, digits=1)} "
                 f"points, loss {interval_text(found['loss'])}"
             )
-        lines.append(line + "; the router" * row["is_router"])
+        lines.append(f"{line}; the router" if row["is_router"] else line)
     return lines

@@ -240,7 +240,10 @@ def parts_of(
 def _metrics(table: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found = {"held_out_questions": float(table[0]["n"])}
     for row in table:
-        for name in (str(row["name"]).replace(" ", "_"), *["router"] * row["is_router"]):
+        names = [str(row["name"]).replace(" ", "_")]
+        if row["is_router"]:
+            names.append("router")
+        for name in names:
             found |= {
                 f"accuracy_{name}": row["accuracy"],
                 f"loss_{name}": row["loss"],

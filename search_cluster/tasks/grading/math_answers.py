@@ -34,6 +34,7 @@ because machines may be busy."""
 START_LIMIT_S = 120.0
 """Seconds that the worker may take to start."""
 END_LIMIT_S = 1.0
+"""Seconds to wait for the end of a worker whose pipe has ended."""
 MAX_KILLS = 2
 """Kills from outside after which the machine is to blame, and not an accident."""
 _MAX_ANSWER_CHARACTERS = 4000

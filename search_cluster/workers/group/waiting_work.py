@@ -104,11 +104,15 @@ class WaitingWork:
             items: all that ran there, but for what it was tried with.
             places: of all workers that there were.
         """
-        loss = _accusation(worker, cause, num_open=len(items))
-        # One that was doubtful, and ended or hung without a word again, has a broken device.
-        loss.is_device = kind is Loss.DEVICE or (kind is Loss.PROCESS and worker.is_doubtful)
-        # What it was tried with was known, or alone: the device is to blame.
-        loss.is_explained = worker.is_tried or (worker.is_doubtful and len(items) == 1)
+        loss = _accusation(
+            worker,
+            cause,
+            num_open=len(items),
+            # One that was doubtful, and ended or hung without a word again, has a broken device.
+            is_device=kind is Loss.DEVICE or (kind is Loss.PROCESS and worker.is_doubtful),
+            # What it was tried with was known, or alone: the device is to blame.
+            is_explained=worker.is_tried or (worker.is_doubtful and len(items) == 1),
+        )
         was_sound = worker.has_answered or (worker.is_witnessed and not self._has_judged)
         to_blame = self.suspects.accuse(items, loss, places, was_sound=was_sound)
         self._has_judged |= bool(to_blame) and not worker.has_answered
@@ -202,12 +206,19 @@ def _trial(request: EvaluationRequest, verdict: Verdict) -> Queued:
     return Queued(replace(request, request_id=TRIAL_ID), known=verdict)
 
 
-def _accusation(worker: JoinedWorker[Any], cause: str, *, num_open: int) -> Accusation:
+def _accusation(
+    worker: JoinedWorker[Any],
+    cause: str,
+    *,
+    num_open: int,
+    is_device: bool = False,
+    is_explained: bool = False,
+) -> Accusation:
     return Accusation(
         worker=worker.handle.number,
         node_id=worker.info.node_id,
         cause=cause,
-        is_device=False,
+        is_device=is_device,
         num_open=num_open,
-        is_explained=False,
+        is_explained=is_explained,
     )

@@ -210,3 +210,17 @@ def test_deaths_count_from_when_a_worker_was_lost_and_of_new_ones_all(clock: Clo
     assert [worker.number for worker in look(workers, clock, LOOK_S)] == [1]
     lost.num_restarts += MAX_DEATHS
     assert [worker.number for worker in look(workers, clock, LOOK_S)] == [0, 1]
+
+
+def test_what_was_seen_of_a_worker_is_forgotten_when_nobody_waits_for_it(
+    clock: Clock, killed: list[Actor]
+) -> None:
+    workers = AwaitedWorkers(30.0)
+    worker = WorkerHandle(number=0, actor=Actor())
+    workers.add(worker)
+    look(workers, clock, 27.0)
+    workers.drop([0])
+    assert len(workers) == 0
+    workers.add(worker)
+    look(workers, clock, 27.0)
+    assert killed == []
