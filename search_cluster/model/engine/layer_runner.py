@@ -19,6 +19,7 @@ from search_cluster.model.devices.placing import without_arrivals
 from search_cluster.model.engine.calls.attention import KERNEL_NAME
 from search_cluster.model.engine.calls.call_plan import Call, CallPlan
 from search_cluster.model.engine.fused_norm import fused
+from search_cluster.model.engine.invariance.experts import InvariantExperts, has_usual_form
 from search_cluster.model.engine.invariance.head import in_equal_calls
 from search_cluster.model.engine.invariance.modules import InvariantLinear, ProductsOfAll
 from search_cluster.model.engine.invariance.products import InvariantProducts
@@ -53,7 +54,7 @@ class LayerRunner:
         self._rotary_per_type = anatomy_of(model.config).rotary_per_layer_type
         packed_config = copy.copy(model.config)
         packed_config._attn_implementation_internal = KERNEL_NAME
-        # Experts one after the other: their products' rows have the same bits then.
+        # Experts of a form that `InvariantExperts` lacks run one after the other.
         packed_config._experts_implementation_internal = "eager"
         # Weights that belong to no linear layer are multiplied in code that is not touched.
         self._products_of_all = ProductsOfAll(products) if _has_own_products(model) else None
@@ -192,6 +193,8 @@ class LayerRunner:
         for name, child in module.named_children():
             if isinstance(child, nn.Linear) and self._products_of_all is None:
                 twin._modules[name] = InvariantLinear(child, self.products)
+            elif has_usual_form(child):
+                twin._modules[name] = InvariantExperts(child, self.products)
             else:
                 twin._modules[name] = fused(child) or self._copy_of(child, config)
         return twin

@@ -1,7 +1,7 @@
 """Whether a row's bits depend on what else runs, tried on the machine at hand.
 
-Products are tried one shape after the other (`products`), and attention in calls of many sizes
-(`attention_probe`).
+Products are tried one shape after the other (`products`, `experts`), attention in calls of many
+sizes (`attention_probe`), and norms (`norms`).
 """
 
 import logging
@@ -19,7 +19,9 @@ from search_cluster.model.devices.layer_devices import devices_of
 from search_cluster.model.engine.calls.call_plan import Layout, Shapes
 from search_cluster.model.engine.calls.sequences import has_sequence_kernel
 from search_cluster.model.engine.invariance.attention_probe import USUAL_SHAPES, attention_shapes
+from search_cluster.model.engine.invariance.experts import group_counts, has_usual_form
 from search_cluster.model.engine.invariance.head import head_is_invariant, is_tried
+from search_cluster.model.engine.invariance.norms import norms_that_lack_it
 from search_cluster.model.engine.invariance.products import InvariantProducts
 from search_cluster.model.head import wide_weight
 from search_cluster.model.shortcut.shortcut import shortcuts_of
@@ -69,7 +71,7 @@ def untried_arithmetic(model: PreTrainedModel) -> Arithmetic:
 
 def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     products, devices = InvariantProducts(num_threads), devices_of(model).distinct
-    for weight, bias in _products_of(model):
+    for weight, bias in _products_of(model, products):
         products.row_counts(weight, bias)
     call_rows = products.common_counts()
     bridges = bridges_of(model)
@@ -92,6 +94,7 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     reasons = [f"products of {shape}" for shape in lacking]
     if shapes is None:
         reasons.append("attention")
+    reasons += norms_that_lack_it(model)
     reason = ", ".join(reasons)
     if reason:
         logger.warning(
@@ -104,15 +107,23 @@ def _probe(model: PreTrainedModel, num_threads: int) -> Arithmetic:
     return Arithmetic(products, call_rows, layout, shapes or USUAL_SHAPES, not reason, reason)
 
 
-def _products_of(model: PreTrainedModel) -> list[tuple[Tensor, Tensor | None]]:
-    """One product of each shape on each device: of layers, their experts and their routers."""
+def _products_of(
+    model: PreTrainedModel, products: InvariantProducts
+) -> list[tuple[Tensor, Tensor | None]]:
+    """One product of each shape on each device: of layers, their experts and their routers.
+
+    Experts that one kernel multiplies together are left out.
+    """
     found: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = {}
+    num_taken = int(getattr(model.config, "num_experts_per_tok", None) or 1)
     for module in model.model.layers.modules():
         if isinstance(module, nn.Linear):
             weight, bias = module.weight, module.bias
             found.setdefault((weight.shape, bias is not None, weight.device), (weight, bias))
             continue
         if isinstance(module, nn.Embedding) or "Norm" in type(module).__name__:
+            continue
+        if has_usual_form(module) and group_counts(products, module, num_taken):
             continue
         for parameter in module.parameters(recurse=False):
             if parameter.dim() in (2, 3):  # a router of a mixture; its experts behind each other

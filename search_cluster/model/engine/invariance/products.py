@@ -200,9 +200,11 @@ class InvariantProducts:
     """
 
     def __init__(self, num_threads: int, *, tries: bool = True) -> None:
-        self._tries = tries
+        self.tries = tries
         self.of_shape: dict[Shape, RowCounts] = {}
         """What was found so far."""
+        self.of_experts: dict[tuple[object, ...], tuple[int, ...]] = {}
+        """The same of products of all experts in one call (`experts`)."""
         self._num_threads = num_threads
         self._wide: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -218,7 +220,7 @@ class InvariantProducts:
         known = self.of_shape.get(shape)
         if known is None:
             known = RowCounts(())
-            if self._tries:
+            if self.tries:
                 known = measure_row_counts(weight, bias, num_threads=self._num_threads)
             self.of_shape[shape] = known
         return known

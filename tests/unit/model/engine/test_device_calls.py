@@ -54,9 +54,26 @@ MODELS: dict[str, dict[str, object]] = {
         "vocab_size": 151936, "max_position_embeddings": 40960, "rms_norm_eps": 1e-6,
         "tie_word_embeddings": False, "rope_theta": 1000000.0,
     },
+    "Qwen3-30B of 128 experts": {
+        "model_type": "qwen3_moe", "hidden_size": 2048, "intermediate_size": 6144,
+        "moe_intermediate_size": 768, "num_experts": 128, "num_experts_per_tok": 8,
+        "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": [],
+        "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128,
+        "vocab_size": 151936, "max_position_embeddings": 40960, "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": False, "rope_theta": 1000000.0,
+    },
+    "Mixtral 8x7B": {
+        "model_type": "mixtral", "hidden_size": 4096, "intermediate_size": 14336,
+        "num_local_experts": 8, "num_experts_per_tok": 2,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+        "vocab_size": 32000, "max_position_embeddings": 32768, "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": False, "rope_theta": 1000000.0,
+    },
 }  # fmt: skip
 NUM_LAYERS = 2
 MAX_OPERATIONS = 60
+MORE_IN_TWO_PARTS = 10
+"""What a mixture may need beyond that where its five plain products have two parts each."""
 SEGMENTS = (1, 8, 64, 256)
 NUM_ROWS = 2048
 """The rows of all segments together."""
@@ -101,15 +118,18 @@ class Watch(TorchDispatchMode):
             self.call.sent.append(name)
         elif "cpu" in lands:
             raise AssertionError(f"{func} copies back from the device")
-        (self.call.views if _is_view(func, tensors, result) else self.call.operations).append(name)
+        launches = name not in ("empty_like", "new_empty") and not _is_view(func, tensors, result)
+        (self.call.operations if launches else self.call.views).append(name)
         return result
 
 
 def _is_view(func: Any, tensors: list[torch.Tensor], result: object) -> bool:
     """Whether the operation only looks at what is there."""
-    if func._schema.is_mutable or not isinstance(result, torch.Tensor):
+    results = list(tensors_of(result))
+    if func._schema.is_mutable or not results:
         return False
-    return result.untyped_storage()._cdata in {item.untyped_storage()._cdata for item in tensors}
+    known = {item.untyped_storage()._cdata for item in tensors}
+    return all(item.untyped_storage()._cdata in known for item in results)
 
 
 def fused_as_on_a_device(module: nn.Module) -> FusedNorm | None:
@@ -247,7 +267,10 @@ def test_calls_of_all_lengths_have_as_few(
 ) -> None:
     for num_rows in (CALL_ROWS, 5376, 1984):  # the others have products in two parts
         for call in work(engine, 64, num_rows):
-            assert len(call.operations) <= MAX_OPERATIONS, call.operations
+            most = MAX_OPERATIONS
+            if "_grouped_mm" in call.operations and call.operations.count("linear") > 5:
+                most += MORE_IN_TWO_PARTS
+            assert len(call.operations) <= most, call.operations
             assert len(call.sent) == 1
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from search_cluster.model.engine.fused_norm import (
     MAX_ROUNDED_OTHERWISE,
     FusedNorm,
+    ShiftedNorm,
     TwiceRoundedNorm,
     fused,
 )
@@ -53,10 +54,20 @@ def test_16_bit_norms_are_rounded_as_often_as_the_familys(family: str, dtype: to
     assert float(apart) <= MAX_ROUNDED_OTHERWISE
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", ["gemma", "gemma2", "gemma3_text"])
-def test_norms_with_another_formula_stay(family: str) -> None:
-    layer = tiny.tiny_model(family).model.layers[0]
-    assert not any(isinstance(fused(norm), FusedNorm) for norm in norms_of(layer))
+def test_norms_whose_weights_are_held_less_one_are_fused(family: str, dtype: torch.dtype) -> None:
+    for norm in norms_of(tiny.tiny_model(family).to(dtype).model.layers[0]):
+        torch.nn.init.uniform_(norm.weight, -0.5, 0.5)
+        twin = fused(norm)
+        assert type(twin) is ShiftedNorm
+        shape = (1, 700, len(norm.weight))
+        hidden = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+        if dtype is torch.float32:
+            torch.testing.assert_close(twin(hidden), norm(hidden), rtol=1e-5, atol=1e-6)
+        else:
+            apart = (twin(hidden) != norm(hidden)).float().mean()
+            assert float(apart) <= MAX_ROUNDED_OTHERWISE
 
 
 def test_what_is_no_norm_stays() -> None:
