@@ -115,6 +115,24 @@ def head_width(config: PreTrainedConfig) -> int:
     return int(named or config.hidden_size // config.num_attention_heads)
 
 
+def stable_length(config: PreTrainedConfig) -> int | None:
+    """The positions whose rotary embedding no longer prompt changes; ``None`` stands for all.
+
+    Behind them the kinds ``dynamic`` and ``longrope`` change the frequencies of all positions, in
+    all prompts of a call.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(item for item in rope.values() if isinstance(item, dict))]
+    lengths = [
+        int(kind.get("original_max_position_embeddings") or config.max_position_embeddings)
+        if kind.get("rope_type") == "longrope"
+        else int(config.max_position_embeddings)
+        for kind in kinds
+        if kind.get("rope_type") in ("dynamic", "longrope")
+    ]
+    return min(lengths, default=None)
+
+
 def _supported() -> str:
     return "supported families: " + ", ".join(sorted(ANATOMIES))
 

@@ -27,6 +27,14 @@ _CPU_SETTINGS = (
     "MKL_CBWR",
 )
 """The variables by which a user makes these libraries choose other kernels."""
+_CUDA_SETTINGS = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUBLASLT_WORKSPACE_SIZE",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "DISABLE_ADDMM_CUDA_LT",
+    "PYTORCH_TUNABLEOP_ENABLED",
+)
+"""The same on a GPU: room for partial sums, another library, kernels chosen by time."""
 
 
 def kernels_of(device: str, dtype: str) -> str:
@@ -66,21 +74,27 @@ def _of_cpu() -> list[str]:
 
 def _of_cuda(device: str) -> list[str]:
     major, minor = torch.cuda.get_device_capability(device)
+    # Shares of a card (MPS, MIG) leave fewer processors, by which kernels are chosen, too.
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    settings = [f"{name}={os.environ[name]}" for name in _CUDA_SETTINGS if name in os.environ]
     products = torch.backends.cuda.matmul
     reduced = [
         name
         for name, allowed in (
             ("bfloat16", products.allow_bf16_reduced_precision_reduction),
             ("float16", products.allow_fp16_reduced_precision_reduction),
+            ("float16 throughout", products.allow_fp16_accumulation),
         )
         if allowed
     ]
     return [
-        f"{torch.cuda.get_device_name(device)} ({major}.{minor})",
+        f"{torch.cuda.get_device_name(device)} ({major}.{minor}), {processors} processors",
         f"CUDA {torch.version.cuda}",
         f"cuBLAS {_cublas_version()}",
         f"cuDNN {torch.backends.cudnn.version()}",  # type: ignore[no-untyped-call]
+        f"products by {torch.backends.cuda.preferred_blas_library().name}",
         f"reduced sums of {' and '.join(reduced) or 'none'}",
+        *settings,
     ]
 
 

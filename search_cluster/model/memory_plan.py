@@ -143,7 +143,7 @@ def size_of(config: PreTrainedConfig, dtype: torch.dtype, *, num_weights: int) -
     key_width = 2 * head_width(config) * int(config.num_key_value_heads)
     # Residual, normed rows, the block's output and its sum; queries before and after the rotary
     # embedding, and what attention says; the feed-forward's two inner rows and their product.
-    num_values = 4 * width + 3 * query_width + 2 * key_width + 3 * _inner_width(config)
+    num_values = 4 * width + 3 * query_width + 2 * key_width + _inner_values(config)
     return ModelSize(
         weight_bytes=num_weights * dtype.itemsize,
         hidden_row_bytes=width * dtype.itemsize,
@@ -153,14 +153,17 @@ def size_of(config: PreTrainedConfig, dtype: torch.dtype, *, num_weights: int) -
     )
 
 
-def _inner_width(config: PreTrainedConfig) -> int:
-    """The values of a row within the widest feed-forward block, over all experts that it takes."""
+def _inner_values(config: PreTrainedConfig) -> int:
+    """The values of a row within the largest feed-forward block, over all experts that it takes."""
     dense = int(config.intermediate_size)
     num_experts = int(getattr(config, "num_experts_per_tok", None) or 0)
     expert = int(getattr(config, "moe_intermediate_size", None) or dense)
     shared = int(getattr(config, "shared_expert_intermediate_size", None) or 0)
-    # Each expert has a copy of the row, too, and says something of its width.
-    return max(dense, num_experts * (expert + int(config.hidden_size)) + shared)
+    width = int(config.hidden_size)
+    # Each expert has a copy of the row, too, and says something of its width, which is put back in
+    # order; the product that opens it holds both halves while they are gated.
+    of_expert = max(4 * expert + width, 3 * (expert + width))
+    return max(3 * dense, num_experts * of_expert + 3 * shared)
 
 
 def _activation_bytes(size: ModelSize, rows_per_call: int, head_rows: int) -> int:

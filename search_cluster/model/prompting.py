@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, takewhile
 
 from search_cluster.errors import PromptError, PromptTooLongError
-from search_cluster.model.anatomy import num_embeddings
+from search_cluster.model.anatomy import num_embeddings, stable_length
 from search_cluster.model.chat_style import chat_style, render_message, require_no_open_section
 from search_cluster.model.data_text import (
     encode_marked,
@@ -266,12 +266,8 @@ def _check_length(loaded: LoadedModel, num_context: int, num_answer: int) -> Non
     window, what = getattr(config, "max_position_embeddings", None), "the model's context window is"
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":
-        # Beyond it all frequencies change, those of tokens that are kept and of other prompts in
-        # the same call too.
-        window, what = (
-            rope["original_max_position_embeddings"],
-            "its rotary embedding (longrope) stays the same up to",
-        )
+        window = stable_length(config)
+        what = "its rotary embedding (longrope) stays the same up to"
     if window is not None and num_context + num_answer > window:
         raise PromptTooLongError(
             f"a prompt of {num_context} tokens plus {num_answer} for the answer makes "

@@ -1,10 +1,15 @@
 """The process's settings of arithmetic and memory, and what it runs on."""
 
 import ctypes
+import logging
+import os
 
 import torch
 
+from search_cluster.errors import ModelError
 from search_cluster.machine import describe_cpus
+
+logger = logging.getLogger(__name__)
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """The numbers of two parameters of glibc's ``mallopt``."""
@@ -14,6 +19,30 @@ def limit_threads(num_threads: int) -> None:
     """Let the calling thread's arithmetic use that many CPU threads. It is cheap and idempotent."""
     if torch.get_num_threads() != num_threads:
         torch.set_num_threads(num_threads)
+
+
+def use_exact_products(device: str) -> None:
+    """Let this process multiply float32 numbers with all their digits.
+
+    Containers and programs set TF32 or bfloat16 in their place, which are ten and seven digits;
+    verdicts of such a process would stand beside exact ones.
+
+    Raises:
+        ModelError: a variable below torch's reach asks for TF32 on a GPU.
+    """
+    if device.startswith("cuda") and os.environ.get("NVIDIA_TF32_OVERRIDE") == "1":
+        raise ModelError(
+            "NVIDIA_TF32_OVERRIDE is 1, which rounds float32 products on the GPU whatever torch is "
+            "told; unset it, or set it to 0"
+        )
+    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    reduced = {backend.fp32_precision for backend in backends} & {"tf32", "bf16"}
+    if reduced:
+        logger.warning(
+            "float32 products were set to %s; they are exact in this process from now on",
+            " and ".join(sorted(reduced)),
+        )
+    torch.set_float32_matmul_precision("highest")
 
 
 def keep_freed_memory() -> None:

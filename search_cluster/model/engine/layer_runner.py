@@ -5,6 +5,7 @@ numbers that a row carries to a shortcut.
 """
 
 import copy
+import math
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from search_cluster.model.anatomy import anatomy_of, head_width, layer_type_of
+from search_cluster.model.anatomy import anatomy_of, head_width, layer_type_of, stable_length
 from search_cluster.model.bridge.bridges import bridges_of
 from search_cluster.model.devices.layer_devices import LayerDevices, devices_of
 from search_cluster.model.devices.placing import without_arrivals
@@ -31,8 +32,6 @@ STATE, CARRIED = 0, 1
 """The parts of a slab of states: a row's state, and what a shortcut carries of it."""
 FIRST_POSITIONS = 256
 """The smallest number of positions whose rotary embeddings are computed together."""
-MOVING_ROTARIES = ("dynamic", "longrope")
-"""Kinds of rotary embeddings that depend on the longest prompt, and are computed call by call."""
 
 
 class LayerRunner:
@@ -68,6 +67,7 @@ class LayerRunner:
         self.dtype: torch.dtype = model.dtype
         self._types = [layer_type_of(model.config, layer) for layer in range(self.num_layers)]
         self._window: int | None = getattr(model.config, "sliding_window", None)
+        self._stable_length = stable_length(model.config)
         self._rotaries: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
         self._shortcuts = shortcuts_of(model)
         self._bridges = bridges_of(model)
@@ -204,14 +204,14 @@ class LayerRunner:
         rotary, positions_1N = self._model.model.rotary_emb, plan.sections[plan.positions][None]
         layer_type = self._types[layer]
         arguments = (layer_type,) if self._rotary_per_type else ()
-        kinds = rotary.rope_type if isinstance(rotary.rope_type, dict) else {"": rotary.rope_type}
-        if not set(kinds.values()).isdisjoint(MOVING_ROTARIES):
+        most = math.inf if self._stable_length is None else self._stable_length
+        if plan.num_positions > most:
             moved: tuple[Tensor, Tensor] = rotary(hidden_ND[None], positions_1N, *arguments)
             return moved
         key = layer_type, hidden_ND.device
         known = self._rotaries.get(key)
         if known is None or len(known[0]) < plan.num_positions:
-            num_positions = max(FIRST_POSITIONS, 2 * plan.num_positions)
+            num_positions = int(min(max(FIRST_POSITIONS, 2 * plan.num_positions), most))
             all_1T = torch.arange(num_positions, device=hidden_ND.device)[None]
             cosines_1TE, sines_1TE = rotary(hidden_ND[None], all_1T, *arguments)
             known = self._rotaries[key] = (cosines_1TE[0], sines_1TE[0])

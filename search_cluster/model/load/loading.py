@@ -30,6 +30,7 @@ from search_cluster.model.load.place import place_of
 from search_cluster.model.load.selftest import check_model
 from search_cluster.model.load.vocabulary import require_vocabulary
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.runtime import use_exact_products
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def load_model(
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it is auto or one of {', '.join(DTYPES)}")
 
+    use_exact_products(device)
     require_several(device, devices_per_worker)
     names = device_names(device, devices_per_worker)
     for name in names:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -58,6 +59,11 @@ def test_a_machine_that_describes_no_cpu_is_named_by_its_kind(
 def test_a_gpu_is_named_by_its_kind_libraries_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(multi_processor_count=132),
+    )
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
     monkeypatch.setattr(
@@ -73,7 +79,10 @@ def test_a_gpu_is_named_by_its_kind_libraries_and_settings(monkeypatch: pytest.M
     finally:
         products.allow_bf16_reduced_precision_reduction = before
     assert lines[1] == (
-        "NVIDIA H100 (9.0); CUDA 12.8; cuBLAS 12.8.4.1; cuDNN 91002; reduced sums of float16; "
+        "NVIDIA H100 (9.0), 132 processors; CUDA 12.8; cuBLAS 12.8.4.1; cuDNN 91002; "
+        "products by Cublas; reduced sums of float16; "
         f"128 rows of the head; torch {torch.__version__}"
     )
     assert "reduced sums of bfloat16 and float16" in lines[0]
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    assert "; CUBLAS_WORKSPACE_CONFIG=:4096:8; " in kernels_of("cuda:1", "bfloat16")

@@ -27,6 +27,8 @@ CAPPED_ROWS, CAPPED_KEYS = 32, 256
 """The rows and keys that are multiplied together where scores are capped."""
 CAPPED_HEADS = 64
 """The heads of all segments that are, off a CPU, in every call."""
+SUMMED_KEYS = 512
+"""The keys whose weights are summed together where scores are capped, off a CPU."""
 KEYS, VALUES = 0, 1
 """The parts of the slab of keys and values."""
 
@@ -246,11 +248,36 @@ def _capped(
         [query_SHRE @ key_SHLE[:, :, tile].transpose(2, 3) for tile in tiles], dim=3
     )
     scores_SHRL = torch.tanh(scores_SHRL * scaling / softcap) * softcap + mask_S1RL
-    weights_SHRL = scores_SHRL.softmax(dim=-1, dtype=torch.float32).to(query_SHRE.dtype)
+    weights_SHRL = _weights_of(scores_SHRL).to(query_SHRE.dtype)
     out_SHRE = weights_SHRL[..., tiles[0]] @ value_SHLE[:, :, tiles[0]]
     for tile in tiles[1:]:
         out_SHRE = out_SHRE + weights_SHRL[..., tile] @ value_SHLE[:, :, tile]
     return out_SHRE
+
+
+def _weights_of(scores_SHRL: Tensor) -> Tensor:
+    """The softmax of scores, float32."""
+    if scores_SHRL.device.type == "cpu":
+        return scores_SHRL.softmax(dim=-1, dtype=torch.float32)
+    return softmax_in_pairs(scores_SHRL)
+
+
+def softmax_in_pairs(scores_SHRL: Tensor) -> Tensor:
+    """The float32 softmax, of which keys that are masked change no bit.
+
+    Elsewhere than on a CPU torch takes another kernel for more than 1,024 keys, and sums in another
+    order; here two weights are added at a time, at the same places in each piece of the keys.
+    """
+    num_keys = scores_SHRL.shape[-1]
+    scores_SHRL = pad(scores_SHRL.float(), (0, -num_keys % SUMMED_KEYS), value=-torch.inf)
+    weights_SHRL = (scores_SHRL - scores_SHRL.amax(dim=-1, keepdim=True)).exp()
+    sums = weights_SHRL.unflatten(-1, (-1, SUMMED_KEYS))  # type: ignore[no-untyped-call]
+    while (half := sums.shape[-1] // 2) > 0:
+        sums = sums[..., :half] + sums[..., half:]
+    first_SHR1, *others = sums.unbind(dim=-2)
+    for other_SHR1 in others:
+        first_SHR1 = first_SHR1 + other_SHR1
+    return (weights_SHRL / first_SHR1)[..., :num_keys]
 
 
 def _capped_in_equal_calls(

@@ -43,6 +43,8 @@ DRAWN_OUTPUTS = 96
 """So many outputs are drawn; others are the same again."""
 MAX_MOVED_WEIGHTS = 2**23
 """Weights up to that size are also tried elsewhere in memory."""
+ALIGNED_BYTES = 256
+"""Off the CPU weights lie at multiples of it at least, and kernels are chosen by that."""
 LEFT_OVER = 2.0**-6
 """What is left of a sum whose terms cancel each other."""
 
@@ -183,8 +185,9 @@ class _Probe:
         moved_MK = self._rows_MK[:count].roll(count // 2 - 1, dims=0)
         weight_NK = self._weight_NK
         if weight_NK.numel() <= MAX_MOVED_WEIGHTS:
-            memory = weight_NK.new_empty(weight_NK.numel() + 1)
-            weight_NK = memory[1:].view_as(weight_NK).copy_(weight_NK)
+            moved = 1 if weight_NK.device.type == "cpu" else ALIGNED_BYTES // weight_NK.itemsize
+            memory = weight_NK.new_empty(weight_NK.numel() + moved)
+            weight_NK = memory[moved:].view_as(weight_NK).copy_(weight_NK)
         moved_MN = linear(moved_MK, weight_NK, self._bias_N)
         return torch.equal(moved_MN.roll(1 - count // 2, dims=0), output_MN[:count])
 

@@ -105,3 +105,14 @@ def test_capped_products_in_equal_calls_are_those_of_one_call(segments: int) -> 
     mask = torch.zeros(segments, 1, ROWS, KEYS)
     out = attention._capped_in_equal_calls(query, key, value, mask, WIDTH**-0.5, 0.5)
     torch.testing.assert_close(out, plain)
+
+
+@pytest.mark.parametrize("num_keys", [1, 37, 512, 1300])
+def test_the_softmax_in_pairs_is_the_softmax_and_masked_keys_change_no_bit(num_keys: int) -> None:
+    generator = torch.Generator().manual_seed(num_keys)
+    scores = 5 * torch.randn(2, 3, 4, num_keys, generator=generator)
+    weights = attention.softmax_in_pairs(scores)
+    torch.testing.assert_close(weights, scores.softmax(dim=-1))
+    for more in (1, 500, 3000):
+        masked = torch.nn.functional.pad(scores, (0, more), value=-torch.inf)
+        assert torch.equal(attention.softmax_in_pairs(masked)[..., :num_keys], weights)
