@@ -1,4 +1,4 @@
-"""A control of tuned lenses: the same translators, each of them reading the states of another depth.
+"""A control of tuned lenses: the same translators, each reading the states of another depth.
 
 What a lens of shuffled translators still says of the end is what translators say whatever they
 read: that frequent tokens are likely, that states have a mean. The rest is read in the layer.

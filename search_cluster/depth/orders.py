@@ -1,9 +1,9 @@
 """Content or place: the same questions with their choices in another order, or with other letters.
 
-Where the choice is made by content, the same text is chosen in any order; where it is made by place,
-the same letter is. In the other order every choice has another place, so that one answer can't be
-both. Options that are collected because they stand in the prompt come up as early if they are
-called E to H; those that are merely usual do not.
+Where the choice is made by content, the same text is chosen in any order; where it is made by
+place, the same letter is. In the other order every choice has another place, so that one answer
+can't be both. Options that are collected because they stand in the prompt come up as early if they
+are called E to H; those that are merely usual do not.
 
 Shapes: N questions, S states of a position, C options.
 """
@@ -62,8 +62,7 @@ class AskedForm:
     offered_SN: Floats | None
     """See `OrderControl`; ``None`` of texts."""
 
-    @property
-    def decided_N(self) -> Floats:
+    def decided(self) -> Floats:
         """The depth from which on the best option is that of the end."""
         return settled_depth(self.best_SN == self.best_SN[-1])
 
@@ -122,7 +121,7 @@ def order_controls(
     same_place_SN = other.best_SN == usual.best_SN
     moves = bool((order_NC != np.arange(order_NC.shape[1])).any())
     collected_N = other.collected_N - usual.collected_N
-    decided_N = other.decided_N - usual.decided_N
+    decided_N = other.decided() - usual.decided()
     chance_N = 1 / np.array(num_choices, dtype=np.float64)
     controls = []
     for case, rows_N in cases_of(usual.best_SN[-1] == gold_N):

@@ -18,7 +18,6 @@ from search_cluster.model.depth_states.patch_readings import PatchReadings
 from search_cluster.model.depth_states.tables import Floats, Ints, ReadingTable
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchCase:
     """What patched runs answer, for some of the pairs."""
@@ -61,16 +60,12 @@ class PatchPart:
     donor_options: tuple[str, ...]
     recipient_options: tuple[str, ...]
     pairs: int
-    left_out: int
-    """Pairs that can't be asked."""
     cases: tuple[PatchCase, ...]
     """Those that have a pair."""
     lenses: tuple[PatchedLens, ...]
 
 
-def patch_cases(
-    readings: PatchReadings, gold_N: Ints, num_donors: int
-) -> tuple[PatchCase, ...]:
+def patch_cases(readings: PatchReadings, gold_N: Ints, num_donors: int) -> tuple[PatchCase, ...]:
     """Count what patched runs answer.
 
     Args:

@@ -1,4 +1,4 @@
-"""Probes of questions that are answered by an option: a letter, or a word that many questions share.
+"""Probes of questions that are answered by an option: a letter, or a word that all of them share.
 
 They are asked after up to four worked questions in plain text, which are the same for all
 questions, as published studies of multiple choice do.

@@ -8,8 +8,7 @@ tokens that are asked for, V vocabulary, G groups of tokens.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate, groupby
-from os.path import commonprefix
+from itertools import accumulate, groupby, takewhile
 
 import numpy as np
 import torch
@@ -92,9 +91,7 @@ def read_probes(
         num_positions = sum(part_SND.shape[1] for part_SND in states)
         if num_positions >= READ_POSITIONS or number == len(batches) - 1:
             states_SND = torch.cat(states, dim=1)
-            tables.append(
-                table_of(loaded, lenses, waiting, states_SND, groups_VG, translators)
-            )
+            tables.append(table_of(loaded, lenses, waiting, states_SND, groups_VG, translators))
             waiting, states = [], []
     return joined(tables)
 
@@ -138,8 +135,11 @@ def sharing_their_beginning(probes: Sequence[PromptProbe]) -> tuple[PromptProbe,
     """
     if not probes:
         return ()
-    common = commonprefix([probe.ids for probe in probes])
-    shared = min(len(common), *(min(probe.positions) for probe in probes))
+    every = [probe.ids for probe in probes]
+    # What the first and the last in alphabetical order begin with, all of them begin with.
+    pairs = zip(min(every), max(every), strict=False)
+    common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    shared = min(common, *(min(probe.positions) for probe in probes))
     return tuple(replace(probe, shared=shared) for probe in probes)
 
 

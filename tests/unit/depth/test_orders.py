@@ -63,11 +63,9 @@ def test_letters_on_offer_are_parted_from_those_that_are_not() -> None:
     """The letters that are not offered are likelier until the last depth."""
     rank_SK = np.array([[0, 900, 900, 1, 2], [0, 0, 1, 2, 3]])
     log_SK = np.log(np.array([[1, 0.1, 0.1, 0.4, 0.2], [1, 0.2, 0.6, 0.1, 0.1]]))
-    readings = made_up_readings(
-        np.ones((2, 1)), rank_SNK=rank_SK[:, None], log_SNK=log_SK[:, None]
-    )
+    readings = made_up_readings(np.ones((2, 1)), rank_SNK=rank_SK[:, None], log_SNK=log_SK[:, None])
     found = letter_form(made_up_table(readings, asked_NK=[[9, 1, 2, 3, 4]]), "logit")
     assert found.best_SN[:, 0].tolist() == [0, 1]
-    assert found.collected_N.tolist() == found.decided_N.tolist() == [1]
+    assert found.collected_N.tolist() == found.decided().tolist() == [1]
     assert found.offered_SN is not None
     assert found.offered_SN[:, 0] == pytest.approx([0.25, 0.8])

@@ -10,7 +10,7 @@ DONOR, OTHER_DONOR, RECIPIENT = 0, 1, 2
 
 
 def pair(best: list[int]) -> np.ndarray:
-    """Of two donors' options and one of the recipient, the likeliest at each depth and unpatched."""
+    """Of two donors' options and one of the recipient, the likeliest: patched, then unpatched."""
     log_SK = np.full((len(best), 3), RARE)
     log_SK[np.arange(len(best)), best] = LIKELY
     return log_SK

@@ -72,7 +72,9 @@ def test_behind_the_last_layer_it_is_the_donor_to_the_bit() -> None:
         patched_D = patched_states(loaded, [pair])[loaded.num_layers, 0]
         donor_D = last_states(loaded, pair.donor.ids)[-1]
         assert torch.equal(patched_D, donor_D)
-        logits = [lens.logits(loaded.model, state, loaded.num_layers) for state in (patched_D, donor_D)]
+        logits = [
+            lens.logits(loaded.model, state, loaded.num_layers) for state in (patched_D, donor_D)
+        ]
         assert torch.equal(*logits)
 
 
