@@ -35,7 +35,8 @@ class PatchCase:
     recipients_mass: Curve
     """The probability of the recipient's options."""
     turned: Measured
-    """The mean depth from which on the likeliest option is one of the donor's."""
+    """The mean depth from which on the likeliest option is one of the donor's; L + 1 counts for
+    pairs in which it is not even behind the last layer, that is for the donor by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
