@@ -124,7 +124,7 @@ def test_what_a_lens_keeps_when_its_translators_are_shuffled() -> None:
     result = replace(study, text=replace(study.text, control=control))
     (line,) = lens_control_words(result)
     assert "KL is 7.00 (6.99 to 7.01) nats" in line
-    assert "does not depend on the layer: 50.0 % (49.0 to 51.0)" in line
+    assert "gain 50.0 % (49.0 to 51.0) does not depend on the layer" in line
     assert "+3.00 (+2.99 to +3.01) in right cases, sure, +0.00 (-0.01 to +0.01) in wrong" in line
     figure = lens_control_figure(result)
     assert figure is not None
