@@ -43,7 +43,8 @@ class LensControl:
     divergence: Mapping[str, Curve]
     """By lens (logit, tuned, shuffled): KL from the end at each depth, in nats."""
     mean_divergence: Mapping[str, Measured]
-    """By lens: its mean over all depths but the last."""
+    """By lens: its mean over all depths but the first and the last. (The logit lens reads nothing
+    of embeddings, and would be all of a mean.)"""
     kept: Measured
     """What the shuffled lens keeps of the tuned one's gain over the logit lens, in mean KL."""
     onsets: tuple[OnsetFigures, ...]
@@ -76,7 +77,7 @@ def lens_control(
     lenses = {**usual.lenses, SHUFFLED: shuffled.lenses[SHUFFLED]}
     names = (LOGIT, TUNED, SHUFFLED)
     resamples = Resamples(usual.prompt_N)
-    mean_N = {name: lenses[name].divergence_SN[:-1].mean(axis=0) for name in names}
+    mean_N = {name: lenses[name].divergence_SN[1:-1].mean(axis=0) for name in names}
     kept_B = resamples.ratio(mean_N[LOGIT] - mean_N[SHUFFLED], mean_N[LOGIT] - mean_N[TUNED])
     table = ReadingTable(
         prompt_N=usual.prompt_N,

@@ -26,7 +26,7 @@ def lens_control_words(result: DepthResult) -> Iterable[str]:
     )
     yield (
         "Control of the tuned lens: its translators shuffled among the layers, KL is "
-        f"{number(means[SHUFFLED])} nats in the mean of the depths, in the place of "
+        f"{number(means[SHUFFLED])} nats in the mean of all layers but the last, in the place of "
         f"{number(means[TUNED])}, and {number(means[LOGIT])} through the logit lens: of the tuned "
         f"lens' gain {number(control.kept, percent=True)} does not depend on the layer "
         f"({sized(control.kept)}). Predictions are stable later at rank 1 by {moved}."

@@ -26,7 +26,7 @@ def test_what_shuffled_translators_keep_is_what_they_say_whatever_they_read() ->
 
     def lens(mean: float, ranks: list[int]) -> object:
         rank_SNK = np.repeat(np.array(ranks)[:, None, None], 6, axis=1)
-        divergence_SN = np.repeat(np.array([mean, mean, mean, 0.0])[:, None], 6, axis=1)
+        divergence_SN = np.repeat(np.array([50.0, mean, mean, 0.0])[:, None], 6, axis=1)
         return made_up_readings(
             top, rank_SNK=rank_SNK, log_SNK=rank_SNK - 1.0, divergence_SN=divergence_SN
         )
@@ -39,7 +39,7 @@ def test_what_shuffled_translators_keep_is_what_they_say_whatever_they_read() ->
     found = lens_control(usual, shuffled, right_N, (1, 2, 0))
     assert found.kept.value == 0.25
     assert [found.mean_divergence[name].value for name in (LOGIT, TUNED, SHUFFLED)] == [10, 2, 8]
-    assert found.divergence[SHUFFLED].value == (8, 8, 8, 0)
+    assert found.divergence[SHUFFLED].value == (50, 8, 8, 0)
     first = {item.case: item.moved for item in found.moves if item.threshold == 1}
     assert first["right"].value == first["wrong"].value == 1
     assert (first["right"].n, first["wrong"].n) == (5, 1)
