@@ -74,11 +74,10 @@ def option_race(
         rank_SNC = readings.rank_SNK[:, :, first:last]
         log_SNC = np.where(there_NC, readings.log_probability_SNK[:, :, first:last], -np.inf)
         best_SN = log_SNC.argmax(axis=2)
-        among_SNC = there_NC & (rank_SNC < AMONG * counts_N[:, None])
-        share_SN = among_SNC.sum(axis=2) / counts_N
+        share_SN = _share_among(table, lens, slice(first, last))
         log_rank_SN = np.where(there_NC, np.log(np.maximum(rank_SNC, 0) + 1.0), 0.0).sum(axis=2)
         decided_N = settled_depth(best_SN == best_SN[-1])
-        collected_N = settled_depth(share_SN >= COLLECTED_SHARE * np.maximum(share_SN[-1], 1e-9))
+        collected_N = collected_depth(table, lens, slice(first, last))
         mean_rank = resamples.mean_curve(log_rank_SN / counts_N)
         races.append(
             OptionRace(
@@ -96,6 +95,33 @@ def option_race(
             )
         )
     return tuple(races)
+
+
+def cases_of(right_N: Bools) -> tuple[tuple[str, Bools], ...]:
+    """All questions, the right ones and the wrong ones, as far as there are any: name and rows."""
+    cases = (("all", np.ones_like(right_N)), ("right", right_N), ("wrong", ~right_N))
+    return tuple((name, rows_N) for name, rows_N in cases if rows_N.any())
+
+
+def collected_depth(table: ReadingTable, lens: str, options: slice) -> Floats:
+    """From where on half of the options of the end are `AMONG` the likeliest, question by question.
+
+    Args:
+        table: a position for each question, where the answer begins.
+        lens: the lens' name.
+        options: where the options stand among the tokens that are asked for.
+    """
+    share_SN = _share_among(table, lens, options)
+    return settled_depth(share_SN >= COLLECTED_SHARE * np.maximum(share_SN[-1], 1e-9))
+
+
+def _share_among(table: ReadingTable, lens: str, options: slice) -> Floats:
+    there_NC = table.asked_NK[:, options] != NO_TOKEN
+    counts_N = there_NC.sum(axis=1)
+    rank_SNC = table.lenses[lens].rank_SNK[:, :, options]
+    among_SNC = there_NC & (rank_SNC < AMONG * counts_N[:, None])
+    share_SN: Floats = among_SNC.sum(axis=2) / counts_N
+    return share_SN
 
 
 def settled_depth(same_SN: Bools) -> Floats:

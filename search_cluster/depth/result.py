@@ -17,8 +17,11 @@ from search_cluster.depth.buckets import GuessFigures, TokenBucket
 from search_cluster.depth.contrasts import Contrast
 from search_cluster.depth.facts import TokenOrder
 from search_cluster.depth.layers import LayerCard, PriorCheck
+from search_cluster.depth.lens_control import LensControl
 from search_cluster.depth.onset import OnsetFigures
 from search_cluster.depth.options import OptionRace
+from search_cluster.depth.orders import OrderControl
+from search_cluster.depth.patching import PatchPart
 from search_cluster.depth.prediction import DepthPrediction
 from search_cluster.depth.repair import PathFigures
 from search_cluster.depth.resamples import Measured
@@ -43,6 +46,8 @@ class TextPart:
     """One for each lens."""
     onsets: tuple[OnsetFigures, ...]
     bias: BiasFigures | None
+    control: LensControl | None = None
+    """The tuned lens beside itself with its translators shuffled; ``None``: it was not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,11 @@ class QuestionPart:
     agreements: tuple[DepthAgreement, ...]
     path_effects: tuple[PathEffect, ...]
     predictions: tuple[DepthPrediction, ...]
+    order_controls: tuple[OrderControl, ...] = ()
+    """The same questions with their choices in another order, and with other letters."""
+    texts_are_shown: bool | None = None
+    """Whether prompts show the choices in their order; where they don't, another order is no
+    control of texts. ``None``: it was not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +131,8 @@ class DepthResult:
     """What a reader should know, a line each."""
     counts: Mapping[str, int]
     """Positions read, head reads, executed verdicts."""
+    patching: PatchPart | None = None
+    """One task's states in the runs of another; ``None``: it was not asked for."""
     versions: Mapping[str, str]
     """The versions of search-cluster, torch, transformers and python."""
 

@@ -27,6 +27,13 @@ class DepthSettings:
     """Questions on which each layer is skipped alone, to check the prior; 0: none."""
     letter_questions: int = field(default=40, metadata={"min": 0})
     """Questions that are asked for letters, after four worked ones; 0: none."""
+    control_questions: int = field(default=40, metadata={"min": 0})
+    """Questions at most that are asked again with their choices in another order, and with other
+    letters; 0: none."""
+    shuffled_positions: int = field(default=200, metadata={"min": 0})
+    """Positions of text that are read through the lens with its translators shuffled; 0: none."""
+    patch_questions: int = field(default=40, metadata={"min": 5})
+    """Pairs of questions of which one gives its states to the other, with --patch."""
     path_positions: int = field(default=300, metadata={"min": 20})
     """Positions of text that are read along each path."""
     bias_positions: int = field(default=400, metadata={"min": 0})

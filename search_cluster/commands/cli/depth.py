@@ -65,6 +65,13 @@ def depth(
         list[str] | None,
         typer.Option(help="A layer path to look at, such as 0-17,21-29; may be given again."),
     ] = None,
+    patch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="A task of other options, whose states are put into runs of the studied one.",
+        ),
+    ] = None,
     settings: DepthSettings,
     out: Annotated[
         Path,
@@ -95,6 +102,7 @@ def depth(
             facts=facts,
             paths=path or (),
             out=out,
+            patch=patch,
         )
     )
     done |= push_at_end(out, choice, json_output=json_output)

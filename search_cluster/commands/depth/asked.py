@@ -10,9 +10,9 @@ from search_cluster.depth.settings import DepthSettings
 from search_cluster.errors import ConfigError
 from search_cluster.files import content_digest
 
-PARTS_VERSION = 3
+PARTS_VERSION = 4
 """Changes whenever the same plan would read other parts. (2: it names neither the questions nor the
-lens by what they hold, and draws each choice of a question by itself.)"""
+lens by what they hold, and draws each choice of a question by itself. 3: it has no controls.)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,18 @@ class StudyRequest:
     """Paths to look at."""
     out: Path
     """The study's folder."""
+    patch: str | None = None
+    """A task whose states are put into runs of the studied one; ``None``: none are."""
 
     def plan(
-        self, *, model: str, task: str, examples: str, lens: str | None, paths: Sequence[str]
+        self,
+        *,
+        model: str,
+        task: str,
+        examples: str,
+        lens: str | None,
+        paths: Sequence[str],
+        patch: str | None = None,
     ) -> Mapping[str, Any]:
         """All that the study's parts depend on, ready for JSON.
 
@@ -48,6 +57,7 @@ class StudyRequest:
             examples: the digest of its questions.
             lens: the digest of the lens that is named; ``None``: none is.
             paths: all paths of the study.
+            patch: what the pairs of patched runs depend on; ``None``: there are none.
         """
         return {
             "parts": PARTS_VERSION,
@@ -62,6 +72,7 @@ class StudyRequest:
             "pos": _digest(self.pos),
             "facts": _digest(self.facts),
             "paths": list(paths),
+            "patch": patch,
             **asdict(self.settings),
         }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search_cluster.commands.depth.control_findings import lens_part, patch_part
 from search_cluster.commands.depth.gathered import Gathered, GatheredQuestions, GatheredText
 from search_cluster.commands.depth.question_findings import change_of, question_part
 from search_cluster.depth.bias import bias_figures
@@ -21,6 +22,7 @@ from search_cluster.depth.layers import (
     priors,
 )
 from search_cluster.depth.onset import THRESHOLDS, onset_figures
+from search_cluster.depth.patching import PatchPart
 from search_cluster.depth.repair import PathFigures, path_figures
 from search_cluster.depth.result import FactPart, QuestionPart, TextPart, WordClassPart
 from search_cluster.model.depth_states.tables import Bools, Floats, ReadingTable
@@ -41,6 +43,7 @@ class Findings:
     paths: tuple[PathFigures, ...]
     layers: tuple[LayerCard, ...]
     prior_checks: tuple[PriorCheck, ...]
+    patching: PatchPart | None
 
 
 def findings_of(
@@ -72,6 +75,7 @@ def findings_of(
         paths=_path_part(gathered),
         layers=cards,
         prior_checks=checks,
+        patching=None if gathered.patch is None else patch_part(gathered.patch),
     )
 
 
@@ -88,6 +92,7 @@ def _text_part(text: GatheredText, text_of: Callable[[int], str]) -> TextPart:
         bias=None
         if text.bias is None
         else bias_figures(text.bias, text.word, text_of(text.word), text.taught),
+        control=lens_part(text, right_N),
     )
 
 

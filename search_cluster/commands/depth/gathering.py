@@ -9,14 +9,22 @@ import numpy as np
 
 from search_cluster.commands.depth.asked import StudyRequest
 from search_cluster.commands.depth.drawn import DrawnQuestions
+from search_cluster.commands.depth.forms import FormReader
 from search_cluster.commands.depth.gathered import Gathered, GatheredQuestions, GatheredText
 from search_cluster.commands.depth.lenses import NamedLens, StudyLenses, lenses_of
+from search_cluster.commands.depth.patching import PatchPlan, gather_patched
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.depth.buckets import buckets_of, corpus_counts, frequent_word
 from search_cluster.depth.conllu import read_conllu
 from search_cluster.depth.facts import read_facts
+from search_cluster.depth.lens_control import shuffled_order
 from search_cluster.errors import ConfigError, PromptError
-from search_cluster.model.depth_states.tables import REWEIGHTED, TUNED, Ints, ReadingTable
+from search_cluster.model.depth_states.tables import (
+    REWEIGHTED,
+    SHUFFLED,
+    TUNED,
+    ReadingTable,
+)
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -47,6 +55,7 @@ class StudyGathering:
     lens: NamedLens | None
     """The lens that is named; ``None``: one is fitted."""
     paths: tuple[LayerPath, ...]
+    patch: PatchPlan | None
     reader: StudyReader
     on_stage: Callable[[str], None]
     """Called with what begins, in words."""
@@ -61,6 +70,10 @@ class StudyGathering:
         words = self._words(lenses)
         facts = self._facts(lenses)
         questions = self._questions(lenses, examples, others)
+        patch = None
+        if self.patch is not None:
+            self.on_stage("patched runs")
+            patch = gather_patched(self.reader, lenses.read, self.patch)
         along = []
         few = first_prompts(probes, self.request.settings.path_positions)
         for number, path in enumerate(self.paths):
@@ -74,6 +87,7 @@ class StudyGathering:
                 questions=questions,
                 paths=self.paths,
                 along=along,
+                patch=patch,
             ),
             lenses,
         )
@@ -149,6 +163,14 @@ class StudyGathering:
             pair = {name: lenses.pair[name] for name in (TUNED, REWEIGHTED)}
             few = first_prompts(probes, settings.bias_positions)
             bias = self.reader.table("bias", pair, few)
+        shuffled: ReadingTable | None = None
+        order = shuffled_order(self.loaded.num_layers, seed)
+        if TUNED in lenses.read and settings.shuffled_positions and order is not None:
+            self.on_stage("the lens with its translators shuffled")
+            few = first_prompts(probes, settings.shuffled_positions)
+            mixed = {SHUFFLED: lenses.read[TUNED]}
+            translators = (*order, self.loaded.num_layers)
+            shuffled = self.reader.table("shuffled", mixed, few, translators=translators)
         gathered = GatheredText(
             source=texts.source,
             table=table,
@@ -156,6 +178,8 @@ class StudyGathering:
             bias=bias,
             word=word,
             taught=lenses.taught,
+            shuffled=shuffled,
+            order=order,
         )
         return gathered, lenses, probes
 
@@ -215,7 +239,8 @@ class StudyGathering:
                 f"not one question of task {self.task.name} can be asked; `search-cluster tasks "
                 "check` says why, with the same task and --model"
             )
-        decisions = later = letters = letter_gold = prefixes = found = skips = None
+        decisions = later = letters = texts = texts_are_shown = None
+        prefixes = found = skips = None
         num_layers = self.loaded.num_layers
         gold_Q = np.array(
             [-1 if item.gold_index is None else item.gold_index for item in usable], dtype=np.int64
@@ -223,8 +248,17 @@ class StudyGathering:
         identity = LayerPath.identity(num_layers)
         if self.task.kind is AnswerKind.CHOICE:
             decisions, later = self.reader.questions("questions", lenses.read, by_question)
+            forms = FormReader(
+                loaded=self.loaded,
+                reader=self.reader,
+                lenses=lenses.read,
+                settings=settings,
+                seed=self.request.config.seed,
+            )
             self.on_stage("letters")
-            letters, letter_gold = self._letters(lenses, usable, others)
+            letters = forms.letters(usable, others)
+            self.on_stage("other orders")
+            texts, texts_are_shown = forms.texts(self.task, usable)
             self.on_stage("prefix paths")
             paths = [
                 LayerPath(tuple(range(depth)), num_layers) for depth in range(1, num_layers + 1)
@@ -253,37 +287,11 @@ class StudyGathering:
             decisions=decisions,
             later=later,
             letters=letters,
-            letter_gold=letter_gold,
+            texts=texts,
+            texts_are_shown=texts_are_shown,
             prefixes=prefixes,
             plain=plain,
             found=found,
             skips=skips,
             num_options=max(len(item.choices) for item in usable),
         )
-
-    def _letters(
-        self, lenses: StudyLenses, examples: "Sequence[Example]", others: "Sequence[Example]"
-    ) -> tuple[ReadingTable | None, Ints | None]:
-        """Questions of the most usual number of choices, asked for letters."""
-        from search_cluster.model.depth_states.question_probes import (
-            letter_probe,
-            worked_questions,
-        )
-
-        counts = [len(item.choices) for item in examples]
-        usual = max(set(counts), key=lambda count: (counts.count(count), -count))
-        worked = worked_questions([item for item in others if len(item.choices) == usual])
-        probes: list[PromptProbe] = []
-        gold: list[int] = []
-        for number, example in enumerate(examples):
-            if len(probes) >= self.request.settings.letter_questions:
-                break
-            if len(example.choices) == usual and example.gold_index is not None:
-                probe = letter_probe(self.loaded, worked, example, number)
-                if probe is not None:
-                    probes.append(probe)
-                    gold.append(example.gold_index)
-        if not probes:
-            return None, None
-        table = self.reader.table("letters", lenses.read, probes)
-        return table, np.array(gold, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from search_cluster.commands.depth.control_findings import order_part
 from search_cluster.commands.depth.gathered import GatheredQuestions
 from search_cluster.depth.choices import ChoiceScores, choice_scores
 from search_cluster.depth.options import OptionRace, option_race, settled_depth
@@ -89,6 +90,8 @@ def question_part(
         agreements=agreements,
         path_effects=tuple(effects),
         predictions=predictions,
+        order_controls=order_part(questions),
+        texts_are_shown=questions.texts_are_shown,
     )
 
 
@@ -111,15 +114,14 @@ def _races(questions: GatheredQuestions) -> tuple[OptionRace, ...]:
         table = questions.decisions
         gold_N = questions.gold_Q[table.prompt_N]
         races += option_race(table, options="texts", gold_N=gold_N)
-    if questions.letters is not None and questions.letter_gold is not None:
-        num = (questions.letters.asked_NK.shape[1] - 1) // 2
+    if questions.letters is not None:
+        table, gold_N = questions.letters.table, questions.letters.gold_N
+        num = (table.asked_NK.shape[1] - 1) // 2
+        races += option_race(table, options="letters", gold_N=gold_N, num_options=num)
         races += option_race(
-            questions.letters, options="letters", gold_N=questions.letter_gold, num_options=num
-        )
-        races += option_race(
-            questions.letters,
+            table,
             options="foreign letters",
-            gold_N=np.full(len(questions.letter_gold), -1),
+            gold_N=np.full(len(gold_N), -1),
             first=1 + num,
             num_options=num,
         )

@@ -10,6 +10,7 @@ from search_cluster.commands.depth.parts import Arrays, PartStore
 from search_cluster.errors import ConfigError
 from search_cluster.model.depth_states.executed_answers import ExecutedAnswers, all_questions
 from search_cluster.model.depth_states.later_tokens import LaterTokens, all_later
+from search_cluster.model.depth_states.patch_readings import PatchReadings, all_pairs
 from search_cluster.model.depth_states.tables import (
     AnyArray,
     Ints,
@@ -19,6 +20,7 @@ from search_cluster.model.depth_states.tables import (
 )
 
 if TYPE_CHECKING:
+    from search_cluster.model.depth_states.patched import PatchPair
     from search_cluster.model.depth_states.probes import PromptProbe
     from search_cluster.model.lens.lens import Lens
     from search_cluster.model.loaded import LoadedModel
@@ -50,8 +52,9 @@ class StudyReader:
         lenses: "Mapping[str, Lens]",
         probes: "Sequence[PromptProbe]",
         bucket_V: Ints | None = None,
+        translators: Sequence[int] | None = None,
     ) -> ReadingTable:
-        """What lenses read at the positions of an experiment."""
+        """What lenses read at the positions of an experiment; see `read_probes`."""
         from search_cluster.model.depth_states.probes import read_probes
 
         if not probes:
@@ -60,7 +63,7 @@ class StudyReader:
             )
 
         def make(part: "Sequence[PromptProbe]") -> Arrays:
-            return read_probes(self.loaded, lenses, part, bucket_V).to_arrays()
+            return read_probes(self.loaded, lenses, part, bucket_V, translators).to_arrays()
 
         sizes = [len(probe.positions) for probe in probes]
         parts = self._parts(name, split_by_size(probes, sizes, POSITIONS_PER_PART), make)
@@ -126,6 +129,18 @@ class StudyReader:
         }
         num_reads = 2 * (len(path) + 1) * len(next(iter(found.values())).prompt_N) * len(lenses)
         self.counts["head_reads"] = self.counts.get("head_reads", 0) + num_reads
+        return found
+
+    def patched(self, name: str, pairs: "Sequence[PatchPair]") -> PatchReadings:
+        """What prompts answer with the states of others."""
+        from search_cluster.model.depth_states.patched import read_patched
+
+        def make(part: "Sequence[PatchPair]") -> Arrays:
+            return read_patched(self.loaded, part).to_arrays()
+
+        parts = self._parts(name, split(pairs, QUESTIONS_PER_PART), make)
+        found = all_pairs([PatchReadings.from_arrays(arrays) for arrays in parts])
+        self._count(len(pairs), 1)
         return found
 
     def executed(

@@ -28,7 +28,7 @@ def write_rows(folder: Path, gathered: Gathered) -> Path:
     if gathered.questions.decisions is not None:
         tables.append(("questions", gathered.questions.decisions))
     if gathered.questions.letters is not None:
-        tables.append(("letters", gathered.questions.letters))
+        tables.append(("letters", gathered.questions.letters.table))
     rows = pa.concat_tables([_rows(name, table) for name, table in tables])
     target = folder / ROWS_NAME
     with replaced_whole(target) as temporary:

@@ -10,6 +10,7 @@ from search_cluster.commands.depth.gathering import StudyGathering
 from search_cluster.commands.depth.lenses import NamedLens
 from search_cluster.commands.depth.notes import study_notes
 from search_cluster.commands.depth.parts import PartStore
+from search_cluster.commands.depth.patching import patch_plan
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.commands.depth.rows import write_rows
 from search_cluster.commands.depth.subject import paths_of, subject_of
@@ -21,6 +22,7 @@ from search_cluster.depth.result import DepthResult, write_depth_result
 from search_cluster.lock import locked_run_folder
 from search_cluster.report.depth.html import write_depth_report
 from search_cluster.report.depth.words import headline
+from search_cluster.tasks.registry import get_task
 
 REPORT_NAME = "report.html"
 
@@ -46,6 +48,15 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
     paths = paths_of([*request.paths, *subject.found], loaded.num_layers)
     task = subject.task
     questions = draw_questions(request, task)
+    patch = None
+    if request.patch is not None:
+        donor = get_task(request.patch)
+        patch = patch_plan(
+            loaded,
+            (task, questions),
+            (donor, draw_questions(request, donor)),
+            request.settings.patch_questions,
+        )
     lens = None
     if request.lens is not None:
         lens = NamedLens(name=request.lens, lens=named_lens(request.lens, loaded))
@@ -57,6 +68,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             examples=questions.digest,
             lens=None if lens is None else lens.digest,
             paths=[str(path) for path in paths],
+            patch=None if patch is None else patch.digest,
         )
         progress = _Progress()
         reader = StudyReader(
@@ -69,6 +81,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             questions=questions,
             lens=lens,
             paths=paths,
+            patch=patch,
             reader=reader,
             on_stage=progress.stage,
         )
@@ -112,6 +125,7 @@ def _result(
         paths=found.paths,
         layers=found.layers,
         prior_checks=found.prior_checks,
+        patching=found.patching,
         notes=study_notes(found),
         counts=dict(counts),
         versions=installed_versions(),

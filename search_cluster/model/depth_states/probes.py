@@ -7,7 +7,8 @@ tokens that are asked for, V vocabulary, G groups of tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate, groupby, takewhile
 
 import numpy as np
 import torch
@@ -21,9 +22,11 @@ from search_cluster.model.depth_states.tables import (
     ReadingTable,
     joined,
 )
+from search_cluster.model.lens.fitting.rows import padded
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.lens.readings import LensReadings, read_states
-from search_cluster.model.lens.states import depths_of, pad_right, pass_slices, walk_states
+from search_cluster.model.lens.states import depths_of, pass_slices, walk_states
+from search_cluster.model.lens.texts import TokenSequence
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 
@@ -48,6 +51,9 @@ class PromptProbe:
     """What the experiment calls each of them."""
     asked: tuple[tuple[int, ...], ...]
     """The tokens whose rank and probability are read at each of them."""
+    shared: int = 0
+    """So many of its first tokens, none of which is read, run once for all neighbours that begin
+    with the same ones."""
 
 
 @torch.inference_mode()
@@ -56,6 +62,7 @@ def read_probes(
     lenses: Mapping[str, Lens],
     probes: Sequence[PromptProbe],
     bucket_V: Ints | None = None,
+    translators: Sequence[int] | None = None,
 ) -> ReadingTable:
     """What lenses read at the positions of probes, in their order.
 
@@ -66,6 +73,7 @@ def read_probes(
         lenses: by name.
         probes: at least one.
         bucket_V: the frequency bucket of each token, whose probabilities are read; ``None``: none.
+        translators: the depth of the translator that reads each depth; ``None``: its own.
 
     Raises:
         NonFiniteLogitsError: a logit is NaN or infinite.
@@ -83,7 +91,7 @@ def read_probes(
         num_positions = sum(part_SND.shape[1] for part_SND in states)
         if num_positions >= READ_POSITIONS or number == len(batches) - 1:
             states_SND = torch.cat(states, dim=1)
-            tables.append(table_of(loaded, lenses, waiting, states_SND, groups_VG))
+            tables.append(table_of(loaded, lenses, waiting, states_SND, groups_VG, translators))
             waiting, states = [], []
     return joined(tables)
 
@@ -94,6 +102,7 @@ def table_of(
     probes: Sequence[PromptProbe],
     states_SND: Tensor,
     groups_VG: Tensor | None = None,
+    translators: Sequence[int] | None = None,
 ) -> ReadingTable:
     """What lenses read of the plain path's states at the positions of probes."""
     depths = depths_of(LayerPath.identity(loaded.num_layers))
@@ -113,28 +122,69 @@ def table_of(
         asked_NK=asked_NK,
         influence_LN=(1 - cosine_LN).cpu().numpy(),
         lenses={
-            name: _read(loaded, lens, states_SND, depths, asked_NK, groups_VG)
+            name: _read(loaded, lens, states_SND, translators or depths, asked_NK, groups_VG)
             for name, lens in lenses.items()
         },
     )
 
 
+def sharing_their_beginning(probes: Sequence[PromptProbe]) -> tuple[PromptProbe, ...]:
+    """The probes, whose common first tokens run once for all of a batch.
+
+    No position that is read is shared.
+    """
+    if not probes:
+        return ()
+    every = [probe.ids for probe in probes]
+    # What the first and the last in alphabetical order begin with, all of them begin with.
+    pairs = zip(min(every), max(every), strict=False)
+    common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    shared = min(common, *(min(probe.positions) for probe in probes))
+    return tuple(replace(probe, shared=shared) for probe in probes)
+
+
 def batches_of(probes: Sequence[PromptProbe]) -> list[Sequence[PromptProbe]]:
-    """Neighbours that fit into a batch."""
-    slices = pass_slices([len(probe.ids) for probe in probes], BATCH_TOKENS)
-    return [probes[part] for part in slices]
+    """Neighbours that fit into a batch; those that share their beginning are a batch of its own."""
+    batches: list[Sequence[PromptProbe]] = []
+    for beginning, neighbours in groupby(probes, key=lambda probe: probe.ids[: probe.shared]):
+        group = tuple(neighbours)
+        if beginning:
+            batches += _rows_of(group, len(beginning))
+        else:
+            slices = pass_slices([len(probe.ids) for probe in group], BATCH_TOKENS)
+            batches += [group[part] for part in slices]
+    return batches
+
+
+def _rows_of(group: Sequence[PromptProbe], shared: int) -> list[Sequence[PromptProbe]]:
+    """Rows of one beginning and as many probes as fit behind it, at least one."""
+    rows: list[list[PromptProbe]] = [[]]
+    num_tokens = shared
+    for probe in group:
+        num_tokens += len(probe.ids) - shared
+        if rows[-1] and num_tokens > BATCH_TOKENS:
+            rows.append([])
+            num_tokens = len(probe.ids)
+        rows[-1].append(probe)
+    return list(rows)
 
 
 def states_at(loaded: LoadedModel, batch: Sequence[PromptProbe], path: LayerPath) -> Tensor:
     """The states ``[S, N, D]`` at the positions of a batch, along a path."""
     device = loaded.model.device
-    ids_BT, mask_BT = pad_right([probe.ids for probe in batch], device)
-    longest = ids_BT.shape[1]
+    tokens = padded([TokenSequence(ids=item.ids, first=item.shared) for item in batch], device)
+    own = [len(probe.ids) - probe.shared for probe in batch]
+    firsts = accumulate(own[:-1], initial=0)
     places_N = torch.tensor(
-        [row * longest + place for row, probe in enumerate(batch) for place in probe.positions]
+        [
+            first + place - probe.shared
+            for first, probe in zip(firsts, batch, strict=True)
+            for place in probe.positions
+        ]
     ).to(device)
-    walk = walk_states(loaded.model, ids_BT, path, mask_BT)
-    return torch.stack([hidden_BTD.flatten(0, 1)[places_N] for hidden_BTD in walk])
+    read_N = tokens.counts_BT.flatten().nonzero()[:, 0][places_N]
+    walk = walk_states(loaded.model, tokens.ids_BT, path, tokens.mask_BT, tokens.layout)
+    return torch.stack([hidden_BTD.flatten(0, 1)[read_N] for hidden_BTD in walk])
 
 
 def _read(

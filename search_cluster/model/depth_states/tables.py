@@ -20,8 +20,9 @@ AnyArray = NDArray[Any]
 
 NO_TOKEN = -1
 """Stands where fewer tokens are asked for than elsewhere in a table."""
-LOGIT, TUNED, REWEIGHTED = "logit", "tuned", "reweighted"
-"""Names of lenses; the third is fitted like a tuned one, with one frequent token counted less."""
+LOGIT, TUNED, REWEIGHTED, SHUFFLED = "logit", "tuned", "reweighted", "shuffled"
+"""Names of lenses; the third is fitted like a tuned one, with one frequent token counted less, and
+the fourth is the tuned one with its translators shuffled among the depths."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

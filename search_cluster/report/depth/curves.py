@@ -1,6 +1,6 @@
 """Curves over depth with their intervals, as plots."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -39,6 +39,13 @@ class CurveView:
 
     label: str
     curves: tuple[NamedCurve, ...]
+
+
+def named_curves(names: Iterable[str], curves: Iterable[Curve]) -> tuple[NamedCurve, ...]:
+    """Curves with their names."""
+    return tuple(
+        NamedCurve(name=name, curve=curve) for name, curve in zip(names, curves, strict=False)
+    )
 
 
 def curve_figure(

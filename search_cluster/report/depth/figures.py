@@ -7,10 +7,16 @@ from search_cluster.depth.onset import OnsetFigures
 from search_cluster.depth.resamples import Curve, Measured
 from search_cluster.depth.result import DepthResult
 from search_cluster.report.chart import ReportFigure
+from search_cluster.report.depth.control_figures import (
+    lens_control_figure,
+    order_figures,
+    patching_figure,
+)
 from search_cluster.report.depth.curves import (
     CurveView,
     NamedCurve,
     curve_figure,
+    named_curves,
     stacked_figure,
 )
 
@@ -19,8 +25,11 @@ def depth_figures(result: DepthResult) -> list[ReportFigure]:
     """All plots for which there are numbers, in the order of the page."""
     figures = [
         *_guess_figures(result),
+        lens_control_figure(result),
         _onset_figure(result),
         *_option_figures(result),
+        *order_figures(result),
+        patching_figure(result),
         _verdict_figure(result),
         _path_figure(result),
         _layer_figure(result),
@@ -35,7 +44,7 @@ def _guess_figures(result: DepthResult) -> Iterable[ReportFigure | None]:
         "The likeliest token at each depth, by its rank in the corpus. The last column is what the "
         "model says.",
         [
-            CurveView(label=f"{what}, {figures.lens}", curves=_named(BUCKET_NAMES, curves))
+            CurveView(label=f"{what}, {figures.lens}", curves=named_curves(BUCKET_NAMES, curves))
             for figures in guesses
             for what, curves in (("guesses", figures.shares), ("probability", figures.masses))
         ],
@@ -46,7 +55,7 @@ def _guess_figures(result: DepthResult) -> Iterable[ReportFigure | None]:
         "Of the guesses in each bucket, those that are not the model's output. Bands: 95 %, whole "
         "prompts drawn again.",
         [
-            CurveView(label=figures.lens, curves=_named(BUCKET_NAMES, figures.flips))
+            CurveView(label=figures.lens, curves=named_curves(BUCKET_NAMES, figures.flips))
             for figures in guesses
         ],
         y_title="overturned, %",
@@ -55,7 +64,7 @@ def _guess_figures(result: DepthResult) -> Iterable[ReportFigure | None]:
         "What becomes of guesses, by the true next token",
         "A change is no refinement by itself: only wrong to right is.",
         [
-            CurveView(label=figures.lens, curves=_named(CHANGES, figures.changes))
+            CurveView(label=figures.lens, curves=named_curves(CHANGES, figures.changes))
             for figures in guesses
         ],
         y_title="positions, %",
@@ -65,7 +74,9 @@ def _guess_figures(result: DepthResult) -> Iterable[ReportFigure | None]:
         "How far from the model's output",
         "KL from the output in nats, and the share of guesses that are the output's.",
         [
-            CurveView(label="KL", curves=_named(names, [item.divergence for item in guesses])),
+            CurveView(
+                label="KL", curves=named_curves(names, [item.divergence for item in guesses])
+            ),
         ],
         y_title="nats",
         factor=1.0,
@@ -79,7 +90,7 @@ def _guess_figures(result: DepthResult) -> Iterable[ReportFigure | None]:
             [
                 CurveView(
                     label=bias.word,
-                    curves=_named(
+                    curves=named_curves(
                         ["as often", "a thousandth"], [bias.share, bias.reweighted_share]
                     ),
                 )
@@ -169,7 +180,7 @@ def _option_figures(result: DepthResult) -> Iterable[ReportFigure | None]:
         [
             CurveView(
                 label=f"{race.options}, {race.lens}",
-                curves=_named(
+                curves=named_curves(
                     ["probability", "decision is final", "decision is right"],
                     [race.mass, race.agreement, race.accuracy],
                 ),
@@ -283,9 +294,3 @@ def _layer_figure(result: DepthResult) -> ReportFigure | None:
     if figure is not None:
         figure.figure.update_xaxes(title="layer")
     return figure
-
-
-def _named(names: Iterable[str], curves: Iterable[Curve]) -> tuple[NamedCurve, ...]:
-    return tuple(
-        NamedCurve(name=name, curve=curve) for name, curve in zip(names, curves, strict=False)
-    )

@@ -1,24 +1,14 @@
 """The tables of a depth study's page."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from search_cluster.depth.layers import TOP
 from search_cluster.depth.onset import OnsetFigures
 from search_cluster.depth.result import DepthResult, QuestionPart
 from search_cluster.depth.verdicts import BAND_NAMES
-from search_cluster.report.depth.words import number, verdict_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepthTable:
-    """A table with the words around it."""
-
-    id: str
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+from search_cluster.report.depth.control_tables import control_tables
+from search_cluster.report.depth.numbers import number, verdict_of
+from search_cluster.report.depth.table import DepthTable
 
 
 def depth_tables(result: DepthResult) -> list[DepthTable]:
@@ -29,6 +19,7 @@ def depth_tables(result: DepthResult) -> list[DepthTable]:
         *_verdicts(result.questions),
         _contrasts(result),
         _orders(result),
+        *control_tables(result),
         _onsets(result),
         _buckets(result),
     ]

@@ -7,44 +7,14 @@ from shlex import quote
 from search_cluster.depth.contrasts import Contrast
 from search_cluster.depth.facts import TokenOrder
 from search_cluster.depth.layers import PriorCheck
-from search_cluster.depth.resamples import Measured
 from search_cluster.depth.result import DepthResult
 from search_cluster.model.depth_states.tables import TUNED
-
-SURE, UNSURE = "sure", "can't tell"
-
-
-def number(
-    measured: Measured, *, percent: bool = False, sign: bool = False, digits: int = 2
-) -> str:
-    """A figure with its interval.
-
-    Args:
-        measured: the figure.
-        percent: as a percentage, to a tenth.
-        sign: with a sign.
-        digits: behind the point, if it is no percentage.
-    """
-    if measured.value is None:
-        return "nothing to count"
-    factor, unit = (100, " %") if percent else (1, "")
-    plus = "+" if sign else ""
-    ends = [measured.value, measured.low, measured.high]
-    value, low, high = (
-        "?" if item is None else format(factor * item, f"{plus}.{1 if percent else digits}f")
-        for item in ends
-    )
-    return f"{value}{unit} ({low} to {high})"
-
-
-def sized(measured: Measured) -> str:
-    """What a figure is of."""
-    return f"n = {measured.n:,}, {measured.prompts:,} prompts"
-
-
-def verdict_of(measured: Measured) -> str:
-    """Whether its interval excludes 0."""
-    return SURE if measured.excludes_zero else UNSURE
+from search_cluster.report.depth.control_words import (
+    lens_control_words,
+    order_words,
+    patching_words,
+)
+from search_cluster.report.depth.numbers import number, sized, verdict_of
 
 
 def best_lens(result: DepthResult) -> str:
@@ -100,9 +70,12 @@ def screen(result: DepthResult) -> list[tuple[str, str]]:
     """Topics and what was found of each."""
     lens = best_lens(result)
     lines = [("guesses", text) for text in _guesses(result)]
+    lines += [("the lens", text) for text in lens_control_words(result)]
     lines += [("word classes", text) for text in _word_classes(result, lens)]
     lines += [("facts", text) for text in _facts(result, lens)]
     lines += [("options", text) for text in _options(result)]
+    lines += [("content or place", text) for text in order_words(result, lens)]
+    lines += [("patching", text) for text in patching_words(result)]
     lines += [("verdicts", text) for text in _verdicts(result)]
     lines += [("paths", text) for text in _paths(result, lens)]
     lines += [("layers", text) for text in _layers(result)]

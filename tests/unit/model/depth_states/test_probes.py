@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,15 @@ from support.loaded_tiny import loaded_tiny
 from search_cluster.depth.buckets import buckets_of
 from search_cluster.model.depth_states import probes as probes_module
 from search_cluster.model.depth_states.path_probes import read_path
-from search_cluster.model.depth_states.probes import PromptProbe, batches_of, read_probes, table_of
-from search_cluster.model.depth_states.tables import LOGIT, NO_TOKEN, ReadingTable
-from search_cluster.model.lens.lens import Lens
+from search_cluster.model.depth_states.probes import (
+    PromptProbe,
+    batches_of,
+    read_probes,
+    sharing_their_beginning,
+    table_of,
+)
+from search_cluster.model.depth_states.tables import LOGIT, NO_TOKEN, TUNED, ReadingTable
+from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.materialise import materialise
 from search_cluster.paths.layer_path import LayerPath
 
@@ -130,3 +137,38 @@ def test_behind_a_skip_states_are_compared_at_the_same_depth() -> None:
     assert found.apart_PN[:3].max() < 1e-6  # depths 0, 1, 2: before the skip
     assert (found.apart_PN[3] > 1e-4).all()
     assert found.prompt_N.tolist() == [0, 0, 1, 2, 2, 2]
+
+
+def test_a_beginning_that_prompts_share_runs_once_and_they_read_the_same() -> None:
+    loaded = loaded_tiny()
+    lenses = {LOGIT: Lens.logit(loaded.model)}
+    alone = (probe(0, 9, (8,)), probe(1, 14, (10, 13)), probe(2, 9, (8,)))
+    alone = tuple(replace(item, ids=(*item.ids[:-1], 40 + item.prompt)) for item in alone)
+    shared = sharing_their_beginning(alone)
+    assert [item.shared for item in shared] == [8, 8, 8]
+    assert [len(batch) for batch in batches_of(shared)] == [3]
+    wanted = read_probes(loaded, lenses, alone).to_arrays()
+    for name, found in read_probes(loaded, lenses, shared).to_arrays().items():
+        np.testing.assert_allclose(found, wanted[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_no_position_that_is_read_is_shared_and_rows_hold_no_more_than_fits() -> None:
+    assert sharing_their_beginning(()) == ()
+    assert {item.shared for item in sharing_their_beginning((PROBES[0], PROBES[0]))} == {3}
+    probes = sharing_their_beginning([probe(number, 900, (800,)) for number in range(13)])
+    assert [len(batch) for batch in batches_of(probes)] == [12, 1]  # 800 + 12 x 100 tokens
+
+
+def test_translators_of_other_depths_read_as_a_lens_made_of_them_does() -> None:
+    loaded = loaded_tiny()
+    logit = Lens.logit(loaded.model)
+    rng = torch.Generator().manual_seed(0)
+    bias_LD = torch.randn(logit.bias_LD.shape, generator=rng)
+    lens = replace(logit, kind=LensKind.BIAS, bias_LD=bias_LD)
+    order = (3, 0, 5, 1, 2, 4)
+    wanted = read_probes(loaded, {TUNED: replace(lens, bias_LD=bias_LD[list(order)])}, PROBES)
+    found = read_probes(loaded, {TUNED: lens}, PROBES, translators=(*order, 6))
+    for name, values in found.to_arrays().items():
+        assert np.array_equal(
+            wanted.to_arrays()[name], values, equal_nan=values.dtype.kind == "f"
+        ), name

@@ -4,12 +4,7 @@ from support.loaded_tiny import loaded_tiny
 
 from search_cluster.depth.choices import choice_scores
 from search_cluster.model.depth_states.answer_probes import fact_probes, gold_probes
-from search_cluster.model.depth_states.question_probes import (
-    letter_probe,
-    question_probes,
-    read_questions,
-    worked_questions,
-)
+from search_cluster.model.depth_states.question_probes import question_probes, read_questions
 from search_cluster.model.depth_states.tables import LOGIT
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.materialise import materialise
@@ -38,17 +33,6 @@ def test_choices_are_scored_at_each_depth_as_the_product_scores_prefix_paths(cha
         for number, example in enumerate(EXAMPLES):
             wanted = score_choices(path, encode_example(loaded, TASK, example))
             assert scores[depth, number].tolist() == pytest.approx(wanted, abs=1e-3)
-
-
-def test_letters_are_asked_after_worked_questions_with_foreign_ones_behind() -> None:
-    loaded = loaded_tiny()
-    worked = worked_questions(EXAMPLES)
-    assert len({item.gold_index for item in worked}) == len(worked)
-    probe = letter_probe(loaded, worked, EXAMPLES[0], 7)
-    if probe is None:  # this tokenizer writes a letter behind a space as two tokens
-        assert len(loaded.tokenizer(" A", add_special_tokens=False).input_ids) > 1
-        return
-    assert len(probe.asked[0]) == 2 * len(EXAMPLES[0].choices)
 
 
 def test_answers_of_several_tokens_are_asked_token_by_token() -> None:
