@@ -1,6 +1,7 @@
 """Rounds that bring paths to questions: what the study and a scan have in common."""
 
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import Failure
@@ -93,5 +94,5 @@ def test_all_paths_of_a_probe_of_a_study_stand_together() -> None:
     )
     for trials in answered(study):
         asked = [question.example_id for question, _ in trials]
-        changes = sum(one != other for one, other in zip(asked, asked[1:], strict=False))
+        changes = sum(one != other for one, other in pairwise(asked))
         assert changes == len(set(asked)) - 1
