@@ -15,6 +15,7 @@ from search_cluster.commands.cli.push import push
 from search_cluster.commands.cli.report import report, status
 from search_cluster.commands.cli.scan import scan
 from search_cluster.commands.cli.scan_export import scan_export
+from search_cluster.commands.cli.scan_judge import scan_judge
 from search_cluster.commands.cli.search import search
 from search_cluster.commands.cli.submit import submit
 from search_cluster.commands.cli.tasks import tasks
@@ -29,7 +30,7 @@ app = new_program(
     search, submit, status, report, export, push, crossexec, depth, doctor, verify, dashboard, top,
     tree,
 )  # fmt: skip
-app.add_typer(new_group(scan, scan_export), name="scan")
+app.add_typer(new_group(scan, scan_export, scan_judge), name="scan")
 app.add_typer(
     new_app("Maps that stand for the layers which a path leaves out.", bridge_fit), name="bridge"
 )

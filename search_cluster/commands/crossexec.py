@@ -142,7 +142,7 @@ def cross_execute(
             "menu": menu_figures(table.path_table(), choices),
         }
         | table.counts()
-        | _costs(stats)
+        | costs_of(stats)
         | {"elapsed_seconds": time.perf_counter() - started_s}
     )
 
@@ -264,7 +264,8 @@ def _row(example_id: str, path_index: int, result: EvaluationResult) -> PathTabl
     return PathTableRow(example_id=example_id, path_index=path_index, verdict=outcome)
 
 
-def _costs(stats: EvaluatorStats) -> dict[str, Any]:
+def costs_of(stats: EvaluatorStats) -> dict[str, Any]:
+    """What evaluators took, as ``--json`` reports it."""
     return {
         "paths_evaluated": stats.num_evaluated,
         "device_seconds": stats.device_held_s,

@@ -5,23 +5,27 @@ from pathlib import Path
 from typing import Protocol
 
 from search_cluster.commands.provenance import tie_threshold_of_run
+from search_cluster.commands.scan.scanned import (
+    require_known,
+    require_scanned_model,
+    task_of_scan,
+)
 from search_cluster.corpus.manifest import require_same_model
 from search_cluster.corpus.reader import Corpus, read_corpus
-from search_cluster.corpus.task import task_file_needed, task_of_corpus
+from search_cluster.corpus.task import task_of_corpus
 from search_cluster.driver.pools import verdict_context
-from search_cluster.errors import ConfigError, CorpusError, TaskError
+from search_cluster.errors import ConfigError, CorpusError
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.kernels import kernels_of
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.progress import holds_scan
-from search_cluster.scan.questions import task_questions
+from search_cluster.scan.questions import questions_by_id
 from search_cluster.scan.result import ScanResult
 from search_cluster.scan.result_file import is_finished, read_result
 from search_cluster.scan.table import SCAN_TABLE_NAME, ScanTable, read_scan_table
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.kept import spec_of_kept
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
@@ -155,23 +159,13 @@ class _ScanVerdicts:
             known.append(
                 KnownVerdict(task=task, example=example, path=row.path, verdict=row.outcome)
             )
-        if lost:
-            raise ConfigError(
-                f"{len(lost)} of {len(known) + len(lost)} verdicts are of questions that task "
-                f"{lost[0]} no longer has; name the data that was scanned with --data-dir or "
-                "LPS_DATA_DIR"
-            )
+        require_known(lost, len(known) + len(lost))
         self.verdicts = tuple(known)
 
     def _examples(self) -> dict[str, Example]:
         """All questions of the tasks, by their ids."""
         data_dir = resolve_data_dir(self.data_dir)
-        asked = [task_questions(task, data_dir, self.result.seed) for task in self.tasks.values()]
-        return {
-            example.example_id: example
-            for questions in asked
-            for example in (*questions.train, *questions.validation, *questions.test)
-        }
+        return questions_by_id(self.tasks.values(), data_dir, self.result.seed)
 
     @property
     def digest(self) -> str:
@@ -184,12 +178,7 @@ class _ScanVerdicts:
         )
 
     def require_model(self, loaded: LoadedModel) -> None:
-        if not loaded.identity.is_known_as(self.result.model_fingerprint):
-            raise ConfigError(
-                f"the scan asked model {self.result.model} with the fingerprint "
-                f"{self.result.model_fingerprint}, and {loaded.spec!r} has {loaded.fingerprint}; "
-                "name the scanned one with --model"
-            )
+        require_scanned_model(self.result, loaded.identity, loaded.spec)
 
     def tie_threshold(self, loaded: LoadedModel) -> float | None:
         contexts = self.table.context.contexts
@@ -211,13 +200,8 @@ class _ScanVerdicts:
         return tie_threshold or None  # at 0 an engine would still decide ties otherwise
 
     def _task(self, name: str) -> Task:
-        spec = self.spec if self.spec and len(self.table.context.contexts) == 1 else None
-        try:
-            return get_task(spec or spec_of_kept(name, self.run))
-        except TaskError as error:
-            if spec is not None:
-                raise
-            raise task_file_needed("the scan was made", name) from error
+        spec = (self.spec or None) if len(self.table.context.contexts) == 1 else None
+        return task_of_scan(name, self.run) if spec is None else get_task(spec)
 
 
 def _rounds_otherwise(how: str) -> ConfigError:

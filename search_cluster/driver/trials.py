@@ -3,13 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
 
+from search_cluster import errors
 from search_cluster.corpus.causes import cause_of
 from search_cluster.faults import FaultWatch
 from search_cluster.protocols.evaluator import PathEvaluator
-from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult
+from search_cluster.protocols.messages import EvaluationRequest, EvaluationResult, Failure
 from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.tasks.example import Example
 
+UNASKABLE = frozenset(
+    name
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, errors.PromptError)
+)
+"""Kinds of failures that a question has on every path, for no prompt can be made of it."""
 TakeResult = Callable[[Trial, EvaluationResult], None]
 
 
@@ -70,6 +77,9 @@ class AnswerWatch:
 class TrialRunner:
     """Evaluates rounds of trials on one evaluator, which stays the caller's to close.
 
+    Once a question is known to have no prompt, other paths get the same failure without being
+    asked, for to find out takes as long as a long text takes to read.
+
     Args:
         evaluator: answers requests.
         take: told of each trial's result when it comes.
@@ -79,6 +89,8 @@ class TrialRunner:
         self._evaluator = evaluator
         self._take = take
         self._ids = count()
+        self._unaskable: dict[str, Failure] = {}
+        """By the example's id."""
 
     def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
         """The outcomes of trials, in their order.
@@ -87,16 +99,23 @@ class TrialRunner:
             EvaluatorError: nobody is left to evaluate.
         """
         places: dict[int, int] = {}
+        found: dict[int, Outcome] = {}
+
+        def take(place: int, result: EvaluationResult) -> None:
+            self._take(trials[place], result)
+            found[place] = outcome = result.outcome
+            if isinstance(outcome, Failure) and outcome.kind in UNASKABLE:
+                self._unaskable[trials[place][0].example_id] = outcome
 
         def requests() -> Iterator[EvaluationRequest]:
             for place, (example, path) in enumerate(trials):
                 request_id = next(self._ids)
+                if (known := self._unaskable.get(example.example_id)) is not None:
+                    take(place, EvaluationResult(request_id=request_id, outcome=known))
+                    continue
                 places[request_id] = place
                 yield EvaluationRequest(request_id=request_id, example=example, path=path)
 
-        found: dict[int, Outcome] = {}
         for result in answers(self._evaluator, requests()):
-            place = places.pop(result.request_id)
-            self._take(trials[place], result)
-            found[place] = result.outcome
+            take(places.pop(result.request_id), result)
         return [found[place] for place in range(len(trials))]

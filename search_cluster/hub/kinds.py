@@ -41,7 +41,9 @@ FILES = {
         repo_type=MODEL, marks=("config.json", "params.safetensors"), more=("lens.json",)
     ),
     FolderKind.SCAN: FolderFiles(
-        repo_type=DATASET, marks=("scan.json", "scan.parquet"), more=("test_uses.jsonl",)
+        repo_type=DATASET,
+        marks=("scan.json", "scan.parquet"),
+        more=("test_uses.jsonl", "judged.json"),
     ),
     FolderKind.CORPUS: FolderFiles(
         repo_type=DATASET, marks=("manifest.json", "data/shard-*.parquet"), more=("menu.parquet",)

@@ -6,9 +6,10 @@ answer, such as one that is too long, says nothing of any path: nobody is compar
 that fails where the plain model answers is wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.scan.gain import Gain, Usual, mean_gain, shrunk_gain, usual_of_single_layers
 from search_cluster.scan.measures import change, is_right, worth
 from search_cluster.tasks.example import Example
@@ -28,6 +29,26 @@ class AnswerTable:
         self.identity = identity
         self.by_path: dict[LayerPath, list[Verdict | None]] = {identity: []}
         """Answers to the first questions; ``None`` for a failure."""
+
+    def missing(self, paths: Iterable[LayerPath], num_questions: int) -> list[Trial]:
+        """What to ask until paths have run on so many questions.
+
+        All paths of a question stand together, because they share prefixes.
+        """
+        known = {path: len(self.by_path.get(path, ())) for path in paths}
+        in_order = sorted(known, key=lambda path: path.layers)
+        return [
+            (question, path)
+            for place, question in enumerate(self.questions[:num_questions])
+            for path in in_order
+            if place >= known[path]
+        ]
+
+    def take(self, trials: Sequence[Trial], outcomes: Iterable[Outcome]) -> None:
+        """Take outcomes, those of each path in the order of the questions."""
+        for (_, path), outcome in zip(trials, outcomes, strict=True):
+            answer = outcome if isinstance(outcome, Verdict) else None
+            self.by_path.setdefault(path, []).append(answer)
 
     def right(self, path: LayerPath) -> list[bool]:
         """Which of the questions that it ran on a path answers right."""

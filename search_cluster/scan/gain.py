@@ -21,6 +21,20 @@ class Gain:
     mean: float
     error: float
 
+    def at(self, num_errors: float) -> float:
+        """The gain so many standard errors above its mean, or below it."""
+        return self.mean + num_errors * self.error
+
+    def keeps(self, tolerated: float, num_errors: float) -> bool:
+        """Whether no more is lost than is tolerated, even if the questions flatter it.
+
+        Args:
+            tolerated: a loss, in worth.
+            num_errors: by how many standard errors they may flatter it; negative: it has the
+                benefit of the doubt.
+        """
+        return self.at(-num_errors) >= -tolerated
+
 
 @dataclass(frozen=True, slots=True)
 class Prior:

@@ -1,17 +1,19 @@
 """What is said of the questions of a scan that count for nobody."""
 
-from search_cluster.scan.result import ScanResult
+from collections.abc import Sequence
+
+from search_cluster.scan.result import LeftOut
 
 
-def left_out_line(result: ScanResult) -> str:
+def left_out_line(left_out: Sequence[LeftOut]) -> str:
     """Which questions count for nobody, and why; empty if all count."""
-    if not result.left_out:
+    if not left_out:
         return ""
     counts = [
         f"{item.num_questions:,} of {item.num_asked:,} questions of {item.split}"
-        for item in result.left_out
+        for item in left_out
     ]
-    most = max(result.left_out, key=lambda item: item.num_questions)
+    most = max(left_out, key=lambda item: item.num_questions)
     return (
         f"The plain model could not answer {', '.join(counts)}, which count for neither it nor a "
         f"path. Most often: {most.cause}"

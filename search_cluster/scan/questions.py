@@ -72,6 +72,20 @@ def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestion
     )
 
 
+def questions_by_id(tasks: Iterable[Task], data_dir: Path | None, seed: int) -> dict[str, Example]:
+    """All questions of tasks that a scan has asked, by their ids.
+
+    Raises:
+        TaskError: a part of a task has too few questions, or can't be read.
+    """
+    asked = (task_questions(task, data_dir, seed) for task in tasks)
+    return {
+        example.example_id: example
+        for of_task in asked
+        for example in (*of_task.train, *of_task.validation, *of_task.test)
+    }
+
+
 def _split(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:
     return task.load(split, data_dir).examples
 

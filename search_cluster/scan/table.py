@@ -86,6 +86,10 @@ class ScanTable:
             key=lambda row: (row.split, row.task, row.example_id, row.path.layers),
         )
 
+    def outcomes(self) -> dict[tuple[str, LayerPath], Verdict | Failure]:
+        """What came of each pair."""
+        return {key: row.outcome for key, row in self.rows.items()}
+
     def verdicts(self) -> Iterator[tuple[str, LayerPath, Verdict]]:
         """The verdicts among the rows."""
         for row in self.rows.values():

@@ -6,7 +6,7 @@ counted and shown. A look that asks for nothing new is the same look.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,12 @@ from search_cluster.tasks.example import Example
 
 TEST_USES_NAME = "test_uses.jsonl"
 """The file's name in the run folder."""
+
+
+def digest_of_questions(questions: Iterable[Example]) -> str:
+    """SHA-256 of the ids of questions, in any order."""
+    ids = "\n".join(sorted(question.example_id for question in questions))
+    return hashlib.sha256(ids.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +43,11 @@ class TestUse:
     @classmethod
     def of(cls, paths: Sequence[LayerPath], questions: Sequence[Example], at: str) -> "TestUse":
         """The look of these paths at these questions."""
-        ids = "\n".join(sorted(question.example_id for question in questions))
         return cls(
             at=at,
             paths=tuple(sorted(map(str, paths))),
             num_questions=len(questions),
-            questions=hashlib.sha256(ids.encode()).hexdigest(),
+            questions=digest_of_questions(questions),
         )
 
     def covers(self, other: "TestUse") -> bool:

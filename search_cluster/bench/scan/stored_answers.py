@@ -89,11 +89,8 @@ class StoredAnswers:
     def answer_table(self, rows: Rows, paths: Iterable[LayerPath]) -> AnswerTable:
         """The answers of the plain path and of others to some questions, in the rows' order."""
         found = AnswerTable([self.examples[row] for row in rows], self.identity)
-        for path in (self.identity, *paths):
-            outcomes = (self._outcome(row, self._places[path], len(path)) for row in rows)
-            found.by_path[path] = [
-                outcome if isinstance(outcome, Verdict) else None for outcome in outcomes
-            ]
+        trials = found.missing((self.identity, *paths), len(rows))
+        found.take(trials, (self.outcome(*trial) for trial in trials))
         return found
 
     def _outcome(self, row: int, place: int, num_layers_run: int) -> Outcome:

@@ -21,7 +21,6 @@ from search_cluster.scan.racing.summaries import summaries
 from search_cluster.scan.result import CandidateSummary, Rung
 from search_cluster.scan.table import ScanRow, ScanTable, keep_unfinished_scan
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.verdict import Verdict
 from search_cluster.telemetry.metrics import EverySecond, RunMetrics
 from search_cluster.telemetry.price import price_of
 from search_cluster.telemetry.progress import ProgressReporter
@@ -127,14 +126,10 @@ class ScanAsking:
             OneFaultError: the questions fail for one reason.
         """
         self._stage, self._split, self._num_questions = stage, split, len(questions)
-        in_order = sorted({identity, *paths}, key=lambda path: path.layers)
-        trials = [(question, path) for question in questions for path in in_order]
-        self._num_wanted = max(self._num_wanted, self._num_done + len(trials))
-        outcomes = self._ask(trials)
         table = AnswerTable(questions, identity)
-        table.by_path = {path: [] for path in in_order}
-        for (_, path), outcome in zip(trials, outcomes, strict=True):
-            table.by_path[path].append(outcome if isinstance(outcome, Verdict) else None)
+        trials = table.missing([identity, *paths], len(questions))
+        self._num_wanted = max(self._num_wanted, self._num_done + len(trials))
+        table.take(trials, self._ask(trials))
         self.keep()
         return table
 

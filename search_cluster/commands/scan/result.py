@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from search_cluster.commands.provenance import installed_versions
 from search_cluster.commands.scan.job import ScanJob
-from search_cluster.commands.scan.left_out import left_out
+from search_cluster.commands.scan.left_out import left_out, left_out_figures
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.digest import scan_digest
@@ -116,7 +116,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
                 TEST: [looks.test],
                 **{name: [guard] for name, guard in looks.guards.items()},
             },
-            table,
+            table.outcomes(),
         ),
         versions=installed_versions(),
         digest=scan_digest(
@@ -221,15 +221,7 @@ def scan_figures(result: ScanResult) -> dict[str, Any]:
         "exhaustive_verdicts": result.exhaustive_verdicts,
         "test_uses": result.test_uses,
         "plain_is_guessing": result.plain_is_guessing,
-        "left_out": [
-            {
-                "split": item.split,
-                "questions": item.num_questions,
-                "asked": item.num_asked,
-                "cause": item.cause,
-            }
-            for item in result.left_out
-        ],
+        "left_out": left_out_figures(result.left_out),
         "stopped_by": result.stopped_by,
         "finalists": [_finalist_figures(item) for item in result.finalists],
         "rungs": [

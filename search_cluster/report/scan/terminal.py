@@ -48,7 +48,7 @@ def print_scan(console: Console, result: ScanResult, run: Mapping[str, Any]) -> 
         console,
         f"{chance_line(result)}. {shown_line(result)}. Uses of test: {result.test_uses}.",
     )
-    if left_out := left_out_line(result):
+    if left_out := left_out_line(result.left_out):
         _say(console, left_out)
     _say(
         console,

@@ -77,7 +77,7 @@ def first_screen(
         ScreenLine(topic="What it cost", text=_cost(result, run)),
         ScreenLine(topic="What next", text=next_step(result, folder)),
     ]
-    if left_out := left_out_line(result):
+    if left_out := left_out_line(result.left_out):
         lines.insert(-2, ScreenLine(topic="Left out", text=left_out, kind="fails"))
     if result.test_uses > 1:
         lines.insert(

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.gain import Gain, Prior, pulled
 from search_cluster.scan.racing.layer_prior import LayerPrior
-from search_cluster.scan.racing.ranking import Estimate
+from search_cluster.scan.racing.ranking import TOLERATED_WORTH, Estimate
 from search_cluster.scan.settings import Aim
-from search_cluster.stats import TOLERATED_LOSS
 
 
 def not_behind(
@@ -32,9 +31,8 @@ def not_behind(
 
     def goes_on(item: Estimate) -> bool:
         gain = gains[item.path]
-        most = gain.mean + RACE.prior_errors * gain.error
-        keeps = item.is_shorter and most >= -TOLERATED_LOSS * RACE.worth_share
-        return most >= last or (aim != Aim.ACCURACY and keeps)
+        keeps = item.is_shorter and gain.keeps(TOLERATED_WORTH, -RACE.prior_errors)
+        return gain.at(RACE.prior_errors) >= last or (aim != Aim.ACCURACY and keeps)
 
     return [item for item in estimates if goes_on(item)]
 

@@ -13,8 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from search_cluster.scan.answers import AnswerTable
-from search_cluster.scan.constants import RACE
-from search_cluster.scan.racing.ranking import CAUTIOUS, Estimate, estimate, ranked, taking_turns
+from search_cluster.scan.constants import ANSWERS, RACE
+from search_cluster.scan.racing.ranking import (
+    CAUTIOUS,
+    TOLERATED_WORTH,
+    Estimate,
+    estimate,
+    ranked,
+    taking_turns,
+)
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
@@ -73,8 +80,8 @@ def _saved_layers(item: Estimate, tables: Sequence[AnswerTable], num_test: int) 
     compared = seen[~np.isnan(seen)].tolist()
     spread = statistics.pstdev(compared) if compared else 1.0
     # What is seen is accuracy, what is expected is worth.
-    error = RACE.worth_share * spread / math.sqrt(max(1, num_test))
-    needed = RACE.sure_errors * error - RACE.worth_share * TOLERATED_LOSS
+    error = ANSWERS.worth_share * spread / math.sqrt(max(1, num_test))
+    needed = RACE.sure_errors * error - TOLERATED_WORTH
     distance = (item.gain.mean - needed) / max(math.hypot(error, item.gain.error), SMALLEST_ERROR)
     return (item.path.num_layers - item.layers) * NORMAL.cdf(distance)
 
@@ -87,7 +94,7 @@ def _may_be_as_good(item: Estimate, best: Estimate, aim: str) -> bool:
     if aim in (Aim.LAYERS, Aim.FRONT) and item.is_shorter and item.keeps(CAUTIOUS):
         return True
     has_gain = item.gain.mean > item.gain.error
-    return aim != Aim.LAYERS and has_gain and item.gain.mean + item.gain.error >= best.gain.mean
+    return aim != Aim.LAYERS and has_gain and item.gain.at(1.0) >= best.gain.mean
 
 
 def is_guessing_on(table: AnswerTable) -> bool:

@@ -8,13 +8,13 @@ questions for each step, as long as a combination comes out ahead of what it was
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 
-from search_cluster.corpus.causes import require_sound
 from search_cluster.faults import FIRST
 from search_cluster.paths.cost import BARE, PathCosts
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
+from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
+from search_cluster.scan.filling import TableRounds
 from search_cluster.scan.racing.behind import not_behind
 from search_cluster.scan.racing.layer_prior import LayerPrior
 from search_cluster.scan.racing.plan import ScanPlan, num_kept, verdicts_left
@@ -24,13 +24,12 @@ from search_cluster.scan.racing.usual import UsualGains
 from search_cluster.scan.result import Rung
 from search_cluster.scan.space import Candidate, grown_candidates
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.verdict import Verdict
 
 Steps = Generator[list[Trial], Sequence[Outcome], None]
 Always = Callable[[], bool]
 
 
-class ScanSearch(SteppedRounds[None]):
+class ScanSearch(TableRounds):
     """Implements `Rounds`; pure, so equal outcomes give an equal search.
 
     Args:
@@ -60,6 +59,7 @@ class ScanSearch(SteppedRounds[None]):
         prior: LayerPrior | None = None,
         may_go_on: Always = lambda: True,
     ) -> None:
+        super().__init__(plan.search_budget)
         self._questions = list(questions)
         self._identity = LayerPath.identity(num_layers)
         self._num_tasks = num_tasks
@@ -78,8 +78,6 @@ class ScanSearch(SteppedRounds[None]):
         self._stopped_by = ""
         self._usual = UsualGains()
         self._num_planned = plan.search_budget
-        self.num_spent = 0
-        """Verdicts so far."""
         self.step = 0
         """The step of the round that is asked now."""
         self.num_asked = 0
@@ -103,12 +101,7 @@ class ScanSearch(SteppedRounds[None]):
     @property
     def num_planned(self) -> int:
         """Verdicts that the search asks for in all, as far as it is known."""
-        return min(self._plan.search_budget, self._num_planned)
-
-    def _take(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
-        if not self.num_spent:
-            require_sound(trials, outcomes)
-        self.num_spent += len(outcomes)
+        return min(self._budget, self._num_planned)
 
     def _search(self) -> Steps:
         singles = list(self._candidates)
@@ -254,29 +247,6 @@ class ScanSearch(SteppedRounds[None]):
         return [estimate(item, of_tables, self._usual.of(item)) for item in candidates]
 
     def _ask(self, table: AnswerTable, paths: Sequence[LayerPath], num_questions: int) -> Steps:
-        """Bring paths to a number of questions; those that the budget has no room for stay behind.
-
-        All paths of a question stand together, because they share prefixes.
-        """
-        num_questions = min(num_questions, len(table.questions))
-        left = self._plan.search_budget - self.num_spent
-        asked: list[LayerPath] = []
-        for path in paths:
-            num_new = num_questions - len(table.by_path.setdefault(path, []))
-            if num_new > left:
-                self._stopped_by = "budget"
-                break
-            left -= max(0, num_new)
-            asked.append(path)
-        in_order = sorted(asked, key=lambda path: path.layers)
-        trials = [
-            (table.questions[place], path)
-            for place in range(num_questions)
-            for path in in_order
-            if place >= len(table.by_path[path])
-        ]
-        if not trials:
-            return
-        outcomes = yield trials
-        for (_, path), outcome in zip(trials, outcomes, strict=True):
-            table.by_path[path].append(outcome if isinstance(outcome, Verdict) else None)
+        """Bring paths to a number of questions; a budget without room for all ends the search."""
+        if not (yield from self._fill(table, paths, num_questions)):
+            self._stopped_by = "budget"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable, gain_of
-from search_cluster.scan.constants import RACE
+from search_cluster.scan.constants import ANSWERS, RACE
 from search_cluster.scan.gain import Gain, Usual, mean_gain, usual_of_single_layers
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
@@ -15,6 +15,9 @@ from search_cluster.stats import TOLERATED_LOSS
 OPTIMISTIC, NEUTRAL, CAUTIOUS = -1.0, 0.0, 1.5
 """Standard errors by which questions may flatter a path that must keep the plain model's worth:
 while the race goes on, when finalists are chosen, and before test."""
+
+TOLERATED_WORTH = TOLERATED_LOSS * ANSWERS.worth_share
+"""What `stats.TOLERATED_LOSS` is in worth."""
 
 UNKNOWN = Gain(0.0, 1.0)
 """In worth, of which nobody has more than 1 or less than 0."""
@@ -54,18 +57,17 @@ class Estimate:
     @property
     def loses_a_task(self) -> bool:
         """Whether it is likely worse than the plain model on one task of several."""
-        return any(gain.mean + gain.error < 0.0 for gain in self.by_task.values())
+        return any(gain.at(1.0) < 0.0 for gain in self.by_task.values())
 
     @property
     def is_wreck(self) -> bool:
         """Whether it surely ruins the model."""
-        most = self.seen.mean + RACE.wreck_errors * self.seen.error
+        most = self.seen.at(RACE.wreck_errors)
         return most < -RACE.wreck_worth and self.num_questions >= RACE.wreck_questions
 
     def keeps(self, num_errors: float) -> bool:
         """Whether it is worth as much as the plain model, but for what is tolerated."""
-        slack = TOLERATED_LOSS * RACE.worth_share
-        return self.gain.mean - num_errors * self.gain.error >= -slack
+        return self.gain.keeps(TOLERATED_WORTH, num_errors)
 
 
 def estimate(

@@ -81,7 +81,7 @@ def _standings(result: ScanResult, path: LayerPath) -> Iterator[tuple[str, Stand
 
 
 def _left_out(result: ScanResult) -> Iterator[str]:
-    if line := left_out_line(result):
+    if line := left_out_line(result.left_out):
         yield ""
         yield line
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.constants import ANSWERS
 from search_cluster.scan.measures import distance
 from search_cluster.search.study.constants import STUDY
 from search_cluster.tasks.example import Example
@@ -118,6 +119,5 @@ class ProbeAnswers(AnswerTable):
             path: the path.
             num_errors: by how many standard errors they may flatter it.
         """
-        gain = self.gain(path, self.identity)
-        slack = self._max_drop * (STUDY.worth_share if self.has_margins else 1.0)
-        return num_errors * gain.error - gain.mean <= slack
+        tolerated = self._max_drop * (ANSWERS.worth_share if self.has_margins else 1.0)
+        return self.gain(path, self.identity).keeps(tolerated, num_errors)

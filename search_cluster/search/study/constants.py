@@ -11,10 +11,6 @@ Where no entry is named, the log tells of no measurement.
 
 from dataclasses import dataclass
 
-from search_cluster.paths.block_moves import RepeatBlock
-
-PAIRS = RepeatBlock(max_size=2, max_more=1)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyConstants:
@@ -68,9 +64,6 @@ class StudyConstants:
     worth_errors: float = 1.5
     """What `min_errors` is for worth, whose error is half as large. Log, *worth*: of 1.5, 2 and 2.5
     it keeps the most layers."""
-    worth_share: float = 0.8
-    """Worth per accuracy: so much of a difference of accuracy shows. Log, *worth* (1 / 1.2); with
-    0.5 fewer saved layers hold (*further*)."""
     enough_share: float = 0.5
     """Share of the probes that is enough to judge a path by, unless it is less than
     `enough_probes`. Growth runs its paths on all; for others, more paths are worth more than surer
@@ -81,8 +74,8 @@ class StudyConstants:
     # What growth leaves.
     others_share: float = 0.18
     """Share of the budget that is kept for other paths than those of growth."""
-    blocks: RepeatBlock = PAIRS
-    """What may run twice, at its full size only. Log, *worth*: late blocks fix wrong answers."""
+    block_layers: int = 2
+    """Layers of the blocks that may run twice. Log, *worth*: late blocks fix wrong answers."""
     block_share: float = 0.4
     """Share of what growth left that a first look at the blocks may take."""
 

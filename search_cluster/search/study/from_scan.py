@@ -50,9 +50,9 @@ def menu_of_scan(
             if (split, question.example_id) in answered and question.example_id not in without
         ]
         found = ProbeAnswers(known, identity, max_drop=max_drop)
-        paths = dict.fromkeys(row.path for row in table.rows.values() if row.split == split)
-        for path in (identity, *paths):
-            found.by_path[path] = _first_answers(table, known, path)
+        rows = (row for row in table.rows.values() if row.split == split)
+        for path in dict.fromkeys((identity, *(row.path for row in rows))):
+            _take_first(found, table, path)
         return found
 
     confirmed = probes(VALIDATION, questions.validation).menu(max_paths)
@@ -66,14 +66,10 @@ def menu_of_scan(
     return tuple(sorted(best, key=lambda item: (len(item.path), item.path.layers)))
 
 
-def _first_answers(
-    table: ScanTable, questions: Sequence[Example], path: LayerPath
-) -> list[Verdict | None]:
-    """A path's answers up to the first question that it was not asked; ``None`` for a failure."""
-    answers: list[Verdict | None] = []
-    for question in questions:
+def _take_first(found: ProbeAnswers, table: ScanTable, path: LayerPath) -> None:
+    """Take a path's answers up to the first question that it was not asked."""
+    for question in found.questions:
         row = table.rows.get((question.example_id, path))
         if row is None:
-            break
-        answers.append(row.outcome if isinstance(row.outcome, Verdict) else None)
-    return answers
+            return
+        found.take([(question, path)], [row.outcome])

@@ -21,15 +21,18 @@ afterwards.
 import math
 from collections.abc import Generator, Sequence
 
-from search_cluster.corpus.causes import require_sound
 from search_cluster.faults import FIRST
 from search_cluster.paths.layer_path import LayerPath
-from search_cluster.protocols.rounds import Outcome, SteppedRounds, Trial
+from search_cluster.protocols.rounds import Outcome, Trial
+from search_cluster.scan.edits import TWICE, Edit, path_of_edits
+from search_cluster.scan.filling import TableRounds
+from search_cluster.scan.racing.layer_prior import LayerPrior
+from search_cluster.scan.settings import Family
+from search_cluster.scan.space import single_edits
 from search_cluster.search.study.answers import ProbeAnswers
 from search_cluster.search.study.constants import STUDY
 from search_cluster.search.study.single_layers import by_change
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.verdict import Verdict
 from search_cluster.tree.evidence import StudyPlan
 from search_cluster.tree.menu import MenuPath
 
@@ -53,7 +56,7 @@ def num_probes_studied(num_probes: int, max_evaluations: int, plan: StudyPlan) -
     return num_asked if round(STUDY.close_share * num_asked) >= STUDY.min_probes else 0
 
 
-class MenuStudy(SteppedRounds[None]):
+class MenuStudy(TableRounds):
     """Implements `Rounds`; its result is the `menu`.
 
     Args:
@@ -76,19 +79,17 @@ class MenuStudy(SteppedRounds[None]):
         plan: StudyPlan,
         max_drop: float,
     ) -> None:
-        self._budget = min(max_evaluations, plan.max_evaluations)
+        super().__init__(min(max_evaluations, plan.max_evaluations))
         self._max_menu = plan.max_menu
         self._influence = plan.influence
         num_asked = num_probes_studied(len(probes), max_evaluations, plan)
         self._identity = LayerPath.identity(num_layers)
         self._answers = ProbeAnswers(probes[:num_asked], self._identity, max_drop=max_drop)
-        self._raced: dict[int, list[float]] = {}
-        """Per layer, what skipping it added to the worth of each probe.
+        self._raced: dict[Edit, list[float]] = {}
+        """Per skip of a layer, what it added to the worth of each probe.
 
-        It comes from the race in which the layer ran on most probes.
+        It comes from the race in which it ran on most probes.
         """
-        self.num_spent = 0
-        """Evaluations so far."""
         self._start(self._study())
 
     @property
@@ -105,15 +106,6 @@ class MenuStudy(SteppedRounds[None]):
         """The `menu`, when nothing is left to ask."""
         return self.menu
 
-    def _take(self, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
-        if not self.num_spent:
-            require_sound(trials, outcomes)
-        self.num_spent += len(outcomes)
-
-    @property
-    def _left(self) -> int:
-        return self._budget - self.num_spent
-
     def _study(self) -> Steps:
         if not self._answers.questions:
             return
@@ -122,14 +114,12 @@ class MenuStudy(SteppedRounds[None]):
         self._answers.keep_close_probes()
         if not self._answers.questions:
             return
-        num_layers = self._identity.num_layers
-        skips = [_without(self._identity, layer) for layer in range(num_layers)]
-        singles = [path for path in skips if path is not None]
-        influence = {
-            path: value
-            for path, value in zip(skips, self._influence, strict=False)
-            if path is not None
-        }
+        skips = {self._path([edit]): edit for edit in self._single_edits(Family.SKIP, 1)}
+        singles = list(skips)
+        influence = {}
+        if self._influence:
+            prior = LayerPrior(influence=self._influence)
+            influence = {path: prior.of_edit(edit) for path, edit in skips.items()}
         affordable = round(STUDY.ranking_share * self._budget) // max(1, len(singles))
         most = max(2, min(STUDY.max_ranking_probes, affordable))
         num_few = min(len(self._answers.questions), most)
@@ -141,74 +131,73 @@ class MenuStudy(SteppedRounds[None]):
         if not singles or not self._answers.by_path[singles[-1]]:
             return
         best = by_change(self._answers, singles, influence)[: STUDY.num_tried]
-        yield from self._grow([layer for path in best for layer in _skipped(path)], num_few)
+        yield from self._grow([skips[path] for path in best], num_few)
         yield from self._look_at_blocks(num_few)
         yield from self._complete()
 
-    def _grow(self, layers: list[int], num_few: int) -> Steps:
+    def _grow(self, skips: list[Edit], num_few: int) -> Steps:
         """Skip one more layer and one more, as long as the paths are good enough.
 
         Args:
-            layers: those that may be skipped.
+            skips: of single layers, those that may be added.
             num_few: probes of a race; its finalists run on all.
         """
         answers = self._answers
-        base = self._identity
+        base: tuple[Edit, ...] = ()
         num_failed = 0
-        while answers.change(base, self._identity) <= STUDY.max_change:
-            skipped = _skipped(base)
-            longer = {layer: _without(base, layer) for layer in layers if layer not in skipped}
-            runners = {layer: path for layer, path in longer.items() if path is not None}
+        while answers.change(self._path(base), self._identity) <= STUDY.max_change:
+            is_last = len(base) + 1 == self._identity.num_layers
+            new = [] if is_last else [skip for skip in skips if skip not in base]
+            runners = {skip: self._path([*base, skip]) for skip in new}
             # The rest is for other paths: a menu of one family fixes the same questions again.
             is_spent = self._left < STUDY.others_share * self._budget
             if num_failed == STUDY.max_failed or not runners or is_spent:
                 return
-            winner = yield from self._race(base, runners, num_few)
+            winner = yield from self._race(self._path(base), runners, num_few)
             if len(answers.by_path[runners[winner]]) < len(answers.questions):  # no room was left
                 return
             if answers.is_near(runners[winner], STUDY.likely_errors):
-                base, num_failed = runners[winner], 0
+                base, num_failed = (*base, winner), 0
             else:
-                layers = [layer for layer in layers if layer != winner]
+                skips = [skip for skip in skips if skip != winner]
                 num_failed += 1
 
     def _race(
-        self, base: LayerPath, runners: dict[int, LayerPath], num_probes: int
-    ) -> Generator[list[Trial], Sequence[Outcome], int]:
-        """Let paths race that skip one more layer than the base; the layer that wins.
+        self, base: LayerPath, runners: dict[Edit, LayerPath], num_probes: int
+    ) -> Generator[list[Trial], Sequence[Outcome], Edit]:
+        """Let paths race that skip one more layer than the base; the skip that wins.
 
         Args:
             base: where they come from.
-            runners: the paths, by the layer that they skip in addition.
+            runners: the paths, by the skip that is added.
             num_probes: those on which all run; the finalists run on all there are.
         """
         answers = self._answers
-        layers = list(runners)
+        skips = list(runners)
 
-        def rank(layer: int) -> tuple[float, int]:
-            return -answers.gain(runners[layer], base, self._raced.get(layer, ())).mean, layer
+        def rank(skip: Edit) -> tuple[float, Edit]:
+            return -answers.gain(runners[skip], base, self._raced.get(skip, ())).mean, skip
 
         for round_number in range(1, STUDY.race_rounds + 1):
             num_so_far = math.ceil(num_probes * round_number / STUDY.race_rounds)
-            yield from self._run([runners[layer] for layer in layers], num_so_far)
-            num_left = max(STUDY.num_finalists, math.ceil(len(layers) / 2))
-            layers = sorted(layers, key=rank)[:num_left]
-        finalists = layers[: STUDY.num_finalists]
-        yield from self._run([runners[layer] for layer in finalists], len(answers.questions))
+            yield from self._run([runners[skip] for skip in skips], num_so_far)
+            num_left = max(STUDY.num_finalists, math.ceil(len(skips) / 2))
+            skips = sorted(skips, key=rank)[:num_left]
+        finalists = skips[: STUDY.num_finalists]
+        yield from self._run([runners[skip] for skip in finalists], len(answers.questions))
         winner = min(finalists, key=rank)
-        # After the choice: a gain that counted twice would flatter the layer that it belongs to.
-        for layer, path in runners.items():
+        # After the choice: a gain that counted twice would flatter the skip that it belongs to.
+        for skip, path in runners.items():
             gains = answers.gains(path, base)
-            if len(gains) >= len(self._raced.get(layer, ())):
-                self._raced[layer] = gains
+            if len(gains) >= len(self._raced.get(skip, ())):
+                self._raced[skip] = gains
         return winner
 
     def _look_at_blocks(self, num_few: int) -> Steps:
         """Run blocks twice on a few probes, if what is left of the budget allows enough of them."""
-        num_edits = STUDY.blocks.num_edits(self._identity)
-        edits = [STUDY.blocks.edit(self._identity, index) for index in range(num_edits)]
-        num_layers = self._identity.num_layers + STUDY.blocks.max_size
-        blocks = [path for path in edits if path is not None and len(path) == num_layers]
+        blocks = [
+            self._path([edit]) for edit in self._single_edits(Family.REPEAT, STUDY.block_layers)
+        ]
         affordable = round(STUDY.block_share * self._left) // max(1, len(blocks))
         num_first = min(num_few, affordable)
         if num_first >= STUDY.min_probes:
@@ -232,31 +221,18 @@ class MenuStudy(SteppedRounds[None]):
 
         Equals are ordered by their layers.
         """
-        gain = self._answers.gain(path, self._identity)
-        return gain.mean + gain.error, path.layers
+        return self._answers.gain(path, self._identity).at(1.0), path.layers
 
     def _run(self, paths: Sequence[LayerPath], num_probes: int) -> Steps:
         """Bring paths to a number of probes; those that the budget has no room for stay behind."""
-        by_path = self._answers.by_path
-        trials: list[Trial] = []
-        for path in paths:
-            known = by_path.setdefault(path, [])
-            new = [(probe, path) for probe in self._answers.questions[len(known) : num_probes]]
-            if len(trials) + len(new) > self._left:
-                break
-            trials += new
-        if not trials:
-            return
-        outcomes = yield trials
-        for (_, path), outcome in zip(trials, outcomes, strict=True):
-            by_path[path].append(outcome if isinstance(outcome, Verdict) else None)
+        yield from self._fill(self._answers, paths, num_probes)
 
+    def _single_edits(self, family: Family, num_layers: int) -> list[Edit]:
+        """The skips or repeats of all blocks of so many layers."""
+        edits = single_edits(
+            self._identity.num_layers, (family,), max_block=num_layers, passes=TWICE
+        )
+        return [edit for edit in edits if edit.end - edit.first == num_layers]
 
-def _skipped(path: LayerPath) -> list[int]:
-    return [layer for layer, count in enumerate(path.counts()) if count == 0]
-
-
-def _without(path: LayerPath, skipped: int) -> LayerPath | None:
-    """The path without one layer; ``None`` if nothing would be left."""
-    layers = tuple(layer for layer in path.layers if layer != skipped)
-    return LayerPath(layers, path.num_layers) if layers else None
+    def _path(self, edits: Sequence[Edit]) -> LayerPath:
+        return path_of_edits(edits, self._identity.num_layers)

@@ -39,6 +39,30 @@ def test_outcomes_come_in_the_order_of_the_trials_and_each_is_told_once() -> Non
     assert runner.outcomes([]) == []
 
 
+def test_a_question_without_a_prompt_is_asked_of_no_more_paths_than_are_in_flight() -> None:
+    too_long = Failure(kind="PromptTooLongError", message="a prompt of 9 tokens")
+    broken = Failure(kind="NonFiniteLogitsError", message="nan")
+    asked: list[Trial] = []
+
+    def outcome_of(example: Example, path: LayerPath) -> float | Failure:
+        asked.append((example, path))
+        return {"0": too_long, "1": broken}.get(example.question, 1.0)
+
+    paths = [LayerPath((0,) * length, 3) for length in range(1, 21)]
+    trials = [(example, path) for example in EXAMPLES[:3] for path in paths]
+    told: list[tuple[Trial, object]] = []
+    runner = TrialRunner(
+        ScriptedEvaluator(outcome_of, max_in_flight=4),
+        lambda trial, result: told.append((trial, result.outcome)),
+    )
+    outcomes = runner.outcomes(trials)
+    assert outcomes[:40] == [too_long] * 20 + [broken] * 20
+    assert len(asked) == 4 + 20 + 20
+    assert sorted(trial[1].layers for trial, _ in told) == sorted(path.layers for _, path in trials)
+    assert runner.outcomes(trials[:3]) == [too_long] * 3
+    assert len(asked) == 4 + 20 + 20
+
+
 def result(kind: str | None, from_cache: bool = False) -> EvaluationResult:
     outcome = Verdict(reward=1.0, margin=None, output="", num_layer_tokens=1)
     return EvaluationResult(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_cluster.scan.constants import ANSWERS
-from search_cluster.scan.gain import mean_gain, shrunk_gain
+from search_cluster.scan.gain import Gain, mean_gain, shrunk_gain
 
 GAINS = st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=60)
 
@@ -60,3 +60,11 @@ def test_the_best_of_many_equally_good_paths_is_no_longer_flattered() -> None:
         error.append(best - truth)
     assert statistics.fmean(flattery) > 0.04
     assert abs(statistics.fmean(error)) < 0.005
+
+
+def test_what_keeps_the_worth_even_if_the_questions_flatter_it() -> None:
+    gain = Gain(0.01, 0.02)
+    assert (gain.at(1.0), gain.at(-1.0)) == (pytest.approx(0.03), pytest.approx(-0.01))
+    assert gain.keeps(0.01, 1.0)
+    assert not gain.keeps(0.01, 1.1)
+    assert Gain(-0.03, 0.02).keeps(0.01, -1.0)
