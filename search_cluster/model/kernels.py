@@ -92,10 +92,15 @@ def _of_cuda(device: str) -> list[str]:
         f"CUDA {torch.version.cuda}",
         f"cuBLAS {_cublas_version()}",
         f"cuDNN {torch.backends.cudnn.version()}",  # type: ignore[no-untyped-call]
-        f"products by {torch.backends.cuda.preferred_blas_library().name}",
+        f"products by {_blas_library()}",
         f"reduced sums of {' and '.join(reduced) or 'none'}",
         *settings,
     ]
+
+
+def _blas_library() -> str:
+    """What torch multiplies by, where it has more than one library."""
+    return str(torch.backends.cuda.preferred_blas_library()).rpartition(".")[2]
 
 
 def _cublas_version() -> str:

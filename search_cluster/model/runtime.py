@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+from typing import Any
 
 import torch
 
@@ -35,8 +36,8 @@ def use_exact_products(device: str) -> None:
             "NVIDIA_TF32_OVERRIDE is 1, which rounds float32 products on the GPU whatever torch is "
             "told; unset it, or set it to 0"
         )
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
-    reduced = {backend.fp32_precision for backend in backends} & {"tf32", "bf16"}
+    backends: tuple[Any, ...] = (torch.backends.cuda, torch.backends.mkldnn)
+    reduced = {backend.matmul.fp32_precision for backend in backends} & {"tf32", "bf16"}
     if reduced:
         logger.warning(
             "float32 products were set to %s; they are exact in this process from now on",

@@ -277,7 +277,8 @@ def softmax_in_pairs(scores_SHRL: Tensor) -> Tensor:
     first_SHR1, *others = sums.unbind(dim=-2)
     for other_SHR1 in others:
         first_SHR1 = first_SHR1 + other_SHR1
-    return (weights_SHRL / first_SHR1)[..., :num_keys]
+    shares_SHRL: Tensor = weights_SHRL / first_SHR1
+    return shares_SHRL[..., :num_keys]
 
 
 def _capped_in_equal_calls(
