@@ -50,8 +50,8 @@ class FitConfig:
 
     Validation keeps its own questions, so this is an ablation of the corpus' size."""
     validation_share: float = field(default=0.15, metadata=NO_FLAG)
-    """The share of questions that are held out for early stopping, chosen by content hash; in
-    (0, 1)."""
+    """The share of facts whose questions are held out for early stopping, chosen by content hash;
+    in (0, 1)."""
     num_windows: int = field(default=8, metadata={"flag": "--windows"})
     """The number of mean-pooled windows over a prompt's tokens; at least 1.
 
