@@ -1,5 +1,6 @@
 """``search-cluster depth``: the depth study of a model, from what is asked to its files."""
 
+import logging
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,6 +24,7 @@ from search_cluster.report.depth.html import write_depth_report
 from search_cluster.report.depth.words import headline
 
 REPORT_NAME = "report.html"
+logger = logging.getLogger(__name__)
 
 
 def run_depth(request: StudyRequest) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         SearchClusterError: settings, data or model are not as they must be.
         KeyboardInterrupt: parts that were read so far are on disk.
     """
-    from search_cluster.commands.lens.judge import named_lens
+    from search_cluster.commands.lens.judge import named_lens, taught_notes
     from search_cluster.commands.model import load_configured
     from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 
@@ -46,9 +48,13 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
     paths = paths_of([*request.paths, *subject.found], loaded.num_layers)
     task = subject.task
     questions = draw_questions(request, task)
-    lens = None
+    lens: NamedLens | None = None
+    lens_notes: tuple[str, ...] = ()
     if request.lens is not None:
         lens = NamedLens(name=request.lens, lens=named_lens(request.lens, loaded))
+        lens_notes = taught_notes(request.lens, request.read_texts(task.name))
+    for note in lens_notes:
+        logger.warning("%s", note)
     with ExitStack() as stack:
         stack.enter_context(locked_run_folder(request.out))
         plan = request.plan(
@@ -80,7 +86,10 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             threshold=TIE_THRESHOLDS[loaded.dtype],
             words_source=request.pos.name if request.pos is not None else "",
         )
-        result = _result(request, found, loaded_as=loaded, lens=lenses.said, counts=reader.counts)
+        notes = (*lens_notes, *study_notes(found))
+        result = _result(
+            request, found, loaded_as=loaded, lens=lenses.said, notes=notes, counts=reader.counts
+        )
         write_rows(request.out, gathered)
         write_depth_result(request.out, result)
         write_depth_report(request.out, request.out / REPORT_NAME, result)
@@ -89,13 +98,20 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         "model": result.model,
         "task": task.name,
         "found": headline(result),
+        "notes": list(result.notes),
         "report": str(request.out / REPORT_NAME),
         **reader.counts,
     }
 
 
 def _result(
-    request: StudyRequest, found: Findings, *, loaded_as: Any, lens: str, counts: dict[str, int]
+    request: StudyRequest,
+    found: Findings,
+    *,
+    loaded_as: Any,
+    lens: str,
+    notes: tuple[str, ...],
+    counts: dict[str, int],
 ) -> DepthResult:
     return DepthResult(
         model=request.config.model,
@@ -112,7 +128,7 @@ def _result(
         paths=found.paths,
         layers=found.layers,
         prior_checks=found.prior_checks,
-        notes=study_notes(found),
+        notes=notes,
         counts=dict(counts),
         versions=installed_versions(),
     )
