@@ -22,7 +22,8 @@ random, at the widths of Llama-3.2-3B and Qwen3-8B. Part D also asks the demo mo
 
 One line of JSON for each part: its figures, why some are missing, and its rules, each with whether
 it holds. Then a last line, PASS or FAIL, and the exit code: 0; 1 if a rule does not hold, a part
-broke off or nothing could be judged; 2 for a mistake in the flags.
+broke off or none could run; 2 for a mistake in the flags. The last line also names parts of which a
+rule was left open.
 """
 
 import argparse
@@ -140,11 +141,12 @@ def _fill_in(
 def conclusion(reports: Sequence[Report]) -> tuple[str, int]:
     """The last line, and the exit code."""
     named = {mark: ", ".join(r.part for r in reports if r.mark is mark) for mark in Mark}
-    notes = "".join(
-        f"; {what}: {named[mark]}"
-        for mark, what in ((Mark.MEASURED, "measured only"), (Mark.SKIPPED, "skipped"))
-        if named[mark]
-    )
+    noted = {
+        "rules left open": ", ".join(report.part for report in reports if report.is_open),
+        "measured only": named[Mark.MEASURED],
+        "skipped": named[Mark.SKIPPED],
+    }
+    notes = "".join(f"; {what}: {parts}" for what, parts in noted.items() if parts)
     if named[Mark.FAIL]:
         return f"FAIL: {named[Mark.FAIL]}{notes}", 1
     if all(report.mark is Mark.SKIPPED for report in reports):

@@ -6,7 +6,7 @@ elsewhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from gpu_parts.device import is_cuda
 from gpu_parts.random_models import random_model
 from gpu_parts.scale import TOY, Scale
 from gpu_parts.sheet import Sheet
+from search_cluster.errors import DeviceBrokenError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.messages import EvaluationRequest, Failure
 from search_cluster.tasks.builtin.arithmetic import ARITHMETIC
@@ -35,7 +36,7 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
     """Fill in the sheet of part F."""
     said: dict[str, list[str]] = {}
     end = run_child(
-        _worker, device, limit_s=sheet.left_s - 1.0, take=lambda message: said.update([message])
+        _worker, device, limit_s=sheet.lent_s, take=lambda message: said.update([message])
     )
     if is_cuda(device):
         sheet.put("provoked_by", "an index out of range")
@@ -71,7 +72,13 @@ def _worker(device: str, send: Callable[[Any], None]) -> None:
     ]
     send(("before", _kinds(worker, requests[:NUM_REQUESTS])))
     with _broken(device):
-        send(("after", _kinds(worker, requests[NUM_REQUESTS:])))
+        try:
+            kinds = _kinds(worker, requests[NUM_REQUESTS:])
+        except DeviceBrokenError:  # at which whoever runs a worker ends its process, as this one
+            raise
+        except Exception as error:  # which a worker survives, on whatever it runs
+            kinds = [f"raised {type(error).__name__}"]
+        send(("after", kinds))
 
 
 def _kinds(worker: PathWorker, requests: Sequence[EvaluationRequest]) -> list[str]:
@@ -90,8 +97,9 @@ def _broken(device: str) -> Iterator[None]:
         with _BrokenDevice():  # type: ignore[no-untyped-call]
             yield
         return
-    # It is found out later, by whoever waits for the device next.
-    torch.arange(4, device=device)[torch.tensor([1000], device=device)]
+    # It is found out later, by whoever waits for the device next, unless each launch is waited for.
+    with suppress(ERROR):
+        torch.arange(4, device=device)[torch.tensor([1000], device=device)]
     yield
 
 

@@ -87,7 +87,7 @@ def _attention(sheet: Sheet, scale: Scale, device: str) -> None:
         ),
     }
     for name, (action, backend) in ways.items():
-        sheet.put(name, {"backend": _name(backend), **_cost(action, device)})
+        _put_cost(sheet, name, action, device, backend=_name(backend))
     _variable_length(sheet, query_BHRE, key_BGKE, value_BGKE, device)
     if not is_cuda(device):
         sheet.lack("kernels", CPU_REASON)
@@ -109,10 +109,14 @@ def _variable_length(
         varlen_attn, *packed, ends, ends, rows, rows, window_size=(-1, 0), enable_gqa=True
     )
     for name, action in (("varlen", attend), ("varlen_one_split", partial(attend, num_splits=1))):
-        try:
-            sheet.put(name, _cost(action, device))
-        except (TypeError, RuntimeError) as error:  # arguments came one by one with torch 2.10-2.12
-            sheet.lack(name, f"torch {torch.__version__} refuses it: {str(error)[:120]}")
+        _put_cost(sheet, name, action, device)
+
+
+def _put_cost(sheet: Sheet, name: str, action: Action, device: str, **more: object) -> None:
+    try:
+        sheet.put(name, {**more, **_cost(action, device)})
+    except (TypeError, RuntimeError) as error:  # arguments came one by one with torch 2.10-2.12
+        sheet.lack(name, f"torch {torch.__version__} refuses it: {str(error)[:120]}")
 
 
 def _cost(action: Action, device: str) -> dict[str, object]:

@@ -93,6 +93,16 @@ def work_of(action: Action, device: str) -> Work:
     )
 
 
+def work_that_is_seen(device: str) -> Work:
+    """What `work_of` tells of a sum that is read: two launches at least, and a wait.
+
+    Where it tells less, such as without the rights that the profiler needs, what it says of other
+    actions means nothing.
+    """
+    ones = torch.ones(8, device=device)
+    return work_of(lambda: (ones + 1).sum().item(), device)
+
+
 @contextmanager
 def counted_syncs() -> Iterator[list[str]]:
     """Everything that waits for the device inside, as torch's warnings about it."""

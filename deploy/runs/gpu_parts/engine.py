@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from gpu_parts.device import is_cuda
+from gpu_parts.sheet import Sheet
+from search_cluster.errors import NonFiniteLogitsError, in_one_line
 from search_cluster.model.engine.answers import Answered
 from search_cluster.model.engine.executor import Outcome, PathExecutor
 from search_cluster.model.engine.flops import FlopRates
@@ -26,6 +28,7 @@ from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 Pair = tuple[Example, LayerPath]
+ANSWERED = "every request gets a verdict, or logits that are not finite"
 
 
 class GapKeeper(PathExecutor):
@@ -60,6 +63,23 @@ def planned_engine(
         max_call_rows=call_rows or plan.rows_per_call,
         head_rows=plan.head_rows,
     )
+
+
+def failures_of(outcomes: Sequence[Outcome]) -> list[Exception]:
+    """The outcomes that say nothing of their paths, such as lack of memory."""
+    return [
+        outcome for outcome in outcomes if not isinstance(outcome, Verdict | NonFiniteLogitsError)
+    ]
+
+
+def judge_answered(sheet: Sheet, outcomes: Sequence[Outcome]) -> None:
+    """Judge whether all requests were answered, and not all of them without a verdict."""
+    failures = failures_of(outcomes)
+    what = f"{len(failures)} of {len(outcomes)} did not"
+    if failures:
+        what += f"; the first: {type(failures[0]).__name__}: {in_one_line(failures[0])[:200]}"
+    has_verdict = any(isinstance(outcome, Verdict) for outcome in outcomes)
+    sheet.judge(ANSWERED, what, has_verdict and not failures)
 
 
 def call_rows_of(executor: PathExecutor) -> int:
@@ -105,6 +125,7 @@ def time_split(device: str) -> Iterator[dict[str, Spent]]:
     """Seconds in layers and in the head while it is open, of all engines of this process."""
     spent = {"layers": Spent(), "head": Spent()}
     events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+    stream = torch.cuda.current_stream(device) if is_cuda(device) else None
     run, logits = LayerRunner.run, LayerRunner.logits
 
     def timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,10 +136,10 @@ def time_split(device: str) -> Iterator[dict[str, Spent]]:
             ]
             started_s = time.perf_counter()
             if marks:
-                marks[0].record()
+                marks[0].record(stream)
             result = method(*args, **kwargs)
             if marks:
-                marks[1].record()
+                marks[1].record(stream)
                 events.append((name, marks[0], marks[1]))
             spent[name].host_s += time.perf_counter() - started_s
             return result

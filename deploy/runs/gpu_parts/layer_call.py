@@ -2,11 +2,13 @@
 
 A path and the same path three times over are run on the same questions; the difference is what the
 calls cost that the longer one has more, with all of the engine around them: its plan, its launches,
-its waiting. Where each segment has one row, answers of six tokens and of two are compared instead.
+its waiting. Where each segment has one row, both paths give answers of six tokens and of two, and
+what four more tokens cost on one path is taken from what they cost on the other: prompts and the
+reading of logits, which waits for the device, are as many on both.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -20,7 +22,9 @@ from gpu_parts.device import (
     product_flops_per_s,
     seconds_of,
     work_of,
+    work_that_is_seen,
 )
+from gpu_parts.engine import failures_of
 from gpu_parts.random_models import WordTask, random_model, word_examples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
@@ -38,17 +42,23 @@ SHORT_ANSWER, LONG_ANSWER = 2, 6
 ROUNDS = 3
 ROOM = 2
 """The states of how many sets of questions are kept."""
-CELL_S = 2.0
-"""What a measurement takes at most, about; with less time left it is not begun."""
+KEYS_ROOM = 11
+"""How many times the keys of a call there is room in any case: choices have a tenth for them."""
+CELL_S = 3.0
+"""What a measurement takes at most, about, and half of what one of decoding takes; with less time
+left it is not begun."""
 MAX_LAUNCHES = 60
 MIN_EFFICIENCY = 0.5
 FLAT = 2
 """By how many launches calls of few and of many segments may differ."""
+NOTHING = "no such calls were measured"
+UNSEEN_KERNELS = "torch's profiler sees no kernels here, perhaps for want of rights"
+UNSEEN_WAITS = "torch does not tell of a wait here that there was"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One of the two runs whose difference is measured."""
+    """One of the runs whose differences are measured."""
 
     task: WordTask
     path: LayerPath
@@ -86,7 +96,7 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
         for rows in scale.rows:
             for segments in (number for number in scale.segments if number <= rows):
                 cell = Cell(model=model, rows=rows, segments=segments, figures={})
-                if sheet.left_s < kept_s + CELL_S:
+                if sheet.left_s < kept_s + CELL_S * (2 if cell.is_decoding else 1):
                     left_out.append(cell.name)
                     continue
                 cell.figures = _measured(loaded, cell, scale, product)
@@ -95,31 +105,31 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
         del loaded
     if left_out:
         sheet.put("left_out_for_want_of_time", [*left_out])
-    _judge(sheet, cells, scale, device)
+    _judge(sheet, cells, scale, work_that_is_seen(device) if is_cuda(device) else None)
 
 
 def _measured(loaded: LoadedModel, cell: Cell, scale: Scale, product: float) -> dict[str, Any]:
-    num_rows = scale.held_rows if cell.is_decoding else cell.rows // cell.segments
     path = LayerPath.identity(loaded.num_layers)
+    paths = (path, LayerPath(path.layers * REPEATS, loaded.num_layers))
+    answers: Sequence[int] = (0,)
     if cell.is_decoding:
-        short, long = (
-            Run(task=WordTask(max_new_tokens=tokens), path=path)
-            for tokens in (SHORT_ANSWER, LONG_ANSWER)
-        )
+        num_rows, num_choices, answers = scale.held_rows, 0, (SHORT_ANSWER, LONG_ANSWER)
+        # Requests join as calls have room, and here all of them are to run side by side.
+        limit = REPEATS * cell.segments * (num_rows + 2 * LONG_ANSWER)
     else:
-        short = Run(task=WordTask(), path=path)
-        long = Run(task=WordTask(), path=LayerPath(path.layers * REPEATS, loaded.num_layers))
-    questions = _questions(cell.segments, num_rows, 0 if cell.is_decoding else 2)
-    limit = max(cell.rows, cell.segments * num_rows)
+        num_rows, num_choices, limit = cell.rows // cell.segments, 2, cell.rows
+    runs = [
+        Run(task=WordTask(max_new_tokens=some), path=path) for path in paths for some in answers
+    ]
+    questions = _questions(cell.segments, num_rows, num_choices)
     try:
-        return _difference(
-            loaded,
-            _costs(loaded, short, questions, limit),
-            _costs(loaded, long, questions, limit),
-            product,
-        )
+        costs = [_costs(loaded, run, questions, limit) for run in runs]
     except torch.OutOfMemoryError as error:
         return {"error": str(error).splitlines()[0][:160]}
+    if cell.is_decoding:
+        costs = [costs[1].less(costs[0]), costs[3].less(costs[2])]
+    short, long = costs
+    return _figures(loaded, long.less(short), product)
 
 
 def _questions(count: int, num_rows: int, num_choices: int) -> Iterator[list[Example]]:
@@ -136,6 +146,23 @@ class Costs:
     work: Work
     counters: WorkCounters
 
+    def less(self, other: "Costs") -> "Costs":
+        """What it costs more than another one; of kernels their number alone."""
+
+        def more(mine: Any, others: Any) -> Any:
+            return None if mine is None or others is None else mine - others
+
+        def differences(mine: object, others: object, names: Iterable[str]) -> dict[str, Any]:
+            return {name: more(getattr(mine, name), getattr(others, name)) for name in names}
+
+        counts = [field.name for field in fields(Work) if field.name != "kernels"]
+        counters = [field.name for field in fields(WorkCounters)]
+        return Costs(
+            wall_s=self.wall_s - other.wall_s,
+            work=Work(**differences(self.work, other.work, counts)),
+            counters=WorkCounters(**differences(self.counters, other.counters, counters)),
+        )
+
 
 def _costs(
     loaded: LoadedModel, run: Run, questions: Iterator[list[Example]], max_rows: int
@@ -144,83 +171,102 @@ def _costs(
         return PathExecutor(loaded, run.task, max_state_bytes=room, max_call_rows=max_rows)
 
     def evaluate(executor: PathExecutor, examples: Sequence[Example]) -> None:
-        executor.evaluate([(example, run.path) for example in examples])
+        for failure in failures_of(
+            executor.evaluate([(example, run.path) for example in examples])
+        ):
+            raise failure
 
-    first = engine(default_state_bytes(loaded))
+    # Half: calls may be larger here than what is planned for them.
+    first = engine(default_state_bytes(loaded) // 2)
     evaluate(first, next(questions))
+    room, counters = ROOM * first.store.peak_bytes, first.counters
+    if not run.task.max_new_tokens:
+        room = max(room, KEYS_ROOM * max_rows * first.store.keys.bytes_per_row)
+    del first  # and with it the memory that it has
     # From the third set of questions on, this one has all the memory that it may have, and throws
     # away what is old, as an engine does that has run for a while.
-    executor = engine(ROOM * first.store.peak_bytes)
+    executor = engine(room)
     seconds = [
         seconds_of(partial(evaluate, executor, next(questions)), loaded.device)
         for _ in range(ROOM + 1 + ROUNDS)
     ]
     work = work_of(lambda: evaluate(executor, next(questions)), loaded.device)
     # The fastest, since a difference of two is taken.
-    return Costs(wall_s=min(seconds[-ROUNDS:]), work=work, counters=first.counters)
+    return Costs(wall_s=min(seconds[-ROUNDS:]), work=work, counters=counters)
 
 
-def _difference(loaded: LoadedModel, short: Costs, long: Costs, product: float) -> dict[str, Any]:
-    calls = long.counters.layer_calls - short.counters.layer_calls
-    tokens = long.counters.layer_tokens - short.counters.layer_tokens
-    visible = long.counters.visible_rows - short.counters.visible_rows
+def _figures(loaded: LoadedModel, more: Costs, product: float) -> dict[str, Any]:
+    calls, tokens = more.counters.layer_calls, more.counters.layer_tokens
     rates = FlopRates.of(loaded.model)
-    flops = tokens * rates.layer_row + visible * rates.visible_row
-    wall_s = (long.wall_s - short.wall_s) / calls
+    flops = tokens * rates.layer_row + more.counters.visible_rows * rates.visible_row
+    wall_s = more.wall_s / calls
     figures: dict[str, Any] = {
         "calls": calls,
         "rows_a_call": tokens / calls,
         "wall_us": round(wall_s * 1e6, 1),
-        # A difference of two short times can come out as nothing.
+        # A difference of short times can come out as nothing.
         "efficiency": round(flops / calls / wall_s / product, 4) if wall_s > 0 else None,
     }
     for field in fields(Work):
-        before, after = getattr(short.work, field.name), getattr(long.work, field.name)
-        if field.name == "kernels" or before is None or after is None:
+        total = getattr(more.work, field.name)
+        if total is None:
             continue
-        each = (after - before) / calls
-        figures[field.name] = each if field.name == "device_s" else round(each, 2)
+        figures[field.name] = total / calls if field.name == "device_s" else round(total / calls, 2)
     if "device_s" in figures:
         figures["device_us"] = round(figures.pop("device_s") * 1e6, 1)
         figures["idle_us"] = round(figures["wall_us"] - figures["device_us"], 1)
     return figures
 
 
-def _judge(sheet: Sheet, cells: Sequence[Cell], scale: Scale, device: str) -> None:
+def _judge(sheet: Sheet, cells: Sequence[Cell], scale: Scale, seen: Work | None) -> None:
+    """Judge the cells, as far as what is seen of a sum tells that their counts mean something."""
     rules = {
         "few": f"a call launches at most {MAX_LAUNCHES} kernels",
         "syncs": "no call waits for the device",
         "flat": f"launches differ by at most {FLAT} between few and many segments",
         "fast": f"calls of {max(scale.rows)} rows reach {MIN_EFFICIENCY:.0%} of a plain product",
     }
-    if not is_cuda(device):
+    if seen is None:
         for rule in rules.values():
             sheet.leave(rule, CPU_REASON)
         return
     whole = [cell for cell in cells if "error" not in cell.figures]
-    failed = [cell.name for cell in cells if "error" in cell.figures]
+    failed = [f"{cell.name}: {cell.figures['error']}" for cell in cells if cell not in whole]
     sheet.judge("every call fits the device", failed, not failed)
-    launches = {cell.name: cell.figures["launches"] for cell in whole}
-    most = max(launches, key=lambda name: launches[name])
-    sheet.judge(rules["few"], f"{launches[most]} at {most}", launches[most] <= MAX_LAUNCHES)
-    waits = {cell.name: cell.figures["syncs"] for cell in whole if cell.figures["syncs"] > 0}
-    sheet.judge(rules["syncs"], waits, not waits)
-    spread = {
-        f"{model} {rows}": max(counts) - min(counts)
-        for model in scale.shapes
-        for rows in scale.rows
-        if (
-            counts := [
-                cell.figures["launches"]
-                for cell in whole
-                if (cell.model, cell.rows) == (model, rows) and not cell.is_decoding
-            ]
-        )
-    }
-    sheet.judge(rules["flat"], spread, max(spread.values()) <= FLAT)
+    if not whole:
+        for rule in rules.values():
+            sheet.leave(rule, NOTHING)
+        return
+    if seen.launches:
+        _judge_launches(sheet, whole, rules)
+    else:
+        for name in ("few", "flat"):
+            sheet.leave(rules[name], UNSEEN_KERNELS)
+    if seen.syncs:
+        waits = {cell.name: cell.figures["syncs"] for cell in whole if cell.figures["syncs"] > 0}
+        sheet.judge(rules["syncs"], waits, not waits)
+    else:
+        sheet.leave(rules["syncs"], UNSEEN_WAITS)
     shares = {
         cell.name: cell.figures["efficiency"] for cell in whole if cell.rows == max(scale.rows)
     }
-    sheet.judge(
-        rules["fast"], shares, all((share or 0.0) >= MIN_EFFICIENCY for share in shares.values())
-    )
+    if shares:
+        is_fast = all((share or 0.0) >= MIN_EFFICIENCY for share in shares.values())
+        sheet.judge(rules["fast"], shares, is_fast)
+    else:
+        sheet.leave(rules["fast"], NOTHING)
+
+
+def _judge_launches(sheet: Sheet, cells: Sequence[Cell], rules: Mapping[str, str]) -> None:
+    launches = {cell.name: cell.figures["launches"] for cell in cells}
+    most = max(launches, key=lambda name: launches[name])
+    sheet.judge(rules["few"], f"{launches[most]} at {most}", launches[most] <= MAX_LAUNCHES)
+    alike: dict[str, list[float]] = {}
+    for cell in cells:
+        if not cell.is_decoding:
+            alike.setdefault(f"{cell.model} {cell.rows}", []).append(cell.figures["launches"])
+    spread = {name: max(of) - min(of) for name, of in alike.items() if len(of) > 1}
+    if spread:
+        sheet.judge(rules["flat"], spread, max(spread.values()) <= FLAT)
+    else:
+        sheet.leave(rules["flat"], NOTHING)

@@ -19,7 +19,7 @@ from gpu_parts.random_models import random_model, save_folder
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
 
-LEAST_S = 3.0
+LEAST_S = 2.0
 """With less time left nothing is begun."""
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -34,11 +34,11 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
             sheet.put(*message)
 
         for function in (_write, _by_the_host, _to_the_device, _as_workers_do):
-            if sheet.left_s < LEAST_S:
+            if sheet.lent_s < LEAST_S:
                 sheet.lack(function.__name__.strip("_"), "no time was left")
                 continue
             end = run_child(
-                function, scale, model, device, folder, limit_s=sheet.left_s - 1.0, take=noted
+                function, scale, model, device, folder, limit_s=sheet.lent_s, take=noted
             )
             if end.trouble:
                 sheet.lack(function.__name__.strip("_"), end.trouble)

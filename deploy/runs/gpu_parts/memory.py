@@ -4,13 +4,14 @@ The last means that torch is told to take less than a call needs, so that the en
 memory, has to run smaller calls, and is to give the same verdicts.
 """
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from gpu_parts.device import is_cuda
-from gpu_parts.engine import Pair, call_rows_of, essence, planned_engine
+from gpu_parts.engine import Pair, call_rows_of, essence, judge_answered, planned_engine
 from gpu_parts.random_models import WordTask, random_model
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
@@ -26,6 +27,8 @@ LEFT_SHARE = 0.5
 """The share of what calls took before that they may take when memory is short."""
 RECOVERY_ROUNDS = 100
 """How many batches the rows of a call have for coming back."""
+RECOVERY_PAIRS = 8
+"""The requests of such a batch: it takes as many calls as a larger one, and less time."""
 LAST_S = 5.0
 """The seconds that are kept for what comes behind."""
 CPU_REASON = "torch does not watch the memory of a CPU"
@@ -45,6 +48,7 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     before = _allocated(device)
     outcomes = executor.evaluate(pairs)
+    judge_answered(sheet, outcomes)
     peak = _allocated(device, peak=True)
     planned = plan.size.weight_bytes + STATE_BYTES + plan.activation_bytes
     sheet.put(
@@ -71,6 +75,9 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
     if before is None or peak is None:
         for rule in (SAME_SHORT, ROWS_BACK):
             sheet.leave(rule, "a CPU's memory can't be made short for torch alone")
+    elif sheet.left_s < LAST_S:
+        for rule in (SAME_SHORT, ROWS_BACK):
+            sheet.leave(rule, f"{sheet.left_s:.0f} s were left")
     else:
         _shortage(sheet, scale, loaded, pairs, outcomes, peak - before)
 
@@ -88,7 +95,7 @@ def _evictions(
     device = loaded.device
     empty = _held(device)
     num_changed, num_rounds = 0, 0
-    while executor.store.num_evictions < scale.evictions and sheet.left_s > LAST_S:
+    while executor.store.num_evictions < scale.evictions and sheet.left_s > 2 * LAST_S:
         num_changed += _num_changed(executor.evaluate(pairs), expected)
         num_rounds += 1
     sheet.put("evictions", {"evictions": executor.store.num_evictions, "rounds": num_rounds})
@@ -98,8 +105,10 @@ def _evictions(
     else:
         sheet.put("held_before_evictions", empty)
         sheet.put("held_after_evictions", after)
-    enough = executor.store.num_evictions > 0
-    sheet.judge(SAME_EVICTED, f"{num_changed} changed", enough and num_changed == 0)
+    if executor.store.num_evictions:
+        sheet.judge(SAME_EVICTED, f"{num_changed} changed", num_changed == 0)
+    else:
+        sheet.leave(SAME_EVICTED, f"none was thrown away in {num_rounds} rounds")
 
 
 def _shortage(
@@ -114,10 +123,12 @@ def _shortage(
     device = loaded.device
     executor = planned_engine(loaded, WordTask(), memory_of(loaded), state_bytes=STATE_BYTES)
     before_rows = call_rows_of(executor)
+    gc.collect()  # What is found and given back later would be memory that is not short.
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory
     limit = (_allocated(device) or 0) + int(LEFT_SHARE * needed)
     torch.cuda.set_per_process_memory_fraction(limit / total, device)
+    times = -_times_short(device)
     try:
         outcomes = executor.evaluate(pairs)
     except torch.OutOfMemoryError as error:
@@ -127,18 +138,28 @@ def _shortage(
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
     short_rows = call_rows_of(executor)
-    num_changed = _num_changed(outcomes, expected)
-    sheet.judge(SAME_SHORT, f"{num_changed} changed", num_changed == 0)
-    for seed in range(1, RECOVERY_ROUNDS + 1):
-        if call_rows_of(executor) == before_rows or sheet.left_s < LAST_S:
+    times += _times_short(device)
+    sheet.put("times_short", times)
+    if times:
+        num_changed = _num_changed(outcomes, expected)
+        sheet.judge(SAME_SHORT, f"{num_changed} changed", num_changed == 0)
+    else:
+        sheet.leave(SAME_SHORT, "memory did not run out: all calls fitted what was left")
+    num_rounds = 0
+    while call_rows_of(executor) < before_rows and num_rounds < RECOVERY_ROUNDS:
+        if sheet.left_s < LAST_S:
             break
-        executor.evaluate(_pairs(scale, loaded, seed))  # of other questions: nothing is known yet
+        num_rounds += 1  # Other questions each time: nothing is known yet.
+        executor.evaluate(_pairs(scale, loaded, num_rounds)[:RECOVERY_PAIRS])
     rows = {"before": before_rows, "short": short_rows, "after": call_rows_of(executor)}
     sheet.put("call_rows", {**rows})
+    is_back = rows["after"] == before_rows
     if short_rows == before_rows:
-        sheet.leave(ROWS_BACK, "memory did not run out: the calls fitted what was left")
+        sheet.leave(ROWS_BACK, "calls of layers fitted what was left")
+    elif is_back or num_rounds == RECOVERY_ROUNDS:
+        sheet.judge(ROWS_BACK, {**rows}, is_back)
     else:
-        sheet.judge(ROWS_BACK, {**rows}, rows["after"] == before_rows)
+        sheet.leave(ROWS_BACK, f"no time was left after {num_rounds} batches")
 
 
 def _pairs(scale: Scale, loaded: LoadedModel, seed: int = 0) -> list[Pair]:
@@ -159,6 +180,11 @@ def _allocated(device: str, *, peak: bool = False) -> int | None:
         return None
     ask = torch.cuda.max_memory_allocated if peak else torch.cuda.memory_allocated
     return int(ask(device))
+
+
+def _times_short(device: str) -> int:
+    """How often torch had no memory to give, in this process."""
+    return int(torch.cuda.memory_stats(device).get("num_ooms", 0))
 
 
 def _held(device: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import StaticCache
 
+from gpu_parts.child import run_child
 from gpu_parts.device import is_cuda, median_seconds, seconds_of
 from gpu_parts.random_models import WordTask, random_model, word_examples
 from gpu_parts.scale import Scale
@@ -21,48 +22,68 @@ from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 
+DTYPE = "bfloat16"
 COMPILED_LAYERS = 4
 """Compiling takes seconds for each layer, so few are compiled, and compared with as few eager
 ones."""
+LAYERS_MS = f"{COMPILED_LAYERS}_layers_ms_a_token"
 ROUNDS = 3
-COMPILE_S = 12.0
-"""What compiling may take; with less left it is not begun."""
 
 
 def check(sheet: Sheet, scale: Scale, device: str) -> None:
     """Fill in the sheet of part G."""
+    # This process never touches the device, so that others can be forked from it.
     name, shape = next(iter(scale.shapes.items()))
-    loaded = random_model(shape, device=device)
-    tokens = scale.one_by_one_tokens
-    sheet.put("model", f"{name}, {loaded.num_layers} layers, {loaded.dtype}")
-    sheet.put("eager_ms_a_token", _eager_ms(loaded, scale.prompt_rows, tokens))
-    _rechecks(sheet, scale, loaded)
-    del loaded
-    few = random_model(shape, device=device, num_layers=COMPILED_LAYERS)
-    layers = f"{COMPILED_LAYERS}_layers_ms_a_token"
-    sheet.put(f"eager_{layers}", _eager_ms(few, scale.prompt_rows, tokens))
-    sheet.put(f"static_{layers}", _StaticLoop(few, few.model, tokens).ms())
+    sheet.put("model", f"{name}, {shape['num_hidden_layers']} layers, {DTYPE}")
+
+    def noted(message: tuple[str, Any]) -> None:
+        sheet.put(*message)
+
+    end = run_child(_plain, scale, device, limit_s=sheet.lent_s, take=noted)
+    if end.trouble:
+        sheet.lack("the rest", end.trouble)
+        if not end.is_late:
+            sheet.fail(f"a token at a time: {end.trouble}; see above")
+    compiled = f"compiled_{LAYERS_MS}"
     if not is_cuda(device):
-        sheet.lack(f"compiled_{layers}", "compiling for a CPU takes longer than this part may")
-    elif sheet.left_s < COMPILE_S:
-        sheet.lack(f"compiled_{layers}", f"{sheet.left_s:.0f} s were left, it may take {COMPILE_S}")
+        sheet.lack(compiled, "compiling for a CPU takes longer than this part may")
+        return
+    # Compiling takes as long as it takes, so a process of its own is ended when time is up. The
+    # compiler is not what is checked here.
+    said: dict[str, Any] = {}
+    end = run_child(_compiled, scale, device, limit_s=sheet.lent_s, take=said.update)
+    if "error" in said or end.trouble:
+        sheet.lack(compiled, said.get("error") or f"compiling: {end.trouble}")
     else:
-        _compiled(sheet, few, tokens, f"compiled_{layers}")
+        sheet.put("compiling_s", said["seconds"])
+        sheet.put(compiled, said["ms"])
 
 
-def _compiled(sheet: Sheet, loaded: LoadedModel, tokens: int, name: str) -> None:
+def _plain(scale: Scale, device: str, send: Callable[[Any], None]) -> None:
+    shape, tokens = next(iter(scale.shapes.values())), scale.one_by_one_tokens
+    loaded = random_model(shape, device=device, dtype=DTYPE)
+    send(("eager_ms_a_token", _eager_ms(loaded, scale.prompt_rows, tokens)))
+    _rechecks(scale, loaded, send)
+    del loaded
+    few = random_model(shape, device=device, dtype=DTYPE, num_layers=COMPILED_LAYERS)
+    send((f"eager_{LAYERS_MS}", _eager_ms(few, scale.prompt_rows, tokens)))
+    send((f"static_{LAYERS_MS}", _StaticLoop(few, few.model, tokens).ms()))
+
+
+def _compiled(scale: Scale, device: str, send: Callable[[dict[str, Any]], None]) -> None:
+    shape, tokens = next(iter(scale.shapes.values())), scale.one_by_one_tokens
+    loaded = random_model(shape, device=device, dtype=DTYPE, num_layers=COMPILED_LAYERS)
     started_s = time.perf_counter()
     compiled = torch.compile(loaded.model, mode="reduce-overhead", dynamic=False)
     try:
         loop = _StaticLoop(loaded, compiled, tokens)
         loop.run()
-        sheet.put("compiling_s", round(time.perf_counter() - started_s, 1))
-        sheet.put(name, loop.ms())
-    except Exception as error:  # the compiler is not what is checked here
-        sheet.lack(name, f"{type(error).__name__}: {str(error)[:200]}")
+        send({"seconds": round(time.perf_counter() - started_s, 1), "ms": loop.ms()})
+    except Exception as error:
+        send({"error": f"{type(error).__name__}: {str(error)[:200]}"})
 
 
-def _rechecks(sheet: Sheet, scale: Scale, loaded: LoadedModel) -> None:
+def _rechecks(scale: Scale, loaded: LoadedModel, send: Callable[[Any], None]) -> None:
     """The milliseconds of one evaluation of the materialised model, by kind of answer."""
     num_rows, num_choices, choice_tokens = scale.choice_rows
     tokens = scale.one_by_one_tokens
@@ -76,7 +97,7 @@ def _rechecks(sheet: Sheet, scale: Scale, loaded: LoadedModel) -> None:
         (f"recheck_generated_{tokens}_ms", WordTask(max_new_tokens=tokens), questions),
     ):
         again = partial(evaluate_path, loaded, task, example, path)
-        sheet.put(name, round(median_seconds(again, loaded.device, ROUNDS) * 1e3, 3))
+        send((name, round(median_seconds(again, loaded.device, ROUNDS) * 1e3, 3)))
 
 
 def _eager_ms(loaded: LoadedModel, num_rows: int, tokens: int) -> float:

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 from gpu_parts.scale import Shape
 from search_cluster.model.anatomy import anatomy_of
 from search_cluster.model.loaded import LoadedModel
+from search_cluster.model.runtime import use_exact_products
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, LoadedExamples, Prompt
@@ -37,7 +38,11 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
 def random_model(
     shape: Shape, *, device: str, dtype: str = "bfloat16", num_layers: int | None = None
 ) -> LoadedModel:
-    """A model of that shape, with fewer layers if that is asked for, built on the device."""
+    """A model of that shape, with fewer layers if that is asked for, built on the device.
+
+    Its float32 products are exact, whatever this machine's environment asks for, as workers' are.
+    """
+    use_exact_products(device)
     depth = num_layers or shape["num_hidden_layers"]
     settings = {**shape, "num_hidden_layers": depth, "eos_token_id": None, "bos_token_id": None}
     config = AutoConfig.for_model(**settings)

@@ -5,7 +5,7 @@ import time
 import torch
 
 from gpu_parts.device import is_cuda
-from gpu_parts.engine import essence
+from gpu_parts.engine import essence, judge_answered
 from gpu_parts.samples import NO_MODEL, Sample, random_samples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
@@ -49,6 +49,7 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
         figures = {"verdicts": len(outcomes), "unlike": unlike}
         sheet.put(sample.name, {**figures, "one_s": round(seconds, 2), "two_s": round(two_s, 2)})
     sheet.judge(SAME, num_unlike, num_unlike == 0)
+    judge_answered(sheet, [outcome for outcomes, _ in alone for outcome in outcomes])
 
 
 def margin_of(outcome: Outcome) -> float | None:

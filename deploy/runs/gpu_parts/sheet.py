@@ -14,6 +14,11 @@ Figure = float | int | str | bool | None | dict[str, Any] | list[Any]
 """What JSON can say."""
 
 
+ENDING_S = 3.0
+"""What a part keeps for itself of the time it gives to other processes: they have to be ended, and
+rules judged, before its own time is up."""
+
+
 class Mark(StrEnum):
     """What comes out of a part."""
 
@@ -71,6 +76,11 @@ class Report:
             self.error = content
 
     @property
+    def is_open(self) -> bool:
+        """Whether it passes, and one of its rules could not be judged."""
+        return self.mark is Mark.PASS and any(rule.holds is None for rule in self.rules)
+
+    @property
     def mark(self) -> Mark:
         """What came out, in a word."""
         if self.error or any(rule.holds is False for rule in self.rules):
@@ -117,6 +127,11 @@ class Sheet:
     def left_s(self) -> float:
         """The seconds that the part has left; a measurement that would take longer is left out."""
         return self._ends_s - time.monotonic()
+
+    @property
+    def lent_s(self) -> float:
+        """The seconds that a process may have which the part starts and waits for."""
+        return self.left_s - ENDING_S
 
     def put(self, name: str, value: Figure) -> None:
         """Note a figure."""

@@ -16,11 +16,19 @@ import torch
 
 from gpu_parts.child import run_child, run_children, start_context
 from gpu_parts.device import CPU_REASON, is_cuda, product_flops_per_s, seconds_of
-from gpu_parts.engine import Pair, flops_of, planned_engine, time_split
+from gpu_parts.engine import (
+    ANSWERED,
+    Pair,
+    failures_of,
+    flops_of,
+    planned_engine,
+    time_split,
+)
 from gpu_parts.random_models import WordTask, random_model, searched_like_paths, word_examples
 from gpu_parts.scale import Scale
 from gpu_parts.sheet import Sheet
 from search_cluster.model.device_memory import memory_of
+from search_cluster.model.engine.executor import Outcome
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.example import Example
 
@@ -54,19 +62,23 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
     """Fill in the sheet of part C."""
     # This process never touches the device, so that others can be forked from it.
     best: dict[str, float] = {}
+    troubles: list[str] = []
 
     def take(message: tuple[str, Any]) -> None:
         name, figures = message
         sheet.put(name, figures)
-        if isinstance(figures, dict) and figures.get("mfu") is not None and "rule" in figures:
+        if isinstance(figures, dict) and "failures" in figures:
+            troubles.append(f"{name}: {figures['failures']}")
+        elif isinstance(figures, dict) and figures.get("mfu") is not None and "rule" in figures:
             best[figures["rule"]] = max(best.get(figures["rule"], 0.0), figures["mfu"])
 
     for model in scale.shapes:
-        share_s = sheet.left_s * ONE_SHARE * (0.6 if model == next(iter(scale.shapes)) else 1.0)
+        share_s = sheet.lent_s * ONE_SHARE * (0.6 if model == next(iter(scale.shapes)) else 1.0)
         end = run_child(_one_process, scale, model, device, share_s, limit_s=share_s + 5, take=take)
         if end.trouble:
             sheet.lack(f"the rest of {model}", end.trouble)
-    _several(sheet, scale, device)
+            if not end.is_late:
+                troubles.append(f"{model}: {end.trouble}")
     for name, least in MIN_SHARES.items():
         rule = f"{name}: {least:.0%} of a plain product's speed"
         if not is_cuda(device):
@@ -75,6 +87,11 @@ def check(sheet: Sheet, scale: Scale, device: str) -> None:
             sheet.judge(rule, best[name], best[name] >= least)
         else:
             sheet.judge(rule, "nothing was measured in time", False)
+    if best or troubles:
+        sheet.judge(ANSWERED, [*troubles], not troubles)
+    else:
+        sheet.leave(ANSWERED, "nothing was measured in time")
+    _several(sheet, scale, device)
 
 
 def kinds_of(scale: Scale, seed: int = 0) -> list[Kind]:
@@ -117,8 +134,10 @@ def _one_process(
                     send((name, f"left out: {guess_s:.0f} s, as the last batch took"))
                     continue
                 figures = _measured(loaded, kind, batch, call_rows, product)
-                request_s = 1.0 / figures["paths_per_s"]
                 send((name, figures))
+                if "failures" in figures:
+                    break
+                request_s = 1.0 / figures["paths_per_s"]
 
 
 def batches_of(kind: Kind, num_layers: int, batch: int) -> list[list[Pair]]:
@@ -142,8 +161,16 @@ def _measured(
 ) -> dict[str, Any]:
     rounds = batches_of(kind, loaded.num_layers, batch)
     executor = planned_engine(loaded, kind.task, memory_of(loaded), call_rows=call_rows)
+    outcomes: list[Outcome] = []
+
+    def evaluate() -> None:
+        for pairs in rounds:
+            outcomes.extend(executor.evaluate(pairs))
+
     with time_split(loaded.device) as split:
-        seconds = seconds_of(lambda: [executor.evaluate(pairs) for pairs in rounds], loaded.device)
+        seconds = seconds_of(evaluate, loaded.device)
+    if failures := failures_of(outcomes):
+        return {"failures": f"{len(failures)} of {len(outcomes)}; the first: {failures[0]!r:.160}"}
     counters, num_paths = executor.counters, sum(map(len, rounds))
     flops = flops_of(counters, loaded)
     parts_s = sum(
@@ -181,11 +208,10 @@ def _several(sheet: Sheet, scale: Scale, device: str) -> None:
     for number in (1, scale.processes):
         barrier = start_context().Barrier(number)
         counts: list[tuple[int, float]] = []
-        limit_s = sheet.left_s - 1.0
         ends = run_children(
             _hold,
             [(scale, model, device, barrier)] * number,
-            limit_s=limit_s,
+            limit_s=sheet.lent_s,
             take=counts.append,
         )
         name = f"{number} processes" if number > 1 else "1 process"
@@ -210,7 +236,10 @@ def _hold(scale: Scale, model: str, device: str, barrier: Any, send: Callable[[A
 
     def evaluate() -> int:
         executor = planned_engine(loaded, kind.task, plan)
-        return sum(len(executor.evaluate(pairs)) for pairs in rounds)
+        outcomes = [outcome for pairs in rounds for outcome in executor.evaluate(pairs)]
+        for failure in failures_of(outcomes):
+            raise failure
+        return len(outcomes)
 
     evaluate()
     barrier.wait()
