@@ -184,7 +184,7 @@ def measure_group_counts(weight_EOI: Tensor, num_taken: int) -> tuple[int, ...]:
     tried = [count for count in counts if count <= max(most_rows, NUM_KNOWN_ROWS * num_taken)]
     found: tuple[int, ...] = ()
     try:
-        probe = _Probe(kernel, weight_EOI)
+        probe = _GroupedProbe(kernel, weight_EOI)
         # The numbers may fall to two kernels; the one is taken that serves more of them.
         for reference in reversed([count for count in tried if count >= NUM_KNOWN_ROWS]):
             if reference not in found:
@@ -198,7 +198,7 @@ def measure_group_counts(weight_EOI: Tensor, num_taken: int) -> tuple[int, ...]:
     return found
 
 
-class _Probe:
+class _GroupedProbe:
     """Known rows, each of one expert, in calls where the experts have few and many of them.
 
     Sums nearly cancel, so that the order in which they are taken shows (`products`).

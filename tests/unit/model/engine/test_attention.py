@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from search_cluster.model.engine.calls import attention
+from search_cluster.model.engine.calls import attention, capped
 from search_cluster.model.engine.calls.attention import scores_and_values
 
 SEGMENTS, HEADS, KEY_HEADS, ROWS, KEYS, WIDTH = 3, 6, 2, 8, 32, 16
@@ -86,7 +86,7 @@ def test_off_a_cpu_equally_many_capped_products_run_together(segments: int) -> N
     with Products() as products:
         out = attended("meta", KEY_HEADS, softcap=5.0, segments=segments)
     assert out.shape == (segments, HEADS, ROWS, WIDTH)
-    heads = attention.CAPPED_HEADS
+    heads = capped.CAPPED_HEADS
     scores = ((heads, ROWS, WIDTH), (heads, WIDTH, KEYS))
     values = ((heads, ROWS, KEYS), (heads, KEYS, WIDTH))
     assert products.shapes == [scores, values] * -(-segments * HEADS // heads)
@@ -103,7 +103,7 @@ def test_capped_products_in_equal_calls_are_those_of_one_call(segments: int) -> 
         for part in torch.randn(2, segments, KEY_HEADS, KEYS, WIDTH)
     )
     mask = torch.zeros(segments, 1, ROWS, KEYS)
-    out = attention._capped_in_equal_calls(query, key, value, mask, WIDTH**-0.5, 0.5)
+    out = capped.attend_capped_in_equal_calls(query, key, value, mask, WIDTH**-0.5, 0.5)
     torch.testing.assert_close(out, plain)
 
 
@@ -111,8 +111,8 @@ def test_capped_products_in_equal_calls_are_those_of_one_call(segments: int) -> 
 def test_the_softmax_in_pairs_is_the_softmax_and_masked_keys_change_no_bit(num_keys: int) -> None:
     generator = torch.Generator().manual_seed(num_keys)
     scores = 5 * torch.randn(2, 3, 4, num_keys, generator=generator)
-    weights = attention.softmax_in_pairs(scores)
+    weights = capped.softmax_in_pairs(scores)
     torch.testing.assert_close(weights, scores.softmax(dim=-1))
     for more in (1, 500, 3000):
         masked = torch.nn.functional.pad(scores, (0, more), value=-torch.inf)
-        assert torch.equal(attention.softmax_in_pairs(masked)[..., :num_keys], weights)
+        assert torch.equal(capped.softmax_in_pairs(masked)[..., :num_keys], weights)
