@@ -60,7 +60,8 @@ class Admission:
                 self._scheduler.bring_up_to_date(wants_of(jobs, keep_keys=self._keep_keys))
             except NoRoomError as error:
                 if len(jobs) == 1:
-                    return [], {jobs[0].index: error}
+                    # Without the frames that hold on to the engine and its memory.
+                    return [], {jobs[0].index: error.with_traceback(None)}
             else:
                 break
             # Outside of the handler, whose exception holds on to what failed.
