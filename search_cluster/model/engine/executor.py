@@ -65,7 +65,7 @@ class PathExecutor:
         loaded: a model of a supported family.
         task: how to ask and grade.
         max_state_bytes: the memory for states between and within calls; what a single path needs
-            may exceed it.
+            may exceed it on a CPU, and anywhere if it is 0.
         max_call_rows: the largest number of rows in one layer call; ``None``: the device's.
         head_rows: the largest number of rows whose logits are in memory together; ``None``: the
             device's.

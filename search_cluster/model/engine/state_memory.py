@@ -11,9 +11,9 @@ from search_cluster.model.engine.slabs import FIRST_ROWS, LayerSlabs, Slab
 KEYS_SHARE = 0.1
 """The part of the states' memory that is for keys where none are kept."""
 TAKEN_AT_ONCE = ("cuda",)
-"""The kinds of devices whose memory is taken at once and never grows: there is none to grow into,
-and a larger piece would have to fit beside the old one. Memory of a CPU is there when it is first
-written."""
+"""The kinds of devices whose memory is taken at once and never grows, unless nothing is kept: there
+is none to grow into, and a larger piece would have to fit beside the old one. Memory of a CPU is
+there when it is first written."""
 
 
 def new_store(layers: LayerRunner, max_bytes: int, *, keep_keys: bool) -> StateStore:
@@ -23,6 +23,8 @@ def new_store(layers: LayerRunner, max_bytes: int, *, keep_keys: bool) -> StateS
         layers: the layers.
         max_bytes: the budget of the states, of which each device has an equal part. Where memory
             is taken at once, outputs of layers have a part of that, and keys and values another.
+            With 0 nothing is kept between calls, and slabs have what a call needs: they grow
+            everywhere.
         keep_keys: whether states have keys and values, as generation needs.
     """
     hidden_widths, key_widths = [layers.width], [layers.key_width] * 2
@@ -35,7 +37,7 @@ def new_store(layers: LayerRunner, max_bytes: int, *, keep_keys: bool) -> StateS
     devices = layers.devices
     of_device = max_bytes // len(devices.distinct)
     outputs = [devices.of_states(layer) for layer in range(layers.num_layers)]
-    at_once = devices.first.type in TAKEN_AT_ONCE
+    at_once = max_bytes > 0 and devices.first.type in TAKEN_AT_ONCE
 
     def slab(widths: Sequence[int], kind: int, device: torch.device) -> Slab:
         # A device that has no layer's outputs has its whole part for keys, and the other way round.
