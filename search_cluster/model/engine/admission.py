@@ -145,9 +145,12 @@ class Admission:
         if self._store.peak_bytes and has_room:
             return
         key_bytes, output_bytes = (sum(kind) for kind in zip(*sizes.values(), strict=True))
-        call_share = min(0.5, self._call_bytes * self._num_devices / self._store.max_bytes)
-        of_shared = key_bytes / (key_bytes + output_bytes)
-        keys_share = max(KEYS_SHARE, call_share + (1 - call_share) * of_shared)
+        needed_bytes, all_bytes = key_bytes + output_bytes, self._store.max_bytes
+        # The keys of a call take of what the request leaves: calls of fewer rows do as well.
+        spare_bytes = max(0, all_bytes - needed_bytes)
+        call_share = min(spare_bytes / 2, self._call_bytes * self._num_devices) / all_bytes
+        of_shared = (1 - call_share) * key_bytes / needed_bytes
+        keys_share = max(KEYS_SHARE, call_share + of_shared)
         if abs(keys_share - self._keys_share) > SAME_SHARE:
             share_out(self._store, self._layers, keys_share)
             self._keys_share = keys_share

@@ -52,11 +52,13 @@ class RowLimit:
         self._calls_since_trouble = 0
         before = self.max_rows
         self.max_rows = max(self._least_rows, min(before, num_rows) // 2)
+        if self.max_rows == before:
+            return False
         logger.warning(
             "out of memory in a call of %d rows: %s have at most %d rows for now",
             *(num_rows, self._calls, self.max_rows),
         )
-        return self.max_rows < before
+        return True
 
     def recover(self) -> None:
         """Let calls grow back after one that had room: what took the memory may be gone."""

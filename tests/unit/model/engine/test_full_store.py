@@ -209,6 +209,19 @@ def test_a_long_template_has_room_while_there_is_memory(
     assert executor.store.peak_bytes > needed_bytes // 2, "neither part is empty"
 
 
+def test_a_call_of_many_rows_takes_no_room_that_outputs_need(
+    loaded: LoadedModel, layout: str, request: pytest.FixtureRequest
+) -> None:
+    task, requests = Templated(num_words=60), behind_a_template()[:1]
+    whole = PathExecutor(loaded, task, max_state_bytes=ROOMY_BYTES)
+    expected = whole.evaluate(requests)
+    room = whole.store.peak_bytes * 5 // 4
+    request.getfixturevalue("fixed_memory")
+    executor = PathExecutor(loaded, task, max_state_bytes=room, max_call_rows=2**20)
+    assert executor.evaluate(requests) == expected
+    assert isinstance(expected[0], Verdict)
+
+
 def test_a_template_that_is_longer_than_those_before_has_room(
     loaded: LoadedModel,
     layout: str,
