@@ -5,6 +5,7 @@ other when many have been made, and memory of a device is few objects.
 """
 
 import gc
+import threading
 from collections.abc import Iterator
 from weakref import ref
 
@@ -13,6 +14,7 @@ import torch
 from support import tiny
 from support.model_doubles import CAPITAL, ChoiceTask, GenerateTask, loaded_tiny
 
+from search_cluster.bench.scan.scored_engine import ScoredEngine
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.engine import state_memory
 from search_cluster.model.engine.executor import Outcome, PathExecutor
@@ -84,3 +86,12 @@ def test_a_request_without_room_keeps_none(
     assert isinstance(outcomes[0], NoRoomError)
     del executor
     assert [slab() for slab in slabs] == [None, None]
+
+
+def test_an_engine_that_tells_scores_keeps_none(loaded: LoadedModel) -> None:
+    engine = ScoredEngine(loaded, ChoiceTask(), num_workers=1)
+    ((scores,),) = engine.scores([CAPITAL], [GOOD], threading.Event()) or [[()]]
+    assert len(scores) == len(CAPITAL.choices)
+    slab = ref(engine._executor.store.hidden.of(0))
+    del engine
+    assert slab() is None
