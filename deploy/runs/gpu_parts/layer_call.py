@@ -148,18 +148,16 @@ def _costs(
 
     first = engine(default_state_bytes(loaded))
     evaluate(first, next(questions))
-    room, counters = ROOM * first.store.peak_bytes, first.counters
-    del first  # it has all the memory that there is
     # From the third set of questions on, this one has all the memory that it may have, and throws
     # away what is old, as an engine does that has run for a while.
-    executor = engine(room)
+    executor = engine(ROOM * first.store.peak_bytes)
     seconds = [
         seconds_of(partial(evaluate, executor, next(questions)), loaded.device)
         for _ in range(ROOM + 1 + ROUNDS)
     ]
     work = work_of(lambda: evaluate(executor, next(questions)), loaded.device)
     # The fastest, since a difference of two is taken.
-    return Costs(wall_s=min(seconds[-ROUNDS:]), work=work, counters=counters)
+    return Costs(wall_s=min(seconds[-ROUNDS:]), work=work, counters=first.counters)
 
 
 def _difference(loaded: LoadedModel, short: Costs, long: Costs, product: float) -> dict[str, Any]:
