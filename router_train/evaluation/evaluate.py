@@ -114,18 +114,16 @@ def evaluate(
         static_path: a path that answers every question beside the router.
         menu: paths that an oracle may choose from; each answers every question.
         batch_size: questions that are answered together; changes no answer.
-        engine: what answers along the routed model's paths; ``None`` makes a fast engine for this
-            evaluation.
+        engine: what answers along the routed model's paths, of as many engines as
+            `count_engines` says; ``None`` makes a fast engine for this evaluation.
 
     Raises:
         TaskError: not one example fits into the model's context.
     """
     beside = tuple(dict.fromkeys([*([] if static_path is None else [static_path]), *menu]))
-    engine = engine or open_engine(routed_model.running, task)
-    # A router's own model is not that of the paths beside it: these are the plain model's.
-    has_others = beside or not routed_model.keeps_plain
-    is_plain = routed_model.running is loaded or not has_others
-    engine_beside = engine if is_plain else open_engine(loaded, task)
+    number = count_engines(loaded, routed_model, beside)
+    engine = engine or open_engine(routed_model.running, task, num_engines=number)
+    engine_beside = engine if number == 1 else open_engine(loaded, task, num_engines=number)
     answerer = Answerer(loaded, routed_model, task, beside, engine, engine_beside)
     known: dict[str, Prediction] = {}
     num_too_long = 0
@@ -160,9 +158,27 @@ def evaluate(
     )
 
 
-def open_engine(loaded: LoadedModel, task: Task) -> PathExecutor:
-    """The fast engine with the memory that suits the model's device."""
-    return PathExecutor(loaded, task, max_state_bytes=default_state_bytes(loaded))
+def count_engines(
+    loaded: LoadedModel, routed_model: RoutedModel, beside: Sequence[LayerPath]
+) -> int:
+    """How many engines an evaluation has.
+
+    A router's own model is not that of the paths beside it: these are the plain model's.
+    """
+    has_others = beside or not routed_model.keeps_plain
+    return 1 if routed_model.running is loaded or not has_others else 2
+
+
+def open_engine(loaded: LoadedModel, task: Task, *, num_engines: int = 1) -> PathExecutor:
+    """The fast engine with the memory that suits the model's device.
+
+    Args:
+        loaded: the model.
+        task: the task, which knows how to ask and grade.
+        num_engines: the engines that share the memory, this one included.
+    """
+    state_bytes = default_state_bytes(loaded, num_engines=num_engines)
+    return PathExecutor(loaded, task, max_state_bytes=state_bytes)
 
 
 def _report(

@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from router_train.evaluation.evaluate import EvaluationReport, evaluate, open_engine
+from router_train.evaluation.evaluate import (
+    EvaluationReport,
+    count_engines,
+    evaluate,
+    open_engine,
+)
 from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.evaluation.verdict_db import VerdictDb
 from router_train.inference.routed_model import RoutedModel
@@ -44,7 +49,10 @@ def judge(
         "study": 1,
     }
     routed_model = RoutedModel(loaded, router)
-    executor = open_engine(routed_model.running, task)
+    menu = [parse_path(text, meta.num_layers) for text in meta.menu] if oracle else []
+    executor = open_engine(
+        routed_model.running, task, num_engines=count_engines(loaded, routed_model, menu)
+    )
     with VerdictDb(
         verdicts, executor, routed_model.running, task, tie_threshold=executor.tie_threshold
     ) as engine:
@@ -54,7 +62,7 @@ def judge(
             task,
             examples,
             PredictionLog(router_folder / PREDICTIONS_FOLDER, key),
-            menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
+            menu=menu,
             engine=engine,
         )
     return Figures.of_oracle(report) if oracle else Figures.of(report)

@@ -32,7 +32,11 @@ def cpu_state_bytes() -> int:
 
 
 def gpu_bytes(device: str) -> tuple[int, int]:
-    """The bytes of a GPU that are free, and all that it has."""
+    """The bytes of a GPU that are free, and all that it has.
+
+    What torch keeps of tensors that are gone is given back before it is asked.
+    """
+    torch.cuda.empty_cache()
     free_bytes, total_bytes = torch.cuda.mem_get_info(torch.device(device))
     return free_bytes, total_bytes
 
@@ -125,6 +129,12 @@ def memory_of(
     return replace(plan, state_bytes=min(plan.state_bytes, left_bytes))
 
 
-def default_state_bytes(loaded: LoadedModel) -> int:
-    """The bytes that an engine may keep of path prefixes that is alone on its device."""
-    return memory_of(loaded).state_bytes
+def default_state_bytes(loaded: LoadedModel, *, num_engines: int = 1) -> int:
+    """The bytes that an engine may keep of path prefixes.
+
+    Args:
+        loaded: the model.
+        num_engines: the engines that are on its device together, this one included; their models
+            share their weights. On a CPU each may keep as much as one.
+    """
+    return memory_of(loaded, num_workers=num_engines, shares_weights=True).state_bytes

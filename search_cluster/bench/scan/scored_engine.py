@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Generator, Sequence
+from functools import partial
 
 from search_cluster.model.device_memory import memory_of
 from search_cluster.model.engine.answers import Answered
@@ -43,14 +44,12 @@ class ScoredEngine:
             max_state_bytes=memory.state_bytes,
             max_call_rows=memory.rows_per_call,
             head_rows=memory.head_rows,
-            on_answered=self._keep,
+            # No method of this one, which would keep the engine's states when it is gone.
+            on_answered=partial(_keep, self._scores),
         )
         self.num_other_verdicts = 0
         """Verdicts that the scores do not give, because the engine computed them again otherwise
         (`search_cluster.model.engine.rechecks`)."""
-
-    def _keep(self, job: Job, answered: Answered) -> None:
-        self._scores[job.example.example_id, job.path] = answered.scores
 
     def scores(
         self, examples: Sequence[Example], paths: Sequence[LayerPath], stop: threading.Event
@@ -78,6 +77,10 @@ class ScoredEngine:
         if outcome.margin != choice_margin(list(scores), example):
             self.num_other_verdicts += 1
         return scores
+
+
+def _keep(scores: dict[tuple[str, LayerPath], Scores], job: Job, answered: Answered) -> None:
+    scores[job.example.example_id, job.path] = answered.scores
 
 
 def scored_blocks(

@@ -9,9 +9,12 @@ from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import StateStore, TrieNode
 from search_cluster.model.engine.scheduler import Scheduler
 from search_cluster.model.engine.slabs import NoRoomError
+from search_cluster.model.engine.state_memory import KEYS_SHARE, share_out
 
 logger = logging.getLogger(__name__)
 
+SAME_SHARE = 0.01
+"""Parts of memory that differ by less are left as they are."""
 STEPPING_BACK = 16
 """One of so many running requests steps back where all together have no room, or one at least."""
 
@@ -33,6 +36,9 @@ class Admission:
         self._store = store
         self._scheduler = scheduler
         self._keep_keys = keep_keys
+        self._num_devices = len(layers.devices.distinct)
+        self._keys_share = KEYS_SHARE
+        """The part of the states' memory that is for keys where none are kept."""
         self._num_left = 0
         """The number of requests that ran on when others stepped back; 0 if none had to since."""
 
@@ -60,7 +66,8 @@ class Admission:
                 self._scheduler.bring_up_to_date(wants_of(jobs, keep_keys=self._keep_keys))
             except NoRoomError as error:
                 if len(jobs) == 1:
-                    return [], {jobs[0].index: error}
+                    # Without the frames that hold on to the engine and its memory.
+                    return [], {jobs[0].index: error.with_traceback(None)}
             else:
                 break
             # Outside of the handler, whose exception holds on to what failed.
@@ -81,6 +88,8 @@ class Admission:
         """
         if not waiting:
             return []
+        if not running:
+            self._share_out(waiting[0])
         sizes: dict[TrieNode, tuple[int, int]] = {}
         for job in running:
             sizes.update(self._node_bytes(job))
@@ -111,10 +120,41 @@ class Admission:
         if self._keep_keys or self._store.can_grow:
             return limits
         # Calls have keys although none are kept, and need room beside those of shared rows.
-        call_bytes = self._scheduler.max_call_rows * self._store.keys.bytes_per_row
         for place in self._store.key_places:
-            limits[place] -= min(limits[place] // 2, call_bytes)
+            limits[place] -= min(limits[place] // 2, self._call_bytes)
         return limits
+
+    @property
+    def _call_bytes(self) -> int:
+        """The keys of a call's own rows."""
+        return self._scheduler.max_call_rows * self._store.keys.bytes_per_row
+
+    def _share_out(self, job: Job) -> None:
+        """Share memory that can't grow out between keys and outputs as a request needs them.
+
+        Where no keys are kept but those of shared rows, their part depends on how long a template
+        is, which the first request tells, and any that has no room alone. None runs.
+        """
+        if self._keep_keys or self._store.can_grow:
+            return
+        job.find_nodes()
+        sizes = self._node_bytes(job)
+        has_room = all(
+            size <= most for size, most in zip(self._by_place(sizes), self._limits(), strict=True)
+        )
+        if self._store.peak_bytes and has_room:
+            return
+        key_bytes, output_bytes = (sum(kind) for kind in zip(*sizes.values(), strict=True))
+        needed_bytes, all_bytes = key_bytes + output_bytes, self._store.max_bytes
+        # The keys of a call take of what the request leaves: calls of fewer rows do as well.
+        spare_bytes = max(0, all_bytes - needed_bytes)
+        call_share = min(spare_bytes / 2, self._call_bytes * self._num_devices) / all_bytes
+        of_shared = (1 - call_share) * key_bytes / needed_bytes
+        keys_share = max(KEYS_SHARE, call_share + of_shared)
+        if abs(keys_share - self._keys_share) > SAME_SHARE:
+            share_out(self._store, self._layers, keys_share)
+            self._keys_share = keys_share
+            logger.info("%.0f %% of the memory of states is for keys", 100 * keys_share)
 
     def _by_place(self, sizes: Mapping[TrieNode, tuple[int, int]]) -> list[int]:
         """The bytes at each place."""

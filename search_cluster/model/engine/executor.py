@@ -11,7 +11,6 @@ A verdict is read off the engine's own rows, whose bits do not depend on their c
 materialised model's (`rechecks`).
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -29,6 +28,7 @@ from search_cluster.model.engine.answers import (
     RowReading,
 )
 from search_cluster.model.engine.call_rows import final_rows
+from search_cluster.model.engine.calls.call_limits import HEAD_CALLS, RowLimit, usual_rows
 from search_cluster.model.engine.invariance.arithmetic import Arithmetic, probe_arithmetic
 from search_cluster.model.engine.invariance.head import HEAD_CALL_ROWS, is_tried
 from search_cluster.model.engine.jobs import Job, KnownExample, mark_prefixes
@@ -48,19 +48,8 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.task import AnswerKind, Task
 from search_cluster.tasks.verdict import Verdict
 
-logger = logging.getLogger(__name__)
-
 MIN_SHARED_ROWS = 4
 """The smallest number of rows that is worth being shared between examples."""
-CALL_ROWS = {"cpu": 1024}
-"""The largest number of rows in one layer call, for each kind of device."""
-ACCELERATOR_CALL_ROWS = 8192
-"""The same for devices that are not named there."""
-HEAD_ROWS = {"cpu": 128}
-"""The largest number of rows whose logits are in memory together; each row has a whole
-vocabulary."""
-ACCELERATOR_HEAD_ROWS = 1024
-"""The same for devices that are not named there."""
 
 Outcome = Verdict | Exception
 """What the engine says of a request; an exception is that request's own, such as
@@ -76,7 +65,7 @@ class PathExecutor:
         loaded: a model of a supported family.
         task: how to ask and grade.
         max_state_bytes: the memory for states between and within calls; what a single path needs
-            may exceed it.
+            may exceed it on a CPU, and anywhere if it is 0.
         max_call_rows: the largest number of rows in one layer call; ``None``: the device's.
         head_rows: the largest number of rows whose logits are in memory together; ``None``: the
             device's.
@@ -104,20 +93,23 @@ class PathExecutor:
         self.arithmetic: Arithmetic = probe_arithmetic(loaded.model)
         """Whether and how rows have the same bits in any company."""
         self._layers = LayerRunner(loaded.model, self.arithmetic.products)
-        kind = self._layers.devices.first.type
+        usual_call_rows, usual_head_rows = usual_rows(self._layers.devices.first.type)
         self._keep_keys = task.kind is AnswerKind.GENERATE
         self.store = new_store(self._layers, max_state_bytes, keep_keys=self._keep_keys)
         self._scheduler = Scheduler(
             self._layers,
             self.store,
             arithmetic=self.arithmetic,
-            max_call_rows=max_call_rows or CALL_ROWS.get(kind, ACCELERATOR_CALL_ROWS),
+            max_call_rows=max_call_rows or usual_call_rows,
         )
         if tie_threshold is None and not self.arithmetic.is_invariant:
             tie_threshold = TIE_THRESHOLDS[loaded.dtype]
         self._rechecks = TieRechecks(loaded, task, tie_threshold)
-        self._head_rows = head_rows or HEAD_ROWS.get(kind, ACCELERATOR_HEAD_ROWS)
-        self._least_head_rows = MIN_ROWS if is_tried(self._layers.devices.last) else HEAD_CALL_ROWS
+        self._head_limit = RowLimit(
+            head_rows or usual_head_rows,
+            MIN_ROWS if is_tried(self._layers.devices.last) else HEAD_CALL_ROWS,
+            HEAD_CALLS,
+        )
         self._known: dict[str, KnownExample] = {}
         self._shared: dict[tuple[int, ...], PrefixTrie] = {}
         self._ends = end_ids(loaded.model, loaded.tokenizer)
@@ -147,6 +139,11 @@ class PathExecutor:
     def recheck_seconds(self) -> float:
         """The seconds that these took."""
         return self._rechecks.recheck_seconds
+
+    @property
+    def head_rows(self) -> int:
+        """The largest number of rows whose logits are in memory together for now."""
+        return self._head_limit.max_rows
 
     @property
     def is_idle(self) -> bool:
@@ -211,7 +208,8 @@ class PathExecutor:
             try:
                 answered = job.answer.take(readings[job.index])
             except NonFiniteLogitsError as error:
-                outcomes[job.index] = error
+                # Frames would hold on to the engine and its memory, and to this outcome.
+                outcomes[job.index] = error.with_traceback(None)
                 continue
             if answered is None:
                 still_running.append(job)
@@ -257,20 +255,17 @@ class PathExecutor:
         readings: dict[int, dict[int, RowReading]] = {job.index: {} for job in jobs}
         first = 0
         while first < len(asked):
-            part = asked[first : first + self._head_rows - SPARE_ROWS]
+            part = asked[first : first + self.head_rows - SPARE_ROWS]
             size = max(MIN_ROWS, len(part) + SPARE_ROWS)
             padded = np.full(size, ZERO_SLOT, dtype=np.int64)
             padded[: len(part)] = slots[first : first + len(part)]
             try:
                 found = self._logits(padded, part)
             except torch.OutOfMemoryError:
-                if self._head_rows <= self._least_head_rows:
+                if not self._head_limit.halve(self.head_rows):
                     raise
-                self._head_rows //= 2
-                logger.warning(
-                    "out of memory reading logits: %d rows at a time from now on", self._head_rows
-                )
                 continue
+            self._head_limit.recover()
             for (job, row, _), reading in zip(part, found, strict=True):
                 readings[job.index][row] = reading
             first += len(part)

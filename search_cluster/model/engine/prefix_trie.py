@@ -5,7 +5,7 @@ each (example, prefix). What all nodes of all examples keep is bounded in bytes:
 """
 
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import numpy as np
 
@@ -172,6 +172,19 @@ class StateStore:
         if self._budgets is not None:
             return list(self._budgets)
         return [self.max_bytes // len(self._held)] * len(self._held)
+
+    def replace_slabs(self, make: Callable[[], tuple[LayerSlabs, LayerSlabs, list[int]]]) -> None:
+        """Drop all states and take other slabs that can't grow; nobody holds on to a node.
+
+        Args:
+            make: makes those of outputs, and of keys and values, and says what each place has. The
+                memory of the old ones is free by then.
+        """
+        self.evict((), max_bytes=0)
+        self.hidden.free()
+        self.keys.free()
+        self._budgets = [0] * len(self._held)  # if there is no room for the new ones
+        self.hidden, self.keys, self._budgets = make()
 
     @property
     def key_places(self) -> set[int]:

@@ -12,6 +12,7 @@ their keys and values.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from search_cluster.model.engine.calls.call_plan import Call, CallPlan, Layout, 
 from search_cluster.model.engine.calls.masks import Masks
 from search_cluster.model.engine.calls.plan_builder import PlanBuilder
 from search_cluster.model.engine.invariance.arithmetic import Arithmetic
-from search_cluster.model.engine.invariance.covers import call_cost_rows, cover
+from search_cluster.model.engine.invariance.covers import call_cost_rows, filled_up
 from search_cluster.model.engine.layer_runner import LayerRunner
 from search_cluster.model.engine.prefix_trie import NodeState, StateStore, TrieNode
 from search_cluster.model.engine.slabs import NO_SLOTS, NoRoomError, Slots
@@ -52,10 +53,17 @@ class Scheduler:
         # On a CPU no plan counts on gathered keys: there is no card that they must fit on.
         is_cpu = layers.devices.first.type == "cpu"
         self._limits = CallLimits(max_call_rows, None if is_cpu else KEYS_PER_ROW)
+        # Calls are filled up so that their products need no rows of their own. No method of this
+        # one: the two would refer to each other, and keep all states until Python looks for cycles.
+        fill_up = partial(
+            filled_up,
+            counts=arithmetic.call_rows,
+            call_cost=call_cost_rows(layers.devices.first),
+        )
         self._plans = {
             device: PlanBuilder(
                 *(arithmetic.layout, arithmetic.shapes, Masks(layers.dtype, device), device),
-                *(self._filled_up, layers.bridged_from, layers.devices.of_states),
+                *(fill_up, layers.bridged_from, layers.devices.of_states),
             )
             for device in layers.devices.distinct
         }
@@ -66,12 +74,6 @@ class Scheduler:
     def max_call_rows(self) -> int:
         """The largest number of rows in one layer call for now."""
         return self._limits.max_rows
-
-    def _filled_up(self, num_rows: int) -> int:
-        """The number of rows of a call, so that its products need no rows of their own."""
-        counts = self._arithmetic.call_rows
-        call_cost = call_cost_rows(self._layers.devices.first)
-        return sum(cover(num_rows, counts, call_cost)) if counts else num_rows
 
     def bring_up_to_date(self, wants: Wants) -> None:
         """Compute the wanted rows that nodes do not hold yet; rows that examples share come first.

@@ -94,6 +94,11 @@ class Slab:
         self._free[self._num_free : self._num_free + len(slots)] = slots[::-1]
         self._num_free += len(slots)
 
+    def free(self) -> None:
+        """Let the memory go; there is room for no row from then on."""
+        self.parts_MW = []
+        self._free, self._num_free = NO_SLOTS, 0
+
     def _grow(self, count: int) -> None:
         held = len(self._free)
         larger = [
@@ -133,6 +138,11 @@ class LayerSlabs:
     def num_used(self) -> int:
         """The number of slots that are taken, of all slabs."""
         return sum(slab.num_used for slab in self._distinct)
+
+    def free(self) -> None:
+        """Let the memory of all slabs go."""
+        for slab in self._distinct:
+            slab.free()
 
     def of(self, layer: int) -> Slab:
         """The slab that has the rows of a layer."""

@@ -147,7 +147,7 @@ def _check_engine(
     assert theirs.logits is not None, "a causal LM has logits"
     trie = PrefixTrie(TokenTree(tokens_BT[0].tolist()))
     nodes, rows = trie.nodes_of(path.layers), trie.token_tree.row_set(range(tokens_BT.shape[1]))
-    store = new_store(layers, 2**30, keep_keys=False)
+    store = new_store(layers, 0, keep_keys=False)
     scheduler = Scheduler(layers, store, arithmetic=arithmetic, max_call_rows=2**10)
     for depth, node in enumerate(nodes):
         before_TD = theirs.hidden_states[depth][0]

@@ -33,6 +33,17 @@ def cover(num_rows: int, counts: tuple[int, ...], call_cost: int) -> tuple[int, 
     return (counts[-1],) * bulk + _covers(counts, call_cost)[-(-rest // gcd(*counts))]
 
 
+def filled_up(num_rows: int, counts: tuple[int, ...], call_cost: int) -> int:
+    """The number of rows of a call with those that fill it up; it is filled if there are numbers.
+
+    Args:
+        num_rows: the number of rows that the call needs.
+        counts: as `cover` takes them, or none.
+        call_cost: as `cover` takes it.
+    """
+    return sum(cover(num_rows, counts, call_cost)) if counts else num_rows
+
+
 @cache
 def _covers(counts: tuple[int, ...], call_cost: int) -> list[tuple[int, ...]]:
     """What `cover` says of 0, 1, 2 ... times the greatest common divisor of the numbers.

@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from search_cluster.model.engine import layer_runner
+from search_cluster.model.engine.calls.call_limits import ACCELERATOR_CALL_ROWS
 from search_cluster.model.engine.calls.call_plan import CallPlan, Layout
 from search_cluster.model.engine.calls.plan_builder import PlanBuilder
-from search_cluster.model.engine.executor import ACCELERATOR_CALL_ROWS
 from search_cluster.model.engine.fused_norm import FusedNorm, fused
 from search_cluster.model.engine.invariance.arithmetic import probe_arithmetic
 from search_cluster.model.engine.layer_runner import LayerRunner

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from support.fake_devices import fake_devices
-from support.model_doubles import loaded_tiny
+from support.model_doubles import CAPITAL, ChoiceTask, loaded_tiny
 from support.packed import run_packed
 from support.placed import placed_tiny
 
@@ -17,6 +18,7 @@ from search_cluster.model.loaded import LoadedModel
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.task import Prompt
 from search_cluster.tasks.verdict import Verdict
 
 TASKS = {name: get_task(name) for name in ("capitals", "arithmetic")}
@@ -171,6 +173,78 @@ def test_states_of_a_card_have_all_of_it_that_they_may(
         assert len(hidden.take(10**7 // row_bytes)) == len(keys.take(10**7 // row_bytes))
     else:
         assert hidden.num_bytes == pytest.approx(0.9 * 10**7, rel=1e-2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Templated(ChoiceTask):
+    """Asks behind a template."""
+
+    num_words: int
+
+    def prompt(self, example: Example) -> Prompt:
+        prompt = super().prompt(example)
+        return replace(prompt, plain="word " * self.num_words + prompt.plain)
+
+
+def behind_a_template() -> list[Request]:
+    """Requests whose questions are short, on paths that begin alike."""
+    paths = [LayerPath((*range(6), *range(first, 6), 5), 6) for first in range(1, 6)]
+    examples = [replace(CAPITAL, question=f"What is {number}?") for number in range(3)]
+    return [(example, path) for example in examples for path in paths]
+
+
+def test_a_long_template_has_room_while_there_is_memory(
+    loaded: LoadedModel, layout: str, request: pytest.FixtureRequest
+) -> None:
+    task, requests = Templated(num_words=60), behind_a_template()
+    whole = PathExecutor(loaded, task, max_state_bytes=ROOMY_BYTES)
+    expected = whole.evaluate(requests)
+    needed_bytes = whole.store.peak_bytes
+    request.getfixturevalue("fixed_memory")
+    executor = PathExecutor(loaded, task, max_state_bytes=needed_bytes, max_call_rows=CALL_ROWS)
+    before = sum(executor.store.budgets)
+    assert executor.evaluate(requests) == expected
+    assert all(isinstance(outcome, Verdict) for outcome in expected)
+    assert sum(executor.store.budgets) == pytest.approx(before, rel=1e-2)
+    assert executor.store.peak_bytes > needed_bytes // 2, "neither part is empty"
+
+
+def test_a_call_of_many_rows_takes_no_room_that_outputs_need(
+    loaded: LoadedModel, layout: str, request: pytest.FixtureRequest
+) -> None:
+    task, requests = Templated(num_words=60), behind_a_template()[:1]
+    whole = PathExecutor(loaded, task, max_state_bytes=ROOMY_BYTES)
+    expected = whole.evaluate(requests)
+    room = whole.store.peak_bytes * 5 // 4
+    request.getfixturevalue("fixed_memory")
+    executor = PathExecutor(loaded, task, max_state_bytes=room, max_call_rows=2**20)
+    assert executor.evaluate(requests) == expected
+    assert isinstance(expected[0], Verdict)
+
+
+def test_a_template_that_is_longer_than_those_before_has_room(
+    loaded: LoadedModel,
+    layout: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    task, requests = Templated(num_words=60), behind_a_template()
+    whole = PathExecutor(loaded, task, max_state_bytes=ROOMY_BYTES)
+    expected = whole.evaluate(requests)
+    request.getfixturevalue("fixed_memory")
+    executor = PathExecutor(
+        loaded,
+        Templated(num_words=0),
+        max_state_bytes=whole.store.peak_bytes,
+        max_call_rows=CALL_ROWS,
+    )
+    others = [(replace(example, question="Who?"), path) for example, path in requests]
+    assert all(isinstance(outcome, Verdict) for outcome in executor.evaluate(others))
+    monkeypatch.setattr(executor, "_task", task)
+    assert executor.evaluate(requests) == expected
+    store = executor.store
+    store.evict((), max_bytes=0)
+    assert (store.hidden.num_used, store.keys.num_used, store.num_bytes) == (0, 0, 0)
 
 
 def test_layers_on_several_devices_have_room_for_each(

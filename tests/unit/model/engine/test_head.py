@@ -11,6 +11,7 @@ from torch import Tensor
 
 from search_cluster.model.engine import layer_runner
 from search_cluster.model.engine.alone import evaluate_alone
+from search_cluster.model.engine.calls.call_limits import HEAD_CALLS
 from search_cluster.model.engine.executor import PathExecutor
 from search_cluster.model.engine.invariance import head
 from search_cluster.model.engine.invariance.arithmetic import probe_arithmetic
@@ -86,7 +87,10 @@ def test_out_of_memory_ends_where_one_call_does_not_fit(
     pair = task.load("train", None).examples[0], LayerPath.identity(6)
     with pytest.raises(torch.OutOfMemoryError, match="scripted"):
         executor.evaluate([pair])
-    assert [record.args for record in caplog.records] == [(256,), (HEAD_CALL_ROWS,)]
+    assert [record.args for record in caplog.records] == [
+        (512, HEAD_CALLS, 256),
+        (256, HEAD_CALLS, HEAD_CALL_ROWS),
+    ]
 
 
 def test_what_a_plan_holds_at_a_time_are_whole_calls() -> None:

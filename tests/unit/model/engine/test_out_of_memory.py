@@ -122,8 +122,9 @@ def test_while_logits_are_read(
         return read(slots, asked)
 
     monkeypatch.setattr(executor, "_logits", limited)
+    monkeypatch.setattr(call_limits, "RECOVERY_CALLS", 2**30)
     assert executor.evaluate(requests(task_name)) == undisturbed(loaded, task_name)
-    assert "out of memory reading logits: 16 rows at a time from now on" in caplog.text
+    assert "calls of the head have at most 16 rows for now" in caplog.text
     assert_nothing_is_lost(executor)
 
 
@@ -145,6 +146,25 @@ def test_calls_grow_back(
         executor.evaluate(requests(task_name))
     assert executor._scheduler.max_call_rows == wanted
     assert f"calls have up to {wanted} rows again" in caplog.text
+
+
+def test_the_head_reads_as_many_rows_as_before_when_there_is_memory_again(
+    loaded: LoadedModel,
+    task_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(call_limits, "RECOVERY_CALLS", 2)
+    executor = PathExecutor(loaded, TASKS[task_name])
+    wanted = executor.head_rows
+    logits = failing(executor._logits, lambda number: number <= 3)
+    monkeypatch.setattr(executor, "_logits", logits)
+    assert executor.evaluate(requests(task_name)) == undisturbed(loaded, task_name)
+    assert f"calls of the head have at most {wanted // 8} rows for now" in caplog.text
+    for _ in range(6):
+        executor.evaluate(requests(task_name)[:1])
+    assert executor.head_rows == wanted
+    assert f"calls of the head have up to {wanted} rows again" in caplog.text
 
 
 def test_a_node_alone_has_the_room_of_all_that_can_be_spared(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from search_cluster.model.engine.executor import ACCELERATOR_CALL_ROWS
+from search_cluster.model.engine.calls.call_limits import ACCELERATOR_CALL_ROWS
 from search_cluster.model.engine.invariance import products
 from search_cluster.model.engine.invariance.covers import (
     ACCELERATOR_CALL_COST_ROWS,

@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from support.bridges import random_bridges
 from support.router_corpus import FRUIT, fruit_task, tiny_loaded
 
+from router_train.evaluation import evaluate as evaluate_module
 from router_train.evaluation.evaluate import EvaluationReport, evaluate
 from router_train.evaluation.paired import compare
 from router_train.evaluation.predictions import PredictionLog
@@ -116,6 +117,28 @@ def test_what_bridges_cost_is_counted_for_everybody(tmp_path: Path) -> None:
     assert report.static.layers == pytest.approx(layers, abs=1e-6)
     right = report.oracle.accuracy
     assert report.oracle.layers == pytest.approx(right * layers + (1 - right) * 6, abs=1e-6)
+
+
+class Bridging(FixedRouter):
+    """Has a model of its own, beside which other paths are the plain model's."""
+
+    def model_of(self, loaded: LoadedModel) -> LoadedModel:
+        return with_bridges(loaded, random_bridges())
+
+
+def test_engines_that_answer_side_by_side_share_the_memory(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def state_bytes(loaded: LoadedModel, *, num_engines: int) -> int:
+        asked.append(num_engines)
+        return 2**20
+
+    monkeypatch.setattr(evaluate_module, "default_state_bytes", state_bytes)
+    for number, static_path in enumerate([None, SHORT]):
+        run(loaded, tmp_path / str(number), Bridging(SHORT), static_path=static_path)  # type: ignore[arg-type]
+    assert asked == [1, 2, 2]
 
 
 def test_an_interrupted_evaluation_continues(loaded: LoadedModel, tmp_path: Path) -> None:
