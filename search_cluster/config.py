@@ -7,10 +7,10 @@ A fact about the model (its depth, its context) is never a setting.
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from search_cluster.bridged_spec import spec_with_bridges
 from search_cluster.errors import ConfigError
@@ -230,8 +230,12 @@ def read_config(path: Path) -> SearchConfig:
     return SearchConfig(**read_settings(path))
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """What a TOML file sets; keys are the fields of `SearchConfig`, at the top level.
+def read_settings(path: Path, keys: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a TOML file sets, at the top level.
+
+    Args:
+        path: the file.
+        keys: the type of each key that it may have; ``None``: the fields of `SearchConfig`.
 
     Raises:
         ConfigError: the file can't be read, is not TOML, has an unknown key or a value of another
@@ -243,19 +247,32 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config {path} can't be read: {error}; name a TOML file") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"config {path} is not TOML: {error}") from error
-    hints = get_type_hints(SearchConfig)
-    known = [item.name for item in fields(SearchConfig)]
+    hints = setting_types(SearchConfig) if keys is None else keys
     for key, value in values.items():
         if key not in hints:
-            raise ConfigError(f"config {path} has the key {key!r}; keys are: {', '.join(known)}")
+            raise ConfigError(f"config {path} has the key {key!r}; keys are: {', '.join(hints)}")
         if hints[key] in (Path, Path | None) and isinstance(value, str):
             values[key] = Path(value)
         elif hints[key] in (float, float | None) and type(value) is int:
             values[key] = float(value)
+        elif get_origin(hints[key]) is tuple:
+            values[key] = _list_of(get_args(hints[key])[0], value, f"config {path}: {key}")
         elif type(value) not in _allowed_types(hints[key]):
             wanted = " or ".join(kind.__name__ for kind in _allowed_types(hints[key]))
             raise ConfigError(f"config {path}: {key} is {value!r}; it is of type {wanted}")
     return values
+
+
+def setting_types(config: type, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The types of the fields of settings, by name, in the order of the fields."""
+    hints = get_type_hints(config)
+    return {item.name: hints[item.name] for item in fields(config) if item.name not in without}
+
+
+def _list_of(kind: type, value: Any, name: str) -> tuple[Any, ...]:
+    if not isinstance(value, list) or any(type(item) is not kind for item in value):
+        raise ConfigError(f"{name} is {value!r}; it is a list of type {kind.__name__}")
+    return tuple(value)
 
 
 def _allowed_types(hint: Any) -> tuple[type, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_cluster.commands.scan.scanned import require_same_questions
 from search_cluster.errors import ConfigError
 from search_cluster.identity import ModelIdentity
 from search_cluster.paths.codec import parse_path
@@ -44,7 +45,7 @@ class ScanStudy:
             data_dir: where the task's data is.
 
         Raises:
-            ConfigError: the scan is of another model.
+            ConfigError: the scan is of another model, or of other data.
         """
         if not model.is_known_as(self.result.model_fingerprint):
             raise ConfigError(
@@ -57,9 +58,14 @@ class ScanStudy:
         finalists = {
             parse_path(item.summary.path, self.result.num_layers) for item in self.result.finalists
         }
+        table = read_scan_table(self.folder / SCAN_TABLE_NAME)
+        questions = task_questions(task, resolve_data_dir(data_dir), self.result.seed)
+        require_same_questions(
+            table, {task.name: questions}, self.folder, "scan this task, or leave --study out"
+        )
         menu = menu_of_scan(
-            read_scan_table(self.folder / SCAN_TABLE_NAME),
-            task_questions(task, resolve_data_dir(data_dir), self.result.seed),
+            table,
+            questions,
             finalists,
             without={example.example_id for example in searched},
             max_drop=preset.evidence.max_probe_drop,

@@ -142,7 +142,8 @@ class OptionGroup:
         if default is None:
             shown = unset or False
         elif isinstance(self._options, Overrides):
-            shown = False if hint is bool else str(default)
+            switch = names.partition("/")[0].removeprefix("--")
+            shown = default and switch if hint is bool else str(default)
             hint, default = hint | None, None
         option = typer.Option(
             names,

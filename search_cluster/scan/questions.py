@@ -30,6 +30,11 @@ class TaskQuestions:
     made: tuple[str, ...] = ()
     """The parts that are cut from train, because the task has no such split."""
 
+    @property
+    def everything(self) -> tuple[Example, ...]:
+        """The questions of all parts."""
+        return (*self.train, *self.validation, *self.test)
+
 
 def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestions:
     """All questions of a task in an order that the seed draws.
@@ -79,11 +84,7 @@ def questions_by_id(tasks: Iterable[Task], data_dir: Path | None, seed: int) -> 
         TaskError: a part of a task has too few questions, or can't be read.
     """
     asked = (task_questions(task, data_dir, seed) for task in tasks)
-    return {
-        example.example_id: example
-        for of_task in asked
-        for example in (*of_task.train, *of_task.validation, *of_task.test)
-    }
+    return {example.example_id: example for of_task in asked for example in of_task.everything}
 
 
 def _split(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:

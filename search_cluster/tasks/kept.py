@@ -60,9 +60,10 @@ class KeptTask:
 
 
 def keep_tasks(specs: Sequence[str], folder: Path) -> None:
-    """Keep the tasks of a run in its folder; those that it keeps already stay as they were.
+    """Keep the tasks of a run in its folder, as the run asks them.
 
-    A warning names files that changed since.
+    What was kept of a task whose files changed since is replaced, with a warning: the caller has
+    made sure that they still give all that the folder asked.
 
     Args:
         specs: how the tasks are named.
@@ -78,13 +79,15 @@ def keep_tasks(specs: Sequence[str], folder: Path) -> None:
         if files is None:
             continue
         known = read_kept(task.name, folder)
-        if known is None:
-            _write(task.name, absolute_spec(spec), files, _place(task.name, folder))
-        elif known.digest != _digest_of(files):
+        if known is not None and known.digest == _digest_of(files):
+            continue
+        if known is not None:
             _logger.warning(
-                "task %s is not what it was when %s was begun (%s); the folder keeps it as it was",
+                "task %s is not what it was when %s was begun (%s), though what was asked is in "
+                "it; the folder keeps it as it is now",
                 *(task.name, folder, ", ".join(known.changed()) or f"it was {known.spec}"),
             )
+        _write(task.name, absolute_spec(spec), files, _place(task.name, folder))
 
 
 def _write(name: str, spec: str, files: KeptFiles, place: Path) -> None:

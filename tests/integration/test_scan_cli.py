@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support import tiny
 from support.command import run, run_json, run_json_apart, start
+from support.own_task import write_own_task
 
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.corpus.reader import read_corpus
@@ -317,6 +318,32 @@ def test_a_search_or_another_model_keep_their_folders(
     tiny.save_tiny_model(other, seed=1)
     _, err = run(*scan(str(other), scanned[0], *LOCAL), expect=2)
     assert "holds a scan of model" in err
+
+
+def own_scan(model: str, run_dir: Path, task: Path) -> tuple[str, ...]:
+    small = ("--max-block", "1", "--grow", "1", "--no-timings")
+    return scan(model, run_dir, *LOCAL, *SMALL, *small, task=str(task))
+
+
+def test_a_scan_whose_data_changed_is_not_resumed_and_is_no_study(
+    model_dir: str, tmp_path: Path
+) -> None:
+    task, folder = write_own_task(tmp_path, num_questions=240), tmp_path / "run"
+    said = run_json(*own_scan(model_dir, folder, task))
+    rows = (tmp_path / "own.jsonl").read_text()
+    (tmp_path / "own.jsonl").write_text(rows.replace("city", "town"))
+    kept = {file.name: file.read_bytes() for file in (folder / "tasks" / "own").iterdir()}
+    _, err = run(*own_scan(model_dir, folder, task), expect=2)
+    assert "of task own, and" in err
+    assert "it is not what was scanned; restore it, or choose another run folder" in err
+    assert kept == {file.name: file.read_bytes() for file in (folder / "tasks" / "own").iterdir()}
+    _, err = run(
+        *search(model_dir, tmp_path / "searched", folder, "--task", str(task), "--budget", "8"),
+        expect=2,
+    )
+    assert "not what was scanned; scan this task, or leave --study out" in err
+    (tmp_path / "own.jsonl").write_text(rows)
+    assert run_json(*own_scan(model_dir, folder, task))["digest"] == said["digest"]
 
 
 def search(model: str, run_dir: Path, study: Path, *more: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from search_cluster.commands.push.at_end import push_at_end, require_pushable
-from search_cluster.config import SearchConfig, read_settings
+from search_cluster.config import SearchConfig, read_settings, setting_types
 from search_cluster.console import print_json
 from search_cluster.errors import ConfigError
 from search_cluster.hub.choice import PushChoice
@@ -23,6 +23,12 @@ OPTIONS = Overrides(
         "devices_per_worker", "threads_per_worker", "price_per_gpu_hour", "currency",
     ),
 )  # fmt: skip
+
+OF_A_SEARCH = (
+    "split", "preset", "budget", "leaves_per_round", "visit_total", "exploration", "study",
+    "coordinators", "coordinator_timeout_s", "examples_per_shard",
+)  # fmt: skip
+"""Settings of a search that a scan has no use for, or has one of its own for."""
 
 
 @command(
@@ -45,7 +51,7 @@ def scan(
         list[str] | None,
         typer.Option(help="A task on which losses are reported; may be given again."),
     ] = None,
-    settings: ScanSettings,
+    settings: Annotated[Flags, Overrides(of=ScanSettings)],
     paths: Annotated[
         Path | None,
         typer.Option(
@@ -82,7 +88,10 @@ def scan(
     from search_cluster.commands.scan.run import run_scan  # the rooms: a second
 
     require_pushable(choice)
-    file = {} if config is None else read_settings(config)
+    own = setting_types(ScanSettings)
+    keys = setting_types(SearchConfig, without=OF_A_SEARCH) | own
+    file = {} if config is None else read_settings(config, keys)
+    of_scan = {name: file.pop(name) for name in own if name in file} | settings
     asked = SearchConfig(**{"run": DEFAULT_RUN} | file).overridden(
         {**flags, "limit": limit, "run": run}
     )
@@ -91,7 +100,7 @@ def scan(
         raise ConfigError(
             "no task is named; name one with --task, `search-cluster tasks` lists them"
         )
-    result = run_scan(asked, settings, tasks=tasks, guards=guard or (), paths=paths)
+    result = run_scan(asked, ScanSettings(**of_scan), tasks=tasks, guards=guard or (), paths=paths)
     result |= push_at_end(asked.run, choice, json_output=json_output)
     if json_output:
         print_json(result)

@@ -1,6 +1,6 @@
 """What a study is about: a task by name, or the task and paths of a finished search or scan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from search_cluster.errors import ConfigError
 from search_cluster.identity import ModelIdentity
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.result_file import is_finished, read_result
-from search_cluster.scan.specs.reading import read_path
+from search_cluster.scan.specs.layers import LAYERS_PREFIX
+from search_cluster.scan.specs.reading import read_named
 from search_cluster.tasks.kept import spec_of_kept
 from search_cluster.tasks.registry import get_task, list_tasks
 from search_cluster.tasks.task import Task
@@ -55,7 +56,7 @@ class StudySubject:
 
     task: Task
     found: tuple[str, ...] = ()
-    """Paths of the folder, as `LayerPath` writes them."""
+    """Paths of the folder, as `LayerPath` writes them, marked as such (``layers:0,5``)."""
     finder: Finder | None = None
     """Where they are from; ``None``: no folder is named."""
 
@@ -85,7 +86,7 @@ def subject_of(spec: str) -> StudySubject:
             )
         return StudySubject(
             task=task,
-            found=tuple(found[:MAX_FOUND]),
+            found=_marked(found[:MAX_FOUND]),
             finder=Finder(
                 folder=folder,
                 spec=result.model,
@@ -100,7 +101,7 @@ def subject_of(spec: str) -> StudySubject:
         menu = pick_menu(corpus.records, num_layers=provenance.num_layers, size=MAX_FOUND + 1)
         return StudySubject(
             task=task_of_corpus(provenance, None, folder),
-            found=tuple(str(choice.path) for choice in menu if not choice.path.is_identity),
+            found=_marked(str(choice.path) for choice in menu if not choice.path.is_identity),
             finder=Finder(
                 folder=folder,
                 spec=provenance.model_spec,
@@ -118,10 +119,14 @@ def subject_of(spec: str) -> StudySubject:
 
 
 def paths_of(texts: Sequence[str], num_layers: int) -> tuple[LayerPath, ...]:
-    """Paths of a model, each once, the plain one left out.
+    """Paths of a model that are named or found, each once, the plain one left out.
 
     Raises:
         InvalidValueError: a text is no path of it.
     """
-    paths = dict.fromkeys(read_path(text, num_layers) for text in texts)
+    paths = dict.fromkeys(read_named(text, num_layers) for text in texts)
     return tuple(path for path in paths if not path.is_identity)
+
+
+def _marked(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{LAYERS_PREFIX}{path}" for path in paths)

@@ -16,7 +16,7 @@ from search_cluster.scan.space import Candidate, first_candidates
 from search_cluster.scan.specs.reading import read_paths
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.task import Task
 
 
@@ -41,9 +41,7 @@ class ScanTasks:
         """
         searched, guarding = tuple(map(get_task, tasks)), tuple(map(get_task, guards))
         names = [task.name for task in (*searched, *guarding)]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ConfigError(f"task {twice[0]} is named twice; name each task and guard once")
+        _require_different(names, [*tasks, *guards])
         data_dir = resolve_data_dir(config.data_dir)
         questions = {
             task.name: task_questions(task, data_dir, config.seed)
@@ -121,6 +119,21 @@ class ScanJob:
     @property
     def _searched(self) -> list[TaskQuestions]:
         return [self.tasks.questions[name] for name in self.tasks.names]
+
+
+def _require_different(names: Sequence[str], specs: Sequence[str]) -> None:
+    """Pass if no two tasks have one name; ``specs`` say how each was named."""
+    specs_of: dict[str, list[str]] = {}
+    for name, spec in zip(names, specs, strict=True):
+        specs_of.setdefault(name, []).append(spec)
+    for name, same in specs_of.items():
+        if len(set(map(absolute_spec, same))) > 1:
+            raise ConfigError(
+                f"tasks {' and '.join(same)} have one name, {name}, and a scan tells tasks apart "
+                "by their names; give each another one: that of its file, or the one written in it"
+            )
+        if len(same) > 1:
+            raise ConfigError(f"task {name} is named twice; name each task and guard once")
 
 
 def scan_job(

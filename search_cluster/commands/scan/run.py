@@ -17,6 +17,7 @@ from search_cluster.commands.provenance import context_of_run
 from search_cluster.commands.scan.asking import ScanAsking
 from search_cluster.commands.scan.job import ScanJob, ScanTasks, scan_job
 from search_cluster.commands.scan.result import ScanLooks, scan_figures, scan_result
+from search_cluster.commands.scan.scanned import require_same_questions
 from search_cluster.commands.scan.times import with_times
 from search_cluster.config import SearchConfig
 from search_cluster.corpus.manifest import MANIFEST_NAME
@@ -100,6 +101,9 @@ def run_scan(
             )
         )
         known = known_rows(config.run, table.context)
+        require_same_questions(
+            known, of_tasks.questions, config.run, "restore it, or choose another run folder"
+        )
         keep_tasks([*tasks, *guards], config.run)
         store = open_stores(
             config.redis_url, contexts=contexts, examples=job.everything, run_dir=config.run

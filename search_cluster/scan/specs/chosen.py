@@ -4,7 +4,7 @@ from search_cluster.errors import ConfigError
 from search_cluster.paths.codec import parse_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.result import ScanResult
-from search_cluster.scan.specs.reading import read_path
+from search_cluster.scan.specs.reading import read_named
 
 
 def path_to_export(result: ScanResult, *, named: str | None, best: bool, folder: str) -> LayerPath:
@@ -12,7 +12,7 @@ def path_to_export(result: ScanResult, *, named: str | None, best: bool, folder:
 
     Args:
         result: what the scan found.
-        named: a path in any notation; ``None``: that of the scan.
+        named: a path in any notation, the scan's own names first; ``None``: that of the scan.
         best: whether the first finalist will do where the scan is not sure.
         folder: the scan's folder, for the message.
 
@@ -23,7 +23,8 @@ def path_to_export(result: ScanResult, *, named: str | None, best: bool, folder:
     if named is not None and best:
         raise ConfigError("--path and --best name two paths; leave one of them out")
     if named is not None:
-        return read_path(named, result.num_layers)
+        is_own = named in {item.path for item in result.candidates}
+        return (parse_path if is_own else read_named)(named, result.num_layers)
     if result.sure:
         return parse_path(result.chosen, result.num_layers)
     first = next((item.summary.path for item in result.finalists), None)

@@ -7,12 +7,14 @@ from typing import Any
 from search_cluster.errors import InvalidPathError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.specs.layers import read_layers
-from search_cluster.scan.specs.rys import path_of_blocks, write_rys
+from search_cluster.scan.specs.rys import BARE_PAIR, path_of_blocks, write_rys
 
 ReadText = Callable[[str, int], LayerPath]
 """Reads a path in any notation of one line."""
 _LISTS = ("layers", "layer_indices")
-_TEXTS = ("spec", "key", "blocks", "path")
+_OURS = "path"
+"""What our own files call a path: a pair of numbers there is two layers, and no block."""
+_TEXTS = ("spec", "key", "blocks", _OURS)
 
 
 def write_queue(paths: Sequence[LayerPath]) -> str:
@@ -60,7 +62,9 @@ def _path_of(entry: Any, num_layers: int, read_text: ReadText) -> LayerPath:
     named = {
         name: _of_layers(value, num_layers, is_list=name in _LISTS)
         if _is_layers(value)
-        else (read_layers if name in _LISTS else read_text)(str(value), num_layers)
+        else (read_layers if _is_list_of_layers(name, str(value)) else read_text)(
+            str(value), num_layers
+        )
         for name, value in entry.items()
         if name in (*_LISTS, *_TEXTS)
     }
@@ -73,6 +77,10 @@ def _path_of(entry: Any, num_layers: int, read_text: ReadText) -> LayerPath:
         said = "; ".join(f"{name} says {path}" for name, path in named.items())
         raise InvalidPathError(f"two paths in one entry ({said}); leave one of them out")
     return next(iter(named.values()))
+
+
+def _is_list_of_layers(name: str, text: str) -> bool:
+    return name in _LISTS or (name == _OURS and BARE_PAIR.fullmatch(text) is not None)
 
 
 def _of_layers(layers: Sequence[int], num_layers: int, *, is_list: bool = False) -> LayerPath:

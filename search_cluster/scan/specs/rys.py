@@ -19,6 +19,8 @@ Block = tuple[int, int]
 NO_BLOCK: Block = (0, 0)
 PAIR = re.compile(r"\(?\s*(\d+)\s*,\s*(\d+)\s*\)?", re.ASCII)
 """A block as RYS writes its keys: ``(31, 34)`` or ``31,34``."""
+BARE_PAIR = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*", re.ASCII)
+"""A block that bears no mark of RYS: our own path of two layers is written just so."""
 
 
 def write_rys(path: LayerPath) -> str:

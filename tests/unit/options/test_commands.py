@@ -141,6 +141,15 @@ def test_overrides_are_what_was_written_and_show_the_defaults() -> None:
     assert "--seed" not in text
 
 
+def test_overrides_show_which_switches_are_on() -> None:
+    @command("other", epilog="Example: other")
+    def overrides(flags: Annotated[Flags, Overrides(of=Settings, only=("real",))]) -> None:
+        """Take what is written."""
+
+    text = " ".join(invoke(overrides, "--help").stdout.split())
+    assert "--real / --no-real Do it for real. [default: (real)]" in text
+
+
 def test_what_was_written_is_told_from_defaults_and_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,7 +10,13 @@ from support.harness_files import RIVERS, write_harness_task
 
 from search_cluster.corpus.task import task_of_corpus
 from search_cluster.errors import TaskError
-from search_cluster.tasks.kept import copy_kept, keep_tasks, read_kept, spec_of_kept
+from search_cluster.tasks.kept import (
+    copy_kept,
+    keep_tasks,
+    read_kept,
+    spec_if_gone,
+    spec_of_kept,
+)
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.sources import kept_files
 from search_cluster.tasks.task import SPLITS, Task
@@ -103,12 +109,26 @@ def test_a_changed_file_is_noticed_and_the_kept_one_taken(
     text = (own / "rivers.toml").read_text()
     (own / "rivers.toml").write_text(text.replace('chat = "', 'chat = "Please: '))
     with caplog.at_level(logging.WARNING):
-        keep_tasks([spec], run)
-    assert f"task rivers is not what it was when {run} was begun ({own}/rivers.toml)" in caplog.text
-    caplog.clear()
-    again = get_task(spec_of_kept("rivers", run))
+        again = get_task(spec_of_kept("rivers", run))
     assert again.version == version
     assert f"{own}/rivers.toml changed since; task rivers is taken as it was" in caplog.text
+
+
+def test_a_run_that_goes_on_with_more_rows_keeps_those_too(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, run = specs(own)[3], tmp_path / "run"
+    keep_tasks([spec], run)
+    with (own / "rows.csv").open("a") as file:
+        file.write("20 + 1?,21\n")
+    keep_tasks([spec], run)
+    assert f"task rows is not what it was when {run} was begun ({own}/rows.csv)" in caplog.text
+    caplog.clear()
+    now = asked(get_task(spec))
+    shutil.rmtree(own)
+    assert asked(get_task(spec_of_kept("rows", run))) == now
+    keep_tasks([spec_if_gone(spec, run)], run)
+    assert not caplog.records
 
 
 def test_a_python_file_is_run_where_it_lies_while_it_is_as_it_was(

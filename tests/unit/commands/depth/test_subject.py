@@ -40,5 +40,16 @@ def test_of_several_tasks_the_studied_one_is_said(
         "scanned the tasks elements, capitals; elements, the first, is" in capsys.readouterr().err
     )
     write_scan(tmp_path, scan_result([path], tasks=("elements",)))
-    assert subject_of(str(tmp_path)).found == (str(path),)
+    assert subject_of(str(tmp_path)).found == (f"layers:{path}",)
     assert not capsys.readouterr().err
+
+
+def test_found_paths_of_two_layers_are_no_blocks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = [LayerPath((0, 5), 6), LayerPath((3, 1), 6)]
+    write_scan(tmp_path, scan_result(found, tasks=("elements",)))
+    assert paths_of(subject_of(str(tmp_path)).found, 6) == tuple(found)
+    assert not caplog.messages
+    assert paths_of(["0,5"], 6) == (found[0],)
+    assert "path 0,5 is read as these two layers alone" in caplog.text

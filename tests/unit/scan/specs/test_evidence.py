@@ -37,6 +37,15 @@ def test_the_scan_s_choice_is_exported_only_if_it_is_sure() -> None:
             path_to_export(scan_result([], sure=False), named=None, best=best, folder="x")
 
 
+def test_a_path_that_the_scan_calls_so_is_that_path(caplog: pytest.LogCaptureFixture) -> None:
+    ends, other = LayerPath((0, 5), 6), LayerPath((1, 4), 6)
+    result = scan_result([SKIP], others=[ends])
+    assert path_to_export(result, named=str(ends), best=False, folder="x") == ends
+    assert not caplog.messages
+    assert path_to_export(result, named=str(other), best=False, folder="x") == other
+    assert "a block of RYS is written blocks:1,4" in caplog.text
+
+
 def test_evidence_says_where_figures_come_from_and_what_is_not_sure() -> None:
     other, unknown = LayerPath((0, 1, 2), 6), LayerPath((5, 4), 6)
     result = scan_result([SKIP, REPEAT], others=[other])

@@ -1,6 +1,7 @@
 """Every notation against paths that are known from the tools' own words, and read back."""
 
 import json
+import logging
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from search_cluster.scan.specs.layers import write_layers
 from search_cluster.scan.specs.mergekit import write_mergekit
 from search_cluster.scan.specs.prune_layers import prune_command
 from search_cluster.scan.specs.queue_file import write_queue
-from search_cluster.scan.specs.reading import read_path, read_paths
+from search_cluster.scan.specs.reading import read_named, read_path, read_paths
 from search_cluster.scan.specs.rys import blocks_of, path_of_blocks, write_rys
 
 
@@ -27,6 +28,7 @@ def path(*layers: int, num_layers: int) -> LayerPath:
 
 REPEAT_OF_40 = path(*range(15), 12, 13, 14, *range(15, 40), num_layers=40)
 SKIP_OF_30 = path(*range(18), *range(20, 30), num_layers=30)
+BLOCK_OF_4 = (0, 1, 2, 1, 2, 3)
 TWICE_OF_36 = path(*range(22), *range(21, 36), num_layers=36)
 
 
@@ -64,6 +66,7 @@ def test_what_is_written_in_a_line_reads_back(found: LayerPath) -> None:
     command = gguf_path_command(found, source="my model.gguf", out="out.gguf")
     for text in (write_layers(found), write_rys(found), command):
         assert read_path(text, found.num_layers) == found, text
+    assert read_named(str(found), found.num_layers) == found
     if len(found) != 2:
         assert read_path(str(found), found.num_layers) == found
     if len(found.runs()) != 2 or any(first != last for first, last in found.runs()):
@@ -206,12 +209,13 @@ def test_queues_read_back(tmp_path_factory: pytest.TempPathFactory, found: list[
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('[{"idx": 0, "key": [1, 3]}]', [(0, 1, 2, 1, 2, 3)]),
+        ('[{"idx": 0, "key": [1, 3]}]', [BLOCK_OF_4]),
         ('[{"idx": 0, "key": "(1, 3)"}, [0, 2], "layers:0,3"]', None),
         ('{"layer_indices": [0, 3]}', [(0, 3)]),
         ('[{"layers": "0,3"}]', [(0, 3)]),
+        ('[{"path": "0,3", "layers": [0, 3]}, {"path": "blocks:1,3"}]', [(0, 3), BLOCK_OF_4]),
         ("[0, 1, 3]", [(0, 1, 3)]),
-        ("[[0, 1, 3], [1, 3]]", [(0, 1, 3), (0, 1, 2, 1, 2, 3)]),
+        ("[[0, 1, 3], [1, 3]]", [(0, 1, 3), BLOCK_OF_4]),
     ],
 )
 def test_json_of_other_shapes_is_read(
@@ -219,7 +223,7 @@ def test_json_of_other_shapes_is_read(
 ) -> None:
     (tmp_path / "x").write_text(text)
     found = [item.layers for item in read_paths(tmp_path / "x", 4)]
-    assert found == (expected or [(0, 1, 2, 1, 2, 3), (0, 1, 0, 1, 2, 3), (0, 3)])
+    assert found == (expected or [BLOCK_OF_4, (0, 1, 0, 1, 2, 3), (0, 3)])
 
 
 MERGE = (
@@ -269,6 +273,42 @@ def test_files_with_mistakes_are_one_line(text: str, message: str, tmp_path: Pat
         read_paths(file, 30)
     assert "\n" not in str(raised.value)
     assert str(raised.value).startswith(str(file))
+
+
+def test_a_path_of_a_flag_is_ours_first(caplog: pytest.LogCaptureFixture) -> None:
+    assert read_named(" 0, 5", 6) == path(0, 5, num_layers=6)
+    assert caplog.messages == [
+        "path 0,5 is read as these two layers alone; a block of RYS is written blocks:0, 5"
+    ]
+    caplog.clear()
+    assert read_named("3,1", 6) == path(3, 1, num_layers=6)
+    for text in ("blocks:1,3", "(1, 3)", "blocks:(1,3)"):
+        assert read_named(text, 4) == path(*BLOCK_OF_4, num_layers=4)
+    assert not caplog.messages
+    with pytest.raises(InvalidPathError, match=r"layers 0\.\.5; a block of RYS is .* blocks:1,6$"):
+        read_named("1,6", 6)
+
+
+def test_a_file_says_how_its_pairs_were_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "list"
+    file.write_text("(1, 3)\nblocks:0,3\n3,4\nlayers:1,3\n")
+    assert len(read_paths(file, 4)) == 4
+    assert not caplog.messages, "each has one reading: there is no layer 4"
+    file.write_text('0-2\n1,3\n["0,3"]\n')
+    with caplog.at_level(logging.WARNING):
+        assert read_paths(file, 4)[1] == path(*BLOCK_OF_4, num_layers=4)
+    assert caplog.messages == [
+        f"{file}: 1,3 is read as a block of RYS, as are 1 more; a path of these two layers is "
+        "written layers:1,3"
+    ]
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    for text in ("0-17,20-29\n", MERGE, "[[" + ",".join(map(str, SKIP_OF_30.layers)) + "]]"):
+        (tmp_path / "x").write_text(text, encoding="utf-8-sig")
+        assert read_paths(tmp_path / "x", 30) == [SKIP_OF_30]
 
 
 def test_bytes_are_no_list(tmp_path: Path) -> None:
