@@ -1,9 +1,10 @@
 """Settings of a router's training, each with its one default and its one help text."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from search_cluster.errors import ConfigError
 from search_cluster.hub_spec import FolderKind
+from search_cluster.options.fields import flag_of
 
 KEEP_RIGHT, KEEP_CHANGED, KEEP_ALL = "right", "changed", "all"
 FEATURE_DTYPES = ("float32", "float16", "bfloat16")
@@ -50,8 +51,8 @@ class FitConfig:
 
     Validation keeps its own questions, so this is an ablation of the corpus' size."""
     validation_share: float = field(default=0.15, metadata=NO_FLAG)
-    """The share of questions that are held out for early stopping, chosen by content hash; in
-    (0, 1)."""
+    """The share of facts whose questions are held out for early stopping, chosen by content hash;
+    in (0, 1)."""
     num_windows: int = field(default=8, metadata={"flag": "--windows"})
     """The number of mean-pooled windows over a prompt's tokens; at least 1.
 
@@ -193,6 +194,20 @@ class FitConfig:
                 f"one of {', '.join(allowed)}",
             )
 
+    def require_all_read(self) -> None:
+        """Pass unless a setting was changed that routers of this kind do not read.
+
+        Raises:
+            ConfigError: one was.
+        """
+        for item in fields(self):
+            readers, value = _READERS.get(item.name, (self.router,)), getattr(self, item.name)
+            if value != item.default and self.router not in readers:
+                raise ConfigError(
+                    f"{flag_of(item)} is {value!r}, which is for --router {' or '.join(readers)}; "
+                    f"a {self.router} router does not read it: leave it out"
+                )
+
 
 _COUNTS = ("num_windows", "bottleneck", "epochs", "patience", "batch_size", "text_tokens")
 _CHOICES = {
@@ -207,6 +222,25 @@ _CHOICES = {
     "readout": (READOUT_ATTENTION, READOUT_MIX, READOUT_SINGLE, READOUT_BEST),
     "aim": (AIM_LAYERS, AIM_ACCURACY),
 }
+
+
+_READERS = {
+    "focal_gamma": ("drllm",),
+    "effective_beta": ("drllm",),
+    "class_balance": ("drllm",),
+    "feature_layer": ("menu", "polar"),
+    "loss": ("menu",),
+    "exit_label": ("lens-exit",),
+    "lens": ("lens-exit",),
+    "exit_by": ("lens-exit",),
+    "exit_path": ("lens-exit", "shortcut"),
+    "sources": ("shortcut",),
+    "learn": ("shortcut",),
+    "readout": ("shortcut",),
+    "text": ("shortcut",),
+    "text_tokens": ("shortcut",),
+}
+"""The kinds of routers that read a setting, of settings that say so."""
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from router_train.commands.asked import asked_task
 from router_train.commands.prompts import prompts_of
 from router_train.data.question_choice import QuestionChoice
 from router_train.evaluation.speed import ALLOWED_FORMULA, BatchSpeed, measure_speed
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
-from router_train.inference.router_task import task_of_router
 from router_train.routers.checkpoint import META_NAME, load_router, read_meta
 from search_cluster.console import print_json, show
 from search_cluster.errors import ConfigError
@@ -34,6 +34,8 @@ def run_bench(
 ) -> None:
     """Measure every router of ``places`` at every batch size, one by one, on the same prompts.
 
+    A router that is named twice, as by its run, is measured once.
+
     Args:
         places: checkpoints, or run folders with checkpoints in ``routers``.
         questions: whose prompts are read; without a task spec: the task that the first router was
@@ -45,10 +47,11 @@ def run_bench(
         threshold: see `RoutedModel`.
         json_output: whether to print the numbers as JSON.
     """
-    folders = [folder for place in places for folder in router_folders(place)]
+    found = [folder for place in places for folder in router_folders(place)]
+    folders = list({folder.resolve(): folder for folder in found}.values())
     first = read_meta(folders[0])
     loaded = model.load(first.model_spec, first.model_dtype, first.chat)
-    task = task_of_router(folders[0], first.inputs.tasks[0], questions.task_spec)
+    task = asked_task(folders[0], questions)
     prompts = prompts_of(loaded, questions, task, max(batch_sizes) * num_rounds)
     if len(prompts) < max(batch_sizes):  # before minutes are spent on smaller batches
         raise ConfigError(

@@ -6,22 +6,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from router_train.data.labels import HELD_OUT_SPLIT
+from router_train.commands.asked import asked_task, may_have_taught, taught_lines
 from router_train.data.question_choice import QuestionChoice
 from router_train.evaluation.evaluate import EvaluationReport, evaluate
 from router_train.evaluation.predictions import PREDICTIONS_FOLDER, PredictionLog
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
-from router_train.inference.router_task import task_of_router
 from router_train.routers.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, say, show
+from search_cluster.errors import ConfigError
 from search_cluster.files import write_text_whole
 from search_cluster.hub.folders import fetched_from
 from search_cluster.model.load.user_cache import user_cache_dir
 from search_cluster.paths.codec import parse_path
 from search_cluster.stats import EFFECT_RULE, Effect
 from search_cluster.tasks.data_dir import resolve_data_dir
-from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 
 
@@ -57,9 +56,14 @@ def judge_router(
     Raises:
         SearchClusterError: router, task or model are not as they must be.
     """
-    named = None if questions.task_spec is None else get_task(questions.task_spec)
+    task = asked_task(router_folder, questions)
     meta = read_meta(router_folder)
-    task = named or task_of_router(router_folder, meta.inputs.tasks[0], None)
+    if oracle and not meta.menu:
+        raise ConfigError(
+            f"{router_folder} knows no menu of paths, so that --oracle has none to choose from: "
+            "leave --oracle out, or write the table of paths (search-cluster crossexec RUN --menu "
+            "16) and fit a router to it"
+        )
     found = task.load(questions.split, resolve_data_dir(questions.data_dir))
     if found.malformed:
         first = found.malformed[0]
@@ -93,7 +97,7 @@ def judge_router(
         "task": task.name,
         "split": questions.split,
         "trained_on": meta.inputs.task,
-        "may_have_taught": task.name in meta.inputs.tasks and questions.split != HELD_OUT_SPLIT,
+        "may_have_taught": may_have_taught(meta, task, questions),
         "threshold": threshold,
         "model": loaded.spec,
         **report_json(report),
@@ -196,12 +200,7 @@ def _left_out_lines(result: Mapping[str, Any]) -> list[str]:
                 f"{num_cut} of {result['n']} {name} answers were cut by the task's max_new_tokens "
                 "before they ended"
             )
-    if result["may_have_taught"]:
-        lines.append(
-            f"split {result['split']} may have taught the router: this is no test on unseen "
-            f"questions; take --split {HELD_OUT_SPLIT}"
-        )
-    return lines
+    return [*lines, *taught_lines(result)]
 
 
 def _beside_lines(result: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from router_train.commands.asked import asked_task, may_have_taught, taught_lines
 from router_train.commands.prompts import prompts_of
 from router_train.data.question_choice import QuestionChoice
 from router_train.evaluation.token_exits import measure_token_exits
 from router_train.inference.model_choice import ModelChoice
 from router_train.inference.routed_model import RoutedModel
-from router_train.inference.router_task import task_of_router
 from router_train.routers.checkpoint import load_router, read_meta
 from search_cluster.console import print_json, show
 from search_cluster.files import write_text_whole
@@ -41,8 +41,8 @@ def run_exits(
     Raises:
         SearchClusterError: router, task or model are not as they must be.
     """
+    task = asked_task(router_folder, questions)
     meta = read_meta(router_folder)
-    task = task_of_router(router_folder, meta.inputs.tasks[0], questions.task_spec)
     loaded = model.load(meta.model_spec, meta.model_dtype, meta.chat)
     router, meta = load_router(router_folder, loaded)
     routed = RoutedModel(loaded, router, threshold=threshold)
@@ -54,6 +54,7 @@ def run_exits(
         "task": task.name,
         "split": questions.split,
         "trained_on": meta.inputs.task,
+        "may_have_taught": may_have_taught(meta, task, questions),
         "threshold": threshold,
         "model": loaded.spec,
         "num_layers": loaded.num_layers,
@@ -90,6 +91,7 @@ def exits_text(result: Mapping[str, Any]) -> str:
         f"on texts of its own {_saved_text(result['on_own_text'], result['num_layers'])}; "
         f"{result['same_text_share']:.1%} of the texts are the plain model's, and "
         f"{result['same_tokens_share']:.1%} of the tokens come before texts part",
+        *taught_lines(result),
     ]
     return "\n".join(lines)
 

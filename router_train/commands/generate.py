@@ -38,9 +38,18 @@ def run_generate(
         alone = RoutedModel(loaded, FixedRouter(LayerPath.identity(loaded.num_layers)))
         plain = alone.answer([prompt], max_new_tokens=max_new_tokens)[0]
     ends = end_ids(loaded.model, loaded.tokenizer)
-    is_cut = len(answer.token_ids) >= max_new_tokens and answer.token_ids[-1] not in ends
-    if is_cut:
-        say(f"the answer is cut after {max_new_tokens} tokens; raise --max-new-tokens for the rest")
+    is_cut, is_plain_cut = (
+        found is not None
+        and len(found.token_ids) >= max_new_tokens
+        and found.token_ids[-1] not in ends
+        for found in (answer, plain)
+    )
+    for name, cut in (("", is_cut), ("plain ", is_plain_cut)):
+        if cut:
+            say(
+                f"the {name}answer is cut after {max_new_tokens} tokens; raise --max-new-tokens "
+                "for the rest"
+            )
     path, work = answer.routed.path, answer.work
     say(
         f"path {path}: {len(path)} of {loaded.num_layers} layers, confidence "
@@ -71,7 +80,7 @@ def run_generate(
                 if work is None
                 else {f"token_{name}": value for name, value in asdict(work).items()}
             ),
-            **({} if plain is None else {"plain_text": plain.text}),
+            **({} if plain is None else {"plain_text": plain.text, "plain_is_cut": is_plain_cut}),
         }
     )
 

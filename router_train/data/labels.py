@@ -4,19 +4,18 @@ This module knows nothing about tensors and models. A label is partly luck (on a
 ruined path is right one time in four), which is why routers are judged on held-out questions only.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from router_train.config import KEEP_ALL, KEEP_CHANGED, LABELS_UNGUARDED, FitConfig
+from router_train.data.facts import fact_places
 from search_cluster.corpus.reader import Corpus
 from search_cluster.corpus.record import ExampleRecord
 from search_cluster.errors import CorpusError
 from search_cluster.paths.layer_path import EXECUTE, REPEAT, LayerPath
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.selection import derive_seed
-from search_cluster.tasks.twins import asked_key
 
 NUM_DECISIONS = 3
 """The decisions are skip, execute and repeat."""
@@ -44,7 +43,7 @@ class LabelSet:
 
     train: tuple[PathLabel, ...]
     validation: tuple[PathLabel, ...]
-    """Labels that are held out for early stopping; their questions are not in ``train``."""
+    """Labels that are held out for early stopping; nothing in ``train`` asks for their facts."""
     num_layers: int
     num_unsolved: int
     """The number of examples without a right path. They are labelled with identity if ``keep`` is
@@ -68,13 +67,13 @@ class LabelSet:
 
 
 def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
-    """The labels that ``config`` keeps of a corpus, split by a hash of the question's text.
+    """The labels that ``config`` keeps of a corpus, split by fact (`fact_places`).
 
-    The split depends on nothing but the questions, so it is the same in every run, and a question
-    that comes twice, with other distractors or typed otherwise, stays on one side.
+    The split depends on nothing but the questions, so it is the same in every run, and questions
+    that ask for one fact, in whatever words, stay on one side.
 
     Raises:
-        CorpusError: fewer than two labels are left.
+        CorpusError: labels of fewer than two facts are left.
     """
     num_layers = corpus.manifest.provenance.num_layers
     left_out: Counter[str] = Counter()
@@ -83,14 +82,14 @@ def read_labels(corpus: Corpus, config: FitConfig) -> LabelSet:
         label = _label(record, num_layers, config, left_out)
         if label is not None:
             labels.append(label)
-    hashes = question_hashes(record.example for record in corpus.records if can_teach(record))
-    if len({hashes[label.example.example_id] for label in labels}) < 2:
+    places = fact_places([record.example for record in corpus.records if can_teach(record)])
+    if len({places[label.example.example_id] for label in labels}) < 2:
         raise CorpusError(
             f"the corpus has {len(corpus.records)} examples, of which {len(labels)} can teach a "
-            f"router ({_reasons(left_out)}); at least 2 different questions are needed: search "
-            "more examples (--limit)"
+            f"router ({_reasons(left_out)}); at least 2 different questions that share no "
+            "fact are needed: search more examples (--limit)"
         )
-    train, validation = _split(labels, hashes, config.validation_share)
+    train, validation = _split(labels, places, config.validation_share)
     return LabelSet(
         train=_limited(train, config),
         validation=validation,
@@ -148,42 +147,20 @@ def _label(
 
 
 def _split(
-    labels: Sequence[PathLabel], hashes: Mapping[str, int], validation_share: float
+    labels: Sequence[PathLabel], places: Mapping[str, int], validation_share: float
 ) -> tuple[tuple[PathLabel, ...], tuple[PathLabel, ...]]:
-    """Train and validation labels, parted by question hash.
+    """Train and validation labels, parted by the places of their facts.
 
-    Labels whose hash lies below the share are validation. Neither side is left empty.
+    Labels whose place lies below the share are validation. Neither side is left empty.
     """
-    ranked = sorted({hashes[label.example.example_id] for label in labels})
+    ranked = sorted({places[label.example.example_id] for label in labels})
     held_out = {value for value in ranked if value < validation_share * 2**64} or {ranked[0]}
     if len(held_out) == len(ranked):
         held_out.remove(ranked[-1])
     parts: tuple[list[PathLabel], list[PathLabel]] = ([], [])
     for label in labels:
-        parts[hashes[label.example.example_id] in held_out].append(label)
+        parts[places[label.example.example_id] in held_out].append(label)
     return tuple(parts[0]), tuple(parts[1])
-
-
-def question_hashes(examples: Iterable[Example]) -> dict[str, int]:
-    """A hash of 64 bits for the id of each example, which depends on the questions' texts alone.
-
-    What is split by it keeps equal questions on one side, also if they are typed otherwise
-    (`search_cluster.tasks.twins`): such ones share the lowest of their hashes, so that a question
-    that nobody types otherwise has the hash of its own text.
-    """
-    examples = list(examples)
-    lowest: dict[str, int] = {}
-    for example in examples:
-        key = asked_key(example.question)
-        lowest[key] = min(_question_hash(example), lowest.get(key, 2**64))
-    return {example.example_id: lowest[asked_key(example.question)] for example in examples}
-
-
-def _question_hash(example: Example) -> int:
-    digest = hashlib.sha256(
-        f"router validation:{example.task}:{example.question}".encode("utf-8", "surrogatepass")
-    )
-    return int.from_bytes(digest.digest()[:8], "big")
 
 
 def _reasons(left_out: Counter[str]) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_train.data.labels import can_teach, question_hashes
+from router_train.data.facts import fact_hashes, question_hashes
+from router_train.data.labels import can_teach
 from search_cluster.corpus.path_table import (
     PATH_TABLE_NAME,
     PathTable,
@@ -49,13 +50,13 @@ class VerdictTable:
         return np.array([len(path) for path in self.paths])
 
     @property
-    def question_groups(self) -> NDArray[np.uint64]:
-        """A number for each example that is equal for equal question texts. Shape ``[N]``.
+    def fact_groups(self) -> NDArray[np.uint64]:
+        """A number for each example that is equal for questions of one fact. Shape ``[N]``.
 
         Equal ones must not be parted between folds.
         """
-        hashes = question_hashes(self.examples)
-        return np.array([hashes[example.example_id] for example in self.examples], dtype=np.uint64)
+        facts = fact_hashes(self.examples)
+        return np.array([facts[example.example_id] for example in self.examples], dtype=np.uint64)
 
     @property
     def digest(self) -> str:

@@ -13,7 +13,7 @@ class QuestionChoice:
     ``hub:NAME``; ``None``: the router's own."""
     split: str = "test"
     """``train``, ``validation`` or ``test``."""
-    limit: int | None = None
+    limit: int | None = field(default=None, metadata={"min": 1})
     """The largest number of questions; ``None``: all of the split."""
     seed: int = 0
     """The seed that draws the questions."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from router_train.config import FitConfig
-from router_train.data.labels import question_hashes
+from router_train.data.facts import fact_places
 from router_train.data.operating_point import OperatingPoint, choose_point
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Router
@@ -47,7 +47,7 @@ def tune_threshold(
         router: the trained router, which is asked with every threshold.
         loaded: the frozen model.
         task: the task, which knows how to ask and grade.
-        examples: at least one question; none of them has taught the router.
+        examples: at least one question; none of them asks for what has taught the router.
         config: the aim, the floor and the budget.
 
     Raises:
@@ -109,16 +109,16 @@ def tune_threshold(
 def validation_examples(inputs: FitInputs) -> list[Example]:
     """All examples of the validation questions, those without a right path too.
 
-    None of them is of a question that teaches.
+    None of them asks for a fact that teaches.
     """
     teaching = [label.example for label in inputs.labels.train]
-    hashes = question_hashes([*inputs.examples, *teaching])
-    taught = {hashes[example.example_id] for example in teaching}
+    places = fact_places([*inputs.examples, *teaching])
+    taught = {places[example.example_id] for example in teaching}
     limit = inputs.config.validation_share * 2**64
     held_out = [
         example
         for example in inputs.examples
-        if hashes[example.example_id] < limit and hashes[example.example_id] not in taught
+        if places[example.example_id] < limit and places[example.example_id] not in taught
     ]
     return held_out or [label.example for label in inputs.labels.validation]
 

@@ -71,12 +71,14 @@ def fit(
             named it and it may be another one.
 
     Raises:
-        ConfigError: ``out`` holds a router of other inputs, or the task changed since the search.
+        ConfigError: ``out`` holds a router of other inputs, the task changed since the search, or
+            a setting was changed that the router does not read.
         TaskError: the corpus's task is not found.
         CorpusError: the corpus is unfinished, damaged, or too small.
         ModelError: the model is not the one that the corpus was searched with.
     """
     kind = get_kind(config.router)
+    config.require_all_read()
     if out.exists() and not out.is_dir():
         raise ConfigError(
             f"{out} is a file; a router is a folder: name another with --out, or move the file away"

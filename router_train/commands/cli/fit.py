@@ -11,6 +11,7 @@ from router_train.inference.model_choice import ModelChoice
 from search_cluster.cluster.environment import prepare_ray_environment
 from search_cluster.config import RAY_NONE
 from search_cluster.console import TRAINING_RESUMES
+from search_cluster.errors import ConfigError
 from search_cluster.hub.choice import PushChoice
 from search_cluster.hub_spec import FolderKind
 from search_cluster.options.commands import command
@@ -74,6 +75,11 @@ def fit(
     from router_train.commands.fit import run_fit  # torch and transformers: seconds
 
     train = None
+    if ray == RAY_NONE and num_workers > 1:
+        raise ConfigError(
+            f"--num-workers is {num_workers}, and without Ray this process trains alone; add --ray "
+            "local or --ray auto, or leave --num-workers out"
+        )
     if ray != RAY_NONE:
         prepare_ray_environment(ray)
         from router_train.training.ray_fit import fit_on_ray

@@ -16,8 +16,10 @@ RouterFolder = Annotated[
 ThresholdOption = Annotated[
     float,
     typer.Option(
+        min=0.0,
+        max=1.0,
         help="Decisions less sure than this fall back to identity; 0: only the router's own "
-        "threshold holds."
+        "threshold holds.",
     ),
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Also write the JSON object to this file.")]

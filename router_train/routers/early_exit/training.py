@@ -14,8 +14,8 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
 from router_train.config import FitConfig
+from router_train.data.facts import fact_hashes
 from router_train.data.feature_store import stored_rows
-from router_train.data.labels import question_hashes
 from router_train.data.operating_point import OperatingPoint, choose_point
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.early_exit.router import (
@@ -56,14 +56,16 @@ class EarlyExitKind:
         The threshold is the one that out-of-fold probabilities ask for.
 
         Raises:
-            CorpusError: there is no question to learn from.
+            CorpusError: there are too few questions to learn from.
         """
         examples = select_examples(inputs.examples, inputs.config.train_limit, inputs.config.seed)
-        hashes = question_hashes(examples)
-        if len(set(hashes.values())) < 2:
+        facts = fact_hashes(inputs.examples)
+        groups_N = np.array([facts[example.example_id] for example in examples], dtype=np.uint64)
+        if len(np.unique(groups_N)) < 2:
             raise CorpusError(
                 f"{len(examples)} examples can teach; an early exit needs at least 2 different "
-                "questions"
+                "questions that share no fact: let more teach (--train-limit), or search more "
+                "(--limit)"
             )
         stored = stored_rows(
             inputs.feature_folder,
@@ -77,7 +79,6 @@ class EarlyExitKind:
             stored["readings_NL2"].double().numpy(),
             stored["right_NL"].numpy() > 0,
         )
-        groups_N = np.array([hashes[example.example_id] for example in examples], dtype=np.uint64)
         router, point = train_early_exit(readings_NL2, right_NL, groups_N, inputs.config)
         return Fitted(
             router=router,

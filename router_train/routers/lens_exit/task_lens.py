@@ -30,7 +30,8 @@ from search_cluster.tasks.task import Task
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """The strengths of the penalty that are compared at each depth, as `RidgeSums.solve` takes them."""
 HELD_OUT_EVERY = 10
-"""One of so many questions chooses the strength, by divergence from the final prediction."""
+"""The questions of one fact in so many choose the strength, by divergence from the final
+prediction."""
 MOST_ROWS = 256
 """The largest number of rows that choose."""
 
@@ -69,12 +70,22 @@ def fit_task_lens(
     loaded: LoadedModel,
     task: Task,
     halves: tuple[Sequence[Example], Sequence[Example]],
+    facts: Mapping[str, int],
     path: LayerPath,
     depths: Sequence[int],
 ) -> TaskLens:
     """The translators of these depths of a path, in their order, to the path's end.
 
-    The strength of the penalty at each depth is chosen once, for all three lenses.
+    The strength of the penalty at each depth is chosen once, for all three lenses, by questions
+    whose facts taught none.
+
+    Args:
+        loaded: the model.
+        task: the task, which knows how to ask.
+        halves: the questions, parted.
+        facts: equal numbers for questions that ask for one fact, by example id.
+        path: the path whose states are read.
+        depths: how many of its layers have run before each translator reads.
 
     Raises:
         CorpusError: there are too few questions that can be asked.
@@ -88,7 +99,9 @@ def fit_task_lens(
     held_out: list[Tensor] = []
     spare: list[Tensor] = []
     for half, sums in zip(halves, of_halves, strict=True):
-        for number, (context_STD, answer_SND) in enumerate(_rows_of(loaded, task, half, path)):
+        places: dict[int, int] = {}  # of facts, in the order of their first questions
+        for example, context_STD, answer_SND in _rows_of(loaded, task, half, path):
+            number = places.setdefault(facts[example.example_id], len(places))
             if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1:
                 held_out.append(answer_SND[read])
                 continue
@@ -132,7 +145,7 @@ def _solved(sums: RidgeSums, strengths: Sequence[float]) -> Lens:
 
 def _rows_of(
     loaded: LoadedModel, task: Task, examples: Sequence[Example], path: LayerPath
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Example, Tensor, Tensor]]:
     """For each question that can be asked the rows of its prompt, and those of its answers.
 
     Where answers are generated, the gold answer is read behind the prompt.
@@ -145,7 +158,7 @@ def _rows_of(
             continue
         if encoded.choice_ids:
             found = recorder.record(encoded)
-            yield found.context_STD, found.states_SND
+            yield example, found.context_STD, found.states_SND
             continue
         gold = loaded.tokenizer(example.gold, add_special_tokens=False)["input_ids"]
         ids = (*encoded.context_ids, *gold[: task.max_new_tokens])
@@ -153,4 +166,4 @@ def _rows_of(
         with torch.inference_mode():
             states_SND = torch.cat(list(walk_states(loaded.model, input_ids, path)))
         first = len(encoded.context_ids) - 1
-        yield states_SND[:, :first], states_SND[:, first:]
+        yield example, states_SND[:, :first], states_SND[:, first:]

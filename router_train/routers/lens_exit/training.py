@@ -80,12 +80,13 @@ class LensExitKind:
         path = path_of_config(inputs)
         depths = exit_depths(path)
         examples = select_examples(inputs.examples, config.train_limit, config.seed)
+        facts = fact_hashes(inputs.examples)
         teaching = _Teaching(
             inputs=inputs,
             path=path,
             depths=depths,
-            halves=_halves(examples),
-            facts=fact_hashes(examples),
+            halves=_halves(examples, facts),
+            facts=facts,
         )
         lens = teaching.lens()
         asks_choices = inputs.task.kind is AnswerKind.CHOICE
@@ -143,11 +144,12 @@ class _Teaching:
             return TaskLens(lens=lens, of_halves=(lens, lens))
 
         def compute() -> dict[str, Tensor]:
-            task = self.inputs.task
-            return fit_task_lens(loaded, task, self.halves, self.path, self.depths).tensors()
+            return fit_task_lens(
+                loaded, self.inputs.task, self.halves, self.facts, self.path, self.depths
+            ).tensors()
 
         items = [[example.example_id for example in half] for half in self.halves]
-        key = {**self._key(), "what": "lenses of questions", "items": items}
+        key = {**self._key(), "what": "lenses of facts", "items": items}
         return TaskLens.restored(stored_features(self.inputs.feature_folder, key, compute))
 
     def of_prompts(self, lens: TaskLens, readings: Sequence[str]) -> dict[str, _Chosen]:
@@ -239,18 +241,20 @@ class _Teaching:
         }
 
 
-def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+def _halves(
+    examples: Sequence[Example], facts: Mapping[str, int]
+) -> tuple[list[Example], list[Example]]:
     """Two parts of the questions, about as large; those of one fact stay together."""
-    hashes = fact_hashes(examples)
-    ranked = sorted(set(hashes.values()))
+    ranked = sorted({facts[example.example_id] for example in examples})
     if len(ranked) < 2:
         raise CorpusError(
-            f"{len(examples)} examples can teach; a lens exit needs at least 2 different questions"
+            f"{len(examples)} examples can teach; a lens exit needs at least 2 different questions "
+            "that share no fact: let more teach (--train-limit), or search more (--limit)"
         )
     of_first = set(ranked[::2])
     return (
-        [example for example in examples if hashes[example.example_id] in of_first],
-        [example for example in examples if hashes[example.example_id] not in of_first],
+        [example for example in examples if facts[example.example_id] in of_first],
+        [example for example in examples if facts[example.example_id] not in of_first],
     )
 
 

@@ -3,8 +3,8 @@
 Cost-sensitive: what is learned is by how much each path does better or worse than identity, not
 which path is "the" label. A ridge regression per path, its strength chosen by leave-one-out,
 shrinks to the path's average where prompts tell nothing, so that the router can fall back to a
-static path. Calibration and threshold come from predictions for questions that the predicting model
-has not seen.
+static path. Calibration and threshold come from predictions for questions whose facts the
+predicting model has not seen.
 
 Shapes: N examples, K paths, F features, B break points.
 """
@@ -76,7 +76,7 @@ class MenuKind:
         """Predictions per path, their calibration, and the threshold for the configured aim.
 
         Raises:
-            CorpusError: the corpus has no path table.
+            CorpusError: the corpus has no path table, or too few questions may teach.
         """
         config, table = inputs.config, inputs.table
         if table is None:
@@ -85,6 +85,12 @@ class MenuKind:
                 "write it: search-cluster crossexec RUN --menu 16"
             )
         table = table.limited(config.train_limit, config.seed)
+        if len(np.unique(table.fact_groups)) < 2:
+            raise CorpusError(
+                f"{len(table.examples)} questions of the path table can teach; a menu router needs "
+                "at least 2 different ones that share no fact: let more teach (--train-limit), or "
+                "search and cross-execute more (--limit)"
+            )
         features_NF, num_layers_read = _features(inputs, table)
         model, point = train_menu(features_NF, table, config)
         router = MenuRouter(
@@ -121,9 +127,10 @@ def train_menu(
     targets_NK = gain_targets(table, config.loss)
     gains_NK = table.right_NK.astype(np.float64) - table.right_NK[:, :1]
     scores_NK = np.zeros_like(targets_NK)
-    num_folds = min(config.num_folds, len(np.unique(table.question_groups)))
+    groups_N = table.fact_groups
+    num_folds = min(config.num_folds, len(np.unique(groups_N)))
     splitter = GroupKFold(n_splits=num_folds, shuffle=True, random_state=config.seed)
-    folds = [held_out for _, held_out in splitter.split(features_NF, groups=table.question_groups)]
+    folds = [held_out for _, held_out in splitter.split(features_NF, groups=groups_N)]
     for held_out in folds:
         seen = np.setdiff1d(np.arange(len(features_NF)), held_out)
         scores_NK[held_out] = _fit_linear(features_NF[seen], targets_NK[seen]).scores(

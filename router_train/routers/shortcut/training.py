@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from router_train.config import LEARN_FULL, READOUT_BEST, READOUT_MIX, READOUT_SINGLE, FitConfig
-from router_train.data.facts import fact_hashes
-from router_train.data.labels import question_hashes
+from router_train.data.facts import fact_places
 from router_train.distributed import current_process_group
 from router_train.routers.base import FitInputs, Fitted, Settings
 from router_train.routers.curve import CurveWriter
@@ -200,39 +199,31 @@ def parts_of(
 ) -> tuple[list[Example], list[Example], list[Example]]:
     """The questions that teach, that stop the training, and that judge; none share a fact.
 
-    Those that judge are the validation questions of all routers, which no limit cuts. Others that
-    ask for a fact of theirs are left out.
+    Those that judge are the validation questions of all routers, which no limit cuts.
 
     Raises:
         CorpusError: there are too few questions of different facts.
     """
-    hashes, facts = question_hashes(examples), fact_hashes(examples)
-    judging = {value for value in hashes.values() if value < share * 2**64}
-    judging = judging or ({min(hashes.values())} if hashes else set())
-    judged = [example for example in examples if hashes[example.example_id] in judging]
-    known = {facts[example.example_id] for example in judged}
-    new = [example for example in examples if facts[example.example_id] not in known]
-    # A question of each fact says where all of them belong, whatever the limit leaves.
-    first = {
-        facts[name]: hashes[name]
-        for name in sorted((example.example_id for example in new), reverse=True)
-    }
+    places = fact_places(examples)
+    judging = {place for place in places.values() if place < share * 2**64}
+    judging = judging or {min(places.values(), default=0)}
+    judged = [example for example in examples if places[example.example_id] in judging]
+    new = [example for example in examples if places[example.example_id] not in judging]
     rest = select_examples(new, limit, seed)
-    places = sorted((first[fact], fact) for fact in {facts[example.example_id] for example in rest})
-    if len(places) < 2:
+    ranked = sorted({places[example.example_id] for example in rest})
+    if len(ranked) < 2:
         raise CorpusError(
-            f"{len(examples)} examples can teach, of which {len(judged)} judge and "
-            f"{len(examples) - len(judged) - len(new)} more ask for facts of theirs; a shortcut "
-            "needs at least 3 different questions that share no fact: one that teaches, one that "
-            "stops the training and one that judges: search more (--limit), or let more teach "
+            f"{len(examples)} examples can teach, of which {len(judged)} judge; a shortcut needs "
+            "at least 3 different questions that share no fact: one that teaches, one that stops "
+            "the training and one that judges: search more (--limit), or let more teach "
             "(--train-limit)"
         )
-    stops = {fact for place, fact in places if place >= (1 - share) * 2**64} or {places[-1][1]}
-    if len(stops) == len(places):
-        stops.remove(places[0][1])
+    stops = {place for place in ranked if place >= (1 - share) * 2**64} or {ranked[-1]}
+    if len(stops) == len(ranked):
+        stops.remove(ranked[0])
     return (
-        [example for example in rest if facts[example.example_id] not in stops],
-        [example for example in rest if facts[example.example_id] in stops],
+        [example for example in rest if places[example.example_id] not in stops],
+        [example for example in rest if places[example.example_id] in stops],
         judged,
     )
 

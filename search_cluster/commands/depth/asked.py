@@ -13,6 +13,8 @@ from search_cluster.files import content_digest
 PARTS_VERSION = 4
 """Changes whenever the same plan would read other parts. (2: it names neither the questions nor the
 lens by what they hold, and draws each choice of a question by itself. 3: it has no controls.)"""
+FACT_TASKS = ("capitals", "elements")
+"""Built-in tasks whose right answers are facts; they are read where a file of facts is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,26 @@ class StudyRequest:
             "patch": patch,
             **asdict(self.settings),
         }
+
+    def read_texts(self, task: str) -> dict[str, dict[str, str | None]]:
+        """What lenses read in the study, of the texts that a lens may have been fitted to.
+
+        Lenses are fitted to files, and to training questions of tasks.
+
+        Args:
+            task: the task's name.
+
+        Returns:
+            For each source, as `TokenTexts.source` names it, the file's digest or the task.
+        """
+        found: dict[str, dict[str, str | None]] = {}
+        if self.text is not None:
+            found[f"text {self.text}"] = {"text": _digest(self.text)}
+        if self.config.split == "train":
+            found[f"task {task}"] = {"task": self.task}
+        if self.facts is not None:
+            found |= {f"task {name}": {"task": name} for name in FACT_TASKS}
+        return found
 
 
 def _digest(path: Path | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search_cluster.commands.depth.asked import StudyRequest
+from search_cluster.commands.depth.asked import FACT_TASKS, StudyRequest
 from search_cluster.commands.depth.drawn import DrawnQuestions
 from search_cluster.commands.depth.forms import FormReader
 from search_cluster.commands.depth.gathered import Gathered, GatheredQuestions, GatheredText
@@ -40,8 +40,6 @@ CORPUS_TOKENS = 1_000_000
 """Tokens of a text at most that frequencies are counted on."""
 PROMPT_TOKENS = 100_000
 """The same where the task's prompts are the text."""
-FACT_TASKS = ("capitals", "elements")
-"""Built-in tasks whose right answers are facts; they are read where a file of facts is."""
 
 
 @dataclass(slots=True)

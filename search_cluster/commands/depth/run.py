@@ -1,5 +1,6 @@
 """``search-cluster depth``: the depth study of a model, from what is asked to its files."""
 
+import logging
 from contextlib import ExitStack
 from typing import Any
 
@@ -25,6 +26,7 @@ from search_cluster.report.depth.words import headline
 from search_cluster.tasks.registry import get_task
 
 REPORT_NAME = "report.html"
+logger = logging.getLogger(__name__)
 
 
 def run_depth(request: StudyRequest) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         SearchClusterError: settings, data or model are not as they must be.
         KeyboardInterrupt: parts that were read so far are on disk.
     """
-    from search_cluster.commands.lens.judge import named_lens
+    from search_cluster.commands.lens.judge import named_lens, taught_notes
     from search_cluster.commands.model import load_configured
     from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 
@@ -57,9 +59,13 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             (donor, draw_questions(request, donor)),
             request.settings.patch_questions,
         )
-    lens = None
+    lens: NamedLens | None = None
+    lens_notes: tuple[str, ...] = ()
     if request.lens is not None:
         lens = NamedLens(name=request.lens, lens=named_lens(request.lens, loaded))
+        lens_notes = taught_notes(request.lens, request.read_texts(task.name))
+    for note in lens_notes:
+        logger.warning("%s", note)
     with ExitStack() as stack:
         stack.enter_context(locked_run_folder(request.out))
         plan = request.plan(
@@ -93,7 +99,10 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             threshold=TIE_THRESHOLDS[loaded.dtype],
             words_source=request.pos.name if request.pos is not None else "",
         )
-        result = _result(request, found, loaded_as=loaded, lens=lenses.said, counts=reader.counts)
+        notes = (*lens_notes, *study_notes(found))
+        result = _result(
+            request, found, loaded_as=loaded, lens=lenses.said, notes=notes, counts=reader.counts
+        )
         write_rows(request.out, gathered)
         write_depth_result(request.out, result)
         write_depth_report(request.out, request.out / REPORT_NAME, result)
@@ -102,13 +111,20 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         "model": result.model,
         "task": task.name,
         "found": headline(result),
+        "notes": list(result.notes),
         "report": str(request.out / REPORT_NAME),
         **reader.counts,
     }
 
 
 def _result(
-    request: StudyRequest, found: Findings, *, loaded_as: Any, lens: str, counts: dict[str, int]
+    request: StudyRequest,
+    found: Findings,
+    *,
+    loaded_as: Any,
+    lens: str,
+    notes: tuple[str, ...],
+    counts: dict[str, int],
 ) -> DepthResult:
     return DepthResult(
         model=request.config.model,
@@ -126,7 +142,7 @@ def _result(
         layers=found.layers,
         prior_checks=found.prior_checks,
         patching=found.patching,
-        notes=study_notes(found),
+        notes=notes,
         counts=dict(counts),
         versions=installed_versions(),
     )

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,29 @@ def named_lens(name: str, loaded: LoadedModel) -> Lens:
     return Lens.logit(loaded.model) if name == LOGIT_LENS else load_lens(Path(name), loaded)
 
 
-def _is_taught(lens: str, config: SearchConfig, asked: LensTextConfig) -> bool:
-    """Whether the lens' description says that these texts taught it."""
-    if lens == LOGIT_LENS:
-        return False
-    record = read_record(local_folder(Path(lens), FolderKind.LENS))
-    request = {} if record is None else record.found.get("request")
+def taught_notes(lens: str, judged: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """A warning for each of some texts that taught a lens, as far as its description says.
+
+    Args:
+        lens: as for `named_lens`.
+        judged: the texts that it reads: for each source (`TokenTexts.source`) what `asked_texts`
+            says of it.
+    """
+    record = None
+    if lens != LOGIT_LENS:
+        record = read_record(local_folder(Path(lens), FolderKind.LENS))
+    if record is None:
+        return ()
+    request = record.found.get("request")
     taught = request.get("texts") if isinstance(request, dict) else None
-    return has_taught(asked_texts(config, asked), taught)
+    return tuple(
+        f"lens {lens} was fitted to {source}, so its figures here flatter it; judge it on another "
+        "text"
+        for source, asked in judged.items()
+        if has_taught(asked, taught)
+        # A task is known by its name, too, however it was named.
+        or (asked.get("task") is not None and record.found.get("texts") == source)
+    )
 
 
 def judge(
@@ -58,12 +74,7 @@ def judge(
     named = named_lens(lens, loaded)
     progress = PassProgress("lens")
     texts = named_texts(loaded, config, asked, kept=None, progress=progress)
-    notes = texts.notes
-    if _is_taught(lens, config, asked):
-        notes += (
-            f"lens {lens} was fitted to {texts.source}, so its figures here flatter it; judge it "
-            "on another text",
-        )
+    notes = texts.notes + taught_notes(lens, {texts.source: asked_texts(config, asked)})
     for note in notes:
         logger.warning("%s", note)
     judged = judge_lens(

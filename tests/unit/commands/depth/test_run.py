@@ -1,6 +1,7 @@
 """A whole study of a tiny model: its files, going on after an interrupt, the same bytes again."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from support.tiny import save_tiny_model
 from search_cluster.commands.depth.asked import StudyRequest
 from search_cluster.commands.depth.parts import PartStore
 from search_cluster.commands.depth.run import run_depth
+from search_cluster.commands.lens.fit import fit
+from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
 from search_cluster.config import SearchConfig
 from search_cluster.depth.result import DEPTH_NAME, read_depth_result
 from search_cluster.depth.settings import DepthSettings
@@ -114,6 +117,42 @@ def test_a_study_writes_its_files_and_the_same_ones_after_an_interrupt(
     assert {name: (cut / "parts" / name).stat().st_mtime_ns for name in before} == before
     for name in (DEPTH_NAME, "rows.parquet"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.parametrize("source", ["task", "text", "facts", "other"])
+def test_reading_what_taught_the_lens_is_said(
+    source: str,
+    study: Callable[[Path], StudyRequest],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    request = study(tmp_path / "study")
+    tiny = DepthSettings(
+        positions=20, questions=4, fit_tokens=64, skip_questions=0, letter_questions=0,
+        path_positions=20, bias_positions=0, words=4, known=3,
+    )  # fmt: skip
+    request = replace(request, settings=tiny, pos=None, paths=(), lens=str(tmp_path / "lens"))
+    assert request.text is not None
+    text = request.text
+    taught = LensTextConfig(task="elements", tokens=600)
+    if source == "text":
+        taught = LensTextConfig(text=text, tokens=2000)
+    if source != "task":
+        request = replace(request, config=replace(request.config, split="validation"))
+    if source != "facts":
+        request = replace(request, facts=None)
+    fit(
+        request.config, taught, LensFitConfig(held_out_tokens=64), down_weight=(),
+        out=tmp_path / "lens",
+    )  # fmt: skip
+    caplog.set_level(logging.WARNING)
+    done = run_depth(request)
+    said = [note for note in done["notes"] if "was fitted to" in note]
+    named = f"text {text}" if source == "text" else "task elements"
+    expected = f"lens {tmp_path / 'lens'} was fitted to {named}, so its figures here flatter it"
+    assert [note.startswith(expected) for note in said] == ([True] if source != "other" else [])
+    assert ("so its figures here flatter it" in caplog.text) is (source != "other")
+    assert list(read_depth_result(tmp_path / "study").notes) == done["notes"]
 
 
 def test_a_folder_of_another_plan_is_refused(

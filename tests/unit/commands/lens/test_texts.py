@@ -8,7 +8,7 @@ from support.own_task import write_own_task
 from support.tiny import save_tiny_model
 
 from search_cluster.commands.lens.fit import fit
-from search_cluster.commands.lens.judge import judge
+from search_cluster.commands.lens.judge import judge, taught_notes
 from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
@@ -20,6 +20,18 @@ TEXT = "".join(f"{number} the answer is the capital of the question\n" for numbe
 def config(tmp_path_factory: pytest.TempPathFactory) -> SearchConfig:
     model = save_tiny_model(tmp_path_factory.mktemp("texts") / "model")
     return SearchConfig(model=str(model), device="cpu", dtype="float32")
+
+
+def test_a_task_that_taught_is_known_however_it_is_named(
+    config: SearchConfig, tmp_path: Path
+) -> None:
+    asked, lens = LensTextConfig(task=str(write_own_task(tmp_path)), tokens=2000), tmp_path / "lens"
+    done = fit(config, asked, LensFitConfig(held_out_tokens=64), down_weight=(), out=lens)
+    (note,) = taught_notes(str(lens), {done["texts"]: {"task": "runs/mine"}})
+    assert note.startswith(f"lens {lens} was fitted to {done['texts']}, so its figures")
+    others = {"task capitals": {"task": "capitals"}, f"{done['texts']} 2": {"task": "other"}}
+    assert not taught_notes(str(lens), others)
+    assert not taught_notes("logit", {done["texts"]: {"task": asked.task}})
 
 
 def test_a_lens_of_a_task_whose_rows_changed_is_not_taken_as_done(

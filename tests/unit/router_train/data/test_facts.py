@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from support.router_corpus import fruit_example
 
-from router_train.data.facts import fact_hashes
-from router_train.data.labels import question_hashes
+from router_train.data.facts import fact_hashes, fact_places, question_hashes
+from search_cluster.tasks.builtin.elements import ELEMENTS_TASK
 from search_cluster.tasks.example import Example
 
 
@@ -35,3 +35,39 @@ def test_equal_questions_with_other_answers_join_their_facts() -> None:
     found = fact_hashes([*others, *chain])
     assert len({found[example.example_id] for example in chain}) == 1
     assert len(set(found.values())) == 61
+
+
+def test_questions_that_name_each_other_s_answers_stay_together() -> None:
+    examples = ELEMENTS_TASK.load("train", None).examples
+    found = fact_hashes(examples)
+    sides: dict[int, set[str]] = {}
+    for example in examples:
+        sides.setdefault(found[example.example_id], set()).add(example.gold)
+    assert [golds for golds in sides.values() if "H" in golds] == [{"H", "Hydrogen"}]
+    one_way = [
+        asked(1, "Which river flows through Vienna?", "the Danube"),
+        asked(2, "Where does the Danube end?", "Black Sea"),
+        *(asked(10 + n, f"Another question, {n}?", f"other {n}") for n in range(60)),
+    ]
+    assert len(set(fact_hashes(one_way).values())) == 62
+
+
+def test_sums_that_name_each_other_s_results_do_not_stay_together() -> None:
+    sums = [asked(n, f"{n} + 1 = ", f"{n + 1}") for n in range(60)]
+    differences = [asked(100 + n, f"{n + 2} - 1 = ", f"{n + 1}") for n in range(60)]
+    assert len(set(fact_hashes([*sums, *differences]).values())) == 60
+
+
+def test_a_share_of_the_places_holds_that_share_of_the_facts() -> None:
+    """However often each is asked; and a question alone stands where its own hash says."""
+    often = [asked(n, f"Which is it, in words of {n}?", f"fact {n // 8}") for n in range(1600)]
+    alone = [asked(2000 + n, f"Something else, {n}?", f"other {n}") for n in range(200)]
+    places, facts = fact_places([*often, *alone]), fact_hashes([*often, *alone])
+    low = {facts[name] for name, place in places.items() if place < 0.15 * 2**64}
+    assert 0.08 < len(low) / 400 < 0.22
+    of_often = [places[example.example_id] for example in often]
+    assert all(len(set(of_often[n : n + 8])) == 1 for n in range(0, 1600, 8))
+    assert 0.07 < sum(place < 0.15 * 2**64 for place in of_often) / 1600 < 0.23
+    hashes = question_hashes(alone)
+    assert all(places[example.example_id] == hashes[example.example_id] for example in alone)
+    assert places == fact_places([*reversed(alone), *reversed(often)])

@@ -6,7 +6,8 @@ import pytest
 from support.router_corpus import fruit_example, fruit_task, record, write_corpus
 
 from router_train.config import FitConfig
-from router_train.data.labels import most_common_path, question_hashes, read_labels
+from router_train.data.facts import question_hashes
+from router_train.data.labels import most_common_path, read_labels
 from search_cluster.corpus.reader import Corpus, read_corpus
 from search_cluster.corpus.record import ExampleRecord, PathVerdict, failed_record
 from search_cluster.errors import ConfigError, CorpusError
@@ -126,6 +127,32 @@ def test_gold_questions_typed_otherwise_teach_or_judge_but_not_both(tmp_path: Pa
     assert sides[0].isdisjoint(sides[1])
     assert len(sides[0]) + len(sides[1]) == 80
     assert len(labels.train) + len(labels.validation) == 160
+
+
+def test_facts_teach_or_validate_but_not_both(tmp_path: Path) -> None:
+    """Each of 60 facts is asked four times, in other words."""
+    examples = [
+        dataclasses.replace(fruit_example(n), choices=(), gold=f"fact {n // 4}", gold_index=None)
+        for n in range(240)
+    ]
+    records = [record(example, SHORTER) for example in examples]
+    labels = read_labels(corpus_of(tmp_path, *records), FitConfig(validation_share=0.3))
+    train, validation = (
+        {label.example.gold for label in side} for side in (labels.train, labels.validation)
+    )
+    assert train.isdisjoint(validation)
+    assert len(train) + len(validation) == 60
+    assert 0.15 < len(validation) / 60 < 0.45
+    assert len(labels.train) == 4 * len(train)
+
+
+def test_labels_of_one_fact_are_too_few(tmp_path: Path) -> None:
+    one = [dataclasses.replace(fruit_example(n), gold="a fact") for n in range(2)]
+    others = [dataclasses.replace(fruit_example(n), gold=f"{n}") for n in range(2, 60)]
+    records = [record(example, SHORTER) for example in one]
+    corpus = corpus_of(tmp_path, *records, *(record(example) for example in others))
+    with pytest.raises(CorpusError, match=r"2 can teach .* that share no fact are needed"):
+        read_labels(corpus, FitConfig())
 
 
 def test_unverified_labels_are_those_without_evidence(tmp_path: Path) -> None:

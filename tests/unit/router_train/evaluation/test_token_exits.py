@@ -156,6 +156,7 @@ def test_the_words_say_where_and_what(loaded: LoadedModel) -> None:
     )
     result = {
         "router": "lens-exit", "task": "fruit", "split": "test", "num_layers": 6,
+        "may_have_taught": False,
         **asdict(replace(report, agreement=0.5, agreement_low=0.25, agreement_high=0.75)),
     }  # fmt: skip
     text = exits_text(result)
@@ -163,3 +164,7 @@ def test_the_words_say_where_and_what(loaded: LoadedModel) -> None:
     assert "behind layer 2 (3 layers): 9 tokens (100.0%)" in text
     assert "50.0% [25.0%, 75.0%] of all tokens are the plain model's" in text
     assert "+50.0% of the layers' calls saved" in text
+    assert "may have taught" not in text
+    taught = exits_text({**result, "split": "train", "may_have_taught": True})
+    assert taught.startswith(text.replace("(test)", "(train)"))
+    assert "split train may have taught the router: this is no test on unseen" in taught

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,11 @@ import torch
 from support.router_corpus import fruit_example, fruit_task, record, tiny_loaded, write_corpus
 
 from router_train.config import FitConfig
+from router_train.data.labels import LabelSet
+from router_train.data.operating_point import OperatingPoint
+from router_train.routers.base import FitInputs
 from router_train.routers.checkpoint import load_router
+from router_train.routers.early_exit import training
 from router_train.routers.early_exit.router import EarlyExitRouter, readings_of
 from router_train.routers.early_exit.training import choose_exit, train_early_exit
 from router_train.training.fit import fit
@@ -15,6 +20,7 @@ from search_cluster.errors import ConfigError
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.materialise import materialise
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.selection import select_examples
 
 NUM_LAYERS = 6
 IDS = [5, 9, 12, 30, 7]
@@ -99,6 +105,38 @@ def test_the_path_ends_where_the_classifier_is_sure(
         .route(loaded, IDS, threshold=1.0)
         .path.is_identity
     )
+
+
+def test_no_fact_is_in_two_folds(
+    tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = [replace(fruit_example(n), gold=f"fact {n // 2}") for n in range(60)]
+    seen: list[np.ndarray] = []
+
+    def train(
+        readings_NL2: np.ndarray, right_NL: np.ndarray, groups_N: np.ndarray, config: FitConfig
+    ) -> tuple[EarlyExitRouter, OperatingPoint]:
+        seen.append(groups_N)
+        return train_early_exit(readings_NL2, right_NL, groups_N, config)
+
+    monkeypatch.setattr(training, "train_early_exit", train)
+    inputs = FitInputs(
+        labels=LabelSet(
+            train=(), validation=(), num_layers=6, num_unsolved=0, num_unchanged=0,
+            num_inexpressible=0, num_test=0,
+        ),
+        config=FitConfig(router="early-exit", train_limit=40),
+        loaded=loaded,
+        task=fruit_task(),
+        curve_file=tmp_path / "curve.jsonl",
+        examples=tuple(examples),
+    )  # fmt: skip
+    training.EarlyExitKind().fit(inputs)
+    limited = select_examples(examples, 40, 0)
+    (groups,) = seen
+    facts = {example.gold: group for example, group in zip(limited, groups, strict=True)}
+    assert len(set(facts.values())) == len(facts) < 40
+    assert all(facts[item.gold] == group for item, group in zip(limited, groups, strict=True))
 
 
 def test_a_saved_early_exit_chooses_as_before(

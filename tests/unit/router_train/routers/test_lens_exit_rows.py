@@ -1,12 +1,14 @@
 """What a lens exit's training sees of a question: rows with their states, and a lens for them."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from support import tiny
 from support.router_corpus import fruit_example, fruit_task, generated_fruit_task, tiny_loaded
 
+from router_train.data.facts import fact_hashes
 from router_train.routers.lens_exit import task_lens
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from router_train.routers.lens_exit.observing import ExitObserver
@@ -14,6 +16,7 @@ from router_train.routers.lens_exit.task_lens import TaskLens, fit_task_lens
 from search_cluster.errors import CorpusError
 from search_cluster.model.head import float32_logits, logits_of_tokens
 from search_cluster.model.lens.fitting.divergence import candidate_divergences
+from search_cluster.model.lens.fitting.ridge import choose_translators
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.states import walk_states
 from search_cluster.model.loaded import LoadedModel
@@ -70,13 +73,15 @@ def test_a_task_lens_reads_its_answers_better_than_no_lens(
     monkeypatch.setattr(task_lens, "STRENGTHS", (1e-2,))  # held-out rows of both halves choose it
     examples = [fruit_example(number) for number in range(60)]
     halves = (examples[:20], examples[20:40])
-    found = fit_task_lens(loaded, fruit_task(), halves, PLAIN, DEPTHS)
-    again = fit_task_lens(loaded, fruit_task(), halves, PLAIN, DEPTHS)
+    facts = fact_hashes(examples)
+    found = fit_task_lens(loaded, fruit_task(), halves, facts, PLAIN, DEPTHS)
+    again = fit_task_lens(loaded, fruit_task(), halves, facts, PLAIN, DEPTHS)
     assert torch.equal(found.lens.weight_LDD, again.lens.weight_LDD)
     back = TaskLens.restored(found.tensors())
     assert torch.equal(back.of_halves[1].bias_LD, found.of_halves[1].bias_LD)
     # A half's lens knows nothing of the other half.
-    changed = fit_task_lens(loaded, fruit_task(), (examples[:20], examples[40:60]), PLAIN, DEPTHS)
+    others = (examples[:20], examples[40:60])
+    changed = fit_task_lens(loaded, fruit_task(), others, facts, PLAIN, DEPTHS)
     assert changed.of_halves[0].bias_LD.equal(found.of_halves[0].bias_LD)
     assert not changed.of_halves[1].bias_LD.equal(found.of_halves[1].bias_LD)
     recorder = AnswerRecorder(loaded, PLAIN)
@@ -93,13 +98,37 @@ def test_a_task_lens_reads_its_answers_better_than_no_lens(
             bare, translated = candidate_divergences(loaded.model, rows[-1], candidates).tolist()
             assert translated < 0.5 * bare
     with pytest.raises(CorpusError, match="at least 2 are needed that can be asked"):
-        fit_task_lens(loaded, fruit_task(), (examples[:1], []), PLAIN, DEPTHS)
+        fit_task_lens(loaded, fruit_task(), (examples[:1], []), facts, PLAIN, DEPTHS)
+
+
+def test_the_strength_of_a_task_lens_is_chosen_by_facts_that_taught_none(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of twenty questions about ten facts those of the tenth fact choose, and no other."""
+    examples = [fruit_example(number) for number in range(40)]
+    facts = {example.example_id: number % 10 for number, example in enumerate(examples)}
+    choosing: list[torch.Tensor] = []
+
+    def choose(*given: Any) -> Any:
+        choosing.append(given[2])
+        return choose_translators(*given)
+
+    monkeypatch.setattr(task_lens, "choose_translators", choose)
+    fit_task_lens(loaded, fruit_task(), (examples[:20], examples[20:]), facts, PLAIN, DEPTHS)
+    recorder = AnswerRecorder(loaded, PLAIN)
+    rows = [
+        recorder.record(encode_example(loaded, fruit_task(), example)).states_SND
+        for example in examples[9::10]
+    ]
+    expected = torch.cat(rows, dim=1)[[*DEPTHS, NUM_LAYERS]]
+    assert torch.allclose(choosing[0], expected, atol=1e-5)
 
 
 def test_generated_answers_are_observed_through_the_lens(loaded: LoadedModel) -> None:
     examples = [fruit_example(number) for number in range(3)]
     halves = ([fruit_example(n) for n in range(5)], [fruit_example(n) for n in range(5, 9)])
-    lens = fit_task_lens(loaded, GENERATED, halves, PLAIN, DEPTHS).lens
+    facts = fact_hashes([*halves[0], *halves[1]])
+    lens = fit_task_lens(loaded, GENERATED, halves, facts, PLAIN, DEPTHS).lens
     observer = ExitObserver(loaded=loaded, task=GENERATED, path=PLAIN, depths=DEPTHS, lens=lens)
     found = observer.observe(examples)
     assert found["vocabulary_NKR"].shape == (3, 2, 4)

@@ -126,6 +126,23 @@ def test_prompts_that_tell_nothing_keep_the_accuracy_floor() -> None:
         assert point.mean_layers > 5.5
 
 
+def test_a_menu_that_knows_facts_by_heart_is_not_chosen() -> None:
+    """Features tell the fact, and nothing of others; each fact is asked six times."""
+    facts = np.arange(240) // 6
+    rng = np.random.default_rng(0)
+    lucky = rng.random(40) < 0.5
+    right = np.stack([~lucky[facts], lucky[facts], np.zeros(240, dtype=bool)], axis=1)
+    by_fact = replace(
+        table(right),
+        examples=tuple(
+            replace(fruit_example(n), choices=(), gold=f"fact {n // 6}", gold_index=None)
+            for n in range(240)
+        ),
+    )
+    _, point = train_menu(10 * np.eye(40)[facts], by_fact, FitConfig(loss="verdict"))
+    assert (point.mean_layers, point.accuracy) == (6.0, point.accuracy_plain)
+
+
 def test_targets_by_hand() -> None:
     right = np.array([[1, 0, 1], [0, 1, 0]])
     margins = np.array([[0.4, -0.2, 0.8], [-0.4, 0.0, np.nan]])
@@ -284,6 +301,14 @@ def test_a_table_of_another_corpus_or_of_few_questions_is_refused(
         CorpusError, match="has 9 questions that may teach; at least 10 different ones"
     ):
         read_table(corpus, read)
+
+
+def test_a_menu_of_one_question_is_refused(
+    corpus: Path, tmp_path: Path, loaded: LoadedModel
+) -> None:
+    config = FitConfig(router="menu", train_limit=1)
+    with pytest.raises(CorpusError, match="1 questions of the path table can teach; a menu router"):
+        fit(corpus, tmp_path / "menu", config, lambda *_: loaded, task_spec=None, force=False)
 
 
 def test_a_limited_table_is_a_part_of_a_larger_one() -> None:

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -90,3 +90,26 @@ def test_unsolved_questions_validate_too(tmp_path: Path) -> None:
     assert ids >= {label.example.example_id for label in labels.validation}
     assert ids.isdisjoint(label.example.example_id for label in labels.train)
     assert len(ids & {item.example.example_id for item in unsolved}) > 4
+
+
+def test_no_fact_that_teaches_chooses_the_threshold(tmp_path: Path) -> None:
+    """Each of 40 facts is asked six times; of half of the questions no path is right."""
+    examples = [
+        replace(fruit_example(n), choices=(), gold=f"fact {n // 6}", gold_index=None)
+        for n in range(240)
+    ]
+    records = [record(item, *([(1, 0, 1, 1, 1, 1)] * (n % 2))) for n, item in enumerate(examples)]
+    corpus = read_corpus(write_corpus(tmp_path, records, task=fruit_task()))
+    config = FitConfig(validation_share=0.3)
+    inputs = FitInputs(
+        labels=read_labels(corpus, config),
+        config=config,
+        loaded=None,
+        task=fruit_task(),
+        curve_file=tmp_path / "curve.jsonl",
+        examples=tuple(examples),
+    )
+    chosen = validation_examples(inputs)
+    taught = {label.example.gold for label in inputs.labels.train}
+    assert taught.isdisjoint(example.gold for example in chosen)
+    assert len(chosen) == 6 * (40 - len(taught)) > 0
