@@ -32,7 +32,12 @@ from search_cluster.model.bridge.fitting import (
     jumps_to_bridge,
     paths_of_jumps,
 )
-from search_cluster.model.bridge.folder import CONFIG_NAME, read_bridges_record, save_bridges
+from search_cluster.model.bridge.folder import (
+    CONFIG_NAME,
+    load_bridges,
+    read_bridges_record,
+    save_bridges,
+)
 from search_cluster.model.lens.fitting.held_out import split_sequences
 from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
 from search_cluster.model.lens.texts import TokenSequence
@@ -109,7 +114,7 @@ def fit_bridge_set(
         if kind is BridgeKind.DISTILLED:
             settings = distillation or DistillationSettings(seed=config.seed)
             inputs["distillation"] = asdict(settings)
-        finished = _finished(out, inputs)
+        finished = _finished(out, inputs, loaded)
         if finished is not None:
             return finished
         unfinished = {name: UnfinishedFit(out / name, inputs) for name in UNFINISHED_NAMES}
@@ -158,8 +163,8 @@ def fit_bridge_set(
         return {**found, "seconds": round(time.perf_counter() - started_s, 1), "out": str(out)}
 
 
-def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
-    """What a finished fit of these inputs found."""
+def _finished(out: Path, inputs: dict[str, Any], loaded: LoadedModel) -> dict[str, Any] | None:
+    """What a finished fit of these inputs found, if its files are whole."""
     if not (out / CONFIG_NAME).is_file():
         return None
     found = read_bridges_record(out).found
@@ -168,6 +173,11 @@ def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
             f"{out} holds bridges of other texts, paths or another model; name another folder with "
             "--out"
         )
+    try:
+        load_bridges(out, loaded)
+    except ConfigError as error:
+        say(f"{out} is damaged, so the bridges are fitted again ({error})")
+        return None
     say(f"{out} holds these bridges already")
     kept = {name: value for name, value in found.items() if name != "inputs"}
     return {**kept, "seconds": 0.0, "out": str(out)}

@@ -76,6 +76,24 @@ def test_the_same_command_gives_the_same_files(
     assert finished["divergence"] == said["divergence"]
 
 
+def test_a_damaged_set_is_fitted_again(model_dir: str, tmp_path: Path) -> None:
+    def fitted(out: Path) -> dict[str, Any]:
+        return run_json(
+            *("search-cluster", "bridge", "fit", "--model", model_dir, "--jump", "1:4"),
+            *("--task", "capitals", "--tokens", "6000", "--judge-tokens", "300"),
+            *("--out", str(out)),
+        )
+
+    out = tmp_path / "b"
+    said = fitted(out)
+    tensors = out / "bridges.safetensors"
+    whole = tensors.read_bytes()
+    tensors.write_bytes(whole[:-100])
+    assert fitted(out)["digest"] == said["digest"]
+    assert tensors.read_bytes() == whole
+    assert fitted(out)["seconds"] == 0.0
+
+
 def test_a_folder_keeps_one_set(
     bridges: tuple[Path, dict[str, Any]], model_dir: str, text: Path
 ) -> None:
