@@ -27,7 +27,6 @@ from search_cluster.model.bridge.distilling import (
 from search_cluster.model.bridge.divergence import path_divergences
 from search_cluster.model.bridge.fitting import (
     BridgeFit,
-    choosing_texts,
     fit_bridges,
     jumps_to_bridge,
     paths_of_jumps,
@@ -119,6 +118,7 @@ def fit_bridge_set(
             return finished
         unfinished = {name: UnfinishedFit(out / name, inputs) for name in UNFINISHED_NAMES}
         split = split_sequences(fitted.sequences)
+        source, held_out = judging_texts(loaded, texts, fitted)  # before the fit, which takes long
         fit = fit_bridges(
             loaded.model,
             judged,
@@ -139,8 +139,6 @@ def fit_bridge_set(
                 progress=lambda done, total: progress("steps", done, total),
             )
             fit, trained = distilled.fit, {"distillation": _descent_figures(distilled)}
-        num_chose = len(choosing_texts(split.held_out))
-        source, held_out = judging_texts(loaded, texts, fitted, num_chose)
         figures = [_figures(loaded, path, fit, held_out) for path in judged]
         found = {
             "model": loaded.spec,

@@ -153,13 +153,16 @@ def _held_out(
     loaded: LoadedModel, settings: LensFitConfig, texts: TokenTexts
 ) -> tuple[TokenTexts, TokenTexts]:
     """The texts to judge on, and those that are left to fit to."""
+    num_tokens = settings.held_out_tokens
     if settings.held_out is not None:
-        judged = texts_of_file(loaded, settings.held_out, num_tokens=settings.held_out_tokens)
-        return judged, texts
+        judged = texts_of_file(loaded, settings.held_out, num_tokens=num_tokens)
+        return replace(judged, sequences=first_sequences(judged.sequences, num_tokens)), texts
     split = split_sequences(texts.sequences)
-    judged_on = first_sequences(split.held_out, settings.held_out_tokens)
     return (
-        TokenTexts(source=f"a tenth of {texts.source}", sequences=judged_on),
+        TokenTexts(
+            source=f"a tenth of {texts.source}",
+            sequences=first_sequences(split.held_out, num_tokens),
+        ),
         replace(texts, sequences=split.fitted),
     )
 

@@ -82,3 +82,18 @@ def test_judging_a_lens_on_what_taught_it_is_said(
         said = judge(config, texts, lens=str(lens), one_off=False)
         assert any("was fitted to" in note for note in said["notes"]) is is_taught
         assert ("judge it on another text" in caplog.text) is is_taught
+
+
+@pytest.mark.parametrize("source", ["text", "task", "file"])
+def test_a_fit_judges_no_more_tokens_than_are_asked_for(
+    source: str, config: SearchConfig, tmp_path: Path
+) -> None:
+    taught, other = tmp_path / "text.txt", tmp_path / "other.txt"
+    taught.write_text(TEXT)
+    other.write_text(TEXT + "more")
+    asked = LensTextConfig(text=taught, tokens=2000)
+    if source == "task":
+        asked = LensTextConfig(task="capitals", tokens=2000)
+    settings = LensFitConfig(held_out_tokens=101, held_out=other if source == "file" else None)
+    done = fit(config, asked, settings, down_weight=(), out=tmp_path / "lens")
+    assert done["held_out_tokens"] == 101
