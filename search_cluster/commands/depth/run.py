@@ -40,6 +40,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         KeyboardInterrupt: parts that were read so far are on disk.
     """
     from search_cluster.commands.lens.judge import named_lens, taught_notes
+    from search_cluster.commands.lens.texts import QUESTIONS, questions_digest
     from search_cluster.commands.model import load_configured
     from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 
@@ -64,7 +65,8 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
     lens_notes: tuple[str, ...] = ()
     if request.lens is not None:
         lens = NamedLens(name=request.lens, lens=named_lens(request.lens, loaded))
-        lens_notes = taught_notes(request.lens, request.read_texts(task.name))
+        held = {QUESTIONS: questions_digest((*questions.studied, *questions.others))}
+        lens_notes = taught_notes(request.lens, request.read_texts(task.name, held))
     progress = _Progress()
     progress.stage("text, files and questions")
     inputs = read_inputs(request, loaded, task, questions)

@@ -1,7 +1,6 @@
 """A lens that is in its folder already: whose it is, and whether it is whole."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def require_own_folder(out: Path, kept: Path) -> None:
 
 def finished_lens(
     out: Path,
-    request: Mapping[str, Any],
+    request: dict[str, Any],
     loaded: LoadedModel,
     *,
     kept: Path,
@@ -63,7 +62,7 @@ def finished_lens(
     known = read_record(out)
     if known is None:
         return None
-    if known.found.get("request") != request:
+    if _without_name(known.found.get("request")) != _without_name(request):
         raise ConfigError(
             f"{out} holds a lens that was fitted otherwise; give a new folder with --out, or "
             "remove it"
@@ -77,3 +76,11 @@ def finished_lens(
         with locked_run_folder(kept):
             save_lens(out, lens, loaded, format_=format_, revision=revision, found=known.found)
     return dict(known.found)
+
+
+def _without_name(request: object) -> object:
+    """A request without the name of its task, if it says what the task's prompts hold."""
+    texts = request.get("texts") if isinstance(request, dict) else None
+    if not isinstance(request, dict) or not isinstance(texts, dict) or "digest" not in texts:
+        return request
+    return {**request, "texts": {**texts, "task": None}}

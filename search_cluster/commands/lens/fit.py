@@ -13,7 +13,12 @@ from typing import Any
 from search_cluster.commands.lens.figures import figures_of
 from search_cluster.commands.lens.finished import finished_lens, require_own_folder
 from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
-from search_cluster.commands.lens.texts import asked_texts, named_texts, require_other_text
+from search_cluster.commands.lens.texts import (
+    asked_texts,
+    named_texts,
+    require_other_text,
+    taught_questions,
+)
 from search_cluster.commands.model import load_configured
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
@@ -107,6 +112,7 @@ def fit(
             "model": loaded.spec,
             "texts": texts.source,
             "texts_digest": texts.digest,
+            **taught_questions(config, asked),
             "tokens": texts.num_tokens,
             **fitted.found,
             "held_out": judged_on.source,
