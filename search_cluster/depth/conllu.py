@@ -4,6 +4,7 @@ Word classes are universal part-of-speech tags; words are found again in the sen
 that each has a span of characters.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ WORD_CLASSES = (*FUNCTION_CLASSES, *CONTENT_CLASSES, *OTHER_CLASSES)
 """Universal part-of-speech tags; a label of a position is the place in this list."""
 _TEXT = "# text = "
 _NUM_COLUMNS = 10
+_INDEX = re.compile(r"[0-9]+([-.][0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,11 @@ def _rows(path: Path, block: Sequence[tuple[int, str]]) -> Iterator[_Row]:
                 "separated by tabs"
             )
         index, form, word_class = columns[0], columns[1], columns[3]
+        if not _INDEX.fullmatch(index):
+            raise ConfigError(
+                f"{path}:{number}: the ID is {index!r}; it is a word's number such as 3, a range "
+                "such as 3-4, or an empty node's number such as 3.1: correct the file"
+            )
         has_space = "SpaceAfter=No" not in columns[9]
         if "." in index:  # an empty node, which is not in the text
             continue

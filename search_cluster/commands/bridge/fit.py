@@ -27,12 +27,16 @@ from search_cluster.model.bridge.distilling import (
 from search_cluster.model.bridge.divergence import path_divergences
 from search_cluster.model.bridge.fitting import (
     BridgeFit,
-    choosing_texts,
     fit_bridges,
     jumps_to_bridge,
     paths_of_jumps,
 )
-from search_cluster.model.bridge.folder import CONFIG_NAME, read_bridges_record, save_bridges
+from search_cluster.model.bridge.folder import (
+    CONFIG_NAME,
+    load_bridges,
+    read_bridges_record,
+    save_bridges,
+)
 from search_cluster.model.lens.fitting.held_out import split_sequences
 from search_cluster.model.lens.fitting.unfinished import UnfinishedFit
 from search_cluster.model.lens.texts import TokenSequence
@@ -109,11 +113,12 @@ def fit_bridge_set(
         if kind is BridgeKind.DISTILLED:
             settings = distillation or DistillationSettings(seed=config.seed)
             inputs["distillation"] = asdict(settings)
-        finished = _finished(out, inputs)
+        finished = _finished(out, inputs, loaded)
         if finished is not None:
             return finished
         unfinished = {name: UnfinishedFit(out / name, inputs) for name in UNFINISHED_NAMES}
         split = split_sequences(fitted.sequences)
+        source, held_out = judging_texts(loaded, texts, fitted)  # before the fit, which takes long
         fit = fit_bridges(
             loaded.model,
             judged,
@@ -134,8 +139,6 @@ def fit_bridge_set(
                 progress=lambda done, total: progress("steps", done, total),
             )
             fit, trained = distilled.fit, {"distillation": _descent_figures(distilled)}
-        num_chose = len(choosing_texts(split.held_out))
-        source, held_out = judging_texts(loaded, texts, fitted, num_chose)
         figures = [_figures(loaded, path, fit, held_out) for path in judged]
         found = {
             "model": loaded.spec,
@@ -158,8 +161,8 @@ def fit_bridge_set(
         return {**found, "seconds": round(time.perf_counter() - started_s, 1), "out": str(out)}
 
 
-def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
-    """What a finished fit of these inputs found."""
+def _finished(out: Path, inputs: dict[str, Any], loaded: LoadedModel) -> dict[str, Any] | None:
+    """What a finished fit of these inputs found, if its files are whole."""
     if not (out / CONFIG_NAME).is_file():
         return None
     found = read_bridges_record(out).found
@@ -168,6 +171,11 @@ def _finished(out: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
             f"{out} holds bridges of other texts, paths or another model; name another folder with "
             "--out"
         )
+    try:
+        load_bridges(out, loaded)
+    except ConfigError as error:
+        say(f"{out} is damaged, so the bridges are fitted again ({error})")
+        return None
     say(f"{out} holds these bridges already")
     kept = {name: value for name, value in found.items() if name != "inputs"}
     return {**kept, "seconds": 0.0, "out": str(out)}

@@ -8,10 +8,12 @@ from search_cluster.commands.lens.texts import named_texts
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError
-from search_cluster.model.lens.fitting.held_out import split_sequences
+from search_cluster.model.bridge.fitting import choosing_texts
+from search_cluster.model.lens.fitting.held_out import HELD_OUT_EVERY, split_sequences
 from search_cluster.model.lens.texts import (
     TokenSequence,
     TokenTexts,
+    by_context,
     first_sequences,
     texts_of_file,
 )
@@ -64,26 +66,30 @@ def fitting_texts(
 
 
 def judging_texts(
-    loaded: LoadedModel, choice: TextChoice, fitted: TokenTexts, num_chose: int
+    loaded: LoadedModel, choice: TextChoice, fitted: TokenTexts
 ) -> tuple[str, tuple[TokenSequence, ...]]:
-    """Where the texts to judge by come from, and the texts: none that were fitted to or chose.
+    """Where the texts to judge by come from, and the texts: none that is fitted to or chooses.
 
     Args:
         loaded: the model.
         choice: which texts.
         fitted: what `fitting_texts` gave.
-        num_chose: how many of the texts that were held out chose something.
 
     Raises:
         ConfigError: nothing is left to judge by.
     """
     if choice.judge_text is not None:
         texts = texts_of_file(loaded, choice.judge_text, num_tokens=choice.judge_tokens)
-        return texts.source, texts.sequences
-    left = split_sequences(fitted.sequences).held_out[num_chose:]
+        return texts.source, first_sequences(texts.sequences, choice.judge_tokens)
+    held_out = split_sequences(fitted.sequences).held_out
+    left = held_out[len(choosing_texts(held_out)) :]
     if not left:
+        groups = by_context(fitted.sequences)
+        needed = max(2, len(groups) // HELD_OUT_EVERY + 1) * HELD_OUT_EVERY
+        longest = max(sum(item.num_rows for item in group) for group in groups)
         raise ConfigError(
-            f"{fitted.num_tokens} tokens of {fitted.source} leave nothing to judge the bridges by; "
-            "give more --tokens, or another file with --judge-text"
+            f"{fitted.num_tokens} tokens of {fitted.source} are {len(groups)} texts, which leave "
+            f"nothing to judge the bridges by; give at least {needed} texts (about --tokens "
+            f"{needed * longest}), or another file with --judge-text"
         )
     return f"{fitted.source}, held out", first_sequences(left, choice.judge_tokens)

@@ -71,7 +71,9 @@ def bridge_fit(
             help="Judge by a text file of its own.", show_default="what the fit holds out"
         ),
     ] = None,
-    judge_tokens: Annotated[int, typer.Option(min=1, help="Tokens to judge by, at most.")] = 20_000,
+    judge_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens to judge by, at most, each BOS included.")
+    ] = 20_000,
     out: Annotated[Path, typer.Option(help="Folder of the bridges.")],
     flags: Annotated[Flags, OPTIONS],
     choice: Annotated[PushChoice, Options(without=("include_rows",))],

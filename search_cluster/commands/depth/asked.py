@@ -78,13 +78,16 @@ class StudyRequest:
             **asdict(self.settings),
         }
 
-    def read_texts(self, task: str) -> dict[str, dict[str, str | None]]:
+    def read_texts(
+        self, task: str, questions: Mapping[str, str]
+    ) -> dict[str, dict[str, str | None]]:
         """What lenses read in the study, of the texts that a lens may have been fitted to.
 
         Lenses are fitted to files, and to training questions of tasks.
 
         Args:
             task: the task's name.
+            questions: what its questions hold, as `taught_questions` says it.
 
         Returns:
             For each source, as `TokenTexts.source` names it, the file's digest or the task.
@@ -93,7 +96,7 @@ class StudyRequest:
         if self.text is not None:
             found[f"text {self.text}"] = {"text": _digest(self.text)}
         if self.config.split == "train":
-            found[f"task {task}"] = {"task": self.task}
+            found[f"task {task}"] = {"task": self.task, **questions}
         if self.facts is not None:
             found |= {f"task {name}": {"task": name} for name in FACT_TASKS}
         return found

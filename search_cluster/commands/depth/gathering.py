@@ -1,7 +1,6 @@
 """Reads all experiments of a study: text, word classes, facts, questions, paths."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,12 @@ from search_cluster.commands.depth.asked import FACT_TASKS, StudyRequest
 from search_cluster.commands.depth.drawn import DrawnQuestions
 from search_cluster.commands.depth.forms import FormReader
 from search_cluster.commands.depth.gathered import Gathered, GatheredQuestions, GatheredText
+from search_cluster.commands.depth.inputs import StudyInputs
 from search_cluster.commands.depth.lenses import NamedLens, StudyLenses, lenses_of
 from search_cluster.commands.depth.patching import PatchPlan, gather_patched
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.depth.buckets import buckets_of, corpus_counts, frequent_word
-from search_cluster.depth.conllu import read_conllu
-from search_cluster.depth.facts import read_facts
 from search_cluster.depth.lens_control import shuffled_order
-from search_cluster.errors import ConfigError, PromptError
 from search_cluster.model.depth_states.tables import (
     REWEIGHTED,
     SHUFFLED,
@@ -32,14 +29,8 @@ from search_cluster.tasks.task import AnswerKind, Task
 
 if TYPE_CHECKING:
     from search_cluster.model.depth_states.probes import PromptProbe
-    from search_cluster.model.lens.texts import TokenTexts
     from search_cluster.model.loaded import LoadedModel
     from search_cluster.tasks.example import Example
-
-CORPUS_TOKENS = 1_000_000
-"""Tokens of a text at most that frequencies are counted on."""
-PROMPT_TOKENS = 100_000
-"""The same where the task's prompts are the text."""
 
 
 @dataclass(slots=True)
@@ -50,6 +41,7 @@ class StudyGathering:
     loaded: "LoadedModel"
     task: Task
     questions: DrawnQuestions
+    inputs: StudyInputs
     lens: NamedLens | None
     """The lens that is named; ``None``: one is fitted."""
     paths: tuple[LayerPath, ...]
@@ -62,12 +54,11 @@ class StudyGathering:
         """Read everything."""
         from search_cluster.model.depth_states.text_probes import first_prompts
 
-        examples, others = self.questions.studied, self.questions.others
-        texts = self._texts(others or examples)
-        text, lenses, probes = self._text(texts, others)
+        others = self.questions.others
+        text, lenses, probes = self._text(others)
         words = self._words(lenses)
         facts = self._facts(lenses)
-        questions = self._questions(lenses, examples, others)
+        questions = self._questions(lenses, others)
         patch = None
         if self.patch is not None:
             self.on_stage("patched runs")
@@ -90,30 +81,8 @@ class StudyGathering:
             lenses,
         )
 
-    def _texts(self, examples: "Sequence[Example]") -> "TokenTexts":
-        from search_cluster.model.depth_states.text_probes import SEQUENCE_TOKENS
-        from search_cluster.model.lens.texts import (
-            TokenTexts,
-            sequences_of_questions,
-            texts_of_file,
-        )
-
-        self.on_stage("text")
-        if self.request.text is not None:
-            return texts_of_file(
-                self.loaded, self.request.text, num_tokens=CORPUS_TOKENS, length=SEQUENCE_TOKENS
-            )
-        sequences, _ = sequences_of_questions(
-            self.loaded, self.task, examples, num_tokens=PROMPT_TOKENS
-        )
-        if not sequences:
-            raise ConfigError(
-                f"not one question of task {self.task.name} can be asked; name a text with --text"
-            )
-        return TokenTexts(source=f"prompts of {self.task.name}", sequences=sequences)
-
     def _text(
-        self, texts: "TokenTexts", others: "Sequence[Example]"
+        self, others: "Sequence[Example]"
     ) -> "tuple[GatheredText, StudyLenses, Sequence[PromptProbe]]":
         from search_cluster.model.depth_states.text_probes import (
             corpus_ids,
@@ -123,7 +92,7 @@ class StudyGathering:
         )
         from search_cluster.model.lens.texts import sequences_of_questions
 
-        settings, seed = self.request.settings, self.request.config.seed
+        settings, seed, texts = self.request.settings, self.request.config.seed, self.inputs.texts
         vocabulary = int(self.loaded.model.config.vocab_size)
         counts_V = corpus_counts(corpus_ids(texts), vocabulary)
         word = frequent_word(counts_V, self.text_of)
@@ -186,30 +155,20 @@ class StudyGathering:
         return str(self.loaded.tokenizer.decode([token]))
 
     def _words(self, lenses: StudyLenses) -> ReadingTable | None:
-        from search_cluster.model.depth_states.word_probes import word_probes
-
-        if self.request.pos is None:
+        if self.inputs.words is None:
             return None
         self.on_stage("word classes")
-        sentences = read_conllu(self.request.pos)
-        probes = word_probes(
-            self.loaded,
-            [(sentence.text, sentence.labels()) for sentence in sentences],
-            num_words=self.request.settings.words,
-            seed=self.request.config.seed,
-        )
-        return self.reader.table("words", lenses.read, probes)
+        return self.reader.table("words", lenses.read, self.inputs.words)
 
     def _facts(self, lenses: StudyLenses) -> list[tuple[str, ReadingTable]]:
-        from search_cluster.model.depth_states.answer_probes import fact_probes, gold_probes
+        from search_cluster.model.depth_states.answer_probes import gold_probes
 
-        if self.request.facts is None:
+        if self.request.facts is None or self.inputs.facts is None:
             return []
         self.on_stage("facts")
         settings, seed = self.request.settings, self.request.config.seed
-        facts = [(fact.prompt, fact.answer) for fact in read_facts(self.request.facts)]
-        probes = fact_probes(self.loaded, facts, num_facts=settings.known, seed=seed)
-        found = [(self.request.facts.name, self.reader.table("facts", lenses.read, probes))]
+        table = self.reader.table("facts", lenses.read, self.inputs.facts)
+        found = [(self.request.facts.name, table)]
         for name in FACT_TASKS:
             task = get_task(name)
             examples = select_examples(task.load("train", None).examples, settings.known // 3, seed)
@@ -217,26 +176,9 @@ class StudyGathering:
             found.append((name, self.reader.table(f"facts-{name}", lenses.read, gold)))
         return found
 
-    def _questions(
-        self, lenses: StudyLenses, examples: "Sequence[Example]", others: "Sequence[Example]"
-    ) -> GatheredQuestions:
-        from search_cluster.model.depth_states.question_probes import question_probes
-        from search_cluster.model.prompting import encode_example
-
-        settings = self.request.settings
+    def _questions(self, lenses: StudyLenses, others: "Sequence[Example]") -> GatheredQuestions:
+        settings, usable = self.request.settings, self.inputs.usable
         self.on_stage("questions")
-        usable: list[Example] = []
-        by_question: list[tuple[PromptProbe, ...]] = []
-        for example in examples:
-            with suppress(PromptError):
-                encode_example(self.loaded, self.task, example)
-                by_question.append(question_probes(self.loaded, self.task, example, len(usable)))
-                usable.append(example)
-        if not usable:
-            raise ConfigError(
-                f"not one question of task {self.task.name} can be asked; `search-cluster tasks "
-                "check` says why, with the same task and --model"
-            )
         decisions = later = letters = texts = texts_are_shown = None
         prefixes = found = skips = None
         num_layers = self.loaded.num_layers
@@ -245,7 +187,9 @@ class StudyGathering:
         )
         identity = LayerPath.identity(num_layers)
         if self.task.kind is AnswerKind.CHOICE:
-            decisions, later = self.reader.questions("questions", lenses.read, by_question)
+            decisions, later = self.reader.questions(
+                "questions", lenses.read, self.inputs.by_question
+            )
             forms = FormReader(
                 loaded=self.loaded,
                 reader=self.reader,
@@ -281,7 +225,7 @@ class StudyGathering:
             split=self.request.config.split,
             gold_Q=gold_Q,
             num_choices=tuple(len(item.choices) for item in usable),
-            left_out=len(examples) - len(usable),
+            left_out=len(self.questions.studied) - len(usable),
             decisions=decisions,
             later=later,
             letters=letters,

@@ -8,6 +8,7 @@ from search_cluster.commands.depth.asked import StudyRequest
 from search_cluster.commands.depth.drawn import draw_questions
 from search_cluster.commands.depth.findings import Findings, findings_of
 from search_cluster.commands.depth.gathering import StudyGathering
+from search_cluster.commands.depth.inputs import read_inputs
 from search_cluster.commands.depth.lenses import NamedLens
 from search_cluster.commands.depth.notes import study_notes
 from search_cluster.commands.depth.parts import PartStore
@@ -39,6 +40,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
         KeyboardInterrupt: parts that were read so far are on disk.
     """
     from search_cluster.commands.lens.judge import named_lens, taught_notes
+    from search_cluster.commands.lens.texts import QUESTIONS, questions_digest
     from search_cluster.commands.model import load_configured
     from search_cluster.model.engine.rechecks import TIE_THRESHOLDS
 
@@ -63,8 +65,13 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
     lens_notes: tuple[str, ...] = ()
     if request.lens is not None:
         lens = NamedLens(name=request.lens, lens=named_lens(request.lens, loaded))
-        lens_notes = taught_notes(request.lens, request.read_texts(task.name))
-    for note in lens_notes:
+        held = {QUESTIONS: questions_digest((*questions.studied, *questions.others))}
+        lens_notes = taught_notes(request.lens, request.read_texts(task.name, held))
+    progress = _Progress()
+    progress.stage("text, files and questions")
+    inputs = read_inputs(request, loaded, task, questions)
+    known = (*lens_notes, *inputs.notes)
+    for note in known:
         logger.warning("%s", note)
     with ExitStack() as stack:
         stack.enter_context(locked_run_folder(request.out))
@@ -76,7 +83,6 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             paths=[str(path) for path in paths],
             patch=None if patch is None else patch.digest,
         )
-        progress = _Progress()
         reader = StudyReader(
             loaded=loaded, store=PartStore(request.out, plan), on_part=progress.part
         )
@@ -85,6 +91,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             loaded=loaded,
             task=task,
             questions=questions,
+            inputs=inputs,
             lens=lens,
             paths=paths,
             patch=patch,
@@ -99,7 +106,7 @@ def run_depth(request: StudyRequest) -> dict[str, Any]:
             threshold=TIE_THRESHOLDS[loaded.dtype],
             words_source=request.pos.name if request.pos is not None else "",
         )
-        notes = (*lens_notes, *study_notes(found))
+        notes = (*known, *study_notes(found))
         result = _result(
             request, found, loaded_as=loaded, lens=lenses.said, notes=notes, counts=reader.counts
         )

@@ -4,15 +4,21 @@ import logging
 import resource
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from search_cluster.commands.lens.figures import figures_of
+from search_cluster.commands.lens.finished import finished_lens, require_own_folder
 from search_cluster.commands.lens.settings import LensFitConfig, LensTextConfig
-from search_cluster.commands.lens.texts import asked_texts, named_texts, require_other_text
+from search_cluster.commands.lens.texts import (
+    asked_texts,
+    named_texts,
+    require_other_text,
+    taught_questions,
+)
 from search_cluster.commands.model import load_configured
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
@@ -26,7 +32,6 @@ from search_cluster.model.lens.fitting.weights import TokenWeights, WeighedBy
 from search_cluster.model.lens.folder import LensFormat, lens_digest, save_lens
 from search_cluster.model.lens.judged import judge_lens
 from search_cluster.model.lens.lens import LensKind
-from search_cluster.model.lens.record import read_record
 from search_cluster.model.lens.texts import TokenTexts, first_sequences, texts_of_file
 from search_cluster.model.loaded import LoadedModel
 
@@ -45,11 +50,11 @@ def fit(
 ) -> dict[str, Any]:
     """Fit a lens, judge it, and write it; what ``--json`` reports.
 
-    A lens that is there and was asked for alike is not fitted again.
+    A lens that is there whole and was asked for alike is not fitted again.
 
     Raises:
-        SearchClusterError: model, texts or settings can't be used, or the folder holds another
-            lens.
+        SearchClusterError: model, texts or settings can't be used, or the folder holds something
+            else.
         KeyboardInterrupt: what is done is kept, and the same call goes on from there.
     """
     started_s = time.perf_counter()
@@ -57,6 +62,8 @@ def fit(
     format_ = _choice(LensFormat, settings.format, "format")
     by = _choice(WeighedBy, settings.weigh_by, "weigh_by")
     require_other_text(asked.text, settings.held_out, "--held-out")
+    kept = out / UNFINISHED
+    require_own_folder(out, kept)
     loaded = load_configured(config)
     progress = PassProgress("lens")
     prompts = None
@@ -79,16 +86,12 @@ def fit(
         "held_out_tokens": settings.held_out_tokens,
         "fit": replace_texts(fit_settings, loaded),
     }
-    known = read_record(out)
-    if known is not None:
-        if known.found.get("request") != request:
-            raise ConfigError(
-                f"{out} holds a lens that was fitted otherwise; give a new folder with --out, or "
-                "remove it"
-            )
-        return {**_without_request(known.found), "out": str(out), "seconds": 0.0}
+    found = finished_lens(
+        out, request, loaded, kept=kept, format_=format_, revision=config.revision
+    )
+    if found is not None:
+        return _said(found, out=out, started_s=started_s)
     with ExitStack() as stack:
-        kept = out / UNFINISHED
         stack.enter_context(locked_run_folder(kept))
         texts = prompts or named_texts(loaded, config, asked, kept=kept, progress=progress)
         texts_s = time.perf_counter() - started_s
@@ -109,6 +112,7 @@ def fit(
             "model": loaded.spec,
             "texts": texts.source,
             "texts_digest": texts.digest,
+            **taught_questions(config, asked),
             "tokens": texts.num_tokens,
             **fitted.found,
             "held_out": judged_on.source,
@@ -118,8 +122,20 @@ def fit(
         }
         save_lens(out, fitted.lens, loaded, format_=format_, revision=config.revision, found=found)
         shutil.rmtree(kept)
+    return _said(found, out=out, started_s=started_s, fitted_s=fitted_s, texts_s=texts_s)
+
+
+def _said(
+    found: Mapping[str, Any],
+    *,
+    out: Path,
+    started_s: float,
+    fitted_s: float = 0.0,
+    texts_s: float = 0.0,
+) -> dict[str, Any]:
+    """What ``--json`` says of a lens."""
     return {
-        **_without_request(found),
+        **{name: value for name, value in found.items() if name != "request"},
         "out": str(out),
         "seconds": fitted_s,
         "seconds_texts": texts_s,
@@ -139,21 +155,20 @@ def replace_texts(settings: FitSettings, loaded: LoadedModel) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if name not in ("texts", "model")}
 
 
-def _without_request(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name != "request"}
-
-
 def _held_out(
     loaded: LoadedModel, settings: LensFitConfig, texts: TokenTexts
 ) -> tuple[TokenTexts, TokenTexts]:
     """The texts to judge on, and those that are left to fit to."""
+    num_tokens = settings.held_out_tokens
     if settings.held_out is not None:
-        judged = texts_of_file(loaded, settings.held_out, num_tokens=settings.held_out_tokens)
-        return judged, texts
+        judged = texts_of_file(loaded, settings.held_out, num_tokens=num_tokens)
+        return replace(judged, sequences=first_sequences(judged.sequences, num_tokens)), texts
     split = split_sequences(texts.sequences)
-    judged_on = first_sequences(split.held_out, settings.held_out_tokens)
     return (
-        TokenTexts(source=f"a tenth of {texts.source}", sequences=judged_on),
+        TokenTexts(
+            source=f"a tenth of {texts.source}",
+            sequences=first_sequences(split.held_out, num_tokens),
+        ),
         replace(texts, sequences=split.fitted),
     )
 

@@ -9,7 +9,13 @@ from typing import Any
 from search_cluster.commands.lens.figures import figures_of
 from search_cluster.commands.lens.fit import peak_bytes
 from search_cluster.commands.lens.settings import LensTextConfig
-from search_cluster.commands.lens.texts import asked_texts, has_taught, named_texts
+from search_cluster.commands.lens.texts import (
+    QUESTIONS,
+    asked_texts,
+    has_taught,
+    named_texts,
+    taught_questions,
+)
 from search_cluster.commands.model import load_configured
 from search_cluster.commands.pass_progress import PassProgress
 from search_cluster.config import SearchConfig
@@ -42,23 +48,33 @@ def taught_notes(lens: str, judged: Mapping[str, Mapping[str, Any]]) -> tuple[st
     Args:
         lens: as for `named_lens`.
         judged: the texts that it reads: for each source (`TokenTexts.source`) what `asked_texts`
-            says of it.
+            and `taught_questions` say of it.
     """
     record = None
     if lens != LOGIT_LENS:
         record = read_record(local_folder(Path(lens), FolderKind.LENS))
     if record is None:
         return ()
-    request = record.found.get("request")
-    taught = request.get("texts") if isinstance(request, dict) else None
-    return tuple(
-        f"lens {lens} was fitted to {source}, so its figures here flatter it; judge it on another "
-        "text"
-        for source, asked in judged.items()
-        if has_taught(asked, taught)
-        # A task is known by its name, too, however it was named.
-        or (asked.get("task") is not None and record.found.get("texts") == source)
+    notes = (_taught_note(source, asked, record.found) for source, asked in judged.items())
+    return tuple(f"lens {lens} was fitted to {note}" for note in notes if note)
+
+
+def _taught_note(source: str, asked: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What is said of a text that taught; empty if it did not."""
+    request = found.get("request")
+    # A task is known by its name, too, however it was named.
+    is_named = has_taught(asked, request.get("texts") if isinstance(request, dict) else None) or (
+        asked.get("task") is not None and found.get("texts") == source
     )
+    own, taught = asked.get(QUESTIONS), found.get(QUESTIONS)
+    is_equal = is_named if own is None or taught is None else own == taught
+    if is_equal:
+        return f"{source}, so its figures here flatter it; judge it on another text"
+    if is_named:
+        return (
+            f"other questions of {source}; if these are some of them, its figures here flatter it"
+        )
+    return ""
 
 
 def judge(
@@ -74,7 +90,8 @@ def judge(
     named = named_lens(lens, loaded)
     progress = PassProgress("lens")
     texts = named_texts(loaded, config, asked, kept=None, progress=progress)
-    notes = texts.notes + taught_notes(lens, {texts.source: asked_texts(config, asked)})
+    read = {texts.source: asked_texts(config, asked) | taught_questions(config, asked)}
+    notes = texts.notes + taught_notes(lens, read)
     for note in notes:
         logger.warning("%s", note)
     judged = judge_lens(

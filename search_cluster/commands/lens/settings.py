@@ -23,7 +23,8 @@ class LensTextConfig:
     self_: bool = field(default=False, metadata={"flag": "--self"})
     """Text that the model writes by itself. It is what is used where no other is named."""
     tokens: int = field(default=100_000, metadata=SMALLEST)
-    """The number of tokens at most."""
+    """The number of tokens at most. The BOS in front of each text comes on top, and a task's last
+    question is taken whole."""
 
     def __post_init__(self) -> None:
         if sum((self.text is not None, self.task is not None, self.self_)) > 1:
@@ -50,8 +51,8 @@ class LensFitConfig:
     """Plain text on which the lens is judged; ``None``: every tenth of its texts, kept out of the
     fit."""
     held_out_tokens: int = field(default=1024, metadata=SMALLEST)
-    """The number of its tokens at most. Each takes as long as 240 layers of one token in the demo
-    model."""
+    """The number of its tokens at most, each BOS included. One takes as long as 240 layers of one
+    token in the demo model."""
     format: str = "tuned-lens"
     """``tuned-lens``: params.pt, which tuned-lens reads, or ``safetensors``."""
 

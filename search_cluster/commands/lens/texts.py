@@ -1,6 +1,8 @@
 """From what a command line names to token sequences."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,11 @@ from search_cluster.model.lens.sampled import texts_of_model
 from search_cluster.model.lens.texts import TokenTexts, texts_of_file, texts_of_task
 from search_cluster.model.loaded import LoadedModel
 from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
+
+QUESTIONS = "questions_digest"
+"""What a lens' description calls the digest of a task's training questions."""
 
 
 def asked_texts(config: SearchConfig, asked: LensTextConfig) -> dict[str, Any]:
@@ -27,6 +33,26 @@ def asked_texts(config: SearchConfig, asked: LensTextConfig) -> dict[str, Any]:
     if asked.text is not None:
         return {"text": content_digest(asked.text), "tokens": asked.tokens}
     return {"task": asked.task, "seed": config.seed, "tokens": asked.tokens}
+
+
+def questions_digest(examples: Iterable[Example]) -> str:
+    """16 hex digits that are equal for equal questions, in any order and of a task of any name."""
+    rows = sorted(
+        json.dumps([item.question, item.choices, item.gold, item.gold_index]) for item in examples
+    )
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
+
+
+def taught_questions(config: SearchConfig, asked: LensTextConfig) -> dict[str, str]:
+    """What the training questions of a task hold, ready for JSON; empty where no task is named.
+
+    Raises:
+        TaskError: there is no such task, or its split can't be read.
+    """
+    if asked.task is None:
+        return {}
+    loaded = get_task(asked.task).load("train", resolve_data_dir(config.data_dir))
+    return {QUESTIONS: questions_digest(loaded.examples)}
 
 
 def require_other_text(taught: Path | None, judged: Path | None, option: str) -> None:

@@ -112,7 +112,7 @@ def read_bridges_record(folder: Path) -> BridgesRecord:
         _RECORD,
         schema=BRIDGES_SCHEMA,
         what="a description of bridges",
-        again="fit the bridges again",
+        again="fit the bridges to a new folder",
     )
 
 

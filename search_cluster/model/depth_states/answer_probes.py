@@ -16,22 +16,30 @@ from search_cluster.tasks.task import Task
 
 def fact_probes(
     loaded: LoadedModel, facts: Sequence[tuple[str, str]], *, num_facts: int, seed: int
-) -> tuple[PromptProbe, ...]:
+) -> tuple[tuple[PromptProbe, ...], int]:
     """Facts, drawn: prompts and answers.
 
     Equal prompts stand once, and answers that merge with their prompt are left out.
+
+    Returns:
+        The probes, and how many facts are left out because they can't be asked.
     """
     distinct = list(dict(facts).items())
     probes: list[PromptProbe] = []
+    num_left_out = 0
     for number in np.random.default_rng(seed).permutation(len(distinct)):
         if len(probes) >= num_facts:
             break
         prompt, answer = distinct[number]
-        context = plain_ids(loaded, prompt)
-        joint = plain_ids(loaded, f"{prompt} {answer}")
+        try:
+            context = plain_ids(loaded, prompt)
+            joint = plain_ids(loaded, f"{prompt} {answer}")
+        except PromptError:
+            num_left_out += 1
+            continue
         if context and joint[: len(context)] == context and len(joint) > len(context):
             probes.append(_probe(context, joint[len(context) :], int(number)))
-    return tuple(probes)
+    return tuple(probes), num_left_out
 
 
 def gold_probes(

@@ -12,12 +12,22 @@ def plain_ids(loaded: LoadedModel, text: str) -> tuple[int, ...]:
         PromptTooLongError: they do not fit into the context window.
     """
     ids = encode_marked(loaded.tokenizer, mark_data(loaded.tokenizer, text))
-    window = getattr(loaded.model.config, "max_position_embeddings", None)
-    if window is not None and len(ids) >= window:
+    if not fits_window(loaded, len(ids)):
         raise PromptTooLongError(
-            f"a text of {len(ids)} tokens; the model's context window is {window}: leave it out"
+            f"a text of {len(ids)} tokens; the model's context window is {_window(loaded)}: leave "
+            "it out"
         )
     return (*leading_ids(loaded.tokenizer), *ids)
+
+
+def fits_window(loaded: LoadedModel, num_ids: int) -> bool:
+    """Whether a text of so many tokens, and a BOS, fit into the context window."""
+    window = _window(loaded)
+    return window is None or num_ids < window
+
+
+def _window(loaded: LoadedModel) -> int | None:
+    return getattr(loaded.model.config, "max_position_embeddings", None)
 
 
 def token_offsets(loaded: LoadedModel, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:

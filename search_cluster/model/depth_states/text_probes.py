@@ -38,7 +38,7 @@ def draw_sequences(
     Args:
         texts: the corpus.
         num_positions: positions to study.
-        num_fit_tokens: tokens to fit on, at most what is left.
+        num_fit_tokens: tokens to fit on, if so many are left; the last sequence is taken whole.
         seed: draws them.
     """
     groups = by_context(texts.sequences)
@@ -52,7 +52,7 @@ def draw_sequences(
     # A small corpus is shared half and half.
     num_studied = min(num_studied, max(1, len(usable) // 2))
     studied, left = usable[:num_studied], usable[num_studied:]
-    fitted = first_sequences((item for group in left for item in group), num_fit_tokens)
+    fitted = first_sequences((item for group in left for item in group), num_fit_tokens, whole=True)
     return tuple(item for group in studied for item in group), fitted
 
 

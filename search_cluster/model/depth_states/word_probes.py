@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from search_cluster.model.data_text import leading_ids
-from search_cluster.model.depth_states.plain_text import token_offsets
+from search_cluster.model.depth_states.plain_text import fits_window, token_offsets
 from search_cluster.model.depth_states.probes import PromptProbe
 from search_cluster.model.loaded import LoadedModel
 
@@ -19,7 +19,7 @@ def word_probes(
     *,
     num_words: int,
     seed: int,
-) -> tuple[PromptProbe, ...]:
+) -> tuple[tuple[PromptProbe, ...], int]:
     """Words of sentences, drawn; each is asked for its first token.
 
     All sentences have a part in it: so many words of each are drawn that there are about
@@ -31,6 +31,9 @@ def word_probes(
         num_words: words at most.
         seed: draws them.
 
+    Returns:
+        The probes, and how many sentences are left out because they are too long for the model.
+
     Raises:
         ModelError: the tokenizer does not say which characters its tokens are of.
     """
@@ -38,10 +41,13 @@ def word_probes(
     per_sentence = max(1, -(-num_words // len(sentences)))
     start = leading_ids(loaded.tokenizer)
     probes: list[PromptProbe] = []
-    num_left = num_words
+    num_left, num_left_out = num_words, 0
     for number in rng.permutation(len(sentences)):
         text, labels = sentences[number]
         ids, offsets = token_offsets(loaded, text)
+        if not fits_window(loaded, len(ids)):
+            num_left_out += 1
+            continue
         found = [
             (token, label)
             for token, label in words_at_tokens(labels, offsets, text)
@@ -62,7 +68,7 @@ def word_probes(
                 asked=tuple((ids[token],) for token, _ in words),
             )
         )
-    return tuple(probes)
+    return tuple(probes), num_left_out
 
 
 def words_at_tokens(

@@ -35,6 +35,8 @@ from search_cluster.model.loaded import LoadedModel
 
 CONFIG_NAME = "config.json"
 PARAMS_NAME, SAFE_PARAMS_NAME = "params.pt", "params.safetensors"
+WRITTEN_NAMES = (CONFIG_NAME, PARAMS_NAME, SAFE_PARAMS_NAME)
+"""What a lens may be written to, besides its record."""
 LENS_TYPE = "linear_tuned_lens"
 """What tuned-lens calls translators of this form."""
 _logger = logging.getLogger(__name__)
@@ -47,6 +49,11 @@ class LensFormat(StrEnum):
     """As ``params.pt``, which tuned-lens reads."""
     SAFETENSORS = "safetensors"
     """As ``params.safetensors``, with the same keys."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file of translators."""
+        return SAFE_PARAMS_NAME if self is LensFormat.SAFETENSORS else PARAMS_NAME
 
 
 class _PublishedConfig(BaseModel):
@@ -101,15 +108,17 @@ def save_lens(
         translators[f"{depth}.weight"] = lens.weight_LDD[depth].float().cpu().clone()
         translators[f"{depth}.bias"] = lens.bias_LD[depth].float().cpu().clone()
     if format_ is LensFormat.SAFETENSORS:
-        name, other, content = SAFE_PARAMS_NAME, PARAMS_NAME, save(translators)
+        content = save(translators)
     else:
         # Saved to a stream, because a file's name would become part of its bytes.
         stream = io.BytesIO()
         torch.save(translators, stream)
-        name, other, content = PARAMS_NAME, SAFE_PARAMS_NAME, stream.getvalue()
-    with replaced_whole(folder / name) as temporary:
+        content = stream.getvalue()
+    with replaced_whole(folder / format_.file_name) as temporary:
         temporary.write_bytes(content)
-    (folder / other).unlink(missing_ok=True)
+    for other in LensFormat:
+        if other is not format_:
+            (folder / other.file_name).unlink(missing_ok=True)
     config = _PublishedConfig(
         base_model_name_or_path=loaded.spec,
         d_model=lens.bias_LD.shape[1],

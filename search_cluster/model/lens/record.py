@@ -51,5 +51,5 @@ def read_record(folder: Path) -> LensRecord | None:
         _RECORD,
         schema=LENS_SCHEMA,
         what="a lens description",
-        again="fit the lens again",
+        again="fit the lens to a new folder",
     )

@@ -59,7 +59,7 @@ def texts_of_model(
         loaded: the model.
         num_tokens: the number of tokens at most; whole sequences are written.
         seed: draws the tokens.
-        length: the number of tokens of a sequence.
+        length: the number of tokens of a sequence, if so many are wanted.
         kept: a folder in which finished batches are kept, so that another call goes on from there.
         progress: is told the number of tokens so far.
 
@@ -68,7 +68,8 @@ def texts_of_model(
         NonFiniteLogitsError: a logit is NaN or infinite.
     """
     starts = _starts(loaded)
-    num_sequences = max(1, num_tokens // length)
+    length = min(length, num_tokens)
+    num_sequences = num_tokens // length
     ids: list[list[int]] = []
     batch = 0
     while len(ids) < num_sequences:

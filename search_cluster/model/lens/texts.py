@@ -6,7 +6,7 @@ What the model itself writes is in `search_cluster.model.lens.sampled`.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search_cluster.errors import ConfigError, PromptError
@@ -71,7 +71,7 @@ def texts_of_file(
     Args:
         loaded: the model whose tokenizer reads it.
         path: UTF-8 text of any size; no more of it is read than is needed.
-        num_tokens: the number of tokens at most.
+        num_tokens: the number of tokens at most, without the BOS of each sequence.
         length: the number of tokens of a sequence, BOS included; the last one may be shorter.
 
     Raises:
@@ -190,15 +190,25 @@ def by_context(sequences: Iterable[TokenSequence]) -> list[tuple[TokenSequence, 
     return [tuple(group) for group in groups]
 
 
-def first_sequences(sequences: Iterable[TokenSequence], num_rows: int) -> tuple[TokenSequence, ...]:
-    """The first of some sequences, until they have so many positions that count."""
+def first_sequences(
+    sequences: Iterable[TokenSequence], num_rows: int, *, whole: bool = False
+) -> tuple[TokenSequence, ...]:
+    """The first of some sequences, until they have so many positions that count.
+
+    Args:
+        sequences: what to take from.
+        num_rows: the positions at most.
+        whole: whether the last sequence is taken whole, though there are more positions then.
+    """
     taken: list[TokenSequence] = []
-    num_taken = 0
+    num_left = num_rows
     for sequence in sequences:
-        if num_taken >= num_rows:
+        if num_left <= 0:
             break
+        if sequence.num_rows > num_left and not whole:
+            sequence = replace(sequence, ids=sequence.ids[: sequence.first + num_left])
         taken.append(sequence)
-        num_taken += sequence.num_rows
+        num_left -= sequence.num_rows
     return tuple(taken)
 
 

@@ -50,6 +50,11 @@ def test_words_have_spans_and_gold_classes(text: str | None, tmp_path: Path) -> 
         ("", "holds no sentence"),
         ("1\tthe\tDET\n\n", "3 columns"),
         (conllu((("1", "the", "ARTICLE", "_"),), None), "'ARTICLE'"),
+        (conllu((("1", "the", "DET", "_"), ("x", "cat", "NOUN", "_")), None), ":2: the ID is 'x'"),
+        (conllu((("2-", "cat", "_", "_"),), None), ":1: the ID is '2-'; it is a word's number"),
+        (conllu((("-1", "cat", "NOUN", "_"),), None), ":1: the ID is '-1'"),
+        (conllu((("x.y", "cat", "NOUN", "_"),), None), ":1: the ID is 'x.y'"),
+        (conllu((("", "cat", "NOUN", "_"),), None), ":1: the ID is ''"),
         (conllu((("1", "cat", "NOUN", "_"),), "the dog"), "not in its sentence's text"),
     ],
 )

@@ -1,6 +1,7 @@
 """Which texts teach a lens, and which judge it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,32 @@ def test_a_task_that_taught_is_known_however_it_is_named(
     others = {"task capitals": {"task": "capitals"}, f"{done['texts']} 2": {"task": "other"}}
     assert not taught_notes(str(lens), others)
     assert not taught_notes("logit", {done["texts"]: {"task": asked.task}})
+
+
+def test_questions_that_taught_are_known_by_what_they_hold(
+    config: SearchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings, lens = LensFitConfig(held_out_tokens=64), tmp_path / "lens"
+    rows = write_own_task(tmp_path).with_suffix(".jsonl")
+    asked = LensTextConfig(task=f"{rows.name}?answer_base=0", tokens=2000)
+    done = fit(config, asked, settings, down_weight=(), out=lens)
+    named = replace(asked, task=f"./{asked.task}")
+    assert fit(config, named, settings, down_weight=(), out=lens)["seconds"] == 0
+
+    def said(spec: str) -> list[str]:
+        texts = LensTextConfig(task=f"{spec}?answer_base=0", tokens=200)
+        notes = judge(config, texts, lens=str(lens), one_off=False)["notes"]
+        return [note.removeprefix(f"lens {lens} was fitted to ") for note in notes]
+
+    flatters = "so its figures here flatter it; judge it on another text"
+    assert said("./own.jsonl") == [f"{done['texts']}, {flatters}"]
+    (tmp_path / "copy.jsonl").write_bytes(rows.read_bytes())
+    assert said("copy.jsonl") == [f"task copy, {flatters}"]
+    (tmp_path / "other").mkdir()
+    write_own_task(tmp_path / "other", num_questions=50)
+    (note,) = said("other/own.jsonl")
+    assert note.startswith(f"other questions of {done['texts']}; if these are some of them")
 
 
 def test_a_lens_of_a_task_whose_rows_changed_is_not_taken_as_done(
@@ -82,3 +109,18 @@ def test_judging_a_lens_on_what_taught_it_is_said(
         said = judge(config, texts, lens=str(lens), one_off=False)
         assert any("was fitted to" in note for note in said["notes"]) is is_taught
         assert ("judge it on another text" in caplog.text) is is_taught
+
+
+@pytest.mark.parametrize("source", ["text", "task", "file"])
+def test_a_fit_judges_no_more_tokens_than_are_asked_for(
+    source: str, config: SearchConfig, tmp_path: Path
+) -> None:
+    taught, other = tmp_path / "text.txt", tmp_path / "other.txt"
+    taught.write_text(TEXT)
+    other.write_text(TEXT + "more")
+    asked = LensTextConfig(text=taught, tokens=2000)
+    if source == "task":
+        asked = LensTextConfig(task="capitals", tokens=2000)
+    settings = LensFitConfig(held_out_tokens=101, held_out=other if source == "file" else None)
+    done = fit(config, asked, settings, down_weight=(), out=tmp_path / "lens")
+    assert done["held_out_tokens"] == 101

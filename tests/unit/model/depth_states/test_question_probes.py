@@ -37,7 +37,7 @@ def test_choices_are_scored_at_each_depth_as_the_product_scores_prefix_paths(cha
 
 def test_answers_of_several_tokens_are_asked_token_by_token() -> None:
     loaded = loaded_tiny()
-    (probe,) = fact_probes(
+    (probe,), _ = fact_probes(
         loaded, [("the city", "of ab"), ("the city", "of ab")], num_facts=5, seed=0
     )
     assert probe.labels == tuple(

@@ -87,7 +87,7 @@ def test_words_are_predicted_from_the_token_before_them() -> None:
     loaded = loaded_tiny()
     text = "what number is the answer of the city"
     labels = {text.index(word): place for place, word in enumerate(("answer", "city"))}
-    (probe,) = word_probes(loaded, [(text, labels)], num_words=5, seed=0)
+    (probe,), _ = word_probes(loaded, [(text, labels)], num_words=5, seed=0)
     assert probe.labels == (0, 1)
     for position, (token,) in zip(probe.positions, probe.asked, strict=True):
         assert probe.ids[position + 1] == token

@@ -7,7 +7,12 @@ from support.model_doubles import CAPITAL, SUM, ChoiceTask, GenerateTask, loaded
 
 from search_cluster.errors import ConfigError
 from search_cluster.model.lens.sampled import texts_of_model
-from search_cluster.model.lens.texts import TokenSequence, texts_of_file, texts_of_task
+from search_cluster.model.lens.texts import (
+    TokenSequence,
+    first_sequences,
+    texts_of_file,
+    texts_of_task,
+)
 from search_cluster.model.lens.tokenised_text import restore_text
 from search_cluster.tasks.task import LoadedExamples
 
@@ -189,3 +194,25 @@ def test_a_drawn_token_follows_the_distribution_of_the_model() -> None:
 
 def test_a_sequence_counts_from_its_first_row() -> None:
     assert TokenSequence(ids=(1, 2, 3), first=2).num_rows == 1
+
+
+def test_the_first_sequences_are_cut_where_so_many_positions_count() -> None:
+    sequences = [
+        TokenSequence(ids=(1, 2, 3)),
+        TokenSequence(ids=(1, 2, 4, 5), first=2),
+        TokenSequence(ids=(1, 2, 6, 7, 8), first=2),
+    ]
+    for num_rows in range(1, 10):
+        taken = first_sequences(sequences, num_rows)
+        assert sum(item.num_rows for item in taken) == min(num_rows, 8)
+        assert all(item.num_rows > 0 for item in taken)
+        for item, whole in zip(taken, sequences, strict=False):
+            assert (item.first, item.ids) == (whole.first, whole.ids[: len(item.ids)])
+    assert first_sequences(sequences, 5) == tuple(sequences[:2])
+    assert first_sequences(sequences, 6, whole=True) == tuple(sequences)
+
+
+def test_the_model_writes_no_more_tokens_than_are_asked_for() -> None:
+    for num_tokens, lengths in ((20, [20]), (70, [64]), (130, [64, 64])):
+        texts = texts_of_model(loaded_tiny(), num_tokens=num_tokens, length=64)
+        assert [len(item.ids) for item in texts.sequences] == lengths
