@@ -264,10 +264,9 @@ def _encode(loaded: LoadedModel, text: str) -> tuple[int, ...]:
 def _check_length(loaded: LoadedModel, num_context: int, num_answer: int) -> None:
     config = loaded.model.config
     window, what = getattr(config, "max_position_embeddings", None), "the model's context window is"
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") == "longrope":
-        window = stable_length(config)
-        what = "its rotary embedding (longrope) stays the same up to"
+    stable = stable_length(config)
+    if stable is not None and (window is None or stable < window):  # longrope alone
+        window, what = stable, "its rotary embedding (longrope) stays the same up to"
     if window is not None and num_context + num_answer > window:
         raise PromptTooLongError(
             f"a prompt of {num_context} tokens plus {num_answer} for the answer makes "

@@ -25,8 +25,8 @@ def limit_threads(num_threads: int) -> None:
 def use_exact_products(device: str) -> None:
     """Let this process multiply float32 numbers with all their digits.
 
-    Containers and programs set TF32 or bfloat16 in their place, which are ten and seven digits;
-    verdicts of such a process would stand beside exact ones.
+    Containers and programs set TF32 or bfloat16 in their place, which keep ten and seven binary
+    digits of 23; verdicts of such a process would stand beside exact ones.
 
     Raises:
         ModelError: a variable below torch's reach asks for TF32 on a GPU.

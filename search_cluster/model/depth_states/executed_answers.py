@@ -3,16 +3,16 @@
 Shapes: P paths, Q questions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from search_cluster.model.depth_states.tables import AnyArray, Bools, Floats, Ints
+from search_cluster.model.depth_states.tables import Bools, Floats, Ints, PlainArrays
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class ExecutedAnswers:
+class ExecutedAnswers(PlainArrays):
     """Verdicts of paths on questions."""
 
     choice_PQ: Ints
@@ -31,15 +31,6 @@ class ExecutedAnswers:
         return ExecutedAnswers(
             **{item.name: getattr(self, item.name)[-1:] for item in fields(self)}
         )
-
-    def to_arrays(self) -> dict[str, AnyArray]:
-        """All arrays by name, as a file holds them."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> "ExecutedAnswers":
-        """The answers of which these are the arrays."""
-        return cls(**arrays)
 
 
 def all_questions(parts: Sequence[ExecutedAnswers]) -> ExecutedAnswers:

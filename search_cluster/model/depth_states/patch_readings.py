@@ -3,17 +3,17 @@
 Shapes: N pairs, S = L + 2 answers of a pair, K tokens that are asked for.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search_cluster.model.depth_states.tables import AnyArray, Ints
+from search_cluster.model.depth_states.tables import Ints, PlainArrays
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class PatchReadings:
+class PatchReadings(PlainArrays):
     """The answers of some pairs of prompts."""
 
     prompt_N: Ints
@@ -21,15 +21,6 @@ class PatchReadings:
     log_SNK: NDArray[np.float32]
     """The log-probability of the donor's options, then of the recipient's, in nats: patched at each
     depth 0, ..., L, where the last is the donor's own answer, then the recipient's own."""
-
-    def to_arrays(self) -> dict[str, AnyArray]:
-        """All arrays by name, as a file holds them."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> "PatchReadings":
-        """The readings of which these are the arrays."""
-        return cls(**arrays)
 
 
 def all_pairs(parts: Sequence[PatchReadings]) -> PatchReadings:

@@ -6,7 +6,7 @@ frequency buckets, P states of a path.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,22 @@ NO_TOKEN = -1
 LOGIT, TUNED, REWEIGHTED, SHUFFLED = "logit", "tuned", "reweighted", "shuffled"
 """Names of lenses; the third is fitted like a tuned one, with one frequent token counted less, and
 the fourth is the tuned one with its translators shuffled among the depths."""
+
+
+class PlainArrays:
+    """A dataclass of arrays alone."""
+
+    __slots__ = ()
+
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """All arrays by name, as a file holds them."""
+        own: Any = self
+        return {item.name: getattr(own, item.name) for item in fields(own)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Self:
+        """What these are the arrays of."""
+        return cls(**arrays)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -64,6 +64,9 @@ def test_a_gpu_is_named_by_its_kind_libraries_and_settings(monkeypatch: pytest.M
         "get_device_properties",
         lambda device: SimpleNamespace(multi_processor_count=132),
     )
+    monkeypatch.setattr(
+        torch.backends.cuda, "preferred_blas_library", lambda: "_BlasBackend.Cublas"
+    )
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
     monkeypatch.setattr(

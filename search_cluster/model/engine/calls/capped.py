@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from search_cluster.model.engine.invariance.sums import sum_in_pairs
+
 CAPPED_ROWS, CAPPED_KEYS = 32, 256
 """The rows and keys that are multiplied together where scores are capped."""
 CAPPED_HEADS = 64
@@ -59,13 +61,12 @@ def softmax_in_pairs(scores_SHRL: Tensor) -> Tensor:
     num_keys = scores_SHRL.shape[-1]
     scores_SHRL = pad(scores_SHRL.float(), (0, -num_keys % SUMMED_KEYS), value=-torch.inf)
     weights_SHRL = (scores_SHRL - scores_SHRL.amax(dim=-1, keepdim=True)).exp()
-    sums = weights_SHRL.unflatten(-1, (-1, SUMMED_KEYS))  # type: ignore[no-untyped-call]
-    while (half := sums.shape[-1] // 2) > 0:
-        sums = sums[..., :half] + sums[..., half:]
-    first_SHR1, *others = sums.unbind(dim=-2)
-    for other_SHR1 in others:
-        first_SHR1 = first_SHR1 + other_SHR1
-    shares_SHRL: Tensor = weights_SHRL / first_SHR1
+    pieces = weights_SHRL.unflatten(-1, (-1, SUMMED_KEYS))  # type: ignore[no-untyped-call]
+    # The sums of pieces one after the other: further ones, of masked keys, add nothing.
+    total_SHR, *others = sum_in_pairs(pieces, dim=-1).unbind(dim=-1)
+    for other_SHR in others:
+        total_SHR = total_SHR + other_SHR
+    shares_SHRL: Tensor = weights_SHRL / total_SHR[..., None]
     return shares_SHRL[..., :num_keys]
 
 

@@ -23,6 +23,7 @@ from search_cluster.model.engine.invariance.products import (
     MAX_DRAWN_WEIGHTS,
     InvariantProducts,
 )
+from search_cluster.model.engine.invariance.sums import sum_in_pairs
 
 NUM_KNOWN_ROWS = 128
 """So many rows are drawn; others are the same again."""
@@ -96,7 +97,7 @@ class InvariantExperts(nn.Module):
         back_MD = said_MD.new_empty(len(places_M), said_MD.shape[1])
         back_MD.index_copy_(0, places_M, said_MD[: len(places_M)])
         weighted_NKD = back_MD.view(num_rows, num_taken, -1) * weights_NK[..., None]
-        return _sum_of_experts(weighted_NKD.to(hidden_ND.dtype))
+        return sum_in_pairs(weighted_NKD.to(hidden_ND.dtype), dim=1)
 
     def _together(self, rows_MD: Tensor, ends_E: Tensor) -> Tensor:
         kernel, inner = grouped_kernel(), _weights_of(self.inner)
@@ -119,19 +120,6 @@ class InvariantExperts(nn.Module):
 def _weights_of(module: nn.Module) -> Any:
     """The module; what it holds has no types."""
     return module
-
-
-def _sum_of_experts(said_NKD: Tensor) -> Tensor:
-    """The sum over a row's experts, ``[N, D]``, by additions of pairs.
-
-    What torch's own sum adds first may depend on the number of rows.
-    """
-    while said_NKD.shape[1] > 1:
-        half = said_NKD.shape[1] // 2
-        pairs_NKD = said_NKD[:, :half] + said_NKD[:, half : 2 * half]
-        odd_NKD = said_NKD[:, 2 * half :]
-        said_NKD = torch.cat((pairs_NKD, odd_NKD), dim=1) if odd_NKD.shape[1] else pairs_NKD
-    return said_NKD[:, 0]
 
 
 def group_counts(
