@@ -18,7 +18,11 @@ from torch import Tensor
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from search_cluster.console import track
 from search_cluster.errors import CorpusError, PromptError
-from search_cluster.model.lens.fitting.ridge import RidgeSums, choose_translators
+from search_cluster.model.lens.fitting.ridge import (
+    RidgeSums,
+    choose_translators,
+    translators_of,
+)
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.states import walk_states
 from search_cluster.model.loaded import LoadedModel
@@ -124,23 +128,13 @@ def fit_task_lens(
         )
     chosen_SND = torch.cat(held_out or spare, dim=1)[:, :MOST_ROWS]
     found = choose_translators(model, whole, chosen_SND, STRENGTHS)
-    first, second = (_solved(sums, found.strengths) for sums in of_halves)
+    first, second = (translators_of(sums, found.strengths) for sums in of_halves)
     lens = Lens(
         kind=LensKind.RIDGE,
         weight_LDD=found.lens.weight_LDD.cpu(),
         bias_LD=found.lens.bias_LD.cpu(),
     )
     return TaskLens(lens=lens, of_halves=(first, second))
-
-
-def _solved(sums: RidgeSums, strengths: Sequence[float]) -> Lens:
-    """The translators of these sums, with a strength for each depth."""
-    solved = [sums.solve(place, [strength]) for place, strength in enumerate(strengths)]
-    return Lens(
-        kind=LensKind.RIDGE,
-        weight_LDD=torch.stack([weights[0] for weights, _ in solved]).float().cpu(),
-        bias_LD=torch.stack([biases[0] for _, biases in solved]).float().cpu(),
-    )
 
 
 def _rows_of(

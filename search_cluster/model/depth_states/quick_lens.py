@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search_cluster.model.lens.fitting.ridge import fit_ridge
+from search_cluster.model.lens.fitting.held_out import HeldOutRows, split_sequences
+from search_cluster.model.lens.fitting.ridge import (
+    STRENGTHS,
+    RidgeSums,
+    choose_translators,
+    translators_of,
+)
+from search_cluster.model.lens.fitting.rows import batches_of, read_rows
 from search_cluster.model.lens.fitting.weights import TokenWeights
 from search_cluster.model.lens.lens import Lens
 from search_cluster.model.lens.texts import TokenSequence
@@ -33,7 +40,9 @@ def fit_pair(
     *,
     with_twin: bool,
 ) -> LensPair:
-    """Fit a lens in closed form, and its twin.
+    """Fit a lens in closed form, and its twin, in one pass over the texts.
+
+    The twin's penalties are the lens' own: the pair differs in what its rows count alone.
 
     Args:
         loaded: the model.
@@ -42,16 +51,22 @@ def fit_pair(
         with_twin: whether the twin is fitted, too.
 
     Raises:
-        InvalidValueError: there are too few texts.
+        InvalidValueError: there are too few texts, or a translator is not finite.
+        NonFiniteLogitsError: a state leads to logits that are not finite.
     """
-    fitted = fit_ridge(loaded.model, sequences)
-    twin = None
-    if with_twin:
-        weights = TokenWeights(by_token={token: REWEIGHT})
-        twin = fit_ridge(loaded.model, sequences, weights=weights).lens
+    model, split = loaded.model, split_sequences(sequences)
+    weighed = [TokenWeights(), TokenWeights(by_token={token: REWEIGHT})][: 1 + with_twin]
+    sums = [RidgeSums.of(model, {}) for _ in weighed]
+    for batch in batches_of(split.fitted):
+        rows = read_rows(model, split.fitted[batch])
+        for own, weights in zip(sums, weighed, strict=True):
+            own.add(rows.states_SND, weights.of_rows(model, rows.states_SND[-1], rows.next_N))
+    held_out = HeldOutRows.read(model, split.held_out)
+    tuned, *twins = sums
+    found = choose_translators(model, tuned, held_out.states_SND, STRENGTHS)
     return LensPair(
-        tuned=fitted.lens,
-        reweighted=twin,
-        rows=fitted.num_rows,
+        tuned=found.lens,
+        reweighted=translators_of(twins[0], found.strengths) if twins else None,
+        rows=tuned.num_rows,
         taught=sum(item.ids[max(1, item.first) :].count(token) for item in sequences),
     )

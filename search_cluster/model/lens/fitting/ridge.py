@@ -71,7 +71,7 @@ def fit_ridge(
         progress: see `search_cluster.model.lens.fitting.unfinished.Progress`.
 
     Raises:
-        InvalidValueError: there are too few texts.
+        InvalidValueError: there are too few texts, or a translator is not finite.
         NonFiniteLogitsError: a state leads to logits that are not finite.
     """
     split = split_sequences(sequences)
@@ -142,13 +142,14 @@ class RidgeSums:
         sums = self._tensors
         weight_N = weight_N.to(states_SND.device)
         if not self.num_rows:
-            sums["origin_SD"] += states_SND.double().mean(dim=1)
-        states_SND = states_SND.float() - sums["origin_SD"].float()[:, None]
-        final_ND = states_SND[-1]
+            for depth, state_ND in enumerate(states_SND):
+                sums["origin_SD"][depth] += state_ND.double().mean(dim=0)
+        origin_SD = sums["origin_SD"].float()
+        final_ND = states_SND[-1].float() - origin_SD[-1]
         sums["weight"] += weight_N.double().sum()
         sums["final_D"] += weight_N.double() @ final_ND.double()
         for depth in range(states_SND.shape[0] - 1):
-            state_ND = states_SND[depth]
+            state_ND = states_SND[depth].float() - origin_SD[depth]  # one depth at a time is small
             weighed_ND = state_ND * weight_N[:, None]
             sums["state_LD"][depth] += weight_N.double() @ state_ND.double()
             sums["square_LDD"][depth] += weighed_ND.T @ state_ND
@@ -226,6 +227,9 @@ def choose_translators(
         states_SND: the rows that choose, at each depth of the sums and then at the end.
         strengths: which to compare.
         progress: see `search_cluster.model.lens.fitting.unfinished.Progress`.
+
+    Raises:
+        InvalidValueError: a translator is not finite.
     """
     weights, biases, chosen, divergences = [], [], [], []
     num_depths = states_SND.shape[0] - 1
@@ -241,17 +245,33 @@ def choose_translators(
             [lens.translate(states_SND[depth], index) for index in range(len(strengths))]
         )
         best = int(read_C.argmin())
-        weights.append(lens.weight_LDD[best])
+        weights.append(lens.weight_LDD[best].clone())  # a view would keep all strengths'
         biases.append(lens.bias_LD[best])
         chosen.append(strengths[best])
         divergences.append(float(read_C[best]))
         progress("depths", depth + 1, num_depths)
     return ChosenTranslators(
-        lens=Lens(
-            kind=LensKind.RIDGE, weight_LDD=torch.stack(weights), bias_LD=torch.stack(biases)
+        lens=_finite(
+            Lens(kind=LensKind.RIDGE, weight_LDD=torch.stack(weights), bias_LD=torch.stack(biases))
         ),
         strengths=tuple(chosen),
         divergence=tuple(divergences),
+    )
+
+
+def translators_of(sums: RidgeSums, strengths: Sequence[float]) -> Lens:
+    """The translators of sums at strengths that are known, one for each depth, on the CPU.
+
+    Raises:
+        InvalidValueError: a translator is not finite.
+    """
+    solved = [sums.solve(depth, [strength]) for depth, strength in enumerate(strengths)]
+    return _finite(
+        Lens(
+            kind=LensKind.RIDGE,
+            weight_LDD=torch.stack([weights[0] for weights, _ in solved]).float().cpu(),
+            bias_LD=torch.stack([biases[0] for _, biases in solved]).float().cpu(),
+        )
     )
 
 
@@ -260,8 +280,6 @@ def _chosen(
 ) -> RidgeFit:
     """The lens of the strengths that read held-out rows best."""
     found = choose_translators(model, sums, held_out.states_SND, STRENGTHS, progress)
-    if not bool(found.lens.weight_LDD.isfinite().all()):
-        raise InvalidValueError("a translator is not finite; fit it to more text")
     return RidgeFit(
         lens=found.lens,
         strengths=found.strengths,
@@ -270,3 +288,9 @@ def _chosen(
         mean_change_LD=sums.mean_change().float(),
         held_out=held_out,
     )
+
+
+def _finite(lens: Lens) -> Lens:
+    if not bool(lens.weight_LDD.isfinite().all()):
+        raise InvalidValueError("a translator is not finite; fit it to more text")
+    return lens

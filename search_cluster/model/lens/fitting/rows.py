@@ -142,10 +142,11 @@ def read_rows(model: PreTrainedModel, sequences: Sequence[TokenSequence]) -> Row
     """The rows of sequences, in one pass along the plain path."""
     batch = padded(sequences, model.device)
     path = LayerPath.identity(len(model.model.layers))
-    states_SND = torch.stack(
-        [
-            hidden[batch.counts_BT]
-            for hidden in walk_states(model, batch.ids_BT, path, batch.mask_BT, batch.layout)
-        ]
+    num_rows, width = len(batch.next_N), int(model.config.hidden_size)
+    states_SND = torch.empty(
+        len(path) + 1, num_rows, width, dtype=model.dtype, device=batch.ids_BT.device
     )
+    walk = walk_states(model, batch.ids_BT, path, batch.mask_BT, batch.layout)
+    for place, hidden_BTD in enumerate(walk):  # a list of them would hold every state twice
+        states_SND[place] = hidden_BTD[batch.counts_BT]
     return RowBatch(states_SND=states_SND, next_N=batch.next_N, sequence_N=batch.sequence_N)
