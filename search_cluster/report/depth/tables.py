@@ -166,7 +166,9 @@ def _orders(result: DepthResult) -> DepthTable:
     return DepthTable(
         id="facts",
         title="First and second tokens of answers",
-        caption="First minus second onset of the same answer, in layers.",
+        caption="First minus second onset of the same answer, in layers: of answers whose two "
+        "tokens the model predicts (right), of what it predicts in their places, right or not "
+        "(all), and of the true tokens, whatever it predicts (gold).",
         columns=("facts", "lens", "cases", "k", "crossing", "first - second", "", "n", "left out"),
         rows=tuple(
             (

@@ -1,6 +1,6 @@
 """What a depth study found, in sentences that say how sure they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -15,6 +15,9 @@ from search_cluster.report.depth.control_words import (
     patching_words,
 )
 from search_cluster.report.depth.numbers import number, sized, verdict_of
+
+MIN_FACTS = 20
+"""Facts that a sentence on the order of tokens needs."""
 
 
 def best_lens(result: DepthResult) -> str:
@@ -125,20 +128,47 @@ def _is_shown(item: Contrast, lens: str) -> bool:
 
 
 def _facts(result: DepthResult, lens: str) -> Iterable[str]:
+    """Which token of an answer is known first, of tokens that the model predicts right."""
     for part in result.facts:
-        for item in part.orders:
-            if _is_main(item, lens):
-                yield (
-                    f"{part.source}: an answer's first token is stable "
-                    f"{number(item.difference, sign=True)} layers later than its second (rank "
-                    f"{item.threshold}, the model's own predictions), "
-                    f"{verdict_of(item.difference)} ({sized(item.difference)})."
-                )
+        stable = [item for item in part.orders if (item.lens, item.crossing) == (lens, "stable")]
+        if not stable:
+            continue
+        asked, right = (_num_facts(stable, case) for case in ("all", "right"))
+        said = (
+            f"{part.source}: of {asked:,} answers of several tokens the model predicts both the "
+            f"first and the second token of {right:,}"
+        )
+        item = _order_of_enough(stable)
+        if item is None:
+            yield f"{said}: too few to say which one is known first."
+            continue
+        whose = (
+            "of these"
+            if item.case == "right"
+            else f"of the true tokens that are among the {item.threshold} likeliest at the end"
+        )
+        yield (
+            f"{said}; {whose} the first is stable {number(item.difference, sign=True)} layers "
+            f"later than the second (rank {item.threshold}), {verdict_of(item.difference)} "
+            f"({sized(item.difference)})."
+        )
 
 
-def _is_main(item: TokenOrder, lens: str) -> bool:
-    wanted = (lens, "all", 1, "stable")
-    return (item.lens, item.case, item.threshold, item.crossing) == wanted
+def _num_facts(orders: Sequence[TokenOrder], case: str) -> int:
+    """The facts of a case, whether or not a token of theirs is there at the end."""
+    return next(item.difference.n + item.left_out for item in orders if item.case == case)
+
+
+def _order_of_enough(orders: Sequence[TokenOrder]) -> TokenOrder | None:
+    """The strictest comparison of enough facts: of right predictions, or else of true tokens.
+
+    What the model predicts in the place of an answer, right or wrong, says nothing of the answer.
+    """
+    for case in ("right", "gold"):
+        for item in orders:
+            if item.case == case and item.difference.n >= MIN_FACTS:
+                return item
+    return None
 
 
 def _options(result: DepthResult) -> Iterable[str]:
