@@ -61,6 +61,7 @@ def fit_pair(
         rows = read_rows(model, split.fitted[batch])
         for own, weights in zip(sums, weighed, strict=True):
             own.add(rows.states_SND, weights.of_rows(model, rows.states_SND[-1], rows.next_N))
+        del rows  # before the next are read: a pass' states are many
     held_out = HeldOutRows.read(model, split.held_out)
     tuned, *twins = sums
     found = choose_translators(model, tuned, held_out.states_SND, STRENGTHS)

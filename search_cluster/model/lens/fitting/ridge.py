@@ -91,6 +91,7 @@ def fit_ridge(
             kept_rows.add(first, rows, weight_N)
         if unfinished is not None:
             unfinished.keep(batch.stop, sums.state())
+        del rows  # before the next are read: a pass' states are many
         progress("texts", batch.stop, len(split.fitted))
     if unfinished is not None and done < len(split.fitted):
         unfinished.keep(len(split.fitted), sums.state(), now=True)
