@@ -18,11 +18,7 @@ from torch import Tensor
 from router_train.routers.lens_exit.answer_rows import AnswerRecorder
 from search_cluster.console import track
 from search_cluster.errors import CorpusError, PromptError
-from search_cluster.model.lens.fitting.ridge import (
-    RidgeSums,
-    choose_translators,
-    translators_of,
-)
+from search_cluster.model.lens.fitting.ridge import RidgeSums, choose_translators, translators_of
 from search_cluster.model.lens.lens import Lens, LensKind
 from search_cluster.model.lens.states import walk_states
 from search_cluster.model.loaded import LoadedModel

@@ -81,23 +81,22 @@ def read_states(
     end_ND = states_SND[-1] if reference_ND is None else reference_ND
     if groups_VG is None:
         groups_VG = states_SND.new_zeros(int(model.config.vocab_size), 0, dtype=torch.float32)
-    row_bytes = 4 * int(model.config.vocab_size)
-    chunk, piece = max(1, LOGIT_BYTES // row_bytes), max(1, PIECE_BYTES // row_bytes)
+    chunk = max(1, LOGIT_BYTES // (4 * int(model.config.vocab_size)))
     parts = []
     for start in range(0, num_rows, chunk):
         rows = slice(start, start + chunk)
         reference_NV = _logits(model, Lens.logit(model), end_ND[rows], lens.num_layers)
         reference_NV = reference_NV.log_softmax(dim=-1)
-        reference = _Reference(log_NV=reference_NV, probability_NV=reference_NV.exp())
+        expected_NV = reference_NV.exp()  # once for all states of a position
         asked = asked_NK[rows].to(states_SND.device)
         parts.append(
             [
                 _read(
                     _logits(model, lens, states_ND[rows], depth),
-                    reference,
+                    reference_NV,
+                    expected_NV,
                     asked,
                     groups_VG,
-                    piece,
                 )
                 for states_ND, depth in zip(states_SND, depths, strict=True)
             ]
@@ -112,15 +111,9 @@ def read_states(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Reference:
-    """What lenses are compared with, computed once for all states of a position."""
-
-    log_NV: Tensor
-    probability_NV: Tensor
-
-    def of_rows(self, rows: slice) -> "_Reference":
-        return _Reference(log_NV=self.log_NV[rows], probability_NV=self.probability_NV[rows])
+def piece_rows(num_tokens: int) -> int:
+    """The rows of float32 logits of so many tokens that are looked at together."""
+    return max(1, PIECE_BYTES // (4 * num_tokens))
 
 
 def _logits(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, depth: int) -> Tensor:
@@ -135,18 +128,29 @@ def _logits(model: PreTrainedModel, lens: Lens, hidden_ND: Tensor, depth: int) -
 
 
 def _read(
-    logits_NV: Tensor, reference: _Reference, asked_NK: Tensor, groups_VG: Tensor, piece: int
+    logits_NV: Tensor,
+    reference_NV: Tensor,
+    expected_NV: Tensor,
+    asked_NK: Tensor,
+    groups_VG: Tensor,
 ) -> dict[str, Tensor]:
     """The figures of one state of each position, by the names of `LensReadings`."""
+    size = piece_rows(logits_NV.shape[1])
+    rows = (logits_NV, reference_NV, expected_NV, asked_NK)
+    pieces = zip(*(torch.split(item, size) for item in rows), strict=True)
     found = [
-        _read_piece(logits_NV[rows], reference.of_rows(rows), asked_NK[rows], groups_VG)
-        for rows in (slice(first, first + piece) for first in range(0, len(logits_NV), piece))
+        _read_piece(own_NV, end_NV, share_NV, some_NK, groups_VG)
+        for own_NV, end_NV, share_NV, some_NK in pieces
     ]
     return {name: torch.cat([part[name] for part in found]) for name in found[0]}
 
 
 def _read_piece(
-    logits_NV: Tensor, reference: _Reference, asked_NK: Tensor, groups_VG: Tensor
+    logits_NV: Tensor,
+    reference_NV: Tensor,
+    expected_NV: Tensor,
+    asked_NK: Tensor,
+    groups_VG: Tensor,
 ) -> dict[str, Tensor]:
     lens_NV = logits_NV.log_softmax(dim=-1)
     probability_NV = lens_NV.exp()
@@ -161,7 +165,7 @@ def _read_piece(
         (lens_NV > asked_log_NK[:, [k]]).sum(dim=1, dtype=torch.int32)
         for k in range(asked_NK.shape[1])
     ]
-    divergence_N = (reference.probability_NV * (reference.log_NV - lens_NV)).sum(dim=-1)
+    divergence_N = (expected_NV * (reference_NV - lens_NV)).sum(dim=-1)
     rank_NK = torch.stack(ranks, dim=1) if ranks else torch.zeros_like(asked_NK).int()
     return {
         "top_SN": top_N1[:, 0].int(),

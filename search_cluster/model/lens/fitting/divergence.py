@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from search_cluster.errors import NonFiniteLogitsError
 from search_cluster.model.head import float32_logits
-from search_cluster.model.lens.readings import PIECE_BYTES
+from search_cluster.model.lens.readings import piece_rows
 
 CHUNK_ROWS = 256
 """The rows that are read together: a few arrays of so many rows of logits are in memory at once."""
@@ -52,16 +52,19 @@ class FinalPrediction:
         Raises:
             NonFiniteLogitsError: a logit is NaN or infinite.
         """
-        size = max(1, PIECE_BYTES // (4 * logits_NV.shape[1]))
-        pieces = (slice(first, first + size) for first in range(0, len(logits_NV), size))
-        read_N = torch.cat([self._piece(rows, logits_NV[rows]) for rows in pieces])
+        size = piece_rows(logits_NV.shape[1])
+        rows = (self.probability_NV, self.log_NV, self.mass_N, logits_NV)
+        pieces = zip(*(torch.split(item, size) for item in rows), strict=True)
+        read_N = torch.cat([_divergence_of_piece(*piece) for piece in pieces])
         require_finite_readings(read_N)
         return read_N
 
-    def _piece(self, rows: slice, logits_NV: Tensor) -> Tensor:
-        """The divergence of some rows, from their logits."""
-        missing_NV = self.probability_NV[rows] * (self.log_NV[rows] - logits_NV)
-        return missing_NV.sum(dim=-1) + self.mass_N[rows] * logits_NV.logsumexp(dim=-1)
+
+def _divergence_of_piece(
+    probability_NV: Tensor, log_NV: Tensor, mass_N: Tensor, logits_NV: Tensor
+) -> Tensor:
+    missing_N = (probability_NV * (log_NV - logits_NV)).sum(dim=-1)
+    return missing_N + mass_N * logits_NV.logsumexp(dim=-1)
 
 
 def cross_entropy(logits_NV: Tensor, token_N: Tensor) -> Tensor:
