@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 class PathWorkerActor:
     """Builds its worker when it is first asked; reached through a `worker_handle.WorkerHandle`.
 
-    It is an asyncio actor, so that batches begin in the order of sending, as their link needs, and
-    run at the same time, in threads.
+    It is an asyncio actor, so that batches run at the same time, in threads. They begin in any
+    order.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:

@@ -1,11 +1,11 @@
 """How batches and reports travel: as plain tuples, and an example's text once per worker.
 
-Both ends of a link keep the same book of examples: an LRU that both touch in the same order, so
-that they always agree on what is known. A link is one sender and one worker; a new sender, or one
-whose worker was lost, opens a new link under a new name, and the worker begins with an empty book.
+Both ends of a link keep a book of examples. Batches may begin in another order than they were sent
+(an asyncio actor of Ray promises none, and a large batch is often overtaken by the next one), so
+the sender takes as known only what a batch told that was answered. A link is one sender and one
+worker; a new sender, or one whose worker was lost, opens a new link and tells everything again.
 """
 
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -20,26 +20,23 @@ from search_cluster.tasks.verdict import Verdict
 from search_cluster.workers.messages import BatchReport
 
 MAX_KNOWN_EXAMPLES = 4096
-"""Examples in a book; a batch may hold more, for as long as it lasts."""
+"""Examples in a sender's book; a batch may hold more, for as long as it lasts. A worker keeps twice
+as many: what is known there is forgotten in another order, by the batches in flight."""
 
 _WORK = tuple(item.name for item in fields(EngineWork))
 _READING = tuple(item.name for item in fields(DeviceReading))
 
 
 class LinkBrokenError(EvaluatorError):
-    """A worker does not know what it was told before: it was restarted, or missed a batch.
-
-    Open a new link.
-    """
+    """A worker does not know what it was told before: it was restarted. Open a new link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedBatch:
     """Requests on their way to a worker."""
 
-    link: str
     new_examples: tuple[Example, ...]
-    """Examples of the batch that are not in the worker's book."""
+    """Examples of the batch that may not be in the worker's book."""
     num_layers: int
     items: tuple[tuple[int, str, tuple[int, ...]], ...]
     """(request id, example id, layers)."""
@@ -64,7 +61,6 @@ class LinkOut:
     """The sender's end of a link."""
 
     def __init__(self) -> None:
-        self._name = uuid.uuid4().hex
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def pack(self, requests: Sequence[EvaluationRequest]) -> PackedBatch:
@@ -73,10 +69,9 @@ class LinkOut:
         new = tuple(
             example for example_id, example in examples.items() if example_id not in self._known
         )
-        self._known.update((example.example_id, None) for example in new)
-        _touch(self._known, examples)
+        for example_id in filter(self._known.__contains__, examples):
+            self._known.move_to_end(example_id)
         return PackedBatch(
-            link=self._name,
             new_examples=new,
             num_layers=requests[0].path.num_layers,
             items=tuple(
@@ -84,24 +79,27 @@ class LinkOut:
             ),
         )
 
+    def confirm(self, requests: Iterable[EvaluationRequest]) -> None:
+        """Note that a batch was answered: the worker knows its examples."""
+        for request in requests:
+            example_id = request.example.example_id
+            self._known[example_id] = None
+            self._known.move_to_end(example_id)
+        _forget(self._known, MAX_KNOWN_EXAMPLES)
+
 
 class LinkIn:
-    """The worker's end of whatever link speaks to it."""
+    """The worker's end of whatever links speak to it: an example's id is a hash of its content."""
 
     def __init__(self) -> None:
-        self._name = ""
         self._known: OrderedDict[str, Example] = OrderedDict()
 
     def unpack(self, batch: PackedBatch) -> list[EvaluationRequest]:
         """The requests of a batch.
 
         Raises:
-            LinkBrokenError: the batch names an example that this end was never told: a batch before
-                it was lost.
+            LinkBrokenError: the batch names an example that this end was never told.
         """
-        if batch.link != self._name:
-            self._name = batch.link
-            self._known.clear()
         self._known.update((example.example_id, example) for example in batch.new_examples)
         try:
             requests = [
@@ -117,17 +115,15 @@ class LinkIn:
                 f"a batch names example {error.args[0]}, which this worker was not told; open a "
                 "new link"
             ) from error
-        _touch(self._known, dict.fromkeys(example_id for _, example_id, _ in batch.items))
+        for _, example_id, _ in batch.items:
+            self._known.move_to_end(example_id)
+        _forget(self._known, 2 * MAX_KNOWN_EXAMPLES)
         return requests
 
 
-def _touch(
-    book: "OrderedDict[str, None] | OrderedDict[str, Example]", example_ids: Iterable[str]
-) -> None:
-    """Note what was used, in order, and forget what was not for longest."""
-    for example_id in example_ids:
-        book.move_to_end(example_id)
-    while len(book) > MAX_KNOWN_EXAMPLES:
+def _forget(book: "OrderedDict[str, None] | OrderedDict[str, Example]", max_kept: int) -> None:
+    """Forget what was not used for longest."""
+    while len(book) > max_kept:
         book.popitem(last=False)
 
 

@@ -187,6 +187,19 @@ def test_workers_account_for_all_that_was_done(
     assert {(worker.node, worker.device) for worker in stats.workers} == {(platform.node(), "cpu")}
 
 
+def test_a_small_batch_may_overtake_a_large_one(
+    evaluator: PathEvaluator, example: Example, request: pytest.FixtureRequest
+) -> None:
+    """Ray keeps arguments above 100 kB in its store, and the next call does not wait for them."""
+    for number in range(8):
+        question = f"{request.node.name} {number}"
+        large = replace(example, question=question, source=200_000 * "x")
+        evaluator.submit(
+            [replace(one, request_id=one.request_id + 8 * number) for one in requests_for(large, 8)]
+        )
+        assert len(collect_all(evaluator, 8)) == 8
+
+
 def test_a_timeout_returns_even_if_nothing_is_ready(evaluator: PathEvaluator) -> None:
     assert evaluator.collect(timeout_s=0.01) == []
 

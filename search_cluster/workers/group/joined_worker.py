@@ -81,6 +81,7 @@ class JoinedWorker(Generic[H]):
         """
         self.silent_s = 0.0
         items = self.batches.pop(ref)
+        self.link.confirm(item.request for item in items)
         if items[0].is_trial:
             self.is_witnessed |= not self.is_doubtful
         else:
