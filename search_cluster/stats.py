@@ -48,8 +48,11 @@ EFFECT_RULE = (
 """The rule of `judge_effect` in words."""
 
 
-def wilson_interval(num_right: int, num_questions: int) -> tuple[float, float]:
-    """The 95 % interval of Wilson (1927) for a share; (0, 1) without questions."""
+def wilson_interval(num_right: float, num_questions: float) -> tuple[float, float]:
+    """The 95 % interval of Wilson (1927) for a share; (0, 1) without questions.
+
+    Counts may be effective ones, of questions that are not independent.
+    """
     if num_questions == 0:
         return 0.0, 1.0
     low, high = proportion_confint(num_right, num_questions, alpha=1 - CONFIDENCE, method="wilson")

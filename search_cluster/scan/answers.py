@@ -8,6 +8,7 @@ that fails where the plain model answers is wrong.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.rounds import Outcome, Trial
 from search_cluster.scan.gain import Gain, Usual, mean_gain, shrunk_gain, usual_of_single_layers
@@ -22,10 +23,21 @@ class AnswerTable:
     Args:
         questions: in a random order.
         identity: the plain model's path.
+        facts: the fact that each question asks for (`search_cluster.tasks.facts`).
+
+    Raises:
+        InvalidValueError: there are more or fewer facts than questions.
     """
 
-    def __init__(self, questions: Sequence[Example], identity: LayerPath) -> None:
+    def __init__(
+        self, questions: Sequence[Example], identity: LayerPath, facts: Sequence[int]
+    ) -> None:
+        if len(facts) != len(questions):
+            raise InvalidValueError(
+                f"{len(facts)} facts for {len(questions)} questions; give one for each"
+            )
         self.questions = list(questions)
+        self.facts = list(facts)
         self.identity = identity
         self.by_path: dict[LayerPath, list[Verdict | None]] = {identity: []}
         """Answers to the first questions; ``None`` for a failure."""

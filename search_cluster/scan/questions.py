@@ -7,6 +7,7 @@ from pathlib import Path
 from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.scan.constants import RACE
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.splits import THREE_WAY, TRAIN_VALIDATION, split_of
 from search_cluster.tasks.task import Task
@@ -39,7 +40,8 @@ class TaskQuestions:
 def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestions:
     """All questions of a task in an order that the seed draws.
 
-    Where the task has no validation or no test, train's questions are divided by their content.
+    Where the task has no validation or no test, train's questions are divided by their content,
+    those that ask for one fact together.
 
     Raises:
         TaskError: a part has too few questions, or can't be read.
@@ -55,9 +57,9 @@ def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestion
     missing = tuple(split for split in (VALIDATION, TEST) if not parts[split])
     if missing:
         pool = {split: list[Example]() for split in SHARES[missing]}
-        for example in parts[TRAIN]:
+        for example, asked in zip(parts[TRAIN], _spoken_for(parts[TRAIN]), strict=True):
             # A task may have cut its own train by the same hash of the same text.
-            pool[split_of(f"scan {example.question}", SHARES[missing])].append(example)
+            pool[split_of(f"scan {asked}", SHARES[missing])].append(example)
         parts |= {split: tuple(examples) for split, examples in pool.items()}
     used: set[str] = set()
     for split in (TEST, VALIDATION, TRAIN):  # what stands in two splits is left to the later one
@@ -85,6 +87,15 @@ def questions_by_id(tasks: Iterable[Task], data_dir: Path | None, seed: int) -> 
     """
     asked = (task_questions(task, data_dir, seed) for task in tasks)
     return {example.example_id: example for of_task in asked for example in of_task.everything}
+
+
+def _spoken_for(examples: Sequence[Example]) -> list[str]:
+    """The question by which each is divided: of a fact, that of the lowest id speaks for all."""
+    facts = facts_of(examples)
+    speakers: dict[int, Example] = {}
+    for example in sorted(examples, key=lambda item: item.example_id):
+        speakers.setdefault(facts[example.example_id], example)
+    return [speakers[facts[example.example_id]].question for example in examples]
 
 
 def _split(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:

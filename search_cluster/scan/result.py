@@ -37,6 +37,9 @@ class Standing:
     """The upper end."""
     p_adjusted: float
     """The p-value of no difference, adjusted for all paths that were compared."""
+    num_facts: int | None = None
+    """The number of facts that the questions ask for, which is what intervals count; ``None``: a
+    former version took each question for a fact of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

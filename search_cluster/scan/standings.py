@@ -1,6 +1,7 @@
 """Paths beside the plain model on the same questions: accuracies, intervals, p-values."""
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,16 @@ def differences(
     return _accuracies(tables, paths, which)[0]
 
 
+def facts_asked(tables: Sequence[AnswerTable], which: Asked = _everything) -> list[int]:
+    """The facts that the rows of `differences` ask for."""
+    return [
+        fact
+        for table in tables
+        for question, fact in zip(table.questions, table.facts, strict=True)
+        if which(question)
+    ]
+
+
 def standings(
     tables: Sequence[AnswerTable], paths: Sequence[LayerPath], which: Asked = _everything
 ) -> list[Standing]:
@@ -46,7 +57,8 @@ def standings(
     if not paths:
         return []
     table_NP, right_NP, plain_N = _accuracies(tables, paths, which)
-    found = simultaneous(table_NP)
+    facts = facts_asked(tables, which)
+    found = simultaneous(table_NP, facts)
     has_run_NP = ~np.isnan(table_NP)
     num_P = has_run_NP.sum(axis=0)
     shown_P = np.maximum(1, num_P)
@@ -55,6 +67,7 @@ def standings(
     return [
         Standing(
             num_questions=int(num_P[place]),
+            num_facts=len(set(compress(facts, has_run_NP[:, place]))),
             num_compared=len(paths),
             accuracy=float(right_P[place]),
             plain_accuracy=float(plain_P[place]),

@@ -1,6 +1,7 @@
 """A finished scan's path judged by questions that no part of the scan asked."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.judged import JUDGED_NAME, read_judgements
 from search_cluster.scan.table import SCAN_TABLE_NAME, read_scan_table
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import SPLITS
@@ -76,6 +78,8 @@ def test_the_paired_gain_on_what_the_scan_never_asked(folder: Path, model_dir: s
     assert said["gain"] == pytest.approx(right - plain)
     assert said["gain_low"] <= said["gain"] <= said["gain_high"]
     assert (said["asked"], said["questions"], said["left_out"]) == (40, 40, [])
+    facts = facts_of(of_split)
+    assert said["facts"] == len({facts[item.example_id] for item in fresh}) < 40
     assert said["known_to_scan"] == sum(item.example_id in known for item in of_split) >= 16
     assert (said["task"], said["split"], said["path"]) == ("capitals", "train", PATH)
     assert (said["layers"], said["num_layers"], said["verdicts"]) == (5, 6, 80)
@@ -91,9 +95,10 @@ def test_again_the_cache_answers_and_another_path_is_another_judgement(folder: P
     assert (again["paths_evaluated"], again["cache_hits"]) == (0, 40)
     assert again["gain"] == first["gain"]
     longer = "0-5,5" if first["path"] != "0-5,5" else "0-4,4-5"
-    out, _ = run(*judge(folder, "--path", longer, "--limit", "20"))
+    out, _ = run(*judge(folder, "--path", longer, "--limit", "60"))
     assert "points (" in out.splitlines()[0]
-    assert " on 20 questions of capitals (train) that no part of the scan asked: " in out
+    assert " on 60 questions of capitals (train) that no part of the scan asked: " in out
+    assert re.search(r"\nThey are 60 questions of \d\d facts, which the interval counts\.\n", out)
     assert out.splitlines()[-1].endswith(f"Judgements in {folder / JUDGED_NAME}: 2.")
 
 

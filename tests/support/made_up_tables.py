@@ -26,6 +26,7 @@ def made_up_table(
     num_layers: int = 8,
     helps: Mapping[LayerPath, float] | None = None,
     seed: int = 0,
+    wordings: int = 1,
 ) -> ScoreTable:
     """A table as a model would fill it that knows a little.
 
@@ -37,18 +38,21 @@ def made_up_table(
         num_layers: of the model.
         helps: paths that add to the right choice's score instead, and how much, in nats.
         seed: of all draws.
+        wordings: questions that ask for one fact, and are answered alike.
     """
     rng = np.random.default_rng(seed)
     paths = single_edit_paths(num_layers)
-    gold_Q = rng.integers(0, NUM_CHOICES, size=num_questions)
-    plain_QC = rng.normal(size=(num_questions, NUM_CHOICES))
+    num_facts = -(-num_questions // wordings)
+    fact_Q = np.arange(num_facts).repeat(wordings)[:num_questions]
+    gold_Q = rng.integers(0, NUM_CHOICES, size=num_facts)[fact_Q]
+    plain_QC = rng.normal(size=(num_facts, NUM_CHOICES))[fact_Q]
     is_gold_QC = np.arange(NUM_CHOICES) == gold_Q[:, None]
     plain_QC += KNOWLEDGE * is_gold_QC
     touched_P = np.array([abs(len(path) - num_layers) for path in paths])
     added_P = np.array(
         [(helps or {}).get(path, -HARM * num) for path, num in zip(paths, touched_P, strict=True)]
     )
-    noise_QPC = rng.normal(size=(num_questions, len(paths), NUM_CHOICES))
+    noise_QPC = rng.normal(size=(num_facts, len(paths), NUM_CHOICES))[fact_Q]
     scores_QPC = (
         plain_QC[:, None, :]
         + added_P[None, :, None] * is_gold_QC[:, None, :]
@@ -68,9 +72,12 @@ def made_up_table(
         paths=tuple(map(str, paths)),
         questions=tuple(
             StoredQuestion(
-                example_id=f"{number:04d}", num_choices=NUM_CHOICES, gold_index=int(gold)
+                example_id=f"{number:04d}",
+                num_choices=NUM_CHOICES,
+                gold_index=int(gold),
+                fact=int(fact),
             )
-            for number, gold in enumerate(gold_Q)
+            for number, (gold, fact) in enumerate(zip(gold_Q, fact_Q, strict=True))
         ),
     )
     return ScoreTable(

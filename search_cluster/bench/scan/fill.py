@@ -6,7 +6,7 @@ of questions, so that all paths of a question share their prefixes.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -30,6 +30,7 @@ from search_cluster.model.runtime import keep_freed_memory
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import AnswerKind, Task
@@ -54,12 +55,13 @@ def fill_table(config: ScanTableConfig, say: Callable[[str], None]) -> dict[str,
             "choices, such as arc_easy"
         )
     data = task.load(config.split, resolve_data_dir(config.data_dir))
+    fact_of = facts_of(data.examples)
     examples = select_examples(data.examples, config.num_questions, config.seed)
     loaded = load_model(config.model, device=config.device, dtype=config.dtype)
     paths = single_edit_paths(loaded.num_layers, config.max_block)
     num_full = len(examples) if config.num_full is None else config.num_full
     with locked_run_folder(config.out):
-        begin_table(config.out, _facts(config, loaded, task, paths, examples))
+        begin_table(config.out, _facts(config, loaded, task, paths, examples, fact_of))
         filling = _Filling(config, loaded, task, examples, paths, say)
         filling.fill(range(len(examples))[:num_full], range(len(paths)))
         if num_full < len(examples):
@@ -138,6 +140,7 @@ def _facts(
     task: Task,
     paths: Sequence[LayerPath],
     examples: Sequence[Example],
+    fact_of: Mapping[str, int],
 ) -> TableFacts:
     return TableFacts(
         model=config.model,
@@ -153,11 +156,11 @@ def _facts(
         num_full=config.num_full,
         keep=None if config.num_full is None else config.keep,
         paths=tuple(map(str, paths)),
-        questions=tuple(_stored(example) for example in examples),
+        questions=tuple(_stored(example, fact_of) for example in examples),
     )
 
 
-def _stored(example: Example) -> StoredQuestion:
+def _stored(example: Example, fact_of: Mapping[str, int]) -> StoredQuestion:
     if example.gold_index is None:
         raise ConfigError(
             f"example {example.example_id} has no gold index; a table of scores needs one"
@@ -166,4 +169,5 @@ def _stored(example: Example) -> StoredQuestion:
         example_id=example.example_id,
         num_choices=len(example.choices),
         gold_index=example.gold_index,
+        fact=fact_of[example.example_id],
     )

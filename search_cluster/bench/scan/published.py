@@ -6,6 +6,7 @@ Here the other questions of the table say what is left of it. Gains are in perce
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -114,17 +115,26 @@ def _figures(
         other = np.concatenate([table_QP[order[size:]] for table_QP, order, size in parts if size])
         best = int(asked.mean(axis=0).argmax())
         seen.append(100 * asked.mean(axis=0)[best])
-        of_best = other[~np.isnan(other[:, best])][:, [best]]
+        was_asked = ~np.isnan(other[:, best])
+        of_best = other[was_asked][:, [best]]
         left.append(100 * of_best.mean())
         if not example:
-            found = simultaneous(of_best, seed=config.seed)
+            facts = [
+                ([(place, fact) for fact in answers.facts_of(order)], size)
+                for place, (answers, (_, order, size)) in enumerate(zip(tables, parts, strict=True))
+            ]
+            of_asked = [fact for of_table, size in facts for fact in of_table[:size]]
+            of_other = [fact for of_table, size in facts if size for fact in of_table[size:]]
+            found = simultaneous(
+                of_best, list(compress(of_other, was_asked.tolist())), seed=config.seed
+            )
             example = {
                 "block": str(tables[0].candidates[tried[best]].edits[0]),
                 "seen": float(seen[-1]),
                 "left": float(left[-1]),
                 "left_low": 100 * float(found.low[0]),
                 "left_high": 100 * float(found.high[0]),
-                "best_by_chance": 100 * best_by_chance(asked, seed=config.seed),
+                "best_by_chance": 100 * best_by_chance(asked, of_asked, seed=config.seed),
                 "other_questions": len(of_best),
             }
     return {

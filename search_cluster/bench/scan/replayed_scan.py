@@ -82,14 +82,25 @@ def draw_apart(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Gener
 
 
 def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
-    """Parts that are drawn with replacement, as if the table were all questions that there are.
+    """Parts of facts that are drawn with replacement, as if the table had all that there are.
 
     So it is known exactly what every path truly gains.
     """
-    num_questions = len(table.questions)
-    sizes = (config.num_train, config.num_validation, config.num_test)
-    train, validation, test = (rng.integers(0, num_questions, size=size) for size in sizes)
-    return Draw(train=train, validation=validation, test=test, fresh=np.arange(num_questions))
+    rows_of: dict[int | str, list[int]] = {}
+    for row, question in enumerate(table.questions):
+        key = f"question {row}" if question.fact is None else question.fact
+        rows_of.setdefault(key, []).append(row)
+    facts = list(rows_of.values())
+
+    def part(size: int) -> Rows:
+        drawn = rng.integers(0, len(facts), size=size)
+        rows = np.array([row for fact in drawn for row in facts[fact]][:size], dtype=np.int64)
+        # Questions of one fact must not follow each other: a race begins with the first ones.
+        return rows if len(facts) == len(table.questions) else rng.permutation(rows)
+
+    train, validation, test = map(part, (config.num_train, config.num_validation, config.num_test))
+    fresh = np.arange(len(table.questions))
+    return Draw(train=train, validation=validation, test=test, fresh=fresh)
 
 
 def race_draw(table: ScoreTable, config: ScanReplayConfig, number: int) -> Draw:
@@ -128,6 +139,7 @@ def replay_search(
     )
     search = ScanSearch(
         [answers.examples[row] for row in draw.train],
+        answers.facts_of(draw.train),
         answers.candidates,
         num_layers=answers.identity.num_layers,
         num_tasks=1,

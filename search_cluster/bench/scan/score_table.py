@@ -44,6 +44,9 @@ class StoredQuestion:
     num_choices: int
     gold_index: int
     """The choice that is right."""
+    fact: int | None = None
+    """The fact that it asks for (`search_cluster.tasks.facts`); ``None`` in tables of former
+    versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,18 +139,22 @@ def begin_table(folder: Path, facts: TableFacts) -> None:
     if (folder / TABLE_NAME).is_file():
         old = read_facts(folder)
         fewer, more = sorted((old.questions, facts.questions), key=len)
-        if (
-            replace(old, questions=()) != replace(facts, questions=())
-            or more[: len(fewer)] != fewer
-        ):
+        if replace(old, questions=()) != replace(facts, questions=()) or [
+            _asked(item) for item in more[: len(fewer)]
+        ] != [_asked(item) for item in fewer]:
             raise ConfigError(
                 f"{folder} holds a table of {old.model}, {old.task} ({old.split}), "
                 f"{len(old.paths)} paths, {old.dtype}, seed {old.seed}, made with other weights or "
                 "settings; name another folder"
             )
-        if len(old.questions) >= len(facts.questions):
+        if len(old.questions) > len(facts.questions) or old.questions == facts.questions:
             return
     write_text_whole(folder / TABLE_NAME, _FACTS.dump_json(facts).decode())
+
+
+def _asked(question: StoredQuestion) -> StoredQuestion:
+    """A question without what former versions did not say of it."""
+    return replace(question, fact=None)
 
 
 def read_facts(folder: Path) -> TableFacts:

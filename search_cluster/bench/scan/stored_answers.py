@@ -3,6 +3,7 @@
 Shapes: Q questions, P paths, C choices.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -73,6 +74,20 @@ class StoredAnswers:
         self._places = {path: place for place, path in enumerate(table.paths)}
         self._rows = {example.example_id: row for row, example in enumerate(self.examples)}
 
+    def facts_of(self, rows: Rows) -> list[int]:
+        """The fact that each of some rows asks for; one that is drawn again is another one.
+
+        In a table of a former version each question asks for a fact of its own.
+        """
+        num_drawn = Counter[int]()
+        found, keys = [], dict[tuple[int | str, int], int]()
+        for row in rows.tolist():
+            fact = self.table.questions[row].fact
+            key = (f"question {row}" if fact is None else fact, num_drawn[row])
+            num_drawn[row] += 1
+            found.append(keys.setdefault(key, len(keys)))
+        return found
+
     def gain(self, path: LayerPath, rows: Rows) -> float:
         """The difference of a path's accuracy from the plain model's on some questions."""
         right_RP = self.right_QP[rows]
@@ -88,7 +103,8 @@ class StoredAnswers:
 
     def answer_table(self, rows: Rows, paths: Iterable[LayerPath]) -> AnswerTable:
         """The answers of the plain path and of others to some questions, in the rows' order."""
-        found = AnswerTable([self.examples[row] for row in rows], self.identity)
+        questions = [self.examples[row] for row in rows]
+        found = AnswerTable(questions, self.identity, self.facts_of(rows))
         trials = found.missing((self.identity, *paths), len(rows))
         found.take(trials, (self.outcome(*trial) for trial in trials))
         return found

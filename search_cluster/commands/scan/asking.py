@@ -126,7 +126,7 @@ class ScanAsking:
             OneFaultError: the questions fail for one reason.
         """
         self._stage, self._split, self._num_questions = stage, split, len(questions)
-        table = AnswerTable(questions, identity)
+        table = AnswerTable(questions, identity, self._job.tasks.facts(questions))
         trials = table.missing([identity, *paths], len(questions))
         self._num_wanted = max(self._num_wanted, self._num_done + len(trials))
         table.take(trials, self._ask(trials))

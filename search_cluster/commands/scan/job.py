@@ -1,6 +1,6 @@
 """What a scan is about: tasks, their questions, the paths that it begins with, and its plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from search_cluster.scan.space import Candidate, first_candidates
 from search_cluster.scan.specs.reading import read_paths
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.task import Task
 
@@ -30,6 +31,8 @@ class ScanTasks:
     """Those on which losses are reported."""
     questions: dict[str, TaskQuestions]
     """By the task's name."""
+    fact_of: dict[str, int]
+    """The fact that a question asks for, by its id (`search_cluster.tasks.facts`)."""
 
     @classmethod
     def of(cls, config: SearchConfig, tasks: Sequence[str], guards: Sequence[str]) -> "ScanTasks":
@@ -54,12 +57,19 @@ class ScanTasks:
                     f"task {name} gives questions of task {asks_as}, so that workers of several "
                     "tasks can't tell them apart; scan it alone, or let its questions bear its name"
                 )
-        return cls(searched=searched, guards=guarding, questions=questions)
+        everything = [item for of_task in questions.values() for item in of_task.everything]
+        return cls(
+            searched=searched, guards=guarding, questions=questions, fact_of=facts_of(everything)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the tasks that are searched."""
         return tuple(task.name for task in self.searched)
+
+    def facts(self, questions: Iterable[Example]) -> list[int]:
+        """The facts that questions of these tasks ask for."""
+        return [self.fact_of[item.example_id] for item in questions]
 
     @property
     def everybody(self) -> tuple[Task, ...]:

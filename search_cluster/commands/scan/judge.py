@@ -28,7 +28,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationResult, Failure
 from search_cluster.protocols.rounds import Outcome, Trial
-from search_cluster.report.scan.words import gain_text, number_of_layers
+from search_cluster.report.scan.words import facts_text, gain_text, number_of_layers
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.constants import RACE
 from search_cluster.scan.judged import JUDGED_NAME, Judgement, fresh_questions, keep_judgement
@@ -43,6 +43,7 @@ from search_cluster.scan.table import SCAN_TABLE_NAME, UNFINISHED_SCAN_NAME, rea
 from search_cluster.scan.uses import digest_of_questions
 from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.kept import spec_of_kept
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
@@ -92,7 +93,7 @@ def judge_path(
             "chat": result.chat or None,
         }
     )
-    questions, num_known = _questions(config, result)
+    questions, facts, num_known = _questions(config, result)
     with ExitStack() as stack:
         stack.enter_context(locked_run_folder(run))
         pool = stack.enter_context(open_pool(config))
@@ -101,7 +102,7 @@ def judge_path(
         context = context_of_run(asked, pool.info, None, ())
         store = open_store(config.redis_url, context=context, run_dir=run)
         evaluator = CachedEvaluator(pool, stack.enter_context(store))
-        table = AnswerTable(questions, LayerPath.identity(result.num_layers))
+        table = AnswerTable(questions, LayerPath.identity(result.num_layers), facts)
         outcomes, counts = _ask(evaluator, table, path, asked.name)
         judgement = Judgement(
             at=started.isoformat(),
@@ -138,12 +139,13 @@ def _only_task(result: ScanResult, run: Path) -> str:
     return result.tasks[0]
 
 
-def _questions(config: SearchConfig, result: ScanResult) -> tuple[list[Example], int]:
-    """What to ask, and how many questions of the split the scan has asked."""
+def _questions(config: SearchConfig, result: ScanResult) -> tuple[list[Example], list[int], int]:
+    """What to ask, the facts that it asks for, and how much of the split the scan has asked."""
     data_dir = resolve_data_dir(config.data_dir)
     task = get_task(config.task)
     of_split = task.load(config.split, data_dir).examples
     fresh = fresh_questions(of_split, _asked(config.run, result, data_dir))
+    fact_of = facts_of(of_split)
     num_known = len(of_split) - len(fresh)
     if len(fresh) < RACE.min_questions:
         raise TaskError(
@@ -151,7 +153,8 @@ def _questions(config: SearchConfig, result: ScanResult) -> tuple[list[Example],
             f"ask, beside {num_known} that it did, and a judgement needs {RACE.min_questions}; "
             "name another --split, or another --task"
         )
-    return list(select_examples(fresh, config.limit, config.seed)), num_known
+    chosen = list(select_examples(fresh, config.limit, config.seed))
+    return chosen, [fact_of[item.example_id] for item in chosen], num_known
 
 
 def _asked(run: Path, result: ScanResult, data_dir: Path | None) -> list[Example]:
@@ -210,6 +213,7 @@ def _figures(judgement: Judgement) -> dict[str, Any]:
         "path": judgement.path,
         "asked": judgement.num_asked,
         "questions": standing.num_questions,
+        "facts": standing.num_facts,
         "left_out": left_out_figures(judgement.left_out),
         "known_to_scan": judgement.num_known,
         "plain_accuracy": standing.plain_accuracy,
@@ -231,6 +235,8 @@ def show_judgement(judgement: Judgement, figures: Mapping[str, Any]) -> None:
         f"{figures['num_layers']} layers is right on {standing.accuracy:.1%}, the plain model on "
         f"{standing.plain_accuracy:.1%}"
     )
+    if facts := facts_text(standing):
+        print(f"They are {standing.num_questions:,} questions{facts}, which the interval counts.")
     if judgement.plain_is_guessing:
         print("The plain model can't be told from guesses there, so there is nothing to keep.")
     if line := left_out_line(judgement.left_out):

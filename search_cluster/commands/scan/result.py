@@ -19,8 +19,9 @@ from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.racing.summaries import summaries
 from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, Standing
 from search_cluster.scan.space import Candidate
-from search_cluster.scan.standings import differences, standings
+from search_cluster.scan.standings import differences, facts_asked, standings
 from search_cluster.scan.statistics.chance import best_by_chance
+from search_cluster.scan.statistics.differences import differences_of
 from search_cluster.scan.statistics.power import smallest_gain
 from search_cluster.scan.table import ScanTable
 from search_cluster.tasks.example import Example
@@ -69,7 +70,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
             break
     searched, settings = looks.searched, job.settings
     prior = "" if job.prior is None else job.prior.digest
-    chance_NP = _chance_table(job, searched)
+    chance_NP, chance_facts = _chance_table(job, searched)
     return ScanResult(
         model=job.config.model_spec,
         model_fingerprint=info.model_fingerprint,
@@ -100,7 +101,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         finalists=finalists,
         chosen=str(chosen),
         sure=not chosen.is_identity,
-        chance_best=best_by_chance(chance_NP),
+        chance_best=best_by_chance(chance_NP, chance_facts),
         chance_paths=chance_NP.shape[1],
         chance_questions=chance_NP.shape[0],
         smallest_gain=_smallest_gain(looks, reported),
@@ -157,8 +158,10 @@ def _standings_of(
     return dict(zip(paths, standings([table], paths, is_asked), strict=True))
 
 
-def _chance_table(job: ScanJob, searched: Searched) -> NDArray[np.float64]:
+def _chance_table(job: ScanJob, searched: Searched) -> tuple[NDArray[np.float64], list[int]]:
     """Differences on the first questions by which paths were chosen, of all that raced on them.
+
+    And the facts that these questions ask for.
 
     Combinations are asked these questions later, when they are among the best already.
     """
@@ -170,17 +173,20 @@ def _chance_table(job: ScanJob, searched: Searched) -> NDArray[np.float64]:
         if item.step == 0 and len(first.by_path.get(item.path, ())) >= num_questions
     ]
     found_NP = differences([first], paths)[:num_questions]
-    return found_NP[~np.isnan(found_NP).all(axis=1)]
+    asked = np.flatnonzero((~np.isnan(found_NP)).any(axis=1))
+    facts = facts_asked([first])
+    return found_NP[asked], [facts[place] for place in asked]
 
 
 def _smallest_gain(looks: ScanLooks, reported: list[LayerPath]) -> float:
     """The smallest gain that test shows, if paths change as many answers as on validation."""
-    changed = np.abs(differences([looks.validation], reported))
-    if np.isnan(changed).all():
+    seen_NP = differences([looks.validation], reported)
+    if np.isnan(seen_NP).all():
         return 1.0
+    design = differences_of(seen_NP, facts_asked([looks.validation])).design_P.mean()
     return smallest_gain(
-        float(np.nanmean(changed)),
-        len(looks.test.places(looks.test.identity)),
+        float(np.nanmean(np.abs(seen_NP))),
+        int(len(looks.test.places(looks.test.identity)) / design),
         num_compared=len(reported),
     )
 
@@ -212,6 +218,8 @@ def scan_figures(result: ScanResult) -> dict[str, Any]:
         "gain_low": None if standing is None else standing.low,
         "gain_high": None if standing is None else standing.high,
         "p_adjusted": None if standing is None else standing.p_adjusted,
+        "questions_test": None if standing is None else standing.num_questions,
+        "facts_test": None if standing is None else standing.num_facts,
         "chance_best": result.chance_best,
         "chance_paths": result.chance_paths,
         "chance_questions": result.chance_questions,

@@ -165,6 +165,7 @@ def _look(job: ScanJob, asking: ScanAsking, started: datetime) -> ScanLooks:
     minutes = job.settings.minutes
     search = ScanSearch(
         job.train,
+        job.tasks.facts(job.train),
         job.candidates,
         num_layers=job.num_layers,
         num_tasks=len(job.tasks.names),

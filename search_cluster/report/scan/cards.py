@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from search_cluster.report.scan.words import (
     change_text,
     edits_text,
+    facts_text,
     kind_of,
     layers_text,
     p_text,
@@ -131,7 +132,7 @@ def _time_text(seconds: float, plain_seconds: float) -> str:
 
 def _row(what: str, note: str, standing: Standing, reach: float) -> CardRow:
     compared = f"{standing.num_compared:,} path{'s' if standing.num_compared != 1 else ''} compared"
-    counted = f"{standing.num_questions:,} questions, {compared}"
+    counted = f"{standing.num_questions:,} questions{facts_text(standing)}, {compared}"
     return CardRow(
         what=what,
         note=f"{counted}; {note}" if note else counted,

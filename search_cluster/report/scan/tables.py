@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from search_cluster.report.scan.front import Cost, costs_of, fresh_gains, on_front
-from search_cluster.report.scan.words import edits_text, number_of_layers, p_text, points, span
+from search_cluster.report.scan.words import (
+    edits_text,
+    facts_text,
+    number_of_layers,
+    p_text,
+    points,
+    span,
+)
 from search_cluster.scan.result import CandidateSummary, Rung, ScanResult
 
 FOUND_FIELDS = (
@@ -124,7 +131,7 @@ def guard_rows(result: ScanResult) -> list[dict[str, str]]:
             "gain": points(standing.gain),
             "interval": span(standing),
             "p": p_text(standing.p_adjusted),
-            "questions": f"{standing.num_questions:,}",
+            "questions": f"{standing.num_questions:,}{facts_text(standing)}",
         }
         for number, item in enumerate(result.finalists, start=1)
         for name, standing in item.guards.items()

@@ -11,6 +11,7 @@ from search_cluster.report.scan.words import (
     change_text,
     chosen_finalist,
     edits_text,
+    facts_text,
     gain_text,
     is_better,
     is_worse,
@@ -112,10 +113,14 @@ def chance_line(result: ScanResult) -> str:
 
 def shown_line(result: ScanResult) -> str:
     """What the questions of test can show."""
-    return (
+    line = (
         f"A true gain of {points(result.smallest_gain)} points would show in four of five such "
         "looks at test"
     )
+    tested = next((item.test for item in result.finalists if item.test is not None), None)
+    if tested is None or not (facts := facts_text(tested)):
+        return line
+    return f"{line}: {tested.num_questions:,} questions{facts}, which is what intervals count"
 
 
 def _best_of_nothing(result: ScanResult) -> str:

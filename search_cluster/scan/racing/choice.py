@@ -27,6 +27,7 @@ from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
 from search_cluster.scan.standings import differences
+from search_cluster.scan.statistics.design import Facts, effective_counts
 from search_cluster.stats import TOLERATED_LOSS, is_guessing, mean_chance, wilson_interval
 
 NORMAL = statistics.NormalDist()
@@ -101,7 +102,10 @@ def is_guessing_on(table: AnswerTable) -> bool:
     """Whether the plain model can't be told from guesses, so that there is nothing to keep."""
     answered, right = table.places(table.identity), table.right(table.identity)
     chance = mean_chance(len(table.questions[place].choices) for place in answered)
-    low, _ = wilson_interval(sum(right[place] for place in answered), len(answered))
+    right_N = np.array([float(right[place]) for place in answered])
+    facts = Facts.of([table.facts[place] for place in answered], len(answered))
+    num_right, num_asked = effective_counts(right_N, facts)
+    low, _ = wilson_interval(num_right, num_asked)
     return bool(is_guessing(low, chance))
 
 

@@ -35,6 +35,7 @@ class ScanSearch(TableRounds):
     Args:
         questions: in a random order, those of several tasks taking turns, at least
             `ScanPlan.num_train` of each.
+        facts: the fact that each question asks for.
         candidates: what the race begins with, of one model.
         num_tasks: how many tasks the questions are of.
         plan: how much is asked.
@@ -48,6 +49,7 @@ class ScanSearch(TableRounds):
     def __init__(
         self,
         questions: Sequence[Example],
+        facts: Sequence[int],
         candidates: Sequence[Candidate],
         *,
         num_layers: int,
@@ -61,6 +63,7 @@ class ScanSearch(TableRounds):
     ) -> None:
         super().__init__(plan.search_budget)
         self._questions = list(questions)
+        self._facts = list(facts)
         self._identity = LayerPath.identity(num_layers)
         self._num_tasks = num_tasks
         self._plan = plan
@@ -128,8 +131,9 @@ class ScanSearch(TableRounds):
     def _next_table(self, num_questions: int) -> AnswerTable:
         """A table of questions that nobody was asked yet, so many of each task."""
         first = sum(len(table.questions) for table in self._tables)
-        questions = self._questions[first : first + num_questions * self._num_tasks]
-        self._tables.append(AnswerTable(questions, self._identity))
+        rows = slice(first, first + num_questions * self._num_tasks)
+        table = AnswerTable(self._questions[rows], self._identity, self._facts[rows])
+        self._tables.append(table)
         return self._tables[-1]
 
     def _grow(

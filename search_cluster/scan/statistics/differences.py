@@ -3,14 +3,15 @@
 Shapes: N questions, P paths.
 """
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_cluster.errors import InvalidValueError
+from search_cluster.scan.statistics.design import Facts, Floats, design_effects
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
@@ -31,16 +32,22 @@ class Differences:
     """Questions that the plain model alone answers right."""
     gain_P: Floats
     """The difference of the accuracies; 0 for a path that has not run."""
+    facts: Facts
+    """Of the questions."""
+    design_P: Floats
+    """The design effects (`search_cluster.scan.statistics.design`)."""
 
 
-def differences_of(table_NP: Floats) -> Differences:
+def differences_of(table_NP: Floats, facts: Sequence[Hashable] | None = None) -> Differences:
     """Count what a table of differences says.
 
     Args:
         table_NP: right(path) - right(plain): 1, 0 or -1, and NaN where a path has not run.
+        facts: the fact that each question asks for; ``None``: each another one.
 
     Raises:
-        InvalidValueError: the table is none, or holds another value.
+        InvalidValueError: the table is none, or holds another value, or there are more or fewer
+            facts than questions.
     """
     table_NP = np.asarray(table_NP, dtype=np.float64)
     if table_NP.ndim != 2:
@@ -57,6 +64,7 @@ def differences_of(table_NP: Floats) -> Differences:
             "not asked)"
         )
     num_questions_P = has_run_NP.sum(axis=0, dtype=np.float64)
+    asked = Facts.of(facts, len(table_NP))
     return Differences(
         values_NP=values_NP,
         has_run_NP=has_run_NP,
@@ -64,4 +72,6 @@ def differences_of(table_NP: Floats) -> Differences:
         num_fixed_P=(values_NP > 0).sum(axis=0, dtype=np.float64),
         num_broken_P=(values_NP < 0).sum(axis=0, dtype=np.float64),
         gain_P=values_NP.sum(axis=0) / np.maximum(1.0, num_questions_P),
+        facts=asked,
+        design_P=design_effects(values_NP, has_run_NP, asked),
     )

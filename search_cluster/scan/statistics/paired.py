@@ -6,7 +6,7 @@ those that the plain model alone does (broken), and all of them.
 
 import numpy as np
 
-from search_cluster.scan.statistics.differences import Floats
+from search_cluster.scan.statistics.design import Floats
 
 BISECTIONS = 50
 """Halvings of an interval of length 2 at most; what is left is below the noise of a double."""

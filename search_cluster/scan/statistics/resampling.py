@@ -1,6 +1,6 @@
-"""Random numbers for whole questions: what paths would show if none of them gained anything.
+"""Random numbers for whole facts: what paths would show if none of them gained anything.
 
-Shapes: N questions, P paths, B resamples.
+Shapes: F facts, P paths, B resamples.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from search_cluster.scan.statistics.differences import Floats
+from search_cluster.scan.statistics.design import Floats
 
 CHUNK = 250
 """Resamples whose numbers are in memory together."""
@@ -30,21 +30,21 @@ def normal_numbers(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
 
 
 def largest_sums(
-    columns_NP: Floats, draw: DrawNumbers, *, seed: int, num_resamples: int, signed: bool = False
+    columns_FP: Floats, draw: DrawNumbers, *, seed: int, num_resamples: int, signed: bool = False
 ) -> Floats:
-    """The largest sum over questions of all columns, in resamples, in rising order.
+    """The largest sum over facts of all columns, in resamples, in rising order.
 
-    Each question of a resample is multiplied with one number, the same in all columns.
+    Each fact of a resample is multiplied with one number, the same in all columns.
 
     Args:
-        columns_NP: what a question adds to each sum; at least one column.
+        columns_FP: what a fact adds to each sum; at least one column.
         draw: the numbers.
         seed: of the numbers.
         num_resamples: how often they are drawn.
         signed: sums below 0 are small; else the sums' absolute values count.
     """
     rng = np.random.default_rng(seed)
-    columns = columns_NP.astype(np.float32)
+    columns = columns_FP.astype(np.float32)
     largest_B = np.zeros(num_resamples)
     for first in range(0, num_resamples, CHUNK):
         size = min(CHUNK, num_resamples - first)

@@ -1,27 +1,31 @@
 """Intervals and p-values of many paths that hold for all of them at once (max-T).
 
-How far the luckiest of so many paths gets by chance is seen by resampling questions (Westfall and
-Young 1993, "Resampling-Based Multiple Testing"): each question's differences, of all paths
-together, are multiplied with one random number, which keeps the correlation of the paths and leaves
-no gain. Two kinds of numbers are used, and the larger bound counts. Random signs give a path alone
-the exact test of McNemar, however few of its answers changed; but then their distribution has gaps,
-and it says nothing of gains other than 0. Normal numbers, with the path's mean taken out, have no
-gaps.
+How far the luckiest of so many paths gets by chance is seen by resampling facts (Westfall and Young
+1993, "Resampling-Based Multiple Testing"): the differences of all questions that ask for a fact, of
+all paths together, are multiplied with one random number, which keeps the correlation of the paths
+and of the questions and leaves no gain. Two kinds of numbers are used, and the larger bound counts.
+Random signs give a path alone the exact test of McNemar, however few of its answers changed; but
+then their distribution has gaps, and it says nothing of gains other than 0. Normal numbers, with
+the path's mean taken out, have no gaps.
 
 The bound then serves in place of 1.96 in two intervals of a paired difference of shares, the score
 interval of Tango (1998) and the adjusted one of Bonett and Price (2012), of which the wider end
 counts: far out in the tails, where the bound of many paths lies, each alone is too short somewhere
-if few answers changed.
+if few answers changed. Where several questions ask for a fact, all counts are divided by their
+design effect first (`search_cluster.scan.statistics.design`), and few facts are allowed for by
+Student's t.
 
-Shapes: N questions, P paths, B resamples.
+Shapes: N questions, P paths, F facts, B resamples.
 """
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 
-from search_cluster.scan.statistics.differences import Differences, Floats, differences_of
+from search_cluster.scan.statistics.design import Floats
+from search_cluster.scan.statistics.differences import Differences, differences_of
 from search_cluster.scan.statistics.paired import adjusted_score, mcnemar_score, tango_interval
 from search_cluster.scan.statistics.resampling import (
     NUM_RESAMPLES,
@@ -53,27 +57,37 @@ class Simultaneous:
 
 
 def simultaneous(
-    table_NP: Floats, *, seed: int = 0, num_resamples: int = NUM_RESAMPLES
+    table_NP: Floats,
+    facts: Sequence[Hashable] | None = None,
+    *,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Simultaneous:
     """The gains of all paths with simultaneous intervals.
 
     Args:
         table_NP: right(path) - right(plain): 1, 0 or -1, and NaN where a path has not run.
+        facts: the fact that each question asks for; ``None``: each another one.
         seed: of the resamples.
         num_resamples: their number; at least 20.
 
     Raises:
-        InvalidValueError: the table is none, or holds another value.
+        InvalidValueError: the table is none, or holds another value, or there are more or fewer
+            facts than questions.
     """
-    answers = differences_of(table_NP)
-    fixed_P, broken_P = answers.num_fixed_P, answers.num_broken_P
+    answers = differences_of(table_NP, facts)
+    fixed_P = answers.num_fixed_P / answers.design_P
+    broken_P = answers.num_broken_P / answers.design_P
     has_run_P = answers.num_questions_P > 0
-    n_P = np.maximum(1.0, answers.num_questions_P)
+    n_P = np.maximum(1.0, answers.num_questions_P / answers.design_P)
     # The smaller score: both intervals must exclude 0.
     score_P = np.minimum(
         np.abs(mcnemar_score(fixed_P, broken_P)), np.abs(adjusted_score(fixed_P, broken_P, n_P))
     )
     bound, p_P = NORMAL_BOUND, 2.0 * norm.sf(score_P)
+    if not answers.facts.are_single:
+        freedom = max(1, answers.facts.number - 1)
+        bound, p_P = float(t.isf(SIGNIFICANCE / 2, freedom)), 2.0 * t.sf(score_P, freedom)
     num_beyond = int(SIGNIFICANCE * (num_resamples + 1))
     resampled = _largest_scores(answers, seed=seed, num_resamples=num_resamples) if n_P.size else []
     for largest_B in resampled:
@@ -99,12 +113,15 @@ def _largest_scores(answers: Differences, *, seed: int, num_resamples: int) -> l
     values_NP = answers.values_NP
     centred_NP = np.where(answers.has_run_NP, values_NP - answers.gain_P, 0.0)
     return [
-        largest_sums(_unit_columns(columns_NP), draw, seed=seed, num_resamples=num_resamples)
-        for columns_NP, draw in ((values_NP, random_signs), (centred_NP, normal_numbers))
+        largest_sums(_unit_columns(columns_FP), draw, seed=seed, num_resamples=num_resamples)
+        for columns_FP, draw in (
+            (answers.facts.sums(values_NP), random_signs),
+            (answers.facts.sums(centred_NP), normal_numbers),
+        )
     ]
 
 
-def _unit_columns(columns_NP: Floats) -> Floats:
+def _unit_columns(columns_FP: Floats) -> Floats:
     """Columns whose sums have a variance of 1; those without any change stay 0."""
-    norms_P = np.sqrt((columns_NP**2).sum(axis=0))
-    return columns_NP / np.where(norms_P > 0, norms_P, 1.0)
+    norms_P = np.sqrt((columns_FP**2).sum(axis=0))
+    return columns_FP / np.where(norms_P > 0, norms_P, 1.0)

@@ -23,7 +23,7 @@ class ProbeAnswers(AnswerTable):
     """
 
     def __init__(self, probes: Sequence[Example], identity: LayerPath, *, max_drop: float) -> None:
-        super().__init__(probes, identity)
+        super().__init__(probes, identity, range(len(probes)))  # no interval is made of them
         self._max_drop = max_drop
         self._close_share = 1.0
 
@@ -42,6 +42,7 @@ class ProbeAnswers(AnswerTable):
             kept = []
         self._close_share = STUDY.close_share
         self.questions = [self.questions[place] for place in kept]
+        self.facts = [self.facts[place] for place in kept]
         self.by_path[self.identity] = [answers[place] for place in kept]
 
     def menu(self, max_paths: int) -> tuple[MenuPath, ...]:

@@ -48,7 +48,7 @@ def table_of(margins: dict[LayerPath, list[float | None]]) -> AnswerTable:
         )
         for number in range(count)
     ]
-    table = AnswerTable(questions, IDENTITY)
+    table = AnswerTable(questions, IDENTITY, range(len(questions)))
     for path, values in margins.items():
         table.by_path[path] = [
             None
@@ -160,6 +160,10 @@ def test_whether_the_plain_model_guesses() -> None:
     good = [0.5, 0.5, 0.5, -0.5] * 50
     assert not is_guessing_on(table_of({IDENTITY: good}))
     assert not is_guessing_on(table_of({IDENTITY: good + [None] * 100})), "not asked is not wrong"
+    asked_often = table_of({IDENTITY: [0.5] * 150 + [-0.5] * 50})
+    assert not is_guessing_on(asked_often)
+    asked_often.facts = [place // 50 for place in range(200)]
+    assert is_guessing_on(asked_often), "three facts of four say nothing"
 
 
 def test_by_layers_the_best_saves_most_where_test_will_be_sure() -> None:

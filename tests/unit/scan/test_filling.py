@@ -54,7 +54,7 @@ def answered(rounds: Rounds[object]) -> list[list[Trial]]:
 
 
 def test_paths_of_a_question_stand_together_and_nothing_is_asked_twice() -> None:
-    table = AnswerTable(questions(3), IDENTITY)
+    table = AnswerTable(questions(3), IDENTITY, range(3))
     fills = Fills(table, ([SKIPS[1], IDENTITY], 1), ([SKIPS[0], SKIPS[1]], 3), budget=99)
     first, second = answered(fills)
     # In the order of their layers, whatever the order in which they are named.
@@ -69,7 +69,7 @@ def test_paths_of_a_question_stand_together_and_nothing_is_asked_twice() -> None
 
 
 def test_from_the_first_path_without_room_on_all_stay_behind() -> None:
-    table = AnswerTable(questions(4), IDENTITY)
+    table = AnswerTable(questions(4), IDENTITY, range(4))
     fills = Fills(table, ([IDENTITY, SKIPS[0]], 2), ([*SKIPS, IDENTITY], 4), budget=8)
     answered(fills)
     assert (fills.num_spent, fills.had_room) == (6, [True, False])
@@ -77,7 +77,7 @@ def test_from_the_first_path_without_room_on_all_stay_behind() -> None:
 
 
 def test_a_failure_is_no_answer() -> None:
-    table = AnswerTable(questions(2), IDENTITY)
+    table = AnswerTable(questions(2), IDENTITY, range(2))
     trials = table.missing([IDENTITY], 9)
     table.take(trials, [Failure(kind="PromptTooLongError", message="too long"), RIGHT])
     assert table.by_path == {IDENTITY: [None, RIGHT]}

@@ -31,6 +31,39 @@ class Splits:
         )
 
 
+@dataclass(frozen=True)
+class SixWays:
+    """Stands in for a task that asks for 300 facts in six ways each, and has one split."""
+
+    name: str = "made up"
+
+    def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
+        if split != "train":
+            raise TaskError(f"no {split}")
+        return LoadedExamples(
+            examples=tuple(
+                Example(
+                    task=self.name,
+                    question=f"{way}, {fact}?",
+                    gold=f"fact {fact}",
+                    split=split,
+                    source="s",
+                )
+                for fact in range(300)
+                for way in ("what", "which", "who", "where", "when", "why")
+            )
+        )
+
+
+def test_where_train_is_divided_no_fact_is_asked_for_in_two_parts() -> None:
+    task: Task = SixWays()  # type: ignore[assignment]
+    found = task_questions(task, None, 0)
+    parts = [{item.gold for item in part} for part in (found.train, found.validation, found.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 300
+    for part, share in zip(parts, (0.70, 0.15, 0.15), strict=True):
+        assert len(part) / 300 == pytest.approx(share, abs=0.08)
+
+
 def load(**sizes: range) -> tuple[set[str], set[str], set[str]]:
     task: Task = Splits(sizes)  # type: ignore[assignment]
     found = task_questions(task, None, 0)

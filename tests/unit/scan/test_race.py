@@ -91,6 +91,7 @@ def run(
 ) -> tuple[Searched, list[Trial]]:
     search = ScanSearch(
         examples(planned.num_train, tasks),
+        range(planned.num_train * len(tasks)),
         SINGLES,
         num_layers=NUM_LAYERS,
         num_tasks=len(tasks),

@@ -1,8 +1,11 @@
 """Standings count what ran, and only that."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable
 from search_cluster.scan.edits import Edit, path_of_edits
@@ -14,7 +17,9 @@ IDENTITY = LayerPath.identity(4)
 ONE, TWO = (path_of_edits([Edit(layer, layer + 1, 0)], 4) for layer in (1, 2))
 
 
-def table(task: str, answers: dict[LayerPath, str]) -> AnswerTable:
+def table(
+    task: str, answers: dict[LayerPath, str], facts: Sequence[int] | None = None
+) -> AnswerTable:
     """A table of answers that are written as 1 (right), 0 (wrong) and x (failed)."""
     count = max(map(len, answers.values()))
     found = AnswerTable(
@@ -23,6 +28,7 @@ def table(task: str, answers: dict[LayerPath, str]) -> AnswerTable:
             for n in range(count)
         ],
         IDENTITY,
+        range(count) if facts is None else facts,
     )
     for path, marks in answers.items():
         found.by_path[path] = [
@@ -55,6 +61,33 @@ def test_accuracies_are_of_the_same_questions() -> None:
         assert item.num_compared == 2
         assert item.gain == pytest.approx(item.accuracy - item.plain_accuracy)
         assert item.low <= item.gain <= item.high
+
+
+def test_questions_of_one_fact_make_nothing_surer() -> None:
+    once = {IDENTITY: "01100110" * 8, ONE: "11101110" * 8}
+    often = {path: "".join(mark * 5 for mark in marks) for path, marks in once.items()}
+    facts = [place for place in range(64) for _ in range(5)]
+    (alone,) = standings([table("a", once)], [ONE])
+    (by_fact,) = standings([table("a", often, facts)], [ONE])
+    (by_question,) = standings([table("a", often)], [ONE])
+    assert (alone.num_facts, by_fact.num_facts, by_question.num_facts) == (64, 64, 320)
+    assert by_fact.num_questions == 320
+    assert by_fact.gain == alone.gain
+    assert by_fact.low == pytest.approx(alone.low, abs=0.02)
+    assert by_fact.high == pytest.approx(alone.high, abs=0.02)
+    assert by_question.low > by_fact.low + 0.03
+
+
+def test_only_facts_on_which_a_path_ran_are_counted() -> None:
+    one, two = standings(
+        [table("a", {IDENTITY: "1010", ONE: "0110", TWO: "11"}, [7, 7, 8, 9])], [ONE, TWO]
+    )
+    assert (one.num_facts, two.num_facts) == (3, 1)
+
+
+def test_a_table_needs_a_fact_for_each_question() -> None:
+    with pytest.raises(InvalidValueError, match="3 facts for 4 questions"):
+        table("a", {IDENTITY: "1010"}, [1, 2, 3])
 
 
 def test_nothing_to_compare_has_no_standing() -> None:

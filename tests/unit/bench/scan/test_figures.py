@@ -101,6 +101,32 @@ def test_intervals_hold_what_paths_truly_gain() -> None:
     assert abs(found["again"]["validation"]["reported_minus_fresh"]) < 1.5
 
 
+ASKED_OFTEN = made_up_table(900, num_layers=5, helps={HELPFUL: 0.6}, wordings=6)
+
+
+def test_a_fact_that_is_drawn_twice_is_two_facts() -> None:
+    rows = figures.draw_again(ASKED_OFTEN, CONFIG, np.random.default_rng(0)).test
+    drawn = StoredAnswers(ASKED_OFTEN).facts_of(rows)
+    assert len(rows) == CONFIG.num_test
+    assert len(set(drawn)) == CONFIG.num_test / 6
+    assert len(set(rows.tolist())) < CONFIG.num_test
+    of_former = replace(
+        ASKED_OFTEN, questions=tuple(replace(item, fact=None) for item in ASKED_OFTEN.questions)
+    )
+    assert len(set(StoredAnswers(of_former).facts_of(rows))) == CONFIG.num_test
+
+
+def test_intervals_hold_where_facts_are_asked_in_several_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = cover_figures(ASKED_OFTEN, CONFIG)["again"]
+    monkeypatch.setattr(StoredAnswers, "facts_of", lambda _, rows: list(range(len(rows))))
+    by_question = cover_figures(ASKED_OFTEN, CONFIG)["again"]
+    for stage in ("validation", "test"):
+        assert found[stage]["paths_held"]["share"] >= 0.93
+        assert by_question[stage]["paths_held"]["share"] < 0.9
+
+
 def test_intervals_that_are_too_short_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     right = figures.replay_scan
 
