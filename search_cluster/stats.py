@@ -1,6 +1,7 @@
 """Shares and differences of shares, with their 95 % intervals, and what may be said of them.
 
-All functions here are pure.
+Counts may be effective ones: those of questions that are not independent, by their design effect
+(`search_cluster.scan.statistics.design`). All functions here are pure.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy.special import betainc
 from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
@@ -49,10 +50,7 @@ EFFECT_RULE = (
 
 
 def wilson_interval(num_right: float, num_questions: float) -> tuple[float, float]:
-    """The 95 % interval of Wilson (1927) for a share; (0, 1) without questions.
-
-    Counts may be effective ones, of questions that are not independent.
-    """
+    """The 95 % interval of Wilson (1927) for a share; (0, 1) without questions."""
     if num_questions == 0:
         return 0.0, 1.0
     low, high = proportion_confint(num_right, num_questions, alpha=1 - CONFIDENCE, method="wilson")
@@ -88,14 +86,18 @@ def is_guessing(low: float, chance: float | None) -> bool | None:
     return None if chance is None else low <= chance
 
 
-def mcnemar_p(num_fixed: int, num_broken: int) -> float:
-    """The p-value of McNemar's exact two-sided test; 1 where the two models never differ."""
-    if not num_fixed + num_broken:
-        return 1.0
-    return float(mcnemar([[0, num_fixed], [num_broken, 0]], exact=True).pvalue)
+def mcnemar_p(num_fixed: float, num_broken: float) -> float:
+    """The p-value of McNemar's exact two-sided test; 1 where the two models never differ.
+
+    The binomial tail is an incomplete beta function, which effective counts have, too.
+    """
+    fewer, more = sorted((num_fixed, num_broken))
+    return 1.0 if more == 0 else min(1.0, 2.0 * float(betainc(more, fewer + 1, 0.5)))
 
 
-def adjusted_difference(num_fixed: int, num_broken: int, num_questions: int) -> tuple[float, float]:
+def adjusted_difference(
+    num_fixed: float, num_broken: float, num_questions: float
+) -> tuple[float, float]:
     """The 95 % interval of Bonett and Price (2012) for a paired difference of shares.
 
     Unlike the bootstrap's it has a width where no answer changed: few questions rule out little.
@@ -131,6 +133,7 @@ def judge_effect(
     layers_plain: float,
     layers_routed: float,
     plain_is_guessing: bool,
+    design_effect: float = 1.0,
 ) -> Effect:
     """What the second model does, by `EFFECT_RULE`.
 
@@ -142,14 +145,18 @@ def judge_effect(
         layers_routed: what the second one runs.
         plain_is_guessing: whether the first model can't do the task, so that there is no accuracy
             to keep.
+        design_effect: how many questions say as much as one independent question.
     """
-    low, high = bootstrap_difference(num_fixed, num_broken, num_questions)
-    is_significant = mcnemar_p(num_fixed, num_broken) < SIGNIFICANCE
+    low, high = bootstrap_difference(
+        num_fixed, num_broken, num_questions, design_effect=design_effect
+    )
+    counts = [count / design_effect for count in (num_fixed, num_broken, num_questions)]
+    is_significant = mcnemar_p(*counts[:2]) < SIGNIFICANCE
     if is_significant and low > 0:
         return Effect.HELPS
     if is_significant and high < 0:
         return Effect.HURTS
-    adjusted_low, adjusted_high = adjusted_difference(num_fixed, num_broken, num_questions)
+    adjusted_low, adjusted_high = adjusted_difference(*counts)
     keeps = min(low, adjusted_low) >= -TOLERATED_LOSS
     gains_nothing = max(high, adjusted_high) <= TOLERATED_LOSS
     if layers_routed < layers_plain and keeps and not plain_is_guessing:
@@ -160,7 +167,7 @@ def judge_effect(
 
 
 def bootstrap_difference(
-    num_fixed: int, num_broken: int, num_questions: int
+    num_fixed: int, num_broken: int, num_questions: int, *, design_effect: float = 1.0
 ) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of a difference in accuracy.
 
@@ -173,10 +180,12 @@ def bootstrap_difference(
         num_fixed: questions that the second model alone answers right.
         num_broken: questions that the first model alone answers right.
         num_questions: the number of all questions; at least one.
+        design_effect: how many questions say as much as one independent question.
     """
+    num_drawn = max(1, round(num_questions / design_effect))
     shares = [num_fixed / num_questions, num_broken / num_questions]
     shares.append((num_questions - num_fixed - num_broken) / num_questions)
-    counts = np.random.default_rng(0).multinomial(num_questions, shares, size=NUM_RESAMPLES)
+    counts = np.random.default_rng(0).multinomial(num_drawn, shares, size=NUM_RESAMPLES)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / num_questions, [tail, 1 - tail])
+    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / num_drawn, [tail, 1 - tail])
     return float(low), float(high)

@@ -127,7 +127,7 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"{result['router']} on {result['n']} question{'s' * (result['n'] != 1)} of "
-            f"{result['task']} ({result['split']}), one answer each",
+            f"{result['task']} ({result['split']}), one answer each{_facts_text(result)}",
             *(
                 f"{name:<7} accuracy {result[f'accuracy_{name}']:.3f} "
                 f"[{result[f'accuracy_{name}_low']:.3f}, {result[f'accuracy_{name}_high']:.3f}], "
@@ -146,6 +146,13 @@ def _evaluation_text(result: Mapping[str, Any]) -> str:
             f"{_EFFECT_TEXT[result['effect']]} ({result['helps_rule']})",
         ]
     )
+
+
+def _facts_text(result: Mapping[str, Any]) -> str:
+    """How many facts are asked for, where several questions ask for one."""
+    if result["num_facts"] == result["n"]:
+        return ""
+    return f"; they ask for {result['num_facts']} facts, which is what intervals count"
 
 
 def _difference_text(compared: Mapping[str, Any]) -> str:

@@ -62,16 +62,22 @@ def effect_of(
         layers_plain=num_layers,
         layers_routed=layers_routed,
         plain_is_guessing=plain_cannot,
+        design_effect=comparison.design_effect,
     )
 
 
 def static_figures(
-    predictions: Sequence[Prediction], path: LayerPath, layers: int | float, plain_cannot: bool
+    predictions: Sequence[Prediction],
+    facts: Sequence[int],
+    path: LayerPath,
+    layers: int | float,
+    plain_cannot: bool,
 ) -> StaticFigures:
     """The figures of a path that answered every question.
 
     Args:
         predictions: of at least one question.
+        facts: the fact that each question asks for.
         path: the path.
         layers: what it costs.
         plain_cannot: whether the plain model has nothing to lose.
@@ -79,6 +85,7 @@ def static_figures(
     comparison = compare(
         [row.plain_reward >= 1 for row in predictions],
         [row.others[str(path)] >= 1 for row in predictions],
+        facts,
     )
     return StaticFigures(
         path=str(path),

@@ -31,6 +31,7 @@ from search_cluster.paths.cost import PathCosts
 from search_cluster.paths.layer_path import REPEAT, LayerPath
 from search_cluster.stats import Effect, is_guessing, mean_chance
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.task import Task
 
 BATCH_SIZE = 16
@@ -147,8 +148,10 @@ def evaluate(
             "another task"
         )
     answered = [example for example in examples if example.example_id in known]
+    fact_of = facts_of(examples)
     return _report(
         [known[example.example_id] for example in answered],
+        [fact_of[example.example_id] for example in answered],
         loaded.num_layers,
         path_costs(loaded.model),
         num_too_long,
@@ -183,6 +186,7 @@ def open_engine(loaded: LoadedModel, task: Task, *, num_engines: int = 1) -> Pat
 
 def _report(
     predictions: Sequence[Prediction],
+    facts: Sequence[int],
     num_layers: int,
     costs: PathCosts,
     num_too_long: int,
@@ -193,6 +197,7 @@ def _report(
     comparison = compare(
         [row.plain_reward >= 1 for row in predictions],
         [row.routed_reward >= 1 for row in predictions],
+        facts,
     )
     lengths = tuple(len(row.layers) for row in predictions)
     layers_reading = sum(row.layers_reading for row in predictions) / len(predictions)
@@ -226,7 +231,9 @@ def _report(
         layers_reading=layers_reading,
         static=None
         if static_path is None
-        else static_figures(predictions, static_path, costs.layers(static_path), plain_cannot),
+        else static_figures(
+            predictions, facts, static_path, costs.layers(static_path), plain_cannot
+        ),
         oracle=oracle_figures(predictions, menu, num_layers, costs) if menu else None,
     )
 

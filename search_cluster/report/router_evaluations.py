@@ -110,6 +110,8 @@ class RouterEvaluation:
     label: str = ""
     """What this router is called beside the others; `parse_evaluations` sees that no two of them
     are called the same."""
+    design_effect: float = 1.0
+    """How many questions say as much as one that asks for a fact of its own."""
     diff_low: float | None = None
     """The lower end of the 95 % interval of routed minus plain accuracy, questions paired."""
     diff_high: float | None = None
@@ -186,6 +188,7 @@ def router_effect(evaluation: RouterEvaluation) -> Effect:
         layers_plain=evaluation.layers_plain,
         layers_routed=evaluation.layers_routed,
         plain_is_guessing=bool(evaluation.plain_is_guessing) or evaluation.accuracy_plain == 0,
+        design_effect=evaluation.design_effect,
     )
 
 

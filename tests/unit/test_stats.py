@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 from search_cluster.stats import (
     Effect,
     adjusted_difference,
+    bootstrap_difference,
     is_guessing,
     judge_effect,
     mcnemar_p,
@@ -59,6 +60,25 @@ def test_claims_help_and_harm_are_what_the_interval_shows(
     assert found is expected
 
 
+def test_questions_that_ask_for_one_fact_count_together() -> None:
+    def judged(design_effect: float) -> Effect:
+        return judge_effect(
+            60,
+            20,
+            4000,
+            layers_plain=6.0,
+            layers_routed=6.0,
+            plain_is_guessing=False,
+            design_effect=design_effect,
+        )
+
+    assert (judged(1.0), judged(2.0), judged(8.0)) == (Effect.HELPS, Effect.HELPS, Effect.CANT_TELL)
+    wide, narrow = (
+        bootstrap_difference(60, 20, 400, design_effect=design) for design in (4.0, 1.0)
+    )
+    assert wide[1] - wide[0] == pytest.approx(2 * (narrow[1] - narrow[0]), rel=0.1)
+
+
 def test_the_adjusted_interval_by_hand() -> None:
     # p = 10 / 102 and 3 / 102: difference 0.06863, variance (0.12745 - 0.00471) / 102.
     low, high = adjusted_difference(9, 2, 100)
@@ -71,6 +91,7 @@ def test_the_adjusted_interval_by_hand() -> None:
 def test_mcnemar_is_the_exact_binomial_test(fixed: int, broken: int) -> None:
     expected = binomtest(fixed, fixed + broken, 0.5).pvalue if fixed + broken else 1.0
     assert mcnemar_p(fixed, broken) == pytest.approx(expected)
+    assert mcnemar_p(fixed / 1.5, broken / 1.5) >= mcnemar_p(fixed, broken)
 
 
 @pytest.mark.parametrize(

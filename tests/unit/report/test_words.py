@@ -30,6 +30,7 @@ MANY = {"n": 4000, "num_fixed": 40, "num_broken": 40, "accuracy_routed": 0.6}
     ("changes", "effect", "words"),
     [
         (SURE, Effect.HELPS, "It saves 0.8 layers a question."),
+        (SURE | {"design_effect": 6.0}, Effect.CANT_TELL, "takes more questions to see."),
         (SURE | {"layers_routed": 4.5}, Effect.HELPS, "It gains accuracy at no fewer layers."),
         (MANY, Effect.HELPS, "It saves 0.8 layers a question."),
         (MANY | {"layers_routed": 4.5}, Effect.HURTS, "It costs layers and gains nothing."),

@@ -23,7 +23,9 @@ from search_cluster.model.loaded import LoadedModel
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.stats import bootstrap_difference, wilson_interval
+from search_cluster.tasks.builtin.elements import ELEMENTS_TASK
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 
 TASK = fruit_task(20)
 EXAMPLES = TASK.load("test", None).examples
@@ -249,6 +251,38 @@ def test_paired_statistics() -> None:
     assert (result.accuracy_plain, result.accuracy_routed) == (0.6, 0.74)
     assert result.p_value == pytest.approx(binomtest(2, 11, 0.5).pvalue)
     assert compare(plain, plain).p_value == 1.0
+
+
+def test_asking_each_question_six_times_makes_nothing_surer() -> None:
+    plain = [True] * 60 + [False] * 40
+    routed = [True] * 57 + [False] * 3 + [True] * 15 + [False] * 25
+    once = compare(plain, routed, list(range(100)))
+    assert once == compare(plain, routed)
+    assert (once.num_facts, once.design_effect) == (100, 1.0)
+    six_times = [[right for right in answers for _ in range(6)] for answers in (plain, routed)]
+    often = compare(*six_times, [fact for fact in range(100) for _ in range(6)])
+    unaware = compare(*six_times)
+    assert (often.n, often.num_facts, often.num_fixed) == (600, 100, 90)
+    assert often.design_effect == pytest.approx(6.0, rel=0.02)
+    for name in ("diff_low", "diff_high", "accuracy_plain_low", "accuracy_routed_high", "p_value"):
+        assert getattr(often, name) == pytest.approx(getattr(once, name), abs=0.02)
+    assert unaware.p_value < 1e-8 < once.p_value < 0.01 < 0.05
+    assert unaware.diff_low > often.diff_low + 0.03
+
+
+def test_facts_that_are_asked_in_several_ways_are_found_in_the_questions(
+    loaded: LoadedModel, tmp_path: Path
+) -> None:
+    examples = ELEMENTS_TASK.load("test", None).examples[:60]
+    model = RoutedModel(loaded, FixedRouter(SHORT))
+    log = PredictionLog(tmp_path, KEY)
+    report = evaluate(loaded, model, ELEMENTS_TASK, examples, log, static_path=SHORT)
+    found = report.comparison
+    assert (found.n, found.num_facts) == (60, len(set(facts_of(examples).values())))
+    assert found.num_facts < 60
+    assert found.design_effect > 1.0
+    assert report.static is not None
+    assert (report.static.diff_low, report.static.p_value) == (found.diff_low, found.p_value)
 
 
 def test_bootstrap_of_the_paired_difference() -> None:
