@@ -29,6 +29,7 @@ from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.questions import Questions
 from search_cluster.search.search_plan import preset_for_task
 from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tree.presets.registry import get_preset
@@ -55,6 +56,7 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
     data_dir = resolve_data_dir(config.data_dir)
     pool_examples = task.load("train", data_dir).examples
     examples = select_examples(pool_examples, config.num_examples, config.seed)
+    fact_of = facts_of(pool_examples)
     questions = Questions(task, pool_examples, examples, seed=config.seed)
     fresh_pool = task.load("test", data_dir).examples
     probes = select_examples(
@@ -116,7 +118,7 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
                     (record for record in coordinator.run() if record is not None),
                     key=lambda record: record.example.example_id,
                 )
-                cell = figures_of(records, judge, pool.info.num_layers)
+                cell = figures_of(records, judge, pool.info.num_layers, fact_of)
                 cell["evaluations_per_example"] = coordinator.progress().num_paths_searched / len(
                     examples
                 )
@@ -138,6 +140,7 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
             "task": task.name,
             "num_layers": pool.info.num_layers,
             "num_examples": len(examples),
+            "num_facts": len({fact_of[example.example_id] for example in examples}),
             "identity_right": identity_right,
             "num_fresh_perturbations": float(
                 np.mean([len(judge.fresh(example)) for example in examples])

@@ -156,3 +156,21 @@ def test_claims_figures_of_no_question_are_none_and_few_have_a_wide_interval() -
     cell = figures_of(right, judge, 6)
     assert (cell["fixed"], cell["verified_fixed_low"], cell["holds"]) == (None, None, None)
     assert cell["saved_layers"] == 0.0
+
+
+def test_questions_of_one_fact_make_no_interval_narrower() -> None:
+    judge = Script(fresh=8, probes=100).judge
+    records = [
+        record(f"{number}", identity_right=number < 60, best=SHORT if number % 12 < 6 else IDENTITY)
+        for number in range(120)
+    ]
+    names = [item.example.example_id for item in records]
+    alone = figures_of(records, judge, 6)
+    assert figures_of(records, judge, 6, {name: n for n, name in enumerate(names)}) == alone
+    by_fact = figures_of(records, judge, 6, {name: n // 6 for n, name in enumerate(names)})
+    one_fact = figures_of(records, judge, 6, dict.fromkeys(names, 0))
+    for what, factor in (("saved_layers", 6**0.5), ("fixed", 1.0)):
+        assert by_fact[what] == alone[what] == one_fact[what]
+        widths = [cell[f"{what}_high"] - cell[f"{what}_low"] for cell in (by_fact, alone)]
+        assert widths[0] > 0.8 * factor * widths[1]
+    assert (one_fact["saved_layers_low"], one_fact["saved_layers_high"]) == (None, None)
