@@ -34,7 +34,7 @@ def fact_hashes(examples: Sequence[Example]) -> dict[str, int]:
 
     It is the lowest hash of all questions that ask for the fact.
     """
-    hashes, facts = question_hashes(examples), facts_of(examples)
+    hashes, facts = question_hashes(examples), facts_of(examples, cautious=True)
     lowest: dict[int, int] = {}
     for name, fact in facts.items():
         lowest[fact] = min(hashes[name], lowest.get(fact, 2**64))
@@ -48,7 +48,7 @@ def fact_places(examples: Sequence[Example]) -> dict[str, int]:
     speaks for all, so that a share of the places holds that share of the facts; the lowest hash
     would be the lower, the more often a fact is asked.
     """
-    facts, hashes = facts_of(examples), question_hashes(examples)
+    facts, hashes = facts_of(examples, cautious=True), question_hashes(examples)
     place_of = {facts[name]: hashes[name] for name in sorted(facts, reverse=True)}
     return {name: place_of[fact] for name, fact in facts.items()}
 
