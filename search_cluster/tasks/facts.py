@@ -38,8 +38,8 @@ def facts_of(examples: Sequence[Example], *, cautious: bool = False) -> dict[str
     Args:
         examples: better all questions of a task than a few: which answers are common is seen in
             them. Questions of several tasks may ask for one fact.
-        cautious: whether one answer is enough, as where what learns and what judges are told apart:
-            better too many questions on one side than a fact on both.
+        cautious: whether one answer is enough, as for routers, which learn what questions say:
+            better too many questions on one side of a split than a fact on both.
     """
     by_id = {example.example_id: example for example in examples}
     rare = _rare_answers(by_id)

@@ -26,8 +26,9 @@ from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.result import Standing
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
-from search_cluster.scan.standings import differences
+from search_cluster.scan.standings import differences, facts_asked
 from search_cluster.scan.statistics.design import Facts, effective_counts
+from search_cluster.scan.statistics.differences import differences_of
 from search_cluster.stats import TOLERATED_LOSS, is_guessing, mean_chance, wilson_interval
 
 NORMAL = statistics.NormalDist()
@@ -80,8 +81,9 @@ def _saved_layers(item: Estimate, tables: Sequence[AnswerTable], num_test: int) 
     seen = differences(tables, [item.path])
     compared = seen[~np.isnan(seen)].tolist()
     spread = statistics.pstdev(compared) if compared else 1.0
+    (design,) = differences_of(seen, facts_asked(tables)).design_P.tolist()
     # What is seen is accuracy, what is expected is worth.
-    error = ANSWERS.worth_share * spread / math.sqrt(max(1, num_test))
+    error = ANSWERS.worth_share * spread * math.sqrt(design / max(1, num_test))
     needed = RACE.sure_errors * error - TOLERATED_WORTH
     distance = (item.gain.mean - needed) / max(math.hypot(error, item.gain.error), SMALLEST_ERROR)
     return (item.path.num_layers - item.layers) * NORMAL.cdf(distance)

@@ -179,3 +179,20 @@ def test_by_layers_the_best_saves_most_where_test_will_be_sure() -> None:
         found = confirm(found_by(finalists), table, aim, num_test=400)
         assert found.order[0].path == some
         assert {item.path for item in found.order[:2]} == {few, some}
+
+
+def test_by_layers_test_is_not_sure_of_what_few_facts_show() -> None:
+    """The shorter path turns the answers of two facts, as many for the better as for the worse."""
+    plain = [0.6, -0.6] * 400
+    some, many = (path_of_edits([Edit(1, 1 + size, 0)], 6) for size in (2, 3))
+    turned = [-value if place // 20 == 0 else value for place, value in enumerate(plain)]
+    better = [abs(value) if place % 160 == 1 else value for place, value in enumerate(plain)]
+    finalists = [Candidate(path=path, edits=(), step=0) for path in (some, many)]
+    for facts, best in (
+        (list(range(800)), many),
+        ([place % 2 + 2 * (place // 20) for place in range(800)], some),
+    ):
+        table = table_of({IDENTITY: plain, some: better, many: turned})
+        table.facts = facts
+        found = confirm(found_by(finalists), table, Aim.LAYERS, num_test=3000)
+        assert found.order[0].path == best
