@@ -43,6 +43,9 @@ class Judgement:
     """How the path stands; it is compared alone."""
     plain_is_guessing: bool
     """Whether the plain model can't be told from guesses on these questions."""
+    num_facts_known: int | None = None
+    """Of the facts that the questions ask for, those for which the scan had asked in another way;
+    ``None`` in judgements of a former version."""
     left_out: tuple[LeftOut, ...] = ()
     """The questions that count for nobody, because the plain model gave no answer."""
 

@@ -78,8 +78,12 @@ def test_the_paired_gain_on_what_the_scan_never_asked(folder: Path, model_dir: s
     assert said["gain"] == pytest.approx(right - plain)
     assert said["gain_low"] <= said["gain"] <= said["gain_high"]
     assert (said["asked"], said["questions"], said["left_out"]) == (40, 40, [])
-    facts = facts_of(of_split)
-    assert said["facts"] == len({facts[item.example_id] for item in fresh}) < 40
+    every = [item for split in SPLITS for item in task.load(split, None).examples]
+    facts = facts_of(every)
+    of_fresh = {facts[item.example_id] for item in fresh}
+    assert said["facts"] == len(of_fresh) < 40
+    met = of_fresh & {facts[item.example_id] for item in every if item.example_id in known}
+    assert said["facts_known_to_scan"] == len(met) > 0
     assert said["known_to_scan"] == sum(item.example_id in known for item in of_split) >= 16
     assert (said["task"], said["split"], said["path"]) == ("capitals", "train", PATH)
     assert (said["layers"], said["num_layers"], said["verdicts"]) == (5, 6, 80)
@@ -99,6 +103,7 @@ def test_again_the_cache_answers_and_another_path_is_another_judgement(folder: P
     assert "points (" in out.splitlines()[0]
     assert " on 60 questions of capitals (train) that no part of the scan asked: " in out
     assert re.search(r"\nThey are 60 questions of \d\d facts, which the interval counts\.\n", out)
+    assert re.search(r"\nFor \d+ of the facts the scan had asked in other ways, so that ", out)
     assert out.splitlines()[-1].endswith(f"Judgements in {folder / JUDGED_NAME}: 2.")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def judge_path(
             "chat": result.chat or None,
         }
     )
-    questions, facts, num_known = _questions(config, result)
+    questions = _questions(config, result)
     with ExitStack() as stack:
         stack.enter_context(locked_run_folder(run))
         pool = stack.enter_context(open_pool(config))
@@ -102,16 +102,19 @@ def judge_path(
         context = context_of_run(asked, pool.info, None, ())
         store = open_store(config.redis_url, context=context, run_dir=run)
         evaluator = CachedEvaluator(pool, stack.enter_context(store))
-        table = AnswerTable(questions, LayerPath.identity(result.num_layers), facts)
+        table = AnswerTable(
+            questions.examples, LayerPath.identity(result.num_layers), questions.facts
+        )
         outcomes, counts = _ask(evaluator, table, path, asked.name)
         judgement = Judgement(
             at=started.isoformat(),
             task=asked.name,
             split=config.split,
             path=str(path),
-            questions=digest_of_questions(questions),
-            num_asked=len(questions),
-            num_known=num_known,
+            questions=digest_of_questions(questions.examples),
+            num_asked=len(questions.examples),
+            num_known=questions.num_known,
+            num_facts_known=questions.num_facts_known,
             standing=standings([table], [path])[0],
             plain_is_guessing=is_guessing_on(table),
             left_out=left_out({config.split: [table]}, outcomes),
@@ -139,13 +142,25 @@ def _only_task(result: ScanResult, run: Path) -> str:
     return result.tasks[0]
 
 
-def _questions(config: SearchConfig, result: ScanResult) -> tuple[list[Example], list[int], int]:
-    """What to ask, the facts that it asks for, and how much of the split the scan has asked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Questions:
+    """What to ask."""
+
+    examples: list[Example]
+    facts: list[int]
+    """The fact that each asks for."""
+    num_known: int
+    """Questions of the split that the scan has asked."""
+    num_facts_known: int
+    """Of these facts, those for which the scan has asked in another way."""
+
+
+def _questions(config: SearchConfig, result: ScanResult) -> _Questions:
     data_dir = resolve_data_dir(config.data_dir)
     task = get_task(config.task)
     of_split = task.load(config.split, data_dir).examples
-    fresh = fresh_questions(of_split, _asked(config.run, result, data_dir))
-    fact_of = facts_of(of_split)
+    asked = _asked(config.run, result, data_dir)
+    fresh = fresh_questions(of_split, asked)
     num_known = len(of_split) - len(fresh)
     if len(fresh) < RACE.min_questions:
         raise TaskError(
@@ -154,7 +169,14 @@ def _questions(config: SearchConfig, result: ScanResult) -> tuple[list[Example],
             "name another --split, or another --task"
         )
     chosen = list(select_examples(fresh, config.limit, config.seed))
-    return chosen, [fact_of[item.example_id] for item in chosen], num_known
+    fact_of = facts_of([*of_split, *asked])
+    facts = [fact_of[item.example_id] for item in chosen]
+    return _Questions(
+        examples=chosen,
+        facts=facts,
+        num_known=num_known,
+        num_facts_known=len(set(facts) & {fact_of[item.example_id] for item in asked}),
+    )
 
 
 def _asked(run: Path, result: ScanResult, data_dir: Path | None) -> list[Example]:
@@ -216,6 +238,7 @@ def _figures(judgement: Judgement) -> dict[str, Any]:
         "facts": standing.num_facts,
         "left_out": left_out_figures(judgement.left_out),
         "known_to_scan": judgement.num_known,
+        "facts_known_to_scan": judgement.num_facts_known,
         "plain_accuracy": standing.plain_accuracy,
         "accuracy": standing.accuracy,
         "gain": standing.gain,
@@ -237,6 +260,11 @@ def show_judgement(judgement: Judgement, figures: Mapping[str, Any]) -> None:
     )
     if facts := facts_text(standing):
         print(f"They are {standing.num_questions:,} questions{facts}, which the interval counts.")
+    if judgement.num_facts_known:
+        print(
+            f"For {judgement.num_facts_known:,} of the facts the scan had asked in other ways, so "
+            "that a path which it chose for them is flattered here."
+        )
     if judgement.plain_is_guessing:
         print("The plain model can't be told from guesses there, so there is nothing to keep.")
     if line := left_out_line(judgement.left_out):
