@@ -113,14 +113,13 @@ def chance_line(result: ScanResult) -> str:
 
 def shown_line(result: ScanResult) -> str:
     """What the questions of test can show."""
-    line = (
-        f"A true gain of {points(result.smallest_gain)} points would show in four of five such "
-        "looks at test"
-    )
     tested = next((item.test for item in result.finalists if item.test is not None), None)
-    if tested is None or not (facts := facts_text(tested)):
-        return line
-    return f"{line}: {tested.num_questions:,} questions{facts}, which is what intervals count"
+    facts = "" if tested is None else facts_text(tested)
+    asked = f" ({tested.num_questions:,} questions{facts})" if tested is not None and facts else ""
+    return (
+        f"A true gain of {points(result.smallest_gain)} points would show in four of five such "
+        f"looks at test{asked}"
+    )
 
 
 def _best_of_nothing(result: ScanResult) -> str:

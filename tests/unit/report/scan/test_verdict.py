@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.scans import scan_result
 
+from search_cluster.report.scan.cards import finalist_cards
 from search_cluster.report.scan.in_short import in_short
 from search_cluster.report.scan.verdict import first_screen, verdict_line
 from search_cluster.scan.result import Finalist, LeftOut, Rung, ScanResult
@@ -81,6 +82,17 @@ def test_luck_and_what_test_can_show_are_said(sure: ScanResult) -> None:
     assert held.startswith(f"skip 14-19: {100 * train:+.1f} on train, which chose it, ")
     assert held.endswith(f"to {100 * sure.finalists[0].test.high:+.1f}) on test.")
     assert "What held" not in screen(replace(sure, finalists=(), sure=False))
+
+
+def test_facts_that_are_asked_in_several_ways_are_said(sure: ScanResult) -> None:
+    test = replace(sure.finalists[0].test, num_facts=240)
+    often = with_winner(sure, test=test)
+    said = "four of five such looks at test (1,000 questions of 240 facts)"
+    assert f"{said}, which was looked at once." in screen(often)["Is it true?"]
+    notes = [row.note for card in finalist_cards(often) for row in card.rows]
+    assert any(note.startswith("1,000 questions of 240 facts, ") for note in notes)
+    alone = with_winner(sure, test=replace(test, num_facts=1000))
+    assert screen(alone)["Is it true?"] == screen(sure)["Is it true?"]
 
 
 def test_what_it_cost(sure: ScanResult) -> None:
