@@ -75,27 +75,35 @@ def _rare_answers(by_id: Mapping[str, Example]) -> dict[str, str]:
 
 def _with_telling_words(by_id: Mapping[str, Example], answer_of: Mapping[str, str]) -> _Edges:
     """What joins questions of one answer that have a telling word in common."""
-    words_of = {
-        name: set(_WORD.findall(normalize_text(example.question)))
-        for name, example in by_id.items()
-    }
-    in_questions = Counter(word for words in words_of.values() for word in words)
-    pairs = Counter((answer, word) for name, answer in answer_of.items() for word in words_of[name])
-    often = [pair for pair, count in pairs.items() if count > 1]
-    shares = Counter(answer_of.values())
+    in_questions = Counter(word for example in by_id.values() for word in _words_of(example))
+    names_of: defaultdict[str, list[str]] = defaultdict(list)
+    for name, answer in answer_of.items():
+        names_of[answer].append(name)
+    num_words = 0
+    shared: list[tuple[str, str, list[str]]] = []
+    for answer, names in names_of.items():
+        with_word: defaultdict[str, list[str]] = defaultdict(list)
+        for name in names if len(names) > 1 else ():
+            for word in _words_of(by_id[name]):
+                with_word[word].append(name)
+        num_words += len(with_word)
+        shared += [(answer, word, having) for word, having in with_word.items() if len(having) > 1]
     by_chance = binom.sf(
-        [pairs[pair] - 1 for pair in often],
-        [in_questions[word] for _, word in often],
-        [shares[answer] / len(by_id) for answer, _ in often],
+        [len(having) - 1 for _, _, having in shared],
+        [in_questions[word] for _, word, _ in shared],
+        [len(names_of[answer]) / len(by_id) for answer, _, _ in shared],
     )
-    is_telling = by_chance * len(pairs) < MOST_BY_CHANCE
-    telling = {pair for pair, tells in zip(often, is_telling, strict=True) if tells}
+    is_telling = by_chance * num_words < MOST_BY_CHANCE
     return [
         (("id", name), ("word", answer, word))
-        for name, answer in answer_of.items()
-        for word in words_of[name]
-        if (answer, word) in telling
+        for (answer, word, having), tells in zip(shared, is_telling, strict=True)
+        if tells
+        for name in having
     ]
+
+
+def _words_of(example: Example) -> set[str]:
+    return set(_WORD.findall(normalize_text(example.question)))
 
 
 def _naming_each_other(by_id: Mapping[str, Example], answer_of: Mapping[str, str]) -> _Edges:
