@@ -1,17 +1,19 @@
 """Readouts beside each other on the same held-out questions, with paired intervals.
 
-Shapes: U units.
+Shapes: U units, F facts.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from router_train.routers.shortcut.descent import Taught
 from router_train.routers.shortcut.losses import Said
+from search_cluster.scan.statistics.design import Facts, design_effects, effective_counts
 from search_cluster.stats import (
     NORMAL_BOUND,
     adjusted_difference,
@@ -36,26 +38,35 @@ class Candidate:
     """``None`` where nothing was taught."""
 
 
-def comparison(candidates: Sequence[Candidate], router: str = SHORTCUT) -> list[dict[str, Any]]:
+def comparison(
+    candidates: Sequence[Candidate],
+    router: str = SHORTCUT,
+    facts: Sequence[Hashable] | None = None,
+) -> list[dict[str, Any]]:
     """A row per readout, as ``shortcut.json`` has them; one is the path alone, one the shortcut.
 
     Differences are paired over questions: of accuracy by Bonett and Price (2012) with the exact
-    McNemar test, of means by 1.96 standard errors.
+    McNemar test, of means by 1.96 standard errors. Where questions ask for one fact, counts are
+    divided by their design effect, and errors are of whole facts.
 
     Args:
         candidates: the readouts.
         router: the name of the one that is kept.
+        facts: the fact that each held-out question asks for; ``None``: each another one.
     """
     by_name = {item.name: item for item in candidates}
     rows = []
     for item in candidates:
         num_right, n = int(item.said.right_U.sum()), len(item.said.right_U)
-        low, high = wilson_interval(num_right, n)
+        asked = Facts.of(facts, n)
+        right_U = item.said.right_U.numpy().astype(np.float64)
+        low, high = wilson_interval(*effective_counts(right_U, asked))
         row: dict[str, Any] = {
             "name": item.name,
             "is_router": item.name == router,
             "cost_layers": round(item.cost_layers, 4),
             "n": n,
+            "num_facts": asked.number,
             "accuracy": num_right / n,
             "accuracy_low": low,
             "accuracy_high": high,
@@ -72,18 +83,22 @@ def comparison(candidates: Sequence[Candidate], router: str = SHORTCUT) -> list[
             row["best_epoch"] = item.taught.best_epoch
             row["num_epochs"] = item.taught.num_epochs
         if item.name != PATH_ALONE:
-            row["minus_path_alone"] = _differences(by_name[PATH_ALONE], item)
+            row["minus_path_alone"] = _differences(by_name[PATH_ALONE], item, asked)
         if item.name not in (SHORTCUT, PATH_ALONE):
-            row["shortcut_minus_it"] = _differences(item, by_name[SHORTCUT])
+            row["shortcut_minus_it"] = _differences(item, by_name[SHORTCUT], asked)
         rows.append(row)
     return rows
 
 
-def _differences(first: Candidate, second: Candidate) -> dict[str, Any]:
+def _differences(first: Candidate, second: Candidate, facts: Facts) -> dict[str, Any]:
     """The second minus the first, on the same questions and texts."""
     right_U, other_U = first.said.right_U, second.said.right_U
     fixed, broken = int((other_U & ~right_U).sum()), int((right_U & ~other_U).sum())
-    low, high = adjusted_difference(fixed, broken, len(right_U))
+    changed_U1 = (other_U.float() - right_U.float()).numpy().astype(np.float64)[:, None]
+    (design,) = design_effects(
+        changed_U1, np.ones(changed_U1.shape, dtype=np.bool_), facts
+    ).tolist()
+    low, high = adjusted_difference(fixed / design, broken / design, len(right_U) / design)
     found: dict[str, Any] = {
         "accuracy": {
             "mean": (fixed - broken) / len(right_U),
@@ -91,10 +106,10 @@ def _differences(first: Candidate, second: Candidate) -> dict[str, Any]:
             "high": high,
             "num_fixed": fixed,
             "num_broken": broken,
-            "p_value": mcnemar_p(fixed, broken),
+            "p_value": mcnemar_p(fixed / design, broken / design),
         },
-        "loss": mean_interval(second.said.loss_U - first.said.loss_U),
-        "kl_to_full": mean_interval(second.said.divergence_U - first.said.divergence_U),
+        "loss": mean_interval(second.said.loss_U - first.said.loss_U, facts),
+        "kl_to_full": mean_interval(second.said.divergence_U - first.said.divergence_U, facts),
     }
     if first.of_texts is not None and second.of_texts is not None:
         found["texts"] = {
@@ -104,12 +119,15 @@ def _differences(first: Candidate, second: Candidate) -> dict[str, Any]:
     return found
 
 
-def mean_interval(value_U: Tensor) -> dict[str, float | None]:
-    """A mean with its 95 % interval, which one value has not."""
+def mean_interval(value_U: Tensor, facts: Facts | None = None) -> dict[str, float | None]:
+    """A mean with its 95 % interval, which one value, or one fact, has not."""
     mean = float(value_U.mean())
-    if len(value_U) < 2:
+    asked = Facts.of(None, len(value_U)) if facts is None else facts
+    if asked.number < 2:
         return {"mean": mean, "low": None, "high": None}
-    half = NORMAL_BOUND * float(value_U.std(correction=1)) / math.sqrt(len(value_U))
+    sums_F = asked.sums(value_U.double().numpy() - mean)
+    error = math.sqrt(float((sums_F**2).sum()) * asked.number / (asked.number - 1)) / len(value_U)
+    half = NORMAL_BOUND * error
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 

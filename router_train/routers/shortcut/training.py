@@ -30,6 +30,7 @@ from search_cluster.model.prompting import PROMPTING_VERSION
 from search_cluster.model.scoring import SCORING_VERSIONS
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.example import Example
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.selection import select_examples
 
 NUM_SOURCES = 6
@@ -70,7 +71,9 @@ class ShortcutKind:
         with CurveWriter(inputs.curve_file) as curve:
             readouts = fit_readouts(loaded, rows, parts, sources, config, curve)
         kept = readouts.kept
-        table = comparison(readouts.candidates, readouts.name)
+        fact_of = facts_of(inputs.examples)
+        facts = [fact_of[unit.name] for unit in parts.judged]
+        table = comparison(readouts.candidates, readouts.name, facts)
         attention = attention_of(kept, rows, [*parts.judged, *parts.judged_texts], loaded.tokenizer)
         found = {
             "path": str(path),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -326,6 +327,41 @@ def test_differences_are_paired() -> None:
     lines = comparison_lines(other)
     assert [line.endswith("; the router") for line in lines] == [False, False, True]
     assert mean_interval(torch.tensor([2.0])) == {"mean": 2.0, "low": None, "high": None}
+
+
+def test_held_out_questions_of_one_fact_make_no_difference_surer() -> None:
+    rng = torch.Generator().manual_seed(0)
+    plain, other = (torch.rand(90, generator=rng) < share for share in (0.5, 0.7))
+
+    def table(times: int, facts: Sequence[int] | None) -> dict[str, Any]:
+        readouts = [
+            Candidate(
+                name=name,
+                cost_layers=0,
+                said=Said(
+                    loss_U=right.double().repeat_interleave(times),
+                    divergence_U=torch.zeros(90 * times, dtype=torch.float64),
+                    right_U=right.repeat_interleave(times),
+                ),
+                of_texts=None,
+            )
+            for name, right in (("path alone", plain), ("shortcut", other))
+        ]
+        return comparison(readouts, facts=facts)[1]
+
+    once = table(1, None)
+    often = table(5, [fact for fact in range(90) for _ in range(5)])
+    unaware = table(5, None)
+    assert (once["num_facts"], often["num_facts"], often["n"]) == (90, 90, 450)
+    for name, digits in (("accuracy", 0.01), ("loss", 0.001)):
+        told, of_once, of_unaware = (
+            item["minus_path_alone"][name] for item in (often, once, unaware)
+        )
+        assert told["mean"] == pytest.approx(of_once["mean"])
+        assert told["low"] == pytest.approx(of_once["low"], abs=digits)
+        assert of_unaware["low"] > told["low"] + 0.04
+    assert often["accuracy_low"] == pytest.approx(once["accuracy_low"], abs=0.01)
+    assert table(1, [0] * 90)["minus_path_alone"]["loss"]["low"] is None
 
 
 def test_the_page_escapes_what_it_shows() -> None:
