@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.facts import facts_of
+from search_cluster.tasks.facts import facts_of, speakers_of
 from search_cluster.tasks.twins import asked_key
 
 
@@ -48,9 +48,8 @@ def fact_places(examples: Sequence[Example]) -> dict[str, int]:
     speaks for all, so that a share of the places holds that share of the facts; the lowest hash
     would be the lower, the more often a fact is asked.
     """
-    facts, hashes = facts_of(examples, cautious=True), question_hashes(examples)
-    place_of = {facts[name]: hashes[name] for name in sorted(facts, reverse=True)}
-    return {name: place_of[fact] for name, fact in facts.items()}
+    hashes, speakers = question_hashes(examples), speakers_of(facts_of(examples, cautious=True))
+    return {name: hashes[speaker] for name, speaker in speakers.items()}
 
 
 def _question_hash(example: Example) -> int:

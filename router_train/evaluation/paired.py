@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_cluster.scan.statistics.design import Facts, design_effects, effective_counts
+from search_cluster.scan.statistics.design import Facts, design_effect, effective_counts
 from search_cluster.stats import bootstrap_difference, mcnemar_p, wilson_interval
 
 
@@ -54,9 +54,7 @@ def compare(
     n = len(plain_right)
     asked = Facts.of(facts, n)
     plain_N, routed_N = (np.array(right, dtype=np.float64) for right in (plain_right, routed_right))
-    (design,) = design_effects(
-        (routed_N - plain_N)[:, None], np.ones((n, 1), dtype=np.bool_), asked
-    ).tolist()
+    design = design_effect(routed_N - plain_N, asked)
     table = [[0, 0], [0, 0]]
     for plain, routed in zip(plain_right, routed_right, strict=True):
         table[int(plain)][int(routed)] += 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.scan.constants import RACE
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.facts import facts_of
+from search_cluster.tasks.facts import facts_of, speakers_of
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.splits import THREE_WAY, TRAIN_VALIDATION, split_of
 from search_cluster.tasks.task import Task
@@ -91,11 +91,9 @@ def questions_by_id(tasks: Iterable[Task], data_dir: Path | None, seed: int) -> 
 
 def _spoken_for(examples: Sequence[Example]) -> list[str]:
     """The question by which each is divided: of a fact, that of the lowest id speaks for all."""
-    facts = facts_of(examples)
-    speakers: dict[int, Example] = {}
-    for example in sorted(examples, key=lambda item: item.example_id):
-        speakers.setdefault(facts[example.example_id], example)
-    return [speakers[facts[example.example_id]].question for example in examples]
+    question_of = {example.example_id: example.question for example in examples}
+    speakers = speakers_of(facts_of(examples))
+    return [question_of[speakers[example.example_id]] for example in examples]
 
 
 def _split(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:

@@ -61,6 +61,15 @@ def facts_of(examples: Sequence[Example], *, cautious: bool = False) -> dict[str
     return {name: int(fact_of_node[place]) for place, name in enumerate(by_id)}
 
 
+def speakers_of(facts: Mapping[str, int]) -> dict[str, str]:
+    """The id that speaks for each id in a split by shares: the lowest of its fact.
+
+    So a share of the places holds that share of the facts, however often each is asked.
+    """
+    lowest = {facts[name]: name for name in sorted(facts, reverse=True)}
+    return {name: lowest[fact] for name, fact in facts.items()}
+
+
 def _rare_answers(by_id: Mapping[str, Example]) -> dict[str, str]:
     """The answers that may name a fact, by example id."""
     answers = {name: normalize_text(example.gold) for name, example in by_id.items()}

@@ -8,12 +8,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from router_train.routers.shortcut.descent import Taught
 from router_train.routers.shortcut.losses import Said
-from search_cluster.scan.statistics.design import Facts, design_effects, effective_counts
+from search_cluster.scan.statistics.design import Facts, design_effect, effective_counts
 from search_cluster.stats import (
     NORMAL_BOUND,
     adjusted_difference,
@@ -59,8 +58,7 @@ def comparison(
     for item in candidates:
         num_right, n = int(item.said.right_U.sum()), len(item.said.right_U)
         asked = Facts.of(facts, n)
-        right_U = item.said.right_U.numpy().astype(np.float64)
-        low, high = wilson_interval(*effective_counts(right_U, asked))
+        low, high = wilson_interval(*effective_counts(item.said.right_U.double().numpy(), asked))
         row: dict[str, Any] = {
             "name": item.name,
             "is_router": item.name == router,
@@ -94,10 +92,7 @@ def _differences(first: Candidate, second: Candidate, facts: Facts) -> dict[str,
     """The second minus the first, on the same questions and texts."""
     right_U, other_U = first.said.right_U, second.said.right_U
     fixed, broken = int((other_U & ~right_U).sum()), int((right_U & ~other_U).sum())
-    changed_U1 = (other_U.float() - right_U.float()).numpy().astype(np.float64)[:, None]
-    (design,) = design_effects(
-        changed_U1, np.ones(changed_U1.shape, dtype=np.bool_), facts
-    ).tolist()
+    design = design_effect((other_U.double() - right_U.double()).numpy(), facts)
     low, high = adjusted_difference(fixed / design, broken / design, len(right_U) / design)
     found: dict[str, Any] = {
         "accuracy": {

@@ -88,8 +88,7 @@ def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Gener
     """
     rows_of: dict[int | str, list[int]] = {}
     for row, question in enumerate(table.questions):
-        key = f"question {row}" if question.fact is None else question.fact
-        rows_of.setdefault(key, []).append(row)
+        rows_of.setdefault(question.asks_for, []).append(row)
     facts = list(rows_of.values())
 
     def part(size: int) -> Rows:

@@ -48,6 +48,11 @@ class StoredQuestion:
     """The fact that it asks for (`search_cluster.tasks.facts`); ``None`` in tables of former
     versions."""
 
+    @property
+    def asks_for(self) -> int | str:
+        """What names its fact; a question of a former version has one of its own."""
+        return self.example_id if self.fact is None else self.fact
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFacts:
@@ -138,10 +143,11 @@ def begin_table(folder: Path, facts: TableFacts) -> None:
     """
     if (folder / TABLE_NAME).is_file():
         old = read_facts(folder)
-        fewer, more = sorted((old.questions, facts.questions), key=len)
-        if replace(old, questions=()) != replace(facts, questions=()) or [
-            _asked(item) for item in more[: len(fewer)]
-        ] != [_asked(item) for item in fewer]:
+        fewer, more = sorted((_asked(old), _asked(facts)), key=len)
+        if (
+            replace(old, questions=()) != replace(facts, questions=())
+            or more[: len(fewer)] != fewer
+        ):
             raise ConfigError(
                 f"{folder} holds a table of {old.model}, {old.task} ({old.split}), "
                 f"{len(old.paths)} paths, {old.dtype}, seed {old.seed}, made with other weights or "
@@ -152,9 +158,9 @@ def begin_table(folder: Path, facts: TableFacts) -> None:
     write_text_whole(folder / TABLE_NAME, _FACTS.dump_json(facts).decode())
 
 
-def _asked(question: StoredQuestion) -> StoredQuestion:
-    """A question without what former versions did not say of it."""
-    return replace(question, fact=None)
+def _asked(facts: TableFacts) -> list[StoredQuestion]:
+    """The questions, without what former versions did not say of them."""
+    return [replace(question, fact=None) for question in facts.questions]
 
 
 def read_facts(folder: Path) -> TableFacts:

@@ -82,8 +82,7 @@ class StoredAnswers:
         num_drawn = Counter[int]()
         found, keys = [], dict[tuple[int | str, int], int]()
         for row in rows.tolist():
-            fact = self.table.questions[row].fact
-            key = (f"question {row}" if fact is None else fact, num_drawn[row])
+            key = (self.table.questions[row].asks_for, num_drawn[row])
             num_drawn[row] += 1
             found.append(keys.setdefault(key, len(keys)))
         return found

@@ -19,9 +19,8 @@ def best_by_chance(
     Each path changes as many answers as it did, and each change is as likely to be one for the
     better: the signs of a fact's differences are drawn anew, those of all paths and of all its
     questions together, so that paths that are right on the same questions stay so. It is the mean
-    of the best path's gain.
-    Paths that ran on few questions have the largest gains by chance, so give paths that ran on
-    equally many.
+    of the best path's gain. Paths that ran on few questions have the largest gains by chance, so
+    give paths that ran on equally many.
 
     Args:
         table_NP: right(path) - right(plain): 1, 0 or -1, and NaN where a path has not run.

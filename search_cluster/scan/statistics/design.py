@@ -99,6 +99,13 @@ def design_effects(values_NP: Floats, has_run_NP: NDArray[np.bool_], facts: Fact
     return design_P
 
 
+def design_effect(values_N: Floats, facts: Facts) -> float:
+    """The same of one column, which has run on all questions."""
+    has_run_N1 = np.ones((len(values_N), 1), dtype=np.bool_)
+    (design,) = design_effects(values_N[:, None], has_run_N1, facts).tolist()
+    return float(design)
+
+
 def effective_counts(right_N: Floats, facts: Facts) -> tuple[float, float]:
     """Right answers and questions as if the questions were independent.
 
@@ -106,12 +113,8 @@ def effective_counts(right_N: Floats, facts: Facts) -> tuple[float, float]:
         right_N: 1 for a right answer, else 0.
         facts: of the questions.
     """
-    right_N1 = right_N[:, None]
-    has_run_N1 = np.ones(right_N1.shape, dtype=bool)
     # About the mean alone: a share is not compared with 0.
-    (design,) = design_effects(
-        right_N1 - right_N.mean() if right_N.size else right_N1, has_run_N1, facts
-    )
+    design = design_effect(right_N - right_N.sum() / max(1, len(right_N)), facts)
     return float(right_N.sum() / design), float(len(right_N) / design)
 
 

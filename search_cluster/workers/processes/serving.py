@@ -65,7 +65,7 @@ class ServingProcess:
         with ThreadPoolExecutor(BATCHES_PER_WORKER * num_workers) as threads:
             while True:
                 number, place, batch = self._told.get()
-                requests = links[place].unpack(batch)  # here: a book is one thread's
+                requests = links[place].unpack(batch)  # one thread keeps the books
                 threads.submit(self._answer, number, workers[place], requests)
 
     def _listen(self) -> None:
