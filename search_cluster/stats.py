@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc
-from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
 """The confidence of all intervals here."""
@@ -51,6 +50,9 @@ EFFECT_RULE = (
 
 def wilson_interval(num_right: float, num_questions: float) -> tuple[float, float]:
     """The 95 % interval of Wilson (1927) for a share; (0, 1) without questions."""
+    # Here, because it takes a second and 80 MB, which commands without shares need not pay.
+    from statsmodels.stats.proportion import proportion_confint
+
     if num_questions == 0:
         return 0.0, 1.0
     low, high = proportion_confint(num_right, num_questions, alpha=1 - CONFIDENCE, method="wilson")

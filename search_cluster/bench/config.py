@@ -57,7 +57,7 @@ class SearchBenchConfig:
     model: str = DEFAULTS.model
     """``demo``, a hub id, a folder with safetensors, or a ``.gguf`` file."""
     task: str = DEFAULTS.task
-    """A task; its train split is searched, its test split is fresh evidence."""
+    """A task; its train split is searched, its test and validation are fresh evidence."""
     data_dir: Path | None = None
     """Folder of local benchmark files; ``None``: LPS_DATA_DIR, else the hub."""
     num_examples: int = field(default=100, metadata=AT_LEAST_ONE)
@@ -68,8 +68,8 @@ class SearchBenchConfig:
     """Names of presets, separated by commas."""
     num_fresh: int = field(default=10, metadata=AT_LEAST_ONE)
     """The largest number of fresh perturbations per question."""
-    num_probes: int = field(default=200, metadata=AT_LEAST_ONE)
-    """The number of fresh other questions."""
+    num_probes: int = field(default=400, metadata=AT_LEAST_ONE)
+    """The number of fresh other questions; those that surely lose are asked the first of them."""
     workers: int = field(default=2, metadata=AT_LEAST_ONE)
     """The number of workers, which have a thread each."""
     state_bytes: int = field(default=2**30, metadata=AT_LEAST_ONE)

@@ -6,7 +6,7 @@ read the state after layer l with translator l, as published scripts do.
 Shapes: S depths (L + 1), N rows, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,33 +86,57 @@ def judge_lens(
     """
     divergences, agreements, counts = [], [], []
     for batch in batches_of(sequences):
-        rows = read_rows(model, sequences[batch])
-        num_states, num_texts = rows.states_SND.shape[0], batch.stop - batch.start
-        shape = (num_texts, len(_WAYS), num_states)
-        divergence_GWS = torch.full(shape, torch.nan, dtype=torch.float64)
-        agreement_GWS = divergence_GWS.clone()
-        for chunk_SND, text_N in zip(
-            torch.split(rows.states_SND, CHUNK_ROWS, dim=1),
-            torch.split(rows.sequence_N, CHUNK_ROWS),
-            strict=True,
-        ):
-            final = FinalPrediction.of(model, chunk_SND[-1])
-            for depth in range(num_states):
-                for way, state_ND in _readings(lens, chunk_SND[depth], depth, one_off).items():
-                    logits_NV = lens_logits(model, state_ND)
-                    place = (slice(None), _WAYS.index(way), depth)
-                    _add(divergence_GWS[place], text_N, final.divergence(logits_NV))
-                    agrees_N = logits_NV.argmax(dim=-1) == final.top_N
-                    _add(agreement_GWS[place], text_N, agrees_N)
+        # A pass' states go before the next are read, for they are many.
+        divergence_GWS, agreement_GWS, num_rows_G = _judge_pass(
+            model, lens, sequences[batch], one_off
+        )
         divergences.append(divergence_GWS)
         agreements.append(agreement_GWS)
-        counts.append(torch.bincount(rows.sequence_N, minlength=num_texts))
+        counts.append(num_rows_G)
         progress(batch.stop)
     return LensFigures(
         divergence_GWS=torch.cat(divergences),
         agreement_GWS=torch.cat(agreements),
         num_rows_G=torch.cat(counts),
     )
+
+
+def _judge_pass(
+    model: PreTrainedModel, lens: Lens, sequences: Sequence[TokenSequence], one_off: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sums of texts that share a pass, as `LensFigures` holds them."""
+    rows = read_rows(model, sequences)
+    shape = (len(sequences), len(_WAYS), rows.states_SND.shape[0])
+    divergence_GWS = torch.full(shape, torch.nan, dtype=torch.float64)
+    agreement_GWS = divergence_GWS.clone()
+    for chunk_SND, text_N in zip(
+        torch.split(rows.states_SND, CHUNK_ROWS, dim=1),
+        torch.split(rows.sequence_N, CHUNK_ROWS),
+        strict=True,
+    ):
+        for place, (divergence_N, agrees_N) in _judge_rows(model, lens, chunk_SND, one_off):
+            _add(divergence_GWS[:, *place], text_N, divergence_N)
+            _add(agreement_GWS[:, *place], text_N, agrees_N)
+    num_rows_G = torch.bincount(rows.sequence_N, minlength=len(sequences))
+    return divergence_GWS, agreement_GWS, num_rows_G
+
+
+def _judge_rows(
+    model: PreTrainedModel, lens: Lens, states_SND: Tensor, one_off: bool
+) -> Iterator[tuple[tuple[int, int], tuple[Tensor, Tensor]]]:
+    """The way and the depth of each reading of rows, and what it says of them."""
+    final = FinalPrediction.of(model, states_SND[-1])
+    for depth, hidden_ND in enumerate(states_SND):
+        for way, state_ND in _readings(lens, hidden_ND, depth, one_off).items():
+            yield (_WAYS.index(way), depth), _judge_reading(model, state_ND, final)
+
+
+def _judge_reading(
+    model: PreTrainedModel, state_ND: Tensor, final: FinalPrediction
+) -> tuple[Tensor, Tensor]:
+    """The divergence of each row, and whether its likeliest token is the final one."""
+    logits_NV = lens_logits(model, state_ND)  # gone when this returns, before the next are formed
+    return final.divergence(logits_NV), logits_NV.argmax(dim=-1) == final.top_N
 
 
 def _readings(lens: Lens, state_ND: Tensor, depth: int, one_off: bool) -> dict[str, Tensor]:

@@ -15,6 +15,6 @@ CREDIBLE = SearchPreset(
     leaves_per_round=4,
     stop_rule=StopRule.FIRST_IMPROVEMENT,
     num_best=5,
-    evidence=EvidenceRule(num_guide=3, num_verify=3, max_probe_drop=0.05),
+    evidence=EvidenceRule(num_guide=3, num_verify=3, max_probe_drop=0.04),
     study=StudyPlan(budget_share=0.66, max_evaluations=20_000, max_probes=384, max_menu=24),
 )

@@ -19,6 +19,10 @@ from search_cluster.model.lens.readings import piece_rows
 
 CHUNK_ROWS = 256
 """The rows that are read together: a few arrays of so many rows of logits are in memory at once."""
+KEPT_ROWS = 256
+"""The rows whose final predictions are kept, two arrays of logits; others are computed again."""
+BESIDE_KEPT = 128
+"""The rows that are read together where those are in memory, too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -105,18 +109,18 @@ class FinalPredictions:
 
     def __init__(self, model: PreTrainedModel, final_ND: Tensor) -> None:
         self._model, self._final_ND = model, final_ND
-        self._kept: FinalPrediction | None = None
+        self._kept: dict[int, FinalPrediction] = {}
 
     def __iter__(self) -> Iterator[tuple[slice, FinalPrediction]]:
         """Which rows, and what is said of them."""
         num_rows = self._final_ND.shape[0]
-        for start in range(0, num_rows, CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            found = self._kept
+        for start in range(0, num_rows, BESIDE_KEPT):
+            rows = slice(start, start + BESIDE_KEPT)
+            found = self._kept.get(start)
             if found is None:
                 found = FinalPrediction.of(self._model, self._final_ND[rows])
-            if num_rows <= CHUNK_ROWS:
-                self._kept = found
+            if num_rows <= KEPT_ROWS:
+                self._kept[start] = found
             yield rows, found
 
     @torch.inference_mode()
@@ -132,8 +136,11 @@ class FinalPredictions:
         total_C = torch.zeros(len(candidates), dtype=torch.float64)
         for rows, final in self:
             for index, state_ND in enumerate(candidates):
-                logits_NV = lens_logits(self._model, state_ND[rows].to(self._final_ND.dtype))
-                total_C[index] += final.divergence(logits_NV).double().sum().cpu()
+                # Without a name for the logits: it would hold them while the next are computed.
+                read_N = final.divergence(
+                    lens_logits(self._model, state_ND[rows].to(self._final_ND.dtype))
+                )
+                total_C[index] += read_N.double().sum().cpu()
         return total_C / self._final_ND.shape[0]
 
 

@@ -232,8 +232,12 @@ def choose_translators(
     Raises:
         InvalidValueError: a translator is not finite.
     """
-    weights, biases, chosen, divergences = [], [], [], []
-    num_depths = states_SND.shape[0] - 1
+    biases, chosen, divergences = [], [], []
+    num_depths, width = states_SND.shape[0] - 1, states_SND.shape[2]
+    # In place, because a list of them and then their stack would be all weights twice.
+    weight_LDD = torch.empty(
+        num_depths, width, width, dtype=torch.float32, device=states_SND.device
+    )
     final = FinalPredictions(model, states_SND[-1])  # read once for all depths
     for depth in range(num_depths):
         weights_CDD, biases_CD = sums.solve(depth, strengths)
@@ -246,15 +250,13 @@ def choose_translators(
             [lens.translate(states_SND[depth], index) for index in range(len(strengths))]
         )
         best = int(read_C.argmin())
-        weights.append(lens.weight_LDD[best].clone())  # a view would keep all strengths'
+        weight_LDD[depth] = lens.weight_LDD[best]
         biases.append(lens.bias_LD[best])
         chosen.append(strengths[best])
         divergences.append(float(read_C[best]))
         progress("depths", depth + 1, num_depths)
     return ChosenTranslators(
-        lens=_finite(
-            Lens(kind=LensKind.RIDGE, weight_LDD=torch.stack(weights), bias_LD=torch.stack(biases))
-        ),
+        lens=_finite(Lens(kind=LensKind.RIDGE, weight_LDD=weight_LDD, bias_LD=torch.stack(biases))),
         strengths=tuple(chosen),
         divergence=tuple(divergences),
     )
@@ -292,6 +294,7 @@ def _chosen(
 
 
 def _finite(lens: Lens) -> Lens:
-    if not bool(lens.weight_LDD.isfinite().all()):
+    # The two ends are NaN if there is one; asking each number takes another array of all weights.
+    if not all(bool(end.isfinite()) for end in lens.weight_LDD.aminmax()):
         raise InvalidValueError("a translator is not finite; fit it to more text")
     return lens
