@@ -7,8 +7,9 @@ question without fresh perturbations no path holds: nothing was seen of it.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from search_cluster.errors import InvalidValueError
+from search_cluster.errors import InvalidValueError, TaskError, UnreadableDataError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest
@@ -16,6 +17,8 @@ from search_cluster.protocols.rounds import Trial
 from search_cluster.search.questions import Questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole
+from search_cluster.tasks.selection import select_examples
+from search_cluster.tasks.task import Task
 from search_cluster.tasks.verdict import Verdict
 
 PERTURBATION_SLACK = 0.10
@@ -28,6 +31,34 @@ LOOK_PROBES = 100
 LOOK_SLACK = 0.15
 """How much rarer, as a share of these, a path may be right that is asked the others, too. Of paths
 that truly lose `PROBE_SLACK` about one in a hundred is stopped, where a fifth of answers change."""
+
+
+def fresh_questions(
+    task: Task, data_dir: Path | None, *, without: Iterable[Example], count: int, seed: int
+) -> tuple[Example, ...]:
+    """Questions of test and validation, which no search sees.
+
+    Args:
+        task: which task; it may lack a validation.
+        data_dir: see `Task.load`.
+        without: questions that a search may see; they may stand in these splits, too.
+        count: how many at most.
+        seed: draws them.
+
+    Raises:
+        TaskError: there is no test split, or a split can't be read.
+    """
+    fresh = {example.example_id: example for example in task.load("test", data_dir).examples}
+    try:
+        validation = task.load("validation", data_dir).examples
+    except UnreadableDataError:  # the task has it; another machine would take it
+        raise
+    except TaskError:
+        validation = ()
+    fresh |= {example.example_id: example for example in validation}
+    seen = {example.example_id for example in without}
+    examples = [example for name, example in fresh.items() if name not in seen]
+    return select_examples(examples, count, seed)
 
 
 class FreshJudge:

@@ -2,15 +2,15 @@
 
 Every preset searches the same questions with the same budgets. Then its best paths are judged on
 evidence that no search has seen: fresh perturbations of the question, and fresh other questions
-from other splits, of as many facts as these ask for. A best path *holds* if it is right on the
-perturbations as often as identity (within `PERTURBATION_SLACK`) and on the other questions as well
-(within `PROBE_SLACK`). Published presets run to the end of their budget, which buys them more
-layers, by luck and otherwise: their own stop rules end at the first improvement. `credible` ends
-there, as it has no lucky ones to compare.
+from other splits. A best path *holds* if it is right on the perturbations as often as identity
+(within `PERTURBATION_SLACK`) and on the other questions as well (within `PROBE_SLACK`). Published
+presets run to the end of their budget, which buys them more layers, by luck and otherwise: their
+own stop rules end at the first improvement. `credible` ends there, as it has no lucky ones to
+compare.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,21 +20,18 @@ import numpy as np
 
 from search_cluster.bench.config import SearchBenchConfig
 from search_cluster.bench.core_speed import core_ops_per_s
-from search_cluster.bench.fresh_judge import FreshJudge
+from search_cluster.bench.fresh_judge import FreshJudge, fresh_questions
 from search_cluster.bench.preset_figures import figures_of
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import EMBEDDED, NONE, open_store
 from search_cluster.driver.pools import verdict_context
-from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.search.coordinator import Coordinator
 from search_cluster.search.questions import Questions
 from search_cluster.search.search_plan import preset_for_task
 from search_cluster.tasks.data_dir import resolve_data_dir
-from search_cluster.tasks.example import Example
-from search_cluster.tasks.facts import facts_of, spread_over_facts
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.registry import absolute_spec, get_task
 from search_cluster.tasks.selection import derive_seed, select_examples
-from search_cluster.tasks.task import Task
 from search_cluster.tree.presets.registry import get_preset
 from search_cluster.tree.settings import StopRule
 from search_cluster.workers.local_pool import LocalPool
@@ -61,7 +58,13 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
     examples = select_examples(pool_examples, config.num_examples, config.seed)
     fact_of = facts_of(pool_examples)
     questions = Questions(task, pool_examples, examples, seed=config.seed)
-    probes = _fresh_probes(task, data_dir, pool_examples, config)
+    probes = fresh_questions(
+        task,
+        data_dir,
+        without=pool_examples,
+        count=config.num_probes,
+        seed=derive_seed(config.seed, "fresh probes"),
+    )
     spec = WorkerSpec(
         model=config.model,
         dtype=config.dtype,
@@ -152,25 +155,6 @@ def bench_search(config: SearchBenchConfig, say: Callable[[str], None]) -> dict[
             "paths_evaluated": evaluator.stats().num_evaluated,
             "results": results,
         }
-
-
-def _fresh_probes(
-    task: Task, data_dir: Path | None, searched: Sequence[Example], config: SearchBenchConfig
-) -> tuple[Example, ...]:
-    """Questions of the splits that no search sees; as many facts as they can ask for."""
-    found = {example.example_id: example for example in task.load("test", data_dir).examples}
-    try:
-        validation = task.load("validation", data_dir).examples
-    except UnreadableDataError:  # the task has it; another machine would take it
-        raise
-    except TaskError:
-        validation = ()
-    found |= {example.example_id: example for example in validation}
-    for example in searched:
-        found.pop(example.example_id, None)
-    fresh = list(found.values())
-    seed = derive_seed(config.seed, "fresh probes")
-    return spread_over_facts(fresh, seed, facts_of(fresh))[: config.num_probes]
 
 
 def _shown(value: float | None, digits: int) -> str:

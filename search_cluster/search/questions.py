@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.facts import facts_of, spread_over_facts
 from search_cluster.tasks.perturbation.frames import framed
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole, perturbations
-from search_cluster.tasks.selection import derive_seed
+from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.task import Task
 
 
@@ -30,18 +29,15 @@ class Questions:
         self._others = tuple(example for example in pool if example.example_id not in ids)
 
     def probes(self, count: int) -> tuple[Example, ...]:
-        """Up to ``count`` questions to try paths on, in a random order that spreads facts.
+        """Up to ``count`` questions to try paths on, in a random order.
 
         Searched ones come after all others, and only where these are too few: a run of a whole
         split has no others.
         """
         seed = derive_seed(self._seed, "probes")
-        facts = facts_of(self._pool)
-        others, searched = (
-            spread_over_facts(questions, seed, facts)
-            for questions in (self._others, self._searched)
-        )
-        return (others + searched)[:count]
+        others = select_examples(self._others, count, seed)
+        num_missing = count - len(others)
+        return others + (select_examples(self._searched, num_missing, seed) if num_missing else ())
 
     def perturb(self, example: Example, role: EvidenceRole, count: int) -> tuple[Example, ...]:
         """Up to ``count`` perturbations of a question: the task's own, then generic frames.

@@ -18,7 +18,6 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import binom
 
 from search_cluster.tasks.example import Example
-from search_cluster.tasks.selection import RANGE_OF_SEEDS, derive_seed, select_examples
 from search_cluster.tasks.splits import normalize_text
 from search_cluster.tasks.twins import asked_key
 
@@ -69,35 +68,6 @@ def speakers_of(facts: Mapping[str, int]) -> dict[str, str]:
     """
     lowest = {facts[name]: name for name in sorted(facts, reverse=True)}
     return {name: lowest[fact] for name, fact in facts.items()}
-
-
-def spread_over_facts(
-    examples: Sequence[Example], seed: int, facts: Mapping[str, int]
-) -> tuple[Example, ...]:
-    """All of some examples in a random order whose every part has its share of each fact.
-
-    So a beginning of it asks for as many facts as it can, and says more than questions drawn one by
-    one (systematic sampling within strata, Cochran 1977, "Sampling Techniques", chapter 8): a fact
-    of k questions is met once in each k-th part of the order, at one random place of all parts.
-    Each question comes as early as every other, on average. Where no two ask for one fact it is the
-    order of `select_examples`.
-
-    Args:
-        examples: distinct examples.
-        seed: any integer.
-        facts: a number for each id, as `facts_of` gives it.
-    """
-    sizes = Counter(facts[example.example_id] for example in examples)
-    ids = sorted((example.example_id for example in examples), reverse=True)
-    start_of = {facts[name]: derive_seed(seed, name) for name in ids}
-    num_met: Counter[int] = Counter()
-    places: dict[str, tuple[int, str]] = {}
-    for example in select_examples(examples, None, seed):
-        fact = facts[example.example_id]
-        part = start_of[fact] + num_met[fact] * RANGE_OF_SEEDS
-        places[example.example_id] = (part // sizes[fact], example.example_id)
-        num_met[fact] += 1
-    return tuple(sorted(examples, key=lambda example: places[example.example_id]))
 
 
 def _rare_answers(by_id: Mapping[str, Example]) -> dict[str, str]:

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from search_cluster.errors import InvalidValueError
 from search_cluster.tasks.example import Example
 
-RANGE_OF_SEEDS = 2**64
-"""How many seeds `derive_seed` draws from."""
-
 
 def derive_seed(seed: int, example_id: str) -> int:
     """A 64-bit seed for one example: the first 8 bytes of sha256("seed:example id")."""

@@ -40,7 +40,7 @@ def test_a_run_keeps_its_budget_records_evidence_and_repeats_itself(
     assert first["paths_searched"] <= 80 * 20
     assert first["corpus_digest"] == again["corpus_digest"]
     corpus = read_corpus(tmp_path / "a")
-    assert corpus.manifest.provenance.evidence == "guide=3;verify=3;max_probe_drop=0.05;min_right=1"
+    assert corpus.manifest.provenance.evidence == "guide=3;verify=3;max_probe_drop=0.04;min_right=1"
     examined = [item for record in corpus.records for item in record.evidence]
     assert examined
     for record in corpus.records:

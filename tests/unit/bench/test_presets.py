@@ -1,17 +1,20 @@
 """What `bench search` counts as verified: how much rarer than identity a path may be right."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from search_cluster.bench.fresh_judge import FreshJudge
+from search_cluster.bench.fresh_judge import FreshJudge, fresh_questions
 from search_cluster.bench.preset_figures import figures_of
 from search_cluster.corpus.record import ExampleRecord, PathVerdict
-from search_cluster.errors import InvalidValueError
+from search_cluster.errors import InvalidValueError, TaskError, UnreadableDataError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.scripted import ScriptedEvaluator
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole
+from search_cluster.tasks.task import LoadedExamples
 from search_cluster.tasks.verdict import Verdict
 
 IDENTITY = LayerPath.identity(6)
@@ -34,11 +37,11 @@ class TenOthers:
 class Script:
     """Identity is right on 8 fresh perturbations and 100 probes, the short path on what is told."""
 
-    def __init__(self, *, fresh: int, probes: int) -> None:
+    def __init__(self, *, fresh: int, probes: int, num_probes: int = NUM_PROBES) -> None:
         self._limits = {("fresh", SHORT): fresh, ("probe", SHORT): probes, ("fresh", IDENTITY): 8}
         self._limits["probe", IDENTITY] = 100
         self.asked = Counter[tuple[str, LayerPath]]()
-        probe_questions = [question(f"a probe {number}") for number in range(NUM_PROBES)]
+        probe_questions = [question(f"a probe {number}") for number in range(num_probes)]
         self.judge = FreshJudge(
             ScriptedEvaluator(self._reward),
             TenOthers(),  # type: ignore[arg-type]
@@ -87,6 +90,50 @@ def test_other_questions_are_asked_only_of_paths_that_pass_the_perturbations_and
         ("fresh", SHORT): 20, ("fresh", IDENTITY): 20, ("probe", IDENTITY): 200,
         ("probe", SHORT): 200,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "num_asked"), [(84, 100), (85, 400)])
+def test_a_path_that_surely_loses_is_not_asked_all_other_questions(
+    right: int, num_asked: int
+) -> None:
+    """The plain model is right on the first 100."""
+    judge = Script(fresh=8, probes=right, num_probes=400)
+    assert judge.judge.holds([(question("q"), SHORT)]) == [right >= 80 and num_asked == 400]
+    assert judge.asked["probe", SHORT] == num_asked
+    assert judge.asked["probe", IDENTITY] == 400
+
+
+class FreshTask:
+    """Questions of three splits; some stand in two, and some splits are missing."""
+
+    def __init__(self, splits: Mapping[str, Sequence[str]], *, is_damaged: bool = False) -> None:
+        self.splits, self.is_damaged = splits, is_damaged
+
+    def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
+        if split not in self.splits:
+            raise (UnreadableDataError if self.is_damaged else TaskError)(f"no {split}")
+        return LoadedExamples(examples=tuple(map(question, self.splits[split])))
+
+
+def asked_fresh(task: FreshTask, searched: Iterable[str] = (), count: int = 9) -> list[str]:
+    found = fresh_questions(
+        task,  # type: ignore[arg-type]
+        None,
+        without=map(question, searched),
+        count=count,
+        seed=1,
+    )
+    return [example.question for example in found]
+
+
+def test_fresh_questions_are_those_of_test_and_validation_that_no_search_sees() -> None:
+    both = FreshTask({"test": ["a", "b", "c"], "validation": ["c", "d"]})
+    assert sorted(asked_fresh(both, ["b", "x"])) == ["a", "c", "d"]
+    assert asked_fresh(both, count=2) == asked_fresh(both)[:2]
+    assert sorted(asked_fresh(FreshTask({"test": ["a", "b"]}))) == ["a", "b"]
+    for task in (FreshTask({"validation": ["a"]}), FreshTask({"test": ["a"]}, is_damaged=True)):
+        with pytest.raises(TaskError, match="no "):
+            asked_fresh(task)
 
 
 def record(text: str, *, identity_right: bool, best: LayerPath | None) -> ExampleRecord:
