@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 def preset_of_run(config: SearchConfig, num_examples: int, num_questions: int) -> SearchPreset:
     """The preset of this run; a choice that the user may not expect is said in one line."""
-    begun = provenance_so_far(config.run) if config.preset is None else None
+    begun = provenance_so_far(config.run)
     preset, note = choose_preset(
         config,
         num_examples=num_examples,
@@ -23,6 +23,9 @@ def preset_of_run(config: SearchConfig, num_examples: int, num_questions: int) -
     )
     if note is not None:
         logger.warning("%s", note)
+    if begun is not None and begun.evidence and preset.evidence is not None:
+        rule = preset.evidence.with_drop_of(begun.evidence)
+        preset = replace(preset, evidence=rule)
     return preset
 
 

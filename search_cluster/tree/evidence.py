@@ -4,7 +4,8 @@ A path that was right on one question may be lucky: on a four-way question a rui
 one time in four.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from search_cluster.errors import InvalidValueError
 
@@ -52,6 +53,15 @@ class EvidenceRule:
         if self.min_probe_share:
             rule += f";min_probe_share={self.min_probe_share:g}"
         return f"{rule};frames={self.frames}" if self.frames else rule
+
+    def with_drop_of(self, described: str) -> "EvidenceRule":
+        """The rule with the `max_probe_drop` of a description, so that a run goes on with its own.
+
+        Args:
+            described: what `describe` said in this version or a former one.
+        """
+        found = re.search(r"(?:^|;)max_probe_drop=([^;]+)", described)
+        return self if found is None else replace(self, max_probe_drop=float(found[1]))
 
     def enough_probes_right(self, num_right: int, num_probes: int) -> bool:
         """Whether a path that is right on so many probes may be credible."""

@@ -1,11 +1,15 @@
 """Which preset a search uses where none is named."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.run_folders import PROVENANCE
 
-from search_cluster.commands.preset_choice import choose_preset
+from search_cluster.commands.preset_choice import choose_preset, preset_of_run
 from search_cluster.config import SearchConfig
+from search_cluster.corpus.writer import CorpusWriter
 from search_cluster.errors import ConfigError
 from search_cluster.search.study.study import MenuStudy, num_probes_studied
 from search_cluster.tasks.example import Example
@@ -93,3 +97,24 @@ def test_the_former_name_is_an_alias_and_no_preset_of_its_own() -> None:
     with pytest.raises(ConfigError, match=r"presets are: chain, .*credible") as error:
         get_preset("nope")
     assert "default" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "max_probe_drop"),
+    [
+        ("guide=3;verify=3;max_probe_drop=0.05;min_right=1", 0.05),
+        ("guide=3;verify=3;max_probe_drop=0.05;min_right=1;min_probe_share=0.05;frames=1", 0.05),
+        ("kept if any", CREDIBLE.evidence.max_probe_drop if CREDIBLE.evidence else None),
+        ("", CREDIBLE.evidence.max_probe_drop if CREDIBLE.evidence else None),
+    ],
+)
+@pytest.mark.parametrize("named", [None, "credible"])
+def test_a_run_goes_on_with_the_rule_that_it_was_begun_with(
+    tmp_path: Path, evidence: str, max_probe_drop: float, named: str | None
+) -> None:
+    begun = replace(PROVENANCE, preset="credible", evidence=evidence)
+    with CorpusWriter(tmp_path, begun) as writer:
+        writer.close({})
+    preset = preset_of_run(SearchConfig(run=tmp_path, preset=named), 100, 1000)
+    assert CREDIBLE.evidence is not None
+    assert preset.evidence == replace(CREDIBLE.evidence, max_probe_drop=max_probe_drop)
