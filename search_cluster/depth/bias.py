@@ -42,7 +42,7 @@ def bias_figures(table: ReadingTable, token: int, word: str, taught: int) -> Bia
         word: its text.
         taught: positions of the fit that it follows.
     """
-    resamples = Resamples(table.prompt_N)
+    resamples = Resamples(table.drawn_by)
     tops = [table.lenses[name].top_SN for name in (TUNED, REWEIGHTED)]
     guessed = [top_SN == token for top_SN in tops]
     early = slice(1, max(2, int(EARLY_SHARE * len(tops[0]))))

@@ -138,7 +138,7 @@ def guess_figures(table: ReadingTable, lens: str, bucket_V: Ints) -> GuessFigure
         bucket_V: the bucket of each token.
     """
     readings = table.lenses[lens]
-    resamples = Resamples(table.prompt_N)
+    resamples = Resamples(table.drawn_by)
     top_SN = readings.top_SN
     end_N = table.asked_NK[:, 0]
     target_N = table.asked_NK[:, TARGET]

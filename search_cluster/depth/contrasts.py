@@ -58,7 +58,7 @@ def onset_contrasts(
         thresholds: values of k.
         token: which of the tokens that are asked for.
     """
-    resamples = Resamples(table.prompt_N)
+    resamples = Resamples(table.drawn_by)
     contrasts = []
     for lens, readings in table.lenses.items():
         bands_N = entropy_bands(readings.entropy_SN[-1].astype(np.float64))

@@ -88,7 +88,7 @@ def token_order(table: ReadingTable, thresholds: tuple[int, ...]) -> tuple[Token
     """Compare first and second tokens of answers that have at least two.
 
     Args:
-        table: the positions; prompts are facts.
+        table: the positions.
         thresholds: values of k.
     """
     number_N = table.label_N % LABEL_STEP
@@ -99,6 +99,7 @@ def token_order(table: ReadingTable, thresholds: tuple[int, ...]) -> tuple[Token
     rows = [_rows_of(table, number_N == number, paired) for number in (1, 2)]
     right_P = np.logical_and(*(is_right(table)[row] for row in rows))
     everything_P = np.ones(len(paired), dtype=bool)
+    fact_P = table.drawn_by[rows[0]]
     orders = []
     for lens, readings in table.lenses.items():
         for threshold in thresholds:
@@ -111,7 +112,7 @@ def token_order(table: ReadingTable, thresholds: tuple[int, ...]) -> tuple[Token
                 for crossing, onset_N in (("first", onsets.first_N), ("stable", onsets.stable_N)):
                     later_P = onset_N[rows[0]] - onset_N[rows[1]]
                     orders.append(
-                        _order(lens, case, threshold, crossing, later_P, chosen_P, paired)
+                        _order(lens, case, threshold, crossing, later_P, chosen_P, fact_P)
                     )
     return tuple(orders)
 
@@ -123,7 +124,7 @@ def _order(
     crossing: str,
     later_P: Floats,
     chosen_P: Bools,
-    facts: np.typing.NDArray[np.int64],
+    fact_P: np.typing.NDArray[np.int64],
 ) -> TokenOrder:
     known_P = chosen_P & ~np.isnan(later_P)
     return TokenOrder(
@@ -131,14 +132,14 @@ def _order(
         case=case,
         threshold=threshold,
         crossing=crossing,
-        difference=Resamples(facts).mean(np.nan_to_num(later_P), known_P),
+        difference=Resamples(fact_P).mean(np.nan_to_num(later_P), known_P),
         left_out=int((chosen_P & ~known_P).sum()),
     )
 
 
 def _rows_of(
-    table: ReadingTable, inside_N: Bools, facts: np.typing.NDArray[np.int64]
+    table: ReadingTable, inside_N: Bools, prompts: np.typing.NDArray[np.int64]
 ) -> np.typing.NDArray[np.int64]:
-    """The row of each fact among some rows; a fact has one at most."""
+    """The row of each prompt among some rows; a prompt has one at most."""
     places = {int(table.prompt_N[row]): row for row in np.flatnonzero(inside_N)}
-    return np.array([places[int(fact)] for fact in facts], dtype=np.int64)
+    return np.array([places[int(prompt)] for prompt in prompts], dtype=np.int64)

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from search_cluster.depth.resamples import Measured, Resamples
 from search_cluster.depth.verdicts import spearman
 from search_cluster.errors import InvalidValueError
-from search_cluster.model.depth_states.tables import TUNED, Floats, ReadingTable
+from search_cluster.model.depth_states.tables import TUNED, Floats, Ints, ReadingTable
 
 TOP = 12
 """Layers that a search tries as the next skip: those of the best scores."""
@@ -123,6 +123,7 @@ def check_priors(
     scores: Mapping[str, Floats],
     change_LQ: Floats,
     skipped: Mapping[str, Sequence[int]],
+    fact_Q: Ints | None = None,
 ) -> tuple[PriorCheck, ...]:
     """Compare priors with what skipping each layer alone does.
 
@@ -130,8 +131,9 @@ def check_priors(
         scores: of layers, by name.
         change_LQ: how much each question's answer changes if a layer is skipped.
         skipped: the layers that known good paths skip, by path.
+        fact_Q: the fact that each question asks for; ``None``: each for another one.
     """
-    resamples = Resamples(np.arange(change_LQ.shape[1]))
+    resamples = Resamples(np.arange(change_LQ.shape[1]) if fact_Q is None else fact_Q)
     drawn_BL = resamples.ratio(change_LQ.T, np.ones_like(change_LQ.T))
     everyone = np.ones(change_LQ.shape[1], dtype=bool)
     checks = []
@@ -154,6 +156,7 @@ def layer_cards(
     task: ReadingTable | None,
     change_LQ: Floats | None = None,
     accuracy_LQ: Floats | None = None,
+    fact_Q: Ints | None = None,
 ) -> tuple[LayerCard, ...]:
     """The card of each layer.
 
@@ -162,11 +165,14 @@ def layer_cards(
         task: positions of the task's questions; ``None``: there are none.
         change_LQ: how much answers change if a layer is skipped; ``None``: not measured.
         accuracy_LQ: the change of being right.
+        fact_Q: the fact that each of these questions asks for; ``None``: each for another one.
     """
     values = layer_values(text)
-    resamples = Resamples(text.prompt_N)
-    on_task = None if task is None else Resamples(task.prompt_N)
-    questions = None if change_LQ is None else Resamples(np.arange(change_LQ.shape[1]))
+    resamples = Resamples(text.drawn_by)
+    on_task = None if task is None else Resamples(task.drawn_by)
+    questions = None
+    if change_LQ is not None:
+        questions = Resamples(np.arange(change_LQ.shape[1]) if fact_Q is None else fact_Q)
     score_L = combined({name: value_LN.mean(axis=1) for name, value_LN in values.items()})
     cards = []
     for layer in range(text.num_layers):

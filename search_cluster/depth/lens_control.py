@@ -76,10 +76,11 @@ def lens_control(
     """
     lenses = {**usual.lenses, SHUFFLED: shuffled.lenses[SHUFFLED]}
     names = (LOGIT, TUNED, SHUFFLED)
-    resamples = Resamples(usual.prompt_N)
+    resamples = Resamples(usual.drawn_by)
     mean_N = {name: lenses[name].divergence_SN[1:-1].mean(axis=0) for name in names}
     kept_B = resamples.ratio(mean_N[LOGIT] - mean_N[SHUFFLED], mean_N[LOGIT] - mean_N[TUNED])
     table = ReadingTable(
+        fact_N=usual.fact_N,
         prompt_N=usual.prompt_N,
         label_N=usual.label_N,
         asked_NK=usual.asked_NK,

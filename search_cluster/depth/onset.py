@@ -84,7 +84,7 @@ def onset_figures(
         thresholds: values of k.
         lenses: names; ``None``: all of the table.
     """
-    resamples = Resamples(table.prompt_N)
+    resamples = Resamples(table.drawn_by)
     figures = []
     for lens in lenses or table.lenses:
         rank_SN = table.lenses[lens].rank_SNK[:, :, token]

@@ -67,7 +67,7 @@ def option_race(
     """
     last = table.asked_NK.shape[1] if num_options is None else first + num_options
     there_NC = table.asked_NK[:, first:last] != NO_TOKEN
-    resamples = Resamples(table.prompt_N)
+    resamples = Resamples(table.drawn_by)
     counts_N = there_NC.sum(axis=1)
     races = []
     for lens, readings in table.lenses.items():

@@ -103,6 +103,7 @@ def order_controls(
     order_NC: AnyArray,
     num_choices: Sequence[int],
     gold_N: Ints,
+    fact_N: Ints | None = None,
 ) -> tuple[OrderControl, ...]:
     """Compare two forms of the same questions: all, those that are right, those that are wrong.
 
@@ -115,7 +116,9 @@ def order_controls(
         order_NC: the usual place of the choice at each place of the other form.
         num_choices: of each question.
         gold_N: the usual place of the right choice.
+        fact_N: the fact that each question asks for; ``None``: each for another one.
     """
+    fact_N = np.arange(len(gold_N)) if fact_N is None else fact_N
     text_SN = order_NC[np.arange(len(gold_N)), other.best_SN]
     same_text_SN = text_SN == usual.best_SN
     same_place_SN = other.best_SN == usual.best_SN
@@ -125,7 +128,7 @@ def order_controls(
     chance_N = 1 / np.array(num_choices, dtype=np.float64)
     controls = []
     for case, rows_N in cases_of(usual.best_SN[-1] == gold_N):
-        resamples = Resamples(np.flatnonzero(rows_N))
+        resamples = Resamples(fact_N[rows_N])
         difference_N = same_text_SN[-1].astype(np.float64) - same_place_SN[-1]
         controls.append(
             OrderControl(

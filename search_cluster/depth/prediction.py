@@ -6,23 +6,23 @@ scored by what the other folds taught.
 Shapes: Q questions, F features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from search_cluster.depth.resamples import Measured
 from search_cluster.depth.verdicts import RowsFigure, redrawn
-from search_cluster.model.depth_states.tables import Bools, Floats
+from search_cluster.model.depth_states.tables import Bools, Floats, Ints
 
 NUM_FOLDS = 5
 MIN_OF_EACH = 10
-"""Questions that are kept and that are not, at least; with fewer nothing is said."""
+"""Facts that are kept and that are not, at least; with fewer nothing is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,11 @@ BASELINE = "margin"
 
 
 def predict_fate(
-    path: str, what: str, happened_Q: Bools, features: Mapping[str, Floats]
+    path: str,
+    what: str,
+    happened_Q: Bools,
+    features: Mapping[str, Floats],
+    fact_Q: Ints | None = None,
 ) -> tuple[DepthPrediction, ...]:
     """Score each feature alone, and all with the baseline.
 
@@ -57,26 +61,28 @@ def predict_fate(
         what: what happened, in words.
         happened_Q: of which questions it is true.
         features: values by name, `BASELINE` among them.
+        fact_Q: the fact that each question asks for, which is learnt from or judged by, never both;
+            ``None``: each for another one.
 
     Returns:
         Nothing if too few questions are of either kind.
     """
-    num = int(happened_Q.sum())
-    if min(num, len(happened_Q) - num) < MIN_OF_EACH:
+    fact_Q = np.arange(len(happened_Q)) if fact_Q is None else fact_Q
+    if min(len(np.unique(fact_Q[rows_Q])) for rows_Q in (happened_Q, ~happened_Q)) < MIN_OF_EACH:
         return ()
     sets = {name: values_Q[:, None] for name, values_Q in features.items()}
     sets["all together"] = np.stack(list(features.values()), axis=1)
-    scores = {name: _out_of_fold(values, happened_Q) for name, values in sets.items()}
+    scores = {name: _out_of_fold(values, happened_Q, fact_Q) for name, values in sets.items()}
     return tuple(
         DepthPrediction(
             path=path,
             what=what,
             by=name,
-            share=num / len(happened_Q),
-            auc=redrawn(_auc_of(happened_Q, score_Q), len(happened_Q)),
+            share=float(happened_Q.mean()),
+            auc=redrawn(_auc_of(happened_Q, score_Q), fact_Q),
             gain=None
             if name == BASELINE
-            else redrawn(_gain_of(happened_Q, score_Q, scores[BASELINE]), len(happened_Q)),
+            else redrawn(_gain_of(happened_Q, score_Q, scores[BASELINE]), fact_Q),
         )
         for name, score_Q in scores.items()
     )
@@ -99,10 +105,19 @@ def _auc(happened_Q: Bools, score_Q: Floats) -> float:
     return (ranks - num * (num + 1) / 2) / (num * num_others)
 
 
-def _out_of_fold(values_QF: Floats, happened_Q: Bools) -> Floats:
+def folds_of(happened_Q: Bools, fact_Q: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Who learns and who is judged, in each fold; no fact is on both sides."""
+    if len(np.unique(fact_Q)) == len(fact_Q):
+        single = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=0)
+        yield from single.split(happened_Q, happened_Q)
+    else:
+        grouped = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=0)
+        yield from grouped.split(happened_Q, happened_Q, fact_Q)
+
+
+def _out_of_fold(values_QF: Floats, happened_Q: Bools, fact_Q: Ints) -> Floats:
     score_Q = np.zeros(len(happened_Q))
-    folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=0)
-    for train, held_out in folds.split(values_QF, happened_Q):
+    for train, held_out in folds_of(happened_Q, fact_Q):
         model = make_pipeline(StandardScaler(), LogisticRegression())
         model.fit(values_QF[train], happened_Q[train])
         score_Q[held_out] = model.decision_function(values_QF[held_out])

@@ -1,6 +1,8 @@
 """Intervals over prompts: whole prompts are drawn again, with all their positions.
 
 Positions of one prompt are alike, so that drawing them one by one would make intervals too narrow.
+So are questions that ask for one fact: there facts are drawn, with all their questions, and what is
+said of prompts here holds of facts.
 The first row of every array of resamples is the sample itself.
 
 Shapes: N positions, B resamples and before them the sample, M figures.

@@ -98,7 +98,7 @@ def check_prefixes(
 
 
 def compare_depths(
-    lens: str, scores: ChoiceScores, gold_Q: Ints, answer_LQ: Ints
+    lens: str, scores: ChoiceScores, gold_Q: Ints, answer_LQ: Ints, fact_Q: Ints | None = None
 ) -> DepthAgreement:
     """Lens depth against verdict depth.
 
@@ -107,12 +107,14 @@ def compare_depths(
         scores: scores through it.
         gold_Q: the right choice.
         answer_LQ: what prefix paths chose, for k = 1, ..., L.
+        fact_Q: the fact that each question asks for; ``None``: each for another one.
     """
     best_SQ = scores.best()
     num_layers = len(answer_LQ)
     lens_Q = settled_depth(best_SQ == best_SQ[-1])
     verdict_Q = verdict_depth(answer_LQ)
-    resamples = Resamples(np.arange(len(gold_Q)))
+    fact_Q = np.arange(len(gold_Q)) if fact_Q is None else fact_Q
+    resamples = Resamples(fact_Q)
     right_Q = answer_LQ[-1] == gold_Q
     bands_Q = [depth_bands(depth_Q, num_layers) for depth_Q in (verdict_Q, lens_Q)]
     everyone_Q = np.ones(len(gold_Q), dtype=bool)
@@ -123,8 +125,8 @@ def compare_depths(
         verdict_depth=resamples.mean(verdict_Q),
         lens_depth=resamples.mean(lens_Q),
         difference=resamples.mean(lens_Q - verdict_Q),
-        spearman=redrawn(lambda rows: spearman(verdict_Q[rows], lens_Q[rows]), len(gold_Q)),
-        kappa=redrawn(lambda rows: _kappa(bands_Q[0][rows], bands_Q[1][rows]), len(gold_Q)),
+        spearman=redrawn(lambda rows: spearman(verdict_Q[rows], lens_Q[rows]), fact_Q),
+        kappa=redrawn(lambda rows: _kappa(bands_Q[0][rows], bands_Q[1][rows]), fact_Q),
         confusion_right=_confusion(bands_Q[0], bands_Q[1], right_Q),
         confusion_wrong=_confusion(bands_Q[0], bands_Q[1], ~right_Q),
         late_if_wrong=resamples.estimate(wrong_B - right_B, everyone_Q),
@@ -151,19 +153,23 @@ def spearman(one_N: Floats, other_N: Floats) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def redrawn(figure: RowsFigure, num_rows: int, *, seed: int = 0) -> Measured:
-    """Any figure of some rows, with the 95 % interval of drawing the rows again.
+def redrawn(figure: RowsFigure, fact_N: Ints, *, seed: int = 0) -> Measured:
+    """Any figure of some rows, with the 95 % interval of drawing their facts again.
 
     Args:
         figure: takes the places of rows and gives the figure.
-        num_rows: how many there are.
+        fact_N: the fact of each row; those of one are drawn together.
         seed: of the draws.
     """
     rng = np.random.default_rng(seed)
-    draws = [figure(np.arange(num_rows))]
-    draws += [figure(rng.integers(0, num_rows, size=num_rows)) for _ in range(NUM_DRAWS // 2)]
-    places = np.arange(num_rows)
-    return Resamples(places, num_draws=1).estimate(np.array(draws), np.ones(num_rows, dtype=bool))
+    _, place_N, sizes_F = np.unique(fact_N, return_inverse=True, return_counts=True)
+    rows_of = np.split(np.argsort(place_N, kind="stable"), np.cumsum(sizes_F)[:-1])
+    draws = [figure(np.arange(len(fact_N)))]
+    for _ in range(NUM_DRAWS // 2):
+        drawn = rng.integers(0, len(rows_of), size=len(rows_of))
+        draws.append(figure(np.concatenate([rows_of[place] for place in drawn])))
+    everyone_N = np.ones(len(fact_N), dtype=bool)
+    return Resamples(fact_N, num_draws=1).estimate(np.array(draws), everyone_N)
 
 
 def _kappa(one_Q: Ints, other_Q: Ints) -> float:

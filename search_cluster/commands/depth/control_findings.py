@@ -42,6 +42,7 @@ def order_part(questions: GatheredQuestions) -> tuple[OrderControl, ...]:
                     order_NC=form.order_NC,
                     num_choices=[form.order_NC.shape[1]] * len(form.rows_N),
                     gold_N=letters.gold_N[form.rows_N],
+                    fact_N=questions.fact_Q[usual.prompt_N],
                 )
     texts, decisions, later = questions.texts, questions.decisions, questions.later
     if texts is not None and decisions is not None and later is not None:
@@ -59,6 +60,7 @@ def order_part(questions: GatheredQuestions) -> tuple[OrderControl, ...]:
                 order_NC=texts.order_NC,
                 num_choices=[questions.num_choices[number] for number in asked],
                 gold_N=questions.gold_Q[list(asked)],
+                fact_N=questions.fact_Q[list(asked)],
             )
     return tuple(found)
 

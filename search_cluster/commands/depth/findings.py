@@ -145,7 +145,8 @@ def _path_part(gathered: Gathered) -> tuple[PathFigures, ...]:
 def _layers(gathered: Gathered) -> tuple[tuple[LayerCard, ...], tuple[PriorCheck, ...]]:
     questions = gathered.questions
     change_LQ, accuracy_LQ = _skip_changes(questions)
-    cards = layer_cards(gathered.text.table, questions.decisions, change_LQ, accuracy_LQ)
+    fact_Q = None if change_LQ is None else questions.fact_Q[: change_LQ.shape[1]]
+    cards = layer_cards(gathered.text.table, questions.decisions, change_LQ, accuracy_LQ, fact_Q)
     if change_LQ is None:
         return cards, ()
     means = {
@@ -158,7 +159,7 @@ def _layers(gathered: Gathered) -> tuple[tuple[LayerCard, ...], tuple[PriorCheck
             for name, value_LN in layer_values(questions.decisions).items()
         }
     skipped = {str(path): skipped_layers(path) for path in gathered.paths}
-    return cards, check_priors(priors(means, task_means), change_LQ, skipped)
+    return cards, check_priors(priors(means, task_means), change_LQ, skipped, fact_Q)
 
 
 def skipped_layers(path: LayerPath) -> tuple[int, ...]:

@@ -73,6 +73,8 @@ class GatheredQuestions:
     split: str
     gold_Q: Ints
     """The right choice; -1 where there are no choices."""
+    fact_Q: Ints
+    """The fact that each asks for."""
     num_choices: tuple[int, ...]
     left_out: int
     decisions: ReadingTable | None

@@ -23,6 +23,7 @@ from search_cluster.model.depth_states.tables import (
     ReadingTable,
 )
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.selection import select_examples
 from search_cluster.tasks.task import AnswerKind, Task
@@ -171,9 +172,13 @@ class StudyGathering:
         found = [(self.request.facts.name, table)]
         for name in FACT_TASKS:
             task = get_task(name)
-            examples = select_examples(task.load("train", None).examples, settings.known // 3, seed)
+            pool = task.load("train", None).examples
+            examples = select_examples(pool, settings.known // 3, seed)
             gold = gold_probes(self.loaded, task, examples)
-            found.append((name, self.reader.table(f"facts-{name}", lenses.read, gold)))
+            facts = facts_of(pool)
+            fact_P = np.array([facts[item.example_id] for item in examples], dtype=np.int64)
+            table = self.reader.table(f"facts-{name}", lenses.read, gold)
+            found.append((name, table.of_facts(fact_P)))
         return found
 
     def _questions(self, lenses: StudyLenses, others: "Sequence[Example]") -> GatheredQuestions:
@@ -185,11 +190,14 @@ class StudyGathering:
         gold_Q = np.array(
             [-1 if item.gold_index is None else item.gold_index for item in usable], dtype=np.int64
         )
+        facts = facts_of([*self.questions.studied, *others])
+        fact_Q = np.array([facts[item.example_id] for item in usable], dtype=np.int64)
         identity = LayerPath.identity(num_layers)
         if self.task.kind is AnswerKind.CHOICE:
             decisions, later = self.reader.questions(
                 "questions", lenses.read, self.inputs.by_question
             )
+            decisions = decisions.of_facts(fact_Q)
             forms = FormReader(
                 loaded=self.loaded,
                 reader=self.reader,
@@ -224,6 +232,7 @@ class StudyGathering:
             task=self.task.name,
             split=self.request.config.split,
             gold_Q=gold_Q,
+            fact_Q=fact_Q,
             num_choices=tuple(len(item.choices) for item in usable),
             left_out=len(self.questions.studied) - len(usable),
             decisions=decisions,

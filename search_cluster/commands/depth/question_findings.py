@@ -39,7 +39,8 @@ def question_part(
             answered_Q &= ~np.isnan(answers.reward_PQ).any(axis=0)
     places = np.flatnonzero(answered_Q)
     right_Q = questions.plain.are_right()[0, places]
-    resamples = Resamples(places)
+    fact_Q = questions.fact_Q[places]
+    resamples = Resamples(fact_Q)
     effects = []
     found = questions.found
     if found is not None:
@@ -68,7 +69,7 @@ def question_part(
             threshold=threshold,
         )
         agreements = tuple(
-            compare_depths(lens, found_scores, gold_Q, answer_LQ)
+            compare_depths(lens, found_scores, gold_Q, answer_LQ, fact_Q)
             for lens, found_scores in scores.items()
         )
         if found is not None:
@@ -76,7 +77,9 @@ def question_part(
             predictions = tuple(
                 item
                 for path, choice_Q in zip(paths, found.choice_PQ[:, places], strict=True)
-                for item in _predictions(str(path), choice_Q, answer_LQ[-1], gold_Q, features)
+                for item in _predictions(
+                    str(path), choice_Q, answer_LQ[-1], gold_Q, features, fact_Q
+                )
             )
     return QuestionPart(
         task=questions.task,
@@ -115,7 +118,8 @@ def _races(questions: GatheredQuestions) -> tuple[OptionRace, ...]:
         gold_N = questions.gold_Q[table.prompt_N]
         races += option_race(table, options="texts", gold_N=gold_N)
     if questions.letters is not None:
-        table, gold_N = questions.letters.table, questions.letters.gold_N
+        table = questions.letters.table.of_facts(questions.fact_Q)
+        gold_N = questions.letters.gold_N
         num = (table.asked_NK.shape[1] - 1) // 2
         races += option_race(table, options="letters", gold_N=gold_N, num_options=num)
         races += option_race(
@@ -140,7 +144,12 @@ def _features(
 
 
 def _predictions(
-    path: str, choice_Q: Ints, plain_Q: Ints, gold_Q: Ints, features: dict[str, Floats]
+    path: str,
+    choice_Q: Ints,
+    plain_Q: Ints,
+    gold_Q: Ints,
+    features: dict[str, Floats],
+    fact_Q: Ints,
 ) -> list[DepthPrediction]:
     right_Q = plain_Q == gold_Q
     found: list[DepthPrediction] = []
@@ -150,5 +159,5 @@ def _predictions(
         ("same", np.ones(len(gold_Q), dtype=bool), choice_Q == plain_Q),
     ):
         own = {name: values_Q[chosen_Q] for name, values_Q in features.items()}
-        found += predict_fate(path, what, happened_Q[chosen_Q], own)
+        found += predict_fate(path, what, happened_Q[chosen_Q], own, fact_Q[chosen_Q])
     return found

@@ -5,7 +5,7 @@ frequency buckets, P states of a path.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -68,7 +68,7 @@ class ReadingTable:
     """The positions of an experiment, and what each lens reads there."""
 
     prompt_N: Ints
-    """The prompt that a position is of; prompts are what is resampled."""
+    """The prompt that a position is of."""
     label_N: Ints
     """What the experiment calls a position: a word class, the number of an answer's token."""
     asked_NK: Ints
@@ -77,6 +77,17 @@ class ReadingTable:
     """1 - cos of the state before and after each layer."""
     lenses: Mapping[str, DepthReadings]
     """By the lens' name."""
+    fact_N: Ints | None = None
+    """The fact that a position's prompt asks for; ``None``: each prompt for one of its own."""
+
+    @property
+    def drawn_by(self) -> Ints:
+        """What is resampled: facts with all their prompts, else prompts."""
+        return self.prompt_N if self.fact_N is None else self.fact_N
+
+    def of_facts(self, fact_P: Ints) -> "ReadingTable":
+        """The same, whose prompts ask for these facts, by the prompts' numbers."""
+        return replace(self, fact_N=fact_P[self.prompt_N])
 
     @property
     def num_layers(self) -> int:
@@ -91,6 +102,7 @@ class ReadingTable:
     def select(self, rows_N: Bools) -> "ReadingTable":
         """Some of the positions."""
         return ReadingTable(
+            fact_N=None if self.fact_N is None else self.fact_N[rows_N],
             prompt_N=self.prompt_N[rows_N],
             label_N=self.label_N[rows_N],
             asked_NK=self.asked_NK[rows_N],

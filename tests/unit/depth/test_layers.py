@@ -42,3 +42,21 @@ def test_a_prior_is_checked_against_measured_changes_and_known_paths() -> None:
     assert good.top == tuple(range(12))
     assert good.held == {"0-10,15-19": 1}
     assert bad.held == {"0-10,15-19": 4}
+
+
+def test_skips_are_judged_by_facts() -> None:
+    change_LF = np.random.default_rng(0).normal(size=(4, 30))
+    once = layer_cards(table_of_four_layers(), None, change_LF, change_LF)
+    facts = np.tile(np.arange(30), 4)
+    often_LQ = np.tile(change_LF, (1, 4))
+    often = layer_cards(table_of_four_layers(), None, often_LQ, often_LQ, facts)
+    for one, other in zip(once, often, strict=True):
+        assert one.skip_change is not None
+        assert other.skip_change is not None
+        assert (other.skip_change.low, other.skip_change.prompts) == (one.skip_change.low, 30)
+    scores = {"any": np.arange(4.0)}
+    (alone,), (again,) = (
+        check_priors(scores, change_LF, {}),
+        check_priors(scores, often_LQ, {}, facts),
+    )
+    assert (again.spearman.low, again.spearman.high) == (alone.spearman.low, alone.spearman.high)

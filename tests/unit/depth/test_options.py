@@ -36,3 +36,16 @@ def test_questions_with_fewer_options_are_counted_by_theirs() -> None:
     assert race.mass.value[0] is not None
     assert abs(race.mass.value[0] - (0.75 + 0.3) / 2) < 1e-6
     assert abs(race.chance - (1 / 2 + 1 / 3) / 2) < 1e-12
+
+
+def test_options_of_questions_of_one_fact_are_drawn_together() -> None:
+    readings = made_up_readings([[1] * 24, [2] * 24], num_asked=3)
+    table = made_up_table(readings, asked_NK=[[1, 2, 3]] * 24)
+    of_facts = table.of_facts(np.arange(24) // 4)
+    assert of_facts.select(np.arange(24) < 8).drawn_by.tolist() == [0] * 4 + [1] * 4
+    gold_N = np.zeros(24, dtype=np.int64)
+    alone, together = (
+        option_race(item, options="texts", gold_N=gold_N)[0] for item in (table, of_facts)
+    )
+    assert (alone.mass.prompts, together.mass.prompts) == (24, 6)
+    assert alone.mass.value == together.mass.value

@@ -22,6 +22,9 @@ from search_cluster.depth.result import DEPTH_NAME, read_depth_result
 from search_cluster.depth.settings import DepthSettings
 from search_cluster.errors import ConfigError
 from search_cluster.report.depth.html import write_depth_report
+from search_cluster.tasks.facts import facts_of
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
 
 SMALL = DepthSettings(
     positions=60,
@@ -81,6 +84,10 @@ def test_a_study_writes_its_files_and_the_same_ones_after_an_interrupt(
     assert part is not None
     assert part.prefix_check is not None
     assert (part.prefix_check.pairs, part.prefix_check.mismatches) == (72, 0)
+    pool = get_task("elements").load(SearchConfig().split, None).examples
+    facts = facts_of(pool)
+    asked = select_examples(pool, part.questions, 0)
+    assert part.accuracy.prompts == len({facts[item.example_id] for item in asked})
     assert len(result.layers) == 6
     assert {item.lens for item in result.paths} == {"logit", "tuned"}
     assert result.text.bias is not None
