@@ -21,6 +21,7 @@ from search_cluster.model.load.user_cache import user_cache_dir
 from search_cluster.paths.codec import parse_path
 from search_cluster.stats import EFFECT_RULE, Effect
 from search_cluster.tasks.data_dir import resolve_data_dir
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.selection import select_examples
 
 
@@ -90,6 +91,7 @@ def judge_router(
         log,
         static_path=parse_path(meta.static_path, meta.num_layers) if meta.static_path else None,
         menu=[parse_path(text, meta.num_layers) for text in meta.menu] if oracle else (),
+        fact_of=facts_of(found.examples),
     )
     return {
         "router": meta.kind,

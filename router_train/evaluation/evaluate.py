@@ -6,7 +6,7 @@ Neither choices' gold labels nor stored verdicts are used: both models answer ev
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from router_train.evaluation.answering import Answerer
@@ -103,6 +103,7 @@ def evaluate(
     menu: Sequence[LayerPath] = (),
     batch_size: int = BATCH_SIZE,
     engine: PathAnswers | None = None,
+    fact_of: Mapping[str, int] | None = None,
 ) -> EvaluationReport:
     """Answer the examples that ``log`` does not know yet, and compare all of them.
 
@@ -117,6 +118,8 @@ def evaluate(
         batch_size: questions that are answered together; changes no answer.
         engine: what answers along the routed model's paths, of as many engines as
             `count_engines` says; ``None`` makes a fast engine for this evaluation.
+        fact_of: the fact that each question asks for, as `facts_of` tells it of the whole split;
+            ``None``: as it tells it of these questions, which say less of what is common.
 
     Raises:
         TaskError: not one example fits into the model's context.
@@ -148,7 +151,7 @@ def evaluate(
             "another task"
         )
     answered = [example for example in examples if example.example_id in known]
-    fact_of = facts_of(examples)
+    fact_of = facts_of(examples) if fact_of is None else fact_of
     return _report(
         [known[example.example_id] for example in answered],
         [fact_of[example.example_id] for example in answered],

@@ -283,6 +283,9 @@ def test_facts_that_are_asked_in_several_ways_are_found_in_the_questions(
     assert found.design_effect > 1.0
     assert report.static is not None
     assert (report.static.diff_low, report.static.p_value) == (found.diff_low, found.p_value)
+    pairs = {example.example_id: place // 2 for place, example in enumerate(examples)}
+    told = evaluate(loaded, model, ELEMENTS_TASK, examples, log, fact_of=pairs)
+    assert told.comparison.num_facts == 30
 
 
 def test_bootstrap_of_the_paired_difference() -> None:
