@@ -69,7 +69,7 @@ class SearchBenchConfig:
     num_fresh: int = field(default=10, metadata=AT_LEAST_ONE)
     """The largest number of fresh perturbations per question."""
     num_probes: int = field(default=400, metadata=AT_LEAST_ONE)
-    """The number of fresh other questions; those that surely lose are asked the first of them."""
+    """The number of fresh other questions; a path that is far behind is asked the first 100."""
     workers: int = field(default=2, metadata=AT_LEAST_ONE)
     """The number of workers, which have a thread each."""
     state_bytes: int = field(default=2**30, metadata=AT_LEAST_ONE)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from search_cluster.errors import InvalidValueError, TaskError, UnreadableDataError
+from search_cluster.errors import InvalidValueError
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.protocols.evaluator import PathEvaluator
 from search_cluster.protocols.messages import EvaluationRequest
@@ -18,7 +18,7 @@ from search_cluster.search.questions import Questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole
 from search_cluster.tasks.selection import select_examples
-from search_cluster.tasks.task import Task
+from search_cluster.tasks.task import Task, examples_if_any
 from search_cluster.tasks.verdict import Verdict
 
 PERTURBATION_SLACK = 0.10
@@ -30,7 +30,8 @@ LOOK_PROBES = 100
 """Fresh other questions that all paths are asked."""
 LOOK_SLACK = 0.15
 """How much rarer, as a share of these, a path may be right that is asked the others, too. Of paths
-that truly lose `PROBE_SLACK` about one in a hundred is stopped, where a fifth of answers change."""
+that truly lose `PROBE_SLACK` about one in a hundred is stopped where a fifth of the answers change,
+more where questions ask for one fact."""
 
 
 def fresh_questions(
@@ -48,17 +49,13 @@ def fresh_questions(
     Raises:
         TaskError: there is no test split, or a split can't be read.
     """
-    fresh = {example.example_id: example for example in task.load("test", data_dir).examples}
-    try:
-        validation = task.load("validation", data_dir).examples
-    except UnreadableDataError:  # the task has it; another machine would take it
-        raise
-    except TaskError:
-        validation = ()
-    fresh |= {example.example_id: example for example in validation}
+    fresh = (
+        *task.load("test", data_dir).examples,
+        *examples_if_any(task, "validation", data_dir),
+    )
     seen = {example.example_id for example in without}
-    examples = [example for name, example in fresh.items() if name not in seen]
-    return select_examples(examples, count, seed)
+    by_id = {item.example_id: item for item in fresh if item.example_id not in seen}
+    return select_examples(list(by_id.values()), count, seed)
 
 
 class FreshJudge:
@@ -135,7 +132,11 @@ class FreshJudge:
         return set(kept)
 
     def probe_accuracy(self, path: LayerPath) -> float:
-        """Share of the fresh other questions on which a path is right that was asked them all."""
+        """Share of the fresh other questions on which a path is right.
+
+        Raises:
+            KeyError: it was not asked all of them.
+        """
         return self._num_right(self._probes, path) / len(self._probes)
 
     def _num_right(self, examples: Sequence[Example], path: LayerPath) -> int:

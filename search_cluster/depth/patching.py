@@ -66,14 +66,18 @@ class PatchPart:
     lenses: tuple[PatchedLens, ...]
 
 
-def patch_cases(readings: PatchReadings, gold_N: Ints, num_donors: int) -> tuple[PatchCase, ...]:
+def patch_cases(
+    readings: PatchReadings, gold_N: Ints, num_donors: int, fact_N: Ints | None = None
+) -> tuple[PatchCase, ...]:
     """Count what patched runs answer.
 
     Args:
         readings: what was read; of the options, the first ones are the donors'.
         gold_N: the place of each donor's right option.
         num_donors: how many options donors have.
+        fact_N: what pairs are drawn by, such as their facts; ``None``: one by one.
     """
+    fact_N = readings.prompt_N if fact_N is None else fact_N
     log_SNK = readings.log_SNK[:-1].astype(np.float64)
     own_N = readings.log_SNK[-1, :, num_donors:].argmax(axis=1) + num_donors
     donors_own_N = log_SNK[-1, :, :num_donors].argmax(axis=1)
@@ -82,7 +86,7 @@ def patch_cases(readings: PatchReadings, gold_N: Ints, num_donors: int) -> tuple
     turned_N = turned_depth(readings, num_donors)
     cases = []
     for case, rows_N in cases_of(donors_own_N == gold_N):
-        resamples = Resamples(readings.prompt_N[rows_N])
+        resamples = Resamples(fact_N[rows_N])
         curves = {
             "donors": best_SN < num_donors,
             "donors_answer": best_SN == donors_own_N,
@@ -109,7 +113,7 @@ def turned_depth(readings: PatchReadings, num_donors: int) -> Floats:
 
 
 def patched_lenses(
-    readings: PatchReadings, donors: ReadingTable, num_donors: int
+    readings: PatchReadings, donors: ReadingTable, num_donors: int, fact_N: Ints | None = None
 ) -> tuple[PatchedLens, ...]:
     """Compare the depth at which patched runs turn with what lenses say of the donors.
 
@@ -117,8 +121,9 @@ def patched_lenses(
         readings: of the pairs.
         donors: what lenses read of the same pairs' donors.
         num_donors: how many options donors have.
+        fact_N: as for `patch_cases`.
     """
-    resamples = Resamples(readings.prompt_N)
+    resamples = Resamples(readings.prompt_N if fact_N is None else fact_N)
     turned_N = turned_depth(readings, num_donors)
     found = []
     for lens in donors.lenses:

@@ -65,7 +65,7 @@ def predict_fate(
             ``None``: each for another one.
 
     Returns:
-        Nothing if too few questions are of either kind.
+        Nothing if questions of either kind ask for too few facts.
     """
     fact_Q = np.arange(len(happened_Q)) if fact_Q is None else fact_Q
     if min(len(np.unique(fact_Q[rows_Q])) for rows_Q in (happened_Q, ~happened_Q)) < MIN_OF_EACH:

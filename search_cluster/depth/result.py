@@ -1,8 +1,8 @@
 """What a depth study found: the file ``depth.json`` of its folder.
 
 Depth d is the state after d layers; depth 0 is the embedding, the last depth the model's output.
-Figures have 95 % intervals that draw whole prompts again, and say how many positions and prompts
-they are of.
+Figures have 95 % intervals that draw whole prompts again, of questions and answers whole facts, and
+say how many positions (or questions) and prompts (or facts) they are of.
 """
 
 from collections.abc import Mapping

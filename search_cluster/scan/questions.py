@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_cluster.errors import TaskError, UnreadableDataError
+from search_cluster.errors import TaskError
 from search_cluster.scan.constants import RACE
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.facts import facts_of, speakers_of
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.splits import THREE_WAY, TRAIN_VALIDATION, split_of
-from search_cluster.tasks.task import Task
+from search_cluster.tasks.task import Task, examples_if_any
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SHARES = {
@@ -46,14 +46,9 @@ def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestion
     Raises:
         TaskError: a part has too few questions, or can't be read.
     """
-    parts = {TRAIN: _split(task, TRAIN, data_dir)}
+    parts = {TRAIN: task.load(TRAIN, data_dir).examples}
     for split in (VALIDATION, TEST):
-        try:
-            parts[split] = _split(task, split, data_dir)
-        except UnreadableDataError:  # the task has it; another machine would take it
-            raise
-        except TaskError:
-            parts[split] = ()
+        parts[split] = examples_if_any(task, split, data_dir)
     missing = tuple(split for split in (VALIDATION, TEST) if not parts[split])
     if missing:
         pool = {split: list[Example]() for split in SHARES[missing]}
@@ -94,10 +89,6 @@ def _spoken_for(examples: Sequence[Example]) -> list[str]:
     question_of = {example.example_id: example.question for example in examples}
     speakers = speakers_of(facts_of(examples))
     return [question_of[speakers[example.example_id]] for example in examples]
-
-
-def _split(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:
-    return task.load(split, data_dir).examples
 
 
 def taking_turns(questions: Iterable[Sequence[Example]], num_questions: int) -> list[Example]:

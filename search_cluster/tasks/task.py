@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from search_cluster.errors import TaskError
+from search_cluster.errors import TaskError, UnreadableDataError
 from search_cluster.tasks.example import Example
 
 SPLITS = ("train", "validation", "test")
@@ -137,3 +137,17 @@ class Task(Protocol):
     def grade(self, example: Example, output: str) -> float:
         """The reward in [0, 1] of a generated answer, or of the chosen choice's text."""
         ...
+
+
+def examples_if_any(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:
+    """The examples of a split; none where the task lacks it.
+
+    Raises:
+        UnreadableDataError: the task has it, and it can't be read here; another machine would.
+    """
+    try:
+        return task.load(split, data_dir).examples
+    except UnreadableDataError:
+        raise
+    except TaskError:
+        return ()

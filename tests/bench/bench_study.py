@@ -4,7 +4,7 @@ With it, changes of the study can be compared.
 
 ``python tests/bench/bench_study.py --num-models 200 --budget 3300`` makes models of 30 layers, lets
 the study run on each, and judges its menu on 6,000 other questions. It takes seconds, where a
-judgement by a real model takes minutes and depends on the luck of 200 questions.
+judgement by a real model takes minutes and depends on the luck of 400 questions.
 
 The made-up numbers are what `MenuStudy` saw of the demo model on ARC-Easy: margins of identity
 (quartiles -0.7 and 1.2 nats), how far a skip moves margins (good layers by 0.55 nats, middling ones
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from search_cluster.bench.config import SearchBenchConfig
 from search_cluster.bench.fresh_judge import PROBE_SLACK
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.search.study.study import MenuStudy
@@ -38,7 +39,7 @@ KINDS = (
 )
 """Name, layers, spread of a skip's shift, mean and spread of its mean over questions, shrinkage."""
 PAIR_MEAN, PAIR_SPREAD, PAIR_NOISE = -0.002, 0.03, 0.15
-JUDGED_BY = 200
+JUDGED_BY = SearchBenchConfig().num_probes
 """Fresh questions of `search-cluster bench search`, whose luck decides whether a path holds."""
 PASSES, EXAMINED = 0.8, 3
 """Share of right paths that pass a question's perturbations, and how many a budget examines."""

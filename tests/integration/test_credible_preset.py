@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from support.command import run, run_json
 
+from search_cluster.bench.fresh_judge import fresh_questions
 from search_cluster.corpus.reader import read_corpus
 from search_cluster.model.load.loading import load_model
 from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.layer_path import LayerPath
 from search_cluster.tasks.registry import get_task
-from search_cluster.tasks.selection import derive_seed, select_examples
+from search_cluster.tasks.selection import derive_seed
 
 LOCAL = [
     "--task",
@@ -71,7 +72,14 @@ def test_bench_search_reports_what_it_promises(model_dir: str) -> None:
     # What the benchmark calls right is what the materialised model says.
     loaded, task = load_model(model_dir), get_task("capitals")
     identity = LayerPath.identity(loaded.num_layers)
-    probes = select_examples(task.load("test", None).examples, 30, derive_seed(0, "fresh probes"))
+    probes = fresh_questions(
+        task,
+        None,
+        without=task.load("train", None).examples,
+        count=30,
+        seed=derive_seed(0, "fresh probes"),
+    )
+    assert {probe.split for probe in probes} == {"test", "validation"}
     num_right = sum(evaluate_path(loaded, task, probe, identity).is_correct for probe in probes)
     assert result["probe_accuracy_identity"] == num_right / 30
 

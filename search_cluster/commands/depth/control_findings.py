@@ -74,8 +74,8 @@ def patch_part(patch: GatheredPatch) -> PatchPart:
         donor_options=patch.donor_options,
         recipient_options=patch.recipient_options,
         pairs=len(patch.gold_N),
-        cases=patch_cases(patch.readings, patch.gold_N, num_donors),
-        lenses=patched_lenses(patch.readings, patch.donors, num_donors),
+        cases=patch_cases(patch.readings, patch.gold_N, num_donors, patch.fact_N),
+        lenses=patched_lenses(patch.readings, patch.donors, num_donors, patch.fact_N),
     )
 
 

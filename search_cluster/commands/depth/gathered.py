@@ -106,6 +106,8 @@ class GatheredPatch:
     recipient_options: tuple[str, ...]
     gold_N: Ints
     """The place of each donor's right option."""
+    fact_N: Ints
+    """Equal for pairs whose donors, or whose recipients, ask for one fact."""
     donors: ReadingTable
     readings: PatchReadings
 

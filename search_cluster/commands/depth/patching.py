@@ -1,16 +1,20 @@
 """Pairs of prompts of two tasks, of which one gives its states to the other's runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from search_cluster.commands.depth.drawn import DrawnQuestions
 from search_cluster.commands.depth.forms import usual_number
 from search_cluster.commands.depth.gathered import GatheredPatch
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.errors import ConfigError
+from search_cluster.model.depth_states.tables import Ints
+from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.task import AnswerKind, Task
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ class AskedByOption:
     probes: "tuple[PromptProbe, ...]"
     golds: tuple[int, ...]
     """The place of each question's right option."""
+    facts: tuple[int, ...]
+    """The fact that each question asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +123,10 @@ def asked_by_option(
     size = usual_number(examples)
     options = examples[0].choices if by_words else tuple(LETTERS[first_letter:][:size])
     worked = worked_questions([item for item in drawn.others if len(item.choices) == size])
+    fact_of = facts_of([*drawn.studied, *drawn.others])
     probes: list[PromptProbe] = []
     golds: list[int] = []
+    facts: list[int] = []
     for example in examples:
         if len(probes) == num:
             break
@@ -133,6 +141,7 @@ def asked_by_option(
         if probe is not None:
             probes.append(replace(probe, asked=(probe.asked[0][: len(options)],)))
             golds.append(gold)
+            facts.append(fact_of[example.example_id])
     if not probes:
         raise ConfigError(
             f"--patch asks for the options {', '.join(options)} of {task.name}, and not one "
@@ -145,6 +154,7 @@ def asked_by_option(
         are_letters=not by_words,
         probes=tuple(probes),
         golds=tuple(golds),
+        facts=tuple(facts),
     )
 
 
@@ -159,6 +169,18 @@ def gather_patched(
         donor_options=plan.donor.options,
         recipient_options=plan.recipient.options,
         gold_N=np.array(plan.donor.golds[: len(donors)], dtype=np.int64),
+        fact_N=drawn_together(plan.donor.facts[: len(donors)], plan.recipient.facts[: len(donors)]),
         donors=reader.table("patch-donors", lenses, donors),
         readings=reader.patched("patch", plan.pairs),
     )
+
+
+def drawn_together(first: Sequence[int], second: Sequence[int]) -> Ints:
+    """A number for each pair of facts, equal for pairs that have one in common, also by others."""
+    rows, columns = (np.unique(facts, return_inverse=True)[1] for facts in (first, second))
+    num_first, num_second = int(rows.max()) + 1, int(columns.max()) + 1
+    graph = coo_array(
+        (np.ones(len(rows)), (rows, num_first + columns)), shape=(num_first + num_second,) * 2
+    )
+    _, place = connected_components(graph, directed=False)
+    return np.asarray(place[rows], dtype=np.int64)

@@ -165,6 +165,8 @@ class PathReadings:
 def joined(tables: Sequence[ReadingTable]) -> ReadingTable:
     """The positions of several tables, in their order; lenses that all of them have are kept.
 
+    Their facts are not: they are told of whole experiments.
+
     Raises:
         InvalidValueError: there is no table.
     """

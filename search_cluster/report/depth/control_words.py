@@ -7,7 +7,7 @@ from search_cluster.depth.orders import OrderControl
 from search_cluster.depth.resamples import Measured
 from search_cluster.depth.result import DepthResult
 from search_cluster.model.depth_states.tables import LOGIT, SHUFFLED, TUNED
-from search_cluster.report.depth.numbers import number, point, sized, verdict_of
+from search_cluster.report.depth.numbers import counts, number, point, sized, verdict_of
 
 MOST = 0.5
 """Letters that are offered have been collected for it if they have more than this share."""
@@ -63,7 +63,7 @@ def _moved_choices(item: OrderControl) -> str:
         f"{item.options} in {item.form}, {item.lens} lens: at the end the same text is chosen in "
         f"{number(point(item.same_text, -1), percent=True)} of the questions and the same place in "
         f"{number(point(place, -1), percent=True)} (guesses: {100 * item.chance:.1f} %): {by}, "
-        f"{number(difference, percent=True, sign=True)} (n = {difference.n}). "
+        f"{number(difference, percent=True, sign=True)} ({counts(difference)}). "
         f"{_later(item)}"
     )
 
@@ -84,7 +84,7 @@ def _renamed(item: OrderControl) -> str:
         f"they have {number(point(offered, half), percent=True)} at depth {half} and "
         f"{number(end, percent=True)} at the end, the usual ones where they are offered "
         f"{number(point(usual, half), percent=True)} and {number(point(usual, -1), percent=True)} "
-        f"of themselves and the next ones (n = {end.n}); the choice stays the same in "
+        f"of themselves and the next ones ({counts(end)}); the choice stays the same in "
         f"{number(point(item.same_text, -1), percent=True)}. {_later(item)}"
     )
 
@@ -105,7 +105,7 @@ def patching_words(result: DepthResult) -> Iterable[str]:
         return
     turned = {item.case: item.turned for item in part.cases}
     cases = ", ".join(
-        f"{number(turned[case])} where the donor answers {case}ly (n = {turned[case].n})"
+        f"{number(turned[case])} where the donor answers {case}ly ({counts(turned[case])})"
         for case in ("right", "wrong")
         if case in turned
     )
@@ -113,7 +113,7 @@ def patching_words(result: DepthResult) -> Iterable[str]:
         f"Last states of {part.donor} in runs of {part.recipient}: from depth "
         f"{number(turned['all'])} of {result.num_layers} on runs answer with the donor's options "
         f"({', '.join(part.donor_options)}), before it with the recipient's "
-        f"({', '.join(part.recipient_options)}) (n = {turned['all'].n} pairs); {cases}. By "
+        f"({', '.join(part.recipient_options)}) ({counts(turned['all'], 'pairs')}); {cases}. By "
         f"themselves {number(point(part.cases[0].donors, -1), percent=True)} of the donors answer "
         "with their options."
     )
@@ -122,5 +122,5 @@ def patching_words(result: DepthResult) -> Iterable[str]:
             f"{item.lens} lens: it finds the options of {part.donor} collected at depth "
             f"{number(item.collected)}; runs turn to them later by "
             f"{number(item.turned_later, sign=True)} layers, {verdict_of(item.turned_later)} "
-            f"(n = {item.turned_later.n})."
+            f"({counts(item.turned_later)})."
         )

@@ -29,8 +29,19 @@ def number(
 
 
 def sized(measured: Measured) -> str:
-    """What a figure is of."""
+    """What a figure of positions is of."""
     return f"n = {measured.n:,}, {measured.prompts:,} prompts"
+
+
+def counts(measured: Measured, what: str = "") -> str:
+    """What a figure of questions or answers is of; their facts, where some share one.
+
+    Args:
+        measured: the figure.
+        what: what is counted, in words; empty: it was said before.
+    """
+    facts = f", {measured.prompts:,} facts" if measured.prompts < measured.n else ""
+    return f"n = {measured.n:,}{' ' if what else ''}{what}{facts}"
 
 
 def verdict_of(measured: Measured) -> str:

@@ -14,7 +14,7 @@ from search_cluster.report.depth.control_words import (
     order_words,
     patching_words,
 )
-from search_cluster.report.depth.numbers import number, sized, verdict_of
+from search_cluster.report.depth.numbers import counts, number, sized, verdict_of
 
 MIN_FACTS = 20
 """Facts that a sentence on the order of tokens needs."""
@@ -150,7 +150,7 @@ def _facts(result: DepthResult, lens: str) -> Iterable[str]:
         yield (
             f"{said}; {whose} the first is stable {number(item.difference, sign=True)} layers "
             f"later than the second (rank {item.threshold}), {verdict_of(item.difference)} "
-            f"({sized(item.difference)})."
+            f"({counts(item.difference)})."
         )
 
 
@@ -166,7 +166,7 @@ def _order_of_enough(orders: Sequence[TokenOrder]) -> TokenOrder | None:
     """
     for case in ("right", "gold"):
         for item in orders:
-            if item.case == case and item.difference.n >= MIN_FACTS:
+            if item.case == case and item.difference.prompts >= MIN_FACTS:
                 return item
     return None
 
@@ -180,7 +180,7 @@ def _options(result: DepthResult) -> Iterable[str]:
                 f"{race.options}, {race.lens} lens: options are collected at depth "
                 f"{number(race.collected_depth)}, decided at {number(race.decided_depth)}; "
                 f"later by {number(race.decided_later, sign=True)}, "
-                f"{verdict_of(race.decided_later)} (n = {race.decided_later.n})."
+                f"{verdict_of(race.decided_later)} ({counts(race.decided_later)})."
             )
 
 
@@ -199,7 +199,7 @@ def _verdicts(result: DepthResult) -> Iterable[str]:
         yield (
             f"{item.lens} lens: answers are settled at depth {number(item.lens_depth)}, by "
             f"execution at {number(item.verdict_depth)}; rank correlation "
-            f"{number(item.spearman)}, kappa {number(item.kappa)} (n = {item.lens_depth.n}). "
+            f"{number(item.spearman)}, kappa {number(item.kappa)} ({counts(item.lens_depth)}). "
             f"Wrong answers settle {number(item.late_if_wrong, sign=True)} layers later, "
             f"{verdict_of(item.late_if_wrong)}."
         )
@@ -208,7 +208,7 @@ def _verdicts(result: DepthResult) -> Iterable[str]:
             yield (
                 f"Whether {found.path} leaves an answer {found.what}: {found.by} has AUC "
                 f"{number(found.auc)}, {number(found.gain, sign=True)} beside the margin alone, "
-                f"{verdict_of(found.gain)} (n = {found.auc.n}, true of {_share(found.share)})."
+                f"{verdict_of(found.gain)} ({counts(found.auc)}, true of {_share(found.share)})."
             )
 
 
@@ -245,8 +245,9 @@ def check_text(check: PriorCheck) -> str:
         f"{count} of the layers that {path} skips" for path, count in check.held.items()
     )
     return (
-        f"{check.by}: rank correlation {number(check.spearman)} (n = {check.spearman.n} "
-        f"questions){'; its best twelve hold ' + held if held else ''}."
+        f"{check.by}: rank correlation {number(check.spearman)} "
+        f"({counts(check.spearman, 'questions')})"
+        f"{'; its best twelve hold ' + held if held else ''}."
     )
 
 

@@ -36,6 +36,17 @@ def test_facts_whose_token_is_not_there_at_the_end_are_counted_apart() -> None:
     assert found[0].difference.value is None
 
 
+def test_answers_that_share_a_fact_are_drawn_together() -> None:
+    """Six prompts of two facts, each answered by two tokens."""
+    readings = made_up_readings(np.ones((3, 12)), num_asked=2)
+    prompt_N, label_N = [n // 2 for n in range(12)], [21, 22] * 6
+    table = made_up_table(readings, asked_NK=[[1, 1]] * 12, prompt_N=prompt_N, label_N=label_N)
+    of_facts = table.of_facts(np.array([7, 7, 7, 8, 8, 8]))
+    for item, other in zip(token_order(table, (1,)), token_order(of_facts, (1,)), strict=True):
+        assert (item.difference.n, item.difference.prompts) == (6, 6)
+        assert (other.difference.n, other.difference.prompts) == (6, 2)
+
+
 def test_no_fact_of_two_tokens_gives_nothing() -> None:
     table = made_up_table(made_up_readings([[1], [1]]), asked_NK=[[1, 1]], label_N=[11])
     assert token_order(table, (1,)) == ()

@@ -69,3 +69,31 @@ def test_letters_on_offer_are_parted_from_those_that_are_not() -> None:
     assert found.collected_N.tolist() == found.decided().tolist() == [1]
     assert found.offered_SN is not None
     assert found.offered_SN[:, 0] == pytest.approx([0.25, 0.8])
+
+
+def test_questions_of_one_fact_are_drawn_together_in_every_case() -> None:
+    best = (0, 1, 2, 3, 2, 0) * 4
+    gold_N = np.array([0, 1, 0, 0, 0, 0] * 4)
+    fact_N = np.arange(24) // 2
+    alone, together = (
+        order_controls(
+            "letters",
+            OTHER_ORDER,
+            "logit",
+            usual=form(*best),
+            other=form(*best[::-1]),
+            order_NC=np.array([[1, 0, 3, 2]] * 24),
+            num_choices=[4] * 24,
+            gold_N=gold_N,
+            fact_N=facts,
+        )
+        for facts in (None, fact_N)
+    )
+    right_N = np.array(best) == gold_N
+    for one, other, rows_N in zip(
+        alone, together, (right_N | ~right_N, right_N, ~right_N), strict=True
+    ):
+        assert one.decided_later.n == one.decided_later.prompts == rows_N.sum()
+        assert other.decided_later.n == rows_N.sum()
+        assert other.decided_later.prompts == len(set(fact_N[rows_N].tolist()))
+        assert other.same_text.value == one.same_text.value

@@ -54,3 +54,16 @@ def test_a_lens_that_finds_the_options_before_runs_turn_is_too_early() -> None:
     assert found.lens == "logit"
     assert found.collected.value == 1
     assert found.turned_later.value == 1
+
+
+def test_pairs_of_one_fact_are_drawn_together() -> None:
+    gold_N, facts = np.array([DONOR, DONOR, OTHER_DONOR]), np.array([4, 4, 9])
+    cases = {item.case: item for item in patch_cases(READINGS, gold_N, 2, facts)}
+    assert {name: (item.turned.n, item.turned.prompts) for name, item in cases.items()} == {
+        "all": (3, 2),
+        "right": (3, 2),
+    }
+    readings = made_up_readings(np.ones((4, 3)), num_asked=3)
+    donors = made_up_table(readings, asked_NK=[[7, 8, 9]] * 3)
+    (found,) = patched_lenses(READINGS, donors, 2, facts)
+    assert found.collected.prompts == found.turned_later.prompts == 2

@@ -19,6 +19,12 @@ def scores_of(best_SQ: np.ndarray, gap: float = 1.0) -> ChoiceScores:
     return ChoiceScores(score_SQC=gap * np.eye(2)[best_SQ])
 
 
+def width(item: Measured) -> float:
+    assert item.low is not None
+    assert item.high is not None
+    return item.high - item.low
+
+
 def test_verdict_depth_is_where_all_deeper_prefixes_agree() -> None:
     assert verdict_depth(ANSWERS_LQ).tolist() == [3, 1, 3]
 
@@ -38,12 +44,6 @@ def test_a_lens_that_is_one_depth_off_is_found_out() -> None:
         scores_of(best_SQ), np.zeros(3, int), ANSWERS_LQ, np.ones((4, 3)), threshold=1e-4
     )
     assert check.mismatches == 3
-
-
-def width(item: Measured) -> float:
-    assert item.low is not None
-    assert item.high is not None
-    return item.high - item.low
 
 
 def test_a_difference_within_the_threshold_is_a_tie() -> None:

@@ -11,6 +11,9 @@ from router_train.inference.model_choice import ModelChoice
 from search_cluster.api import scan, search
 from search_cluster.errors import ConfigError
 from search_cluster.paths.layer_path import LayerPath
+from search_cluster.tasks.facts import facts_of
+from search_cluster.tasks.registry import get_task
+from search_cluster.tasks.selection import select_examples
 
 QUICK = {"ray": "none", "redis_url": "none", "workers": 1}
 
@@ -29,6 +32,12 @@ def test_a_corpus_becomes_a_router_that_is_judged_and_generates(model: str, tmp_
     assert api.train(tmp_path / "run", tmp_path / "router", router="static").already_finished
     judged = api.evaluate(tmp_path / "router", limit=4)
     assert (judged["router"], judged["n"], judged["task"]) == ("static", 4, "capitals")
+    # What is common, and names no fact, is seen in the whole split, not in few of its questions.
+    split = get_task("capitals").load("test", None).examples
+    few = select_examples(split, 24, 0)
+    told, told_by_few = (facts_of(questions) for questions in (split, few))
+    number, by_few = (len({of[item.example_id] for item in few}) for of in (told, told_by_few))
+    assert api.evaluate(tmp_path / "router", limit=24)["num_facts"] == number != by_few
     routed = api.RoutedModel.from_pretrained(tmp_path / "router", device="cpu")
     path = routed.route([1, 2, 3]).path
     assert str(path) == trained.meta.settings["path"]

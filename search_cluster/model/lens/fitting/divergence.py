@@ -20,9 +20,9 @@ from search_cluster.model.lens.readings import piece_rows
 CHUNK_ROWS = 256
 """The rows that are read together: a few arrays of so many rows of logits are in memory at once."""
 KEPT_ROWS = 256
-"""The rows whose final predictions are kept, two arrays of logits; others are computed again."""
+"""Of so many rows final predictions are kept, two arrays of logits; of more they are not."""
 BESIDE_KEPT = 128
-"""The rows that are read together where those are in memory, too."""
+"""The rows that are read together beside predictions that are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -114,12 +114,14 @@ class FinalPredictions:
     def __iter__(self) -> Iterator[tuple[slice, FinalPrediction]]:
         """Which rows, and what is said of them."""
         num_rows = self._final_ND.shape[0]
-        for start in range(0, num_rows, BESIDE_KEPT):
-            rows = slice(start, start + BESIDE_KEPT)
+        keeps = num_rows <= KEPT_ROWS
+        size = BESIDE_KEPT if keeps else CHUNK_ROWS
+        for start in range(0, num_rows, size):
+            rows = slice(start, start + size)
             found = self._kept.get(start)
             if found is None:
                 found = FinalPrediction.of(self._model, self._final_ND[rows])
-            if num_rows <= KEPT_ROWS:
+            if keeps:
                 self._kept[start] = found
             yield rows, found
 

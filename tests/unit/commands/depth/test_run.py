@@ -37,6 +37,8 @@ SMALL = DepthSettings(
     path_positions=20,
     bias_positions=40,
 )
+SEED = 11
+"""Draws 12 questions of elements of which some ask for one fact."""
 SENTENCE = (
     "# text = the answer is the number\n"
     + "".join(
@@ -60,7 +62,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], StudyReq
     pos.write_text(SENTENCE * 30)
     facts.write_text(json.dumps(FACTS))
     return lambda out: StudyRequest(
-        config=SearchConfig(model=str(model), device="cpu", dtype="float32"),
+        config=SearchConfig(model=str(model), device="cpu", dtype="float32", seed=SEED),
         settings=SMALL,
         task="elements",
         lens=None,
@@ -86,8 +88,17 @@ def test_a_study_writes_its_files_and_the_same_ones_after_an_interrupt(
     assert (part.prefix_check.pairs, part.prefix_check.mismatches) == (72, 0)
     pool = get_task("elements").load(SearchConfig().split, None).examples
     facts = facts_of(pool)
-    asked = select_examples(pool, part.questions, 0)
-    assert part.accuracy.prompts == len({facts[item.example_id] for item in asked})
+    asked = select_examples(pool, part.questions, SEED)
+    num_facts = len({facts[item.example_id] for item in asked})
+    assert num_facts < len(asked) == part.questions
+    of_skips = len({facts[item.example_id] for item in asked[: SMALL.skip_questions]})
+    counted = [part.accuracy, part.agreements[0].lens_depth, part.races[0].decided_depth]
+    assert [item.prompts for item in counted] == [num_facts] * 3
+    assert result.layers[0].skip_change is not None
+    assert result.layers[0].skip_change.prompts == of_skips
+    assert result.layers[0].task_influence is not None
+    assert result.layers[0].task_influence.prompts == num_facts
+    assert all(item.spearman.prompts == of_skips for item in result.prior_checks)
     assert len(result.layers) == 6
     assert {item.lens for item in result.paths} == {"logit", "tuned"}
     assert result.text.bias is not None
