@@ -12,6 +12,7 @@ from support.lettered import loaded_lettered, save_lettered_model
 from search_cluster.commands.depth.asked import StudyRequest
 from search_cluster.commands.depth.forms import FormReader, in_other_order
 from search_cluster.commands.depth.parts import PartStore
+from search_cluster.commands.depth.patching import drawn_together
 from search_cluster.commands.depth.reading import StudyReader
 from search_cluster.commands.depth.run import run_depth
 from search_cluster.config import SearchConfig
@@ -205,3 +206,10 @@ def test_texts_are_asked_in_another_order_where_prompts_show_them(
         assert form.questions == tuple(range(6))
         assert form.decisions.prompt_N.tolist() == list(range(6))
         assert form.order_NC.shape == (6, 3)
+
+
+def test_pairs_are_drawn_together_that_share_a_fact_also_by_others() -> None:
+    """The first two share the donors' fact, the second and third that of recipients."""
+    found = drawn_together((7, 7, 2, 3), (5, 6, 6, 7)).tolist()
+    assert found[0] == found[1] == found[2] != found[3]
+    assert len(set(drawn_together((0, 1, 2), (0, 1, 2)).tolist())) == 3
