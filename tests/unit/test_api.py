@@ -1,12 +1,16 @@
 """The Python interface: real searches and scans of a tiny model, and tables of what they found."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import tiny
 
 from search_cluster import api
+from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.errors import ConfigError, CorpusError
+from search_cluster.tree.presets.credible import CREDIBLE
+from search_cluster.tree.presets.registry import PRESETS
 
 QUICK = {"ray": "none", "redis_url": "none", "workers": 1}
 
@@ -78,3 +82,21 @@ def test_a_folder_without_a_corpus_is_one_line(tmp_path: Path) -> None:
         api.open_corpus(tmp_path)
     with pytest.raises(CorpusError, match="scan"):
         api.open_scan(tmp_path)
+
+
+def test_a_run_of_a_former_rule_goes_on_with_it(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version whose `credible` allowed paths to be 5 points rarer right began it."""
+    assert CREDIBLE.evidence is not None
+    former = replace(CREDIBLE, evidence=replace(CREDIBLE.evidence, max_probe_drop=0.05))
+    asked = {"model": model, "preset": "credible", "limit": 8, "budget": 40, **QUICK}
+    with monkeypatch.context() as patched:
+        patched.setitem(PRESETS, "credible", former)
+        begun = api.search("capitals", run=tmp_path / "run", **asked)  # type: ignore[arg-type]
+    (tmp_path / "run" / MANIFEST_NAME).unlink()  # as an interrupt before the end leaves it
+    again = api.search("capitals", run=tmp_path / "run", **asked)  # type: ignore[arg-type]
+    assert again.corpus.manifest.corpus_digest == begun.corpus.manifest.corpus_digest
+    assert "max_probe_drop=0.05" in again.corpus.manifest.provenance.evidence
+    new = api.search("capitals", run=tmp_path / "new", **asked)  # type: ignore[arg-type]
+    assert "max_probe_drop=0.04" in new.corpus.manifest.provenance.evidence
