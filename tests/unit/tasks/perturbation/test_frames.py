@@ -197,7 +197,7 @@ def test_a_frame_is_its_number() -> None:
 
 
 def test_searches_whose_evidence_may_rest_on_frames_say_so_and_others_are_as_ever() -> None:
-    usual = "guide=3;verify=3;max_probe_drop=0.05;min_right=1"
+    usual = "guide=3;verify=3;max_probe_drop=0.04;min_right=1"
     assert CREDIBLE.evidence is not None
     assert CREDIBLE.evidence.describe() == usual
     assert preset_for_task(CREDIBLE, word_problems(QUESTION_WORDINGS)) == CREDIBLE
