@@ -50,11 +50,11 @@ EFFECT_RULE = (
 
 def wilson_interval(num_right: float, num_questions: float) -> tuple[float, float]:
     """The 95 % interval of Wilson (1927) for a share; (0, 1) without questions."""
+    if num_questions == 0:
+        return 0.0, 1.0
     # Here, because it takes a second and 80 MB, which commands without shares need not pay.
     from statsmodels.stats.proportion import proportion_confint
 
-    if num_questions == 0:
-        return 0.0, 1.0
     low, high = proportion_confint(num_right, num_questions, alpha=1 - CONFIDENCE, method="wilson")
     return float(low), float(high)
 
