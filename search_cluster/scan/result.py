@@ -57,7 +57,8 @@ class CandidateSummary:
     train: Standing
     """On all questions of the race that it ran on; flattered by the choice."""
     worth: float
-    """Mean worth of its answers minus that of the plain model's, in [-1, 1]."""
+    """Mean worth of its answers minus that of the plain model's, less the luck that its questions
+    are known to have."""
     shrunk: float
     """The same, pulled towards what paths that change answers as much are usually worth."""
     is_wreck: bool = False

@@ -63,7 +63,10 @@ def confirm(searched: Searched, table: AnswerTable, aim: str, *, num_test: int) 
         num_test: the number of questions that test has.
     """
     tables = [*searched.tables, table]
-    estimates = [estimate(item, tables, searched.usual.of(item)) for item in searched.finalists]
+    luck = searched.luck
+    estimates = [
+        estimate(item, tables, searched.usual.of(item), luck) for item in searched.finalists
+    ]
     order = ranked(estimates, Aim.ACCURACY, CAUTIOUS)
     if aim != Aim.ACCURACY:
         saved = {item.path: _saved_layers(item, tables, num_test) for item in order}

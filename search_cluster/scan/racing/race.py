@@ -20,6 +20,7 @@ from search_cluster.scan.racing.layer_prior import LayerPrior
 from search_cluster.scan.racing.plan import ScanPlan, num_kept, verdicts_left
 from search_cluster.scan.racing.ranking import NEUTRAL, OPTIMISTIC, Estimate, estimate, ranked
 from search_cluster.scan.racing.searched import Searched
+from search_cluster.scan.racing.shared_luck import SharedLuck
 from search_cluster.scan.racing.usual import UsualGains
 from search_cluster.scan.result import Rung
 from search_cluster.scan.space import Candidate, grown_candidates
@@ -248,7 +249,8 @@ class ScanSearch(TableRounds):
     ) -> list[Estimate]:
         """What some tables, or all, say of candidates."""
         of_tables = self._tables if tables is None else tables
-        return [estimate(item, of_tables, self._usual.of(item)) for item in candidates]
+        luck = SharedLuck(self._tables, self._candidates)
+        return [estimate(item, of_tables, self._usual.of(item), luck) for item in candidates]
 
     def _ask(self, table: AnswerTable, paths: Sequence[LayerPath], num_questions: int) -> Steps:
         """Bring paths to a number of questions; a budget without room for all ends the search."""

@@ -8,6 +8,7 @@ from search_cluster.paths.layer_path import LayerPath
 from search_cluster.scan.answers import AnswerTable, gain_of
 from search_cluster.scan.constants import ANSWERS, RACE
 from search_cluster.scan.gain import Gain, Usual, mean_gain, usual_of_single_layers
+from search_cluster.scan.racing.shared_luck import NO_LUCK, SharedLuck
 from search_cluster.scan.settings import Aim
 from search_cluster.scan.space import Candidate
 from search_cluster.stats import TOLERATED_LOSS
@@ -29,7 +30,7 @@ class Estimate:
 
     candidate: Candidate
     seen: Gain
-    """The plain mean gain in worth."""
+    """The plain mean gain in worth, less the luck that its questions are known to have."""
     gain: Gain
     """The same, shrunk."""
     mean_change: float
@@ -71,7 +72,10 @@ class Estimate:
 
 
 def estimate(
-    candidate: Candidate, tables: Iterable[AnswerTable], usual: Usual = usual_of_single_layers
+    candidate: Candidate,
+    tables: Sequence[AnswerTable],
+    usual: Usual = usual_of_single_layers,
+    luck: SharedLuck = NO_LUCK,
 ) -> Estimate:
     """What the answers in the tables say of a candidate.
 
@@ -81,11 +85,12 @@ def estimate(
         candidate: the path.
         tables: answers to distinct questions.
         usual: what paths usually gain.
+        luck: how lucky the questions are.
     """
     gains: dict[str, list[float]] = {}
     changes: dict[str, list[float]] = {}
     has_margins = False
-    for table in tables:
+    for table, lucky in zip(tables, luck.on(candidate.path, tables), strict=True):
         if candidate.path not in table.by_path:
             continue
         has_margins = has_margins or table.has_margins
@@ -97,7 +102,7 @@ def estimate(
         )
         for place, gain, change in values:
             task = table.questions[place].task
-            gains.setdefault(task, []).append(gain)
+            gains.setdefault(task, []).append(gain - lucky.get(task, 0.0))
             changes.setdefault(task, []).append(change)
 
     if not gains:

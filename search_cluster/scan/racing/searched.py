@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.racing.shared_luck import SharedLuck
 from search_cluster.scan.racing.usual import UsualGains
 from search_cluster.scan.result import Rung
 from search_cluster.scan.space import Candidate
@@ -29,3 +30,8 @@ class Searched:
     """What paths usually gain."""
     stopped_by: str
     """``minutes`` or ``budget`` if that ended the search, else nothing."""
+
+    @property
+    def luck(self) -> SharedLuck:
+        """How lucky the questions of its steps are."""
+        return SharedLuck(self.tables, self.candidates)

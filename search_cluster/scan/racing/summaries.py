@@ -14,7 +14,8 @@ def summaries(searched: Searched) -> tuple[CandidateSummary, ...]:
         if any(table.by_path.get(item.path) for table in searched.tables)
     ]
     found = standings(searched.tables, [item.path for item in ran])
-    estimates = (estimate(item, searched.tables, searched.usual.of(item)) for item in ran)
+    luck = searched.luck
+    estimates = (estimate(item, searched.tables, searched.usual.of(item), luck) for item in ran)
     return tuple(
         CandidateSummary(
             path=str(item.path),

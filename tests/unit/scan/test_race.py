@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,8 @@ from search_cluster.scan.racing.plan import (
 from search_cluster.scan.racing.race import ScanSearch
 from search_cluster.scan.racing.ranking import estimate
 from search_cluster.scan.racing.searched import Searched
+from search_cluster.scan.racing.summaries import summaries
+from search_cluster.scan.result import CandidateSummary
 from search_cluster.scan.settings import Aim, ScanSettings
 from search_cluster.scan.space import first_candidates
 from search_cluster.tasks.example import Example
@@ -166,6 +169,32 @@ def test_on_the_front_both_are_finalists() -> None:
     found, _ = run(plan(), aim=Aim.FRONT)
     finalists = {item.path for item in found.finalists}
     assert {BEST, path_of_edits([GOOD_SKIP], NUM_LAYERS)} <= finalists
+
+
+@pytest.mark.parametrize("luck", [-0.8, 0.8])
+def test_questions_that_suit_all_paths_of_a_step_do_not_make_these_better(luck: float) -> None:
+    """The first rung of growth is lucky; paths that met nothing else are said to be as good."""
+    planned = plan(grow=2)
+    first = planned.rungs[-1]
+    lucky = {item.question for item in examples(first + planned.grown[0][0])[first:]}
+
+    def respond(trial: Trial) -> Outcome:
+        question, path = trial
+        value = margin(question, path)
+        if path != IDENTITY and question.question in lucky:
+            value += luck
+        return Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=8)
+
+    def grown(found: Searched) -> dict[str, CandidateSummary]:
+        return {item.path: item for item in summaries(found) if item.step and not item.is_wreck}
+
+    usual, other = grown(run(planned)[0]), grown(run(planned, respond=respond)[0])
+    both = [path for path in usual if path in other and usual[path].train.num_questions == 32]
+    assert len(both) > 10
+    moved = [other[path].train.gain - usual[path].train.gain for path in both]
+    assert abs(statistics.mean(moved)) > 0.1
+    said = [other[path].shrunk - usual[path].shrunk for path in both]
+    assert abs(statistics.mean(said)) < 0.03
 
 
 @pytest.mark.parametrize("budget", [1_300, 2_000, 5_000])
