@@ -4,8 +4,8 @@ A step has fresh questions, few of them at first, and its paths differ by an edi
 that suit one of them suit all. The paths that they were made of have met all other questions, too,
 and show how lucky these ones are. So much is taken off what the new paths gain there: the
 regression estimate with a coefficient of 1 that is not fitted (Cochran 1977, *Sampling Techniques*,
-chapter 7). Log, "the luck of a step's questions": it is up to 5 points, and fitted coefficients are
-1.0 to 1.2.
+chapter 7). Log, "the luck of a step's questions": it is up to 6 points, and fitted coefficients are
+1.0 to 1.7.
 
 Pure.
 """
