@@ -18,7 +18,6 @@ from search_cluster.scan.racing.ranking import (
     CAUTIOUS,
     TOLERATED_WORTH,
     Estimate,
-    estimate,
     ranked,
     taking_turns,
 )
@@ -63,11 +62,7 @@ def confirm(searched: Searched, table: AnswerTable, aim: str, *, num_test: int) 
         num_test: the number of questions that test has.
     """
     tables = [*searched.tables, table]
-    luck = searched.luck
-    estimates = [
-        estimate(item, tables, searched.usual.of(item), luck) for item in searched.finalists
-    ]
-    order = ranked(estimates, Aim.ACCURACY, CAUTIOUS)
+    order = ranked(searched.estimates(searched.finalists, [table]), Aim.ACCURACY, CAUTIOUS)
     if aim != Aim.ACCURACY:
         saved = {item.path: _saved_layers(item, tables, num_test) for item in order}
         by_layers = sorted(order, key=lambda item: (item.loses_a_task, -saved[item.path]))

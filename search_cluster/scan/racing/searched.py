@@ -1,8 +1,10 @@
 """What the search of a scan found, before anything is confirmed."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from search_cluster.scan.answers import AnswerTable
+from search_cluster.scan.racing.ranking import Estimate, estimate
 from search_cluster.scan.racing.shared_luck import SharedLuck
 from search_cluster.scan.racing.usual import UsualGains
 from search_cluster.scan.result import Rung
@@ -31,7 +33,10 @@ class Searched:
     stopped_by: str
     """``minutes`` or ``budget`` if that ended the search, else nothing."""
 
-    @property
-    def luck(self) -> SharedLuck:
-        """How lucky the questions of its steps are."""
-        return SharedLuck(self.tables, self.candidates)
+    def estimates(
+        self, candidates: Iterable[Candidate], more: Sequence[AnswerTable] = ()
+    ) -> list[Estimate]:
+        """What the answers of all steps, and those in further tables, say of candidates."""
+        tables = [*self.tables, *more]
+        luck = SharedLuck(self.tables, self.candidates)
+        return [estimate(item, tables, self.usual.of(item), luck) for item in candidates]

@@ -1,6 +1,5 @@
 """What a search says of all its candidates, as the result keeps it."""
 
-from search_cluster.scan.racing.ranking import estimate
 from search_cluster.scan.racing.searched import Searched
 from search_cluster.scan.result import CandidateSummary
 from search_cluster.scan.standings import standings
@@ -14,8 +13,6 @@ def summaries(searched: Searched) -> tuple[CandidateSummary, ...]:
         if any(table.by_path.get(item.path) for table in searched.tables)
     ]
     found = standings(searched.tables, [item.path for item in ran])
-    luck = searched.luck
-    estimates = (estimate(item, searched.tables, searched.usual.of(item), luck) for item in ran)
     return tuple(
         CandidateSummary(
             path=str(item.path),
@@ -27,5 +24,5 @@ def summaries(searched: Searched) -> tuple[CandidateSummary, ...]:
             shrunk=item.gain.mean,
             is_wreck=item.is_wreck,
         )
-        for item, standing in zip(estimates, found, strict=True)
+        for item, standing in zip(searched.estimates(ran), found, strict=True)
     )
