@@ -67,6 +67,7 @@ class ScanStudy:
             table,
             questions,
             finalists,
+            num_raced=self.result.num_raced,
             without={example.example_id for example in searched},
             max_drop=preset.evidence.max_probe_drop,
             max_paths=preset.study.max_menu,

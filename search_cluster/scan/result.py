@@ -211,3 +211,9 @@ class ScanResult:
     """The versions of search-cluster, torch, transformers and python."""
     digest: str
     """SHA-256 of all verdicts and of the choice."""
+
+    @property
+    def num_raced(self) -> int:
+        """The number of questions of each task that the race asked, before any growth."""
+        asked = (rung.num_questions for rung in self.rungs if rung.step == 0)
+        return max(asked, default=0) // len(self.tasks)

@@ -21,6 +21,7 @@ from search_cluster.model.scoring import evaluate_path
 from search_cluster.paths.codec import parse_path
 from search_cluster.report.scan.tables import provenance_rows
 from search_cluster.scan.questions import task_questions
+from search_cluster.scan.result import SCAN_NAME
 from search_cluster.scan.result_file import read_result
 from search_cluster.scan.table import (
     SCAN_TABLE_NAME,
@@ -135,6 +136,19 @@ def test_again_it_asks_nothing_and_says_the_same(scanned: tuple[Path, Any], mode
     assert again["paths_evaluated"] == 0
     assert again["digest"] == said["digest"]
     assert again["test_uses"] == 1
+
+
+def test_it_mends_what_was_cut_off(
+    scanned: tuple[Path, Any], model_dir: str, tmp_path: Path
+) -> None:
+    folder, said = tmp_path / "run", scanned[1]
+    shutil.copytree(scanned[0], folder)
+    result = folder / SCAN_NAME
+    result.write_bytes(result.read_bytes()[:1000])
+    assert "run the same scan again" in run("search-cluster", "report", str(folder), expect=2)[1]
+    again = run_json(*scan(model_dir, folder, *LOCAL, *SMALL))
+    assert (again["digest"], again["paths_evaluated"]) == (said["digest"], 0)
+    assert all(item.timings for item in read_result(folder).finalists if item.test is not None)
 
 
 def test_another_choice_is_another_look_at_test(model_dir: str, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
     gains: dict[str, list[float]] = {"race": [], "exhaustive": [], "exhaustive_by_accuracy": []}
     for number in range(config.races):
         draw = race_draw(table, config, number)
-        fresh = np.concatenate([draw.validation, draw.test, draw.fresh])
+        fresh = np.setdiff1d(np.arange(len(table.questions)), draw.train)
         searched = replay_search(answers, draw)
         verdicts.append(searched.num_verdicts)
         shares.append(searched.num_verdicts / searched.num_exhaustive)
@@ -60,6 +60,7 @@ def race_figures(table: ScoreTable, config: ScanReplayConfig) -> dict[str, Any]:
             "exhaustive": exhaustive_choice(answers, draw),
             "exhaustive_by_accuracy": most_accurate(answers, draw.train),
         }
+        num_unknown += sum(not answers.was_asked(path, fresh) for path in set(choices.values()))
         for name, path in choices.items():
             gains[name].append(100 * answers.gain(path, fresh))
     return {

@@ -1,5 +1,6 @@
 """A whole scan over a table: the product's race, confirmation and report, without a model. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +60,15 @@ class ReplayedScan:
 
 
 def draw_apart(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
-    """Parts that share no question; what is left is fresh.
+    """Parts that share no question, and behind train no fact; what is left is fresh.
 
     Where some questions were asked of all paths and others of the best ones alone, train begins
-    with the former, so that only paths that are near the end of a race meet the latter.
+    with the former, so that only paths that are near the end of a race meet the latter. The facts
+    of train are asked for in the other parts, too: a table has too few questions for less. What
+    test says is compared with fresh questions of other facts.
 
     Raises:
-        ConfigError: the table has too few questions.
+        ConfigError: the table has too few questions, or too few facts.
     """
     num_questions = len(table.questions)
     sizes = (config.num_train, config.num_validation, config.num_test)
@@ -77,8 +80,37 @@ def draw_apart(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Gener
         )
     full = rng.permutation(table.full_questions)[: config.num_train]
     others = rng.permutation(np.setdiff1d(np.arange(num_questions), full))
-    parts = np.split(np.concatenate([full, others]), np.cumsum(sizes))
-    return Draw(train=parts[0], validation=parts[1], test=parts[2], fresh=parts[3])
+    train = np.concatenate([full, others[: config.num_train - len(full)]])
+    validation, test, fresh = _by_fact(table, others[config.num_train - len(full) :], sizes[1:])
+    if not len(fresh):
+        raise ConfigError(
+            f"the table's questions ask for too few facts: {num_questions} questions have none left "
+            f"beside train, validation and test of {', '.join(map(str, sizes))}: give smaller "
+            "numbers, or add questions with `search-cluster bench scan table --num-questions`"
+        )
+    return Draw(train=train, validation=validation, test=test, fresh=fresh)
+
+
+def _by_fact(table: ScoreTable, rows: Rows, sizes: Sequence[int]) -> list[Rows]:
+    """Parts of so many rows, and what is left; a fact that would be in two is in the first alone.
+
+    Args:
+        table: says what each row asks for.
+        rows: in a random order, which facts keep.
+        sizes: of the parts.
+    """
+    of_fact: dict[int | str, list[int]] = {}
+    for row in rows.tolist():
+        of_fact.setdefault(table.questions[row].asks_for, []).append(row)
+    facts = iter(of_fact.values())
+    parts = []
+    for size in sizes:
+        part: list[int] = []
+        while len(part) < size and (of_next := next(facts, None)):
+            part += of_next[: size - len(part)]
+        parts.append(part)
+    parts.append([row for of_one in facts for row in of_one])
+    return [np.array(part, dtype=np.int64) for part in parts]
 
 
 def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:

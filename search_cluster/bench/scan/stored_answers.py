@@ -88,9 +88,14 @@ class StoredAnswers:
         return found
 
     def gain(self, path: LayerPath, rows: Rows) -> float:
-        """The difference of a path's accuracy from the plain model's on some questions."""
-        right_RP = self.right_QP[rows]
-        return float(right_RP[:, self._places[path]].mean() - right_RP[:, 0].mean())
+        """The difference of a path's accuracy from the plain model's on some questions.
+
+        Those that it was not asked count for neither; NaN if there are no others.
+        """
+        place = self._places[path]
+        difference_R = 1.0 * self.right_QP[rows, place] - self.right_QP[rows, 0]
+        difference_R = difference_R[self.table.was_asked_QP[rows, place]]
+        return float(difference_R.mean()) if difference_R.size else np.nan
 
     def was_asked(self, path: LayerPath, rows: Rows) -> bool:
         """Whether the path was asked all of some questions."""

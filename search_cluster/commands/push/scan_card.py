@@ -16,6 +16,7 @@ from search_cluster.paths.words import EDIT_WORDS
 from search_cluster.report.scan.verdict import verdict_line
 from search_cluster.report.scan.words import edits_text, gain_text, layers_text
 from search_cluster.scan.result import Finalist, ScanResult
+from search_cluster.scan.settings import Family
 from search_cluster.scan.specs.evidence import evidence_table
 
 
@@ -89,13 +90,17 @@ def _finalist(item: Finalist, num_layers: int) -> str:
 
 
 def _command(result: ScanResult) -> str:
-    """The settings on record as a command."""
+    """The settings on record as a command; files that lie elsewhere have a word for their names."""
     words = ["search-cluster", "scan", "--model", model_word(result.model)]
     for flag, values in (("--task", result.tasks), ("--guard", result.guards)):
         for value in values:
             words += [flag, value]
     words += ["--aim", result.aim, "--families", ",".join(result.families)]
-    for flag, number in (
+    if Family.LIST in result.families:
+        words += ["--paths", "PATHS"]
+    if result.depth_prior:
+        words += ["--depth-prior", "STUDY"]
+    for flag, setting in (
         ("--max-block", result.max_block),
         ("--passes", result.passes),
         ("--grow", result.grow),
@@ -103,6 +108,7 @@ def _command(result: ScanResult) -> str:
         ("--limit", result.limit),
         ("--budget", result.budget),
         ("--minutes", result.minutes),
+        ("--chat", result.chat or None),
     ):
-        words += [] if number is None else [flag, f"{number:g}"]
+        words += [] if setting is None else [flag, str(setting)]
     return join([*words, "--dtype", result.dtype])

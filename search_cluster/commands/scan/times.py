@@ -1,10 +1,12 @@
 """What the paths that a scan reports take, beside the plain model, measured on this machine."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_cluster.config import RAY_LOCAL, RAY_NONE, SearchConfig
 from search_cluster.console import say
+from search_cluster.errors import CorpusError
 from search_cluster.paths.codec import parse_path
 from search_cluster.scan.result import Finalist, ScanResult, Timing
 from search_cluster.scan.result_file import is_finished, read_result
@@ -23,7 +25,8 @@ def with_times(config: SearchConfig, result: ScanResult) -> ScanResult:
         config: how to load the model; the workers must be gone, for they may fill the device.
         result: of the scan that just ended.
     """
-    if is_finished(config.run) and (earlier := read_result(config.run)).digest == result.digest:
+    earlier = _earlier(config.run)
+    if earlier is not None and earlier.digest == result.digest:
         times = {item.summary.path: item.timings for item in earlier.finalists}
         if any(times.values()):
             return replace(
@@ -43,6 +46,16 @@ def with_times(config: SearchConfig, result: ScanResult) -> ScanResult:
             replace(item, timings=_timings(item, measured)) for item in result.finalists
         ),
     )
+
+
+def _earlier(run: Path) -> ScanResult | None:
+    """What the folder says already; a damaged file lends nothing, and is written anew."""
+    if not is_finished(run):
+        return None
+    try:
+        return read_result(run)
+    except CorpusError:
+        return None
 
 
 def _timings(finalist: Finalist, measured: tuple["PathTime", ...]) -> tuple[Timing, ...]:

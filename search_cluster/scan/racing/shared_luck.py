@@ -23,12 +23,22 @@ _NONE: Mapping[str, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the witnesses of a table gain there on average, question by question, and overall."""
+    """What some witnesses gain on average, question by question, and overall."""
 
-    gains: tuple[float, ...]
-    tasks: tuple[str, ...]
+    gains: Mapping[AnswerTable, tuple[float, ...]]
+    tasks: Mapping[AnswerTable, tuple[str, ...]]
     overall: Mapping[str, float]
     """By task, the mean over the questions of all tables."""
+
+    def luck_of(self, path: LayerPath, tables: Sequence[AnswerTable]) -> Mapping[str, float]:
+        """How much more they gain on the questions of some tables that a path has met, by task."""
+        gains: list[float] = []
+        tasks: list[str] = []
+        for table in tables:
+            num_met = len(table.places(path))
+            gains += self.gains[table][:num_met]
+            tasks += self.tasks[table][:num_met]
+        return {task: mean - self.overall[task] for task, mean in _means(gains, tasks).items()}
 
 
 class SharedLuck:
@@ -48,37 +58,39 @@ class SharedLuck:
         self._seen: dict[AnswerTable, _Seen] = {}
         for step, table in enumerate(tables):
             if witnesses := [item.path for item in met_all if item.step < step]:
-                self._seen[table] = self._seen_by(witnesses, table)
+                self._seen[table] = self._seen_by(witnesses)
 
     def on(self, path: LayerPath, tables: Sequence[AnswerTable]) -> tuple[Mapping[str, float], ...]:
         """What to take off each gain of a path in each of some tables, in worth, by task.
 
         Nothing is known of tables that are not of the search, and nothing is to be taken off what
-        a path gains on all questions together.
+        a path gains on all questions together. The questions of the first step count as they are,
+        but not beside others from which luck is taken: what a path has met of several steps, the
+        first one among them, is as lucky as it is for the witnesses together.
         """
         if set(self._tables) <= set(tables) and self._has_met_all(path):
             return (_NONE,) * len(tables)
-        return tuple(self._of(path, table) for table in tables)
+        met = [table for table in self._tables if table in tables and path in table.by_path]
+        witnessed = [table for table in met if table in self._seen]
+        if witnessed and len(witnessed) < len(met):
+            together = self._seen[witnessed[0]].luck_of(path, met)
+            return tuple(together if table in met else _NONE for table in tables)
+        return tuple(
+            self._seen[table].luck_of(path, [table]) if table in witnessed else _NONE
+            for table in tables
+        )
 
-    def _of(self, path: LayerPath, table: AnswerTable) -> Mapping[str, float]:
-        seen = self._seen.get(table)
-        if seen is None or path not in table.by_path:
-            return _NONE
-        num_met = len(table.places(path))
-        here = _means(seen.gains[:num_met], seen.tasks[:num_met])
-        return {task: mean - seen.overall[task] for task, mean in here.items()}
-
-    def _seen_by(self, witnesses: Sequence[LayerPath], table: AnswerTable) -> _Seen:
-        gains = {other: _mean_gains(other, witnesses) for other in self._tables}
+    def _seen_by(self, witnesses: Sequence[LayerPath]) -> _Seen:
+        gains = {table: _mean_gains(table, witnesses) for table in self._tables}
         tasks = {
-            other: [other.questions[place].task for place in other.places(other.identity)]
-            for other in self._tables
+            table: tuple(table.questions[place].task for place in table.places(table.identity))
+            for table in self._tables
         }
         overall = _means(
             [gain for of_table in gains.values() for gain in of_table],
             [task for of_table in tasks.values() for task in of_table],
         )
-        return _Seen(gains[table], tuple(tasks[table]), overall)
+        return _Seen(gains, tasks, overall)
 
     def _has_met_all(self, path: LayerPath) -> bool:
         return all(

@@ -12,6 +12,7 @@ from search_cluster.scan.specs.rys import BARE_PAIR, path_of_blocks, write_rys
 ReadText = Callable[[str, int], LayerPath]
 """Reads a path in any notation of one line."""
 _LISTS = ("layers", "layer_indices")
+"""Names of lists. A number of such a name is a count, as in our own files."""
 _OURS = "path"
 """What our own files call a path: a pair of numbers there is two layers, and no block."""
 _TEXTS = ("spec", "key", "blocks", _OURS)
@@ -66,7 +67,7 @@ def _path_of(entry: Any, num_layers: int, read_text: ReadText) -> LayerPath:
             str(value), num_layers
         )
         for name, value in entry.items()
-        if name in (*_LISTS, *_TEXTS)
+        if name in _TEXTS or (name in _LISTS and not isinstance(value, int | float))
     }
     if not named:
         raise InvalidPathError(

@@ -20,11 +20,20 @@ class ProbeAnswers(AnswerTable):
         probes: questions, in a random order.
         identity: the plain model's path.
         max_drop: how much rarer than identity a path may be right, as a share of the probes.
+        num_usual: how many of them a path runs on unless it is dropped; ``None``: all.
     """
 
-    def __init__(self, probes: Sequence[Example], identity: LayerPath, *, max_drop: float) -> None:
+    def __init__(
+        self,
+        probes: Sequence[Example],
+        identity: LayerPath,
+        *,
+        max_drop: float,
+        num_usual: int | None = None,
+    ) -> None:
         super().__init__(probes, identity, range(len(probes)))  # no interval is made of them
         self._max_drop = max_drop
+        self._num_usual = num_usual
         self._close_share = 1.0
 
     def keep_close_probes(self) -> None:
@@ -102,7 +111,8 @@ class ProbeAnswers(AnswerTable):
     @property
     def num_enough(self) -> int:
         """Probes that are enough to judge a path by."""
-        share = math.ceil(STUDY.enough_share * len(self.questions))
+        num_usual = len(self.questions) if self._num_usual is None else self._num_usual
+        share = math.ceil(STUDY.enough_share * num_usual)
         return min(len(self.questions), max(STUDY.enough_probes, share))
 
     def _is_likely(self, path: LayerPath) -> bool:

@@ -21,6 +21,7 @@ def menu_of_scan(
     questions: TaskQuestions,
     finalists: Collection[LayerPath],
     *,
+    num_raced: int,
     without: Collection[str],
     max_drop: float,
     max_paths: int,
@@ -31,6 +32,8 @@ def menu_of_scan(
         table: what the scan asked.
         questions: the task's, in the order in which the scan asked them.
         finalists: what validation confirmed or not.
+        num_raced: how many of train's questions the race asked; growth asked those behind them,
+            of the best paths alone.
         without: ids of questions that must have no say, because they are searched.
         max_drop: how much rarer than identity a path may be right, as a share.
         max_paths: paths at most.
@@ -43,20 +46,27 @@ def menu_of_scan(
         if row.path == identity and isinstance(row.outcome, Verdict)
     }
 
-    def probes(split: str, of_split: Sequence[Example]) -> ProbeAnswers:
-        known = [
+    def known(split: str, of_split: Sequence[Example]) -> list[Example]:
+        return [
             question
             for question in of_split
             if (split, question.example_id) in answered and question.example_id not in without
         ]
-        found = ProbeAnswers(known, identity, max_drop=max_drop)
+
+    def probes(
+        split: str, of_split: Sequence[Example], num_usual: int | None = None
+    ) -> ProbeAnswers:
+        found = ProbeAnswers(
+            known(split, of_split), identity, max_drop=max_drop, num_usual=num_usual
+        )
         rows = (row for row in table.rows.values() if row.split == split)
         for path in dict.fromkeys((identity, *(row.path for row in rows))):
             _take_first(found, table, path)
         return found
 
     confirmed = probes(VALIDATION, questions.validation).menu(max_paths)
-    raced = probes(TRAIN, questions.train).menu(max_paths)
+    num_usual = len(known(TRAIN, questions.train[:num_raced]))
+    raced = probes(TRAIN, questions.train, num_usual).menu(max_paths)
     others = [
         replace(item, fixing_place=item.fixing_place + len(confirmed))
         for item in raced

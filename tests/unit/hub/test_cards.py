@@ -18,6 +18,7 @@ from search_cluster.commands.push.scan_card import scan_card
 from search_cluster.hub.card import hub_id_of, model_title, render_hub_card, without_places
 from search_cluster.hub.choice import PushChoice
 from search_cluster.hub_spec import FolderKind
+from search_cluster.paths.layer_path import LayerPath
 
 TO = PushChoice(push_to_hub="org/thing", licence="cc-by-4.0")
 EVALUATION = {
@@ -107,6 +108,22 @@ def test_a_card_says_what_was_measured_and_how(
     assert data.get("base_model") is None, "where a local model came from is not known"
     if repo_type == MODELS:
         assert data.library_name == "search-cluster"  # type: ignore[union-attr]
+
+
+def test_a_scans_command_is_whole() -> None:
+    result = replace(
+        scan_result([LayerPath((0, 1, 3, 4, 5), 6)]),
+        families=("skip", "list"),
+        depth_prior="d" * 64,
+        seed=20261130,
+        budget=1234567,
+        minutes=2.5,
+        chat="never",
+    )
+    command = scan_card(result, "hub:a/b").how["command"]
+    assert command is not None
+    assert "--families skip,list --paths PATHS --depth-prior STUDY --max-block" in command
+    assert "--seed 20261130 --budget 1234567 --minutes 2.5 --chat never --dtype" in command
 
 
 def test_a_licence_that_is_not_given_is_not_made_up(tmp_path: Path, local_hub: LocalHub) -> None:

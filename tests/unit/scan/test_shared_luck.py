@@ -97,6 +97,25 @@ def test_nothing_is_known_of_the_first_step_and_of_questions_of_others() -> None
     assert NO_LUCK.on(NEW.path, [FIRST, SECOND]) == ({}, {})
 
 
+def test_the_first_step_counts_with_the_others_that_a_path_has_met() -> None:
+    """All paths gain alike on each step, so that one which has met two of three is no better."""
+    late = candidate(1, 3)
+    tables = [
+        table(name, {path: gains for path in (OLD.path, *more)} | {IDENTITY: [0] * 4})
+        for name, gains, more in (
+            ("first", [1, 1, 1, 0], (NEW.path,)),
+            ("second", [1, 0, 0, 0], (NEW.path,)),
+            ("third", [1, 1, 0, 0], (late.path,)),
+        )
+    ]
+    luck = SharedLuck(tables, [OLD, NEW, late])
+    assert estimate(NEW, tables).seen.mean == estimate(OLD, tables).seen.mean == 1 / 2
+    said = [estimate(item, tables, luck=luck).seen.mean for item in (OLD, NEW, late)]
+    assert said == pytest.approx([1 / 2] * 3)
+    first = luck.on(NEW.path, tables[:1])
+    assert first == ({},)  # alone the first step counts as it is
+
+
 def test_paths_of_the_same_step_and_those_that_left_are_no_witnesses() -> None:
     assert SharedLuck([FIRST, SECOND], [LOST, NEW]).on(NEW.path, [SECOND]) == ({},)
 

@@ -57,6 +57,16 @@ def test_what_a_race_asks_beyond_the_table_is_counted() -> None:
     assert race_figures(partial_table(20), CONFIG)["paths_asked_beyond_the_table"] > 0
 
 
+def test_a_choice_that_was_not_asked_what_is_fresh_is_counted_and_not_called_wrong() -> None:
+    was_asked_QP = TABLE.was_asked_QP.copy()
+    was_asked_QP[300:, TABLE.paths.index(HELPFUL)] = False
+    scores_QPC = np.where(was_asked_QP[:, :, None], TABLE.scores_QPC, np.nan)
+    table = replace(TABLE, was_asked_QP=was_asked_QP, scores_QPC=scores_QPC)
+    found = race_figures(table, CONFIG)
+    assert found["paths_asked_beyond_the_table"] >= 3  # the choice of each race at least
+    assert found["fresh_gain_exhaustive"] == found["fresh_gain_race"] > 0
+
+
 def test_a_race_that_chooses_badly_shows_behind_the_exhaustive_choice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,6 +38,22 @@ def test_parts_that_are_drawn_apart_share_no_question_and_leave_none_out() -> No
     assert sorted(np.concatenate(parts)) == list(range(700))
 
 
+def test_what_is_fresh_shares_no_fact_with_validation_and_test() -> None:
+    asked_in_seven_ways = made_up_table(3000, num_layers=2, wordings=7)
+    draw = draw_apart(asked_in_seven_ways, SIZES, rng())
+    parts = [draw.train, draw.validation, draw.test, draw.fresh]
+    assert [len(part) for part in parts[:3]] == [224, 200, 200]
+    assert len(draw.fresh) > 3000 - 224 - 200 - 200 - 2 * 7
+    assert len(set(np.concatenate(parts))) == sum(map(len, parts))
+    facts = [{asked_in_seven_ways.questions[row].asks_for for row in part} for part in parts[1:]]
+    assert len(set.union(*facts)) == sum(map(len, facts))
+
+
+def test_a_table_of_too_few_facts_is_refused() -> None:
+    with pytest.raises(ConfigError, match="too few facts: 700 questions have none left beside"):
+        draw_apart(made_up_table(700, num_layers=2, wordings=350), SIZES, rng())
+
+
 def test_a_table_without_fresh_questions_is_refused() -> None:
     with pytest.raises(ConfigError, match="has 624 questions; train, validation and test take 624"):
         draw_apart(table(624), SIZES, rng())

@@ -77,6 +77,17 @@ def test_gains_are_differences_of_accuracy_on_the_rows_that_are_asked() -> None:
     )
 
 
+def test_questions_that_a_path_was_not_asked_say_nothing_of_it() -> None:
+    was_asked_QP = TABLE.was_asked_QP.copy()
+    was_asked_QP[3:, 2] = False
+    scores_QPC = np.where(was_asked_QP[:, :, None], TABLE.scores_QPC, np.nan)
+    answers = StoredAnswers(replace(TABLE, was_asked_QP=was_asked_QP, scores_QPC=scores_QPC))
+    path = TABLE.paths[2]
+    assert answers.gain(path, np.arange(6)) == answers.gain(path, np.arange(3))
+    assert answers.gain(path, np.arange(3)) == StoredAnswers(TABLE).gain(path, np.arange(3))
+    assert np.isnan(answers.gain(path, np.arange(3, 6)))
+
+
 def test_candidates_are_single_edits_in_the_order_of_the_columns() -> None:
     candidates = StoredAnswers(TABLE).candidates
     assert tuple(item.path for item in candidates) == TABLE.paths[1:]

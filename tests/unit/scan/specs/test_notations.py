@@ -214,6 +214,7 @@ def test_queues_read_back(tmp_path_factory: pytest.TempPathFactory, found: list[
         ('{"layer_indices": [0, 3]}', [(0, 3)]),
         ('[{"layers": "0,3"}]', [(0, 3)]),
         ('[{"path": "0,3", "layers": [0, 3]}, {"path": "blocks:1,3"}]', [(0, 3), BLOCK_OF_4]),
+        ('[{"path": "0-1,3", "layers": 3}, {"layers": 2.5, "path": "0,3"}]', [(0, 1, 3), (0, 3)]),
         ("[0, 1, 3]", [(0, 1, 3)]),
         ("[[0, 1, 3], [1, 3]]", [(0, 1, 3), BLOCK_OF_4]),
     ],
@@ -244,6 +245,7 @@ def test_a_merge_in_flow_style_is_read(tmp_path: Path) -> None:
         ("", r"file names no path; a line of it is one of: 0-17"),
         ("[]", r"file names no path"),
         ('[{"idx": 1}]', r"entry 0: \{\"idx\": 1\} names no path; it needs one of layers, "),
+        ('[{"layers": 4}]', r"entry 0: \{\"layers\": 4\} names no path; it needs one of layers, "),
         ('["0-3",\n 7]', r"entry 1: 7 names no path; an entry is a text, a list of layers"),
         ('["0-3", [0, 31, 2]]', r"entry 1: path \(0, 31, 2\) uses layer 31"),
         (

@@ -28,37 +28,40 @@ def examples(split: str, count: int) -> tuple[Example, ...]:
 
 
 QUESTIONS = TaskQuestions(
-    train=examples("train", 200), validation=examples("validation", 100), test=()
+    train=examples("train", 600), validation=examples("validation", 100), test=()
 )
 ALL = (*QUESTIONS.train, *QUESTIONS.validation)
 
 
-def scan_table(margin: Callable[[Example, LayerPath], float]) -> ScanTable:
+Margin = Callable[[Example, LayerPath], float]
+
+
+def scan_table(margin: Margin) -> ScanTable:
     table = ScanTable(
         ScanContext(model="m", model_fingerprint="f", num_layers=6, contexts={"t": "c"})
     )
-
-    def ask(split: str, questions: tuple[Example, ...], *paths: LayerPath) -> None:
-        for question in questions:
-            for path in paths:
-                value = margin(question, path)
-                verdict = Verdict(
-                    reward=float(value > 0), margin=value, output="", num_layer_tokens=1
-                )
-                table.add(
-                    ScanRow(
-                        split=split,
-                        task="t",
-                        example_id=question.example_id,
-                        path=path,
-                        outcome=verdict,
-                    )
-                )
-
-    ask("train", QUESTIONS.train[:128], IDENTITY, GOOD, RACED, BAD)
-    ask("train", QUESTIONS.train[:32], FEW)
-    ask("validation", QUESTIONS.validation[:96], IDENTITY, GOOD, BAD)
+    ask(table, margin, "train", QUESTIONS.train[:128], IDENTITY, GOOD, RACED, BAD)
+    ask(table, margin, "train", QUESTIONS.train[:32], FEW)
+    ask(table, margin, "validation", QUESTIONS.validation[:96], IDENTITY, GOOD, BAD)
     return table
+
+
+def ask(
+    table: ScanTable, margin: Margin, split: str, questions: tuple[Example, ...], *paths: LayerPath
+) -> None:
+    for question in questions:
+        for path in paths:
+            value = margin(question, path)
+            verdict = Verdict(reward=float(value > 0), margin=value, output="", num_layer_tokens=1)
+            table.add(
+                ScanRow(
+                    split=split,
+                    task="t",
+                    example_id=question.example_id,
+                    path=path,
+                    outcome=verdict,
+                )
+            )
 
 
 def good_and_bad(question: Example, path: LayerPath) -> float:
@@ -67,7 +70,15 @@ def good_and_bad(question: Example, path: LayerPath) -> float:
 
 
 def menu_of(table: ScanTable, without: frozenset[str] = frozenset()) -> dict[LayerPath, int]:
-    menu = menu_of_scan(table, QUESTIONS, {GOOD, BAD}, without=without, max_drop=0.04, max_paths=24)
+    menu = menu_of_scan(
+        table,
+        QUESTIONS,
+        {GOOD, BAD},
+        num_raced=128,
+        without=without,
+        max_drop=0.04,
+        max_paths=24,
+    )
     assert [item.fixing_place for item in sorted(menu, key=lambda item: item.fixing_place)] == list(
         range(len(menu))
     )
@@ -92,6 +103,12 @@ def test_questions_without_an_answer_of_the_plain_model_have_no_say() -> None:
         if row.example_id in {item.example_id for item in ALL[::4]}:
             table.rows[key] = replace(row, outcome=failure)
     assert menu_of(table) == {GOOD: 72, RACED: 96}
+
+
+def test_what_growth_asked_of_the_best_alone_drops_no_survivor_of_the_race() -> None:
+    table = scan_table(good_and_bad)
+    ask(table, good_and_bad, "train", QUESTIONS.train[128:], IDENTITY, BAD)
+    assert menu_of(table) == {GOOD: 96, RACED: 128}
 
 
 def test_a_scan_that_found_nothing_leaves_an_empty_menu() -> None:
