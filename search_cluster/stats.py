@@ -111,7 +111,7 @@ def adjusted_difference(
 
 
 def adjusted_interval(
-    num_fixed: Counts, num_broken: Counts, num_questions: Counts, bound: float
+    num_fixed: Counts, num_broken: Counts, num_questions: Counts, bound: Counts | float
 ) -> tuple[Counts, Counts]:
     """The interval of `adjusted_difference` at another confidence, of one difference or of many.
 

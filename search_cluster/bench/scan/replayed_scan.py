@@ -84,8 +84,8 @@ def draw_apart(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Gener
     validation, test, fresh = _by_fact(table, others[config.num_train - len(full) :], sizes[1:])
     if not len(fresh):
         raise ConfigError(
-            f"the table's questions ask for too few facts: {num_questions} questions have none left "
-            f"beside train, validation and test of {', '.join(map(str, sizes))}: give smaller "
+            f"the table's questions ask for too few facts: {num_questions} questions have none "
+            f"left beside train, validation and test of {', '.join(map(str, sizes))}: give smaller "
             "numbers, or add questions with `search-cluster bench scan table --num-questions`"
         )
     return Draw(train=train, validation=validation, test=test, fresh=fresh)

@@ -51,7 +51,7 @@ def next_step(result: ScanResult, folder: Path) -> str:
 def _advice(result: ScanResult) -> str:
     hope = min(
         _hopes(result),
-        key=lambda item: (bool(item.lost_tasks), item.num_wanted(result.smallest_gain)),
+        key=lambda item: (bool(item.lost_tasks), item.num_wanted(result)),
         default=None,
     )
     if hope is None or hope.distance <= 0:
@@ -61,7 +61,7 @@ def _advice(result: ScanResult) -> str:
             f"Test says that {edits_text(hope.finalist.summary)} loses on {', '.join(lost)}, and a "
             "path may lose none of several tasks: scan each of them alone, or ask more questions."
         )
-    wanted = hope.num_wanted(result.smallest_gain)
+    wanted = hope.num_wanted(result)
     if wanted <= hope.num_questions:
         return (
             f"{hope.num_questions:,} questions would show what fresh ones promise "
@@ -142,11 +142,12 @@ class _Hope:
         """How far that is from what has to be ruled out."""
         return self.gain - self.ruled_out
 
-    def num_wanted(self, smallest_gain: float) -> float:
+    def num_wanted(self, result: ScanResult) -> float:
         """The questions that show such a distance, if those of test show the smallest gain."""
         if self.distance <= 0:
             return math.inf
-        return self.num_questions * (smallest_gain / self.distance) ** 2
+        on_test = (item.test.num_questions for item in result.finalists if item.test is not None)
+        return next(on_test, self.num_questions) * (result.smallest_gain / self.distance) ** 2
 
     def promise(self, result: ScanResult) -> str:
         """What it is hoped for, in words."""

@@ -127,7 +127,7 @@ def _tables(result: ScanResult) -> list[Table]:
     if result.finalists:
         tables.append(
             _table(
-                "Finalists: gains in points; train chose them, test is fresh",
+                f"Finalists: gains in points; train chose them, test {_looked(result)}",
                 {
                     "#": "number", "edits": "what", "train": "train", "shrunk": "shrunk",
                     "valid.": "validation", "95 %": "validation_interval", "test": "test",
@@ -149,6 +149,11 @@ def _tables(result: ScanResult) -> list[Table]:
             )
         )  # fmt: skip
     return tables
+
+
+def _looked(result: ScanResult) -> str:
+    """Whether test is fresh, in words."""
+    return "is fresh" if result.test_uses <= 1 else f"was looked at {result.test_uses} times"
 
 
 def _front(result: ScanResult) -> Table:

@@ -224,7 +224,7 @@ def _note_lines(result: ScanResult) -> list[ScreenLine]:
         ScreenLine(
             topic="Splits",
             text=f"{task} has no {' and no '.join(splits)} of its own: {_were(splits)} cut from "
-            "train, question by question.",
+            "train, fact by fact.",
         )
         for task, splits in sorted(result.made_splits.items())
         if splits

@@ -67,6 +67,12 @@ class Facts:
         sums_FP: Floats = member_FN @ values_NP
         return sums_FP
 
+    def met(self, has_run_NP: NDArray[np.bool_]) -> Floats:
+        """How many facts the questions ask for on which each path has run, ``[P]``."""
+        counts_FP = self.sums(has_run_NP.astype(np.float64))
+        num_met_P: Floats = (counts_FP > 0).sum(axis=0, dtype=np.float64)
+        return num_met_P
+
 
 def design_effects(values_NP: Floats, has_run_NP: NDArray[np.bool_], facts: Facts) -> Floats:
     """How many questions say as much as one independent question, per path; at least 1.

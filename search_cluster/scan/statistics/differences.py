@@ -26,6 +26,8 @@ class Differences:
     """Where the path has run."""
     num_questions_P: Floats
     """Questions on which the path has run."""
+    num_facts_P: Floats
+    """Facts that these ask for."""
     num_fixed_P: Floats
     """Questions that the path alone answers right."""
     num_broken_P: Floats
@@ -69,6 +71,7 @@ def differences_of(table_NP: Floats, facts: Sequence[Hashable] | None = None) ->
         values_NP=values_NP,
         has_run_NP=has_run_NP,
         num_questions_P=num_questions_P,
+        num_facts_P=asked.met(has_run_NP),
         num_fixed_P=(values_NP > 0).sum(axis=0, dtype=np.float64),
         num_broken_P=(values_NP < 0).sum(axis=0, dtype=np.float64),
         gain_P=values_NP.sum(axis=0) / np.maximum(1.0, num_questions_P),

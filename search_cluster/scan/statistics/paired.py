@@ -25,7 +25,7 @@ def adjusted_score(fixed_P: Floats, broken_P: Floats, n_P: Floats) -> Floats:
 
 
 def tango_interval(
-    fixed_P: Floats, broken_P: Floats, n_P: Floats, bound: float
+    fixed_P: Floats, broken_P: Floats, n_P: Floats, bound_P: Floats | float
 ) -> tuple[Floats, Floats]:
     """The score interval of Tango (1998): all differences whose score stays within the bound."""
     seen_P = (fixed_P - broken_P) / n_P
@@ -34,7 +34,7 @@ def tango_interval(
         inside_P, outside_P = seen_P.copy(), outer_P
         for _ in range(BISECTIONS):
             middle_P = (inside_P + outside_P) / 2
-            is_inside_P = np.abs(_tango_score(fixed_P, broken_P, n_P, middle_P)) <= bound
+            is_inside_P = np.abs(_tango_score(fixed_P, broken_P, n_P, middle_P)) <= bound_P
             inside_P = np.where(is_inside_P, middle_P, inside_P)
             outside_P = np.where(is_inside_P, outside_P, middle_P)
         return outside_P

@@ -52,8 +52,9 @@ class Simultaneous:
     p_adjusted: Floats
     """The p-value of no difference, for all paths at once; below 0.05 exactly if the interval
     excludes 0."""
-    bound: float
-    """How many standard errors the intervals reach: 1.96 for one path, more for many."""
+    bound_P: Floats
+    """How many standard errors each interval reaches: 1.96 for one path, more for many, and for one
+    that has met few facts."""
 
 
 def simultaneous(
@@ -84,24 +85,25 @@ def simultaneous(
     score_P = np.minimum(
         np.abs(mcnemar_score(fixed_P, broken_P)), np.abs(adjusted_score(fixed_P, broken_P, n_P))
     )
-    bound, p_P = NORMAL_BOUND, 2.0 * norm.sf(score_P)
+    bound_P, p_P = np.full_like(score_P, NORMAL_BOUND), 2.0 * norm.sf(score_P)
     if not answers.facts.are_single:
-        freedom = max(1, answers.facts.number - 1)
-        bound, p_P = float(t.isf(SIGNIFICANCE / 2, freedom)), 2.0 * t.sf(score_P, freedom)
+        # Facts that a path has not met tell nothing of how its answers vary.
+        freedom_P = np.maximum(1.0, answers.num_facts_P - 1)
+        bound_P, p_P = t.isf(SIGNIFICANCE / 2, freedom_P), 2.0 * t.sf(score_P, freedom_P)
     num_beyond = int(SIGNIFICANCE * (num_resamples + 1))
     resampled = _largest_scores(answers, seed=seed, num_resamples=num_resamples) if n_P.size else []
     for largest_B in resampled:
-        bound = max(bound, float(largest_B[-num_beyond]) + ROUNDING)
+        bound_P = np.maximum(bound_P, largest_B[-num_beyond] + ROUNDING)
         num_larger_P = num_resamples - np.searchsorted(largest_B, score_P - ROUNDING)
         p_P = np.maximum(p_P, (1.0 + num_larger_P) / (num_resamples + 1.0))
-    tango_low_P, tango_high_P = tango_interval(fixed_P, broken_P, n_P, bound)
-    low_P, high_P = adjusted_interval(fixed_P, broken_P, n_P, bound)
+    tango_low_P, tango_high_P = tango_interval(fixed_P, broken_P, n_P, bound_P)
+    low_P, high_P = adjusted_interval(fixed_P, broken_P, n_P, bound_P)
     return Simultaneous(
         gain=answers.gain_P,
         low=np.where(has_run_P, np.clip(np.minimum(tango_low_P, low_P), -1.0, 1.0), -1.0),
         high=np.where(has_run_P, np.clip(np.maximum(tango_high_P, high_P), -1.0, 1.0), 1.0),
         p_adjusted=np.where(has_run_P, p_P, 1.0),
-        bound=bound,
+        bound_P=bound_P,
     )
 
 

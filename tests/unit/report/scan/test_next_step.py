@@ -88,6 +88,15 @@ def test_for_fewer_layers_the_tolerated_loss_is_what_questions_must_rule_out(
     assert words in next_step(unsure, FOLDER)
 
 
+def test_a_path_that_test_has_not_met_wants_as_many_as_those_that_it_has() -> None:
+    tested = scan_result(is_sure=False).finalists[0]
+    assert tested.test is not None
+    assert tested.test.num_questions == 1000
+    hoped = of_aim(promised(scan_result(is_sure=False), 0.0, None), "layers")
+    result = replace(hoped, finalists=(*hoped.finalists, tested))
+    assert "takes about 16,000 of them to be sure of; there were 500." in next_step(result, FOLDER)
+
+
 def test_a_longer_path_is_no_hope_for_fewer_layers() -> None:
     unsure = promised(scan_result(is_sure=False), 0.02, 0.02)
     said = next_step(of_aim(unsure, "layers", shorter=False), FOLDER)

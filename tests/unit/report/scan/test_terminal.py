@@ -33,6 +33,13 @@ def test_the_verdict_comes_first_and_everything_fits_80_columns(is_sure: bool) -
     assert "Uses of test: 1." in " ".join(text.split())
 
 
+def test_test_is_fresh_once() -> None:
+    assert "train chose them, test is fresh" in " ".join(printed(scan_result()).split())
+    again = " ".join(printed(replace(scan_result(), test_uses=3)).split())
+    assert "train chose them, test was looked at 3 times" in again
+    assert "is fresh" not in again
+
+
 def test_questions_that_count_for_nobody_are_printed() -> None:
     result = scan_result()
     assert "could not answer" not in printed(result)

@@ -128,8 +128,7 @@ def test_a_search_that_was_cut_short_and_splits_that_were_made_are_said(sure: Sc
     )
     assert said["Cut short"].startswith("The limit of budget ended the search before its plan")
     assert said["Splits"] == (
-        "mine has no validation and no test of its own: they were cut from train, question by "
-        "question."
+        "mine has no validation and no test of its own: they were cut from train, fact by fact."
     )
 
 

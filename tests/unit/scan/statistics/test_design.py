@@ -70,7 +70,7 @@ def test_facts_of_one_question_each_change_nothing() -> None:
 
 
 def vars_of(found: Simultaneous) -> list[object]:
-    return [found.gain, found.low, found.high, found.p_adjusted, found.bound]
+    return [found.gain, found.low, found.high, found.p_adjusted, found.bound_P]
 
 
 def test_asking_each_question_six_times_makes_nothing_surer() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import norm, t
 from support.made_up_answers import PLAIN_ACCURACY, differences, no_gain, true_gains
 
 from search_cluster.errors import InvalidValueError
@@ -26,9 +26,10 @@ def column(fixed: int, broken: int, num_questions: int) -> np.ndarray:
 
 def test_one_path_has_the_plain_interval_and_the_exact_p() -> None:
     found = simultaneous(column(60, 30, 400), num_resamples=20_000)
-    assert found.bound == pytest.approx(1.96, abs=0.08)
+    assert found.bound_P.tolist() == [pytest.approx(1.96, abs=0.08)]
     counts = (np.array([60.0]), np.array([30.0]), np.array([400.0]))
-    tango, adjusted = tango_interval(*counts, found.bound), adjusted_interval(*counts, found.bound)
+    tango = tango_interval(*counts, found.bound_P)
+    adjusted = adjusted_interval(*counts, found.bound_P)
     assert found.low == min(tango[0], adjusted[0])
     assert found.high == max(tango[1], adjusted[1])
     assert found.gain == 30 / 400
@@ -55,13 +56,14 @@ def test_independent_paths_have_the_bound_of_so_many_normal_numbers() -> None:
     rng = np.random.default_rng(0)
     table = rng.choice([-1.0, 0.0, 1.0], p=[0.15, 0.7, 0.15], size=(600, 100))
     found = simultaneous(table, num_resamples=8000)
-    assert found.bound == pytest.approx(norm.isf((1 - 0.95 ** (1 / 100)) / 2), abs=0.1)
+    assert len(set(found.bound_P)) == 1
+    assert found.bound_P[0] == pytest.approx(norm.isf((1 - 0.95 ** (1 / 100)) / 2), abs=0.1)
 
 
 def test_a_hundred_copies_of_a_path_cost_nothing() -> None:
     alone = simultaneous(column(60, 30, 400))
     copies = simultaneous(np.repeat(column(60, 30, 400), 100, axis=1))
-    assert copies.bound == pytest.approx(alone.bound, abs=1e-4)
+    assert copies.bound_P == pytest.approx(np.repeat(alone.bound_P, 100), abs=1e-4)
     assert copies.low == pytest.approx(np.repeat(alone.low, 100), abs=1e-5)
 
 
@@ -71,6 +73,19 @@ def test_paths_that_ran_on_fewer_questions_count_by_their_own() -> None:
     found = simultaneous(table)
     assert found.gain.tolist() == [30 / 400, 30 / 100]
     assert found.high[1] - found.low[1] > 2 * (found.high[0] - found.low[0])
+
+
+def test_facts_that_a_path_has_not_met_make_it_no_surer() -> None:
+    """24 questions of 4 facts, all answered wrong instead of right: three degrees of freedom."""
+    few = np.full((24, 1), -1.0)
+    facts = np.repeat(range(4), 6).tolist()
+    alone = simultaneous(few, facts)
+    others = np.concatenate([few, np.full((500, 1), np.nan)])
+    beside = simultaneous(others, [*facts, *range(4, 504)])
+    assert alone.bound_P[0] >= t.isf(0.025, 3)
+    for one, other in ((alone.high, beside.high), (alone.p_adjusted, beside.p_adjusted)):
+        assert other == pytest.approx(one, rel=0.2)
+    assert beside.high[0] > 0.1
 
 
 def test_of_a_path_that_has_not_run_nothing_is_known() -> None:
@@ -89,7 +104,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     table = differences(np.random.default_rng(3), 64, *no_gain(30, 0.3), correlation=0.5)
     one, other = simultaneous(table, seed=7), simultaneous(table, seed=7)
     assert one.low.tobytes() == other.low.tobytes()
-    assert one.bound != simultaneous(table, seed=8).bound
+    assert one.bound_P[0] != simultaneous(table, seed=8).bound_P[0]
 
 
 @given(seed=st.integers(0, 10_000))
