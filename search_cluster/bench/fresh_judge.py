@@ -18,7 +18,7 @@ from search_cluster.search.questions import Questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.perturbation.perturbations import EvidenceRole
 from search_cluster.tasks.selection import select_examples
-from search_cluster.tasks.task import Task, examples_if_any
+from search_cluster.tasks.task import Task, load_if_any
 from search_cluster.tasks.verdict import Verdict
 
 PERTURBATION_SLACK = 0.10
@@ -51,7 +51,7 @@ def fresh_questions(
     """
     fresh = (
         *task.load("test", data_dir).examples,
-        *examples_if_any(task, "validation", data_dir),
+        *load_if_any(task, "validation", data_dir).examples,
     )
     seen = {example.example_id for example in without}
     by_id = {item.example_id: item for item in fresh if item.example_id not in seen}

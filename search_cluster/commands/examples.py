@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from search_cluster.config import SearchConfig
 from search_cluster.errors import ConfigError, TaskError
@@ -42,20 +43,24 @@ def load_examples(config: SearchConfig, task: Task) -> AskedExamples:
         raise TaskError(
             f"task {task.name} has no question in split {config.split!r}; choose another split"
         )
-    if loaded.malformed:
-        first = loaded.malformed[0]
-        logger.warning(
-            "%d malformed rows were skipped, the first is %s: %s; all are listed in %s",
-            len(loaded.malformed),
-            first.source,
-            first.reason,
-            config.run / MALFORMED_NAME,
-        )
+    warn_of_malformed(config.run, loaded.malformed)
     return AskedExamples(
         split=loaded.examples,
         examples=select_examples(loaded.examples, config.limit, config.seed),
         malformed=loaded.malformed,
     )
+
+
+def warn_of_malformed(run: Path, rows: Sequence[MalformedRow]) -> None:
+    """Say that rows were skipped, if any were."""
+    if rows:
+        logger.warning(
+            "%d malformed rows were skipped, the first is %s: %s; all are listed in %s",
+            len(rows),
+            rows[0].source,
+            rows[0].reason,
+            run / MALFORMED_NAME,
+        )
 
 
 def require_same_examples(
@@ -77,11 +82,11 @@ def require_same_examples(
         )
 
 
-def write_malformed(config: SearchConfig, asked: AskedExamples) -> None:
+def write_malformed(run: Path, rows: Sequence[MalformedRow]) -> None:
     """Write the malformed rows, if there are any, into the run folder."""
-    if asked.malformed:
-        rows = [
+    if rows:
+        lines = [
             json.dumps({"source": row.source, "reason": row.reason}, ensure_ascii=False)
-            for row in asked.malformed
+            for row in rows
         ]
-        write_text_whole(config.run / MALFORMED_NAME, "\n".join(rows) + "\n")
+        write_text_whole(run / MALFORMED_NAME, "\n".join(lines) + "\n")

@@ -110,7 +110,7 @@ def run_search(config: SearchConfig) -> dict[str, Any]:
             )
         )
         require_same_examples(config, asked, writer.written_ids)
-        write_malformed(config, asked)
+        write_malformed(config.run, asked.malformed)
         keep_tasks([config.task], config.run)
         known = {record.example.example_id: record.evaluated for record in read_shards(config.run)}
         job = SearchJob(

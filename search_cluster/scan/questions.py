@@ -10,7 +10,7 @@ from search_cluster.tasks.example import Example
 from search_cluster.tasks.facts import facts_of, speakers_of
 from search_cluster.tasks.selection import derive_seed, select_examples
 from search_cluster.tasks.splits import THREE_WAY, TRAIN_VALIDATION, split_of
-from search_cluster.tasks.task import Task, examples_if_any
+from search_cluster.tasks.task import LoadedExamples, MalformedRow, Task, load_if_any
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SHARES = {
@@ -30,6 +30,8 @@ class TaskQuestions:
     test: tuple[Example, ...]
     made: tuple[str, ...] = ()
     """The parts that are cut from train, because the task has no such split."""
+    malformed: tuple[MalformedRow, ...] = ()
+    """The rows of all parts that are no questions."""
 
     @property
     def everything(self) -> tuple[Example, ...]:
@@ -37,18 +39,29 @@ class TaskQuestions:
         return (*self.train, *self.validation, *self.test)
 
 
-def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestions:
+def task_questions(
+    task: Task, data_dir: Path | None, seed: int, *, is_guard: bool = False
+) -> TaskQuestions:
     """All questions of a task in an order that the seed draws.
 
     Where the task has no validation or no test, train's questions are divided by their content,
     those that ask for one fact together.
 
+    Args:
+        task: the task.
+        data_dir: where its data is.
+        seed: of the order.
+        is_guard: whether test alone is asked, so that the other parts may be small, or missing.
+
     Raises:
         TaskError: a part has too few questions, or can't be read.
     """
-    parts = {TRAIN: task.load(TRAIN, data_dir).examples}
-    for split in (VALIDATION, TEST):
-        parts[split] = examples_if_any(task, split, data_dir)
+    loaded = {
+        TRAIN: load_if_any(task, TRAIN, data_dir) if is_guard else task.load(TRAIN, data_dir),
+        VALIDATION: load_if_any(task, VALIDATION, data_dir),
+        TEST: load_if_any(task, TEST, data_dir),
+    }
+    parts = {split: of_split.examples for split, of_split in loaded.items()}
     missing = tuple(split for split in (VALIDATION, TEST) if not parts[split])
     if missing:
         pool = {split: list[Example]() for split in SHARES[missing]}
@@ -60,17 +73,25 @@ def task_questions(task: Task, data_dir: Path | None, seed: int) -> TaskQuestion
     for split in (TEST, VALIDATION, TRAIN):  # what stands in two splits is left to the later one
         parts[split] = tuple(item for item in parts[split] if item.example_id not in used)
         used.update(item.example_id for item in parts[split])
-        if len(parts[split]) < RACE.min_questions:
+        if len(parts[split]) < RACE.min_questions and (split == TEST or not is_guard):
             cut = f", {' and '.join(missing)} being cut from train," if missing else ""
+            needing = "a guard needs" if is_guard else "a scan needs"
+            everywhere = "" if is_guard else " in each of train, validation and test"
             raise TaskError(
-                f"task {task.name} has {len(parts[split])} questions for {split}{cut} and a scan "
-                f"needs {RACE.min_questions} in each of train, validation and test; give the task "
-                "more questions"
+                f"task {task.name} has {len(parts[split])} questions for {split}{cut} and "
+                f"{needing} {RACE.min_questions}{everywhere}; give the task more questions"
+                f"{_left_out(loaded[TRAIN if split in missing else split])}"
             )
     order = derive_seed(seed, "scan")
     drawn = {split: select_examples(examples, None, order) for split, examples in parts.items()}
     return TaskQuestions(
-        train=drawn[TRAIN], validation=drawn[VALIDATION], test=drawn[TEST], made=missing
+        train=drawn[TRAIN],
+        validation=drawn[VALIDATION],
+        test=drawn[TEST],
+        made=tuple(split for split in missing if split == TEST or not is_guard),
+        malformed=tuple(
+            dict.fromkeys(row for of_split in loaded.values() for row in of_split.malformed)
+        ),
     )
 
 
@@ -80,8 +101,23 @@ def questions_by_id(tasks: Iterable[Task], data_dir: Path | None, seed: int) -> 
     Raises:
         TaskError: a part of a task has too few questions, or can't be read.
     """
-    asked = (task_questions(task, data_dir, seed) for task in tasks)
+    # Some may be guards, and what was asked is not asked of any part again.
+    asked = (task_questions(task, data_dir, seed, is_guard=True) for task in tasks)
     return {example.example_id: example for of_task in asked for example in of_task.everything}
+
+
+def _left_out(loaded: LoadedExamples) -> str:
+    """What is no question of its own, in words; empty if there is no such row."""
+    rows = [
+        f"{number} {what}"
+        for number, what in (
+            (loaded.num_duplicates, "repeat others"),
+            (len(loaded.malformed), "can't be used"),
+        )
+        if number
+    ]
+    found = f" (of its rows {' and '.join(rows)}: `search-cluster tasks check` lists them)"
+    return found if rows else ""
 
 
 def _spoken_for(examples: Sequence[Example]) -> list[str]:

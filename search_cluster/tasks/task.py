@@ -139,15 +139,15 @@ class Task(Protocol):
         ...
 
 
-def examples_if_any(task: Task, split: str, data_dir: Path | None) -> tuple[Example, ...]:
+def load_if_any(task: Task, split: str, data_dir: Path | None) -> LoadedExamples:
     """The examples of a split; none where the task lacks it.
 
     Raises:
         UnreadableDataError: the task has it, and it can't be read here; another machine would.
     """
     try:
-        return task.load(split, data_dir).examples
+        return task.load(split, data_dir)
     except UnreadableDataError:
         raise
     except TaskError:
-        return ()
+        return LoadedExamples(examples=())

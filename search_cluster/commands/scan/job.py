@@ -18,7 +18,7 @@ from search_cluster.tasks.data_dir import resolve_data_dir
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.facts import facts_of
 from search_cluster.tasks.registry import absolute_spec, get_task
-from search_cluster.tasks.task import Task
+from search_cluster.tasks.task import MalformedRow, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,8 @@ class ScanTasks:
     questions: dict[str, TaskQuestions]
     """By the task's name."""
     fact_of: dict[str, int]
-    """The fact that a question asks for, by its id (`search_cluster.tasks.facts`)."""
+    """The fact that a question asks for, by its id (`search_cluster.tasks.facts`), told among the
+    questions of the tasks that are searched, and among those of each guard."""
 
     @classmethod
     def of(cls, config: SearchConfig, tasks: Sequence[str], guards: Sequence[str]) -> "ScanTasks":
@@ -47,20 +48,32 @@ class ScanTasks:
         _require_different(names, [*tasks, *guards])
         data_dir = resolve_data_dir(config.data_dir)
         questions = {
-            task.name: task_questions(task, data_dir, config.seed)
+            task.name: task_questions(task, data_dir, config.seed, is_guard=task in guarding)
             for task in (*searched, *guarding)
         }
         for name, of_task in questions.items():
-            asks_as = of_task.train[0].task
+            asks_as = of_task.everything[0].task
             if len(names) > 1 and asks_as != name:
                 raise ConfigError(
                     f"task {name} gives questions of task {asks_as}, so that workers of several "
                     "tasks can't tell them apart; scan it alone, or let its questions bear its name"
                 )
-        everything = [item for of_task in questions.values() for item in of_task.everything]
-        return cls(
-            searched=searched, guards=guarding, questions=questions, fact_of=facts_of(everything)
-        )
+        # What a guard asks must not change what is said of the tasks that are searched.
+        pools = [
+            [item for task in searched for item in questions[task.name].everything],
+            *(questions[task.name].everything for task in guarding),
+        ]
+        fact_of: dict[str, int] = {}
+        for pool in pools:
+            first = 1 + max(fact_of.values(), default=-1)
+            fact_of |= {name: first + fact for name, fact in facts_of(pool).items()}
+        return cls(searched=searched, guards=guarding, questions=questions, fact_of=fact_of)
+
+    @property
+    def malformed(self) -> tuple[MalformedRow, ...]:
+        """The rows that are no questions."""
+        of_tasks = (item.malformed for item in self.questions.values())
+        return tuple(row for of_task in of_tasks for row in of_task)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -170,7 +183,6 @@ def scan_job(
     Raises:
         ConfigError: there is nothing to try, or the budget is too small.
         InvalidPathError: a path of the file is none of this model.
-        OSError: the file can't be read.
     """
     is_listed = Family.LIST in settings.families
     if is_listed and paths is None:
@@ -209,4 +221,19 @@ def scan_job(
         num_layers=num_layers,
         costs=costs,
         prior=prior,
+    )
+
+
+def no_growth(job: ScanJob) -> str:
+    """Why no paths of several edits are tried, in words."""
+    num_train = min(len(job.tasks.questions[name].train) for name in job.tasks.names)
+    least = RACE.grown_rungs[0]
+    if job.settings.budget is not None and num_train >= 2 * least:
+        return (
+            f"a budget of {job.settings.budget:,} verdicts pays for single edits alone: paths of "
+            "several edits are not tried"
+        )
+    return (
+        f"{num_train} questions of train are too few for growth, which takes {least} beside as "
+        "many for the race: paths of several edits are not tried"
     )

@@ -169,13 +169,15 @@ def _questions(config: SearchConfig, result: ScanResult) -> _Questions:
             "name another --split, or another --task"
         )
     chosen = list(select_examples(fresh, config.limit, config.seed))
-    fact_of = facts_of([*of_split, *asked])
+    # What a guard asked must not change what is said here.
+    searched = [item for item in asked if item.task not in result.guards]
+    fact_of = facts_of([*of_split, *searched])
     facts = [fact_of[item.example_id] for item in chosen]
     return _Questions(
         examples=chosen,
         facts=facts,
         num_known=num_known,
-        num_facts_known=len(set(facts) & {fact_of[item.example_id] for item in asked}),
+        num_facts_known=len(set(facts) & {fact_of[item.example_id] for item in searched}),
     )
 
 

@@ -21,6 +21,7 @@ from search_cluster.scan.result import CandidateSummary, Finalist, ScanResult, S
 from search_cluster.scan.space import Candidate
 from search_cluster.scan.standings import differences, facts_asked, standings
 from search_cluster.scan.statistics.chance import best_by_chance
+from search_cluster.scan.statistics.design import design_effects
 from search_cluster.scan.statistics.differences import differences_of
 from search_cluster.scan.statistics.power import smallest_gain
 from search_cluster.scan.table import ScanTable
@@ -104,7 +105,7 @@ def scan_result(job: ScanJob, looks: ScanLooks, table: ScanTable, info: "WorkerI
         chance_best=best_by_chance(chance_NP, chance_facts),
         chance_paths=chance_NP.shape[1],
         chance_questions=chance_NP.shape[0],
-        smallest_gain=_smallest_gain(looks, reported),
+        smallest_gain=smallest_gain_of(looks, reported),
         num_candidates=len(candidates),
         verdicts=searched.num_verdicts,
         exhaustive_verdicts=searched.num_exhaustive,
@@ -178,12 +179,15 @@ def _chance_table(job: ScanJob, searched: Searched) -> tuple[NDArray[np.float64]
     return found_NP[asked], [facts[place] for place in asked]
 
 
-def _smallest_gain(looks: ScanLooks, reported: list[LayerPath]) -> float:
+def smallest_gain_of(looks: ScanLooks, reported: list[LayerPath]) -> float:
     """The smallest gain that test shows, if paths change as many answers as on validation."""
     seen_NP = differences([looks.validation], reported)
     if np.isnan(seen_NP).all():
         return 1.0
-    design = differences_of(seen_NP, facts_asked([looks.validation])).design_P.mean()
+    seen = differences_of(seen_NP, facts_asked([looks.validation]))
+    # About what each path gains: what all facts gain alike does not make them fewer.
+    centred_NP = np.where(seen.has_run_NP, seen.values_NP - seen.gain_P, 0.0)
+    design = design_effects(centred_NP, seen.has_run_NP, seen.facts).mean()
     return smallest_gain(
         float(np.nanmean(np.abs(seen_NP))),
         int(len(looks.test.places(looks.test.identity)) / design),

@@ -12,14 +12,16 @@ from search_cluster.cache.by_task import open_stores
 from search_cluster.cache.cached_evaluator import CachedEvaluator
 from search_cluster.cache.open import num_waiting, require_usable_url
 from search_cluster.commands.depth_prior import read_depth_prior
+from search_cluster.commands.examples import warn_of_malformed, write_malformed
 from search_cluster.commands.from_hub import with_hub_folders
 from search_cluster.commands.provenance import context_of_run
 from search_cluster.commands.scan.asking import ScanAsking
-from search_cluster.commands.scan.job import ScanJob, ScanTasks, scan_job
+from search_cluster.commands.scan.job import ScanJob, ScanTasks, no_growth, scan_job
 from search_cluster.commands.scan.result import ScanLooks, scan_figures, scan_result
 from search_cluster.commands.scan.scanned import require_same_questions
 from search_cluster.commands.scan.times import with_times
 from search_cluster.config import SearchConfig
+from search_cluster.console import say
 from search_cluster.corpus.manifest import MANIFEST_NAME
 from search_cluster.driver.pools import open_pool
 from search_cluster.errors import ConfigError
@@ -74,6 +76,7 @@ def run_scan(
     tasks = [spec_if_gone(task, config.run) for task in tasks]
     guards = [spec_if_gone(task, config.run) for task in guards]
     of_tasks = ScanTasks.of(config, tasks, guards)
+    warn_of_malformed(config.run, of_tasks.malformed)
     with ExitStack() as folder, ExitStack() as stack:
         _require_scan_folder(config.run)
         folder.enter_context(locked_run_folder(config.run))
@@ -105,6 +108,9 @@ def run_scan(
             known, of_tasks.questions, config.run, "restore it, or choose another run folder"
         )
         keep_tasks([*tasks, *guards], config.run)
+        write_malformed(config.run, of_tasks.malformed)
+        if settings.grow > 1 and not job.plan.grown:
+            say(no_growth(job))
         store = open_stores(
             config.redis_url, contexts=contexts, examples=job.everything, run_dir=config.run
         )

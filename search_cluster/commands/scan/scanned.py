@@ -58,7 +58,7 @@ def require_same_questions(
     """
     for name, of_task in questions.items():
         ids = {item.example_id for item in of_task.everything}
-        asks_as = of_task.train[0].task
+        asks_as = of_task.everything[0].task
         asked = {row.example_id for row in table.rows.values() if row.task == asks_as}
         if gone := asked - ids:
             raise ConfigError(

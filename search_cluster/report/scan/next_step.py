@@ -54,6 +54,12 @@ def _advice(result: ScanResult) -> str:
         key=lambda item: (bool(item.lost_tasks), item.num_wanted(result)),
         default=None,
     )
+    if not result.finalists and result.stopped_by:
+        return (
+            f"The limit of {result.stopped_by} ended the search before any path had met enough "
+            f"questions: run it again with a larger --{result.stopped_by}, which asks nothing "
+            "twice."
+        )
     if hope is None or hope.distance <= 0:
         return f"Fresh questions leave {_NOTHING_LEFT[result.aim]} question by question."
     if lost := hope.lost_tasks:

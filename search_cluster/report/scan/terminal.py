@@ -17,7 +17,7 @@ from search_cluster.report.scan.tables import (
     rung_rows,
     top_rows,
 )
-from search_cluster.report.scan.verdict import chance_line, shown_line, verdict_line
+from search_cluster.report.scan.verdict import chance_line, cut_short_line, shown_line, verdict_line
 from search_cluster.report.scan.words import is_better, is_worse
 from search_cluster.scan.left_out import left_out_line
 from search_cluster.scan.result import CandidateSummary, ScanResult
@@ -48,8 +48,9 @@ def print_scan(console: Console, result: ScanResult, run: Mapping[str, Any]) -> 
         console,
         f"{chance_line(result)}. {shown_line(result)}. Uses of test: {result.test_uses}.",
     )
-    if left_out := left_out_line(result.left_out):
-        _say(console, left_out)
+    for line in (cut_short_line(result), left_out_line(result.left_out)):
+        if line:
+            _say(console, line)
     _say(
         console,
         f"{result.verdicts:,} verdicts of {result.exhaustive_verdicts:,} that all paths on all "

@@ -209,17 +209,21 @@ def _guard_lines(result: ScanResult) -> list[ScreenLine]:
     return [ScreenLine(topic="Elsewhere", text=f"No sure loss on the guards: {text} points.")]
 
 
+def cut_short_line(result: ScanResult) -> str:
+    """What ended the search before its plan; empty if nothing did."""
+    if not result.stopped_by:
+        return ""
+    return (
+        f"The limit of {result.stopped_by} ended the search before its plan: fewer paths met fewer "
+        "questions. A larger one goes on where this one ended."
+    )
+
+
 def _note_lines(result: ScanResult) -> list[ScreenLine]:
     """What else a reader has to know of how it came about."""
     lines = []
-    if result.stopped_by:
-        lines.append(
-            ScreenLine(
-                topic="Cut short",
-                text=f"The limit of {result.stopped_by} ended the search before its plan: fewer "
-                "paths met fewer questions. A larger one goes on where this one ended.",
-            )
-        )
+    if cut_short := cut_short_line(result):
+        lines.append(ScreenLine(topic="Cut short", text=cut_short))
     lines += [
         ScreenLine(
             topic="Splits",

@@ -198,9 +198,14 @@ def plan_scan(
 def _grown_questions(
     num_steps: int, most: int, limit: int | None, num_train: int
 ) -> tuple[int, int]:
-    """How many steps of growth there are questions for, and how many each has."""
-    left = max(num_train - most, int(RACE.grown_share * num_train))
+    """How many steps of growth there are questions for, and how many each has.
+
+    Where there are few questions, one step has its least, if as many are left to the race.
+    """
     least = min(RACE.grown_rungs[0], limit or RACE.grown_rungs[0])
+    left = max(num_train - most, int(RACE.grown_share * num_train))
+    if num_train >= 2 * least:
+        left = max(left, least)
     num_steps = min(num_steps, left // least)
     if not num_steps:
         return 0, 0

@@ -19,10 +19,11 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _JSON_STARTS = ("[", "{")
 _IS_YAML = re.compile(r"^(slices|merge_method)\s*:", re.MULTILINE)
 _IS_COMMAND = re.compile(rf"(^|[\s/]){re.escape(TOOL)}\s|\s-p\s|\s--path\s")
-NOTATIONS = (
+_OF_ONE_LINE = (
     "0-17,20-29; layers:0,1,2; blocks:31,34;43,45; (31, 34); 0..14,12..14,15..39; "
-    "llama-quantize --prune-layers 18,19; a queue of RYS in JSON; a passthrough YAML of mergekit"
+    "llama-quantize --prune-layers 18,19"
 )
+NOTATIONS = f"{_OF_ONE_LINE}; a queue of RYS in JSON; a passthrough YAML of mergekit"
 """What is read, for texts of errors and of options."""
 _logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ def read_paths(file: Path, num_layers: int) -> list[LayerPath]:
         num_layers: the model's depth.
 
     Raises:
-        InvalidPathError: something in it is no path of such a model; the message has the place.
-        OSError: the file can't be read.
+        InvalidPathError: the file can't be read, or something in it is no path of such a model; the
+            message has the place.
     """
     pairs: list[str] = []
 
@@ -52,6 +53,10 @@ def read_paths(file: Path, num_layers: int) -> list[LayerPath]:
 
     try:
         text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidPathError(
+            f"can't read {file}: {error.strerror or error}; name a file with a path a line"
+        ) from error
     except UnicodeDecodeError as error:
         raise InvalidPathError(f"{file} is not UTF-8 text ({error.reason}); name a text") from error
     try:
@@ -108,7 +113,7 @@ def read_path(text: str, num_layers: int) -> LayerPath:
         return read_rys(text, num_layers)
     if text.startswith(LAYERS_PREFIX) or text[:1].isdigit():
         return read_layers(text, num_layers)
-    raise InvalidPathError(f"{text[:80]!r} is no path; paths are written as {NOTATIONS}")
+    raise InvalidPathError(f"{text[:80]!r} is no path; paths are written as {_OF_ONE_LINE}")
 
 
 def _reads(read: ReadText, text: str, num_layers: int) -> bool:

@@ -1,6 +1,6 @@
 """A scan's three splits: the task's own, or cut from train; no question stands in two."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,9 @@ from search_cluster.scan.questions import taking_turns, task_questions
 from search_cluster.tasks.example import Example
 from search_cluster.tasks.registry import get_task
 from search_cluster.tasks.splits import TRAIN_VALIDATION, split_of
-from search_cluster.tasks.task import LoadedExamples, Task
+from search_cluster.tasks.task import LoadedExamples, MalformedRow, Task
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,48 @@ def test_too_few_questions_are_refused() -> None:
         load(train=range(100), validation=range(200, 250), test=range(300, 309))
     with pytest.raises(TaskError, match="validation and test being cut from train"):
         load(train=range(40))
+
+
+def test_rows_that_are_no_questions_are_said_where_too_few_are_left() -> None:
+    class Damaged(Splits):
+        def load(self, split: str, data_dir: Path | None) -> LoadedExamples:
+            found = super().load(split, data_dir)
+            return replace(
+                found,
+                malformed=(MalformedRow(source=split, reason="empty"),) * 2,
+                num_duplicates=85,
+            )
+
+    task: Task = Damaged({"train": range(15)})  # type: ignore
+    with pytest.raises(TaskError) as raised:
+        task_questions(task, None, 0)
+    assert str(raised.value).endswith(
+        "give the task more questions (of its rows 85 repeat others and 2 can't be used: "
+        "`search-cluster tasks check` lists them)"
+    )
+    task = Damaged({split: range(99 * n, 99 * n + 50) for n, split in enumerate(SPLITS)})  # type: ignore
+    found = task_questions(task, None, 0)
+    assert found.malformed == tuple(MalformedRow(source=split, reason="empty") for split in SPLITS)
+
+
+def test_a_guard_needs_test_alone() -> None:
+    task: Task = Splits({"test": range(60)})  # type: ignore[assignment]
+    with pytest.raises(TaskError, match="no train"):
+        task_questions(task, None, 0)
+    found = task_questions(task, None, 0, is_guard=True)
+    assert (len(found.train), len(found.validation), len(found.test)) == (0, 0, 60)
+    assert found.made == ()
+    few: Task = Splits({"train": range(100), "test": range(200, 209)})  # type: ignore
+    with pytest.raises(TaskError, match=r"has 9 questions for test.* and a guard needs 16; give"):
+        task_questions(few, None, 0, is_guard=True)
+
+
+@pytest.mark.parametrize("own", [("train",), ("train", "validation"), SPLITS])
+def test_a_guard_is_asked_what_it_would_be_asked_as_a_task(own: tuple[str, ...]) -> None:
+    task: Task = Splits({split: range(999 * n, 999 * n + 500) for n, split in enumerate(own)})  # type: ignore
+    as_task, as_guard = (task_questions(task, None, 0, is_guard=flag) for flag in (False, True))
+    assert as_guard.test == as_task.test
+    assert as_guard.made == tuple(split for split in as_task.made if split == "test")
 
 
 def test_several_tasks_take_turns() -> None:

@@ -393,6 +393,22 @@ def test_a_small_budget_pays_for_growth_too(num_paths: int, budget: int, least_s
     assert cost <= planned.search_budget <= 0.7 * budget
 
 
+@pytest.mark.parametrize(
+    ("num_train", "rungs", "grown"),
+    [
+        (63, (32, 63), ()),
+        (64, (32,), ((32,),)),
+        (124, (32, 92), ((32,),)),
+        (160, (32, 96, 120), ((32, 40),)),
+    ],
+)
+def test_few_questions_are_shared_by_the_race_and_growth(
+    num_train: int, rungs: tuple[int, ...], grown: tuple[tuple[int, ...], ...]
+) -> None:
+    planned = plan(num_train=num_train)
+    assert (planned.rungs, planned.grown) == (rungs, grown)
+
+
 def test_a_step_adds_to_as_many_paths_as_the_plan_says() -> None:
     planned = dataclasses.replace(plan(), num_bases=2)
     found, _ = run(planned)

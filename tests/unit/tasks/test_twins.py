@@ -192,7 +192,7 @@ def test_gold_python_and_toml_tasks_warn_and_list_what_they_leave_out(
             found = load_examples(config, get_task(config.task))
         assert [example.question for example in found.examples] == ["Two?"]
         assert "1 questions stand in more than one split" in caplog.text
-        write_malformed(config, found)
+        write_malformed(config.run, found.malformed)
         assert "asks the same question" in (config.run / "malformed.jsonl").read_text()
 
 

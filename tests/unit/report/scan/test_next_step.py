@@ -121,3 +121,11 @@ def test_more_questions_are_not_said_to_mend_a_lost_task() -> None:
     lost = replace(best, test_by_task={"a": best.test, "b": replace(best.test, gain=-0.02)})
     said = next_step(replace(unsure, finalists=(lost,)), FOLDER)
     assert "loses on b, and a path may lose none of several tasks" in said
+
+
+def test_a_search_that_the_clock_ended_at_once_has_refuted_nothing() -> None:
+    ended = replace(scan_result(is_sure=False), finalists=(), stopped_by="minutes")
+    assert next_step(ended, FOLDER) == (
+        "The limit of minutes ended the search before any path had met enough questions: run it "
+        "again with a larger --minutes, which asks nothing twice."
+    )

@@ -33,6 +33,12 @@ def test_the_verdict_comes_first_and_everything_fits_80_columns(is_sure: bool) -
     assert "Uses of test: 1." in " ".join(text.split())
 
 
+def test_a_search_that_was_cut_short_says_so() -> None:
+    assert "ended the search" not in printed(scan_result())
+    cut = " ".join(printed(replace(scan_result(), stopped_by="budget")).split())
+    assert "The limit of budget ended the search before its plan: fewer paths met fewer" in cut
+
+
 def test_test_is_fresh_once() -> None:
     assert "train chose them, test is fresh" in " ".join(printed(scan_result()).split())
     again = " ".join(printed(replace(scan_result(), test_uses=3)).split())

@@ -317,3 +317,18 @@ def test_bytes_are_no_list(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF\xff\xfe\x00")
     with pytest.raises(InvalidPathError, match=r"x\.gguf is not UTF-8 text"):
         read_paths(tmp_path / "x.gguf", 30)
+
+
+def test_a_list_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    for place in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(InvalidPathError) as raised:
+            read_paths(place, 30)
+        assert str(raised.value).startswith(f"can't read {place}: ")
+        assert str(raised.value).endswith("; name a file with a path a line")
+
+
+def test_a_flag_offers_what_a_flag_can_hold() -> None:
+    with pytest.raises(InvalidPathError) as raised:
+        read_named("skip 2", 30)
+    assert "layers:0,1,2; blocks:" in str(raised.value)
+    assert "JSON" not in str(raised.value)
