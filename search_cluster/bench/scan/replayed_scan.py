@@ -80,8 +80,9 @@ def draw_apart(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Gener
         )
     full = rng.permutation(table.full_questions)[: config.num_train]
     others = rng.permutation(np.setdiff1d(np.arange(num_questions), full))
-    train = np.concatenate([full, others[: config.num_train - len(full)]])
-    validation, test, fresh = _by_fact(table, others[config.num_train - len(full) :], sizes[1:])
+    more, others = np.split(others, [config.num_train - len(full)])
+    train = np.concatenate([full, more])
+    validation, test, fresh = _by_fact(table, others, sizes[1:])
     if not len(fresh):
         raise ConfigError(
             f"the table's questions ask for too few facts: {num_questions} questions have none "
@@ -99,10 +100,7 @@ def _by_fact(table: ScoreTable, rows: Rows, sizes: Sequence[int]) -> list[Rows]:
         rows: in a random order, which facts keep.
         sizes: of the parts.
     """
-    of_fact: dict[int | str, list[int]] = {}
-    for row in rows.tolist():
-        of_fact.setdefault(table.questions[row].asks_for, []).append(row)
-    facts = iter(of_fact.values())
+    facts = iter(_rows_of_facts(table, rows))
     parts = []
     for size in sizes:
         part: list[int] = []
@@ -113,15 +111,21 @@ def _by_fact(table: ScoreTable, rows: Rows, sizes: Sequence[int]) -> list[Rows]:
     return [np.array(part, dtype=np.int64) for part in parts]
 
 
+def _rows_of_facts(table: ScoreTable, rows: Rows) -> list[list[int]]:
+    """Rows by the fact that they ask for, in the order in which facts come."""
+    of_fact: dict[int | str, list[int]] = {}
+    for row in rows.tolist():
+        of_fact.setdefault(table.questions[row].asks_for, []).append(row)
+    return list(of_fact.values())
+
+
 def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Generator) -> Draw:
     """Parts of facts that are drawn with replacement, as if the table had all that there are.
 
     So it is known exactly what every path truly gains.
     """
-    rows_of: dict[int | str, list[int]] = {}
-    for row, question in enumerate(table.questions):
-        rows_of.setdefault(question.asks_for, []).append(row)
-    facts = list(rows_of.values())
+    fresh = np.arange(len(table.questions))
+    facts = _rows_of_facts(table, fresh)
 
     def part(size: int) -> Rows:
         drawn = rng.integers(0, len(facts), size=size)
@@ -130,7 +134,6 @@ def draw_again(table: ScoreTable, config: ScanReplayConfig, rng: np.random.Gener
         return rows if len(facts) == len(table.questions) else rng.permutation(rows)
 
     train, validation, test = map(part, (config.num_train, config.num_validation, config.num_test))
-    fresh = np.arange(len(table.questions))
     return Draw(train=train, validation=validation, test=test, fresh=fresh)
 
 
