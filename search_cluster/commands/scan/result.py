@@ -186,8 +186,7 @@ def smallest_gain_of(looks: ScanLooks, reported: list[LayerPath]) -> float:
         return 1.0
     seen = differences_of(seen_NP, facts_asked([looks.validation]))
     # About what each path gains: what all facts gain alike does not make them fewer.
-    centred_NP = np.where(seen.has_run_NP, seen.values_NP - seen.gain_P, 0.0)
-    design = design_effects(centred_NP, seen.has_run_NP, seen.facts).mean()
+    design = design_effects(seen.centred(), seen.has_run_NP, seen.facts).mean()
     return smallest_gain(
         float(np.nanmean(np.abs(seen_NP))),
         int(len(looks.test.places(looks.test.identity)) / design),

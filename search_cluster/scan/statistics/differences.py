@@ -39,6 +39,10 @@ class Differences:
     design_P: Floats
     """The design effects (`search_cluster.scan.statistics.design`)."""
 
+    def centred(self) -> Floats:
+        """The values without each path's gain, ``[N, P]``; 0 where the path has not run."""
+        return np.where(self.has_run_NP, self.values_NP - self.gain_P, 0.0)
+
 
 def differences_of(table_NP: Floats, facts: Sequence[Hashable] | None = None) -> Differences:
     """Count what a table of differences says.

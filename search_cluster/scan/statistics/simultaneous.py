@@ -112,13 +112,11 @@ def _largest_scores(answers: Differences, *, seed: int, num_resamples: int) -> l
 
     The first are those of random signs, the second those of normal numbers.
     """
-    values_NP = answers.values_NP
-    centred_NP = np.where(answers.has_run_NP, values_NP - answers.gain_P, 0.0)
     return [
         largest_sums(_unit_columns(columns_FP), draw, seed=seed, num_resamples=num_resamples)
         for columns_FP, draw in (
-            (answers.facts.sums(values_NP), random_signs),
-            (answers.facts.sums(centred_NP), normal_numbers),
+            (answers.facts.sums(answers.values_NP), random_signs),
+            (answers.facts.sums(answers.centred()), normal_numbers),
         )
     ]
 
